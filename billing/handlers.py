@@ -1,0 +1,1 @@
+"""Subscribers: one thought each, no logic."""

@@ -1,0 +1,245 @@
+"""Charging sessions, what their meters said, the final record, and whether the evidence agrees."""
+
+from datetime import datetime
+from typing import Self
+
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from fleetcharge.accounts.models import Organisation, User
+from stations.models import Charger, Connector, Source, Tariff
+from vehicles.models import Driver, IdToken, Vehicle
+
+
+class ChargingSessionQuerySet(models.QuerySet["ChargingSession"]):
+    def for_organisation(self, organisation: Organisation) -> Self:
+        return self.filter(organisation=organisation)
+
+    def active(self) -> Self:
+        return self.filter(state=ChargingSession.State.ACTIVE)
+
+    def unreconciled(self) -> Self:
+        """Ended sessions without a verdict; the sweep finds what an event missed."""
+        return self.filter(state=ChargingSession.State.ENDED, reconciled_at=None)
+
+
+class ChargingSession(models.Model):
+    """One vehicle at one connector, from plug-in to stop (OCPP transaction, OCPI session)."""
+
+    class State(models.TextChoices):
+        ACTIVE = "active", _("Charging")
+        ENDED = "ended", _("Ended")
+        INVALID = "invalid", _("Invalid")
+
+    class Quality(models.TextChoices):
+        BILLABLE = "billable", _("Billable")
+        ESTIMATED = "estimated", _("Estimated")
+        REVIEW = "review", _("Needs review")
+
+    organisation = models.ForeignKey(
+        Organisation,
+        models.PROTECT,
+        related_name="sessions",
+        help_text=_("Who pays: the token's fleet, or the charger's owner for an unknown token."),
+    )
+    source = models.ForeignKey(Source, models.PROTECT, related_name="sessions")
+    charger = models.ForeignKey(Charger, models.PROTECT, null=True, blank=True, related_name="sessions")
+    connector = models.ForeignKey(Connector, models.PROTECT, related_name="sessions")
+    transaction_ref = models.CharField(
+        max_length=36, help_text=_("OCPP 1.6: our transactionId in decimal; 2.x: the station's; OCPI: the session id.")
+    )
+    start_key = models.CharField(max_length=64, help_text=_("Hash of what a retry repeats; one session per key."))
+    id_token_uid = models.CharField(max_length=36, blank=True)
+    id_token = models.ForeignKey(IdToken, models.SET_NULL, null=True, blank=True, related_name="sessions")
+    vehicle = models.ForeignKey(Vehicle, models.SET_NULL, null=True, blank=True, related_name="sessions")
+    driver = models.ForeignKey(Driver, models.SET_NULL, null=True, blank=True, related_name="sessions")
+    authorisation_reason = models.CharField(max_length=40, blank=True)
+    reservation_number = models.BigIntegerField(null=True, blank=True)
+    remote_start_id = models.BigIntegerField(null=True, blank=True)
+
+    state = models.CharField(max_length=8, choices=State, default=State.ACTIVE)
+    quality = models.CharField(max_length=10, choices=Quality, default=Quality.BILLABLE)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    stop_reason = models.CharField(max_length=30, blank=True)
+    meter_start_wh = models.BigIntegerField(null=True, blank=True)
+    meter_last_wh = models.BigIntegerField(null=True, blank=True)
+    meter_stop_wh = models.BigIntegerField(null=True, blank=True)
+    energy_wh = models.BigIntegerField(default=0)
+    power_w = models.IntegerField(null=True, blank=True)
+    soc_start_percent = models.FloatField(null=True, blank=True)
+    soc_percent = models.FloatField(null=True, blank=True)
+    metered_at = models.DateTimeField(null=True, blank=True)
+    reconciled_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = ChargingSessionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-started_at"]
+        constraints = [
+            models.UniqueConstraint(
+                "charger", "transaction_ref", condition=Q(charger__isnull=False), name="one_session_per_transaction"
+            ),
+            models.UniqueConstraint("start_key", name="one_session_per_start"),
+            models.CheckConstraint(condition=Q(energy_wh__gte=0), name="energy_is_not_negative"),
+        ]
+        indexes = [
+            models.Index(fields=["connector"], condition=Q(state="active"), name="active_sessions_by_connector"),
+            models.Index(fields=["organisation", "-started_at"], name="sessions_of_an_organisation"),
+            models.Index(
+                fields=["ended_at"], condition=Q(state="ended", reconciled_at=None), name="unreconciled_sessions"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.transaction_ref} · {self.vehicle or self.id_token_uid or '?'}"
+
+    @property
+    def duration_seconds(self) -> int:
+        return int(((self.ended_at or timezone.now()) - self.started_at).total_seconds())
+
+
+class MeterValue(models.Model):
+    """One sampled moment of one connector, as the charger said it. Appended by the OCPP batch writer.
+
+    `dedupe_key` hashes charger, EVSE, transaction and content: a replay on another socket is the same row.
+    """
+
+    charger = models.ForeignKey(Charger, models.DO_NOTHING, db_constraint=False, related_name="+", db_index=False)
+    evse_number = models.PositiveSmallIntegerField()
+    transaction_ref = models.CharField(max_length=36, blank=True)
+    at = models.DateTimeField()
+    received_at = models.DateTimeField(default=timezone.now)
+    energy_wh = models.BigIntegerField(null=True, help_text=_("Import register."))
+    power_w = models.IntegerField(null=True)
+    soc_percent = models.FloatField(null=True)
+    context = models.CharField(max_length=20, blank=True)
+    sampled = models.JSONField(help_text=_("The sampledValue list, untouched."))
+    dedupe_key = models.BinaryField(max_length=16, unique=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["charger", "transaction_ref", "at"], name="meter_values_of_a_session")]
+
+    def __str__(self) -> str:
+        return f"{self.charger_id}/{self.evse_number} {self.at}"
+
+
+class CDRQuerySet(models.QuerySet["CDR"]):
+    def for_organisation(self, organisation: Organisation) -> Self:
+        return self.filter(organisation=organisation)
+
+    def unrated(self) -> Self:
+        """Records that still need a price; the sweep finds what an event missed."""
+        return self.filter(rated_at=None, is_blocked=False)
+
+
+class CDR(models.Model):
+    """Charge detail record: final, priced once, never edited after `rated_at` (a trigger refuses)."""
+
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="cdrs")
+    session = models.OneToOneField(ChargingSession, models.PROTECT, related_name="cdr")
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField()
+    energy_wh = models.BigIntegerField()
+    charging_seconds = models.PositiveIntegerField(default=0)
+    idle_seconds = models.PositiveIntegerField(default=0, help_text=_("Plugged in and full (OCPI PARKING_TIME)."))
+    tariff = models.ForeignKey(Tariff, models.PROTECT, null=True, blank=True, related_name="cdrs")
+    currency = models.CharField(max_length=3, default="INR")
+    taxable_paise = models.BigIntegerField(null=True, blank=True)
+    tax_paise = models.BigIntegerField(null=True, blank=True)
+    total_paise = models.BigIntegerField(null=True, blank=True)
+    explanation = models.JSONField(default=list, blank=True, help_text=_("One line per priced component."))
+    is_blocked = models.BooleanField(default=False, help_text=_("Waits in the exception queue; never priced as 0."))
+    rated_at = models.DateTimeField(null=True, blank=True)
+    captured_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = CDRQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = "CDR"
+        verbose_name_plural = "CDRs"
+        ordering = ["-ended_at"]
+        constraints = [
+            models.CheckConstraint(condition=Q(ended_at__gte=F("started_at")), name="cdr_ends_after_it_starts"),
+            models.CheckConstraint(
+                condition=Q(rated_at=None) | Q(total_paise=F("taxable_paise") + F("tax_paise")),
+                name="cdr_total_is_taxable_plus_tax",
+            ),
+        ]
+        indexes = [models.Index(fields=["ended_at"], condition=Q(rated_at=None), name="unrated_cdrs")]
+
+    def __str__(self) -> str:
+        return f"CDR {self.pk} · {self.energy_wh / 1000:.2f} kWh"
+
+
+class ReconciliationVerdict(models.Model):
+    """What GPS, shift and state of charge say about a session; re-runnable to the same answer."""
+
+    class Verdict(models.TextChoices):
+        VERIFIED = "verified", _("Verified")
+        INCONCLUSIVE = "inconclusive", _("Inconclusive")
+        REVIEW = "review", _("Needs review")
+        BLOCKED = "blocked", _("Blocked")
+
+    session = models.OneToOneField(ChargingSession, models.PROTECT, related_name="verdict")
+    verdict = models.CharField(max_length=12, choices=Verdict)
+    points = models.PositiveIntegerField()
+    findings = models.JSONField(default=list, help_text=_("[{rule, points, text, evidence}]"))
+    ruleset_version = models.CharField(max_length=20)
+    input_hash = models.CharField(max_length=64)
+    decided_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.session_id}: {self.verdict}"
+
+
+class BillingExceptionQuerySet(models.QuerySet["BillingException"]):
+    def for_organisation(self, organisation: Organisation) -> Self:
+        return self.filter(organisation=organisation)
+
+    def open(self) -> Self:
+        return self.filter(resolved_at=None)
+
+
+class BillingException(models.Model):
+    """Something a person in finance must decide. Nothing is silently zero, nothing silently lost."""
+
+    class Kind(models.TextChoices):
+        MISSING_TARIFF = "missing_tariff", _("No tariff")
+        ODD_METER = "odd_meter", _("Meter does not add up")
+        SUSPICIOUS = "suspicious_session", _("Evidence disagrees")
+        OVER_CAPTURE = "over_capture", _("Wallet too low, booked as receivable")
+        UNKNOWN_TOKEN = "unknown_token", _("Charged with an unknown token")  # noqa: S105
+        NO_WALLET = "no_wallet", _("No wallet")
+
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="billing_exceptions")
+    kind = models.CharField(max_length=20, choices=Kind)
+    session = models.ForeignKey(ChargingSession, models.PROTECT, null=True, blank=True, related_name="exceptions")
+    title = models.CharField(max_length=160)
+    details = models.JSONField(default=dict, blank=True)
+    amount_paise = models.BigIntegerField(default=0)
+    owner = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    opened_at = models.DateTimeField(default=timezone.now)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    resolved_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    resolution = models.TextField(blank=True)
+
+    objects = BillingExceptionQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["opened_at"]
+        constraints = [
+            models.UniqueConstraint(
+                "session", "kind", condition=Q(resolved_at=None), name="one_open_exception_per_session_and_kind"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.title
+
+    def age(self, now: datetime) -> float:
+        return (now - self.opened_at).total_seconds()

@@ -1,0 +1,54 @@
+"""The cast every test knows: one fleet with a dispatcher, a driver and a finance manager, and a stranger."""
+
+import os
+
+import pytest
+
+os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps a loop in the main thread
+
+from fleetcharge.accounts.models import Membership, Organisation, User  # noqa: E402  (after the environment is set)
+
+
+@pytest.fixture(autouse=True)
+def _plain_static_files(settings) -> None:
+    settings.STORAGES = {
+        **settings.STORAGES,
+        "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    }
+    settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+
+
+def _member(organisation: Organisation, role: str, email: str, name: str) -> User:
+    user = User.objects.create_user(email, "correct horse", full_name=name, is_staff=role in {"finance", "owner"})
+    Membership.objects.create(user=user, organisation=organisation, role=role)
+    return user
+
+
+@pytest.fixture
+def organisation(db: None) -> Organisation:
+    return Organisation.objects.create(name="Namma Logistics", slug="namma")
+
+
+@pytest.fixture
+def other_organisation(db: None) -> Organisation:
+    return Organisation.objects.create(name="Stranger Movers", slug="stranger")
+
+
+@pytest.fixture
+def dispatcher(organisation: Organisation) -> User:
+    return _member(organisation, Membership.Role.DISPATCHER, "asha@namma.example", "Asha R")
+
+
+@pytest.fixture
+def finance(organisation: Organisation) -> User:
+    return _member(organisation, Membership.Role.FINANCE, "farid@namma.example", "Farid K")
+
+
+@pytest.fixture
+def owner(organisation: Organisation) -> User:
+    return _member(organisation, Membership.Role.OWNER, "omana@namma.example", "Omana P")
+
+
+@pytest.fixture
+def stranger(other_organisation: Organisation) -> User:
+    return _member(other_organisation, Membership.Role.OWNER, "eve@stranger.example", "Eve S")

@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class DispatchConfig(AppConfig):
+    name = "dispatch"
+    verbose_name = "Dispatch"
+
+    def ready(self) -> None:
+        from dispatch import handlers  # noqa: F401  (registers subscribers)

@@ -1,0 +1,36 @@
+"""What dispatch tells its own subscribers (live map, webhooks to come)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class PlanChanged:
+    """A plan was made, decided, replaced or closed (values of ChargePlan.State)."""
+
+    plan_id: int
+    organisation_id: int
+    vehicle_id: int
+    state: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class ReservationChanged:
+    reservation_number: int
+    organisation_id: int
+    connector_id: int
+    vehicle_id: int
+    state: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class AlertChanged:
+    """op is add | upd | del."""
+
+    alert_id: int
+    organisation_id: int
+    op: str
+    revision: int

@@ -1,0 +1,213 @@
+"""What a human decides, or lets the house decide: plans, reservations, alerts."""
+
+import uuid
+from datetime import datetime
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from billing.models import ChargingSession
+from fleetcharge.accounts.models import Organisation, User
+from stations.models import Connector, Location
+from vehicles.models import Vehicle
+
+
+class ChargePlanQuerySet(models.QuerySet["ChargePlan"]):
+    def for_organisation(self, organisation: Organisation) -> Self:
+        return self.filter(organisation=organisation)
+
+    def open(self) -> Self:
+        return self.filter(state__in=ChargePlan.OPEN_STATES)
+
+
+class ChargePlan(models.Model):
+    """One answer to "this vehicle must charge": where, when, at what price, and why there."""
+
+    class State(models.TextChoices):
+        PROPOSED = "proposed", _("Waiting for a decision")
+        ACCEPTED = "accepted", _("Accepted, reserving")
+        RESERVED = "reserved", _("Reserved")
+        CHARGING = "charging", _("Charging")
+        COMPLETED = "completed", _("Done")
+        DISMISSED = "dismissed", _("Dismissed")
+        REPLACED = "replaced", _("Replaced by another plan")
+        INFEASIBLE = "infeasible", _("No charger can be reached")
+        EXPIRED = "expired", _("Expired")
+
+    OPEN_STATES = ("proposed", "accepted", "reserved", "charging")
+
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="plans")
+    vehicle = models.ForeignKey(Vehicle, models.PROTECT, related_name="plans")
+    connector = models.ForeignKey(Connector, models.PROTECT, null=True, blank=True, related_name="plans")
+    state = models.CharField(max_length=12, choices=State, default=State.PROPOSED)
+    trigger = models.CharField(max_length=20, help_text=_("soc_low, faulted, taken, rejected, manual"))
+    trigger_key = models.CharField(
+        max_length=80, unique=True, help_text=_("One plan per trigger, however often it fires.")
+    )
+    replaces = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="replaced_by")
+    session = models.ForeignKey(ChargingSession, models.SET_NULL, null=True, blank=True, related_name="plans")
+
+    soc_percent = models.FloatField()
+    arrival_soc_percent = models.FloatField(null=True, blank=True)
+    target_soc_percent = models.FloatField(null=True, blank=True)
+    energy_wh = models.PositiveIntegerField(default=0)
+    distance_m = models.PositiveIntegerField(default=0)
+    detour_m = models.PositiveIntegerField(default=0)
+    drive_seconds = models.PositiveIntegerField(default=0)
+    wait_seconds = models.PositiveIntegerField(default=0)
+    charge_seconds = models.PositiveIntegerField(default=0)
+    delay_seconds = models.PositiveIntegerField(default=0)
+    cost_paise = models.PositiveIntegerField(null=True, blank=True, help_text=_("Incl. GST; empty: no tariff known."))
+    plug_in_at = models.DateTimeField(null=True, blank=True)
+    done_at = models.DateTimeField(null=True, blank=True)
+    route = models.JSONField(
+        default=dict, blank=True, help_text=_("{old: [[lat, lon]], new: [[lat, lon]], onward: ...}")
+    )
+    explanation = models.JSONField(default=dict, blank=True, help_text=_("Candidates with their breakdown in paise."))
+    snapshot = models.JSONField(default=dict, blank=True, help_text=_("Inputs; the same core gives the same plan."))
+    engine = models.CharField(max_length=20, blank=True)
+    core_version = models.CharField(max_length=20, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    decided_at = models.DateTimeField(null=True, blank=True)
+    decided_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    undo_until = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    objects = ChargePlanQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                "vehicle",
+                condition=Q(state__in=("proposed", "accepted", "reserved", "charging")),
+                name="one_open_plan_per_vehicle",
+            )
+        ]
+        indexes = [models.Index(fields=["connector"], condition=Q(closed_at=None), name="open_plans_by_connector")]
+
+    def __str__(self) -> str:
+        return f"{self.vehicle} → {self.connector or '?'} ({self.state})"
+
+
+class ReservationQuerySet(models.QuerySet["Reservation"]):
+    def for_organisation(self, organisation: Organisation) -> Self:
+        return self.filter(organisation=organisation)
+
+    def active(self) -> Self:
+        return self.filter(state__in=Reservation.ACTIVE_STATES)
+
+
+class Reservation(models.Model):
+    """A connector promised to one vehicle. Two of ours on one connector are impossible by constraint."""
+
+    class State(models.TextChoices):
+        REQUESTED = "requested", _("Requested")
+        CONFIRMED = "confirmed", _("Confirmed")
+        USED = "used", _("Used")
+        REJECTED = "rejected", _("Rejected")
+        CANCELLED = "cancelled", _("Cancelled")
+        EXPIRED = "expired", _("Expired")
+        FAILED = "failed", _("Failed")
+
+    ACTIVE_STATES = ("requested", "confirmed")
+
+    key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    number = models.BigAutoField(primary_key=True, help_text=_("Also the OCPP reservationId (int32)."))
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="reservations")
+    vehicle = models.ForeignKey(Vehicle, models.PROTECT, related_name="reservations")
+    connector = models.ForeignKey(Connector, models.PROTECT, related_name="reservations")
+    plan = models.ForeignKey(ChargePlan, models.SET_NULL, null=True, blank=True, related_name="reservations")
+    state = models.CharField(max_length=10, choices=State, default=State.REQUESTED)
+    reason = models.CharField(max_length=120, blank=True)
+    id_token = models.CharField(max_length=36)
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    answered_at = models.DateTimeField(null=True, blank=True)
+    expires_at = models.DateTimeField()
+
+    objects = ReservationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                "connector", condition=Q(state__in=("requested", "confirmed")), name="one_reservation_per_connector"
+            )
+        ]
+        indexes = [
+            models.Index(
+                fields=["expires_at"], condition=Q(state__in=("requested", "confirmed")), name="reservations_by_expiry"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.vehicle} at {self.connector} ({self.state})"
+
+
+class AlertQuerySet(models.QuerySet["Alert"]):
+    def for_organisation(self, organisation: Organisation) -> Self:
+        return self.filter(organisation=organisation)
+
+    def open(self) -> Self:
+        return self.filter(closed_at=None)
+
+    def needing_attention(self, now: datetime) -> Self:
+        return self.open().filter(Q(snoozed_until=None) | Q(snoozed_until__lte=now))
+
+
+class Alert(models.Model):
+    """One thing that needs somebody. Durable: browsers replay what they missed by id."""
+
+    class Kind(models.TextChoices):
+        WILL_NOT_REACH = "will_not_reach", _("Will not reach")
+        REROUTED = "rerouted", _("Re-routed")
+        NO_CHARGER = "no_charger", _("No charger in reach")
+        RESERVATION_LOST = "reservation_lost", _("Reserved bay is blocked")
+        CHARGER_SILENT = "charger_silent", _("Charger stopped reporting")
+        MONEY = "money", _("Session held back")
+        NETWORK_DOWN = "network_down", _("Network does not answer")
+
+    class Severity(models.TextChoices):
+        BAD = "bad", _("Act now")
+        WARN = "warn", _("Look at it")
+        INFO = "info", _("For your information")
+
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="alerts")
+    kind = models.CharField(max_length=20, choices=Kind)
+    severity = models.CharField(max_length=4, choices=Severity, default=Severity.WARN)
+    title = models.CharField(max_length=160)
+    body = models.CharField(max_length=400, blank=True)
+    vehicle = models.ForeignKey(Vehicle, models.CASCADE, null=True, blank=True, related_name="alerts")
+    location = models.ForeignKey(Location, models.CASCADE, null=True, blank=True, related_name="+")
+    plan = models.ForeignKey(ChargePlan, models.SET_NULL, null=True, blank=True, related_name="alerts")
+    session = models.ForeignKey(ChargingSession, models.SET_NULL, null=True, blank=True, related_name="+")
+    data = models.JSONField(default=dict, blank=True)
+    dedupe_key = models.CharField(max_length=80)
+    revision = models.BigIntegerField(default=0, help_text=_("Grows with every change of any alert; replay cursor."))
+    opened_at = models.DateTimeField(default=timezone.now)
+    snoozed_until = models.DateTimeField(null=True, blank=True)
+    closed_at = models.DateTimeField(null=True, blank=True)
+    closed_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    close_reason = models.CharField(max_length=120, blank=True)
+
+    objects = AlertQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-opened_at"]
+        constraints = [
+            models.UniqueConstraint(
+                "organisation", "dedupe_key", condition=Q(closed_at=None), name="one_open_alert_per_cause"
+            )
+        ]
+        indexes = [
+            models.Index(fields=["organisation", "revision"], name="alerts_to_replay"),
+            models.Index(fields=["organisation", "-opened_at"], condition=Q(closed_at=None), name="open_alerts"),
+        ]
+
+    def __str__(self) -> str:
+        return self.title

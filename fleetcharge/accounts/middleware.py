@@ -1,0 +1,70 @@
+"""Puts the signed-in person's organisation and role on the request, and a strict content policy on the answer."""
+
+import secrets
+from collections.abc import Callable
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+
+from fleetcharge.accounts.models import ROLE_SCOPES, Membership
+from fleetcharge.accounts.tenancy import FleetRequest
+
+GetResponse = Callable[[HttpRequest], HttpResponse]
+SESSION_KEY = "organisation_id"
+
+
+class OrganisationMiddleware:
+    """`request.organisation`, `request.role`, `request.scopes`; None and empty for strangers."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: FleetRequest) -> HttpResponse:
+        request.organisation, request.role, request.scopes = None, "", frozenset()
+        if request.user.is_authenticated:
+            self._attach(request)
+        return self.get_response(request)
+
+    def _attach(self, request: FleetRequest) -> None:
+        memberships = Membership.objects.filter(user_id=request.user.pk).select_related("organisation").order_by("pk")
+        chosen = request.session.get(SESSION_KEY)
+        membership = (memberships.filter(organisation_id=chosen).first() if chosen else None) or memberships.first()
+        if membership:
+            request.organisation, request.role = membership.organisation, membership.role
+            request.scopes = frozenset(ROLE_SCOPES[membership.role])
+
+
+class ContentSecurityPolicyMiddleware:
+    """Our own pages load nothing from elsewhere and run only our scripts; `request.csp_nonce` for the rare inline one."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: FleetRequest) -> HttpResponse:
+        request.csp_nonce = secrets.token_urlsafe(16)
+        response = self.get_response(request)
+        if "Content-Security-Policy" not in response:
+            response["Content-Security-Policy"] = policy(request)
+        return response
+
+
+def policy(request: FleetRequest) -> str:
+    """Admin (Unfold uses Alpine) and the API docs need inline code; nothing else does."""
+    host = request.get_host().rsplit(":", 1)[0] if not settings.ALLOWED_HOSTS == ["*"] else "*"
+    connect = f"connect-src 'self' ws://{host}:* wss://{host}:* http://{host}:*"
+    relaxed = request.path.startswith(("/admin/", "/api/v1/docs"))
+    script = "'unsafe-inline' 'unsafe-eval'" if relaxed else f"'nonce-{request.csp_nonce}'"
+    tiles = settings.TILES_URL.split("{", 1)[0]
+    return "; ".join(
+        [
+            "default-src 'self'",
+            f"script-src 'self' {script}",
+            "style-src 'self' 'unsafe-inline'",
+            f"img-src 'self' data: blob: {tiles}".strip(),
+            "font-src 'self'",
+            connect,
+            "frame-ancestors 'none'",
+            "base-uri 'self'",
+            "form-action 'self'",
+        ]
+    )

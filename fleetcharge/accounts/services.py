@@ -1,0 +1,74 @@
+"""Writes of the accounts app: keys and the audit trail."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import models
+from django.utils import timezone
+
+from fleetcharge.accounts.models import APIKey, AuditEntry, Organisation, User
+from fleetcharge.lib import crypto
+
+
+def create_api_key(
+    *,
+    organisation: Organisation,
+    name: str,
+    scopes: Iterable[str],
+    created_by: User | None = None,
+    expires_at: datetime | None = None,
+    secret: str | None = None,
+) -> tuple[APIKey, str]:
+    """A new key and its secret, which is never readable again."""
+    secret = secret or f"fck_{crypto.new_token()}"
+    key = APIKey.objects.create(
+        organisation=organisation,
+        name=name,
+        scopes=list(scopes),
+        created_by=created_by,
+        expires_at=expires_at,
+        prefix=secret[: APIKey.PREFIX_LENGTH],
+        key_hash=crypto.keyed_hash(secret, purpose=APIKey.PURPOSE),
+    )
+    return key, secret
+
+
+def find_api_key(secret: str) -> APIKey | None:
+    """The live key behind a presented secret, or None. One indexed query and one constant-time comparison."""
+    key = APIKey.objects.live().select_related("organisation").filter(prefix=secret[: APIKey.PREFIX_LENGTH]).first()
+    return key if key and key.matches(secret) else None
+
+
+def touch_api_key(key: APIKey) -> None:
+    """Remember use, at most once a minute."""
+    now = timezone.now()
+    stale = models.Q(last_used_at=None) | models.Q(last_used_at__lt=now - timedelta(minutes=1))
+    APIKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)
+
+
+def audit(
+    *,
+    action: str,
+    target: models.Model,
+    actor: User | None = None,
+    actor_label: str = "",
+    reason: str = "",
+    organisation: Organisation | None = None,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+    ip_address: str | None = None,
+) -> AuditEntry:
+    """Write one line of the audit trail, in the caller's transaction."""
+    return AuditEntry.objects.create(
+        organisation=organisation or getattr(target, "organisation", None),
+        actor=actor,
+        actor_label=actor_label or (str(actor) if actor else "system"),
+        action=action,
+        target_type=target._meta.label_lower,
+        target_id=str(target.pk),
+        before=before or {},
+        after=after or {},
+        reason=reason,
+        ip_address=ip_address,
+    )

@@ -1,0 +1,22 @@
+"""Celery: a trigger, never the truth. Work that must happen is a row; every beat entry is a sweep over such rows."""
+
+import os
+
+from celery import Celery
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetcharge.settings")
+app = Celery("fleetcharge")
+app.config_from_object("django.conf:settings", namespace="CELERY")
+app.autodiscover_tasks()
+
+app.conf.beat_schedule = {
+    "poll-networks": {"task": "stations.tasks.poll_due_sources", "schedule": 15.0},
+    "decay-status": {"task": "stations.tasks.sweep_silent_chargers", "schedule": 20.0},
+    "position-partitions": {"task": "vehicles.tasks.keep_partitions", "schedule": 3600.0},
+    "low-soc-sweep": {"task": "dispatch.tasks.sweep_low_vehicles", "schedule": 10.0},
+    "reservation-sweep": {"task": "dispatch.tasks.sweep_reservations", "schedule": 10.0},
+    "rate-sweep": {"task": "billing.tasks.sweep_unrated", "schedule": 10.0},
+    "reconcile-sweep": {"task": "billing.tasks.sweep_unreconciled", "schedule": 10.0},
+    "hold-sweep": {"task": "billing.tasks.sweep_holds", "schedule": 60.0},
+    "command-sweep": {"task": "ocpp_bridge.tasks.sweep_commands", "schedule": 10.0},
+}

@@ -1,0 +1,57 @@
+"""What every API answer shares: the error shape, cursor pages and ETags."""
+
+import hashlib
+from typing import Any
+
+from rest_framework import pagination, status
+from rest_framework.exceptions import APIException, ValidationError
+from rest_framework.response import Response
+from rest_framework.views import exception_handler as drf_exception_handler
+
+
+class Conflict(APIException):
+    """409 with our `{"detail", "code"}` body."""
+
+    status_code = status.HTTP_409_CONFLICT
+    default_detail = "The request conflicts with the current state."
+    default_code = "conflict"
+
+
+class CursorPagination(pagination.CursorPagination):
+    """Stable pages over the primary key; `?page_size=` up to 1,000."""
+
+    page_size = 100
+    page_size_query_param = "page_size"
+    max_page_size = 1000
+    ordering = "pk"
+
+
+def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
+    """Every error is `{"detail": str, "code": str}`; validation adds `fields`."""
+    response = drf_exception_handler(error, context)
+    if response is None:
+        return None
+    if isinstance(error, ValidationError):
+        response.data = _validation_body(error)
+    else:
+        detail = getattr(error, "detail", None) or response.data.get("detail", "Request failed.")
+        response.data = {"detail": str(detail), "code": getattr(detail, "code", None) or "error"}
+    return response
+
+
+def _validation_body(error: ValidationError) -> dict[str, Any]:
+    if isinstance(error.detail, dict):
+        first = next(iter(error.detail.items()), ("", ["Invalid input."]))
+        return {"detail": f"{first[0]}: {_first(first[1])}", "code": "invalid", "fields": error.detail}
+    return {"detail": _first(error.detail), "code": "invalid"}
+
+
+def _first(value: Any) -> str:
+    while isinstance(value, list | dict) and value:
+        value = value[0] if isinstance(value, list) else next(iter(value.values()))
+    return str(value)
+
+
+def etag_of(*parts: object) -> str:
+    """A weak ETag over whatever decides the answer (version counters, query string, organisation)."""
+    return 'W/"' + hashlib.blake2b("|".join(map(str, parts)).encode(), digest_size=12).hexdigest() + '"'

@@ -1,0 +1,47 @@
+"""A bus for facts: lower apps publish what happened, higher apps subscribe, nobody imports upwards."""
+
+import functools
+import logging
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from django.db import transaction
+
+Handler = Callable[[Any], None]
+F = TypeVar("F", bound=Handler)
+
+logger = logging.getLogger(__name__)
+_handlers: dict[type, list[Handler]] = defaultdict(list)
+
+
+def subscribe(*event_types: type) -> Callable[[F], F]:
+    """Register a function for one or more event classes; it runs after the publisher's commit."""
+
+    def register(handler: F) -> F:
+        for event_type in event_types:
+            if handler not in _handlers[event_type]:
+                _handlers[event_type].append(handler)
+        return handler
+
+    return register
+
+
+def publish(event: object) -> None:
+    """Hand `event` to its subscribers once the current transaction has committed (at once outside one)."""
+    for handler in _handlers[type(event)]:
+        transaction.on_commit(functools.partial(_deliver, handler, event))
+
+
+def publish_all(events: Iterable[object]) -> None:
+    """Publish several events in order; call it in a thread, handlers may block on Valkey."""
+    for event in events:
+        publish(event)
+
+
+def _deliver(handler: Handler, event: object) -> None:
+    """A failing subscriber never hurts the publisher: its sweep will find the row again."""
+    try:
+        handler(event)
+    except Exception:
+        logger.exception("handler %s failed on %r", handler.__qualname__, event)

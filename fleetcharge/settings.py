@@ -1,0 +1,280 @@
+"""Every setting in reading order; each value comes from the environment and has a working default."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = Path(os.environ.get("FLEETCHARGE_VAR_DIR", BASE_DIR / "var"))
+
+
+def _flag(name: str, default: bool) -> bool:
+    return os.environ.get(name, str(int(default))).lower() in {"1", "true", "yes", "on"}
+
+
+def _list(name: str, default: str) -> list[str]:
+    return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
+
+
+# --- Who may talk to us -------------------------------------------------------------------------------------------
+DEBUG = _flag("FLEETCHARGE_DEBUG", False)
+ALLOWED_HOSTS = _list("FLEETCHARGE_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1],testserver")
+CSRF_TRUSTED_ORIGINS = _list("FLEETCHARGE_TRUSTED_ORIGINS", "")
+BEHIND_TLS = _flag("FLEETCHARGE_BEHIND_TLS", False)
+WEB_PORT = int(os.environ.get("FLEETCHARGE_WEB_PORT", "8000"))
+# The browser opens its live socket on this port of the same host; 0 means the page's own port (behind a proxy).
+REALTIME_PORT = int(os.environ.get("FLEETCHARGE_REALTIME_PORT", "0"))
+TRUSTED_PROXIES = _list("FLEETCHARGE_TRUSTED_PROXIES", "127.0.0.1,::1")
+
+
+def _secret_key() -> str:
+    """From the environment, else one made once and kept private under var/."""
+    if value := os.environ.get("FLEETCHARGE_SECRET_KEY"):
+        return value
+    path = VAR_DIR / "secret_key"
+    if not path.exists():
+        VAR_DIR.mkdir(parents=True, exist_ok=True)
+        fresh = path.with_suffix(f".{os.getpid()}")
+        fresh.touch(mode=0o600)
+        fresh.write_text(os.urandom(48).hex())
+        try:
+            os.link(fresh, path)  # two first starts agree on one key
+        except FileExistsError:
+            pass
+        fresh.unlink()
+    return path.read_text()
+
+
+SECRET_KEY = _secret_key()
+if BEHIND_TLS:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    SECURE_HSTS_SECONDS = 31_536_000
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+
+# --- What it is made of -------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "daphne",
+    "unfold",
+    "fleetcharge.admin_site.FleetAdminConfig",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.humanize",
+    "django.contrib.postgres",
+    "channels",
+    "rest_framework",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_htmx",
+    "leaflet",
+    "fleetcharge.accounts",
+    "stations",
+    "vehicles",
+    "billing",
+    "dispatch",
+    "ocpp_bridge",
+    "fleetcharge.demo",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.auth.middleware.LoginRequiredMiddleware",
+    "fleetcharge.accounts.middleware.OrganisationMiddleware",
+    "fleetcharge.accounts.middleware.ContentSecurityPolicyMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "fleetcharge.urls"
+ASGI_APPLICATION = "fleetcharge.asgi.application"
+WSGI_APPLICATION = "fleetcharge.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "fleetcharge.accounts.context.page",
+            ]
+        },
+    }
+]
+
+# --- Engines: real PostgreSQL and Valkey/Redis, embedded when no URL is given (see fleetcharge/embedded) -----------
+DATABASE_URL = os.environ.get("DATABASE_URL", "")
+REDIS_URL = os.environ.get("REDIS_URL", "")
+if not DATABASE_URL or not REDIS_URL:
+    from fleetcharge.embedded import provide_engines
+
+    _engines = provide_engines()
+    DATABASE_URL, REDIS_URL = _engines.database_url, _engines.redis_url
+
+
+def _database(url: str) -> dict[str, Any]:
+    """A libpq URL as Django wants it; unknown parameters (sslmode, ...) go to the driver untouched."""
+    parts = {str(key): str(value) for key, value in conninfo_to_dict(url).items()}
+    main = {key: parts.pop(key, "") for key in ("dbname", "user", "password", "host", "port")}
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": main["dbname"],
+        "USER": main["user"],
+        "PASSWORD": main["password"],
+        "HOST": main["host"],
+        "PORT": main["port"],
+        "CONN_MAX_AGE": int(os.environ.get("FLEETCHARGE_DB_CONN_MAX_AGE", "600")),
+        "CONN_HEALTH_CHECKS": True,
+        "OPTIONS": {"application_name": "fleetcharge", **parts},
+    }
+
+
+DATABASES = {"default": _database(DATABASE_URL)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [{"address": REDIS_URL, "socket_timeout": None}]},
+    }
+}
+
+# --- Background work ----------------------------------------------------------------------------------------------
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_TIME_LIMIT = 120
+CELERY_WORKER_PREFETCH_MULTIPLIER = 4
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 600, "socket_timeout": 10, "socket_keepalive": True}
+CELERY_TIMEZONE = "UTC"
+CELERY_TASK_ALWAYS_EAGER = False
+
+# --- People -------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "accounts.User"
+LOGIN_URL = "login"
+LOGIN_REDIRECT_URL = "/dispatch/"
+LOGOUT_REDIRECT_URL = "/login/"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+SESSION_COOKIE_AGE = 14 * 24 * 3600
+SESSION_COOKIE_SAMESITE = "Lax"
+
+# --- Language, time, numbers --------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("hi", "हिन्दी")]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+TIME_ZONE = "Asia/Kolkata"
+USE_TZ = True
+USE_I18N = True
+FORMAT_MODULE_PATH = ["fleetcharge.formats"]
+USE_THOUSAND_SEPARATOR = True
+
+# --- Files --------------------------------------------------------------------------------------------------------
+STATIC_URL = "/static/"
+STATIC_ROOT = VAR_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": os.environ.get(
+            "FLEETCHARGE_STATIC_STORAGE", "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        )
+    },
+}
+WHITENOISE_KEEP_ONLY_HASHED_FILES = False
+MEDIA_ROOT = VAR_DIR / "media"
+
+# --- API ----------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "fleetcharge.accounts.authentication.APIKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["fleetcharge.accounts.permissions.HasScope"],
+    "DEFAULT_PAGINATION_CLASS": "fleetcharge.lib.api.CursorPagination",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "EXCEPTION_HANDLER": "fleetcharge.lib.api.exception_handler",
+    "DEFAULT_THROTTLE_RATES": {"login": "20/min", "api": os.environ.get("FLEETCHARGE_API_RATE", "6000/min")},
+    "PAGE_SIZE": 100,
+    "COERCE_DECIMAL_TO_STRING": True,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "FleetCharge API",
+    "DESCRIPTION": "One registry of chargers, one wallet, one dispatch API over every network.",
+    "VERSION": "1.0.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+}
+
+# --- Map: no request to outside hosts unless the operator asks for it ---------------------------------------------
+TILES_URL = os.environ.get("FLEETCHARGE_TILES_URL", "")
+TILES_ATTRIBUTION = os.environ.get("FLEETCHARGE_TILES_ATTRIBUTION", "")
+LEAFLET_CONFIG = {"TILES": [], "RESET_VIEW": False, "ATTRIBUTION_PREFIX": "", "NO_GLOBALS": False}
+
+# --- How we judge the world ---------------------------------------------------------------------------------------
+STATUS_LIVE_SECONDS = int(os.environ.get("FLEETCHARGE_STATUS_LIVE_SECONDS", "300"))
+STATUS_RECENT_SECONDS = int(os.environ.get("FLEETCHARGE_STATUS_RECENT_SECONDS", "1800"))
+STATUS_STALE_SECONDS = int(os.environ.get("FLEETCHARGE_STATUS_STALE_SECONDS", "86400"))
+OCPP_HEARTBEAT_SECONDS = int(os.environ.get("FLEETCHARGE_OCPP_HEARTBEAT_SECONDS", "300"))
+OCPP_PING_SECONDS = int(os.environ.get("FLEETCHARGE_OCPP_PING_SECONDS", "30"))
+OCPP_MAX_FRAME_BYTES = int(os.environ.get("FLEETCHARGE_OCPP_MAX_FRAME_BYTES", str(1024 * 1024)))
+OCPP_CALL_TIMEOUT_SECONDS = float(os.environ.get("FLEETCHARGE_OCPP_CALL_TIMEOUT_SECONDS", "30"))
+OCPI_ALLOW_PRIVATE_HOSTS = _flag("FLEETCHARGE_OCPI_ALLOW_PRIVATE_HOSTS", False)
+PUBLIC_BASE_URL = os.environ.get("FLEETCHARGE_PUBLIC_URL", f"http://127.0.0.1:{REALTIME_PORT or WEB_PORT}")
+RESERVATION_MINUTES = int(os.environ.get("FLEETCHARGE_RESERVATION_MINUTES", "30"))
+POSITION_RETENTION_DAYS = int(os.environ.get("FLEETCHARGE_POSITION_RETENTION_DAYS", "35"))
+GST_PERCENT = int(os.environ.get("FLEETCHARGE_GST_PERCENT", "18"))
+
+# --- Log lines ----------------------------------------------------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": os.environ.get("FLEETCHARGE_LOG_LEVEL", "INFO")},
+    "loggers": {
+        "ocpp": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},
+        "daphne": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+    },
+}
+
+# --- Finance admin ------------------------------------------------------------------------------------------------
+UNFOLD = {
+    "SITE_TITLE": "FleetCharge",
+    "SITE_HEADER": "FleetCharge finance",
+    "SITE_URL": "/dispatch/",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+    "BORDER_RADIUS": "8px",
+}

@@ -1,0 +1,11 @@
+from django.apps import AppConfig
+
+
+class StationsConfig(AppConfig):
+    name = "stations"
+    verbose_name = "Stations"
+
+    def ready(self) -> None:
+        from stations.cpo import registry
+
+        registry.register_builtin()

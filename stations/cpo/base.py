@@ -1,0 +1,81 @@
+"""What FleetCharge asks of a network. One adapter per kind of source; capabilities decide the buttons."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Protocol
+
+from stations.models import Connector, Source
+
+
+class Capability(StrEnum):
+    PULL = "pull"
+    PUSH = "push"
+    RESERVE = "reserve"
+    START_STOP = "start_stop"
+
+
+class CPOError(Exception):
+    """The network answered, and its answer is an error; `code` is ours, the message is for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class CPOUnavailable(CPOError):
+    """The network could not be reached; the same call may work later."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__("cpo_unavailable", message)
+
+
+@dataclass(frozen=True)
+class ReserveRequest:
+    """Hold `connector` for one token until `expires_at`. `reservation_number` is an int32 for OCPP's sake."""
+
+    connector: Connector
+    reservation_key: str
+    reservation_number: int
+    id_token: str
+    expires_at: datetime
+    token_type: str = "RFID"
+    group_id: str = ""
+
+
+@dataclass(frozen=True)
+class CommandReceipt:
+    """What is known at once: accepted, rejected, or pending (a ReservationAnswered event will follow)."""
+
+    state: str
+    reason: str = ""
+    reference: str = ""
+
+
+PENDING = CommandReceipt("pending")
+
+
+@dataclass
+class PullReport:
+    """What one poll did; shown in the admin."""
+
+    locations: int = 0
+    connectors: int = 0
+    tariffs: int = 0
+    rejected: list[dict[str, Any]] = field(default_factory=list)
+
+
+class CPOAdapter(Protocol):
+    """Every method may raise CPOError or CPOUnavailable; none is called inside a database transaction."""
+
+    kind: str
+    capabilities: frozenset[Capability]
+
+    def poll(self, source: Source) -> Iterator[PullReport]:
+        """Fetch locations and tariffs page by page; yields progress after each page."""
+        ...
+
+    def reserve(self, request: ReserveRequest) -> CommandReceipt: ...
+
+    def cancel(self, connector: Connector, reservation_key: str, reservation_number: int) -> CommandReceipt: ...

@@ -1,0 +1,73 @@
+"""What stations tell the apps above them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True)
+class ConnectorStatusChanged:
+    """The status we show for one connector changed (values of Connector.Status)."""
+
+    connector_id: int
+    location_id: int
+    old: str
+    new: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class ChargerWentSilent:
+    """Nothing has been heard of one of our chargers for longer than its heartbeat allows, or its socket closed."""
+
+    charger_id: int
+    location_id: int
+    organisation_id: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class ChargerCameBack:
+    """A charger opened a socket again."""
+
+    charger_id: int
+    location_id: int
+    organisation_id: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class SourceStateChanged:
+    """A network started or stopped failing (values of Source.State)."""
+
+    source_id: int
+    old: str
+    new: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class ReservationAnswered:
+    """A network decided about a reservation: state is accepted | rejected | cancelled | failed | timed_out.
+
+    `reservation_key` is the id we gave it; `reason` is the network's own word (Occupied, EVSE_INOPERATIVE, ...).
+    """
+
+    reservation_key: str
+    state: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class TariffChanged:
+    tariff_id: int
+    external_id: str
+    source_id: int
+
+
+@dataclass(frozen=True)
+class LocationChanged:
+    """A site was added, moved or removed."""
+
+    location_id: int

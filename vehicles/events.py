@@ -1,0 +1,48 @@
+"""What vehicles tell the apps above them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VehicleMove:
+    """The new latest state of one vehicle, as stored."""
+
+    vehicle_id: int
+    organisation_id: int
+    latitude: float
+    longitude: float
+    speed_kmh: float | None
+    heading_deg: float | None
+    soc_percent: float | None
+    is_charging: bool
+    is_soc_low: bool
+    at: datetime
+
+
+@dataclass(frozen=True)
+class VehiclesMoved:
+    """One committed batch of pings changed these vehicles' latest state (one entry per vehicle)."""
+
+    moves: tuple[VehicleMove, ...]
+
+
+@dataclass(frozen=True)
+class SocLow:
+    """A vehicle's charge crossed below its organisation's limit. `telemetry_version` makes the answer idempotent."""
+
+    vehicle_id: int
+    organisation_id: int
+    soc_percent: float
+    telemetry_version: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class SocRecovered:
+    """A vehicle's charge rose above the clear limit again."""
+
+    vehicle_id: int
+    organisation_id: int
+    soc_percent: float
+    at: datetime

@@ -1,0 +1,5 @@
+"""Raw ASGI routes by path prefix: (prefix, ASGI application)."""
+
+from typing import Any
+
+http_routes: list[tuple[str, Any]] = []

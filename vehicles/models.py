@@ -1,0 +1,265 @@
+"""Vehicles, who drives them when, the tokens that start their charging, and where they are."""
+
+import uuid
+from datetime import datetime, timedelta
+from typing import Self
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q, Value
+from django.db.models.functions import Lower, Replace, Upper
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from fleetcharge.accounts.models import Organisation
+
+POSITION_STALE_AFTER = timedelta(minutes=10)
+
+
+class VehicleModel(models.Model):
+    """A type of vehicle: battery, inlets, power, appetite. Figures nobody has verified are marked so."""
+
+    class VehicleClass(models.TextChoices):
+        TWO_WHEELER = "2W", _("Two-wheeler")
+        THREE_WHEELER = "3W", _("Three-wheeler")
+        CAR = "4W", _("Car")
+        LCV = "LCV", _("Light goods vehicle")
+        BUS = "BUS", _("Bus")
+        TRUCK = "TRUCK", _("Truck")
+
+    manufacturer = models.CharField(max_length=60)
+    name = models.CharField(max_length=80)
+    vehicle_class = models.CharField(max_length=6, choices=VehicleClass, default=VehicleClass.LCV)
+    battery_wh = models.PositiveIntegerField(help_text=_("Usable."))
+    plugs = ArrayField(models.CharField(max_length=16), help_text=_("Keys of the connector map it can use."))
+    max_ac_power_w = models.PositiveIntegerField(default=0)
+    max_dc_power_w = models.PositiveIntegerField(default=0)
+    max_voltage_v = models.PositiveIntegerField(default=0, help_text=_("0: not limited."))
+    consumption_wh_per_km = models.PositiveIntegerField()
+    charge_curve = models.JSONField(
+        default=list, blank=True, help_text=_("[[soc_percent, power_w], ...]; empty: flat to 80 %, then tapering.")
+    )
+    is_verified = models.BooleanField(default=False)
+    figures_source = models.CharField(max_length=200, blank=True)
+
+    class Meta:
+        ordering = ["manufacturer", "name"]
+        constraints = [models.UniqueConstraint(Lower("manufacturer"), Lower("name"), name="one_row_per_vehicle_model")]
+
+    def __str__(self) -> str:
+        return f"{self.manufacturer} {self.name}"
+
+
+class Driver(models.Model):
+    """A person who drives. `driver_ref` is the pseudonym that ledger and telemetry carry (DPDP)."""
+
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="drivers")
+    driver_ref = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    name = models.CharField(max_length=120)
+    phone = models.CharField(max_length=20, blank=True)
+    is_active = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class VehicleQuerySet(models.QuerySet["Vehicle"]):
+    def for_organisation(self, organisation: Organisation) -> Self:
+        return self.filter(organisation=organisation)
+
+    def low(self) -> Self:
+        """Vehicles whose low-charge latch is set (on below 20 %, off above 25 %, per organisation)."""
+        return self.filter(state__is_soc_low=True, is_active=True)
+
+
+class Vehicle(models.Model):
+    """A vehicle of a fleet and the tracker that reports for it."""
+
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="vehicles")
+    registration = models.CharField(max_length=16, help_text=_("As on the plate, e.g. KA 03 MX 4471."))
+    model = models.ForeignKey(VehicleModel, models.PROTECT, related_name="vehicles")
+    device_id = models.CharField(max_length=64, unique=True, null=True, blank=True, help_text=_("The tracker's id."))  # noqa: DJ001 (unique and optional)
+    default_driver = models.ForeignKey(Driver, models.SET_NULL, null=True, blank=True, related_name="+")
+    cost_centre = models.CharField(max_length=40, blank=True)
+    depot_name = models.CharField(max_length=120, blank=True)
+    depot_latitude = models.FloatField(null=True, blank=True)
+    depot_longitude = models.FloatField(null=True, blank=True)
+    is_active = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    objects = VehicleQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["registration"]
+        constraints = [
+            models.UniqueConstraint(
+                "organisation",
+                Replace(Upper("registration"), Value(" "), Value("")),
+                name="one_vehicle_per_plate",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.registration
+
+
+class VehicleState(models.Model):
+    """The latest truth about one vehicle. Written by ingest in the statement that stores the ping; newest wins."""
+
+    class SocSource(models.TextChoices):
+        MEASURED = "measured", _("Measured")
+        CHARGER = "charger", _("From the charger")
+        DRIVER = "driver", _("Told by the driver")
+        ESTIMATED = "estimated", _("Estimated")
+
+    vehicle = models.OneToOneField(Vehicle, models.CASCADE, primary_key=True, related_name="state")
+    latitude = models.FloatField(null=True, blank=True)
+    longitude = models.FloatField(null=True, blank=True)
+    speed_kmh = models.FloatField(null=True, blank=True)
+    heading_deg = models.FloatField(null=True, blank=True)
+    position_at = models.DateTimeField(null=True, blank=True)
+    received_at = models.DateTimeField(null=True, blank=True)
+    soc_percent = models.FloatField(null=True, blank=True)
+    soc_at = models.DateTimeField(null=True, blank=True)
+    soc_source = models.CharField(max_length=10, choices=SocSource, default=SocSource.MEASURED)
+    odometer_m = models.BigIntegerField(null=True, blank=True)
+    is_charging = models.BooleanField(default=False)
+    is_soc_low = models.BooleanField(default=False)
+    soc_low_at = models.DateTimeField(null=True, blank=True)
+    version = models.BigIntegerField(
+        default=0, help_text=_("Counts accepted newer positions; names a telemetry moment.")
+    )
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(soc_percent=None) | Q(soc_percent__range=(0, 100)), name="soc_is_a_percentage"
+            )
+        ]
+        indexes = [models.Index(fields=["soc_low_at"], condition=Q(is_soc_low=True), name="vehicles_low_on_charge")]
+
+    def __str__(self) -> str:
+        return f"{self.vehicle_id} at {self.position_at}"
+
+    def is_fresh(self, now: datetime) -> bool:
+        return self.position_at is not None and now - self.position_at < POSITION_STALE_AFTER
+
+
+class Stop(models.Model):
+    """A place a vehicle is to visit, in order; the next open one decides whether it will reach."""
+
+    vehicle = models.ForeignKey(Vehicle, models.CASCADE, related_name="stops")
+    sequence = models.PositiveIntegerField()
+    name = models.CharField(max_length=120)
+    latitude = models.FloatField()
+    longitude = models.FloatField()
+    due_at = models.DateTimeField(null=True, blank=True)
+    done_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["vehicle", "sequence"]
+        constraints = [models.UniqueConstraint("vehicle", "sequence", name="one_stop_per_place_in_line")]
+        indexes = [
+            models.Index(fields=["vehicle", "sequence"], condition=Q(done_at=None), name="open_stops_of_a_vehicle")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ShiftQuerySet(models.QuerySet["Shift"]):
+    def covering(self, at: datetime) -> Self:
+        return self.filter(starts_at__lte=at, ends_at__gte=at)
+
+
+class Shift(models.Model):
+    """Who drives which vehicle from when to when."""
+
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="shifts")
+    vehicle = models.ForeignKey(Vehicle, models.CASCADE, related_name="shifts")
+    driver = models.ForeignKey(Driver, models.PROTECT, related_name="shifts")
+    starts_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+
+    objects = ShiftQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="shift_ends_after_it_starts")
+        ]
+        indexes = [models.Index(fields=["vehicle", "starts_at"], name="shifts_of_a_vehicle")]
+
+    def __str__(self) -> str:
+        return f"{self.driver} · {self.vehicle} · {self.starts_at:%d %b %H:%M}"
+
+
+class IdToken(models.Model):
+    """An RFID card or app token that may start charging. Compared without case (OCPP 1.6 idTag is CiString20)."""
+
+    class Kind(models.TextChoices):
+        RFID = "RFID", "RFID"
+        APP = "APP_USER", _("App")
+        VEHICLE = "VEHICLE", _("Vehicle (MAC or contract)")
+
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="id_tokens")
+    uid = models.CharField(max_length=36)
+    kind = models.CharField(max_length=10, choices=Kind, default=Kind.RFID)
+    vehicle = models.ForeignKey(Vehicle, models.SET_NULL, null=True, blank=True, related_name="id_tokens")
+    driver = models.ForeignKey(Driver, models.SET_NULL, null=True, blank=True, related_name="id_tokens")
+    is_active = models.BooleanField(default=True)
+    valid_until = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(Lower("uid"), name="one_owner_per_token")]
+
+    def __str__(self) -> str:
+        return self.uid
+
+    def is_valid(self, now: datetime | None = None) -> bool:
+        return self.is_active and (self.valid_until is None or self.valid_until > (now or timezone.now()))
+
+
+class Position(models.Model):
+    """One accepted ping. Partitioned by day of `fix_at`; integer columns keep a row near 70 bytes.
+
+    The table is made by a migration (PARTITION BY RANGE, default partition for stragglers); the primary key
+    (vehicle, fix_at) is the dedupe key. `flags`: 1 clock corrected, 2 suspect jump, 4 late, 8 charging, 16 mock location.
+    """
+
+    pk = models.CompositePrimaryKey("vehicle_id", "fix_at")
+    vehicle = models.ForeignKey(
+        Vehicle, models.DO_NOTHING, db_constraint=False, related_name="positions", db_index=False
+    )
+    fix_at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    latitude_e7 = models.IntegerField()
+    longitude_e7 = models.IntegerField()
+    speed_dkmh = models.SmallIntegerField(null=True, help_text=_("0.1 km/h"))
+    heading_deg = models.SmallIntegerField(null=True)
+    accuracy_m = models.SmallIntegerField(null=True)
+    soc_permille = models.SmallIntegerField(null=True, help_text=_("0.1 %"))
+    odometer_m = models.BigIntegerField(null=True)
+    flags = models.SmallIntegerField(default=0)
+
+    class Meta:
+        managed = False
+        db_table = "vehicles_position"
+
+    def __str__(self) -> str:
+        return f"{self.vehicle_id} @ {self.fix_at}"
+
+
+class UnknownDevice(models.Model):
+    """A tracker that reports and belongs to nobody yet; claimed with one click."""
+
+    device_id = models.CharField(max_length=64, unique=True)
+    messages = models.PositiveIntegerField(default=0)
+    last_message = models.TextField(blank=True)
+    first_seen_at = models.DateTimeField(default=timezone.now)
+    last_seen_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.device_id
