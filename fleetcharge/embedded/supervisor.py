@@ -1,0 +1,259 @@
+"""Keeps a handful of processes alive: starts them, asks them how they are, restarts them, stops them in order."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from types import FrameType
+
+from fleetcharge.embedded.identity import die_with_parent
+
+TICK_S = 0.05
+LOG_LIMIT_BYTES = 5_000_000
+
+Say = Callable[[str], None]
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+@dataclass(frozen=True)
+class ProcessSpec:
+    """One process: how to start it, how to know that it is well, how to stop it."""
+
+    name: str
+    argv: Sequence[str]
+    env: Mapping[str, str] = field(default_factory=dict)  # on top of our own environment
+    cwd: Path | None = None
+    prepare: Callable[[], None] | None = None  # before every start
+    become: Callable[[], None] | None = None  # in the forked child, to change identity
+    health: Callable[[], bool] | None = None  # None: alive is well
+    health_every_s: float = 2.0
+    unwell_after: int = 5  # failed checks in a row before a restart
+    start_timeout_s: float = 90.0
+    first_delay_s: float = 0.5
+    longest_delay_s: float = 10.0
+    steady_after_s: float = 30.0  # well for this long: the next crash starts with the first delay again
+    stop_signal: signal.Signals = signal.SIGTERM
+    death_signal: signal.Signals = signal.SIGTERM  # sent by the kernel should the supervisor itself be killed
+    stop_timeout_s: float = 10.0
+    essential: bool = True  # readiness waits for it
+
+
+class State(Enum):
+    STOPPED = "stopped"
+    STARTING = "starting"
+    WELL = "well"
+    WAITING = "waiting to restart"
+
+
+def rotate(log: Path) -> None:
+    """Keep the log of a process readable: one older generation, five megabytes each."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
+        log.replace(log.with_suffix(".log.1"))
+
+
+def how_it_ended(returncode: int) -> str:
+    if returncode >= 0:
+        return f"ended with code {returncode}"
+    return f"killed by {signal.Signals(-returncode).name}"
+
+
+class Child:
+    """One supervised process and what we know of it."""
+
+    def __init__(self, spec: ProcessSpec, log: Path, tell: Say) -> None:
+        self.spec = spec
+        self.state = State.STOPPED
+        self.starts = 0
+        self._log = log
+        self._tell = tell
+        self._process: subprocess.Popen[bytes] | None = None
+        self._delay_s = spec.first_delay_s
+        self._started_at = self._restart_at = self._well_since = self._next_check_at = 0.0
+        self._failed_checks = 0
+        self._check: Future[bool] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        try:
+            if self.spec.prepare:
+                self.spec.prepare()
+            self._process = self._spawn()
+        except (OSError, subprocess.SubprocessError) as error:
+            self._come_back_later(f"cannot start: {error}")
+            return
+        self.starts += 1
+        self._started_at = self._next_check_at = time.monotonic()
+        self._failed_checks, self._check = 0, None
+        self.state = State.STARTING
+        if self.spec.health is None:
+            self._is_well()
+
+    def _spawn(self) -> subprocess.Popen[bytes]:
+        rotate(self._log)
+        become, death_signal, parent = self.spec.become, int(self.spec.death_signal), os.getpid()
+
+        def in_child() -> None:
+            if become:
+                become()
+            die_with_parent(death_signal)  # after the change of identity, which would clear it
+            if os.getppid() != parent and become is None:
+                os._exit(1)
+
+        with self._log.open("ab") as out:
+            return subprocess.Popen(
+                list(self.spec.argv),
+                env={**os.environ, **self.spec.env},
+                cwd=self.spec.cwd,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                preexec_fn=in_child,
+            )
+
+    def tick(self, checks: ThreadPoolExecutor) -> None:
+        """Look once; never blocks."""
+        if self.state is State.WAITING and time.monotonic() >= self._restart_at:
+            self.start()
+        elif self._process and self.state in {State.STARTING, State.WELL}:
+            if (returncode := self._process.poll()) is not None:
+                self._kill_group()
+                self._come_back_later(how_it_ended(returncode))
+            else:
+                self._look_at_health(checks)
+
+    def _look_at_health(self, checks: ThreadPoolExecutor) -> None:
+        now = time.monotonic()
+        if self.state is State.WELL and now - self._well_since > self.spec.steady_after_s:
+            self._delay_s = self.spec.first_delay_s
+        if self.spec.health is None:
+            return
+        if self._check is None:
+            if now >= self._next_check_at:
+                self._check = checks.submit(self.spec.health)
+        elif self._check.done():
+            is_well = self._check.exception() is None and self._check.result()
+            self._check = None
+            self._next_check_at = now + (self.spec.health_every_s if self.state is State.WELL else 0.1)
+            self._judge(is_well, now)
+
+    def _judge(self, is_well: bool, now: float) -> None:
+        if is_well:
+            self._failed_checks = 0
+            self._is_well()
+            return
+        self._failed_checks += 1
+        too_slow = self.state is State.STARTING and now - self._started_at > self.spec.start_timeout_s
+        if too_slow or (self.state is State.WELL and self._failed_checks >= self.spec.unwell_after):
+            self._end()
+            self._come_back_later("does not answer")
+
+    def _is_well(self) -> None:
+        if self.state is not State.WELL:
+            self.state, self._well_since = State.WELL, time.monotonic()
+            again = f", start {self.starts}" if self.starts > 1 else ""
+            self._tell(f"{self.spec.name}: up (pid {self.pid}{again})")
+
+    def _come_back_later(self, why: str) -> None:
+        self.state = State.WAITING
+        self._restart_at = time.monotonic() + self._delay_s
+        self._tell(f"{self.spec.name}: {why}; again in {self._delay_s:g} s (see {self._log})")
+        self._delay_s = min(self._delay_s * 2, self.spec.longest_delay_s)
+
+    def stop(self) -> None:
+        """Ask, wait, insist; the whole process group goes."""
+        if self._process and self._process.poll() is None:
+            self._tell(f"{self.spec.name}: stopping")
+            self._end()
+        self.state = State.STOPPED
+
+    def _end(self) -> None:
+        assert self._process is not None  # noqa: S101
+        self._process.send_signal(self.spec.stop_signal)
+        try:
+            self._process.wait(self.spec.stop_timeout_s)
+        except subprocess.TimeoutExpired:
+            self._tell(f"{self.spec.name}: did not stop within {self.spec.stop_timeout_s:g} s, killed")
+        self._kill_group()
+        self._process.wait()
+
+    def _kill_group(self) -> None:
+        """Helpers of a dead process (a forked beat, server workers) must not outlive it."""
+        assert self._process is not None  # noqa: S101
+        try:
+            os.killpg(self._process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+class Supervisor:
+    """Runs `specs` in order until told to stop, then stops them in reverse."""
+
+    def __init__(self, specs: Sequence[ProcessSpec], log_dir: Path, tell: Say = say) -> None:
+        self.children = [Child(spec, log_dir / f"{spec.name}.log", tell) for spec in specs]
+        self._asked_to_stop = False
+
+    def run(
+        self,
+        *,
+        until: Callable[[], bool] = lambda: False,
+        on_ready: Callable[[], None] = lambda: None,
+        on_tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Blocks until SIGINT, SIGTERM, SIGHUP or `until()`; `on_ready` is called once, when all essential ones are well."""
+        before = {number: signal.signal(number, self._stop_soon) for number in STOP_SIGNALS}
+        try:
+            with ThreadPoolExecutor(max_workers=4, thread_name_prefix="health") as checks:
+                try:
+                    self._loop(checks, until, on_ready, on_tick)
+                finally:
+                    self.stop()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _loop(
+        self,
+        checks: ThreadPoolExecutor,
+        until: Callable[[], bool],
+        on_ready: Callable[[], None],
+        on_tick: Callable[[], None],
+    ) -> None:
+        for child in self.children:
+            child.start()
+        announced = False
+        while not self._asked_to_stop and not until():
+            for child in self.children:
+                child.tick(checks)
+            if not announced and self.is_ready():
+                announced = True
+                on_ready()
+            on_tick()
+            time.sleep(TICK_S)
+
+    def is_ready(self) -> bool:
+        return all(child.state is State.WELL for child in self.children if child.spec.essential)
+
+    def stop(self) -> None:
+        for child in reversed(self.children):
+            child.stop()
+
+    def _stop_soon(self, number: int, frame: FrameType | None) -> None:
+        self._asked_to_stop = True
+
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
