@@ -6,7 +6,7 @@ import pytest
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps a loop in the main thread
 
-from fleetcharge.accounts.models import Membership, Organisation, User  # noqa: E402  (after the environment is set)
+from fleetcharge.accounts.models import Membership, Organisation, User
 
 
 @pytest.fixture(autouse=True)

@@ -1,5 +1,6 @@
 """Every setting in reading order; each value comes from the environment and has a working default."""
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,8 @@ def _secret_key() -> str:
         fresh = path.with_suffix(f".{os.getpid()}")
         fresh.touch(mode=0o600)
         fresh.write_text(os.urandom(48).hex())
-        try:
+        with contextlib.suppress(FileExistsError):
             os.link(fresh, path)  # two first starts agree on one key
-        except FileExistsError:
-            pass
         fresh.unlink()
     return path.read_text()
 

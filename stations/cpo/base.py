@@ -40,7 +40,7 @@ class ReserveRequest:
     reservation_number: int
     id_token: str
     expires_at: datetime
-    token_type: str = "RFID"
+    token_type: str = "RFID"  # noqa: S105 (an OCPI TokenType)
     group_id: str = ""
 
 

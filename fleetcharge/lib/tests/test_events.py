@@ -1,0 +1,62 @@
+"""Facts reach their subscribers after the commit, and never hurt the publisher."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from django.db import transaction
+
+from fleetcharge.lib import events
+
+
+@dataclass(frozen=True)
+class Happened:
+    what: str
+
+
+@pytest.fixture
+def heard() -> Iterator[list[str]]:
+    said: list[str] = []
+
+    def listen(event: Happened) -> None:
+        said.append(event.what)
+
+    events.subscribe(Happened)(listen)
+    yield said
+    events._handlers.pop(Happened)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_fact_is_heard_only_after_the_commit(heard: list[str]) -> None:
+    with transaction.atomic():
+        events.publish(Happened("paid"))
+        assert heard == []
+    assert heard == ["paid"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_rolled_back_fact_never_happened(heard: list[str]) -> None:
+    with pytest.raises(RuntimeError), transaction.atomic():
+        events.publish(Happened("paid"))
+        raise RuntimeError
+    assert heard == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_failing_subscriber_hurts_neither_publisher_nor_the_next_subscriber(
+    heard: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    def explode(event: Happened) -> None:
+        raise ValueError("broken subscriber")
+
+    events.subscribe(Happened)(explode)
+    events._handlers[Happened].reverse()
+    events.publish(Happened("paid"))
+    assert heard == ["paid"]
+    assert "broken subscriber" in caplog.text
+
+
+def test_subscribing_twice_delivers_once(heard: list[str]) -> None:
+    listener = events._handlers[Happened][0]
+    events.subscribe(Happened)(listener)
+    assert events._handlers[Happened] == [listener]
