@@ -8,6 +8,10 @@ claim because the kernel drops the locks. A second flock makes sure that there i
 
 import os
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from fleetcharge.embedded.client import EngineClient
 
 VARIABLES = {"postgres": "DATABASE_URL", "valkey": "REDIS_URL"}
 
@@ -44,4 +48,4 @@ def release_engines() -> list[str]:
     return [name for name in list(_clients) if not _clients.pop(name).stop_if_unused()]
 
 
-_clients: dict[str, "EngineClient"] = {}  # noqa: F821
+_clients: dict[str, "EngineClient"] = {}

