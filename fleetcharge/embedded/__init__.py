@@ -7,6 +7,8 @@ claim because the kernel drops the locks. A second flock makes sure that there i
 """
 
 import os
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -46,6 +48,32 @@ def provide_engines() -> Engines:
 def release_engines() -> list[str]:
     """Stop what nobody else uses; the names of engines that stay because others do use them."""
     return [name for name in list(_clients) if not _clients.pop(name).stop_if_unused()]
+
+
+class EngineWatch:
+    """Looks once a second whether the hosts of our engines are there, and replaces one that was killed.
+
+    The hosts restart their engines themselves; this says on the console what happened.
+    """
+
+    def __init__(self, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._next_look_at = 0.0
+
+    def look(self) -> None:
+        now = time.monotonic()
+        if now < self._next_look_at:
+            return
+        self._next_look_at = now + 0.25
+        for name, client in _clients.items():
+            for event in client.news():
+                self._tell(event)
+            if client.ensure_host():
+                self._tell(f"{name}: its host was gone, started another")
+                self._next_look_at = now + 2.0  # should it fail again and again
+
+    def pids(self) -> list[int]:
+        return [pid for client in _clients.values() if (pid := client.host_pid())]
 
 
 _clients: dict[str, "EngineClient"] = {}

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 from fleetcharge.embedded.errors import EngineError
 from fleetcharge.embedded.home import CHECKOUT
@@ -27,6 +29,7 @@ class EngineClient:
         self._lease: FileLock | None = None
         self._host: subprocess.Popen[bytes] | None = None
         self._log_offset = 0
+        self._news: TextIO | None = None
 
     def begin(self) -> None:
         """Take a lease and make sure that somebody runs the engine; does not wait for it to be ready."""
@@ -77,6 +80,19 @@ class EngineClient:
         with self.home.log.open("rb") as log:
             log.seek(self._log_offset)
             return log.read().decode(errors="replace").strip()
+
+    def host_pid(self) -> int | None:
+        with suppress(FileNotFoundError, ValueError):
+            return int(self.home.host_lock.read_text())
+        return None
+
+    def news(self) -> list[str]:
+        """What the host has said of its engine since we last asked: crashes and restarts."""
+        if self._news is None:
+            self._news = self.home.log.open(errors="replace")
+            self._news.seek(0, os.SEEK_END)
+        marker = f" UTC {self.engine.name}: "
+        return [f"{self.engine.name}: {line.split(marker)[1].strip()}" for line in self._news if marker in line]
 
     def stop_if_unused(self) -> bool:
         """Give the lease back; stop the engine and wait for it, unless another process uses it (then False)."""

@@ -1,0 +1,205 @@
+"""`make run`: engines, migrations, demo data, then every process of FleetCharge until Ctrl-C."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fleetcharge.embedded import EngineWatch, provide_engines, release_engines
+from fleetcharge.embedded.errors import EngineError
+from fleetcharge.embedded.home import CHECKOUT, var_dir
+from fleetcharge.embedded.locks import FileLock
+from fleetcharge.embedded.memory import memory_mb
+from fleetcharge.embedded.ports import next_free_port
+from fleetcharge.embedded.supervisor import ProcessSpec, Supervisor, say
+
+PYTHON = sys.executable
+DEMO_CITY = CHECKOUT / "fleetcharge" / "demo" / "management" / "commands" / "run_demo_city.py"
+SIGN_OF_LIFE_MAX_AGE_S = 20.0
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where the two servers listen; `host` may be 0.0.0.0, we ask them on loopback."""
+
+    host: str
+    web_port: int
+    realtime_port: int
+
+    @property
+    def shown_host(self) -> str:
+        return "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.shown_host}:{self.web_port}/"
+
+    def health_url(self, port: int) -> str:
+        return f"http://{self.shown_host}:{port}/healthz/"
+
+
+def choose_address() -> Address:
+    host = os.environ.get("FLEETCHARGE_HOST", "127.0.0.1")
+    web = _free_port("web", int(os.environ.get("FLEETCHARGE_WEB_PORT", "8000")), host, frozenset())
+    wanted = int(os.environ.get("FLEETCHARGE_REALTIME_PORT") or 8001)
+    return Address(host, web, _free_port("realtime", wanted, host, frozenset({web})))
+
+
+def _free_port(name: str, wanted: int, host: str, taken: frozenset[int]) -> int:
+    port = next_free_port(wanted, host, taken)
+    if port != wanted:
+        say(f"  port {wanted} is in use; {name} takes {port}")
+    return port
+
+
+# --- is it well? --------------------------------------------------------------------------------------------------
+def answers(url: str) -> Callable[[], bool]:
+    """Any HTTP answer will do: restarting a server that reports a broken database would mend nothing."""
+
+    def check() -> bool:
+        try:
+            with urllib.request.urlopen(url, timeout=3):  # noqa: S310
+                return True
+        except urllib.error.HTTPError:
+            return True
+        except OSError:
+            return False
+
+    return check
+
+
+def shows_life(path: Path, since: float) -> Callable[[], bool]:
+    """Touched lately, and since this run began."""
+
+    def check() -> bool:
+        with contextlib.suppress(FileNotFoundError):
+            touched_at = path.stat().st_mtime
+            return touched_at > since and time.time() - touched_at < SIGN_OF_LIFE_MAX_AGE_S
+        return False
+
+    return check
+
+
+# --- what runs ----------------------------------------------------------------------------------------------------
+def process_specs(address: Address, var: Path, env: Mapping[str, str]) -> list[ProcessSpec]:
+    specs = [_realtime(address, env), _web(address, env), _worker(var, env)]
+    if env.get("FLEETCHARGE_DEMO", "1") != "0" and DEMO_CITY.exists():
+        argv = [PYTHON, "manage.py", "run_demo_city"]
+        specs.append(ProcessSpec("demo", argv, env, cwd=CHECKOUT, essential=False))
+    return specs
+
+
+def _realtime(address: Address, env: Mapping[str, str]) -> ProcessSpec:
+    where = [address.host, str(address.realtime_port)]
+    if env.get("FLEETCHARGE_ASGI_SERVER", "uvicorn") == "daphne":
+        command = ["daphne", "-b", where[0], "-p", where[1], "--access-log", os.devnull]
+    else:
+        command = ["uvicorn", "--host", where[0], "--port", where[1], "--loop", "uvloop", "--no-access-log"]
+        command += ["--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--log-level", "warning"]
+    argv = [PYTHON, "-m", *command, "fleetcharge.asgi:application"]
+    health = answers(address.health_url(address.realtime_port))
+    return ProcessSpec("realtime", argv, env, cwd=CHECKOUT, health=health)
+
+
+def _web(address: Address, env: Mapping[str, str]) -> ProcessSpec:
+    argv = [PYTHON, "-m", "granian", "--interface", "wsgi", "--host", address.host, "--port", str(address.web_port)]
+    argv += ["--blocking-threads", "4", "--log-level", "warning", "fleetcharge.wsgi:application"]
+    return ProcessSpec("web", argv, env, cwd=CHECKOUT, health=answers(address.health_url(address.web_port)))
+
+
+def _worker(var: Path, env: Mapping[str, str]) -> ProcessSpec:
+    argv = [PYTHON, "-m", "celery", "-A", "fleetcharge.embedded.worker", "worker", "--pool", "threads"]
+    argv += ["--concurrency", "8", "--without-gossip", "--without-mingle", "--loglevel", "WARNING"]
+    health = shows_life(var / "worker.alive", since=time.time())
+    return ProcessSpec("worker", argv, env, cwd=CHECKOUT, health=health, stop_timeout_s=15)
+
+
+# --- what we say --------------------------------------------------------------------------------------------------
+def ready_block(address: Address, var: Path, seconds: float, engine_pids: list[int]) -> str:
+    memory = memory_mb([os.getpid(), *engine_pids])
+    lines = ["", f"FleetCharge is ready after {seconds:.1f} s" + (f", using {memory} MB" if memory else ""), ""]
+    lines += [f"  Open       {address.url}", *_user_lines(var / "demo_users.json"), ""]
+    lines += [f"  {label:<10} {text}" for label, text in _sights(address)]
+    return "\n".join([*lines, f"  {'Logs':<10} {var / 'log'}", f"  {'Stop':<10} Ctrl-C", ""])
+
+
+def _user_lines(path: Path) -> Iterator[str]:
+    with contextlib.suppress(OSError, ValueError):
+        users = json.loads(path.read_text())
+        widths = {key: max(len(str(user.get(key, ""))) for user in users) for key in ("email", "password", "role")}
+        for index, user in enumerate(users):
+            cells = "  ".join(f"{user.get(key, '')!s:<{width}}" for key, width in widths.items())
+            yield f"  {'Sign in' if index == 0 else '':<10} {cells}  {user.get('what', '')}".rstrip()
+
+
+def _sights(address: Address) -> list[tuple[str, str]]:
+    return [
+        ("Look at", f"{address.url}dispatch/  the live map: vehicles move, chargers change colour"),
+        ("", f"{address.url}admin/  the finance desk: sessions, invoices, reconciliation"),
+        ("", f"{address.url}api/v1/docs/  the API"),
+        ("Chargers", f"ws://{address.shown_host}:{address.realtime_port}/ocpp/<identity>"),
+    ]
+
+
+# --- the run ------------------------------------------------------------------------------------------------------
+def prepare() -> None:
+    done = subprocess.run([PYTHON, "-m", "fleetcharge.embedded.prepare"], cwd=CHECKOUT)  # noqa: S603
+    if done.returncode != 0:
+        raise EngineError("Preparing the database failed; the reason stands above.")
+
+
+def claim(var: Path) -> FileLock:
+    """One `make run` per var/."""
+    lock = FileLock(var / "run.lock")
+    if not lock.own(within_s=0.3):
+        raise EngineError(f"FleetCharge is already running here: {lock.read() or 'it is still starting'}")
+    lock.write("")
+    return lock
+
+
+def run() -> None:
+    began = time.monotonic()
+    var = var_dir()
+    lock = claim(var)
+    say("Starting FleetCharge")
+    engines = provide_engines()
+    watch = EngineWatch(say)
+    say(f"  engines       {', '.join(engines.embedded) or 'as given by DATABASE_URL and REDIS_URL'}")
+    address = choose_address()
+    env = {"FLEETCHARGE_WEB_PORT": str(address.web_port), "FLEETCHARGE_REALTIME_PORT": str(address.realtime_port)}
+    os.environ.update(env)
+    prepare()
+    say("  processes     starting")
+
+    def on_ready() -> None:
+        lock.write(address.url)
+        say(ready_block(address, var, time.monotonic() - began, watch.pids()))
+
+    specs = process_specs(address, var, {**os.environ, "PYTHONUNBUFFERED": "1"})
+    Supervisor(specs, var / "log").run(on_ready=on_ready, on_tick=watch.look)
+
+
+def main() -> int:
+    try:
+        run()
+    except EngineError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        for name in release_engines():
+            say(f"{name}: stays up, another process uses it")
+    say("FleetCharge has stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
