@@ -1,0 +1,62 @@
+# Needs make, Python >= 3.11 and its pip; everything else is fetched into .venv and var/.
+#   make run     the whole product with a simulated city      make test    all tests (ARGS="-k ledger")
+#   make check   what CI runs besides the tests               make format  rewrite the code in our style
+
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$python && exit; \
+	done; echo python3)
+BIN := .venv/bin
+WORKERS ?= 2
+ARGS ?=
+# For tools that load the settings but never talk to the engines.
+NO_ENGINES := DATABASE_URL=postgresql://127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0
+OPENAPI := docs/openapi.yaml
+
+.PHONY: run test lint types check format docs bench openapi clean runtime development
+.DEFAULT_GOAL := run
+
+run: runtime
+	@exec $(BIN)/python -m fleetcharge.embedded.run
+
+test: development
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+lint: development
+	@$(BIN)/python -m ruff check .
+	@$(BIN)/python -m ruff format --check .
+	@$(BIN)/lint-imports
+
+types: development
+	@$(NO_ENGINES) $(BIN)/python -m mypy
+
+check: lint types
+	@$(NO_ENGINES) $(BIN)/python manage.py check --fail-level WARNING
+	@$(BIN)/python manage.py makemigrations --check --dry-run
+	@$(NO_ENGINES) $(BIN)/python manage.py spectacular --validate --fail-on-warn --file var/openapi.yaml
+	@diff -u $(OPENAPI) var/openapi.yaml || (echo "$(OPENAPI) is not what the code says: run 'make openapi' and commit it"; exit 1)
+	@echo "All checks passed"
+
+openapi: development
+	@$(NO_ENGINES) $(BIN)/python manage.py spectacular --validate --file $(OPENAPI)
+
+format: development
+	@$(BIN)/python -m ruff check --fix --quiet . || true
+	@$(BIN)/python -m ruff format .
+
+docs: development
+	@$(BIN)/python -m pytest -q tests/docs
+
+bench: development
+	@$(BIN)/python -m bench $(ARGS)
+
+# Also throws away the demo's data.
+clean:
+	@[ ! -e var/run.lock ] || $(PYTHON) -c 'import fcntl; fcntl.flock(open("var/run.lock"), fcntl.LOCK_EX | fcntl.LOCK_NB)' \
+		2>/dev/null || (echo "FleetCharge is running; stop it first"; exit 1)
+	rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+
+runtime:
+	@$(PYTHON) fleetcharge/embedded/install.py requirements.txt
+
+development:
+	@$(PYTHON) fleetcharge/embedded/install.py requirements-dev.txt

@@ -1,0 +1,157 @@
+"""Makes .venv and puts the pinned requirements into it; standard library only, because nothing else is there yet.
+
+Run by the Makefile as a script: `python3 fleetcharge/embedded/install.py requirements.txt`.
+"""
+
+# ruff: noqa: S603 (runs the Python that runs us, and the one of the new environment)
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+OLDEST = (3, 11)
+
+
+def say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def fail(*lines: str) -> None:
+    sys.exit("\n".join(["", *lines, ""]))
+
+
+# --- is there anything to do? -------------------------------------------------------------------------------------
+def digest(requirements: Path) -> str:
+    """Changes with any pinned version, also of the files that this one includes."""
+    text = requirements.read_text(encoding="utf-8")
+    included = [digest(requirements.parent / name) for name in re.findall(r"^-r (\S+)", text, re.MULTILINE)]
+    return hashlib.sha256("".join([text, *included]).encode()).hexdigest()
+
+
+def site_packages() -> Path | None:
+    """Of .venv; None if it is missing, or the Python below it was upgraded or moved away."""
+    command = [str(PYTHON), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"]
+    done = subprocess.run(command, capture_output=True, text=True) if PYTHON.exists() else None
+    if done is None or done.returncode != 0:
+        return None
+    folder = Path(done.stdout.strip()).resolve()
+    return folder if folder.is_dir() and VENV.resolve() in folder.parents else None
+
+
+def stamp_of(requirements: Path, packages: Path) -> Path:
+    """Says which pins were installed last."""
+    return packages / f"{requirements.stem}.stamp"
+
+
+def is_installed(requirements: Path) -> bool:
+    if (packages := site_packages()) is None:
+        return False
+    stamp = stamp_of(requirements, packages)
+    return stamp.exists() and stamp.read_text() == digest(requirements)
+
+
+# --- doing it -----------------------------------------------------------------------------------------------------
+def make_venv() -> Path:
+    """With pip inside where that is possible, else empty; then an outer pip fills it."""
+    say(f"Making .venv with Python {sys.version.split()[0]}")
+    shutil.rmtree(VENV, ignore_errors=True)
+    can = {name: importlib.util.find_spec(name) is not None for name in ("venv", "ensurepip", "pip")}
+    if not (can["venv"] and (can["ensurepip"] or can["pip"])):
+        fail(
+            "This Python cannot make virtual environments (its venv or ensurepip module is missing).",
+            "On Debian or Ubuntu: apt install python3-venv. Or choose another one: make run PYTHON=/path/to/python3",
+        )
+    options = [] if can["ensurepip"] else ["--without-pip"]
+    subprocess.run([sys.executable, "-m", "venv", *options, str(VENV)], check=True)
+    packages = site_packages()
+    if packages is None:
+        fail("The new .venv does not work; remove it and choose another one: make run PYTHON=/path/to/python3")
+    return packages or VENV
+
+
+def pip() -> list[str]:
+    if subprocess.run([str(PYTHON), "-m", "pip", "--version"], capture_output=True).returncode == 0:
+        return [str(PYTHON), "-m", "pip"]
+    return [sys.executable, "-m", "pip", "--python", str(PYTHON)]
+
+
+class Progress:
+    """Turns pip's wall of text into one short line per package, and a sign of life while it is silent."""
+
+    def __init__(self) -> None:
+        self._began = self._last = time.monotonic()
+        self._seen = 0
+        self.tail: list[str] = []
+        threading.Thread(target=self._tick, daemon=True).start()
+
+    def read(self, line: str) -> None:
+        self.tail = [*self.tail[-30:], line]
+        if match := re.match(r"Collecting (\S+)", line):
+            self._seen += 1
+            self._show(f"  {self._seen:>3}  {match.group(1)}")
+        elif line.startswith("Installing collected packages"):
+            self._show(f"  unpacking {self._seen} packages")
+
+    def _show(self, line: str) -> None:
+        self._last = time.monotonic()
+        say(line)
+
+    def _tick(self) -> None:
+        while True:
+            time.sleep(1)
+            if time.monotonic() - self._last > 5:
+                self._show(f"  ... {time.monotonic() - self._began:.0f} s")
+
+
+def install(requirements: Path) -> None:
+    say(f"Installing {requirements.name}")
+    progress = Progress()
+    options = ["--disable-pip-version-check", "--progress-bar", "off", "--no-input"]
+    process = subprocess.Popen(
+        [*pip(), "install", *options, "-r", str(requirements)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None  # noqa: S101
+    for line in process.stdout:
+        progress.read(line.rstrip())
+    if process.wait() != 0:
+        fail("pip could not install the requirements. Its last words:", *progress.tail)
+
+
+def main(name: str) -> None:
+    if sys.version_info < OLDEST:
+        fail(
+            f"FleetCharge needs Python {OLDEST[0]}.{OLDEST[1]} or newer; {sys.executable} is {sys.version.split()[0]}.",
+            "Choose another one: make run PYTHON=/path/to/python3.12",
+        )
+    requirements = ROOT / name
+    with (ROOT / ".venv.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # `make run` and `make test` in two windows
+        if is_installed(requirements):
+            return
+        began = time.monotonic()
+        packages = site_packages() or make_venv()
+        install(requirements)
+        stamp_of(requirements, packages).write_text(digest(requirements))
+        say(f"Installed in {time.monotonic() - began:.0f} s")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
