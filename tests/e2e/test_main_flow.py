@@ -1,0 +1,139 @@
+"""The main job, end to end, in a browser against the running system: low charge, re-route, reserve, charge, pay, prove."""
+
+import asyncio
+import re
+import threading
+import time
+from collections.abc import Coroutine, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.charger import TestCharger
+from tests.fleet import seed_code
+from tests.running import RunningSystem, wait_for
+
+PASSWORD = "correct horse battery"
+NEAR_BELLANDUR = (12.9255, 77.6655)
+HUBS = {"HUB1-000": (12.9595, 77.7000), "HUB2-000": (12.9260, 77.6762)}
+
+pytestmark = pytest.mark.browser
+
+
+class Street:
+    """Chargers on real sockets, in a thread of their own, and a van that pings."""
+
+    def __init__(self, system: RunningSystem, fleet: dict[str, Any]) -> None:
+        self.system, self.fleet = system, fleet
+        self.loop = asyncio.new_event_loop()
+        threading.Thread(target=self.loop.run_forever, daemon=True).start()
+        self.chargers = {
+            identity: TestCharger(system.ocpp, identity, key) for identity, key in fleet["charger_keys"].items()
+        }
+        for charger in self.chargers.values():
+            asyncio.run_coroutine_threadsafe(charger.run(), self.loop)
+
+    def do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(60)
+
+    def ping(self, position: tuple[float, float], soc: float) -> None:
+        ping = {"ts": time.time(), "lat": position[0], "lon": position[1], "soc": soc, "speed_kmh": 0}
+        told = self.system.api("/ingest/v1/pings", self.fleet["api_key"], {"device": "van-0", "pings": [ping]})
+        assert told["accepted"] == 1, told
+
+    def reserved_charger(self, among: set[str]) -> TestCharger:
+        return wait_for(
+            "a ReserveNow at a charger",
+            lambda: next((c for name, c in self.chargers.items() if name in among and c.reserved), None),
+        )
+
+    def stop(self) -> None:
+        self.loop.call_soon_threadsafe(self.loop.stop)
+
+
+@pytest.fixture(scope="module")
+def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
+    system = RunningSystem(tmp_path_factory.mktemp("flow"))
+    try:
+        system.wait_until_ready()
+        street = Street(system, system.manage(seed_code()))
+        for charger in street.chargers.values():
+            street.do(charger.status("Available"))
+        yield street
+        street.stop()
+    finally:
+        system.stop()
+
+
+def sign_in(browser: Browser, street: Street, email: str, path: str) -> Page:
+    page = browser.new_context(viewport={"width": 1440, "height": 900}, reduced_motion="reduce").new_page()
+    page.goto(f"{street.system.web}/login/?next={path}")
+    page.get_by_label(re.compile("mail", re.I)).fill(email)
+    page.get_by_label(re.compile("^password", re.I)).fill(PASSWORD)
+    page.get_by_role("button", name=re.compile("sign in", re.I)).click()
+    page.wait_for_url(f"**{path}")
+    return page
+
+
+def test_a_van_runs_low_and_everything_follows(browser: Browser, street: Street) -> None:
+    api_key = street.fleet["api_key"]
+    street.ping(NEAR_BELLANDUR, 40)
+    page = sign_in(browser, street, "asha@namma.example", "/dispatch/")
+    queue = page.get_by_role("complementary")
+    expect(page.get_by_text("KA 03 MX 4471").first).to_be_visible()
+
+    street.ping(NEAR_BELLANDUR, 14)
+    expect(queue.get_by_role("button", name=re.compile("Accept"))).to_be_visible(timeout=20_000)
+    offer = queue.inner_text()
+    assert re.search(r"\+\d+ min", offer), offer
+    assert "₹" in offer, offer
+    plan = street.system.api("/api/v1/plans/?state=proposed", api_key)["results"][0]
+    assert plan["connector"]["max_power_w"] == 60_000
+    assert 0 < plan["arrival_soc_percent"] < 14
+    assert f"{plan['arrival_soc_percent']:.0f} %" in page.locator("body").inner_text()
+
+    page.keyboard.press("a")
+    first = street.reserved_charger(set(HUBS))
+    wait_for("the reservation", lambda: street.system.api("/api/v1/plans/?state=reserved", api_key)["results"])
+
+    # the reserved charger faults: another one is offered, and accepted
+    street.do(first.status("Faulted"))
+    expect(queue.get_by_role("button", name=re.compile("Accept"))).to_be_visible(timeout=20_000)
+    page.keyboard.press("a")
+    second = street.reserved_charger(set(HUBS) - {first.identity})
+    reservation = second.reserved["reservationId"]
+
+    # the van arrives and charges
+    street.ping(HUBS[second.identity], 12)
+    transaction = street.do(second.start("TAG0000", 500_000, reservation))
+    street.do(second.status("Charging"))
+    for soc, energy_wh in ((20, 502_600), (40, 509_000), (79, 521_300)):
+        street.do(second.meter(transaction, energy_wh, 48_000, soc))
+        street.ping(HUBS[second.identity], soc)
+    wait_for("a charging plan", lambda: street.system.api("/api/v1/plans/?state=charging", api_key)["results"])
+    street.do(second.stop(transaction, 521_500, "TAG0000"))
+    street.do(second.status("Available"))
+
+    # paid from the wallet, to the paisa: 21.5 kWh x 19.50 + 18 % GST
+    def paid() -> Any:
+        return [cdr for cdr in street.system.api("/api/v1/cdrs/", api_key)["results"] if cdr["total_paise"]]
+
+    cdr = wait_for("a priced CDR", paid)[0]
+    assert (cdr["energy_wh"], cdr["total_paise"]) == (21_500, 49_472)
+    wallet = wait_for("the debit", lambda: _debited(street.system.api("/api/v1/wallet/", api_key)))
+    assert (wallet["posted_paise"], wallet["held_paise"]) == (50_00_000 - 49_472, 0)
+
+    # and proven: the verdict stands in the finance admin
+    desk = sign_in(browser, street, "farid@namma.example", "/admin/billing/chargingsession/")
+
+    def judged() -> bool:
+        desk.reload()
+        return "Verified" in desk.locator("body").inner_text()
+
+    wait_for("a verdict in the admin", judged, every=1)
+    assert "KA 03 MX 4471" in desk.locator("body").inner_text()
+
+
+def _debited(wallet: dict[str, Any]) -> dict[str, Any] | None:
+    return wallet if wallet["posted_paise"] < 50_00_000 and not wallet["held_paise"] else None

@@ -1,0 +1,144 @@
+"""The whole product as `make run` starts it, on engines and ports of its own, for tests that kill or click."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fleetcharge.embedded.ports import next_free_port
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def wait_for(what: str, look: Callable[[], Any], seconds: float = 60.0, every: float = 0.1) -> Any:
+    """The first truthy answer of `look`; fails with its last answer or error, so that a red run explains itself."""
+    last: Any = None
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            if last := look():
+                return last
+        except (OSError, LookupError, AssertionError) as error:
+            last = error
+        time.sleep(every)
+    raise AssertionError(f"waited {seconds:.0f} s for {what}; last saw: {last!r}")
+
+
+class RunningSystem:
+    """`python -m fleetcharge.embedded.run` in its own folder; `manage()` runs code inside the product."""
+
+    def __init__(self, var: Path, **extra_env: str) -> None:
+        self.var = var
+        var.chmod(0o755)
+        self.web_port = next_free_port(18000 + os.getpid() % 4000, "127.0.0.1", frozenset())
+        self.realtime_port = next_free_port(self.web_port + 1, "127.0.0.1", frozenset({self.web_port}))
+        dropped = {"DATABASE_URL", "REDIS_URL", "FLEETCHARGE_THROW_AWAY", "DJANGO_ALLOW_ASYNC_UNSAFE"}
+        self.env = {key: value for key, value in os.environ.items() if key not in dropped} | {
+            "FLEETCHARGE_VAR_DIR": str(var),
+            "FLEETCHARGE_DEMO": "0",
+            "FLEETCHARGE_WEB_PORT": str(self.web_port),
+            "FLEETCHARGE_REALTIME_PORT": str(self.realtime_port),
+            **extra_env,
+        }
+        self.log = (var / "run.txt").open("w+")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "fleetcharge.embedded.run"],
+            cwd=ROOT, env=self.env, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+    @property
+    def web(self) -> str:
+        return f"http://127.0.0.1:{self.web_port}"
+
+    @property
+    def realtime(self) -> str:
+        return f"http://127.0.0.1:{self.realtime_port}"
+
+    @property
+    def ocpp(self) -> str:
+        return f"ws://127.0.0.1:{self.realtime_port}/ocpp"
+
+    def wait_until_ready(self, seconds: float = 90.0) -> None:
+        def ready() -> bool:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the system ended: {self.console()}")
+            return "is ready after" in self.console()
+
+        wait_for("the system to be ready", ready, seconds)
+
+    def console(self) -> str:
+        return Path(self.log.name).read_text()
+
+    def manage(self, code: str) -> Any:
+        """Run Python inside the product; the JSON it prints last comes back."""
+        done = subprocess.run(
+            [sys.executable, "manage.py", "shell", "-v", "0", "-c", code],
+            cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        lines = done.stdout.strip().splitlines()
+        return json.loads(lines[-1]) if lines else None
+
+    def api(self, path: str, key: str, body: object = None, method: str = "") -> Any:
+        """One call to the public API with a key; the decoded answer. HTTP errors raise with their body."""
+        base = self.realtime if path.startswith("/ingest") else self.web
+        request = urllib.request.Request(
+            base + path,
+            data=None if body is None else json.dumps(body).encode(),
+            method=method or ("GET" if body is None else "POST"),
+            headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=10) as answer:
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as error:
+            raise AssertionError(f"{path}: {error.code} {error.read().decode()[:500]}") from None
+
+    def kill(self, name: str) -> int:
+        """kill -9 one part: postgres, valkey, realtime, worker or web. Returns the pid that died."""
+        pid = wait_for(f"a process of {name}", lambda: next(self._pids(name), 0), 30)
+        os.kill(pid, signal.SIGKILL)
+        return int(pid)
+
+    def _pids(self, name: str) -> Iterator[int]:
+        """By command line: the postmaster and valkey-server carry our folder, the servers our port."""
+        signs = {
+            "postgres": ("bin/postgres", str(self.var)),
+            "valkey": ("valkey-server",),
+            "realtime": ("fleetcharge.asgi:application", str(self.realtime_port)),
+            "web": ("fleetcharge.wsgi:application", str(self.web_port)),
+            "worker": ("fleetcharge.embedded.worker",),
+        }[name]
+        for folder in Path("/proc").iterdir():
+            if folder.name.isdigit() and self._is_ours(folder) and _command_matches(folder, signs):
+                yield int(folder.name)
+
+    def _is_ours(self, folder: Path) -> bool:
+        try:
+            return f"FLEETCHARGE_VAR_DIR={self.var}".encode() in (folder / "environ").read_bytes()
+        except OSError:
+            return False
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+            try:
+                self.process.wait(30)
+            except subprocess.TimeoutExpired:
+                os.killpg(self.process.pid, signal.SIGKILL)
+        self.log.close()
+
+
+def _command_matches(folder: Path, signs: tuple[str, ...]) -> bool:
+    try:
+        command = (folder / "cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        return False
+    return all(sign in command for sign in signs)
