@@ -20,7 +20,7 @@ for role, email in (("dispatcher", "asha@namma.example"), ("finance", "farid@nam
     Membership.objects.create(user=user, organisation=fleet, role=role)
 key, secret = accounts.create_api_key(organisation=fleet, name="test", scopes=list(Scope.values))
 source = Source.objects.create(slug="own", name="Own chargers", kind="ocpp-own", organisation=fleet, state="connected")
-elements = [{"price_components": [{"type": "ENERGY", "price": "19.50", "step_size": 1},
+elements = [{"price_components": [{"type": "ENERGY", "price": "20.00", "step_size": 1},
                                   {"type": "PARKING_TIME", "price": "120.00", "step_size": 60}]}]
 tariff = Tariff.objects.create(source=source, external_id="day", name="Day", elements=elements, content_hash="seed",
                                valid_from=now - timedelta(days=30))

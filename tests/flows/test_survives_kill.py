@@ -1,4 +1,4 @@
-"""kill -9 of PostgreSQL, Valkey and the realtime process under load: nothing acknowledged is lost, nothing is doubled."""
+"""kill -9 of PostgreSQL, Valkey and the realtime process under load: nothing acknowledged is lost or doubled."""
 
 import asyncio
 import json
