@@ -1,5 +1,115 @@
-"""Raw ASGI routes by path prefix: (prefix, ASGI application)."""
+"""Where pings come in: raw ASGI routes, because a Django view costs twenty times as much as the work itself."""
 
+import logging
+import zlib
+from collections.abc import Sequence
 from typing import Any
 
-http_routes: list[tuple[str, Any]] = []
+from fleetcharge.lib.asgi import BodyTooLarge, Receive, Scope, Send, header, read_body, send_error, send_json
+from vehicles.decoders import pings as ping_decoder
+from vehicles.decoders.pings import BadBody
+from vehicles.fixes import LATE, Fix, Problem
+from vehicles.intake import Verdict, accept
+from vehicles.keys import KeyCache, Sender, presented_secret
+from vehicles.telemetry import ACCEPTED
+
+MAX_BODY_BYTES = 512 * 1024
+RETRY_SOON = [(b"retry-after", b"1")]
+
+logger = logging.getLogger(__name__)
+keys = KeyCache()
+
+
+class Refused(Exception):
+    """The whole request is refused: HTTP status, code, detail."""
+
+    def __init__(self, status: int, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.status, self.code = status, code
+
+
+async def pings(scope: Scope, receive: Receive, send: Send) -> None:
+    """`POST /ingest/v1/pings`: our JSON, one ping or up to 1,000; the fields are in decoders/pings.py."""
+    try:
+        if scope["path"].rstrip("/") != "/ingest/v1/pings":
+            raise Refused(404, "not_found", "There is nothing at this address.")
+        if scope["method"] != "POST":
+            raise Refused(405, "method_not_allowed", "Send pings with POST.")
+        sender = await _sender(scope)
+        body = _plain(scope, await read_body(receive, MAX_BODY_BYTES))
+        verdicts = await accept(_decode(scope, body), sender.organisation_id, body)
+    except Exception as error:
+        return await _answer_failure(send, error)
+    return await send_json(send, 200, report(verdicts))
+
+
+def report(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """The answer: how many were stored (and how many of those came late) or known, and each refused one by index."""
+    accepted = [verdict for verdict in verdicts if not isinstance(verdict, Problem) and verdict[0] == ACCEPTED]
+    rejected = [(i, verdict) for i, verdict in enumerate(verdicts) if isinstance(verdict, Problem)]
+    warnings = [
+        {"i": i, "code": verdict[1].warning}
+        for i, verdict in enumerate(verdicts)
+        if not isinstance(verdict, Problem) and verdict[1].warning
+    ]
+    return {
+        "accepted": len(accepted),
+        "duplicate": len(verdicts) - len(accepted) - len(rejected),
+        "late": sum(1 for _, fix in accepted if fix.flags & LATE),
+        "rejected": [{"i": i, "code": problem.code, "detail": problem.detail} for i, problem in rejected],
+        "warnings": warnings,
+    }
+
+
+async def _sender(scope: Scope) -> Sender:
+    secret = presented_secret(scope)
+    if not secret:
+        raise Refused(401, "not_authenticated", "Send an API key as `Authorization: Bearer` or `X-API-Key`.")
+    sender = await keys.find(secret)
+    if sender is None:
+        raise Refused(401, "invalid_key", "This API key is unknown, expired or revoked.")
+    if not sender.may_send:
+        raise Refused(403, "missing_scope", "This API key lacks the scope telemetry:write.")
+    return sender
+
+
+def _decode(scope: Scope, body: bytes) -> list[Fix | Problem]:
+    if b"ndjson" in header(scope, b"content-type"):
+        return ping_decoder.decode_lines(body)
+    return ping_decoder.decode(body)
+
+
+def _plain(scope: Scope, body: bytes) -> bytes:
+    """The body as it was before gzip; the size limit holds for both."""
+    encoding = header(scope, b"content-encoding")
+    if encoding in (b"", b"identity"):
+        return body
+    if encoding != b"gzip":
+        raise Refused(415, "unsupported_encoding", "Content-Encoding must be gzip or absent.")
+    unpacker = zlib.decompressobj(wbits=31)
+    try:
+        plain = unpacker.decompress(body, MAX_BODY_BYTES + 1)
+    except zlib.error as error:
+        raise Refused(400, "bad_gzip", f"The body is not gzip: {error}") from error
+    if len(plain) > MAX_BODY_BYTES:
+        raise BodyTooLarge(f"body is larger than {MAX_BODY_BYTES} bytes when unpacked")
+    if not unpacker.eof:
+        raise Refused(400, "bad_gzip", "The gzip body ends too early.")
+    return plain
+
+
+async def _answer_failure(send: Send, error: Exception) -> None:
+    """Our error shape; whatever we could not store is answered 503, so the sender keeps it and tries again."""
+    if isinstance(error, Refused):
+        await send_error(send, error.status, error.code, str(error))
+    elif isinstance(error, BodyTooLarge):
+        await send_error(send, 413, "too_large", str(error))
+    elif isinstance(error, BadBody):
+        await send_error(send, 413 if error.code == "too_many" else 400, error.code, str(error))
+    else:
+        logger.warning("pings not stored: %s: %s", type(error).__name__, error)
+        body = {"detail": "Not stored, please send it again.", "code": "unavailable"}
+        await send_json(send, 503, body, RETRY_SOON)
+
+
+http_routes: list[tuple[str, Any]] = [("/ingest/v1/pings", pings)]

@@ -81,7 +81,7 @@ class Vehicle(models.Model):
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="vehicles")
     registration = models.CharField(max_length=16, help_text=_("As on the plate, e.g. KA 03 MX 4471."))
     model = models.ForeignKey(VehicleModel, models.PROTECT, related_name="vehicles")
-    device_id = models.CharField(max_length=64, unique=True, null=True, blank=True, help_text=_("The tracker's id."))  # noqa: DJ001 (unique and optional)
+    device_id = models.CharField(max_length=64, unique=True, null=True, blank=True, help_text=_("The tracker's id."))
     default_driver = models.ForeignKey(Driver, models.SET_NULL, null=True, blank=True, related_name="+")
     cost_centre = models.CharField(max_length=40, blank=True)
     depot_name = models.CharField(max_length=120, blank=True)
@@ -129,6 +129,10 @@ class VehicleState(models.Model):
     is_charging = models.BooleanField(default=False)
     is_soc_low = models.BooleanField(default=False)
     soc_low_at = models.DateTimeField(null=True, blank=True)
+    soc_below_at = models.DateTimeField(null=True, blank=True, help_text=_("Newest reading below the low limit."))
+    soc_clear_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("Newest reading at or above the clear limit.")
+    )
     version = models.BigIntegerField(
         default=0, help_text=_("Counts accepted newer positions; names a telemetry moment.")
     )
@@ -226,7 +230,8 @@ class Position(models.Model):
     """One accepted ping. Partitioned by day of `fix_at`; integer columns keep a row near 70 bytes.
 
     The table is made by a migration (PARTITION BY RANGE, default partition for stragglers); the primary key
-    (vehicle, fix_at) is the dedupe key. `flags`: 1 clock corrected, 2 suspect jump, 4 late, 8 charging, 16 mock location.
+    (vehicle, fix_at) is the dedupe key. `flags`: 1 clock corrected, 2 suspect jump, 4 late, 8 charging, 16 mock
+    location, 32 suspect charge (vehicles/fixes.py).
     """
 
     pk = models.CompositePrimaryKey("vehicle_id", "fix_at")
@@ -252,14 +257,33 @@ class Position(models.Model):
         return f"{self.vehicle_id} @ {self.fix_at}"
 
 
-class UnknownDevice(models.Model):
-    """A tracker that reports and belongs to nobody yet; claimed with one click."""
+class UnknownDeviceQuerySet(models.QuerySet["UnknownDevice"]):
+    def for_organisation(self, organisation: Organisation) -> Self:
+        return self.filter(organisation=organisation)
 
-    device_id = models.CharField(max_length=64, unique=True)
+
+class UnknownDevice(models.Model):
+    """A tracker that reports and belongs to nobody yet; claimed with one click.
+
+    `organisation` is whose API key carried the message; None when only the device's own id did (OsmAnd). Such an id is
+    the tracker's secret, so it is listed to nobody and claimed by whoever knows it.
+    """
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, null=True, blank=True, related_name="+")
+    device_id = models.CharField(max_length=64)
     messages = models.PositiveIntegerField(default=0)
     last_message = models.TextField(blank=True)
     first_seen_at = models.DateTimeField(default=timezone.now)
     last_seen_at = models.DateTimeField(default=timezone.now)
+
+    objects = UnknownDeviceQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["device_id", "organisation"], name="one_row_per_unknown_device", nulls_distinct=False
+            )
+        ]
 
     def __str__(self) -> str:
         return self.device_id

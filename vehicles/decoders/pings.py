@@ -1,0 +1,142 @@
+"""Our own JSON: one ping, `{"device", "pings": [...]}`, `{"pings": [{"device", ...}]}` or NDJSON.
+
+Fields: ts (Unix seconds or milliseconds, or ISO 8601 with zone), lat, lon (degrees), acc (m), speed_kmh, course
+(degrees), soc (percent of the traction battery), odo_km, charging (boolean, or "no", "ac", "dc", "unknown") and seq
+(ignored).
+"""
+
+from collections.abc import Iterable, Iterator
+
+import msgspec
+
+from vehicles.decoders.instants import microseconds
+from vehicles.fixes import Fix, Problem, charging_flags, within
+
+MAX_PINGS = 1000
+
+
+class Ping(msgspec.Struct, gc=False):
+    """One ping as the wire has it."""
+
+    ts: float | str
+    lat: float
+    lon: float
+    device: str | int = ""
+    acc: float | None = None
+    speed_kmh: float | None = None
+    course: float | None = None
+    soc: float | None = None
+    odo_km: float | None = None
+    charging: bool | str | None = None
+
+
+class Envelope(msgspec.Struct, gc=False):
+    """Many pings; `device` is the default for those that name none."""
+
+    device: str | int = ""
+    pings: list[Ping] | msgspec.UnsetType = msgspec.UNSET
+
+
+class LooseEnvelope(msgspec.Struct, gc=False):
+    """The same with each ping still raw, for when one of them is broken."""
+
+    device: str | int = ""
+    pings: list[msgspec.Raw] | msgspec.UnsetType = msgspec.UNSET
+
+
+class BadBody(Exception):
+    """The body as a whole cannot be read; `code` and the message tell why."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+
+
+_envelope = msgspec.json.Decoder(Envelope)
+_loose_envelope = msgspec.json.Decoder(LooseEnvelope)
+_ping = msgspec.json.Decoder(Ping)
+
+
+def decode(body: bytes) -> list[Fix | Problem]:
+    """Every ping of a JSON body, in its order; raises BadBody when nothing can be told apart."""
+    try:
+        envelope = _envelope.decode(body)
+        if envelope.pings is msgspec.UNSET:
+            return [_fix(_ping.decode(body), "")]
+        return _fixes(envelope.pings, envelope.device)
+    except msgspec.ValidationError as error:
+        return _decode_loosely(body, error)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadBody("bad_json", f"The body is not JSON: {error}") from error
+
+
+def decode_lines(body: bytes) -> list[Fix | Problem]:
+    """Every ping of an NDJSON body, one a line; blank lines are skipped."""
+    lines = [line for line in body.splitlines() if line.strip()]
+    _check_count(len(lines))
+    return [_decode_one(line, "") for line in lines]
+
+
+def _decode_loosely(body: bytes, reason: msgspec.ValidationError) -> list[Fix | Problem]:
+    """One broken ping must not cost the others: read each on its own."""
+    try:
+        envelope = _loose_envelope.decode(body)
+    except msgspec.ValidationError as error:
+        raise BadBody("invalid", f"Expected a ping or an object with `pings`: {error}") from error
+    if envelope.pings is msgspec.UNSET:
+        return [Problem("invalid", str(reason))]
+    _check_count(len(envelope.pings))
+    return [_decode_one(raw, envelope.device) for raw in envelope.pings]
+
+
+def _decode_one(raw: bytes | msgspec.Raw, device: str | int) -> Fix | Problem:
+    try:
+        return _fix(_ping.decode(raw), device)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Problem("invalid", str(error))
+
+
+def _fixes(pings: list[Ping], device: str | int) -> list[Fix | Problem]:
+    _check_count(len(pings))
+    return list(_each(pings, device))
+
+
+def _each(pings: Iterable[Ping], device: str | int) -> Iterator[Fix | Problem]:
+    for ping in pings:
+        yield _fix(ping, device)
+
+
+def _check_count(count: int) -> None:
+    if count > MAX_PINGS:
+        raise BadBody("too_many", f"{count} pings in one request; at most {MAX_PINGS} are allowed.")
+
+
+def _fix(ping: Ping, default_device: str | int) -> Fix | Problem:
+    device = str(ping.device or default_device)
+    if not device or len(device) > 64:
+        return Problem("invalid", "`device` is missing or longer than 64 characters.")
+    at_us = microseconds(ping.ts)
+    if at_us is None:
+        return Problem("invalid", "`ts` is neither Unix time nor ISO 8601 with a time zone.")
+    soc = within(ping.soc, 0, 100)
+    is_charging = _is_charging(ping.charging)
+    return Fix(
+        device,
+        at_us,
+        ping.lat,
+        ping.lon,
+        within(ping.speed_kmh, 0, 400),
+        within(ping.course, 0, 360),
+        within(ping.acc, 0, 30_000),
+        soc,
+        None if within(ping.odo_km, 0, 10_000_000) is None else round((ping.odo_km or 0) * 1000),
+        is_charging,
+        charging_flags(is_charging),
+        "soc_out_of_range" if soc is None and ping.soc is not None else "",
+    )
+
+
+def _is_charging(value: bool | str | None) -> bool | None:
+    if isinstance(value, str):
+        return {"no": False, "ac": True, "dc": True}.get(value.lower())
+    return value

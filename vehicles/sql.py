@@ -1,0 +1,92 @@
+"""The statements of the ping write path; every parameter is an array literal, instants are microseconds since 1970."""
+
+# One transaction: the pings, and the latest state of their vehicles. Answers one row per ping that was already there
+# (third column null) and one per vehicle whose state changed. State rows are locked in vehicle order, so two writers
+# never deadlock, and `was_low` is the latch that this very statement replaced, so a crossing is told exactly once.
+STORE = """
+WITH fixes AS MATERIALIZED (
+    SELECT * FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::bigint[], %s::smallint[],
+                         %s::smallint[], %s::smallint[], %s::smallint[], %s::smallint[])
+        AS f(vehicle_id, fix_us, received_us, latitude_e7, longitude_e7, odometer_m, speed_dkmh, heading_deg,
+             accuracy_m, soc_permille, flags)
+), stored AS (
+    INSERT INTO vehicles_position (vehicle_id, fix_at, received_at, latitude_e7, longitude_e7, odometer_m, speed_dkmh,
+                                   heading_deg, accuracy_m, soc_permille, flags)
+    SELECT vehicle_id, 'epoch'::timestamptz + fix_us * interval '1 microsecond',
+           'epoch'::timestamptz + received_us * interval '1 microsecond',
+           latitude_e7, longitude_e7, odometer_m, speed_dkmh, heading_deg, accuracy_m, soc_permille, flags
+    FROM fixes
+    ON CONFLICT (vehicle_id, fix_at) DO NOTHING
+    RETURNING vehicle_id, (extract(epoch FROM fix_at) * 1000000)::bigint AS fix_us
+), news AS (
+    SELECT vehicle_id,
+           'epoch'::timestamptz + position_us * interval '1 microsecond' AS position_at,
+           'epoch'::timestamptz + received_us * interval '1 microsecond' AS received_at,
+           latitude, longitude, speed_kmh, heading_deg, odometer_m, is_charging, soc_percent,
+           'epoch'::timestamptz + soc_us * interval '1 microsecond' AS soc_at,
+           'epoch'::timestamptz + below_us * interval '1 microsecond' AS below_at,
+           'epoch'::timestamptz + clear_us * interval '1 microsecond' AS clear_at
+    FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::float8[], %s::float8[], %s::float8[], %s::float8[],
+                %s::bigint[], %s::boolean[], %s::float8[], %s::bigint[], %s::bigint[], %s::bigint[])
+        AS n(vehicle_id, position_us, received_us, latitude, longitude, speed_kmh, heading_deg, odometer_m,
+             is_charging, soc_percent, soc_us, below_us, clear_us)
+), locked AS (
+    SELECT n.*, s.is_soc_low AS was_low, s.soc_percent AS old_soc_percent,
+           coalesce(n.position_at > coalesce(s.position_at, '-infinity'), false) AS has_moved,
+           coalesce(n.soc_at > coalesce(s.soc_at, '-infinity'), false) AS has_soc,
+           greatest(s.soc_below_at, n.below_at) AS soc_below_at, greatest(s.soc_clear_at, n.clear_at) AS soc_clear_at,
+           (n.below_at > coalesce(s.soc_below_at, '-infinity') OR n.clear_at > coalesce(s.soc_clear_at, '-infinity'))
+               AS has_crossed
+    FROM news n JOIN vehicles_vehiclestate s ON s.vehicle_id = n.vehicle_id
+    ORDER BY n.vehicle_id FOR NO KEY UPDATE OF s
+), judged AS (
+    SELECT l.*, coalesce(l.soc_below_at > coalesce(l.soc_clear_at, '-infinity'), false) AS is_low FROM locked l
+), changed AS (
+    UPDATE vehicles_vehiclestate s SET
+        position_at = CASE WHEN j.has_moved THEN j.position_at ELSE s.position_at END,
+        received_at = CASE WHEN j.has_moved THEN j.received_at ELSE s.received_at END,
+        latitude = CASE WHEN j.has_moved THEN j.latitude ELSE s.latitude END,
+        longitude = CASE WHEN j.has_moved THEN j.longitude ELSE s.longitude END,
+        speed_kmh = CASE WHEN j.has_moved THEN j.speed_kmh ELSE s.speed_kmh END,
+        heading_deg = CASE WHEN j.has_moved THEN coalesce(j.heading_deg, s.heading_deg) ELSE s.heading_deg END,
+        odometer_m = CASE WHEN j.has_moved THEN coalesce(j.odometer_m, s.odometer_m) ELSE s.odometer_m END,
+        is_charging = CASE WHEN j.has_moved THEN coalesce(j.is_charging, s.is_charging) ELSE s.is_charging END,
+        soc_percent = CASE WHEN j.has_soc THEN j.soc_percent ELSE s.soc_percent END,
+        soc_at = CASE WHEN j.has_soc THEN j.soc_at ELSE s.soc_at END,
+        soc_source = CASE WHEN j.has_soc THEN 'measured' ELSE s.soc_source END,
+        soc_below_at = j.soc_below_at, soc_clear_at = j.soc_clear_at, is_soc_low = j.is_low,
+        soc_low_at = CASE WHEN j.is_low AND j.was_low THEN s.soc_low_at WHEN j.is_low THEN j.soc_below_at END,
+        version = s.version + 1
+    FROM judged j
+    WHERE s.vehicle_id = j.vehicle_id AND (j.has_moved OR j.has_soc OR j.has_crossed)
+    RETURNING s.vehicle_id, s.version, j.was_low, s.is_soc_low, s.latitude, s.longitude, s.speed_kmh, s.heading_deg,
+              s.soc_percent, s.is_charging, s.position_at, s.soc_at
+)
+SELECT * FROM changed
+UNION ALL
+SELECT vehicle_id, fix_us, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
+FROM (SELECT vehicle_id, fix_us FROM fixes EXCEPT SELECT vehicle_id, fix_us FROM stored) AS known
+"""
+
+# The first ping of an instant wins, unless only the later one knows the charge.
+FILL_SOC = """
+UPDATE vehicles_position p SET soc_permille = f.soc_permille
+FROM unnest(%s::int[], %s::bigint[], %s::smallint[]) AS f(vehicle_id, fix_us, soc_permille)
+WHERE p.vehicle_id = f.vehicle_id AND p.fix_at = 'epoch'::timestamptz + f.fix_us * interval '1 microsecond'
+  AND p.soc_permille IS NULL
+"""
+
+# Unknown devices, at most a thousand of each organisation: a stranger with random ids cannot fill the table.
+REMEMBER_UNKNOWN = """
+INSERT INTO vehicles_unknowndevice (organisation_id, device_id, messages, last_message, first_seen_at, last_seen_at)
+SELECT (u->>0)::bigint, u->>1, (u->>2)::int, u->>3, now(), now()
+FROM jsonb_array_elements(%s::text::jsonb) AS u
+WHERE 1000 > (SELECT count(*) FROM vehicles_unknowndevice d
+              WHERE d.organisation_id IS NOT DISTINCT FROM (u->>0)::bigint)
+   OR EXISTS (SELECT 1 FROM vehicles_unknowndevice d WHERE d.device_id = u->>1
+              AND d.organisation_id IS NOT DISTINCT FROM (u->>0)::bigint)
+ORDER BY u->>1, u->>0
+ON CONFLICT (device_id, organisation_id) DO UPDATE SET
+    messages = vehicles_unknowndevice.messages + EXCLUDED.messages,
+    last_message = EXCLUDED.last_message, last_seen_at = EXCLUDED.last_seen_at
+"""

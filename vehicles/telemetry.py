@@ -1,0 +1,207 @@
+"""The write path of pings: many requests, one transaction, then the news; the steps are the body of `write`."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from fleetcharge.lib.batching import Batcher
+from fleetcharge.lib.db import AsyncDatabase
+from vehicles import sql
+from vehicles.announcements import Announcements
+from vehicles.fixes import LATE, SUSPECT_POSITION, SUSPECT_SOC, Fix
+from vehicles.registry import Registry, VehicleRef
+from vehicles.soc import Crossings
+
+ROWS_PER_STATEMENT = 1000  # measured: 100 to 1,000 rows a statement is where PostgreSQL is fastest
+ACCEPTED, DUPLICATE, UNKNOWN = 0, 1, 2
+
+
+class Delivery(NamedTuple):
+    """The pings of one request; `organisation_id` None when the device's id is the credential."""
+
+    organisation_id: int | None
+    received_us: int
+    fixes: list[Fix]
+
+
+class Row(NamedTuple):
+    """One ping on its way into the table; sorts by vehicle, then time, then arrival."""
+
+    vehicle_id: int
+    at_us: int
+    arrival: int
+    received_us: int
+    ref: VehicleRef
+    fix: Fix
+    slot: tuple[list[int], int]  # where its outcome goes
+
+
+class News:
+    """What a batch says about one vehicle's latest state."""
+
+    __slots__ = ("crossings", "is_charging", "odometer_m", "position", "received_us", "soc")
+
+    def __init__(self) -> None:
+        self.position: tuple[int, Fix] | None = None
+        self.received_us = 0
+        self.soc: tuple[int, float] | None = None
+        self.odometer_m: int | None = None
+        self.is_charging: bool | None = None
+        self.crossings = Crossings()
+
+    def hear(self, row: Row) -> None:
+        """Take in one ping; they come in time order. The clock of a device ahead of ours is held back to ours."""
+        fix, at_us = row.fix, min(row.at_us, row.received_us)
+        if not fix.flags & SUSPECT_POSITION:
+            self.position, self.received_us = (at_us, fix), row.received_us
+            self.odometer_m = fix.odometer_m if fix.odometer_m is not None else self.odometer_m
+            self.is_charging = fix.is_charging if fix.is_charging is not None else self.is_charging
+        if fix.soc_percent is None or fix.flags & SUSPECT_SOC:
+            return
+        self.soc = (at_us, fix.soc_percent)
+        if not (fix.flags & LATE and fix.soc_percent < row.ref.limits.low_percent):  # late pings never raise an alert
+            self.crossings = self.crossings.saw(fix.soc_percent, at_us, row.ref.limits)
+
+
+class Telemetry:
+    """One per process: its batcher is the only writer, its registry the only memory."""
+
+    def __init__(self) -> None:
+        self._database = AsyncDatabase()
+        self.registry = Registry(self._database)
+        self.announcements = Announcements()
+        self.batcher: Batcher[Delivery, list[int]] = Batcher(self.write, name="pings", max_rows=256, max_queue=5_000)
+
+    async def submit(self, delivery: Delivery) -> list[int]:
+        """One outcome per ping (ACCEPTED, DUPLICATE, UNKNOWN) once all of them are durable."""
+        return await self.batcher.submit(delivery)
+
+    async def write(self, deliveries: Sequence[Delivery]) -> list[list[int]]:
+        """Find the vehicles, judge each ping, store rows and latest states together, tell who listens."""
+        refs = await self.registry.find(fix.device for delivery in deliveries for fix in delivery.fixes)
+        outcomes = [[UNKNOWN] * len(delivery.fixes) for delivery in deliveries]
+        rows = sorted(_rows(deliveries, refs, outcomes), key=_by_vehicle_and_time)
+        for start in range(0, len(rows), ROWS_PER_STATEMENT):
+            await self._store(rows[start : start + ROWS_PER_STATEMENT])
+        return outcomes
+
+    async def close(self) -> None:
+        """Write what is queued and let go of the connection."""
+        await self.batcher.close()
+        await self._database.close()
+        await self.announcements.close()
+
+    async def _store(self, rows: list[Row]) -> None:
+        unique = _without_repeats(rows)
+        for row in unique:
+            row.ref.track.judge(row.fix, row.ref.max_speed_kmh)
+        answer = await self._database.fetch(sql.STORE, [*_position_columns(unique), *_state_columns(_news(unique))])
+        known = {(row[0], row[1]): row for row in answer if row[2] is None}
+        await self._fill_missing_soc([row for row in unique if (row.vehicle_id, row.at_us) in known])
+        for row in unique:
+            outcomes, index = row.slot
+            outcomes[index] = DUPLICATE if (row.vehicle_id, row.at_us) in known else ACCEPTED
+        refs = {row.vehicle_id: row.ref for row in unique}
+        self.announcements.add([row for row in answer if row[2] is not None], refs)
+
+    async def _fill_missing_soc(self, repeats: list[Row]) -> None:
+        """A repeated ping may know the charge that the stored one did not."""
+        charged = [row for row in repeats if row.fix.soc_percent is not None]
+        if charged:
+            await self._database.fetch(
+                sql.FILL_SOC,
+                [
+                    _array(row.vehicle_id for row in charged),
+                    _array(row.at_us for row in charged),
+                    _array(_tenths(row.fix.soc_percent) for row in charged),
+                ],
+            )
+
+
+def _by_vehicle_and_time(row: Row) -> tuple[int, int, int]:
+    return row[0], row[1], row[2]
+
+
+def _rows(
+    deliveries: Sequence[Delivery], refs: dict[str, VehicleRef | None], outcomes: list[list[int]]
+) -> Iterator[Row]:
+    """A row for each ping whose device is a vehicle the sender may report for."""
+    arrival = 0
+    for delivery, outcome in zip(deliveries, outcomes, strict=True):
+        for index, fix in enumerate(delivery.fixes):
+            ref = refs[fix.device]
+            if ref is not None and delivery.organisation_id in (None, ref.organisation_id):
+                arrival += 1
+                yield Row(ref.vehicle_id, fix.at_us, arrival, delivery.received_us, ref, fix, (outcome, index))
+
+
+def _without_repeats(rows: list[Row]) -> list[Row]:
+    """The first ping of each vehicle and instant; it learns the charge from a repeat when it has none."""
+    unique: list[Row] = []
+    for row in rows:
+        if unique and unique[-1].at_us == row.at_us and unique[-1].vehicle_id == row.vehicle_id:
+            first = unique[-1].fix
+            if first.soc_percent is None:
+                first.soc_percent = row.fix.soc_percent
+            outcomes, index = row.slot
+            outcomes[index] = DUPLICATE
+        else:
+            unique.append(row)
+    return unique
+
+
+def _news(rows: list[Row]) -> dict[int, News]:
+    """Per vehicle, in the order of the rows (by vehicle id, so that two writers lock in the same order)."""
+    news: dict[int, News] = {}
+    for row in rows:
+        if row.vehicle_id not in news:
+            news[row.vehicle_id] = News()
+        news[row.vehicle_id].hear(row)
+    return news
+
+
+def _position_columns(rows: list[Row]) -> list[str]:
+    fixes = [row.fix for row in rows]
+    return [
+        _array(row.vehicle_id for row in rows),
+        _array(row.at_us for row in rows),
+        _array(row.received_us for row in rows),
+        _array(round(fix.latitude * 1e7) for fix in fixes),
+        _array(round(fix.longitude * 1e7) for fix in fixes),
+        _array(fix.odometer_m for fix in fixes),
+        _array(_tenths(fix.speed_kmh) for fix in fixes),
+        _array(None if fix.heading_deg is None else round(fix.heading_deg) for fix in fixes),
+        _array(None if fix.accuracy_m is None else round(fix.accuracy_m) for fix in fixes),
+        _array(_tenths(fix.soc_percent) for fix in fixes),
+        _array(fix.flags for fix in fixes),
+    ]
+
+
+def _state_columns(news: dict[int, News]) -> list[str]:
+    latest = list(news.values())
+    fixes = [item.position[1] if item.position else None for item in latest]
+    return [
+        _array(news),
+        _array(item.position[0] if item.position else None for item in latest),
+        _array(item.received_us if item.position else None for item in latest),
+        _array(fix.latitude if fix else None for fix in fixes),
+        _array(fix.longitude if fix else None for fix in fixes),
+        _array(fix.speed_kmh if fix else None for fix in fixes),
+        _array(fix.heading_deg if fix else None for fix in fixes),
+        _array(item.odometer_m for item in latest),
+        _array(item.is_charging for item in latest),
+        _array(item.soc[1] if item.soc else None for item in latest),
+        _array(item.soc[0] if item.soc else None for item in latest),
+        _array(item.crossings.below_at for item in latest),
+        _array(item.crossings.clear_at for item in latest),
+    ]
+
+
+def _tenths(value: float | None) -> int | None:
+    return None if value is None else round(value * 10)
+
+
+def _array(values: Iterable[Any]) -> str:
+    """A PostgreSQL array literal; JSON's null, true and numbers are spelled the same, and orjson writes them in C."""
+    return "{" + orjson.dumps(list(values))[1:-1].decode() + "}"
