@@ -1,0 +1,266 @@
+"""Every write to the registry: what sources say of connectors, what sites and tariffs look like, who is online."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.db.models import Q
+
+from fleetcharge.lib.events import publish
+from stations.events import ChargerCameBack, ChargerWentSilent, ConnectorStatusChanged
+from stations.models import EVSE, Charger, Connector, ExternalRef, StatusChange
+from stations.status import StatusInputs, decide
+
+FUTURE_TOLERANCE = timedelta(minutes=2)
+OFFLINE_GRACE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True)
+class StatusReport:
+    """One status as an OCPP charger reported it. `connector_id` 0 speaks for the whole station (OCPP 1.6).
+
+    `evse_number` None: OCPP 1.6, where connectors count over the station. `status` is a Connector.Status value.
+    """
+
+    charger_id: int
+    evse_number: int | None
+    connector_id: int
+    raw_status: str
+    status: str
+    at: datetime
+    received_at: datetime
+    error_code: str = ""
+    error_info: str = ""
+
+
+@transaction.atomic
+def report_statuses(reports: Sequence[StatusReport]) -> list[bool]:
+    """Store what our chargers say; one answer per report, False for old news. Replays change nothing."""
+    chargers = _lock_chargers({report.charger_id for report in reports})
+    connectors = _lock_connectors(chargers)
+    return [_apply(report, chargers.get(report.charger_id), connectors) for report in reports]
+
+
+Slot = tuple[int, int, int]  # charger, EVSE number, connector id
+
+
+def _lock_chargers(charger_ids: set[int]) -> dict[int, Charger]:
+    rows = Charger.objects.select_for_update().filter(pk__in=charger_ids).order_by("pk")
+    return {charger.pk: charger for charger in rows}
+
+
+def _lock_connectors(chargers: dict[int, Charger]) -> dict[Slot, Connector]:
+    rows = (
+        Connector.objects.select_for_update(of=("self",))
+        .select_related("evse__charger")
+        .filter(evse__charger_id__in=chargers)
+        .order_by("pk")
+    )
+    found: dict[Slot, Connector] = {}
+    for connector in rows:
+        connector.evse.charger = chargers[
+            connector.evse.charger_id or 0
+        ]  # one object per charger: its flags may change
+        found[connector.evse.charger_id or 0, connector.evse.evse_number, connector.connector_id] = connector
+    return found
+
+
+def _apply(report: StatusReport, charger: Charger | None, connectors: dict[Slot, Connector]) -> bool:
+    if charger is None:
+        return False
+    if report.connector_id == 0:
+        return _apply_to_station(report, charger, connectors)
+    slot = _slot(report)
+    if slot not in connectors:
+        connectors[slot] = _discover(report, charger)
+    return _report(connectors[slot], report)
+
+
+def _slot(report: StatusReport) -> Slot:
+    """OCPP 1.6 has one EVSE per connector; 2.x counts connectors inside the EVSE."""
+    evse_number = report.connector_id if report.evse_number is None else report.evse_number
+    return report.charger_id, max(evse_number, 1), report.connector_id
+
+
+def _discover(report: StatusReport, charger: Charger) -> Connector:
+    """A connector nobody registered: it exists, so it gets a row (plug and power unknown, to be completed)."""
+    _, evse_number, connector_id = _slot(report)
+    evse, _ = EVSE.objects.get_or_create(
+        charger=charger, evse_number=evse_number, defaults={"location_id": charger.location_id}
+    )
+    connector = Connector.objects.create(evse=evse, connector_id=connector_id, status_since=report.at)
+    connector.evse.charger = charger
+    return connector
+
+
+def _report(connector: Connector, report: StatusReport) -> bool:
+    at = min(report.at, report.received_at + FUTURE_TOLERANCE)
+    connector.heard_at = max(report.received_at, connector.heard_at or report.received_at)
+    if connector.status_at is not None and at < connector.status_at:
+        connector.save(update_fields=["heard_at"])
+        return False
+    connector.status_at, connector.raw_status, connector.reported_status = at, report.raw_status, report.status
+    connector.error_code, connector.error_info = report.error_code[:50], report.error_info[:255]
+    _show(connector, at)
+    return True
+
+
+def _apply_to_station(report: StatusReport, charger: Charger, connectors: dict[Slot, Connector]) -> bool:
+    charger.is_faulted = report.status == Connector.Status.FAULTED
+    charger.is_inoperative = report.status == Connector.Status.UNAVAILABLE
+    charger.save(update_fields=["is_faulted", "is_inoperative"])
+    for (charger_id, _, _), connector in connectors.items():
+        if charger_id == charger.pk:
+            _show(connector, report.at)
+    return True
+
+
+def _show(connector: Connector, at: datetime) -> None:
+    """Decide the shown status again, keep the row, and tell everybody when it changed."""
+    charger = connector.evse.charger
+    new, reason = decide(
+        StatusInputs(
+            reported=connector.reported_status,
+            is_station_faulted=bool(charger and charger.is_faulted),
+            is_station_inoperative=bool(charger and charger.is_inoperative),
+            is_switched_off=connector.is_switched_off,
+            is_offline=charger is not None and _is_offline(charger, at),
+            has_session=connector.has_session,
+            is_delivering=connector.is_delivering,
+            is_held=connector.is_held,
+        )
+    )
+    old, connector.status_reason = connector.status, reason
+    if new != old:
+        connector.status, connector.status_since = new, at
+        StatusChange.objects.create(
+            connector=connector, old=old, new=new, raw_status=connector.raw_status, reason=reason, at=at
+        )
+        publish(ConnectorStatusChanged(connector.pk, connector.evse.location_id, old, new, reason, at))
+    connector.save(
+        update_fields=[
+            "status",
+            "status_reason",
+            "status_since",
+            "status_at",
+            "heard_at",
+            "raw_status",
+            "reported_status",
+            "error_code",
+            "error_info",
+            "has_session",
+            "is_delivering",
+            "is_held",
+            "is_switched_off",
+        ]
+    )
+
+
+def _is_offline(charger: Charger, at: datetime) -> bool:
+    """A reconnecting charger is no news; one that stays away is."""
+    gone_at = charger.disconnected_at
+    return not charger.is_online and gone_at is not None and at - gone_at >= OFFLINE_GRACE
+
+
+def _locked(**where: object) -> Iterable[Connector]:
+    rows = Connector.objects.select_for_update(of=("self",)).select_related("evse__charger").order_by("pk")
+    return rows.filter(**where)
+
+
+@transaction.atomic
+def report_evse_status(
+    *, source_id: int, external_key: str, raw_status: str, status: str, at: datetime, received_at: datetime
+) -> bool:
+    """A CPO's push for one EVSE (all its connectors); False for old news. Raises EVSE.DoesNotExist when unknown."""
+    ref = ExternalRef.objects.filter(
+        source_id=source_id, kind=ExternalRef.Kind.EVSE, external_key__iexact=external_key
+    ).first()
+    if ref is None:
+        raise EVSE.DoesNotExist(external_key)
+    report = StatusReport(0, None, 1, raw_status, status, at, received_at)
+    applied = [_report(connector, report) for connector in _locked(evse_id=ref.object_id)]
+    return any(applied)
+
+
+@transaction.atomic
+def set_session(*, connector_id: int, has_session: bool, is_delivering: bool, at: datetime) -> None:
+    """A charging session began, changed its flow, or ended at this connector (primary key)."""
+    for connector in _locked(pk=connector_id):
+        connector.has_session, connector.is_delivering = has_session, is_delivering
+        _show(connector, at)
+
+
+@transaction.atomic
+def set_hold(*, connector_id: int, is_held: bool, at: datetime) -> None:
+    """A reservation of ours came into force or ended at this connector (primary key)."""
+    for connector in _locked(pk=connector_id):
+        connector.is_held = is_held
+        _show(connector, at)
+
+
+@transaction.atomic
+def switch_connector(*, connector_id: int, is_switched_off: bool, at: datetime) -> None:
+    """An operator takes a connector out of service, or puts it back."""
+    for connector in _locked(pk=connector_id):
+        connector.is_switched_off = is_switched_off
+        _show(connector, at)
+
+
+@transaction.atomic
+def charger_connected(*, charger_id: int, node: str, protocol: str, at: datetime) -> int:
+    """A socket opened; returns the epoch that every later write of this socket must carry."""
+    charger = Charger.objects.select_for_update().get(pk=charger_id)
+    was_silent = charger.disconnected_at is not None and not charger.is_online
+    charger.connection_epoch += 1
+    charger.is_online, charger.node, charger.protocol = True, node, protocol
+    charger.connected_at, charger.last_seen_at, charger.disconnected_at = at, at, None
+    charger.save()
+    if was_silent:
+        publish(ChargerCameBack(charger.pk, charger.location_id, charger.organisation_id, at))
+    _show_all(charger, at)
+    return charger.connection_epoch
+
+
+@transaction.atomic
+def charger_disconnected(*, charger_id: int, epoch: int, at: datetime) -> bool:
+    """The socket of this epoch closed; False when a newer one has taken over. Shown only after a grace."""
+    closed = Charger.objects.filter(pk=charger_id, connection_epoch=epoch, is_online=True).update(
+        is_online=False, disconnected_at=at, node=""
+    )
+    return bool(closed)
+
+
+def charger_seen(*, charger_ids: Iterable[int], at: datetime) -> None:
+    """Any frame is a sign of life: keeps the charger and what we believe of its connectors fresh."""
+    ids = list(charger_ids)
+    Charger.objects.filter(pk__in=ids).filter(Q(last_seen_at=None) | Q(last_seen_at__lt=at)).update(last_seen_at=at)
+    Connector.objects.filter(evse__charger_id__in=ids).exclude(status_at=None).update(heard_at=at)
+
+
+@transaction.atomic
+def show_silent(*, charger_id: int, at: datetime) -> None:
+    """The grace is over: connectors of an offline charger become unknown, and dispatch hears of it."""
+    charger = Charger.objects.select_for_update().get(pk=charger_id)
+    if charger.is_online:
+        return
+    publish(ChargerWentSilent(charger.pk, charger.location_id, charger.organisation_id, at))
+    _show_all(charger, at)
+
+
+def _show_all(charger: Charger, at: datetime) -> None:
+    for connector in _locked(evse__charger_id=charger.pk):
+        connector.evse.charger = charger
+        _show(connector, at)
+
+
+@transaction.atomic
+def register_boot(
+    *, charger_id: int, vendor: str, model: str, serial_number: str, firmware_version: str, at: datetime
+) -> str:
+    """Keep who the charger says it is; returns its registration (Accepted | Pending | Rejected)."""
+    charger = Charger.objects.select_for_update().get(pk=charger_id)
+    charger.vendor, charger.model, charger.serial_number = vendor[:50], model[:50], serial_number[:50]
+    charger.firmware_version, charger.last_boot_at = firmware_version[:50], at
+    charger.save(update_fields=["vendor", "model", "serial_number", "firmware_version", "last_boot_at"])
+    return charger.registration

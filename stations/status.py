@@ -1,0 +1,90 @@
+"""Which status do we show? Pure: everything known about a connector in, one status and its reason out."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+AVAILABLE, OCCUPIED, CHARGING, RESERVED = "available", "occupied", "charging", "reserved"
+UNAVAILABLE, FAULTED, UNKNOWN = "unavailable", "faulted", "unknown"
+
+LIVE, RECENT, STALE, NONE = "live", "recent", "stale", "none"
+
+# OCPP 1.6 ChargePointStatus (section 7.7) and OCPP 2.x ConnectorStatusEnumType
+FROM_OCPP = {
+    "Available": AVAILABLE,
+    "Preparing": OCCUPIED,
+    "Charging": CHARGING,
+    "SuspendedEV": OCCUPIED,
+    "SuspendedEVSE": OCCUPIED,
+    "Finishing": OCCUPIED,
+    "Reserved": RESERVED,
+    "Unavailable": UNAVAILABLE,
+    "Faulted": FAULTED,
+    "Occupied": OCCUPIED,
+}
+# OCPI 2.2.1 EVSE status
+FROM_OCPI = {
+    "AVAILABLE": AVAILABLE,
+    "BLOCKED": OCCUPIED,
+    "CHARGING": CHARGING,
+    "INOPERATIVE": UNAVAILABLE,
+    "OUTOFORDER": FAULTED,
+    "PLANNED": UNAVAILABLE,
+    "REMOVED": UNAVAILABLE,
+    "RESERVED": RESERVED,
+    "UNKNOWN": UNKNOWN,
+}
+
+
+@dataclass(frozen=True)
+class StatusInputs:
+    """What is known: the source's own word (unified) and everything that outranks it."""
+
+    reported: str
+    is_station_faulted: bool = False
+    is_station_inoperative: bool = False
+    is_switched_off: bool = False
+    is_offline: bool = False
+    has_session: bool = False
+    is_delivering: bool = False
+    is_held: bool = False
+
+
+def decide(inputs: StatusInputs) -> tuple[str, str]:
+    """(status, reason): station fault > connector fault > out of service > offline > session > reservation > raw."""
+    if inputs.is_station_faulted or inputs.reported == FAULTED:
+        return FAULTED, "station fault" if inputs.is_station_faulted else "reported by the source"
+    if inputs.is_switched_off or inputs.is_station_inoperative or inputs.reported == UNAVAILABLE:
+        return UNAVAILABLE, _why_unavailable(inputs)
+    if inputs.is_offline:
+        return UNKNOWN, "charger is offline"
+    if inputs.has_session:
+        return (CHARGING, "session") if inputs.is_delivering else (OCCUPIED, "session, not delivering")
+    if inputs.is_held and inputs.reported in {AVAILABLE, RESERVED, UNKNOWN}:
+        return RESERVED, "reserved by us"
+    return inputs.reported, "reported by the source"
+
+
+def _why_unavailable(inputs: StatusInputs) -> str:
+    if inputs.is_switched_off:
+        return "switched off by an operator"
+    return "station out of service" if inputs.is_station_inoperative else "reported by the source"
+
+
+def freshness(
+    heard_at: datetime | None,
+    now: datetime,
+    *,
+    is_push_healthy: bool = False,
+    live_seconds: int = 300,
+    recent_seconds: int = 1800,
+    stale_seconds: int = 86_400,
+) -> str:
+    """How far the status can be believed: live | recent | stale | none. A healthy push keeps old news live."""
+    if heard_at is None:
+        return NONE
+    age = now - heard_at
+    if is_push_healthy or age < timedelta(seconds=live_seconds):
+        return LIVE
+    if age < timedelta(seconds=recent_seconds):
+        return RECENT
+    return STALE if age < timedelta(seconds=stale_seconds) else NONE
