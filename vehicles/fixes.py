@@ -37,6 +37,14 @@ class Problem(NamedTuple):
     detail: str
 
 
+MAX_DEVICE_CHARACTERS = 64
+
+
+def is_device_id(text: str) -> bool:
+    """Printable and short enough to be stored; a NUL or half a surrogate pair would fail everybody's transaction."""
+    return 0 < len(text) <= MAX_DEVICE_CHARACTERS and text.isprintable()
+
+
 def within(value: float | None, low: float, high: float) -> float | None:
     """The value when it lies in the closed range, else None: a broken extra never costs us the position."""
     return value if value is not None and low <= value <= high else None

@@ -1,19 +1,34 @@
 """Where pings come in: raw ASGI routes, because a Django view costs twenty times as much as the work itself."""
 
 import logging
+import time
 import zlib
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
-from fleetcharge.lib.asgi import BodyTooLarge, Receive, Scope, Send, header, read_body, send_error, send_json
+from fleetcharge.lib.asgi import (
+    BodyTooLarge,
+    Receive,
+    Scope,
+    Send,
+    header,
+    read_body,
+    send_bytes,
+    send_error,
+    send_json,
+)
+from vehicles.decoders import osmand as osmand_decoder
 from vehicles.decoders import pings as ping_decoder
+from vehicles.decoders import traccar_client
 from vehicles.decoders.pings import BadBody
-from vehicles.fixes import LATE, Fix, Problem
-from vehicles.intake import Verdict, accept
+from vehicles.fixes import LATE, Fix, Problem, is_device_id
+from vehicles.intake import UNKNOWN_DEVICE, Verdict, accept, is_known
 from vehicles.keys import KeyCache, Sender, presented_secret
 from vehicles.telemetry import ACCEPTED
 
 MAX_BODY_BYTES = 512 * 1024
+REJECTED = b"x-ping-rejected"
 RETRY_SOON = [(b"retry-after", b"1")]
 
 logger = logging.getLogger(__name__)
@@ -112,4 +127,39 @@ async def _answer_failure(send: Send, error: Exception) -> None:
         await send_json(send, 503, body, RETRY_SOON)
 
 
-http_routes: list[tuple[str, Any]] = [("/ingest/v1/pings", pings)]
+async def osmand(scope: Scope, receive: Receive, send: Send) -> None:
+    """`/ingest/osmand`: Traccar Client and OsmAnd, unchanged apps. The device's id is the credential.
+
+    Answers 200 with an empty body, 400 with our error body when the device is unknown or the message broken. A ping
+    that is readable but refused (too old, impossible place) is answered 200 with a header: the app would repeat it for
+    ever and never send what is queued behind it.
+    """
+    try:
+        if scope["method"] not in ("GET", "POST"):
+            raise Refused(405, "method_not_allowed", "Use GET or POST.")
+        body = _plain(scope, await read_body(receive, MAX_BODY_BYTES))
+        device, decoded = _decode_app(scope, body)
+        if not is_device_id(device):
+            raise Refused(400, "invalid", "`id` is missing, not printable or longer than 64 characters.")
+        if not await is_known(device, body or scope["query_string"]):
+            raise Refused(400, *UNKNOWN_DEVICE)
+        verdicts = await accept(decoded, None, body or scope["query_string"])
+        problems = [verdict for verdict in verdicts if isinstance(verdict, Problem)]
+        if broken := next((problem for problem in problems if problem.code == "invalid"), None):
+            raise Refused(400, *broken)
+    except Exception as error:
+        return await _answer_failure(send, error)
+    return await send_bytes(send, 200, b"", [(REJECTED, problem.code.encode()) for problem in problems[:1]])
+
+
+def _decode_app(scope: Scope, body: bytes) -> tuple[str, list[Fix | Problem]]:
+    """The device and its pings, from JSON or from query and form together."""
+    if b"json" in header(scope, b"content-type"):
+        return traccar_client.decode(body)
+    query, form = (parse_qsl(part.decode("utf-8", "replace")) for part in (scope["query_string"], body))
+    fields = {**dict(form), **dict(query)}
+    fix = osmand_decoder.decode(fields, time.time_ns() // 1000)
+    return osmand_decoder.device_of(fields), [] if fix is None else [fix]
+
+
+http_routes: list[tuple[str, Any]] = [("/ingest/v1/pings", pings), ("/ingest/osmand", osmand)]

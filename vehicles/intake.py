@@ -40,6 +40,14 @@ async def accept(decoded: Sequence[Fix | Problem], organisation_id: int | None, 
     return [item if isinstance(item, Problem) else _verdict(next(remaining), item) for item in judged]
 
 
+async def is_known(device: str, raw: bytes) -> bool:
+    """Whether somebody claimed the device; if not, the message is remembered for who will."""
+    known = (await telemetry.registry.find([device]))[device] is not None
+    if not known:
+        await unknown_devices.remember(None, [device], raw)
+    return known
+
+
 def _placed(item: Fix | Problem) -> Fix | Problem:
     return item if isinstance(item, Problem) else place_problem(item) or item
 

@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from fleetcharge.accounts.models import Organisation
+from vehicles.fixes import CHARGING, SUSPECT_POSITION, SUSPECT_SOC
 
 POSITION_STALE_AFTER = timedelta(minutes=10)
 
@@ -226,6 +227,16 @@ class IdToken(models.Model):
         return self.is_active and (self.valid_until is None or self.valid_until > (now or timezone.now()))
 
 
+class PositionQuerySet(models.QuerySet["Position"]):
+    def of_vehicle(self, vehicle_id: int, start: datetime, end: datetime) -> Self:
+        """One vehicle's pings in time order, both ends included; reads the primary key of the days in between."""
+        return self.filter(vehicle_id=vehicle_id, fix_at__gte=start, fix_at__lte=end).order_by("fix_at")
+
+    def plausible(self) -> Self:
+        """Without jumps no vehicle can make."""
+        return self.annotate(jump=F("flags").bitand(SUSPECT_POSITION)).filter(jump=0)
+
+
 class Position(models.Model):
     """One accepted ping. Partitioned by day of `fix_at`; integer columns keep a row near 70 bytes.
 
@@ -249,12 +260,39 @@ class Position(models.Model):
     odometer_m = models.BigIntegerField(null=True)
     flags = models.SmallIntegerField(default=0)
 
+    objects = PositionQuerySet.as_manager()
+
     class Meta:
         managed = False
         db_table = "vehicles_position"
 
     def __str__(self) -> str:
         return f"{self.vehicle_id} @ {self.fix_at}"
+
+    @property
+    def latitude(self) -> float:
+        return self.latitude_e7 / 1e7
+
+    @property
+    def longitude(self) -> float:
+        return self.longitude_e7 / 1e7
+
+    @property
+    def speed_kmh(self) -> float | None:
+        return None if self.speed_dkmh is None else self.speed_dkmh / 10
+
+    @property
+    def soc_percent(self) -> float | None:
+        """The charge as reported; None also when the reading was suspect."""
+        return None if self.soc_permille is None or self.flags & SUSPECT_SOC else self.soc_permille / 10
+
+    @property
+    def is_charging(self) -> bool:
+        return bool(self.flags & CHARGING)
+
+    @property
+    def is_suspect(self) -> bool:
+        return bool(self.flags & SUSPECT_POSITION)
 
 
 class UnknownDeviceQuerySet(models.QuerySet["UnknownDevice"]):

@@ -55,7 +55,7 @@ class Registry:
         wanted = set(devices)
         if outdated := [device for device in wanted if device not in entries or entries[device][0] <= now]:
             await self._load(outdated, now)
-        return {device: self._entries[device][1] for device in wanted}
+        return {device: entries[device][1] if device in entries else None for device in wanted}
 
     def forget(self) -> None:
         """Start again from the rows, as after a restart."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from vehicles.decoders.instants import microseconds
-from vehicles.fixes import Fix, Problem, charging_flags, within
+from vehicles.fixes import Fix, Problem, charging_flags, is_device_id, within
 
 MAX_PINGS = 1000
 
@@ -113,8 +113,8 @@ def _check_count(count: int) -> None:
 
 def _fix(ping: Ping, default_device: str | int) -> Fix | Problem:
     device = str(ping.device or default_device)
-    if not device or len(device) > 64:
-        return Problem("invalid", "`device` is missing or longer than 64 characters.")
+    if not is_device_id(device):
+        return Problem("invalid", "`device` is missing, not printable or longer than 64 characters.")
     at_us = microseconds(ping.ts)
     if at_us is None:
         return Problem("invalid", "`ts` is neither Unix time nor ISO 8601 with a time zone.")

@@ -1,0 +1,141 @@
+"""Writes of the vehicles app, and the reads that other apps build on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from django.conf import settings
+from django.db import connection, transaction
+
+from vehicles.models import Driver, Position, Shift, Stop, UnknownDevice, Vehicle
+
+PARTITIONS_AHEAD_DAYS = 8
+PARTITION_PREFIX = "vehicles_position_"
+
+
+class DeviceTaken(Exception):
+    """The device already reports for another vehicle."""
+
+
+class ShiftOverlaps(Exception):
+    """The vehicle or the driver is on another shift at that time."""
+
+
+@dataclass(frozen=True)
+class PlannedStop:
+    """A place to visit; degrees, `due_at` None when any time will do."""
+
+    name: str
+    latitude: float
+    longitude: float
+    due_at: datetime | None = None
+
+
+@transaction.atomic
+def set_stops(*, vehicle_id: int, stops: Sequence[PlannedStop]) -> list[Stop]:
+    """Replace the open stops of a vehicle; those already done stay, and the new ones follow them."""
+    Vehicle.objects.select_for_update().get(pk=vehicle_id)
+    Stop.objects.filter(vehicle_id=vehicle_id, done_at=None).delete()
+    last_done = Stop.objects.filter(vehicle_id=vehicle_id).order_by("-sequence").first()
+    first = last_done.sequence + 1 if last_done else 1
+    return Stop.objects.bulk_create(
+        Stop(
+            vehicle_id=vehicle_id,
+            sequence=first + index,
+            name=stop.name,
+            latitude=stop.latitude,
+            longitude=stop.longitude,
+            due_at=stop.due_at,
+        )
+        for index, stop in enumerate(stops)
+    )
+
+
+def complete_stop(*, stop_id: int, at: datetime) -> bool:
+    """Tick a stop off; False when it was done before."""
+    return Stop.objects.filter(pk=stop_id, done_at=None).update(done_at=at) == 1
+
+
+@transaction.atomic
+def claim_device(*, vehicle_id: int, device_id: str) -> Vehicle:
+    """From now on this device reports for this vehicle; ingest honours it within 15 s. Claiming twice changes nothing.
+
+    Raises DeviceTaken when another vehicle, of whatever fleet, has it.
+    """
+    vehicle = Vehicle.objects.select_for_update().get(pk=vehicle_id)
+    if Vehicle.objects.filter(device_id=device_id).exclude(pk=vehicle_id).exists():
+        raise DeviceTaken(device_id)
+    vehicle.device_id = device_id
+    vehicle.save(update_fields=["device_id"])
+    UnknownDevice.objects.filter(device_id=device_id, organisation_id__in=[vehicle.organisation_id]).delete()
+    UnknownDevice.objects.filter(device_id=device_id, organisation=None).delete()
+    return vehicle
+
+
+@transaction.atomic
+def assign_shift(*, vehicle_id: int, driver_id: int, starts_at: datetime, ends_at: datetime) -> Shift:
+    """Put a driver on a vehicle for a while; the same assignment twice is one shift.
+
+    Raises ShiftOverlaps when either is already taken in that time.
+    """
+    vehicle = Vehicle.objects.select_for_update().get(pk=vehicle_id)
+    driver = Driver.objects.select_for_update().get(pk=driver_id)
+    same = {"vehicle": vehicle, "driver": driver, "starts_at": starts_at, "ends_at": ends_at}
+    if existing := Shift.objects.filter(**same).first():
+        return existing
+    meanwhile = Shift.objects.filter(starts_at__lt=ends_at, ends_at__gt=starts_at)
+    if meanwhile.filter(vehicle=vehicle).exists() or meanwhile.filter(driver=driver).exists():
+        raise ShiftOverlaps(f"{vehicle} or {driver} is on another shift between {starts_at} and {ends_at}")
+    return Shift.objects.create(organisation_id=vehicle.organisation_id, **same)
+
+
+def positions_between(
+    *, vehicle_id: int, start: datetime, end: datetime, includes_suspects: bool = False
+) -> list[Position]:
+    """Where a vehicle was, in time order, both ends included. One query over the primary key of few partitions."""
+    positions = Position.objects.of_vehicle(vehicle_id, start, end)
+    return list(positions if includes_suspects else positions.plausible())
+
+
+def driver_at(*, vehicle_id: int, at: datetime) -> Driver | None:
+    """Who was on shift in this vehicle then, else its default driver."""
+    shift = Shift.objects.filter(vehicle_id=vehicle_id).covering(at).select_related("driver").first()
+    if shift:
+        return shift.driver
+    return Vehicle.objects.select_related("default_driver").get(pk=vehicle_id).default_driver
+
+
+def ensure_partitions(*, today: date) -> list[date]:
+    """Make the daily tables of pings for today and the days ahead; returns the days that were missing."""
+    days = [today + timedelta(days=offset) for offset in range(PARTITIONS_AHEAD_DAYS + 1)]
+    return [day for day in days if _ensure_partition(day)]
+
+
+def drop_old_partitions(*, today: date) -> list[date]:
+    """Drop daily tables older than POSITION_RETENTION_DAYS, and such stragglers in the default one."""
+    first_kept = today - timedelta(days=settings.POSITION_RETENTION_DAYS)
+    dropped = [day for day in partition_days() if day < first_kept]
+    with connection.cursor() as cursor:
+        for day in dropped:
+            cursor.execute(f"DROP TABLE {connection.ops.quote_name(f'{PARTITION_PREFIX}{day:%Y%m%d}')}")
+        cursor.execute(
+            "DELETE FROM vehicles_position_default WHERE fix_at < %s::date::timestamp AT TIME ZONE 'UTC'", [first_kept]
+        )
+    return dropped
+
+
+def partition_days() -> list[date]:
+    """The UTC days that have a table of their own, in order."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+            " WHERE i.inhparent = 'vehicles_position'::regclass ORDER BY c.relname"
+        )
+        suffixes = [str(name).removeprefix(PARTITION_PREFIX) for (name,) in cursor.fetchall()]
+    return [datetime.strptime(suffix, "%Y%m%d").date() for suffix in suffixes if suffix.isdigit()]
+
+
+def _ensure_partition(day: date) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT vehicles_ensure_position_partition(%s)", [day])
+        return bool(cursor.fetchone()[0])
