@@ -1,12 +1,24 @@
 """Our own OCPP chargers as one more network: reservations go out as commands, answers come back as events."""
 
 from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
 
-from stations.cpo.base import PENDING, Capability, CommandReceipt, PullReport, ReserveRequest
-from stations.models import Connector, Source
+from django.utils import timezone
+
+from ocpp_bridge import commands
+from ocpp_bridge.instants import to_wire
+from ocpp_bridge.models import Command
+from stations.cpo.base import PENDING, Capability, CommandReceipt, CPOError, PullReport, ReserveRequest
+from stations.models import Charger, Connector, Source
+
+ANSWER_WITHIN = timedelta(seconds=60)
+CANCEL_WITHIN = timedelta(minutes=30)
 
 
 class OwnChargersAdapter:
+    """Nothing to poll: our chargers speak by themselves."""
+
     kind = Source.Kind.OWN_OCPP.value
     capabilities = frozenset({Capability.RESERVE, Capability.START_STOP, Capability.PUSH})
 
@@ -14,7 +26,50 @@ class OwnChargersAdapter:
         return iter(())
 
     def reserve(self, request: ReserveRequest) -> CommandReceipt:
-        return PENDING
+        """Queue ReserveNow; rejected at once when the charger has no socket."""
+        parameters = {
+            "evse_number": _evse_number(request.connector),
+            "id_token": request.id_token,
+            "token_type": request.token_type,
+            "reservation_number": request.reservation_number,
+            "expires_at": to_wire(request.expires_at),
+            "group_id": request.group_id,
+        }
+        now = timezone.now()
+        deadline_at = min(now + ANSWER_WITHIN, request.expires_at)
+        return _ask(request.connector, Command.Action.RESERVE_NOW, request.reservation_key, parameters, deadline_at)
 
     def cancel(self, connector: Connector, reservation_key: str, reservation_number: int) -> CommandReceipt:
-        return PENDING
+        """Queue CancelReservation; an offline charger forgets by its own clock, so it is no reason to wait long."""
+        parameters = {"reservation_number": reservation_number}
+        deadline_at = timezone.now() + CANCEL_WITHIN
+        return _ask(connector, Command.Action.CANCEL_RESERVATION, reservation_key, parameters, deadline_at)
+
+
+def _ask(
+    connector: Connector, action: str, reservation_key: str, parameters: dict[str, Any], deadline_at: datetime
+) -> CommandReceipt:
+    charger = _charger_of(connector)
+    if action == Command.Action.RESERVE_NOW and not charger.is_online:
+        return CommandReceipt("rejected", "The charger is offline.")
+    command = commands.enqueue(
+        charger_id=charger.pk,
+        action=action,
+        parameters=parameters,
+        idempotency_key=f"{action}:{reservation_key}",
+        deadline_at=deadline_at,
+        actor="dispatch",
+        reservation_key=reservation_key,
+    )
+    return CommandReceipt(PENDING.state, PENDING.reason, str(command.pk))
+
+
+def _charger_of(connector: Connector) -> Charger:
+    charger = Charger.objects.filter(evses__connectors=connector).first()
+    if charger is None:
+        raise CPOError("no_charger", "This connector is not on a charger of ours.")
+    return charger
+
+
+def _evse_number(connector: Connector) -> int:
+    return connector.evse.evse_number

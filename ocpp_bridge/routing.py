@@ -2,4 +2,6 @@
 
 from typing import Any
 
-websocket_routes: list[tuple[str, Any]] = []
+from ocpp_bridge.consumers import ChargerConsumer
+
+websocket_routes: list[tuple[str, Any]] = [("/ocpp/", ChargerConsumer.as_asgi())]

@@ -5,7 +5,10 @@ from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.errors import DeadlockDetected, SerializationFailure
 from psycopg.rows import TupleRow
+
+CONNECT_TIMEOUT_SECONDS = 5
 
 
 def conninfo() -> str:
@@ -25,37 +28,58 @@ def conninfo() -> str:
 
 
 class AsyncDatabase:
-    """One lazily opened autocommit connection per event loop, reopened after a failure."""
+    """One lazily opened autocommit connection per event loop, reopened after a failure.
 
-    def __init__(self) -> None:
+    A statement may run twice when the connection dies under it, so it must be idempotent (ON CONFLICT).
+    """
+
+    def __init__(self, *, timeout_seconds: float = 20.0) -> None:
+        self._timeout_seconds = timeout_seconds
         self._connection: AsyncConnection[TupleRow] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock: asyncio.Lock | None = None
 
     async def connection(self) -> AsyncConnection[TupleRow]:
         loop = asyncio.get_running_loop()
-        if self._loop is not loop:
+        if self._loop is not loop or self._lock is None:
             self._connection, self._loop, self._lock = None, loop, asyncio.Lock()
-        assert self._lock is not None  # noqa: S101
         async with self._lock:
             if self._connection is None or self._connection.closed or self._connection.broken:
-                self._connection = await AsyncConnection.connect(conninfo(), autocommit=True)
+                self._connection = await AsyncConnection.connect(
+                    conninfo(), autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
+                )
         return self._connection
 
     async def fetch(self, query: str, params: Any = None) -> list[TupleRow]:
-        """Run one statement (one implicit transaction) and return its rows; retried once on a dead connection."""
+        """Run one statement (one implicit transaction) and return its rows; retried once after a failure that may pass.
+
+        Raises psycopg.OperationalError when the database stays away or does not answer in time.
+        """
         try:
             return await self._fetch(query, params)
-        except psycopg.OperationalError:
+        except (DeadlockDetected, SerializationFailure):  # the connection is fine, the other side has committed
+            return await self._fetch(query, params)
+        except _Unanswered:
+            raise
+        except (psycopg.OperationalError, psycopg.InterfaceError):
             await self.close()
             return await self._fetch(query, params)
 
     async def _fetch(self, query: str, params: Any) -> list[TupleRow]:
-        connection = await self.connection()
-        cursor = await connection.execute(query, params)  # type: ignore[arg-type]
-        return await cursor.fetchall() if cursor.description else []
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                connection = await self.connection()
+                cursor = await connection.execute(query, params)  # type: ignore[arg-type]
+                return await cursor.fetchall() if cursor.description else []
+        except TimeoutError as error:  # a frozen server or a lost route: never use this connection again
+            await self.close()
+            raise _Unanswered(f"no answer in {self._timeout_seconds} s") from error
 
     async def close(self) -> None:
         connection, self._connection = self._connection, None
-        if connection is not None:
+        if connection is not None and self._loop is asyncio.get_running_loop():
             await connection.close()
+
+
+class _Unanswered(psycopg.OperationalError):
+    """The server took too long; asking again at once would only double the wait."""

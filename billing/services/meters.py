@@ -1,0 +1,152 @@
+"""What meters said: appended in one statement per batch, together with the running figures of the sessions."""
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
+
+import orjson
+from django.db import close_old_connections, connections
+
+from billing.events import SessionMetered
+from fleetcharge.lib.db import AsyncDatabase
+from fleetcharge.lib.events import publish
+
+Figures = tuple[int, int, int, int | None, float | None]
+
+database = AsyncDatabase()
+
+
+@dataclass(slots=True)
+class MeterReading:
+    """One sampled moment (OCPP MeterValues, TransactionEvent). `evse_number` is the connector id for OCPP 1.6.
+
+    `transaction_ref` "" means the charger did not say: the session active there at that time is meant.
+    `dedupe_key` is 32 hex digits over what a retry repeats. `sampled` is JSON (a list, or an orjson.Fragment of one).
+    """
+
+    charger_id: int
+    evse_number: int
+    transaction_ref: str
+    at: datetime
+    received_at: datetime
+    energy_wh: int | None
+    power_w: int | None
+    soc_percent: float | None
+    context: str
+    sampled: object
+    dedupe_key: str
+
+
+# Everything in one statement is one transaction: a reading is never stored without its session knowing, nor doubled.
+# Rows are inserted in key order so that two processes replaying one charger cannot deadlock.
+_WRITE = """
+WITH input AS MATERIALIZED (
+    SELECT r.charger_id, r.evse_number, r.at, r.received_at, r.energy_wh, r.power_w, r.soc_percent, r.context,
+           r.sampled, decode(r.dedupe_key, 'hex') AS dedupe_key,
+           CASE WHEN r.transaction_ref <> '' THEN r.transaction_ref ELSE COALESCE((
+               SELECT s.transaction_ref FROM billing_chargingsession s
+               JOIN stations_connector c ON c.id = s.connector_id JOIN stations_evse e ON e.id = c.evse_id
+               WHERE s.charger_id = r.charger_id AND s.state = 'active' AND e.evse_number = r.evse_number
+                 AND s.started_at <= r.at ORDER BY s.started_at DESC LIMIT 1), '') END AS transaction_ref
+    FROM jsonb_to_recordset(%s::jsonb) AS r(
+        charger_id bigint, evse_number smallint, transaction_ref text, at timestamptz, received_at timestamptz,
+        energy_wh bigint, power_w integer, soc_percent double precision, context text, sampled jsonb, dedupe_key text)
+), inserted AS (
+    INSERT INTO billing_metervalue (charger_id, evse_number, transaction_ref, at, received_at, energy_wh, power_w,
+                                    soc_percent, context, sampled, dedupe_key)
+    SELECT charger_id, evse_number, transaction_ref, at, received_at, energy_wh, power_w, soc_percent, context,
+           sampled, dedupe_key
+    FROM input ORDER BY dedupe_key
+    ON CONFLICT (dedupe_key) DO NOTHING
+    RETURNING dedupe_key, charger_id, transaction_ref, at, energy_wh, power_w, soc_percent
+), newest AS (
+    SELECT charger_id, transaction_ref, max(at) AS at,
+           (array_agg(energy_wh ORDER BY at) FILTER (WHERE energy_wh IS NOT NULL))[1] AS first_energy_wh,
+           (array_agg(energy_wh ORDER BY at DESC) FILTER (WHERE energy_wh IS NOT NULL))[1] AS energy_wh,
+           (array_agg(power_w ORDER BY at DESC) FILTER (WHERE power_w IS NOT NULL))[1] AS power_w,
+           (array_agg(soc_percent ORDER BY at) FILTER (WHERE soc_percent IS NOT NULL))[1] AS first_soc,
+           (array_agg(soc_percent ORDER BY at DESC) FILTER (WHERE soc_percent IS NOT NULL))[1] AS soc_percent
+    FROM inserted WHERE transaction_ref <> '' GROUP BY charger_id, transaction_ref
+), updated AS (
+    UPDATE billing_chargingsession s SET
+        metered_at = n.at,
+        meter_start_wh = COALESCE(s.meter_start_wh, n.first_energy_wh),
+        meter_last_wh = GREATEST(s.meter_last_wh, n.energy_wh),
+        energy_wh = GREATEST(s.energy_wh, n.energy_wh - COALESCE(s.meter_start_wh, n.first_energy_wh), 0),
+        power_w = COALESCE(n.power_w, s.power_w),
+        soc_start_percent = COALESCE(s.soc_start_percent, n.first_soc),
+        soc_percent = COALESCE(n.soc_percent, s.soc_percent)
+    FROM newest n
+    WHERE s.charger_id = n.charger_id AND s.transaction_ref = n.transaction_ref AND s.state = 'active'
+      AND (s.metered_at IS NULL OR s.metered_at <= n.at)
+    RETURNING s.id, s.connector_id, s.energy_wh, s.power_w, s.soc_percent
+)
+SELECT (SELECT array_agg(encode(dedupe_key, 'hex')) FROM inserted),
+       (SELECT json_agg(json_build_array(id, connector_id, energy_wh, power_w, soc_percent)) FROM updated)
+"""
+
+
+async def write_meter_values(readings: Sequence[MeterReading]) -> list[bool]:
+    """Commit many readings at once; True for each that is new. Sessions move forward in time only.
+
+    Raises psycopg.Error when nothing was stored. SessionMetered follows from a thread, newest figures first.
+    """
+    [(inserted, updated)] = await database.fetch(_WRITE, [orjson.dumps(readings).decode()])
+    if updated:
+        _announcer.announce(updated)
+    return _first_of_each(readings, set(inserted or ()))
+
+
+def _first_of_each(readings: Sequence[MeterReading], fresh: set[str]) -> list[bool]:
+    """True for the reading that was stored; a twin in the same batch is a repeat."""
+    answers = []
+    for reading in readings:
+        answers.append(reading.dedupe_key in fresh)
+        fresh.discard(reading.dedupe_key)
+    return answers
+
+
+class _Announcer:
+    """Publishes SessionMetered off the loop: while one publication runs, only the newest figures per session wait."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, Figures] = {}
+        self._task: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="metered")  # keeps its connection between batches
+
+    def announce(self, figures: Sequence[Sequence[Any]]) -> None:
+        self._waiting.update({row[0]: cast(Figures, tuple(row)) for row in figures})
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._publish())
+
+    async def _publish(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            readings, self._waiting = tuple(self._waiting.values()), {}
+            await loop.run_in_executor(self._thread, _publish, SessionMetered(readings))
+
+    async def close(self) -> None:
+        """Publish what waits and close the thread's database connection."""
+        if self._task is not None and not self._task.done():
+            await self._task
+        await asyncio.get_running_loop().run_in_executor(self._thread, connections.close_all)
+
+
+def _publish(event: SessionMetered) -> None:
+    close_old_connections()
+    try:
+        publish(event)
+    finally:
+        close_old_connections()
+
+
+_announcer = _Announcer()
+
+
+async def close() -> None:
+    """Finish and let go of the database (orderly shutdown, end of a test)."""
+    await _announcer.close()
+    await database.close()

@@ -1,0 +1,260 @@
+"""One charger's socket: handshake, frames in order, answers out; no input may end it wrongly."""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from datetime import UTC, datetime
+from typing import Any
+
+from channels.exceptions import StopConsumer
+from django.conf import settings
+
+from ocpp_bridge import answers, frames, handshake, v2, v16
+from ocpp_bridge.handshake import Known, Refused
+from ocpp_bridge.hub import hub
+from ocpp_bridge.lane import Lane
+from ocpp_bridge.lean import LeanConsumer
+from ocpp_bridge.station import Station, Unusable
+from ocpp_bridge.threads import in_database
+from ocpp_bridge.throttle import Throttle
+from stations import services as stations
+from stations.models import Charger
+
+MEANINGS = {meaning.DIALECT.subprotocol: meaning for meaning in (v16, v2)}
+QUEUE_LIMIT = 64
+MALFORMED_PER_MINUTE = 20
+REPLACED, PROTOCOL_ERROR = 4000, 1002
+
+# Per address and identity, so that a stranger's failures never lock a charger out of its own line.
+identity_throttle = Throttle(limit=10, seconds=60)
+address_throttle = Throttle(limit=100, seconds=60)
+
+logger = logging.getLogger(__name__)
+
+
+class ChargerConsumer(LeanConsumer):
+    """OCPP-J server side. CALLs go through one ordered worker; results of our own CALLs are resolved at once."""
+
+    station: Station | None = None
+    epoch = 0
+    is_closed = False
+    has_courier = False
+
+    async def websocket_connect(self, message: dict[str, Any]) -> None:
+        try:
+            identity, known = await self._authenticate()
+            subprotocol = handshake.choose_subprotocol(self.scope.get("subprotocols") or (), known.subprotocols)
+            self.epoch = await self._take_over(known, subprotocol)
+        except Refused as refused:
+            await self._refuse(refused)
+            raise StopConsumer from None
+        self.meaning, self.dialect = MEANINGS[subprotocol], MEANINGS[subprotocol].DIALECT
+        self.lane = Lane(self.dialect, self.send_frame, settings.OCPP_CALL_TIMEOUT_SECONDS)
+        self.station = Station(known.charger_id, known.organisation_id, identity, known.registration)
+        self._calls: deque[tuple[frames.Call, datetime]] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self._room = asyncio.Event()
+        self._malformed: deque[float] = deque(maxlen=MALFORMED_PER_MINUTE)
+        self.connected_at = self.heard_at = time.monotonic()
+        await self.send({"type": "websocket.accept", "subprotocol": subprotocol})
+        await hub.register(self)
+
+    async def _authenticate(self) -> tuple[str, Known]:
+        identity = handshake.identity_of(self.scope)
+        address = handshake.address_of(self.scope)
+        pair = f"{identity}|{address}"
+        if identity_throttle.is_blocked(pair) or address_throttle.is_blocked(address):
+            raise Refused(429, "throttled", "Too many failed attempts; try again in a minute.")
+        try:
+            known = await self._look_up(identity)
+            handshake.check_key(self.scope, identity, known)
+        except Refused as refused:
+            if refused.status in {401, 404}:
+                identity_throttle.fail(pair)
+                address_throttle.fail(address)
+            raise
+        identity_throttle.forgive(pair)
+        return identity, known
+
+    async def _look_up(self, identity: str) -> Known:
+        try:
+            known = await in_database(handshake.find_charger, identity)
+        except Exception:
+            logger.exception("cannot look up %r", identity)
+            raise Refused(503, "unavailable", "The database does not answer.") from None
+        if known is None:
+            raise Refused(404, "unknown_charger", "No charger has this identity.")
+        return known
+
+    async def _take_over(self, known: Known, subprotocol: str) -> int:
+        """From here on, the charger's newest socket is this one: a higher epoch than any before."""
+        try:
+            return await in_database(
+                stations.charger_connected,
+                charger_id=known.charger_id,
+                node=hub.node,
+                protocol=subprotocol,
+                at=datetime.now(UTC),
+            )
+        except Exception:
+            logger.exception("cannot register the socket of charger %s", known.charger_id)
+            raise Refused(503, "unavailable", "The database does not answer.") from None
+
+    async def _refuse(self, refused: Refused) -> None:
+        """A real HTTP status where the server has the extension (uvicorn); Daphne can only say 403."""
+        path = self.scope["path"][:80]
+        logger.warning("refused %r: %s %s (%s)", path, refused.status, refused.code, refused.detail)
+        if "websocket.http.response" not in (self.scope.get("extensions") or {}):
+            await self.send({"type": "websocket.close", "code": 4000 + refused.status})
+            return
+        headers = [(b"content-type", b"application/json")]
+        if refused.status == 401:
+            headers.append((b"www-authenticate", b'Basic realm="OCPP"'))
+        body = b'{"detail":"%s","code":"%s"}' % (refused.detail.encode(), refused.code.encode())
+        await self.send({"type": "websocket.http.response.start", "status": refused.status, "headers": headers})
+        await self.send({"type": "websocket.http.response.body", "body": body})
+
+    async def websocket_receive(self, message: dict[str, Any]) -> None:
+        if self.is_closed or self.station is None:
+            return
+        self.heard_at = time.monotonic()
+        raw = message.get("text")
+        frame = frames.parse(
+            raw if raw is not None else message.get("bytes") or b"",
+            self.dialect,
+            limit_bytes=settings.OCPP_MAX_FRAME_BYTES,
+        )
+        if isinstance(frame, frames.Call):
+            await self._enqueue(frame)
+        elif isinstance(frame, frames.Malformed):
+            await self._answer_malformed(frame)
+        else:
+            self.lane.resolve(frame)
+
+    async def _enqueue(self, call: frames.Call) -> None:
+        """Back-pressure: with a full queue nothing more is read, and TCP slows the charger down."""
+        while len(self._calls) >= QUEUE_LIMIT and not self.is_closed:
+            self._room.clear()
+            await self._room.wait()
+        self._calls.append((call, datetime.now(UTC)))
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.get_running_loop().create_task(self._work())
+
+    async def _work(self) -> None:
+        """Lives only while there is work: ten thousand idle sockets have no worker at all."""
+        while self._calls and not self.is_closed:
+            call, received_at = self._calls.popleft()
+            self._room.set()
+            await self.send_frame(await self._answer(call, received_at))
+
+    async def _answer(self, call: frames.Call, received_at: datetime) -> str:
+        """The frame that answers a CALL, whatever happens."""
+        try:
+            answer = await self._meaning_of(call, received_at)
+        except Refusal as refusal:
+            return frames.encode_error(call.message_id, refusal.code, refusal.description)
+        except Exception as error:
+            level = logging.WARNING if _is_database_error(error) else logging.ERROR
+            logger.log(level, "%s of charger %s failed", call.action, self.station, exc_info=error)
+            return frames.encode_error(call.message_id, "InternalError", "Not stored; please send it again.")
+        if error := self.dialect.response_error(call.action, answer):
+            logger.error("our answer to %s does not fit its schema: %s", call.action, error)
+            return frames.encode_error(call.message_id, "InternalError")
+        return frames.encode_result(call.message_id, answer)
+
+    async def _meaning_of(self, call: frames.Call, received_at: datetime) -> dict[str, Any]:
+        station, handler = self.station, self.meaning.HANDLERS.get(call.action)
+        assert station is not None  # noqa: S101 (set before the first frame is read)
+        if handler is None:
+            raise Refusal("NotSupported" if call.action in self.dialect.actions else "NotImplemented", call.action[:80])
+        if station.registration == Charger.Registration.REJECTED and call.action != "BootNotification":
+            raise Refusal("SecurityError", "This charger is not accepted.")
+        flaw = self.dialect.request_error(call.action, call.payload)
+        if flaw and call.action not in self.meaning.LENIENT:
+            raise Refusal(*flaw)
+        try:
+            if not self.meaning.is_remembered(call.action, call.payload):
+                answer = await handler(station, call.payload, received_at)
+            else:
+                answer = await answers.once(
+                    station.charger_id, call, received_at, lambda: handler(station, call.payload, received_at)
+                )
+        except Unusable as unusable:
+            raise Refusal(*(flaw or ("PropertyConstraintViolation", str(unusable)))) from None
+        if flaw:
+            logger.warning("%s of %s does not fit its schema, taken anyway: %s", call.action, station.identity, flaw)
+        return answer
+
+    async def _answer_malformed(self, frame: frames.Malformed) -> None:
+        now = time.monotonic()
+        identity = self.station.identity if self.station else ""
+        logger.warning("malformed frame from %s: %s %s", identity, frame.code, frame.description)
+        self._malformed.append(now)
+        if frame.message_id is not None:
+            await self.send_frame(frames.encode_error(frame.message_id, frame.code, frame.description))
+        if len(self._malformed) == MALFORMED_PER_MINUTE and now - self._malformed[0] < 60:
+            await self.close(PROTOCOL_ERROR, "too many malformed frames")
+
+    async def send_frame(self, text: str) -> None:
+        """Send unless the socket is gone; then the receive loop learns of it by itself."""
+        if self.is_closed:
+            return
+        try:
+            await self.base_send({"type": "websocket.send", "text": text})
+        except Exception as error:  # servers raise their own classes here
+            logger.debug("cannot send: %r", error)
+
+    async def replaced(self) -> None:
+        """A newer socket of the same charger has taken over; nothing this one says counts any more."""
+        await self.close(REPLACED, "replaced")
+
+    async def close(self, code: int, reason: str) -> None:
+        if self.is_closed:
+            return
+        self._stop(reason)
+        try:
+            await self.base_send({"type": "websocket.close", "code": code, "reason": reason})
+        except Exception as error:
+            logger.debug("cannot close: %r", error)
+
+    def _stop(self, reason: str) -> None:
+        self.is_closed = True
+        self._room.set()
+        self._calls.clear()
+        self.lane.fail(reason)
+        if self._worker is not None and self._worker is not asyncio.current_task():
+            self._worker.cancel()
+
+    async def websocket_disconnect(self, message: dict[str, Any]) -> None:
+        raise StopConsumer
+
+    async def cleanup(self) -> None:
+        if self.station is None:
+            return
+        self._stop("disconnected")
+        hub.unregister(self)
+        try:
+            await in_database(
+                stations.charger_disconnected,
+                charger_id=self.station.charger_id,
+                epoch=self.epoch,
+                at=datetime.now(UTC),
+            )
+        except Exception:  # the sweep of silent chargers will notice
+            logger.warning("could not note the end of the socket of %s", self.station.identity)
+
+
+class Refusal(Exception):
+    """A CALLERROR by its code."""
+
+    def __init__(self, code: str, description: str) -> None:
+        super().__init__(description)
+        self.code, self.description = code, description
+
+
+def _is_database_error(error: Exception) -> bool:
+    import django.db
+    import psycopg
+
+    return isinstance(error, django.db.Error | psycopg.Error | ConnectionError | TimeoutError)

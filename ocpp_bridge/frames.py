@@ -1,0 +1,149 @@
+"""The OCPP-J frame codec: bounded, parsed once, and no input makes it raise."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from ocpp_bridge.dialects import Dialect
+
+CALL, RESULT, ERROR = 2, 3, 4
+MAX_DEPTH = 32
+MAX_ID_LENGTH = 36
+
+MessageId = str | int
+
+_ID_IN_HEAD = re.compile(r'\s*\[\s*2\s*,\s*"((?:[^"\\]|\\.){1,36})"\s*(?:,|\])')
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_ROUND_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
+
+
+@dataclass(slots=True)
+class Call:
+    """A request: [2, id, action, payload]."""
+
+    message_id: MessageId
+    action: str
+    payload: dict[str, Any]
+
+
+@dataclass(slots=True)
+class Result:
+    """An answer to a request of ours: [3, id, payload]."""
+
+    message_id: MessageId
+    payload: Any
+
+
+@dataclass(slots=True)
+class CallError:
+    """A refusal of a request of ours: [4, id, code, description, details]."""
+
+    message_id: MessageId
+    code: str
+    description: str
+    details: Any
+
+
+@dataclass(slots=True)
+class Malformed:
+    """Not a frame. `message_id` None: nobody can be answered, the frame is only counted."""
+
+    message_id: MessageId | None
+    code: str
+    description: str
+
+
+Frame = Call | Result | CallError | Malformed
+
+
+def parse(raw: str | bytes, dialect: Dialect, *, limit_bytes: int) -> Frame:
+    """Whatever arrived, as one of the four frame classes."""
+    data = raw.encode("utf-8", "replace") if isinstance(raw, str) else raw
+    if len(data) > limit_bytes:
+        return _unreadable(data, dialect, dialect.formation, f"Frame is larger than {limit_bytes} bytes")
+    if data.count(b"[") + data.count(b"{") > MAX_DEPTH and not is_shallow(data):
+        return _unreadable(data, dialect, dialect.formation, f"Nested deeper than {MAX_DEPTH} levels")
+    try:
+        message = orjson.loads(data)
+    except orjson.JSONDecodeError as error:
+        return _unreadable(data, dialect, dialect.framework, f"Not JSON: {error}")
+    if b"\\u0000" in data:
+        message = without_nul(message)
+    return _frame(message, dialect)
+
+
+def _frame(message: Any, dialect: Dialect) -> Frame:
+    if not isinstance(message, list) or len(message) < 3:
+        return Malformed(_id_of(message) or dialect.anonymous_id, dialect.framework, "Expected a list of elements")
+    kind, message_id = message[0], message[1]
+    if isinstance(message_id, bool) or not isinstance(message_id, str | int):
+        return Malformed(dialect.anonymous_id, dialect.framework, "The message id must be a string")
+    if kind == CALL:
+        return _call(message, message_id, dialect)
+    if kind == RESULT:
+        return Result(message_id, message[2])
+    if kind == ERROR:
+        texts = [str(part) for part in message[2:4]] + [""]
+        return CallError(message_id, texts[0], texts[1], message[4] if len(message) > 4 else {})
+    return Malformed(message_id if dialect.unknown_type else None, dialect.unknown_type or "", "Unknown message type")
+
+
+def _call(message: list[Any], message_id: MessageId, dialect: Dialect) -> Frame:
+    if isinstance(message_id, str) and len(message_id) > MAX_ID_LENGTH:
+        return Malformed(message_id[:255], dialect.framework, f"Message id is longer than {MAX_ID_LENGTH}")
+    if len(message) != 4:
+        return Malformed(message_id, dialect.framework, f"A CALL has 4 elements, this has {len(message)}")
+    action, payload = message[2], message[3]
+    if not isinstance(action, str):
+        return Malformed(message_id, dialect.framework, "The action must be a string")
+    if not isinstance(payload, dict):
+        return Malformed(message_id, dialect.formation, "The payload must be an object")
+    return Call(message_id, action, payload)
+
+
+def is_shallow(data: bytes) -> bool:
+    """At most MAX_DEPTH levels of brackets outside strings; linear time, no recursion."""
+    brackets = _STRING.sub(b"", data).translate(_ROUND_TO_SQUARE, _NOT_BRACKETS)
+    for _ in range(MAX_DEPTH):
+        brackets = brackets.replace(b"[]", b"") if b"[]" in brackets else b""
+        if not brackets:
+            return True
+    return not brackets
+
+
+def without_nul(value: Any) -> Any:
+    """The same JSON value without U+0000, which PostgreSQL stores in no text; depth is bounded by the guard."""
+    if isinstance(value, str):
+        return value.replace("\x00", "")
+    if isinstance(value, list):
+        return [without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {without_nul(key): without_nul(item) for key, item in value.items()}
+    return value
+
+
+def _id_of(message: Any) -> MessageId | None:
+    if isinstance(message, list) and len(message) > 1 and message[0] == CALL and isinstance(message[1], str):
+        return message[1][:MAX_ID_LENGTH]
+    return None
+
+
+def _unreadable(data: bytes, dialect: Dialect, code: str, description: str) -> Malformed:
+    """The id is in the first bytes of every frame; with it we can answer what we cannot read."""
+    match = _ID_IN_HEAD.match(data[:200].decode("utf-8", "replace"))
+    return Malformed(match[1] if match else dialect.anonymous_id, code, description[:255])
+
+
+def encode_call(message_id: str, action: str, payload: object) -> str:
+    return orjson.dumps([CALL, message_id, action, payload]).decode()
+
+
+def encode_result(message_id: MessageId, payload: object) -> str:
+    return orjson.dumps([RESULT, message_id, payload]).decode()
+
+
+def encode_error(message_id: MessageId, code: str, description: str = "", details: object = None) -> str:
+    return orjson.dumps([ERROR, message_id, code, description[:255], details or {}]).decode()

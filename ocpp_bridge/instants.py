@@ -1,0 +1,26 @@
+"""Station time: read with suspicion, written as OCPP wants it."""
+
+from datetime import UTC, datetime, timedelta
+
+EARLIEST = datetime(2020, 1, 1, tzinfo=UTC)
+MAX_AHEAD = timedelta(days=1)
+
+
+def parse_instant(raw: object, *, received_at: datetime) -> datetime:
+    """The station's time in UTC (no offset means UTC); `received_at` for what cannot be true.
+
+    Before 2020 (a clock that lost its battery), more than a day ahead, or unreadable.
+    """
+    if not isinstance(raw, str):
+        return received_at
+    try:
+        at = datetime.fromisoformat(raw)
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    except (ValueError, OverflowError):
+        return received_at
+    return at if EARLIEST <= at <= received_at + MAX_AHEAD else received_at
+
+
+def to_wire(at: datetime) -> str:
+    """UTC with Z and milliseconds."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"

@@ -1,0 +1,62 @@
+"""Our own CALLs to one charger: one at a time, each with a deadline, answered outside the ordered worker."""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from ocpp_bridge import frames
+from ocpp_bridge.dialects import Dialect
+
+logger = logging.getLogger(__name__)
+
+
+class CallFailed(Exception):
+    """The charger answered with a CALLERROR, went away, or the payload of ours was wrong."""
+
+    def __init__(self, code: str, description: str = "") -> None:
+        super().__init__(f"{code}: {description}" if description else code)
+        self.code, self.description = code, description
+
+
+class Lane:
+    """OCPP allows one unanswered CALL per side (OCPP-J 1.6, 4.1.1); the other direction is never held up by it."""
+
+    def __init__(self, dialect: Dialect, send: Callable[[str], Awaitable[None]], timeout_seconds: float) -> None:
+        self._dialect, self._send, self._timeout_seconds = dialect, send, timeout_seconds
+        self._turn = asyncio.Lock()
+        self._waiting: tuple[str, asyncio.Future[Any]] | None = None
+
+    async def call(self, action: str, payload: dict[str, Any]) -> Any:
+        """Send one CALL and return the payload of its result; TimeoutError or CallFailed otherwise."""
+        if error := self._dialect.request_error(action, payload):
+            raise CallFailed(*error)
+        async with self._turn:
+            message_id = str(uuid.uuid4())
+            future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+            self._waiting = (message_id, future)
+            try:
+                await self._send(frames.encode_call(message_id, action, payload))
+                async with asyncio.timeout(self._timeout_seconds):
+                    result = await future
+            finally:
+                self._waiting = None
+        if error := self._dialect.response_error(action, result):
+            logger.info("answer to %s does not fit its schema: %s", action, error)
+        return result
+
+    def resolve(self, frame: frames.Result | frames.CallError) -> None:
+        """Hand a result to whoever waits; a late or unknown one is only logged."""
+        if self._waiting is None or self._waiting[0] != frame.message_id or self._waiting[1].done():
+            logger.info("result for an unknown or expired id")
+            return
+        if isinstance(frame, frames.Result):
+            self._waiting[1].set_result(frame.payload)
+        else:
+            self._waiting[1].set_exception(CallFailed(frame.code, frame.description))
+
+    def fail(self, reason: str) -> None:
+        """The socket is gone: nobody waits for nothing."""
+        if self._waiting is not None and not self._waiting[1].done():
+            self._waiting[1].set_exception(CallFailed("Disconnected", reason))

@@ -1,0 +1,95 @@
+"""What the message modules know of the station behind a socket, and how they read its payloads."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from ocpp_bridge import frames
+
+MAX_SMALL, MAX_INT = 32_767, 2**63 - 1
+
+Handler = Callable[["Station", dict[str, Any], datetime], Awaitable[dict[str, Any]]]
+
+
+class Unusable(Exception):
+    """A payload lacks what its meaning needs; nothing has been written."""
+
+
+@dataclass(slots=True)
+class TransactionMemory:
+    """OCPP 2.x says EVSE and token once per transaction; the socket remembers them."""
+
+    evse_number: int = 0
+    connector_pk: int = 0
+    is_known: bool = False
+    charging_state: str = ""
+
+
+@dataclass(slots=True)
+class Station:
+    """One connected charger, as long as its socket lives."""
+
+    charger_id: int
+    organisation_id: int
+    identity: str
+    registration: str
+    transactions: dict[str, TransactionMemory] = field(default_factory=dict)
+    has_reported: bool = False
+
+    def transaction(self, reference: str) -> TransactionMemory:
+        """Bounded: a station runs a handful of transactions at a time."""
+        if reference not in self.transactions and len(self.transactions) > 64:
+            self.transactions.pop(next(iter(self.transactions)))
+        return self.transactions.setdefault(reference, TransactionMemory())
+
+
+def integer(payload: dict[str, Any], key: str, *, low: int = 0, high: int = MAX_INT) -> int:
+    """A whole number in range; numbers written as text are forgiven."""
+    value = payload.get(key)
+    try:
+        number = int(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
+    except (ValueError, OverflowError):
+        number = None
+    if number is None or not low <= number <= high:
+        raise Unusable(f"{key}: expected a whole number from {low} to {high}")
+    return number
+
+
+def optional_integer(payload: dict[str, Any], key: str, *, low: int = 0, high: int = MAX_INT) -> int | None:
+    """None when the field is missing or unusable."""
+    try:
+        return integer(payload, key, low=low, high=high)
+    except Unusable:
+        return None
+
+
+def text(payload: dict[str, Any], key: str, *, limit: int, default: str | None = None) -> str:
+    """A text of at most `limit` characters, cut; `default` None makes it required."""
+    value = payload.get(key)
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if isinstance(value, str) and value:
+        return value[:limit]
+    if default is None:
+        raise Unusable(f"{key}: expected a text")
+    return default
+
+
+def section(payload: dict[str, Any], key: str) -> dict[str, Any]:
+    """A nested object, or an empty one."""
+    value = payload.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def digest(*parts: object) -> str:
+    """32 hex digits over JSON values; the same for a retry on any socket."""
+    return hashlib.blake2b(orjson.dumps(parts, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+
+
+def call_hash(call: frames.Call) -> str:
+    """What tells a repeated CALL from another one with the same id."""
+    return digest(call.action, call.payload)

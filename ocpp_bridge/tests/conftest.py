@@ -1,0 +1,142 @@
+"""A real server on a real port, and chargers that speak to it over real sockets."""
+
+import asyncio
+import base64
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import orjson
+import pytest
+import uvicorn
+import websockets
+from django.db import connection
+from websockets.asyncio.client import ClientConnection
+
+from billing.services import meters
+from fleetcharge.embedded.ports import random_free_port
+from ocpp_bridge import answers, consumers, threads
+from ocpp_bridge.hub import hub
+from ocpp_bridge.tests.factories import KEY
+from ocpp_bridge.throttle import Throttle
+
+
+class Charger:
+    """The charger's side of a socket: sends CALLs, answers ours, keeps what it was asked."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.asked: list[tuple[str, dict[str, Any]]] = []
+        self.replies: dict[str, dict[str, Any]] = {}
+        self._ids = itertools.count(1)
+
+    async def call(self, action: str, payload: dict[str, Any], message_id: str | None = None) -> Any:
+        """The payload of the result, or [4, ...] as it came."""
+        message_id = message_id or f"m{next(self._ids)}"
+        await self.send([2, message_id, action, payload])
+        return await self.answer_to(message_id)
+
+    async def send(self, frame: object) -> None:
+        await self.socket.send(frame if isinstance(frame, str) else orjson.dumps(frame).decode())
+
+    async def answer_to(self, message_id: str) -> Any:
+        while True:
+            frame = await self.receive()
+            if frame[0] in (3, 4) and frame[1] == message_id:
+                return frame[2] if frame[0] == 3 else frame
+
+    async def receive(self) -> Any:
+        """The next frame; a CALL of the server's is answered on the way."""
+        async with asyncio.timeout(10):
+            frame = orjson.loads(await self.socket.recv())
+        if frame[0] == 2:
+            self.asked.append((frame[2], frame[3]))
+            await self.send([3, frame[1], self.replies.get(frame[2], {"status": "Accepted"})])
+        return frame
+
+    async def closed(self) -> int | None:
+        """The close code, once the server has closed."""
+        async with asyncio.timeout(10):
+            with contextlib.suppress(websockets.ConnectionClosed):
+                while True:
+                    await self.socket.recv()
+        return self.socket.close_code
+
+
+Connect = Callable[..., Any]
+
+
+async def _app(scope: Any, receive: Any, send: Any) -> None:
+    await consumers.ChargerConsumer.as_asgi()(scope, receive, send)
+
+
+class _Server(uvicorn.Server):
+    """Leaves the signals to pytest."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Any:
+        yield
+
+
+@pytest.fixture
+def flushable_ledger(transactional_db: None) -> Iterator[None]:
+    """The ledger refuses TRUNCATE, also that of the test runner; let it pass once this test is over."""
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE billing_ledgertransfer DISABLE TRIGGER USER")
+
+
+@pytest.fixture
+async def port(flushable_ledger: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+    """A uvicorn in this process, with the options of production."""
+    monkeypatch.setattr(consumers, "identity_throttle", Throttle(10, 60))
+    monkeypatch.setattr(consumers, "address_throttle", Throttle(100, 60))
+    number = random_free_port()
+    config = uvicorn.Config(
+        _app, port=number, ws="websockets-sansio", lifespan="off", log_level="warning", ws_per_message_deflate=False
+    )
+    server = _Server(config)
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    yield number
+    server.should_exit = True
+    await task
+    await until(lambda: len(hub) == 0)
+    await hub.close()
+    await meters.close()
+    await answers.database.close()
+    threads.close_threads()
+
+
+@pytest.fixture
+async def connect(port: int) -> AsyncIterator[Connect]:
+    """`await connect("BLR-017")` opens a socket as that charger."""
+    sockets: list[ClientConnection] = []
+
+    async def open_socket(
+        identity: str, *, key: str | bytes = KEY, subprotocols: list[str] | None = None, user: str | None = None
+    ) -> Charger:
+        secret = key.encode() if isinstance(key, str) else key
+        header = base64.b64encode((user or identity).encode() + b":" + secret).decode()
+        socket = await websockets.connect(
+            f"ws://127.0.0.1:{port}/ocpp/{identity}",
+            subprotocols=[websockets.Subprotocol(name) for name in subprotocols or ["ocpp1.6"]],
+            additional_headers={"Authorization": f"Basic {header}"},
+            compression=None,
+        )
+        sockets.append(socket)
+        return Charger(socket)
+
+    yield open_socket
+    for socket in sockets:
+        await socket.close()
+
+
+async def until(condition: Callable[[], Any]) -> Any:
+    """Wait for a condition, ten seconds at most; its true value."""
+    async with asyncio.timeout(10):
+        while not (value := condition()):
+            await asyncio.sleep(0.01)
+    return value

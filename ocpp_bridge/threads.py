@@ -1,0 +1,54 @@
+"""A few database threads for the services of the apps below; never asgiref's one shared thread."""
+
+import asyncio
+import functools
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+from django.db import InterfaceError, OperationalError, close_old_connections, connections
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+THREADS = int(os.environ.get("FLEETCHARGE_OCPP_DATABASE_THREADS", "4"))
+_pool: ThreadPoolExecutor | None = None
+
+
+async def in_database(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """Run an idempotent service in one of our threads; once more when its connection turned out to be dead."""
+    global _pool
+    if _pool is None:
+        _pool = ThreadPoolExecutor(THREADS, thread_name_prefix="ocpp-database")
+    job = functools.partial(_healed, functools.partial(function, *args, **kwargs))
+    return await asyncio.get_running_loop().run_in_executor(_pool, job)
+
+
+def _healed(function: Callable[[], R]) -> R:
+    close_old_connections()
+    try:
+        return function()
+    except (OperationalError, InterfaceError):
+        close_old_connections()
+        return function()
+    finally:
+        close_old_connections()
+
+
+def close_threads() -> None:
+    """Close every thread's connection and stop the pool (orderly shutdown, end of a test)."""
+    global _pool
+    pool, _pool = _pool, None
+    if pool is None:
+        return
+    together = threading.Barrier(THREADS)
+
+    def close() -> None:
+        together.wait(5)  # one job per thread
+        connections.close_all()
+
+    for future in [pool.submit(close) for _ in range(THREADS)]:
+        future.result()
+    pool.shutdown()

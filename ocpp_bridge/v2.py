@@ -1,0 +1,342 @@
+"""OCPP 2.0.1: what each message of a charging station means, and how our commands are said."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from stations.services import StatusReport
+
+from billing.models import ChargingSession
+from billing.services import authorisation, sessions
+from billing.services.meters import MeterReading
+from ocpp_bridge.dialects import V201
+from ocpp_bridge.instants import parse_instant, to_wire
+from ocpp_bridge.intervals import boot_interval
+from ocpp_bridge.models import Command
+from ocpp_bridge.station import (
+    MAX_SMALL,
+    Handler,
+    Station,
+    TransactionMemory,
+    Unusable,
+    digest,
+    integer,
+    optional_integer,
+    section,
+    text,
+)  # fmt: skip
+from ocpp_bridge.threads import in_database
+from ocpp_bridge.writers import readings_of, status_writer, store_readings
+from stations import services as stations
+from stations.models import Connector
+
+DIALECT = V201
+
+S = Connector.Status
+STATUS = {
+    "Available": S.AVAILABLE,
+    "Occupied": S.OCCUPIED,
+    "Reserved": S.RESERVED,
+    "Unavailable": S.UNAVAILABLE,
+    "Faulted": S.FAULTED,
+}
+TOKEN_STATUS = {
+    "accepted": "Accepted",
+    "unknown_token": "Unknown",
+    "blocked_token": "Blocked",
+    "expired_token": "Expired",
+    "network_not_authorised": "NotAtThisLocation",
+    "insufficient": "NoCredit",
+    "no_wallet": "NoCredit",
+    "wallet_frozen": "NoCredit",
+}
+TOKEN_TYPE = {"RFID": "ISO14443", "APP_USER": "Central", "AD_HOC_USER": "Central", "OTHER": "Central"}
+
+
+async def boot_notification(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
+    unit = section(payload, "chargingStation")
+    station.registration = await in_database(
+        stations.register_boot,
+        charger_id=station.charger_id,
+        vendor=text(unit, "vendorName", limit=50),
+        model=text(unit, "model", limit=50),
+        serial_number=text(unit, "serialNumber", limit=50, default=""),
+        firmware_version=text(unit, "firmwareVersion", limit=50, default=""),
+        at=received_at,
+    )
+    return {
+        "status": station.registration,
+        "currentTime": to_wire(received_at),
+        "interval": boot_interval(station.registration),
+    }
+
+
+async def heartbeat(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
+    return {"currentTime": to_wire(received_at)}
+
+
+async def status_notification(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
+    raw_status = text(payload, "connectorStatus", limit=30)
+    evse_number = integer(payload, "evseId", high=MAX_SMALL)
+    connector_id = integer(payload, "connectorId", high=MAX_SMALL)
+    await status_writer.submit(
+        StatusReport(
+            charger_id=station.charger_id,
+            evse_number=evse_number or None,
+            connector_id=connector_id if evse_number else 0,
+            raw_status=raw_status,
+            status=STATUS.get(raw_status, S.UNKNOWN),
+            at=min(parse_instant(payload.get("timestamp"), received_at=received_at), received_at),
+            received_at=received_at,
+        )
+    )
+    station.has_reported = True
+    return {}
+
+
+async def authorize(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
+    decision = await in_database(
+        authorisation.authorise,
+        id_token=text(section(payload, "idToken"), "idToken", limit=36),
+        connector_id=None,
+        charger_id=station.charger_id,
+        at=received_at,
+    )
+    return {"idTokenInfo": id_token_info(decision)}
+
+
+@dataclass(slots=True)
+class Event:
+    """A TransactionEvent read once; reading it writes nothing."""
+
+    kind: str
+    at: datetime
+    reference: str
+    evse_number: int
+    connector_id: int
+    id_token: str
+    charging_state: str
+    stopped_reason: str
+    remote_start_id: int | None
+    reservation_number: int | None
+    readings: list[MeterReading]
+
+
+def read_event(station: Station, payload: dict[str, Any], received_at: datetime) -> Event:
+    """Raises Unusable without transaction id or event type; EVSE and token may have come earlier, or not at all."""
+    info, evse = section(payload, "transactionInfo"), section(payload, "evse")
+    reference = text(info, "transactionId", limit=36)
+    kind = text(payload, "eventType", limit=10)
+    if kind not in {"Started", "Updated", "Ended"}:
+        raise Unusable("eventType: expected Started, Updated or Ended")
+    memory = station.transaction(reference)
+    memory.evse_number = optional_integer(evse, "id", low=1, high=MAX_SMALL) or memory.evse_number
+    return Event(
+        kind=kind,
+        at=parse_instant(payload.get("timestamp"), received_at=received_at),
+        reference=reference,
+        evse_number=memory.evse_number or 1,
+        connector_id=optional_integer(evse, "connectorId", low=1, high=MAX_SMALL) or 1,
+        id_token=text(section(payload, "idToken"), "idToken", limit=36, default=""),
+        charging_state=text(info, "chargingState", limit=20, default=""),
+        stopped_reason=text(info, "stoppedReason", limit=30, default="Local"),
+        remote_start_id=optional_integer(info, "remoteStartId"),
+        reservation_number=optional_integer(payload, "reservationId"),
+        readings=readings_of(
+            payload.get("meterValue", []),
+            charger_id=station.charger_id,
+            evse_number=memory.evse_number or 1,
+            transaction_ref=reference,
+            received_at=received_at,
+        ),
+    )
+
+
+async def transaction_event(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
+    """Started, Updated and Ended in any order make one session: the key is (station, transactionId), never seqNo."""
+    event = read_event(station, payload, received_at)
+    memory = station.transaction(event.reference)
+    answer: dict[str, Any] = {}
+    if event.kind == "Started" or event.id_token or not memory.is_known:
+        started = await _start(station, event, memory, received_at)
+        if event.id_token:
+            answer["idTokenInfo"] = id_token_info(started.decision)
+    await store_readings(event.readings)
+    if event.kind == "Ended":
+        answer |= await _end(station, event, received_at)
+    elif event.charging_state and event.charging_state != memory.charging_state:
+        await _show_delivery(event, memory)
+    return answer
+
+
+async def _start(
+    station: Station, event: Event, memory: TransactionMemory, received_at: datetime
+) -> sessions.StartedSession:
+    registers = [reading.energy_wh for reading in event.readings if reading.energy_wh is not None]
+    started = await in_database(
+        sessions.start_session,
+        charger_id=station.charger_id,
+        evse_number=event.evse_number,
+        connector_id=event.connector_id,
+        id_token=event.id_token,
+        started_at=event.at,
+        received_at=received_at,
+        meter_start_wh=registers[0] if registers else None,
+        start_key=digest(station.charger_id, event.reference),
+        transaction_ref=event.reference,
+        reservation_number=event.reservation_number,
+        remote_start_id=event.remote_start_id,
+    )
+    memory.connector_pk = await in_database(_connector_of, started.session_id)
+    memory.is_known = True
+    return started
+
+
+def _connector_of(session_id: int) -> int:
+    return ChargingSession.objects.values_list("connector_id", flat=True).get(pk=session_id)
+
+
+async def _end(station: Station, event: Event, received_at: datetime) -> dict[str, Any]:
+    registers = [reading.energy_wh for reading in event.readings if reading.energy_wh is not None]
+    ended = await in_database(
+        sessions.end_session,
+        charger_id=station.charger_id,
+        transaction_ref=event.reference,
+        ended_at=event.at,
+        received_at=received_at,
+        meter_stop_wh=registers[-1] if registers else None,
+        reason=event.stopped_reason,
+        id_token=event.id_token,
+    )
+    station.transactions.pop(event.reference, None)
+    return {} if ended.total_paise is None else {"totalCost": float(Decimal(ended.total_paise) / 100)}
+
+
+async def _show_delivery(event: Event, memory: TransactionMemory) -> None:
+    """Status of a running session follows chargingState; 2.x connectors only ever say Occupied."""
+    await in_database(
+        stations.set_session,
+        connector_id=memory.connector_pk,
+        has_session=True,
+        is_delivering=event.charging_state == "Charging",
+        at=event.at,
+    )
+    memory.charging_state = event.charging_state
+
+
+async def meter_values(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
+    readings = readings_of(
+        payload.get("meterValue"),
+        charger_id=station.charger_id,
+        evse_number=integer(payload, "evseId", high=MAX_SMALL),
+        transaction_ref="",
+        received_at=received_at,
+    )
+    await store_readings(readings)
+    return {}
+
+
+async def data_transfer(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
+    return {"status": "UnknownVendorId"}
+
+
+async def acknowledge(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
+    return {}
+
+
+async def reject(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
+    return {"status": "Rejected"}
+
+
+def id_token_info(decision: authorisation.Decision) -> dict[str, Any]:
+    """What the station may cache of a decision."""
+    info: dict[str, Any] = {"status": TOKEN_STATUS.get(decision.reason, "Invalid")}
+    if decision.is_accepted and decision.expires_at is not None:
+        info["cacheExpiryDateTime"] = to_wire(decision.expires_at)
+    return info
+
+
+HANDLERS: dict[str, Handler] = {
+    "BootNotification": boot_notification,
+    "Heartbeat": heartbeat,
+    "StatusNotification": status_notification,
+    "Authorize": authorize,
+    "TransactionEvent": transaction_event,
+    "MeterValues": meter_values,
+    "DataTransfer": data_transfer,
+    "SignCertificate": reject,
+    **dict.fromkeys(
+        (
+            "NotifyReport", "NotifyEvent", "NotifyMonitoringReport", "NotifyChargingLimit", "NotifyDisplayMessages",
+            "NotifyCustomerInformation", "ClearedChargingLimit", "FirmwareStatusNotification", "LogStatusNotification",
+            "SecurityEventNotification", "ReservationStatusUpdate", "ReportChargingProfiles",
+            "PublishFirmwareStatusNotification",
+        ),
+        acknowledge,
+    ),
+}  # fmt: skip
+LENIENT = frozenset({"TransactionEvent", "MeterValues"})
+
+
+def is_remembered(action: str, payload: dict[str, Any]) -> bool:
+    """Answers that must be the same for a repeat on another socket; plain samples repeat harmlessly."""
+    return action == "TransactionEvent" and (payload.get("eventType") != "Updated" or "idToken" in payload)
+
+
+def command(action: str, parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    """Our version-neutral command as (action, payload) of a CALL."""
+    try:
+        return _COMMANDS[action](parameters)
+    except (KeyError, TypeError, ValueError) as error:
+        raise Unusable(f"cannot say {action} in OCPP 2.0.1: {error!r}") from error
+
+
+def _token(parameters: dict[str, Any]) -> dict[str, Any]:
+    kind = TOKEN_TYPE.get(parameters.get("token_type", "RFID"), "Central")
+    return {"idToken": parameters["id_token"], "type": kind}
+
+
+def _remote_start(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    payload = {"remoteStartId": parameters["remote_start_id"], "idToken": _token(parameters)}
+    if parameters.get("evse_number"):
+        payload["evseId"] = parameters["evse_number"]
+    return "RequestStartTransaction", payload
+
+
+def _remote_stop(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    return "RequestStopTransaction", {"transactionId": str(parameters["transaction_ref"])}
+
+
+def _reserve(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    payload = {
+        "id": parameters["reservation_number"],
+        "expiryDateTime": parameters["expires_at"],
+        "idToken": _token(parameters),
+        "evseId": parameters["evse_number"],
+    }
+    if parameters.get("group_id"):
+        payload["groupIdToken"] = {"idToken": parameters["group_id"], "type": "Central"}
+    return "ReserveNow", payload
+
+
+def _cancel(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    return "CancelReservation", {"reservationId": parameters["reservation_number"]}
+
+
+def _trigger(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
+    payload: dict[str, Any] = {"requestedMessage": parameters["message"]}
+    if parameters.get("evse_number"):
+        payload["evse"] = {"id": parameters["evse_number"]}
+        if parameters["message"] == "StatusNotification":
+            payload["evse"]["connectorId"] = 1
+    return "TriggerMessage", payload
+
+
+_COMMANDS = {
+    Command.Action.REMOTE_START: _remote_start,
+    Command.Action.REMOTE_STOP: _remote_stop,
+    Command.Action.RESERVE_NOW: _reserve,
+    Command.Action.CANCEL_RESERVATION: _cancel,
+    Command.Action.TRIGGER_MESSAGE: _trigger,
+}

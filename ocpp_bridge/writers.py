@@ -1,0 +1,75 @@
+"""The two hot doors to the database: many sockets, one commit, and no answer before it."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import django.db
+import orjson
+import psycopg
+from stations.services import StatusReport
+
+from billing.services import meters
+from billing.services.meters import MeterReading
+from fleetcharge.lib.batching import Batcher
+from ocpp_bridge.instants import parse_instant
+from ocpp_bridge.metering import normalise
+from ocpp_bridge.station import Unusable, digest
+from ocpp_bridge.threads import in_database
+from stations import services as stations
+
+MAX_MOMENTS = 5_000
+
+
+async def _write_meters(messages: Sequence[list[MeterReading]]) -> list[bool]:
+    """Every reading of every message in one statement; the messages are all answered after it."""
+    await meters.write_meter_values([reading for message in messages for reading in message])
+    return [True] * len(messages)
+
+
+async def _write_statuses(reports: Sequence[StatusReport]) -> list[bool]:
+    return await in_database(stations.report_statuses, reports)
+
+
+meter_writer: Batcher[list[MeterReading], bool] = Batcher(
+    _write_meters, name="meter-values", max_rows=1000, bisect_on=(psycopg.DataError, psycopg.IntegrityError)
+)
+status_writer: Batcher[StatusReport, bool] = Batcher(
+    _write_statuses, name="statuses", max_rows=500, bisect_on=(django.db.DataError, django.db.IntegrityError)
+)
+
+
+def readings_of(
+    moments: object, *, charger_id: int, evse_number: int, transaction_ref: str, received_at: datetime
+) -> list[MeterReading]:
+    """The meterValue list of any message as rows; raises Unusable when it is no list of sampled moments."""
+    if not isinstance(moments, list) or len(moments) > MAX_MOMENTS:
+        raise Unusable("meterValue: expected a list")
+    place = (charger_id, evse_number, transaction_ref)
+    return [_reading(moment, *place, received_at) for moment in moments]
+
+
+def _reading(moment: Any, charger_id: int, evse_number: int, reference: str, received_at: datetime) -> MeterReading:
+    samples = moment.get("sampledValue") if isinstance(moment, dict) else None
+    if not isinstance(samples, list):
+        raise Unusable("meterValue: expected timestamp and sampledValue")
+    raw_at, said = moment.get("timestamp"), normalise(samples)
+    return MeterReading(
+        charger_id=charger_id,
+        evse_number=evse_number,
+        transaction_ref=reference,
+        at=parse_instant(raw_at, received_at=received_at),
+        received_at=received_at,
+        energy_wh=said.energy_wh,
+        power_w=said.power_w,
+        soc_percent=said.soc_percent,
+        context=said.context,
+        sampled=orjson.Fragment(orjson.dumps(samples)),
+        dedupe_key=digest(charger_id, evse_number, reference, raw_at, samples),
+    )
+
+
+async def store_readings(readings: list[MeterReading]) -> None:
+    """Return once every reading is committed."""
+    if readings:
+        await meter_writer.submit(readings)
