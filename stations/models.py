@@ -15,6 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib import crypto, ids
 
+models.CharField.register_lookup(Lower)  # `external_key__lower=` is served by the unique index; `__iexact` is not
+
 
 class Plug(models.TextChoices):
     """Keys of our connector map (reference: OCPI enum, Open Charge Map ids, UBC codes, Indian standards)."""
@@ -210,6 +212,7 @@ class Charger(models.Model):
     connection_epoch = models.BigIntegerField(default=0)
     connected_at = models.DateTimeField(null=True, blank=True)
     disconnected_at = models.DateTimeField(null=True, blank=True)
+    silent_shown_at = models.DateTimeField(null=True, blank=True, editable=False)
     last_seen_at = models.DateTimeField(null=True, blank=True)
     last_boot_at = models.DateTimeField(null=True, blank=True)
     clock_skew_seconds = models.FloatField(null=True, blank=True)

@@ -1,14 +1,13 @@
-"""Every write to the registry: what sources say of connectors, what sites and tariffs look like, who is online."""
+"""What sources say of connectors, what outranks it, and the status we show."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Q
 
 from fleetcharge.lib.events import publish
-from stations.events import ChargerCameBack, ChargerWentSilent, ConnectorStatusChanged
+from stations.events import ConnectorStatusChanged
 from stations.models import EVSE, Charger, Connector, ExternalRef, StatusChange
 from stations.status import StatusInputs, decide
 
@@ -102,7 +101,7 @@ def _report(connector: Connector, report: StatusReport) -> bool:
         return False
     connector.status_at, connector.raw_status, connector.reported_status = at, report.raw_status, report.status
     connector.error_code, connector.error_info = report.error_code[:50], report.error_info[:255]
-    _show(connector, at)
+    show(connector, at)
     return True
 
 
@@ -112,11 +111,11 @@ def _apply_to_station(report: StatusReport, charger: Charger, connectors: dict[S
     charger.save(update_fields=["is_faulted", "is_inoperative"])
     for (charger_id, _, _), connector in connectors.items():
         if charger_id == charger.pk:
-            _show(connector, report.at)
+            show(connector, report.at)
     return True
 
 
-def _show(connector: Connector, at: datetime) -> None:
+def show(connector: Connector, at: datetime) -> None:
     """Decide the shown status again, keep the row, and tell everybody when it changed."""
     charger = connector.evse.charger
     new, reason = decide(
@@ -163,104 +162,52 @@ def _is_offline(charger: Charger, at: datetime) -> bool:
     return not charger.is_online and gone_at is not None and at - gone_at >= OFFLINE_GRACE
 
 
-def _locked(**where: object) -> Iterable[Connector]:
+def locked(**where: object) -> Iterable[Connector]:
     rows = Connector.objects.select_for_update(of=("self",)).select_related("evse__charger").order_by("pk")
     return rows.filter(**where)
 
 
 @transaction.atomic
+def report_from_source(*, evse_id: int, raw_status: str, status: str, at: datetime, received_at: datetime) -> bool:
+    """What a CPO says of one EVSE (primary key), for all its connectors; False for old news."""
+    report = StatusReport(0, None, 1, raw_status, status, at, received_at)
+    applied = [_report(connector, report) for connector in locked(evse_id=evse_id)]
+    return any(applied)
+
+
 def report_evse_status(
     *, source_id: int, external_key: str, raw_status: str, status: str, at: datetime, received_at: datetime
 ) -> bool:
-    """A CPO's push for one EVSE (all its connectors); False for old news. Raises EVSE.DoesNotExist when unknown."""
+    """A CPO's push for one EVSE by the CPO's own key. Raises EVSE.DoesNotExist when we do not know it."""
     ref = ExternalRef.objects.filter(
-        source_id=source_id, kind=ExternalRef.Kind.EVSE, external_key__iexact=external_key
+        source_id=source_id, kind=ExternalRef.Kind.EVSE, external_key__lower=external_key.lower()
     ).first()
     if ref is None:
         raise EVSE.DoesNotExist(external_key)
-    report = StatusReport(0, None, 1, raw_status, status, at, received_at)
-    applied = [_report(connector, report) for connector in _locked(evse_id=ref.object_id)]
-    return any(applied)
+    return report_from_source(
+        evse_id=ref.object_id, raw_status=raw_status, status=status, at=at, received_at=received_at
+    )
 
 
 @transaction.atomic
 def set_session(*, connector_id: int, has_session: bool, is_delivering: bool, at: datetime) -> None:
     """A charging session began, changed its flow, or ended at this connector (primary key)."""
-    for connector in _locked(pk=connector_id):
+    for connector in locked(pk=connector_id):
         connector.has_session, connector.is_delivering = has_session, is_delivering
-        _show(connector, at)
+        show(connector, at)
 
 
 @transaction.atomic
 def set_hold(*, connector_id: int, is_held: bool, at: datetime) -> None:
     """A reservation of ours came into force or ended at this connector (primary key)."""
-    for connector in _locked(pk=connector_id):
+    for connector in locked(pk=connector_id):
         connector.is_held = is_held
-        _show(connector, at)
+        show(connector, at)
 
 
 @transaction.atomic
 def switch_connector(*, connector_id: int, is_switched_off: bool, at: datetime) -> None:
     """An operator takes a connector out of service, or puts it back."""
-    for connector in _locked(pk=connector_id):
+    for connector in locked(pk=connector_id):
         connector.is_switched_off = is_switched_off
-        _show(connector, at)
-
-
-@transaction.atomic
-def charger_connected(*, charger_id: int, node: str, protocol: str, at: datetime) -> int:
-    """A socket opened; returns the epoch that every later write of this socket must carry."""
-    charger = Charger.objects.select_for_update().get(pk=charger_id)
-    was_silent = charger.disconnected_at is not None and not charger.is_online
-    charger.connection_epoch += 1
-    charger.is_online, charger.node, charger.protocol = True, node, protocol
-    charger.connected_at, charger.last_seen_at, charger.disconnected_at = at, at, None
-    charger.save()
-    if was_silent:
-        publish(ChargerCameBack(charger.pk, charger.location_id, charger.organisation_id, at))
-    _show_all(charger, at)
-    return charger.connection_epoch
-
-
-@transaction.atomic
-def charger_disconnected(*, charger_id: int, epoch: int, at: datetime) -> bool:
-    """The socket of this epoch closed; False when a newer one has taken over. Shown only after a grace."""
-    closed = Charger.objects.filter(pk=charger_id, connection_epoch=epoch, is_online=True).update(
-        is_online=False, disconnected_at=at, node=""
-    )
-    return bool(closed)
-
-
-def charger_seen(*, charger_ids: Iterable[int], at: datetime) -> None:
-    """Any frame is a sign of life: keeps the charger and what we believe of its connectors fresh."""
-    ids = list(charger_ids)
-    Charger.objects.filter(pk__in=ids).filter(Q(last_seen_at=None) | Q(last_seen_at__lt=at)).update(last_seen_at=at)
-    Connector.objects.filter(evse__charger_id__in=ids).exclude(status_at=None).update(heard_at=at)
-
-
-@transaction.atomic
-def show_silent(*, charger_id: int, at: datetime) -> None:
-    """The grace is over: connectors of an offline charger become unknown, and dispatch hears of it."""
-    charger = Charger.objects.select_for_update().get(pk=charger_id)
-    if charger.is_online:
-        return
-    publish(ChargerWentSilent(charger.pk, charger.location_id, charger.organisation_id, at))
-    _show_all(charger, at)
-
-
-def _show_all(charger: Charger, at: datetime) -> None:
-    for connector in _locked(evse__charger_id=charger.pk):
-        connector.evse.charger = charger
-        _show(connector, at)
-
-
-@transaction.atomic
-def register_boot(
-    *, charger_id: int, vendor: str, model: str, serial_number: str, firmware_version: str, at: datetime
-) -> str:
-    """Keep who the charger says it is; returns its registration (Accepted | Pending | Rejected)."""
-    charger = Charger.objects.select_for_update().get(pk=charger_id)
-    charger.vendor, charger.model, charger.serial_number = vendor[:50], model[:50], serial_number[:50]
-    charger.firmware_version, charger.last_boot_at = firmware_version[:50], at
-    charger.save(update_fields=["vendor", "model", "serial_number", "firmware_version", "last_boot_at"])
-    return charger.registration
+        show(connector, at)

@@ -1,0 +1,62 @@
+"""Every write to the registry."""
+
+from stations.services.networks import (
+    cpo_cancelled_reservation,
+    finish_cpo_command,
+    push_received,
+    source_failed,
+    source_polled,
+)
+from stations.services.presence import (
+    charger_connected,
+    charger_disconnected,
+    charger_seen,
+    register_boot,
+    show_silent,
+)
+from stations.services.sites import (
+    external_key_of,
+    find_evse,
+    find_location,
+    remove_location,
+    upsert_evse,
+    upsert_location,
+)
+from stations.services.statuses import (
+    StatusReport,
+    report_evse_status,
+    report_from_source,
+    report_statuses,
+    set_hold,
+    set_session,
+    switch_connector,
+)
+from stations.services.tariffs import cache_tariff, withdraw_tariff
+
+__all__ = [
+    "StatusReport",
+    "cache_tariff",
+    "charger_connected",
+    "charger_disconnected",
+    "charger_seen",
+    "cpo_cancelled_reservation",
+    "external_key_of",
+    "find_evse",
+    "find_location",
+    "finish_cpo_command",
+    "push_received",
+    "register_boot",
+    "remove_location",
+    "report_evse_status",
+    "report_from_source",
+    "report_statuses",
+    "set_hold",
+    "set_session",
+    "show_silent",
+    "source_failed",
+    "source_polled",
+    "switch_connector",
+    "upsert_evse",
+    "upsert_location",
+    "withdraw_tariff",
+]

@@ -1,0 +1,58 @@
+"""Tariffs are kept in versions: a change closes the current one and opens the next."""
+
+import hashlib
+from datetime import datetime
+from typing import Any
+
+import orjson
+from django.db import transaction
+
+from fleetcharge.lib.events import publish
+from stations.events import TariffChanged
+from stations.models import Source, Tariff
+
+
+@transaction.atomic
+def cache_tariff(
+    *, source: Source, external_id: str, elements: list[dict[str, Any]], currency: str, at: datetime, name: str = ""
+) -> tuple[Tariff, bool]:
+    """The current version of a tariff and whether it is new; the same content again changes nothing.
+
+    `elements` is OCPI's TariffElement list with prices as decimal strings. Connectors follow to the new version.
+    """
+    Source.objects.select_for_update().get(pk=source.pk)
+    digest = hashlib.sha256(orjson.dumps([currency, elements, name], option=orjson.OPT_SORT_KEYS)).hexdigest()
+    current = Tariff.objects.filter(source=source, external_id__lower=external_id.lower(), valid_to=None).first()
+    if current and current.content_hash == digest:
+        return current, False
+    return _next_version(source, current, external_id, elements, currency, digest, at, name), True
+
+
+def _next_version(
+    source: Source, current: Tariff | None, external_id: str, elements: list[dict[str, Any]], currency: str,
+    digest: str, at: datetime, name: str,
+) -> Tariff:  # fmt: skip
+    starts_at = max(at, current.valid_from) if current else at
+    if current:
+        Tariff.objects.filter(pk=current.pk).update(valid_to=starts_at)
+    tariff = Tariff.objects.create(
+        source=source, external_id=external_id, version=current.version + 1 if current else 1, name=name,
+        currency=currency, elements=elements, content_hash=digest, valid_from=starts_at,
+    )  # fmt: skip
+    if current:
+        current.connectors.update(tariff=tariff)
+    publish(TariffChanged(tariff.pk, tariff.external_id, source.pk))
+    return tariff
+
+
+@transaction.atomic
+def withdraw_tariff(*, source: Source, external_id: str, at: datetime) -> bool:
+    """The source dropped a tariff: no current version any more, connectors without price; history stays."""
+    current = Tariff.objects.select_for_update().filter(
+        source=source, external_id__lower=external_id.lower(), valid_to=None
+    )
+    for tariff in current:
+        tariff.connectors.update(tariff=None)
+        Tariff.objects.filter(pk=tariff.pk).update(valid_to=max(at, tariff.valid_from))
+        return True
+    return False

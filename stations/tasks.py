@@ -1,0 +1,85 @@
+"""Background work of the registry: polls that are due, chargers that fell silent, commands nobody answered."""
+
+import logging
+import random
+from datetime import datetime, timedelta
+
+from celery import shared_task
+from django.conf import settings
+from django.db.models import F, Q
+from django.utils import timezone
+
+from stations import services
+from stations.cpo import registry
+from stations.cpo.base import Capability, CPOError
+from stations.models import Charger, CPOCommand, Source
+from stations.services.statuses import OFFLINE_GRACE
+
+logger = logging.getLogger(__name__)
+MAX_BACK_OFF = timedelta(hours=6)
+
+
+@shared_task
+def poll_due_sources() -> int:
+    """Claim what is due (so that two beats poll once) and poll each in a task of its own."""
+    now = timezone.now()
+    due = Source.objects.filter(Q(next_poll_at=None) | Q(next_poll_at__lte=now)).exclude(state=Source.State.DISABLED)
+    started = 0
+    for source in due:
+        if registry.can(source, Capability.PULL) and _claim(source, now):
+            poll_source.delay(source.pk)
+            started += 1
+    expire_cpo_commands(now)
+    return started
+
+
+def _claim(source: Source, now: datetime) -> bool:
+    pause = timedelta(seconds=source.poll_interval_seconds * random.uniform(0.9, 1.1))  # noqa: S311 (jitter)
+    unchanged = Source.objects.filter(pk=source.pk, next_poll_at=source.next_poll_at)
+    return unchanged.update(next_poll_at=now + pause) == 1
+
+
+@shared_task
+def poll_source(source_id: int) -> int:
+    """One full or incremental pull; returns the number of sites written. Failures back off, and are shown."""
+    source = Source.objects.get(pk=source_id)
+    began = timezone.now()
+    try:
+        written = sum(report.locations for report in registry.adapter_for(source).poll(source))
+    except CPOError as error:
+        logger.warning("poll of %s failed: %s", source.slug, error)
+        _back_off(source, began)
+        services.source_failed(source_id=source.pk, error=str(error), at=timezone.now())
+        return 0
+    services.source_polled(source_id=source.pk, at=began)
+    return written
+
+
+def _back_off(source: Source, now: datetime) -> None:
+    pause = min(timedelta(seconds=15 * 2 ** min(source.failures_in_row, 12)), MAX_BACK_OFF)
+    Source.objects.filter(pk=source.pk).update(next_poll_at=now + pause)
+
+
+def expire_cpo_commands(now: datetime) -> None:
+    """No result in time is an answer too. A result that comes later is still taken."""
+    overdue = CPOCommand.objects.filter(
+        deadline_at__lt=now, state__in=[CPOCommand.State.SENT, CPOCommand.State.CPO_ACCEPTED]
+    )
+    for command in overdue[:500]:
+        services.finish_cpo_command(command_id=command.pk, state=CPOCommand.State.TIMED_OUT, reason="no result", at=now)
+
+
+@shared_task
+def sweep_silent_chargers() -> int:
+    """Sockets that closed and stayed closed, and sockets that are open but say nothing any more."""
+    now = timezone.now()
+    silent_since = now - timedelta(seconds=2 * settings.OCPP_HEARTBEAT_SECONDS + 60)
+    for charger in Charger.objects.online().filter(last_seen_at__lt=silent_since):
+        services.charger_disconnected(charger_id=charger.pk, epoch=charger.connection_epoch, at=now)
+    gone = Charger.objects.filter(is_online=False, disconnected_at__lt=now - OFFLINE_GRACE)
+    unshown = gone.filter(Q(silent_shown_at=None) | Q(silent_shown_at__lt=F("disconnected_at")))
+    shown = 0
+    for pk in unshown.values_list("pk", flat=True)[:500]:
+        services.show_silent(charger_id=pk, at=now)
+        shown += 1
+    return shown
