@@ -232,6 +232,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "PREPROCESSING_HOOKS": ["vehicles.schema.add_ingest_routes"],  # raw routes belong in the same file
 }
 
 # --- Map: no request to outside hosts unless the operator asks for it ---------------------------------------------
@@ -252,6 +253,7 @@ PUBLIC_BASE_URL = os.environ.get("FLEETCHARGE_PUBLIC_URL", f"http://127.0.0.1:{R
 RESERVATION_MINUTES = int(os.environ.get("FLEETCHARGE_RESERVATION_MINUTES", "30"))
 POSITION_RETENTION_DAYS = int(os.environ.get("FLEETCHARGE_POSITION_RETENTION_DAYS", "35"))
 GST_PERCENT = int(os.environ.get("FLEETCHARGE_GST_PERCENT", "18"))
+SUPPLIER_GSTIN = os.environ.get("FLEETCHARGE_SUPPLIER_GSTIN", "")
 
 # --- Log lines ----------------------------------------------------------------------------------------------------
 LOGGING = {

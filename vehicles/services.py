@@ -3,14 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import TypeVar
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 
-from vehicles.models import Driver, Position, Shift, Stop, UnknownDevice, Vehicle
+from vehicles.models import Driver, IdToken, Position, Shift, Stop, UnknownDevice, Vehicle
 
 PARTITIONS_AHEAD_DAYS = 8
+RULES = {
+    "one_vehicle_per_plate": "A vehicle with this plate exists already.",
+    "one_owner_per_token": "This token belongs to somebody already.",
+}
 PARTITION_PREFIX = "vehicles_position_"
+
+
+Row = TypeVar("Row", Vehicle, Driver, IdToken)
 
 
 class DeviceTaken(Exception):
@@ -21,6 +29,10 @@ class ShiftOverlaps(Exception):
     """The vehicle or the driver is on another shift at that time."""
 
 
+class AlreadyExists(Exception):
+    """Another row has this plate, device or token; `str()` says which rule was broken."""
+
+
 @dataclass(frozen=True)
 class PlannedStop:
     """A place to visit; degrees, `due_at` None when any time will do."""
@@ -29,6 +41,21 @@ class PlannedStop:
     latitude: float
     longitude: float
     due_at: datetime | None = None
+
+
+def save(*, row: Row) -> Row:
+    """Store a new or changed row; raises AlreadyExists when the database knows it under another number."""
+    try:
+        with transaction.atomic():
+            row.save()
+    except IntegrityError as error:
+        raise AlreadyExists(_broken_rule(error)) from error
+    return row
+
+
+def _broken_rule(error: IntegrityError) -> str:
+    name = getattr(getattr(error.__cause__, "diag", None), "constraint_name", "") or ""
+    return RULES.get(name, "A row with these values exists already.")
 
 
 @transaction.atomic

@@ -1,5 +1,16 @@
 """Addresses of the vehicles app."""
 
 from django.urls import URLPattern, URLResolver
+from rest_framework.routers import SimpleRouter
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from vehicles import api
+
+router = SimpleRouter()
+router.register("vehicles", api.VehicleViewSet)
+router.register("drivers", api.DriverViewSet)
+router.register("shifts", api.ShiftViewSet)
+router.register("id-tokens", api.IdTokenViewSet)
+router.register("vehicle-models", api.VehicleModelViewSet)
+router.register("unknown-devices", api.UnknownDeviceViewSet)
+
+urlpatterns: list[URLPattern | URLResolver] = [*router.urls]

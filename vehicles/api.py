@@ -1,0 +1,203 @@
+"""The vehicles API: fleets, drivers, shifts, tokens, tracks, stops, and devices nobody has claimed."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.utils import timezone
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from rest_framework import mixins, status, viewsets
+from rest_framework.decorators import action
+from rest_framework.exceptions import ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from fleetcharge.accounts.models import Organisation, Scope
+from fleetcharge.accounts.tenancy import organisation_of
+from fleetcharge.lib.api import Conflict
+from vehicles import serializers as shapes
+from vehicles import services
+from vehicles.filters import ShiftFilter, VehicleFilter
+from vehicles.models import Driver, IdToken, Position, Shift, Stop, UnknownDevice, Vehicle, VehicleModel
+
+TRACK_DEFAULT = timedelta(days=1)
+TRACK_LONGEST = timedelta(days=7)
+TRACK_POINTS = 20_000
+
+
+class FleetViewSet(viewsets.GenericViewSet[Any]):
+    """Rows of the caller's organisation, and nobody else's."""
+
+    read_scope = Scope.VEHICLES_READ
+    write_scope = Scope.VEHICLES_WRITE
+
+    @property
+    def organisation(self) -> Organisation:
+        return organisation_of(self.request)
+
+    def get_queryset(self) -> Any:
+        if getattr(self, "swagger_fake_view", False):
+            return super().get_queryset().none()
+        return super().get_queryset().filter(organisation=self.organisation)
+
+
+class SavedRowsViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, FleetViewSet):
+    """Rows a fleet adds and changes; nothing is deleted, it becomes inactive."""
+
+    write_serializer_class: type[Any]
+
+    def create(self, request: Request) -> Response:
+        row = self.get_queryset().model(organisation=self.organisation)
+        serializer = self.write_serializer_class(data=request.data, context=self.get_serializer_context())
+        return Response(self._saved(row, serializer), status=status.HTTP_201_CREATED)
+
+    def partial_update(self, request: Request, pk: str) -> Response:
+        row, context = self.get_object(), self.get_serializer_context()
+        serializer = self.write_serializer_class(row, data=request.data, partial=True, context=context)
+        return Response(self._saved(row, serializer))
+
+    def _saved(self, row: Any, serializer: Any) -> Any:
+        serializer.is_valid(raise_exception=True)
+        for name, value in serializer.validated_data.items():
+            setattr(row, name, value)
+        try:
+            services.save(row=row)
+        except services.AlreadyExists as error:
+            raise Conflict(str(error), code="already_exists") from error
+        return self.get_serializer(self.get_queryset().get(pk=row.pk)).data
+
+
+@extend_schema_view(
+    create=extend_schema(request=shapes.VehicleWriteSerializer, responses={201: shapes.VehicleSerializer}),
+    partial_update=extend_schema(request=shapes.VehicleWriteSerializer, responses=shapes.VehicleSerializer),
+)
+class VehicleViewSet(SavedRowsViewSet):
+    """Vehicles with their latest state."""
+
+    queryset = Vehicle.objects.select_related("model", "state")
+    serializer_class = shapes.VehicleSerializer
+    write_serializer_class = shapes.VehicleWriteSerializer
+    filterset_class = VehicleFilter
+
+    @extend_schema(
+        parameters=[OpenApiParameter("from", datetime), OpenApiParameter("to", datetime)],
+        responses=shapes.TrackSerializer,
+        description="Where the vehicle was: up to seven days, by default the last one. Suspect jumps are marked.",
+    )
+    @action(detail=True, pagination_class=None, filter_backends=[])
+    def track(self, request: Request, pk: str) -> Response:
+        vehicle = self.get_object()
+        start, end = _period(request)
+        points = list(Position.objects.of_vehicle(vehicle.pk, start, end)[: TRACK_POINTS + 1])
+        track = {
+            "vehicle": vehicle.pk,
+            "start": start,
+            "end": end,
+            "is_complete": len(points) <= TRACK_POINTS,
+            "points": points[:TRACK_POINTS],
+        }
+        return Response(shapes.TrackSerializer(track).data)
+
+    @extend_schema(responses=shapes.StopSerializer(many=True), description="Stops in the order of the visit.")
+    @action(detail=True, pagination_class=None, filter_backends=[])
+    def stops(self, request: Request, pk: str) -> Response:
+        stops = Stop.objects.filter(vehicle=self.get_object()).order_by("sequence")
+        return Response(shapes.StopSerializer(stops, many=True).data)
+
+    @extend_schema(
+        request=shapes.StopSerializer(many=True),
+        responses=shapes.StopSerializer(many=True),
+        description="Replace the stops that are still open; done ones stay.",
+    )
+    @stops.mapping.put
+    def set_stops(self, request: Request, pk: str) -> Response:
+        vehicle = self.get_object()
+        serializer = shapes.StopSerializer(data=request.data, many=True)
+        serializer.is_valid(raise_exception=True)
+        services.set_stops(
+            vehicle_id=vehicle.pk, stops=[services.PlannedStop(**stop) for stop in serializer.validated_data]
+        )
+        return self.stops(request, pk)
+
+
+@extend_schema_view(create=extend_schema(responses={201: shapes.DriverSerializer}))
+class DriverViewSet(SavedRowsViewSet):
+    """Drivers; `driver_ref` is the pseudonym other records carry."""
+
+    queryset = Driver.objects.all()
+    serializer_class = write_serializer_class = shapes.DriverSerializer
+    filterset_fields = ["is_active"]
+
+
+@extend_schema_view(create=extend_schema(responses={201: shapes.IdTokenSerializer}))
+class IdTokenViewSet(SavedRowsViewSet):
+    """RFID cards and app tokens that start charging."""
+
+    queryset = IdToken.objects.all()
+    serializer_class = write_serializer_class = shapes.IdTokenSerializer
+    filterset_fields = ["uid", "vehicle", "driver", "is_active"]
+
+
+class ShiftViewSet(
+    mixins.ListModelMixin, mixins.RetrieveModelMixin, mixins.CreateModelMixin, mixins.DestroyModelMixin, FleetViewSet
+):
+    """Who drives what, when. A shift is not changed, it is deleted and made anew."""
+
+    queryset = Shift.objects.all()
+    serializer_class = shapes.ShiftSerializer
+    filterset_class = ShiftFilter
+
+    def perform_create(self, serializer: Any) -> None:
+        wanted = serializer.validated_data
+        try:
+            serializer.instance = services.assign_shift(
+                vehicle_id=wanted["vehicle"].pk,
+                driver_id=wanted["driver"].pk,
+                starts_at=wanted["starts_at"],
+                ends_at=wanted["ends_at"],
+            )
+        except services.ShiftOverlaps as error:
+            raise Conflict("The vehicle or the driver is on another shift then.", code="shift_overlaps") from error
+
+
+class VehicleModelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[VehicleModel]):
+    """The catalogue every fleet shares; `is_verified` tells whether the figures were read at the source."""
+
+    read_scope = Scope.VEHICLES_READ
+    queryset = VehicleModel.objects.all()
+    serializer_class = shapes.VehicleModelSerializer
+    filterset_fields = ["manufacturer", "vehicle_class", "is_verified"]
+
+
+class UnknownDeviceViewSet(mixins.ListModelMixin, FleetViewSet):
+    """Devices that reported with one of your keys and belong to no vehicle yet."""
+
+    queryset = UnknownDevice.objects.all()
+    serializer_class = shapes.UnknownDeviceSerializer
+    filterset_fields = ["device_id"]
+
+    @extend_schema(
+        request=shapes.ClaimSerializer,
+        responses={200: shapes.VehicleSerializer, 409: OpenApiResponse(description="The device has a vehicle.")},
+        description="Let a device report for a vehicle. The id may also be one that never reported.",
+    )
+    @action(detail=False, methods=["post"], filter_backends=[])
+    def claim(self, request: Request) -> Response:
+        serializer = shapes.ClaimSerializer(data=request.data, context=self.get_serializer_context())
+        serializer.is_valid(raise_exception=True)
+        wanted = serializer.validated_data
+        try:
+            vehicle = services.claim_device(vehicle_id=wanted["vehicle"].pk, device_id=wanted["device_id"])
+        except services.DeviceTaken as error:
+            raise Conflict("This device reports for another vehicle.", code="device_taken") from error
+        return Response(shapes.VehicleSerializer(vehicle).data)
+
+
+def _period(request: Request) -> tuple[datetime, datetime]:
+    """`?from=&to=`, both optional, at most seven days apart."""
+    query = shapes.TrackQuerySerializer(data=request.query_params)
+    query.is_valid(raise_exception=True)
+    end = query.validated_data.get("to") or timezone.now()
+    start = query.validated_data.get("from") or end - TRACK_DEFAULT
+    if not timedelta(0) <= end - start <= TRACK_LONGEST:
+        raise ValidationError({"to": "`to` must lie after `from`, by at most seven days."})
+    return start, end

@@ -1,0 +1,175 @@
+"""The shapes of the vehicles API."""
+
+from typing import Any, TypeVar
+
+from django.db.models import Model
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from fleetcharge.accounts.tenancy import organisation_of
+from vehicles.models import Driver, IdToken, Shift, Stop, UnknownDevice, Vehicle, VehicleModel, VehicleState
+from vehicles.soc import range_left_km
+
+M = TypeVar("M", bound=Model)
+
+
+class OwnField(serializers.PrimaryKeyRelatedField[M]):
+    """A row of the caller's organisation; others do not exist."""
+
+    def get_queryset(self) -> Any:
+        queryset = super().get_queryset()
+        return queryset and queryset.filter(organisation=organisation_of(self.context["request"]))
+
+
+class VehicleModelSerializer(serializers.ModelSerializer[VehicleModel]):
+    class Meta:
+        model = VehicleModel
+        fields = [
+            "id", "manufacturer", "name", "vehicle_class", "battery_wh", "plugs", "max_ac_power_w", "max_dc_power_w",
+            "max_voltage_v", "consumption_wh_per_km", "charge_curve", "is_verified", "figures_source",
+        ]  # fmt: skip
+
+
+class VehicleStateSerializer(serializers.ModelSerializer[VehicleState]):
+    class Meta:
+        model = VehicleState
+        fields = [
+            "latitude", "longitude", "speed_kmh", "heading_deg", "position_at", "received_at", "soc_percent", "soc_at",
+            "soc_source", "odometer_m", "is_charging", "is_soc_low", "soc_low_at", "version",
+        ]  # fmt: skip
+
+
+class DriverSerializer(serializers.ModelSerializer[Driver]):
+    class Meta:
+        model = Driver
+        fields = ["id", "driver_ref", "name", "phone", "is_active"]
+
+
+class VehicleSerializer(serializers.ModelSerializer[Vehicle]):
+    """A vehicle with its latest state; `state` is null before the first ping."""
+
+    model = VehicleModelSerializer()
+    state = serializers.SerializerMethodField()
+    range_left_km = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Vehicle
+        fields = [
+            "id", "registration", "model", "device_id", "default_driver", "cost_centre", "depot_name",
+            "depot_latitude", "depot_longitude", "is_active", "created_at", "state", "range_left_km",
+        ]  # fmt: skip
+
+    @extend_schema_field(VehicleStateSerializer(allow_null=True))
+    def get_state(self, vehicle: Vehicle) -> Any:
+        state = getattr(vehicle, "state", None)
+        return state and VehicleStateSerializer(state).data
+
+    def get_range_left_km(self, vehicle: Vehicle) -> float | None:
+        state = getattr(vehicle, "state", None)
+        if state is None or state.soc_percent is None:
+            return None
+        model = vehicle.model
+        return round(
+            range_left_km(
+                soc_percent=state.soc_percent,
+                battery_wh=model.battery_wh,
+                consumption_wh_per_km=model.consumption_wh_per_km,
+            ),
+            1,
+        )
+
+
+class VehicleWriteSerializer(serializers.ModelSerializer[Vehicle]):
+    """What a fleet may set; the plate is unique within it, the device everywhere."""
+
+    default_driver = OwnField(queryset=Driver.objects.all(), allow_null=True, required=False)
+
+    class Meta:
+        model = Vehicle
+        fields = [
+            "registration", "model", "device_id", "default_driver", "cost_centre", "depot_name", "depot_latitude",
+            "depot_longitude", "is_active",
+        ]  # fmt: skip
+
+
+class ShiftSerializer(serializers.ModelSerializer[Shift]):
+    """Who drives what, when; neither may be on two shifts at once."""
+
+    vehicle = OwnField(queryset=Vehicle.objects.all())
+    driver = OwnField(queryset=Driver.objects.all())
+
+    class Meta:
+        model = Shift
+        fields = ["id", "vehicle", "driver", "starts_at", "ends_at"]
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if attrs["ends_at"] <= attrs["starts_at"]:
+            raise serializers.ValidationError({"ends_at": "A shift ends after it starts."})
+        return attrs
+
+
+class IdTokenSerializer(serializers.ModelSerializer[IdToken]):
+    vehicle = OwnField(queryset=Vehicle.objects.all(), allow_null=True, required=False)
+    driver = OwnField(queryset=Driver.objects.all(), allow_null=True, required=False)
+
+    class Meta:
+        model = IdToken
+        fields = ["id", "uid", "kind", "vehicle", "driver", "is_active", "valid_until"]
+
+
+class StopSerializer(serializers.ModelSerializer[Stop]):
+    latitude = serializers.FloatField(min_value=-90, max_value=90)
+    longitude = serializers.FloatField(min_value=-180, max_value=180)
+
+    class Meta:
+        model = Stop
+        fields = ["id", "sequence", "name", "latitude", "longitude", "due_at", "done_at"]
+        read_only_fields = ["sequence", "done_at"]
+
+
+class UnknownDeviceSerializer(serializers.ModelSerializer[UnknownDevice]):
+    class Meta:
+        model = UnknownDevice
+        fields = ["id", "device_id", "messages", "last_message", "first_seen_at", "last_seen_at"]
+
+
+class ClaimSerializer(serializers.Serializer[Any]):
+    """Which device from now on reports for which vehicle."""
+
+    device_id = serializers.CharField(max_length=64)
+    vehicle = OwnField(queryset=Vehicle.objects.all())
+
+
+class TrackPointSerializer(serializers.Serializer[Any]):
+    """One ping: degrees, km/h, percent; `is_suspect` marks a jump no vehicle can make."""
+
+    at = serializers.DateTimeField(source="fix_at")
+    latitude = serializers.FloatField()
+    longitude = serializers.FloatField()
+    speed_kmh = serializers.FloatField(allow_null=True)
+    heading_deg = serializers.IntegerField(allow_null=True)
+    soc_percent = serializers.FloatField(allow_null=True)
+    is_charging = serializers.BooleanField()
+    is_suspect = serializers.BooleanField()
+
+
+class TrackSerializer(serializers.Serializer[Any]):
+    """Pings in time order; `is_complete` is false when there were more than 20,000."""
+
+    vehicle = serializers.IntegerField()
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+    is_complete = serializers.BooleanField()
+    points = TrackPointSerializer(many=True)
+
+
+class TrackQuerySerializer(serializers.Serializer[Any]):
+    """`from` and `to`, ISO 8601 with a zone."""
+
+    from_ = serializers.DateTimeField(required=False)
+    to = serializers.DateTimeField(required=False)
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        fields["from"] = fields.pop("from_")
+        return fields
