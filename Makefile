@@ -12,7 +12,7 @@ ARGS ?=
 NO_ENGINES := DATABASE_URL=postgresql://127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0
 OPENAPI := docs/openapi.yaml
 
-.PHONY: run test lint types check format docs bench openapi clean runtime development
+.PHONY: run test lint types check format docs bench openapi clean python runtime development
 .DEFAULT_GOAL := run
 
 run: runtime
@@ -24,7 +24,7 @@ test: development
 lint: development
 	@$(BIN)/python -m ruff check .
 	@$(BIN)/python -m ruff format --check .
-	@$(BIN)/lint-imports
+	@$(BIN)/python $(BIN)/lint-imports
 
 types: development
 	@$(NO_ENGINES) $(BIN)/python -m mypy
@@ -55,8 +55,13 @@ clean:
 		2>/dev/null || (echo "FleetCharge is running; stop it first"; exit 1)
 	rm -rf .venv var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
-runtime:
+runtime: python
 	@$(PYTHON) fleetcharge/embedded/install.py requirements.txt
 
-development:
+development: python
 	@$(PYTHON) fleetcharge/embedded/install.py requirements-dev.txt
+
+python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		echo "FleetCharge needs Python 3.11 or newer; '$(PYTHON)' is older or missing."; \
+		echo "Choose another one: make run PYTHON=/path/to/python3.12"; exit 1; }

@@ -14,7 +14,6 @@ from fleetcharge.embedded.supervisor import Supervisor
 from fleetcharge.embedded.valkey import Valkey
 
 Engine = Postgres | Valkey
-LINGER_S = 2.0  # the next command of a script finds the engine still warm
 LEASE_CHECK_S = 0.25
 
 
@@ -46,6 +45,11 @@ class Idleness:
         return False
 
 
+def linger_s() -> float:
+    """How long an engine outlives its last user: the next command of a script finds it still warm."""
+    return float(os.environ.get("FLEETCHARGE_ENGINES_LINGER_SECONDS", "0" if is_throw_away() else "2"))
+
+
 def log_line(line: str) -> None:
     sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())} UTC {line}\n")
     sys.stderr.flush()
@@ -59,7 +63,7 @@ def main(name: str) -> int:
     lock.write(str(os.getpid()))
     try:
         supervisor = Supervisor([engine.spec()], engine.home.log.parent, log_line)
-        supervisor.run(until=Idleness(FileLock(engine.home.lease), 0.0 if is_throw_away() else LINGER_S))
+        supervisor.run(until=Idleness(FileLock(engine.home.lease), linger_s()))
     except EngineError as error:
         sys.stderr.write(f"{error}\n")
         return 1

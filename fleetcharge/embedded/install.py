@@ -22,7 +22,6 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
-OLDEST = (3, 11)
 
 
 def say(line: str) -> None:
@@ -136,11 +135,6 @@ def install(requirements: Path) -> None:
 
 
 def main(name: str) -> None:
-    if sys.version_info < OLDEST:
-        fail(
-            f"FleetCharge needs Python {OLDEST[0]}.{OLDEST[1]} or newer; {sys.executable} is {sys.version.split()[0]}.",
-            "Choose another one: make run PYTHON=/path/to/python3.12",
-        )
     requirements = ROOT / name
     with (ROOT / ".venv.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # `make run` and `make test` in two windows

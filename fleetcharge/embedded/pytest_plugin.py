@@ -4,13 +4,12 @@ Loaded with `-p` so that the environment is ready before pytest-django imports t
 TEST_REDIS_URL name engines to use instead; DATABASE_URL and REDIS_URL are ignored, they may be somebody's real data.
 """
 
+import atexit
 import os
 import shutil
 import tempfile
 import time
 from pathlib import Path
-
-import pytest
 
 from fleetcharge.embedded import provide_engines, release_engines
 from fleetcharge.embedded.locks import FileLock
@@ -59,13 +58,7 @@ def is_xdist_worker() -> bool:
     return "PYTEST_XDIST_WORKER" in os.environ
 
 
-_cluster: TestCluster | None = None
 if not is_xdist_worker():
     _cluster = TestCluster()
     _cluster.start()
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_unconfigure() -> None:
-    if _cluster is not None:
-        _cluster.remove()
+    atexit.register(_cluster.remove)  # also when a broken import keeps pytest from starting
