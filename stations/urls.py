@@ -1,5 +1,16 @@
-"""Addresses of the stations app."""
+"""Addresses of the registry under /api/v1/."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from stations import api
+
+urlpatterns = [
+    path("stations/", api.StationList.as_view(), name="station-list"),
+    path("stations/<str:public_id>/", api.StationDetail.as_view(), name="station-detail"),
+    path("connectors/", api.ConnectorList.as_view(), name="connector-list"),
+    path("connectors/status/", api.ConnectorStatusList.as_view(), name="connector-status"),
+    path("connectors/<str:public_id>/", api.ConnectorDetail.as_view(), name="connector-detail"),
+    path("tariffs/", api.TariffList.as_view(), name="tariff-list"),
+    path("tariffs/<int:pk>/", api.TariffDetail.as_view(), name="tariff-detail"),
+    path("networks/", api.NetworkList.as_view(), name="network-list"),
+]

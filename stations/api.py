@@ -1,0 +1,221 @@
+"""The unified JSON API over every network: sites, connectors, live status, tariffs, networks."""
+
+from typing import Any
+
+from django.db.models import Count, Exists, Max, OuterRef, Prefetch, Q, QuerySet
+from django.http import HttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from fleetcharge.accounts.models import Organisation, Scope
+from fleetcharge.accounts.tenancy import organisation_of
+from fleetcharge.lib.api import etag_of
+from stations.models import EVSE, Connector, Location, NetworkAccess, Source, StatusChange, Tariff
+from stations.serializers import (
+    ConnectorSerializer,
+    NetworkSerializer,
+    StationQuery,
+    StationSerializer,
+    TariffSerializer,
+)
+
+
+def registry_version() -> str:
+    """Changes with any status, site or tariff, and once a minute because freshness decays."""
+    change = StatusChange.objects.aggregate(last=Max("pk"))["last"]
+    site = Location.objects.aggregate(last=Max("updated_at"))["last"]
+    tariff = Tariff.objects.aggregate(last=Max("pk"))["last"]
+    return f"{change}-{site}-{tariff}-{int(timezone.now().timestamp() // 60)}"
+
+
+class RegistryView(GenericAPIView[Any]):
+    """Answers 304 while nothing the caller may see has changed."""
+
+    read_scope = Scope.STATIONS_READ
+
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = super().dispatch(request, *args, **kwargs)
+        if answer.status_code != 200 or not hasattr(self, "etag"):
+            return answer
+        if request.headers.get("If-None-Match") == self.etag:
+            answer = HttpResponse(status=304)
+        answer["ETag"], answer["Cache-Control"] = self.etag, "private, no-cache"
+        return answer
+
+    def organisation(self) -> Organisation:
+        organisation = organisation_of(self.request)
+        self.etag = etag_of(registry_version(), organisation.pk, self.request.get_full_path())
+        return organisation
+
+    def query(self) -> dict[str, Any]:
+        parameters = StationQuery(data=self.request.query_params)
+        parameters.is_valid(raise_exception=True)
+        return dict(parameters.validated_data)
+
+    def get_serializer_context(self) -> dict[str, Any]:
+        return {**super().get_serializer_context(), "now": timezone.now()}
+
+
+def matching_connectors(query: dict[str, Any]) -> Q:
+    """The connector part of the filters, as a condition on Connector."""
+    condition = Q()
+    if query.get("plug"):
+        condition &= Q(plug__in=query["plug"])
+    if "min_kw" in query:
+        condition &= Q(max_power_w__gte=query["min_kw"] * 1000)
+    return condition
+
+
+def visible_stations(organisation: Organisation, query: dict[str, Any]) -> QuerySet[Location]:
+    stations = Location.objects.visible_to(organisation).select_related("source")
+    condition = matching_connectors(query)
+    if condition or query.get("available"):
+        connectors = Connector.objects.filter(condition, evse__location=OuterRef("pk"), evse__is_removed=False)
+        stations = stations.filter(Exists(connectors.available() if query.get("available") else connectors))
+    if bbox := query.get("bbox"):
+        stations = stations.in_box(west=bbox[0], south=bbox[1], east=bbox[2], north=bbox[3])
+    if network := query.get("network"):
+        stations = stations.filter(source__slug=network)
+    if text := query.get("q"):
+        stations = stations.filter(Q(name__icontains=text) | Q(address__icontains=text) | Q(city__icontains=text))
+    return stations
+
+
+def with_connectors(stations: QuerySet[Location]) -> QuerySet[Location]:
+    evses = EVSE.objects.select_related("charger").prefetch_related("connectors")
+    return stations.prefetch_related(Prefetch("evses", evses))
+
+
+class StationList(RegistryView, ListAPIView[Location]):
+    """Sites of every network this fleet may see. With `near`: the closest first, at most `limit`, on one page."""
+
+    serializer_class = StationSerializer
+
+    @extend_schema(parameters=[StationQuery], responses={200: StationSerializer(many=True)})
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        query = self.query()
+        stations = visible_stations(self.organisation(), query)
+        if "near" in query:
+            return self._nearest(stations, query)
+        page = self.paginate_queryset(with_connectors(stations)) or []
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    def _nearest(self, stations: QuerySet[Location], query: dict[str, Any]) -> Response:
+        nearest = stations.nearest(*query["near"])  # type: ignore[attr-defined]
+        if "radius_km" in query:
+            nearest = nearest.filter(distance_m__lte=query["radius_km"] * 1000)
+        rows = with_connectors(nearest)[: query["limit"]]
+        return Response({"next": None, "previous": None, "results": self.get_serializer(rows, many=True).data})
+
+
+class StationDetail(RegistryView, RetrieveAPIView[Location]):
+    """One site with its connectors."""
+
+    serializer_class = StationSerializer
+    lookup_field = "public_id"
+
+    def get_queryset(self) -> QuerySet[Location]:
+        return with_connectors(Location.objects.visible_to(self.organisation()).select_related("source"))
+
+
+class ConnectorList(RegistryView, ListAPIView[Connector]):
+    """Connectors of every network this fleet may see."""
+
+    serializer_class = ConnectorSerializer
+
+    def get_queryset(self) -> QuerySet[Connector]:
+        query = self.query()
+        connectors = Connector.objects.visible_to(self.organisation()).filter(matching_connectors(query))
+        if query.get("available"):
+            connectors = connectors.available()
+        if query.get("network"):
+            connectors = connectors.filter(evse__location__source__slug=query["network"])
+        return connectors.select_related("evse__charger", "evse__location__source")
+
+    @extend_schema(parameters=[StationQuery])
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().get(request, *args, **kwargs)
+
+
+class ConnectorDetail(RegistryView, RetrieveAPIView[Connector]):
+    """One connector with its live status."""
+
+    serializer_class = ConnectorSerializer
+    lookup_field = "public_id"
+
+    def get_queryset(self) -> QuerySet[Connector]:
+        connectors = Connector.objects.visible_to(self.organisation())
+        return connectors.select_related("evse__charger", "evse__location__source")
+
+
+COMPACT = """
+SELECT coalesce(json_agg(json_build_array(c.public_id, c.status, c.heard_at, l.public_id) ORDER BY c.id), '[]')::text
+FROM stations_connector c JOIN stations_evse e ON e.id = c.evse_id JOIN stations_location l ON l.id = e.location_id
+WHERE NOT e.is_removed AND NOT l.is_removed AND (l.organisation_id IS NULL OR l.organisation_id = %s)
+"""
+
+
+class ConnectorStatusList(RegistryView):
+    """Every connector's status in one compact answer: `{"columns": [...], "rows": [[...], ...]}`."""
+
+    serializer_class = None
+
+    @extend_schema(responses={200: OpenApiResponse(OpenApiTypes.OBJECT, "Compact table, made by the database.")})
+    def get(self, request: Request) -> HttpResponse:
+        from django.db import connection
+
+        organisation = self.organisation()
+        if request.headers.get("If-None-Match") == self.etag:
+            return HttpResponse(status=304)
+        with connection.cursor() as cursor:
+            cursor.execute(COMPACT, [organisation.pk])
+            (rows,) = cursor.fetchone()
+        body = f'{{"columns":["connector","status","heard_at","station"],"rows":{rows}}}'
+        return HttpResponse(body, content_type="application/json")
+
+
+class TariffList(RegistryView, ListAPIView[Tariff]):
+    """Current price lists of the networks this fleet may see."""
+
+    serializer_class = TariffSerializer
+
+    def get_queryset(self) -> QuerySet[Tariff]:
+        return _visible_tariffs(self.organisation()).filter(valid_to=None)
+
+
+class TariffDetail(RegistryView, RetrieveAPIView[Tariff]):
+    """One version of a price list; sessions keep the version they were priced by."""
+
+    serializer_class = TariffSerializer
+
+    def get_queryset(self) -> QuerySet[Tariff]:
+        return _visible_tariffs(self.organisation())
+
+
+def _visible_tariffs(organisation: Organisation) -> QuerySet[Tariff]:
+    own_or_public = Q(source__organisation=None) | Q(source__organisation=organisation)
+    return Tariff.objects.filter(own_or_public).select_related("source")
+
+
+class NetworkList(RegistryView, ListAPIView[Source]):
+    """The networks behind the registry, and how they are doing."""
+
+    serializer_class = NetworkSerializer
+    pagination_class = None
+
+    def get_queryset(self) -> QuerySet[Any]:
+        organisation = self.organisation()
+        access = NetworkAccess.objects.filter(organisation=organisation, source=OuterRef("pk"))
+        own = Q(organisation=organisation)
+        return (
+            Source.objects.filter(Q(organisation=None) | own)
+            .annotate(
+                stations=Count("locations", filter=Q(locations__is_removed=False)),
+                has_access=Exists(access) | Q(organisation__isnull=False),
+            )
+            .order_by("name")
+        )

@@ -1,0 +1,210 @@
+"""The public shapes of sites, connectors, tariffs and networks."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from stations.models import EVSE, Connector, Location, Plug, Source, Tariff
+from stations.status import freshness
+
+COARSE = {"available": "available", "occupied": "charging", "charging": "charging", "reserved": "charging"}
+
+
+def freshness_of(connector: Connector, now: datetime) -> str:
+    """live | recent | stale | none; an open socket or a pushing CPO keeps the last word live."""
+    charger, source = connector.evse.charger, connector.evse.location.source
+    pushed_since = now - timedelta(seconds=2 * settings.STATUS_LIVE_SECONDS)
+    is_pushed = source.last_push_at is not None and source.last_push_at > pushed_since
+    return freshness(
+        connector.heard_at,
+        now,
+        is_push_healthy=charger.is_online if charger else is_pushed,
+        live_seconds=settings.STATUS_LIVE_SECONDS,
+        recent_seconds=settings.STATUS_RECENT_SECONDS,
+        stale_seconds=settings.STATUS_STALE_SECONDS,
+    )
+
+
+class ConnectorSerializer(serializers.ModelSerializer[Connector]):
+    """One plug with its live status."""
+
+    evse = serializers.CharField(source="evse.public_id", help_text="The unit; one vehicle at a time.")
+    station = serializers.CharField(source="evse.location.public_id")
+    plug_label = serializers.CharField(source="get_plug_display")
+    coarse_status = serializers.SerializerMethodField(help_text="available | charging | faulted")
+    freshness = serializers.SerializerMethodField(help_text="How far to believe it: live | recent | stale | none")
+    is_reservable = serializers.BooleanField(source="evse.is_reservable")
+    tariff = serializers.IntegerField(source="tariff_id", allow_null=True)
+
+    class Meta:
+        model = Connector
+        fields = [
+            "public_id",
+            "station",
+            "evse",
+            "connector_id",
+            "plug",
+            "plug_label",
+            "format",
+            "power_type",
+            "max_power_w",
+            "status",
+            "coarse_status",
+            "status_reason",
+            "raw_status",
+            "status_since",
+            "heard_at",
+            "freshness",
+            "error_code",
+            "is_reservable",
+            "tariff",
+        ]
+
+    def get_coarse_status(self, connector: Connector) -> str:
+        return COARSE.get(connector.status, "faulted")
+
+    def get_freshness(self, connector: Connector) -> str:
+        return freshness_of(connector, self.context.get("now") or timezone.now())
+
+
+class StationSerializer(serializers.ModelSerializer[Location]):
+    """A site with its connectors."""
+
+    network = serializers.CharField(source="source.name")
+    is_private = serializers.SerializerMethodField()
+    distance_m = serializers.SerializerMethodField(help_text="Only with `near`.")
+    connectors_total = serializers.SerializerMethodField()
+    connectors_available = serializers.SerializerMethodField()
+    connectors = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Location
+        fields = [
+            "public_id",
+            "name",
+            "network",
+            "address",
+            "city",
+            "state",
+            "postal_code",
+            "country_code",
+            "latitude",
+            "longitude",
+            "time_zone",
+            "opening_times",
+            "is_private",
+            "distance_m",
+            "connectors_total",
+            "connectors_available",
+            "connectors",
+        ]
+
+    def get_is_private(self, location: Location) -> bool:
+        return location.organisation_id is not None
+
+    def get_distance_m(self, location: Location) -> int | None:
+        distance = getattr(location, "distance_m", None)
+        return None if distance is None else round(distance)
+
+    def get_connectors_total(self, location: Location) -> int:
+        return len(connectors_of(location))
+
+    def get_connectors_available(self, location: Location) -> int:
+        now = self.context.get("now") or timezone.now()
+        believed = {"live", "recent"}
+        return sum(c.status == "available" and freshness_of(c, now) in believed for c in connectors_of(location))
+
+    @extend_schema_field(ConnectorSerializer(many=True))
+    def get_connectors(self, location: Location) -> list[dict[str, Any]]:
+        return [dict(row) for row in ConnectorSerializer(connectors_of(location), many=True, context=self.context).data]
+
+
+def connectors_of(location: Location) -> list[Connector]:
+    """From the prefetched EVSEs; sets the back references so that nothing is queried again."""
+    found = []
+    for evse in location.evses.all():
+        if not evse.is_removed:
+            evse.location = location
+            found += _with_evse(evse)
+    return found
+
+
+def _with_evse(evse: EVSE) -> list[Connector]:
+    rows = list(evse.connectors.all())
+    for connector in rows:
+        connector.evse = evse
+    return rows
+
+
+class TariffSerializer(serializers.ModelSerializer[Tariff]):
+    """One version of a price list in OCPI form."""
+
+    network = serializers.CharField(source="source.name")
+
+    class Meta:
+        model = Tariff
+        fields = ["id", "external_id", "version", "name", "network", "currency", "elements", "valid_from", "valid_to"]
+
+
+class NetworkSerializer(serializers.ModelSerializer[Source]):
+    """A network and how it is doing."""
+
+    stations = serializers.IntegerField()
+    has_access = serializers.BooleanField(help_text="Whether this fleet may charge there.")
+
+    class Meta:
+        model = Source
+        fields = [
+            "slug",
+            "name",
+            "kind",
+            "state",
+            "stations",
+            "has_access",
+            "licence",
+            "attribution",
+            "last_polled_at",
+            "last_push_at",
+        ]
+
+
+def _numbers(text: str, count: int, names: str) -> tuple[float, ...]:
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != count:
+        raise serializers.ValidationError(f"Give {names} as {count} numbers separated by commas.")
+    return values
+
+
+class StationQuery(serializers.Serializer[Any]):
+    """Filters of the station and connector lists."""
+
+    plug = serializers.MultipleChoiceField(choices=Plug.choices, required=False)
+    min_kw = serializers.FloatField(required=False, min_value=0)
+    available = serializers.BooleanField(
+        required=False, default=False, help_text="Only with a free, believable connector."
+    )
+    near = serializers.CharField(required=False, help_text="latitude,longitude; ordered by distance.")
+    radius_km = serializers.FloatField(required=False, min_value=0.01, max_value=500)
+    bbox = serializers.CharField(required=False, help_text="west,south,east,north")
+    network = serializers.SlugField(required=False)
+    q = serializers.CharField(required=False, max_length=80, help_text="Part of a name or address.")
+    limit = serializers.IntegerField(required=False, default=20, min_value=1, max_value=200, help_text="With `near`.")
+
+    def validate_near(self, text: str) -> tuple[float, ...]:
+        latitude, longitude = _numbers(text, 2, "latitude,longitude")
+        if not (-90 <= latitude <= 90 and -180 <= longitude <= 180):
+            raise serializers.ValidationError("That point is not on earth; latitude comes first.")
+        return latitude, longitude
+
+    def validate_bbox(self, text: str) -> tuple[float, ...]:
+        west, south, east, north = _numbers(text, 4, "west,south,east,north")
+        if west > east or south > north:
+            raise serializers.ValidationError("The box is inside out; give west,south,east,north.")
+        return west, south, east, north
