@@ -66,6 +66,7 @@ class LedgerTransfer(models.Model):
             models.UniqueConstraint("entry_key", "leg", name="one_leg_per_entry"),
             models.CheckConstraint(condition=Q(amount_paise__gt=0), name="transfer_amount_is_positive"),
             models.CheckConstraint(condition=~Q(debit=F("credit")), name="transfer_has_two_sides"),
+            models.UniqueConstraint("session", condition=Q(kind="charge", leg=1), name="one_charge_per_session"),
         ]
         indexes = [
             models.Index(fields=["debit", "id"], name="debits_of_an_account"),

@@ -150,6 +150,9 @@ class CDR(models.Model):
     currency = models.CharField(max_length=3, default="INR")
     taxable_paise = models.BigIntegerField(null=True, blank=True)
     tax_paise = models.BigIntegerField(null=True, blank=True)
+    cgst_paise = models.BigIntegerField(default=0)
+    sgst_paise = models.BigIntegerField(default=0)
+    igst_paise = models.BigIntegerField(default=0)
     total_paise = models.BigIntegerField(null=True, blank=True)
     explanation = models.JSONField(default=list, blank=True, help_text=_("One line per priced component."))
     is_blocked = models.BooleanField(default=False, help_text=_("Waits in the exception queue; never priced as 0."))
@@ -169,8 +172,15 @@ class CDR(models.Model):
                 condition=Q(rated_at=None) | Q(total_paise=F("taxable_paise") + F("tax_paise")),
                 name="cdr_total_is_taxable_plus_tax",
             ),
+            models.CheckConstraint(
+                condition=Q(rated_at=None) | Q(tax_paise=F("cgst_paise") + F("sgst_paise") + F("igst_paise")),
+                name="cdr_tax_is_the_sum_of_its_heads",
+            ),
         ]
-        indexes = [models.Index(fields=["ended_at"], condition=Q(rated_at=None), name="unrated_cdrs")]
+        indexes = [
+            models.Index(fields=["ended_at"], condition=Q(rated_at=None), name="unrated_cdrs"),
+            models.Index(fields=["organisation", "-ended_at"], name="cdrs_of_an_organisation"),
+        ]
 
     def __str__(self) -> str:
         return f"CDR {self.pk} · {self.energy_wh / 1000:.2f} kWh"
@@ -215,10 +225,16 @@ class BillingException(models.Model):
         OVER_CAPTURE = "over_capture", _("Wallet too low, booked as receivable")
         UNKNOWN_TOKEN = "unknown_token", _("Charged with an unknown token")  # noqa: S105
         NO_WALLET = "no_wallet", _("No wallet")
+        ORPHAN_STOP = "orphan_stop", _("Stop without a start")
+        CONFLICTING_STOP = "conflicting_stop", _("Two different stops")
+        NEVER_ENDED = "never_ended", _("Session without an end")
 
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="billing_exceptions")
     kind = models.CharField(max_length=20, choices=Kind)
     session = models.ForeignKey(ChargingSession, models.PROTECT, null=True, blank=True, related_name="exceptions")
+    reference = models.CharField(
+        max_length=120, blank=True, help_text=_("Names the cause when no session does; one open row per cause.")
+    )
     title = models.CharField(max_length=160)
     details = models.JSONField(default=dict, blank=True)
     amount_paise = models.BigIntegerField(default=0)
@@ -235,7 +251,17 @@ class BillingException(models.Model):
         constraints = [
             models.UniqueConstraint(
                 "session", "kind", condition=Q(resolved_at=None), name="one_open_exception_per_session_and_kind"
-            )
+            ),
+            models.UniqueConstraint(
+                "organisation",
+                "kind",
+                "reference",
+                condition=Q(resolved_at=None) & ~Q(reference=""),
+                name="one_open_exception_per_cause",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["organisation", "opened_at"], condition=Q(resolved_at=None), name="open_exceptions")
         ]
 
     def __str__(self) -> str:

@@ -1,0 +1,92 @@
+"""The queue of things a person in finance must decide."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from billing.events import ExceptionOpened
+from billing.models import CDR, BillingException
+from fleetcharge.accounts.models import User
+from fleetcharge.accounts.services import audit
+from fleetcharge.lib.api import Conflict
+from fleetcharge.lib.events import publish
+
+# a person has looked at these: the record may be priced after all
+UNBLOCKS_CDR = {
+    BillingException.Kind.MISSING_TARIFF,
+    BillingException.Kind.ODD_METER,
+    BillingException.Kind.UNKNOWN_TOKEN,
+}
+
+
+@transaction.atomic
+def open_exception(
+    *,
+    organisation_id: int,
+    kind: str,
+    title: str,
+    at: datetime,
+    session_id: int | None = None,
+    reference: str = "",
+    details: dict[str, Any] | None = None,
+    amount_paise: int = 0,
+) -> BillingException:
+    """One open row per session and kind (or per reference); asking again returns the first."""
+    same = BillingException.objects.open().filter(
+        organisation_id=organisation_id, kind=kind, session_id=session_id, reference=reference
+    )
+    if existing := same.first():
+        return existing
+    try:
+        with transaction.atomic():
+            exception = BillingException.objects.create(
+                organisation_id=organisation_id,
+                kind=kind,
+                session_id=session_id,
+                reference=reference,
+                title=title[:160],
+                details=details or {},
+                amount_paise=amount_paise,
+                opened_at=at,
+            )
+    except IntegrityError:
+        return same.get()
+    publish(ExceptionOpened(exception.pk, organisation_id, kind, session_id))
+    return exception
+
+
+@transaction.atomic
+def resolve_exception(*, exception_id: int, actor: User | None, reason: str, at: datetime) -> BillingException:
+    """Close one with a reason. Resolving the last one that holds a CDR back lets the sweep price it.
+
+    Raises Conflict when it is closed already and ValueError without a reason.
+    """
+    if not reason.strip():
+        raise ValueError("A decision needs a reason.")
+    claimed = BillingException.objects.open().filter(pk=exception_id).update(
+        resolved_at=at, resolved_by=actor, resolution=reason
+    )
+    exception = BillingException.objects.select_related("organisation").get(pk=exception_id)
+    if not claimed:
+        raise Conflict("This exception was decided already.", code="already_resolved")
+    audit(action="resolve", target=exception, actor=actor, reason=reason, after={"kind": exception.kind})
+    if exception.session_id and exception.kind in UNBLOCKS_CDR:
+        _unblock(exception.session_id)
+    return exception
+
+
+@transaction.atomic
+def assign_exception(*, exception_id: int, owner: User, actor: User | None) -> None:
+    """Say who takes care of it."""
+    exception = BillingException.objects.select_for_update().get(pk=exception_id)
+    before = {"owner": exception.owner_id}
+    exception.owner = owner
+    exception.save(update_fields=["owner"])
+    audit(action="assign", target=exception, actor=actor, before=before, after={"owner": owner.pk})
+
+
+def _unblock(session_id: int) -> None:
+    still_open = BillingException.objects.open().filter(session_id=session_id, kind__in=UNBLOCKS_CDR)
+    if not still_open.exists():
+        CDR.objects.filter(session_id=session_id, rated_at=None).update(is_blocked=False)

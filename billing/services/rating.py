@@ -1,0 +1,199 @@
+"""From a CDR to money: price it once by its pinned tariff, capture the hold, post the charge."""
+
+import logging
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from billing import rating
+from billing.events import CDRCaptured
+from billing.models import CDR, BillingException, ChargingSession
+from billing.rating import Period, Rating, TariffError
+from billing.services import energy, tariffs, wallets
+from billing.services.exceptions import open_exception
+from billing.services.ledger import Dimensions
+from billing.services.sessions import hold_key
+from billing.services.wallets import Charge
+from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib.events import publish
+from stations.models import Source
+
+logger = logging.getLogger(__name__)
+
+
+@transaction.atomic
+def rate_and_capture(*, cdr_id: int, now: datetime | None = None) -> bool:
+    """Price, charge and close one CDR; False when it is done, blocked or cannot be priced. May run twice.
+
+    A missing or unusable tariff blocks the CDR and opens an exception: nothing is ever priced as 0 by accident.
+    """
+    now = now or timezone.now()
+    cdr = _claim(cdr_id)
+    if cdr is None:
+        return False
+    try:
+        rated = _rated(cdr)
+    except TariffError as error:
+        _block(cdr, str(error), now)
+        return False
+    if cdr.rated_at is None:
+        _store(cdr, rated, now)
+    captured = wallets.capture(
+        organisation_id=cdr.organisation_id,
+        session_key=hold_key(cdr.session_id),
+        entry_key=f"charge:{cdr.session_id}",
+        charges=_charges(cdr),
+        about=_dimensions(cdr.session),
+        at=cdr.ended_at,
+        now=now,
+        currency=cdr.currency,
+    )
+    CDR.objects.filter(pk=cdr.pk, captured_at=None).update(captured_at=now)
+    publish(
+        CDRCaptured(cdr.pk, cdr.session_id, cdr.organisation_id, rated.total_paise, captured.receivable_paise)
+    )
+    return True
+
+
+def rate_cdr(cdr: CDR) -> Rating | None:
+    """What the CDR costs by its pinned tariff, without storing anything; None when it cannot be priced."""
+    try:
+        return _rated(cdr)
+    except TariffError:
+        return None
+
+
+def explain(rated: Rating, *, gst_percent: int) -> list[dict[str, Any]]:
+    """One line per priced component and tax head, as stored on the CDR and shown to everybody."""
+    lines: list[dict[str, Any]] = [
+        {
+            "dimension": line.dimension,
+            "element": line.element,
+            "quantity": f"{float(line.quantity):.3f}",
+            "unit": line.unit,
+            "unit_price_paise": str(line.unit_price_paise.limit_denominator(10_000)),
+            "amount_paise": line.amount_paise,
+        }
+        for line in rated.lines
+    ]
+    heads = (("CGST", rated.tax.cgst_paise), ("SGST", rated.tax.sgst_paise), ("IGST", rated.tax.igst_paise))
+    for name, amount in heads:
+        if amount:
+            percent = gst_percent if name == "IGST" else gst_percent / 2
+            lines.append({"dimension": name, "quantity": f"{percent:g}", "unit": "%", "amount_paise": amount})
+    return lines
+
+
+def _claim(cdr_id: int) -> CDR | None:
+    """Lock the row unless another worker has it (SKIP LOCKED) or it is finished."""
+    open_cdrs = CDR.objects.filter(pk=cdr_id, captured_at=None, is_blocked=False)
+    related = open_cdrs.select_related(
+        "tariff", "organisation", "session__source", "session__vehicle", "session__driver",
+        "session__connector__evse__location", "session__connector__tariff",
+    )  # fmt: skip
+    return related.select_for_update(of=("self",), skip_locked=True).first()
+
+
+def _rated(cdr: CDR) -> Rating:
+    session = cdr.session
+    if cdr.tariff is None:
+        cdr.tariff = tariffs.tariff_for(connector=session.connector, at=cdr.started_at)
+    if cdr.tariff is None:
+        raise TariffError("no tariff is known for this connector at that time")
+    if cdr.tariff.currency != cdr.currency:
+        raise TariffError(f"the tariff is in {cdr.tariff.currency}, the wallet in {cdr.currency}")
+    return rating.rate(
+        elements=cdr.tariff.elements,
+        periods=_periods(cdr),
+        started_at=cdr.started_at,
+        tz=tariffs.zone_of(session.connector.evse.location.time_zone),
+        gst_percent=settings.GST_PERCENT,
+        is_interstate=is_interstate(cdr.organisation),
+    )
+
+
+def is_interstate(organisation: Organisation) -> bool:
+    """Place of supply is the registered recipient's state (IGST Act, section 12(2)); unknown counts as ours."""
+    supplier, recipient = settings.SUPPLIER_GSTIN, organisation.gstin
+    return bool(supplier and recipient) and supplier[:2] != recipient[:2]
+
+
+def _periods(cdr: CDR) -> list[Period]:
+    """From the meter series when the price depends on the moment, evenly spread otherwise."""
+    assert cdr.tariff is not None  # noqa: S101 (checked by the caller)
+    even = rating.even_periods(energy_wh=cdr.energy_wh, charging_s=cdr.charging_seconds, idle_s=cdr.idle_seconds)
+    if not rating.is_time_dependent(cdr.tariff.elements):
+        return even
+    return _metered_periods(cdr) or even
+
+
+def _metered_periods(cdr: CDR) -> list[Period]:
+    """Register steps as periods; they add up to the CDR's energy and time exactly, or are not used."""
+    start_wh = cdr.session.meter_start_wh
+    points: list[tuple[int, int]] = []
+    for at, register_wh, _ in energy.samples_of(cdr.session):
+        offset_s = int((at - cdr.started_at).total_seconds())
+        if register_wh is None or start_wh is None or not 0 < offset_s < cdr.charging_seconds:
+            continue
+        drawn_wh = register_wh - start_wh
+        last_offset_s, last_wh = points[-1] if points else (0, 0)
+        if offset_s > last_offset_s and last_wh <= drawn_wh <= cdr.energy_wh:
+            points.append((offset_s, drawn_wh))
+    if not points:
+        return []
+    marks = [(0, 0), *points, (cdr.charging_seconds, cdr.energy_wh)]
+    periods = [
+        Period(to_s - from_s, to_wh - from_wh)
+        for (from_s, from_wh), (to_s, to_wh) in zip(marks, marks[1:], strict=False)
+    ]
+    return [*periods, Period(cdr.idle_seconds, 0, is_parking=True)] if cdr.idle_seconds else periods
+
+
+def _store(cdr: CDR, rated: Rating, now: datetime) -> None:
+    cdr.taxable_paise, cdr.tax_paise, cdr.total_paise = rated.taxable_paise, rated.tax.total_paise, rated.total_paise
+    cdr.cgst_paise, cdr.sgst_paise, cdr.igst_paise = rated.tax.cgst_paise, rated.tax.sgst_paise, rated.tax.igst_paise
+    cdr.explanation = explain(rated, gst_percent=settings.GST_PERCENT)
+    cdr.rated_at = now
+    cdr.save()
+
+
+def _charges(cdr: CDR) -> list[Charge]:
+    """Our own chargers earn revenue and owe GST; a network's session is owed to its CPO, tax included."""
+    source = cdr.session.source
+    if source.kind != Source.Kind.OWN_OCPP:
+        parts = [(f"cpo_payable:{source.slug}", cdr.total_paise or 0)]
+    else:
+        parts = [
+            ("revenue:charging", cdr.taxable_paise or 0),
+            ("output_cgst", cdr.cgst_paise),
+            ("output_sgst", cdr.sgst_paise),
+            ("output_igst", cdr.igst_paise),
+        ]
+    memo = f"Session {cdr.session.transaction_ref}"
+    return [Charge(account, amount, "charge", memo) for account, amount in parts if amount]
+
+
+def _dimensions(session: ChargingSession) -> Dimensions:
+    return Dimensions(
+        organisation_id=session.organisation_id,
+        session_id=session.pk,
+        vehicle_id=session.vehicle_id,
+        driver_ref=session.driver.driver_ref if session.driver else None,
+        location_id=session.connector.evse.location_id,
+        cost_centre=session.vehicle.cost_centre if session.vehicle else "",
+    )
+
+
+def _block(cdr: CDR, why: str, now: datetime) -> None:
+    CDR.objects.filter(pk=cdr.pk).update(is_blocked=True)
+    open_exception(
+        organisation_id=cdr.organisation_id,
+        kind=BillingException.Kind.MISSING_TARIFF,
+        session_id=cdr.session_id,
+        title="The session cannot be priced",
+        details={"why": why, "connector_id": cdr.session.connector_id},
+        at=now,
+    )

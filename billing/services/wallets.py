@@ -1,0 +1,274 @@
+"""The corporate wallet: top-ups, holds while charging, captures that never fail."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+from django.db.models import F
+
+from billing.events import WalletChanged
+from billing.models import BillingException, Hold, LedgerTransfer, Wallet
+from billing.services import ledger
+from billing.services.exceptions import open_exception
+from billing.services.ledger import Dimensions, Leg
+from fleetcharge.accounts.models import Organisation, User
+from fleetcharge.accounts.services import audit
+from fleetcharge.lib.events import publish
+
+HOLD_LIFETIME = timedelta(hours=12)
+FLOOR_HOLD_PAISE = 50_00
+
+
+@dataclass(frozen=True)
+class HoldResult:
+    """`reason` is held | no_wallet | wallet_frozen | insufficient."""
+
+    is_held: bool
+    reason: str
+    amount_paise: int = 0
+
+
+@dataclass(frozen=True)
+class Charge:
+    """One part of a price: how much goes to which account."""
+
+    account: str
+    amount_paise: int
+    kind: str
+    memo: str = ""
+
+
+@dataclass(frozen=True)
+class Captured:
+    wallet_paise: int
+    receivable_paise: int
+    is_new: bool
+
+
+@transaction.atomic
+def open_wallet(
+    *, organisation_id: int, credit_limit_paise: int = 0, low_threshold_paise: int = 0
+) -> Wallet:
+    """The organisation's wallet, opened empty when it has none yet."""
+    existing = Wallet.objects.filter(organisation_id=organisation_id).first()
+    if existing:
+        return existing
+    organisation = Organisation.objects.get(pk=organisation_id)
+    code = ledger.wallet_code(organisation_id)
+    account = ledger.accounts_for([code], currency=organisation.currency)[code]
+    wallet, _ = Wallet.objects.get_or_create(
+        organisation=organisation,
+        defaults={
+            "account": account,
+            "credit_limit_paise": credit_limit_paise,
+            "low_threshold_paise": low_threshold_paise,
+        },
+    )
+    return wallet
+
+
+@transaction.atomic
+def top_up(
+    *,
+    organisation_id: int,
+    amount_paise: int,
+    key: str,
+    at: datetime,
+    actor: User | None = None,
+    reason: str = "",
+    source_account: str = "bank",
+) -> bool:
+    """Credit money that has arrived; False when `key` was credited before. Pays off receivables first.
+
+    Raises ValueError for an amount that is not positive, Wallet.DoesNotExist, Conflict for a reused key.
+    """
+    if amount_paise <= 0:
+        raise ValueError("A top-up must be positive.")
+    wallet = Wallet.objects.select_related("organisation").get(organisation_id=organisation_id)
+    about = Dimensions(organisation_id=organisation_id)
+    posted = ledger.post(
+        entry_key=f"topup:{organisation_id}:{key}",
+        legs=[Leg(source_account, ledger.wallet_code(organisation_id), amount_paise, "top_up", reason[:200])],
+        occurred_at=at,
+        about=about,
+        currency=wallet.organisation.currency,
+        actor=str(actor) if actor else "system",
+    )
+    if not posted.is_new:
+        return False
+    _settle_receivable(organisation_id, key, at)
+    audit(
+        action="top_up", target=wallet, actor=actor, reason=reason, organisation=wallet.organisation,
+        after={"amount_paise": amount_paise, "key": key},
+    )  # fmt: skip
+    _announce(organisation_id)
+    return True
+
+
+@transaction.atomic
+def hold(
+    *, organisation_id: int, session_key: str, amount_paise: int, now: datetime, minimum_paise: int | None = None
+) -> HoldResult:
+    """Set money aside, at most once per `session_key`. With `minimum_paise`, take that when the whole is not there."""
+    existing = Hold.objects.filter(session_key=session_key).first()
+    if existing:
+        return HoldResult(True, "held", existing.amount_paise)
+    wallet = Wallet.objects.filter(organisation_id=organisation_id).only("pk", "state").first()
+    if wallet is None:
+        return HoldResult(False, "no_wallet")
+    if wallet.state != Wallet.State.ACTIVE:
+        return HoldResult(False, "wallet_frozen")
+    for amount in sorted({amount_paise, minimum_paise or amount_paise}, reverse=True):
+        try:
+            if _reserve(wallet.pk, session_key, amount, now):
+                _announce(organisation_id)
+                return HoldResult(True, "held", amount)
+        except IntegrityError:  # the same session on another socket was first
+            return HoldResult(True, "held", Hold.objects.get(session_key=session_key).amount_paise)
+    return HoldResult(False, "insufficient")
+
+
+@transaction.atomic
+def extend(*, session_key: str, extra_paise: int, now: datetime) -> bool:
+    """Hold more for a running session; False when the wallet cannot bear it or the hold is closed."""
+    held = Hold.objects.select_for_update().select_related("wallet").filter(
+        session_key=session_key, state=Hold.State.ACTIVE
+    ).first()  # fmt: skip
+    if held is None or extra_paise <= 0 or not _take(held.wallet_id, extra_paise):
+        return False
+    held.amount_paise += extra_paise
+    held.expires_at = now + HOLD_LIFETIME
+    held.save(update_fields=["amount_paise", "expires_at"])
+    _announce(held.wallet.organisation_id)
+    return True
+
+
+@transaction.atomic
+def release(*, session_key: str, now: datetime) -> bool:
+    """Give held money back; False when there was none."""
+    held = Hold.objects.select_related("wallet").filter(session_key=session_key).first()
+    if held is None or not _close(held, Hold.State.RELEASED, now):
+        return False
+    _announce(held.wallet.organisation_id)
+    return True
+
+
+@transaction.atomic
+def capture(
+    *,
+    organisation_id: int,
+    session_key: str,
+    entry_key: str,
+    charges: Sequence[Charge],
+    about: Dimensions,
+    at: datetime,
+    now: datetime,
+    currency: str = "INR",
+) -> Captured:
+    """Turn a hold into a charge. Energy already delivered is a fact: a shortfall is booked as receivable, never refused."""
+    held = Hold.objects.filter(session_key=session_key).first()
+    if held:
+        _close(held, Hold.State.CAPTURED, now)
+    wallet = Wallet.objects.select_for_update().filter(organisation_id=organisation_id).first()
+    if known := _captured(entry_key, organisation_id):
+        return known
+    total = sum(charge.amount_paise for charge in charges)
+    from_wallet = min(total, max(0, wallet.available_paise)) if wallet else 0
+    if total:
+        legs = _split(charges, organisation_id, from_wallet)
+        ledger.post(entry_key=entry_key, legs=legs, occurred_at=at, about=about, currency=currency)
+    if total > from_wallet:
+        _book_shortfall(wallet, organisation_id, about.session_id, total - from_wallet, now)
+    _announce(organisation_id)
+    return Captured(from_wallet, total - from_wallet, True)
+
+
+def _reserve(wallet_id: int, session_key: str, amount_paise: int, now: datetime) -> bool:
+    """Insert first, touch the hot wallet row last, so that its lock is short."""
+    with transaction.atomic():
+        row = Hold.objects.create(
+            wallet_id=wallet_id, session_key=session_key, amount_paise=amount_paise, expires_at=now + HOLD_LIFETIME,
+            created_at=now,
+        )  # fmt: skip
+        if _take(wallet_id, amount_paise):
+            return True
+        row.delete()
+    return False
+
+
+def _take(wallet_id: int, amount_paise: int) -> bool:
+    """One conditional update decides; no lock is held while anybody thinks."""
+    affordable = Wallet.objects.filter(
+        pk=wallet_id,
+        state=Wallet.State.ACTIVE,
+        posted_paise__gte=F("held_paise") - F("credit_limit_paise") + amount_paise,
+    )
+    return affordable.update(held_paise=F("held_paise") + amount_paise) == 1
+
+
+def _close(held: Hold, state: str, now: datetime) -> bool:
+    """Claim an active hold for closing; its money is spendable again in the same transaction."""
+    if not Hold.objects.filter(pk=held.pk, state=Hold.State.ACTIVE).update(state=state, closed_at=now):
+        return False
+    amount = Hold.objects.values_list("amount_paise", flat=True).get(pk=held.pk)  # extend() may have raised it
+    Wallet.objects.filter(pk=held.wallet_id).update(held_paise=F("held_paise") - amount)
+    return True
+
+
+def _split(charges: Sequence[Charge], organisation_id: int, from_wallet_paise: int) -> list[Leg]:
+    """Pay from the wallet in the order of the charges, the rest from the receivable account."""
+    wallet, receivable = ledger.wallet_code(organisation_id), ledger.receivable_code(organisation_id)
+    legs, left = [], from_wallet_paise
+    for charge in charges:
+        paid = min(left, charge.amount_paise)
+        left -= paid
+        for account, amount in ((wallet, paid), (receivable, charge.amount_paise - paid)):
+            if amount:
+                legs.append(Leg(account, charge.account, amount, charge.kind, charge.memo))
+    return legs
+
+
+def _captured(entry_key: str, organisation_id: int) -> Captured | None:
+    receivable = ledger.receivable_code(organisation_id)
+    rows = LedgerTransfer.objects.filter(entry_key=entry_key).values_list("debit__code", "amount_paise")
+    short = sum(amount for code, amount in rows if code == receivable)
+    return Captured(sum(amount for _, amount in rows) - short, short, False) if rows else None
+
+
+def _book_shortfall(
+    wallet: Wallet | None, organisation_id: int, session_id: int | None, shortfall_paise: int, now: datetime
+) -> None:
+    kind = BillingException.Kind.OVER_CAPTURE if wallet else BillingException.Kind.NO_WALLET
+    if wallet:  # no new sessions until somebody pays; a frozen wallet stays frozen
+        Wallet.objects.filter(pk=wallet.pk, state=Wallet.State.ACTIVE).update(state=Wallet.State.HOLD_ONLY)
+    open_exception(
+        organisation_id=organisation_id,
+        kind=kind,
+        session_id=session_id,
+        title="The wallet could not pay the whole session" if wallet else "Charged without a wallet",
+        details={"shortfall_paise": shortfall_paise},
+        amount_paise=shortfall_paise,
+        at=now,
+    )
+
+
+def _settle_receivable(organisation_id: int, key: str, at: datetime) -> None:
+    """Fresh money pays what is owed; when all is paid, charging may start again."""
+    wallet = Wallet.objects.select_for_update().get(organisation_id=organisation_id)
+    owed = ledger.balance_paise(ledger.receivable_code(organisation_id))
+    paid = min(owed, max(0, wallet.available_paise))
+    if paid > 0:
+        leg = Leg(
+            ledger.wallet_code(organisation_id), ledger.receivable_code(organisation_id), paid, "settle_receivable"
+        )
+        about = Dimensions(organisation_id=organisation_id)
+        ledger.post(entry_key=f"settle:{organisation_id}:{key}", legs=[leg], occurred_at=at, about=about)
+    if paid >= owed:
+        Wallet.objects.filter(pk=wallet.pk, state=Wallet.State.HOLD_ONLY).update(state=Wallet.State.ACTIVE)
+
+
+def _announce(organisation_id: int) -> None:
+    wallet = Wallet.objects.filter(organisation_id=organisation_id).first()
+    if wallet:
+        publish(WalletChanged(organisation_id, wallet.posted_paise, wallet.held_paise, wallet.available_paise))

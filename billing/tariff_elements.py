@@ -1,0 +1,165 @@
+"""OCPI TariffElements, read strictly: what we cannot measure we refuse to price. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time
+from fractions import Fraction
+from typing import Any
+
+DIMENSIONS = ("ENERGY", "FLAT", "TIME", "PARKING_TIME")
+# momentary values of the charging curve; a session's totals cannot decide them
+UNMEASURED = ("min_current", "max_current", "min_power", "max_power")
+WEEKDAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
+MIDNIGHT = time(0, 0)
+
+
+class TariffError(ValueError):
+    """The tariff cannot be applied; the session waits in the exception queue instead of costing nothing."""
+
+
+@dataclass(frozen=True)
+class Component:
+    """`price_paise` per kWh, hour or session; `step_size` in Wh or seconds; `element` is its element's index."""
+
+    price_paise: Fraction
+    step_size: int
+    element: int
+
+
+@dataclass(frozen=True)
+class Element:
+    """Components by dimension and the restrictions that switch them on (all must match)."""
+
+    components: Mapping[str, Component]
+    start_time: time | None = None
+    end_time: time | None = None
+    start_date: date | None = None
+    end_date: date | None = None
+    weekdays: frozenset[int] | None = None
+    min_wh: Fraction | None = None
+    max_wh: Fraction | None = None
+    min_s: Fraction | None = None
+    max_s: Fraction | None = None
+
+    @property
+    def is_restricted(self) -> bool:
+        return bool(self.clock_cuts or self.energy_limits_wh or self.duration_limits_s)
+
+    @property
+    def clock_cuts(self) -> frozenset[time]:
+        times = {value for value in (self.start_time, self.end_time) if value is not None}
+        if self.weekdays is not None or self.start_date or self.end_date:
+            times.add(MIDNIGHT)
+        return frozenset(times)
+
+    @property
+    def energy_limits_wh(self) -> frozenset[Fraction]:
+        return frozenset(limit for limit in (self.min_wh, self.max_wh) if limit is not None)
+
+    @property
+    def duration_limits_s(self) -> frozenset[Fraction]:
+        return frozenset(limit for limit in (self.min_s, self.max_s) if limit is not None)
+
+    def matches(self, local: datetime, elapsed_s: Fraction, energy_wh: Fraction) -> bool:
+        """Lower limits are inclusive, upper ones exclusive (OCPI 2.2.1 TariffRestrictions)."""
+        return (
+            self._matches_clock(local.time().replace(tzinfo=None))
+            and self._matches_day(local.date())
+            and _within(energy_wh, self.min_wh, self.max_wh)
+            and _within(elapsed_s, self.min_s, self.max_s)
+        )
+
+    def _matches_clock(self, now: time) -> bool:
+        start = self.start_time or MIDNIGHT
+        if self.end_time is None or self.end_time == MIDNIGHT:  # 00:00 as an end is the end of the day
+            return now >= start
+        if self.end_time < start:  # over midnight
+            return now >= start or now < self.end_time
+        return start <= now < self.end_time
+
+    def _matches_day(self, today: date) -> bool:
+        if self.weekdays is not None and today.weekday() not in self.weekdays:
+            return False
+        return (self.start_date is None or today >= self.start_date) and (
+            self.end_date is None or today < self.end_date
+        )
+
+
+def parse_elements(elements: Sequence[Mapping[str, Any]]) -> tuple[Element, ...]:
+    """Elements in order, without those about reservations; raises TariffError when nothing can be priced."""
+    if not isinstance(elements, Sequence) or isinstance(elements, str):
+        raise TariffError("the tariff is not a list of elements")
+    parsed: list[Element] = []
+    for raw in elements:
+        if not isinstance(raw, Mapping):
+            raise TariffError("a tariff element is not an object")
+        if not (raw.get("restrictions") or {}).get("reservation"):
+            parsed.append(_element(raw, len(parsed)))
+    if not any(element.components for element in parsed):
+        raise TariffError("the tariff has no price component")
+    return tuple(parsed)
+
+
+def _element(raw: Mapping[str, Any], index: int) -> Element:
+    components: dict[str, Component] = {}
+    for item in raw.get("price_components") or ():
+        dimension = item.get("type")
+        if dimension not in DIMENSIONS:
+            raise TariffError(f"unknown price component {dimension!r}")
+        price = _number(item.get("price"), "price")
+        components.setdefault(dimension, Component(price * 100, int(item.get("step_size") or 0), index))
+    return Element(components=components, **_restrictions(raw.get("restrictions") or {}))
+
+
+def _restrictions(raw: Mapping[str, Any]) -> dict[str, Any]:
+    if unmeasured := [name for name in UNMEASURED if raw.get(name) is not None]:
+        raise TariffError(f"restricted by {unmeasured[0]}, which a session's totals cannot decide")
+    days = raw.get("day_of_week") or None
+    return {
+        "start_time": _time(raw.get("start_time")),
+        "end_time": _time(raw.get("end_time")),
+        "start_date": _date(raw.get("start_date")),
+        "end_date": _date(raw.get("end_date")),
+        "weekdays": frozenset(_weekday(day) for day in days) if days else None,
+        "min_wh": _limit(raw.get("min_kwh"), 1000),
+        "max_wh": _limit(raw.get("max_kwh"), 1000),
+        "min_s": _limit(raw.get("min_duration"), 1),
+        "max_s": _limit(raw.get("max_duration"), 1),
+    }
+
+
+def _within(value: Fraction, minimum: Fraction | None, maximum: Fraction | None) -> bool:
+    return (minimum is None or value >= minimum) and (maximum is None or value < maximum)
+
+
+def _number(value: Any, name: str) -> Fraction:
+    """Exactly what is written: `12.5` and `"12.50"` are the same number, without a detour over binary floats."""
+    try:
+        return Fraction(str(value))
+    except (ValueError, ZeroDivisionError):
+        raise TariffError(f"{name} is not a number: {value!r}") from None
+
+
+def _limit(value: Any, factor: int) -> Fraction | None:
+    return None if value is None else _number(value, "limit") * factor
+
+
+def _time(value: Any) -> time | None:
+    try:
+        return time.fromisoformat(value) if value else None
+    except (TypeError, ValueError):
+        raise TariffError(f"not a clock time: {value!r}") from None
+
+
+def _date(value: Any) -> date | None:
+    try:
+        return date.fromisoformat(value) if value else None
+    except (TypeError, ValueError):
+        raise TariffError(f"not a date: {value!r}") from None
+
+
+def _weekday(value: Any) -> int:
+    try:
+        return WEEKDAYS.index(value)
+    except ValueError:
+        raise TariffError(f"not a weekday: {value!r}") from None
