@@ -45,7 +45,7 @@ class Message(msgspec.Struct, gc=False):
     """The body; a location is read on its own, so that one broken one does not cost the others."""
 
     device_id: str | int = ""
-    location: msgspec.Raw | None = None
+    location: msgspec.Raw = msgspec.Raw(b"null")
 
 
 _message = msgspec.json.Decoder(Message)
@@ -64,8 +64,8 @@ def decode(body: bytes) -> tuple[str, list[Fix | Problem]]:
     return device, [_one(raw, device) for raw in _locations(message.location)]
 
 
-def _locations(raw: msgspec.Raw | None) -> list[msgspec.Raw]:
-    if raw is None or bytes(raw) == b"null":
+def _locations(raw: msgspec.Raw) -> list[msgspec.Raw]:
+    if bytes(raw) == b"null":
         return []
     if not bytes(raw).startswith(b"["):
         return [raw]
