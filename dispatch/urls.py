@@ -1,5 +1,15 @@
-"""Addresses of the dispatch app."""
+"""Addresses of the dispatch app: its API and the dispatcher's pages."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, include, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from dispatch import views
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("api/v1/", include("dispatch.api_urls")),
+    path("dispatch/", views.index, name="dispatch"),
+    path("dispatch/stations/<str:public_id>/", views.station_drawer, name="station-drawer"),
+    path("dispatch/vehicles/<int:vehicle_id>/", views.vehicle_drawer, name="vehicle-drawer"),
+    path("stations/", views.station_list, name="station-list"),
+    path("fleet/", views.fleet_list, name="fleet-list"),
+    path("sessions/", views.session_list, name="session-list"),
+]

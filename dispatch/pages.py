@@ -1,0 +1,222 @@
+"""What the server-rendered pages show: fleet rows by urgency, a site with its plugs, lists. Reads only."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db.models import Case, Count, F, IntegerField, Max, Q, QuerySet, Value, When
+from django.db.models.functions import ExtractHour
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from billing.models import ChargingSession
+from dispatch.live_reads import DRIVING_ABOVE_KMH
+from fleetcharge.accounts.models import Organisation
+from stations.models import Connector, Location, StatusChange, Tariff
+from vehicles.models import POSITION_STALE_AFTER, Stop, Vehicle
+
+LOW, CHARGING, DRIVING, PARKED, OFFLINE = range(5)
+GROUPS: list[tuple[str, Promise | str]] = [
+    ("low", _("Below %(percent)s %%")),
+    ("charging", _("Charging")),
+    ("driving", _("On road")),
+    ("parked", _("Parked")),
+    ("offline", _("No signal")),
+]
+LOOKS = [("warn", "bad"), ("bolt", "chg"), ("truck", "ok"), ("parked", "ok"), ("slash", "off")]
+STATUS_LOOKS = {
+    Connector.Status.AVAILABLE: ("check", "ok"),
+    Connector.Status.OCCUPIED: ("bolt", "chg"),
+    Connector.Status.CHARGING: ("bolt", "chg"),
+    Connector.Status.RESERVED: ("clock", "warn"),
+    Connector.Status.FAULTED: ("warn", "bad"),
+}
+HOUR_BINS = 12
+
+
+def fleet_by_urgency(organisation: Organisation, *, now: datetime) -> QuerySet[Vehicle]:
+    """Active vehicles with `group` (LOW first) in the order of the list."""
+    silent = Q(state=None) | Q(state__position_at=None) | Q(state__position_at__lt=now - POSITION_STALE_AFTER)
+    group = Case(
+        When(state__is_soc_low=True, then=LOW),
+        When(silent, then=OFFLINE),
+        When(state__is_charging=True, then=CHARGING),
+        When(state__speed_kmh__gt=DRIVING_ABOVE_KMH, then=DRIVING),
+        default=Value(PARKED),
+        output_field=IntegerField(),
+    )
+    vehicles = Vehicle.objects.for_organisation(organisation).filter(is_active=True).annotate(group=group)
+    return vehicles.order_by("group", F("state__soc_percent").asc(nulls_last=True), "registration").select_related(
+        "state", "model", "default_driver"
+    )
+
+
+@dataclass(frozen=True)
+class FleetRow:
+    """One line of the fleet list, as the page and the script both draw it."""
+
+    id: int
+    registration: str
+    note: str | Promise
+    icon: str
+    tone: str
+    soc_percent: int | None
+    range_km: int | None
+    group: int
+    driver: str = ""
+    model: str = ""
+
+
+def fleet_rows(vehicles: list[Vehicle]) -> list[FleetRow]:
+    """Two queries for any number of vehicles (the stops come in one)."""
+    stops: dict[int, str] = {}
+    for stop in Stop.objects.filter(vehicle__in=vehicles, done_at=None).order_by("-sequence"):
+        stops[stop.vehicle_id] = stop.name
+    return [_fleet_row(vehicle, stops.get(vehicle.pk, "")) for vehicle in vehicles]
+
+
+def _fleet_row(vehicle: Vehicle, next_stop: str) -> FleetRow:
+    state = getattr(vehicle, "state", None)
+    soc = state.soc_percent if state else None
+    group: int = vehicle.group  # type: ignore[attr-defined]  # annotated above
+    icon, tone = LOOKS[group]
+    return FleetRow(
+        id=vehicle.pk,
+        registration=vehicle.registration,
+        note=_note(group, next_stop, bool(state and state.is_charging)),
+        icon=icon,
+        tone=tone,
+        soc_percent=None if soc is None else round(soc),
+        range_km=range_km(vehicle, soc),
+        group=group,
+        driver=vehicle.default_driver.name if vehicle.default_driver else "",
+        model=str(vehicle.model),
+    )
+
+
+def _note(group: int, next_stop: str, is_charging: bool) -> str | Promise:
+    if is_charging or group == CHARGING:
+        return _("Charging")
+    if group == OFFLINE:
+        return _("No signal")
+    if next_stop:
+        return _("Next stop %(name)s") % {"name": next_stop}
+    return _("Low charge") if group == LOW else GROUPS[group][1]
+
+
+def range_km(vehicle: Vehicle, soc_percent: float | None) -> int | None:
+    """What the charge left is good for, by the model's consumption."""
+    if soc_percent is None or not vehicle.model.consumption_wh_per_km:
+        return None
+    return int(vehicle.model.battery_wh * soc_percent / 100 / vehicle.model.consumption_wh_per_km)
+
+
+def group_counts(vehicles: QuerySet[Vehicle]) -> list[int]:
+    """How many vehicles each group holds."""
+    counted = dict(vehicles.order_by().values_list("group").annotate(count=Count("pk")))
+    return [counted.get(group, 0) for group in range(len(GROUPS))]
+
+
+def sites(organisation: Organisation, text: str = "") -> QuerySet[Location]:
+    """Visible sites with `free`, `total` and `max_power_w`."""
+    existing = Q(evses__is_removed=False)
+    found = Location.objects.visible_to(organisation).select_related("source")
+    if text:
+        found = found.filter(Q(name__icontains=text) | Q(address__icontains=text) | Q(source__name__icontains=text)
+                             | Q(city__icontains=text) | Q(public_id__iexact=text))  # fmt: skip
+    return found.annotate(
+        total=Count("evses__connectors", filter=existing),
+        free=Count("evses__connectors", filter=existing & Q(evses__connectors__status=Connector.Status.AVAILABLE)),
+        max_power_w=Max("evses__connectors__max_power_w", filter=existing),
+    ).order_by("name", "pk")
+
+
+@dataclass(frozen=True)
+class PlugRow:
+    """One connector of a site in the drawer."""
+
+    id: int
+    bay: str
+    plug: str
+    power_w: int
+    icon: str
+    tone: str
+    status: str
+    is_free: bool
+    since: datetime
+    fault: str
+    as_of: datetime | None
+    session: ChargingSession | None
+    paise_per_kwh: int | None
+
+
+def plugs_of(location: Location, organisation: Organisation, *, now: datetime) -> list[PlugRow]:
+    """The site's connectors in bay order. Two queries; only the fleet's own sessions are shown."""
+    connectors = list(
+        Connector.objects.existing()
+        .filter(evse__location=location)
+        .select_related("evse", "tariff")
+        .order_by("evse__physical_reference", "evse__evse_number", "evse_id", "connector_id")
+    )
+    running = ChargingSession.objects.for_organisation(organisation).active()
+    sessions = {session.connector_id: session for session in running.filter(connector__in=connectors)}
+    stale = now - timedelta(seconds=settings.STATUS_RECENT_SECONDS)
+    return [_plug_row(number, row, sessions.get(row.pk), stale) for number, row in enumerate(connectors, start=1)]
+
+
+def _plug_row(number: int, row: Connector, session: ChargingSession | None, stale: datetime) -> PlugRow:
+    icon, tone = STATUS_LOOKS.get(Connector.Status(row.status), ("slash", "off"))
+    is_old = row.heard_at is None or row.heard_at < stale
+    return PlugRow(
+        id=row.pk,
+        bay=row.evse.physical_reference or str(number),
+        plug=row.get_plug_display(),
+        power_w=row.max_power_w,
+        icon=icon,
+        tone=tone,
+        status=row.get_status_display(),
+        is_free=row.status == Connector.Status.AVAILABLE and not is_old,
+        since=row.status_since,
+        fault=row.error_info or row.error_code if tone == "bad" else "",
+        as_of=row.heard_at if is_old else None,
+        session=session,
+        paise_per_kwh=price_paise(row.tariff, "ENERGY"),
+    )
+
+
+def price_paise(tariff: Tariff | None, kind: str) -> int | None:
+    """The first price of that OCPI component, excluding tax; None when the tariff has none."""
+    for element in tariff.elements if tariff else []:
+        for component in element.get("price_components", []):
+            if component.get("type") == kind:
+                return _paise(component.get("price"))
+    return None
+
+
+def _paise(price: Any) -> int | None:
+    try:
+        return int((Decimal(str(price)) * 100).quantize(Decimal(1)))
+    except InvalidOperation:
+        return None
+
+
+def busy_by_hour(location: Location, *, now: datetime) -> list[dict[str, Any]]:
+    """Charging starts of the last seven days in two-hour bars, highest 100."""
+    zone = ZoneInfo(location.time_zone or settings.TIME_ZONE)
+    starts = (
+        StatusChange.objects.filter(
+            connector__evse__location=location, new=Connector.Status.CHARGING, at__gte=now - timedelta(days=7)
+        )
+        .annotate(hour=ExtractHour("at", tzinfo=zone))
+        .order_by()
+        .values_list("hour")
+        .annotate(count=Count("pk"))
+    )
+    bins = [0] * HOUR_BINS
+    for hour, count in starts:
+        bins[hour * HOUR_BINS // 24] += count
+    highest, here = max(bins) or 1, now.astimezone(zone).hour * HOUR_BINS // 24
+    return [{"height": round(100 * value / highest), "is_now": place == here} for place, value in enumerate(bins)]

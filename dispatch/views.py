@@ -1,0 +1,196 @@
+"""The pages of the dispatcher; each picks rows and renders them, readable before any script runs."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from functools import wraps
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin
+from django.core.paginator import Paginator
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.middleware.csrf import get_token
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import get_language
+
+from billing.models import ChargingSession
+from dispatch import figures, pages
+from dispatch.models import Alert, ChargePlan
+from dispatch.serializers import AlertSerializer
+from dispatch.texts import script_texts
+from fleetcharge.accounts.models import Scope
+from fleetcharge.accounts.tenancy import FleetRequest, organisation_of
+from stations.models import Location
+from vehicles.models import Stop
+
+FIRST_ROWS = 40
+PAGE_ROWS = 50
+View = Callable[..., HttpResponse]
+
+
+def needs(scope: Scope) -> Callable[[View], View]:
+    """Only for people whose role carries `scope`; the others get a page that says whom to ask."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: FleetRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if request.organisation is None or scope not in request.scopes:
+                return render(request, "no_access.html", status=403)
+            return view(request, *args, **kwargs)
+
+        return guarded
+
+    return decorate
+
+
+@needs(Scope.DISPATCH_READ)
+def index(request: FleetRequest) -> HttpResponse:
+    """The live page. Figures, first rows and alerts are in the HTML; the map comes with the script."""
+    organisation, now = organisation_of(request), timezone.now()
+    fleet = pages.fleet_by_urgency(organisation, now=now)
+    counts = pages.group_counts(fleet)
+    alerts = Alert.objects.for_organisation(organisation).needing_attention(now).for_display()
+    context = {
+        "kpis": figures.kpis(organisation, now=now),
+        "groups": _grouped(pages.fleet_rows(list(fleet[:FIRST_ROWS])), counts, organisation.soc_low_percent),
+        "counts": dict(zip([key for key, _label in pages.GROUPS], counts, strict=True)),
+        "fleet_total": sum(counts),
+        "alerts": sorted(alerts, key=lambda alert: (alert.severity != Alert.Severity.BAD, alert.opened_at)),
+        "boot": _boot(request, list(alerts)),
+        "map_settings": {"TILES": _tiles()},
+    }
+    return render(request, "dispatch/index.html", context)
+
+
+def _grouped(rows: list[pages.FleetRow], counts: list[int], low_percent: int) -> list[dict[str, Any]]:
+    groups = []
+    for number, (key, label) in enumerate(pages.GROUPS):
+        members = [row for row in rows if row.group == number]
+        if members:
+            text = str(label) % {"percent": low_percent} if key == "low" else label
+            groups.append({"key": key, "label": text, "count": counts[number], "rows": members})
+    return groups
+
+
+def _tiles() -> list[tuple[str, str, dict[str, Any]]]:
+    """The operator's raster tiles, when there are any; by default no request leaves the house."""
+    if not settings.TILES_URL:
+        return []
+    return [("Map", settings.TILES_URL, {"attribution": settings.TILES_ATTRIBUTION})]
+
+
+def _boot(request: FleetRequest, alerts: list[Alert]) -> dict[str, Any]:
+    """What the script needs to begin: addresses, rights, texts and the open alerts."""
+    organisation = organisation_of(request)
+    return {
+        "realtimePort": settings.REALTIME_PORT,
+        "csrfToken": get_token(request),
+        "language": get_language(),
+        "timeZone": organisation.time_zone,
+        "currency": organisation.currency,
+        "socLowPercent": organisation.soc_low_percent,
+        "canDispatch": Scope.DISPATCH_WRITE in request.scopes,
+        "isStaff": bool(request.user.is_staff),  # type: ignore[union-attr]  # signed in, by needs()
+        "hasTiles": bool(settings.TILES_URL),
+        "urls": {
+            "api": "/api/v1/",
+            "station": reverse("station-drawer", args=["ID"]),
+            "vehicle": reverse("vehicle-drawer", args=[0]),
+            "session": reverse("admin:billing_chargingsession_change", args=[0]) if _has_session_admin() else "",
+            "sessions": reverse("session-list"),
+            "login": f"{reverse('login')}?next={reverse('dispatch')}",
+        },
+        "alerts": AlertSerializer(alerts, many=True).data,
+        "texts": script_texts(),
+    }
+
+
+def _has_session_admin() -> bool:
+    return admin.site.is_registered(ChargingSession)
+
+
+@needs(Scope.STATIONS_READ)
+def station_drawer(request: FleetRequest, public_id: str) -> HttpResponse:
+    """One site as the drawer shows it; also the whole of its own page."""
+    organisation, now = organisation_of(request), timezone.now()
+    location = get_object_or_404(pages.sites(organisation), public_id=public_id)
+    plugs = pages.plugs_of(location, organisation, now=now)
+    context = {
+        "location": location,
+        "plugs": plugs,
+        "free": sum(plug.is_free for plug in plugs),
+        "first_free": max((plug for plug in plugs if plug.is_free), key=lambda plug: plug.power_w, default=None),
+        "until": now + timedelta(minutes=settings.RESERVATION_MINUTES),
+        "idle_paise_per_hour": _idle_price(location),
+        "gst_percent": settings.GST_PERCENT,
+        "hours": pages.busy_by_hour(location, now=now),
+        "can_reserve": Scope.DISPATCH_WRITE in request.scopes,
+    }
+    return _partial_or_page(request, "dispatch/_station.html", location.name, context)
+
+
+def _idle_price(location: Location) -> int | None:
+    evse = location.evses.filter(is_removed=False, connectors__tariff__isnull=False).first()
+    connector = evse.connectors.filter(tariff__isnull=False).select_related("tariff").first() if evse else None
+    return pages.price_paise(connector.tariff, "PARKING_TIME") if connector else None
+
+
+@needs(Scope.VEHICLES_READ)
+def vehicle_drawer(request: FleetRequest, vehicle_id: int) -> HttpResponse:
+    """One vehicle as the drawer shows it."""
+    organisation, now = organisation_of(request), timezone.now()
+    vehicle = get_object_or_404(pages.fleet_by_urgency(organisation, now=now), pk=vehicle_id)
+    sessions = ChargingSession.objects.for_organisation(organisation).active()
+    context = {
+        "vehicle": vehicle,
+        "row": pages.fleet_rows([vehicle])[0],
+        "state": getattr(vehicle, "state", None),
+        "stops": Stop.objects.filter(vehicle=vehicle, done_at=None)[:4],
+        "plan": ChargePlan.objects.for_organisation(organisation).open().for_display().filter(vehicle=vehicle).first(),
+        "session": sessions.filter(vehicle=vehicle).select_related("connector__evse__location").first(),
+    }
+    return _partial_or_page(request, "dispatch/_vehicle.html", vehicle.registration, context)
+
+
+def _partial_or_page(request: FleetRequest, template: str, title: str, context: dict[str, Any]) -> HttpResponse:
+    """The bare fragment for the drawer, a full page for a link that is opened or shared."""
+    if request.headers.get("X-Requested-With") == "drawer":
+        return render(request, template, context)
+    return render(request, "dispatch/detail.html", {**context, "partial": template, "title": title})
+
+
+@needs(Scope.STATIONS_READ)
+def station_list(request: FleetRequest) -> HttpResponse:
+    text = request.GET.get("q", "").strip()[:80]
+    return _listing(request, "dispatch/stations.html", pages.sites(organisation_of(request), text), text)
+
+
+@needs(Scope.VEHICLES_READ)
+def fleet_list(request: FleetRequest) -> HttpResponse:
+    text = request.GET.get("q", "").strip()[:80]
+    fleet = pages.fleet_by_urgency(organisation_of(request), now=timezone.now())
+    if text:
+        fleet = fleet.filter(registration__icontains=text) | fleet.filter(default_driver__name__icontains=text)
+    return _listing(request, "dispatch/fleet.html", fleet, text, pages.fleet_rows)
+
+
+@needs(Scope.BILLING_READ)
+def session_list(request: FleetRequest) -> HttpResponse:
+    text = request.GET.get("q", "").strip()[:80]
+    sessions = ChargingSession.objects.for_organisation(organisation_of(request)).select_related(
+        "vehicle", "connector__evse__location", "cdr", "verdict"
+    )
+    if text:
+        by_place = sessions.filter(connector__evse__location__name__icontains=text)
+        sessions = sessions.filter(vehicle__registration__icontains=text) | by_place
+    return _listing(request, "dispatch/sessions.html", sessions, text)
+
+
+def _listing(
+    request: HttpRequest, template: str, rows: QuerySet[Any], text: str, shape: Callable[[list[Any]], list[Any]] = list
+) -> HttpResponse:
+    page = Paginator(rows, PAGE_ROWS).get_page(request.GET.get("page"))
+    return render(request, template, {"page": page, "rows": shape(list(page.object_list)), "text": text})

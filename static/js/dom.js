@@ -1,0 +1,35 @@
+// Elements from data; text is always text, so a vehicle named <script> stays a name.
+const SVG = "http://www.w3.org/2000/svg";
+
+export function h(tag, props = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(props)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
+    else if (name === "class") element.className = value;
+    else if (name === "style") element.style.cssText = value;
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return element;
+}
+
+export function icon(name, tone = "") {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", `i ${tone}`);
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(SVG, "use");
+  use.setAttribute("href", `#${name}`);
+  svg.append(use);
+  return svg;
+}
+
+export const badge = (name, tone) => h("span", { class: `g b-${tone}` }, icon(name));
+export const byId = (id) => document.getElementById(id);
+
+/** Replace the children and give the focus back to the element with the same `data-focus`. */
+export function redraw(parent, ...children) {
+  const held = parent.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
+  parent.replaceChildren(...children.flat());
+  if (held) parent.querySelector(`[data-focus="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
+}

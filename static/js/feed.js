@@ -1,0 +1,89 @@
+// The feed and how fresh it is: socket, names, the age pill, the banner, the clock.
+import { boot, t } from "fc/boot";
+import { byId } from "fc/dom";
+import { hourMinute, hourMinuteSecond, tenth } from "fc/format";
+import { LiveSocket, liveUrl } from "fc/socket";
+
+const BANNER_AFTER_MS = 2000;
+const FROZEN_AFTER_MS = 60_000;
+const WHOLE_FLEET = 5000; // up to here the list needs everything anyway; above, only what is in view
+const VIEW_DELAY_MS = 150;
+const NAMES_RETRY_MS = 4000;
+
+export function startFeed({ store, queue, map, actions, watched }) {
+  let etag = null;
+  let isLoading = false;
+  let viewTimer = null;
+  const socket = new LiveSocket({
+    store, url: liveUrl(boot.realtimePort),
+    onState: (state) => { if (state === "live") { actions.flush(); } drawAge(); },
+    onSignedOut: () => { location.href = boot.urls.login; },
+    onRev: () => loadNames(),
+  });
+  socket.onAlert = (alert, isNew) => { if (isNew && alert.op === "add") queue.announce(alert); };
+
+  async function loadNames() {
+    if (isLoading) return;
+    isLoading = true;
+    try {
+      const answer = await fetch(`${boot.urls.api}live/static/`, { headers: etag ? { "If-None-Match": etag } : {} });
+      if (answer.status === 401) { socket.onSignedOut(); return; }
+      if (answer.status === 200) { etag = answer.headers.get("ETag"); store.applyStatic(await answer.json()); look(); }
+      isLoading = false;
+    } catch {
+      setTimeout(() => { isLoading = false; loadNames(); }, NAMES_RETRY_MS);
+    }
+  }
+
+  function look() {
+    const isWhole = store.vehicleNames.size <= WHOLE_FLEET && store.stationNames.size <= WHOLE_FLEET;
+    const { bbox, z } = map.box();
+    socket.look({ bbox: isWhole ? null : bbox, z, layers: ["vehicles", "stations"] });
+  }
+
+  /** The map moved; tell the hub when it rests, if it needs to know at all. */
+  function lookSoon() {
+    clearTimeout(viewTimer);
+    if (socket.view?.bbox === null) return;
+    viewTimer = setTimeout(look, VIEW_DELAY_MS);
+  }
+
+  function drawAge() {
+    const pill = byId("live");
+    const now = performance.now();
+    const down = socket.downSince === null ? 0 : now - socket.downSince;
+    const isDown = socket.state === "reconnecting";
+    pill.dataset.state = socket.state;
+    const text = isDown ? t("reconnecting", { seconds: Math.round(down / 1000) })
+      : socket.state === "live" ? t("live", { age: tenth(Math.max(0.1, socket.age())) }) : t("connecting");
+    if (pill.lastChild.textContent !== text) pill.lastElementChild.textContent = text;
+    drawBanner(isDown && down > BANNER_AFTER_MS, down);
+  }
+
+  function drawBanner(isShown, down) {
+    const banner = byId("banner");
+    byId("main").dataset.state = isShown ? "reconnecting" : "live";
+    if (isShown) {
+      const time = socket.lastGoodAt ? hourMinuteSecond(socket.lastGoodAt) : "–";
+      const text = down < FROZEN_AFTER_MS ? t("banner", { time }) : t("bannerStill", { time, minutes: Math.floor(down / 60_000) });
+      if (banner.lastElementChild.textContent !== text) banner.lastElementChild.textContent = text;
+    }
+    if (banner.hidden === isShown) {
+      banner.hidden = !isShown;
+      byId("spoken").textContent = isShown ? banner.lastElementChild.textContent : t("resynced");
+    }
+  }
+
+  function drawClock() {
+    byId("clock").textContent = hourMinute(new Date(Date.now() + (socket.clockOffsetMs || 0)));
+  }
+
+  setInterval(drawAge, 500);
+  setInterval(drawClock, 5000);
+  drawClock();
+  return {
+    open: () => { socket.open(); look(); loadNames(); },
+    lookSoon, look, socket,
+    watch: () => socket.watch(watched()),
+  };
+}

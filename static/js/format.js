@@ -1,0 +1,35 @@
+// Numbers grouped as India reads them, rupees, times in the fleet's zone.
+import { boot } from "fc/boot";
+
+const zone = boot.timeZone || "Asia/Kolkata";
+const currency = boot.currency || "INR";
+const integers = new Intl.NumberFormat("en-IN", { maximumFractionDigits: 0 });
+const tenths = new Intl.NumberFormat("en-IN", { maximumFractionDigits: 1 });
+const money = new Intl.NumberFormat("en-IN", { style: "currency", currency });
+const roundMoney = new Intl.NumberFormat("en-IN", { style: "currency", currency, maximumFractionDigits: 0 });
+const minutes = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", timeZone: zone });
+const seconds = new Intl.DateTimeFormat("en-GB", {
+  hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone: zone,
+});
+
+export const integer = (value) => (value === null || value === undefined ? "–" : integers.format(value));
+export const tenth = (value) => tenths.format(value);
+export const rupees = (paise) => (paise === null || paise === undefined ? "–" : money.format(paise / 100));
+export const wholeRupees = (paise) => (paise === null || paise === undefined ? "–" : roundMoney.format(paise / 100));
+export const percent = (value) => (value === null || value === undefined ? "–" : `${Math.round(value)} %`);
+export const power = (watts) => (watts >= 1e6 ? `${(watts / 1e6).toFixed(1)} MW` : `${Math.round(watts / 1000)} kW`);
+
+function clockTime(format, at) {
+  const date = at instanceof Date ? at : new Date(at);
+  return Number.isNaN(date.getTime()) ? "–" : format.format(date);
+}
+export const hourMinute = (at) => clockTime(minutes, at);
+export const hourMinuteSecond = (at) => clockTime(seconds, at);
+
+/** `0:48`, `12:05` since an instant; hours beyond an hour. */
+export function since(at, now = Date.now()) {
+  const total = Math.max(0, Math.floor((now - new Date(at).getTime()) / 1000));
+  const hours = Math.floor(total / 3600);
+  const rest = String(total % 60).padStart(2, "0");
+  return hours ? `${hours} h ${Math.floor((total % 3600) / 60)} min` : `${Math.floor(total / 60)}:${rest}`;
+}

@@ -1,0 +1,341 @@
+// The live map: basemap, routes, vehicles and pins as canvas layers over Leaflet; hit-testing, hover, follow.
+/* global L */
+import { t } from "fc/boot";
+import { Basemap, trace } from "fc/basemap";
+import { canvasLayer } from "fc/canvas-layer";
+import { byId, h } from "fc/dom";
+import { integer } from "fc/format";
+import { describe } from "fc/notes";
+import { drawDot, drawPin, drawVehicle, pinBox, toneOf } from "fc/sprites";
+import { mercatorX, mercatorY } from "fc/table";
+import { colour, onTheme } from "fc/theme";
+
+const CELL = 32;
+const HOME = { center: [12.955, 77.644], zoom: 12.05 };
+const PIN_ZOOM = 10.4;
+const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches;
+const LOOKS = ["parked", "driving", "charging", "offline"];
+const unit = ([latitude, longitude]) => [mercatorX(longitude), mercatorY(latitude)];
+
+export class LiveMap {
+  constructor({ store, hasTiles, onView, onVehicle, onStation }) {
+    Object.assign(this, { store, onView, onVehicle, onStation });
+    this.layers = { vehicles: true, stations: true, freeOnly: false };
+    this.hits = new Map();
+    this.pinned = [];
+    this.marks = new Map();
+    this.following = null;
+    this.plan = null;
+    this.map = djangoLeaflet();
+    this.map.setView(HOME.center, HOME.zoom, { animate: false });
+    this.base = new Basemap();
+    this.base.boxes = () => this.pinned.filter((pin) => pin.isPin).map((pin) => pin.box);
+    this.#addLayers(hasTiles);
+    this.#listen();
+  }
+
+  #addLayers(hasTiles) {
+    const draw = { vehicles: this.#drawVehicles, stations: this.#drawStations, routes: this.#drawRoutes };
+    const layer = (name, zIndex, paint) => {
+      const pane = this.map.createPane(name);
+      pane.style.zIndex = zIndex;
+      pane.style.pointerEvents = "none";
+      return canvasLayer({ pane: name, draw: paint }).addTo(this.map);
+    };
+    this.stationLayer = layer("stations", 430, draw.stations.bind(this));
+    this.routeLayer = layer("routes", 410, draw.routes.bind(this));
+    this.vehicleLayer = layer("vehicles", 420, draw.vehicles.bind(this));
+    this.baseLayer = hasTiles ? null : layer("schematic", 150, this.base.draw.bind(this.base));
+    const marks = this.map.createPane("marks");
+    marks.style.zIndex = 440;
+    marks.style.pointerEvents = "none";
+  }
+
+  #listen() {
+    this.map.on("moveend zoomend", () => this.#moved());
+    this.map.on("click", (event) => this.#click(event));
+    this.map.on("mousemove", (event) => this.#hover(event));
+    this.map.on("mouseout movestart", () => { byId("hover").hidden = true; });
+    this.map.on("dragstart", () => { this.following = null; });
+    this.store.on("vehicles", () => { this.vehicleLayer.redraw(); this.#moveMarks(); });
+    this.store.on("stations names", () => this.redrawStations());
+    this.store.on("names", () => this.vehicleLayer.redraw());
+    onTheme(() => this.redraw());
+    document.fonts?.ready.then(() => this.redraw());
+  }
+
+  redraw() {
+    this.baseLayer?.redraw();
+    this.stationLayer.redraw();
+    this.routeLayer.redraw();
+    this.vehicleLayer.redraw();
+  }
+
+  redrawStations() {
+    this.stationLayer.redraw();
+    clearTimeout(this.nameTimer); // names give way to pins, but need not hurry
+    this.nameTimer = setTimeout(() => this.baseLayer?.redraw(), 120);
+  }
+
+  #moved() {
+    this.onView?.(this.box());
+    this.baseLayer?.redraw();
+  }
+
+  /** West, south, east, north in degrees, and the zoom. */
+  box() {
+    const bounds = this.map.getBounds();
+    return { bbox: [bounds.getWest(), bounds.getSouth(), bounds.getEast(), bounds.getNorth()], z: this.map.getZoom() };
+  }
+
+  setLayer(name, isOn) {
+    if (name === "labels" || name === "streets") this.base.show[name] = isOn;
+    else this.layers[name] = isOn;
+    this.redraw();
+  }
+
+  // --- drawing -------------------------------------------------------------------------------------------------
+  #drawVehicles(context, view) {
+    this.hits.clear();
+    if (!this.layers.vehicles) return;
+    const { count, x, y, a, d, id } = this.store.vehicles;
+    const hidden = new Set(this.marks.keys());
+    for (const urgent of [false, true]) {
+      for (let n = 0; n < count; n++) {
+        const isLow = (d[n] & 0x10) !== 0;
+        if (isLow !== urgent) continue;
+        const px = x[n] * view.scale - view.left;
+        const py = y[n] * view.scale - view.top;
+        if (px < -16 || py < -16 || px > view.width + 16 || py > view.height + 16) continue;
+        const look = isLow && !hidden.has(id[n]) ? "low" : isLow ? "low" : LOOKS[d[n] & 0x0f] ?? "offline";
+        drawVehicle(context, px, py, look, (a[n] * 360) / 256, view.ratio, d[n] & 0x20 && !isLow ? 0.5 : 1);
+        this.#remember(px + view.left, py + view.top, id[n]);
+      }
+    }
+  }
+
+  #remember(px, py, id) {
+    const key = `${Math.floor(px / CELL)}:${Math.floor(py / CELL)}`;
+    const cell = this.hits.get(key);
+    if (cell) cell.push([px, py, id]);
+    else this.hits.set(key, [[px, py, id]]);
+  }
+
+  #drawStations(context, view) {
+    this.pinned = [];
+    if (!this.layers.stations) return;
+    const chosen = this.store.selection.station;
+    const spots = this.#stationSpots(view, chosen);
+    const taken = new Set();
+    for (const spot of spots) spot.isPin = spot.id === chosen || (view.zoom >= PIN_ZOOM && claim(taken, spot));
+    for (const spot of spots.toReversed()) this.#drawStation(context, spot, view, spot.id === chosen);
+  }
+
+  #drawStation(context, spot, view, isChosen) {
+    const tone = toneOf(spot.worst);
+    if (spot.isPin) {
+      const { width, height } = pinBox(isChosen);
+      spot.box = [spot.px - width / 2 - 3, spot.py - height - 9, spot.px + width / 2 + 3, spot.py + 3];
+      drawPin(context, spot.px, spot.py, tone, spot.worst === 4 ? "–" : `${spot.free}/${spot.total}`, isChosen, view.ratio);
+    } else {
+      spot.box = [spot.px - 7, spot.py - 7, spot.px + 7, spot.py + 7];
+      drawDot(context, spot.px, spot.py, tone, view.ratio);
+    }
+    this.pinned.push({ id: spot.id, isPin: spot.isPin, box: spot.box, left: view.left, top: view.top });
+  }
+
+  /** Sites on the canvas; the chosen one first, then those that are of most use to somebody who must charge. */
+  #stationSpots(view, chosen) {
+    const { count, id, x, y, a, b, c, d } = this.store.stations;
+    const spots = [];
+    for (let n = 0; n < count; n++) {
+      const px = x[n] * view.scale - view.left;
+      const py = y[n] * view.scale - view.top;
+      if (px < -30 || py < -5 || px > view.width + 30 || py > view.height + 40) continue;
+      if (this.layers.freeOnly && !a[n] && id[n] !== chosen) continue;
+      const worth = (id[n] === chosen ? 1e6 : 0) + (a[n] ? 1000 : 0) + d[n] * 10 + b[n];
+      spots.push({ id: id[n], px, py, free: a[n], total: b[n], worst: c[n], worth });
+    }
+    return spots.sort((one, two) => two.worth - one.worth || one.id - two.id);
+  }
+
+  #drawRoutes(context, view) {
+    const route = this.plan?.route;
+    if (!route) return;
+    const at = ([x, y]) => [x * view.scale - view.left, y * view.scale - view.top];
+    const line = (points, token, width, alpha = 1, dash = []) => {
+      if (!points || points.length < 2) return;
+      context.save();
+      context.lineJoin = context.lineCap = "round";
+      context.setLineDash(dash);
+      context.globalAlpha = alpha;
+      context.strokeStyle = colour(token);
+      context.lineWidth = width;
+      trace(context, points.map(unit), at);
+      context.stroke();
+      context.restore();
+    };
+    line(route.old, "--off", 3, 0.9, [1, 7]);
+    line(route.new, "--surface", 9, 0.9);
+    line(route.onward, "--surface", 9, 0.9);
+    line(route.onward, "--accent", 5, 0.45);
+    line(route.new, "--accent", 5);
+    const goal = route.onward?.at(-1) ?? route.old?.at(-1);
+    if (goal) house(context, at(unit(goal)));
+  }
+
+  // --- alerted and selected vehicles carry a ring and a name -----------------------------------------------------
+  /** `marks`: [{id, text, isAlert}], few. */
+  setMarks(marks) {
+    const wanted = new Map(marks.map((mark) => [mark.id, mark]));
+    for (const [id, held] of this.marks) if (!wanted.has(id)) { held.marker.remove(); this.marks.delete(id); }
+    for (const [id, mark] of wanted) this.#mark(id, mark);
+    this.#moveMarks();
+  }
+
+  #mark(id, mark) {
+    let held = this.marks.get(id);
+    if (!held) {
+      const element = h("div", { class: "mark", "aria-hidden": "true" }, h("span", { class: "ring" }), h("span", { class: "tag num" }));
+      const glyph = L.divIcon({ html: element, className: "", iconSize: [0, 0] });
+      const marker = L.marker([0, 0], { icon: glyph, pane: "marks", interactive: false, keyboard: false });
+      held = { marker, element };
+      this.marks.set(id, held);
+    }
+    held.element.className = mark.isAlert ? "mark alert" : "mark";
+    held.element.lastChild.textContent = mark.text;
+    held.element.lastChild.hidden = !mark.text;
+  }
+
+  #moveMarks() {
+    for (const [id, { marker }] of this.marks) {
+      const vehicle = this.store.vehicle(id);
+      if (!vehicle) { marker.remove(); continue; }
+      marker.setLatLng([vehicle.latitude, vehicle.longitude]);
+      if (!marker._map) marker.addTo(this.map);
+      if (this.following === id) this.map.panTo([vehicle.latitude, vehicle.longitude], { animate: !isStill });
+    }
+  }
+
+  // --- moving the view -------------------------------------------------------------------------------------------
+  showPlan(plan) {
+    this.plan = plan;
+    this.routeLayer.redraw();
+  }
+
+  fitPlan(plan, padding) {
+    const points = [...(plan?.route?.new ?? []), ...(plan?.route?.onward ?? [])];
+    if (points.length > 1) this.map.fitBounds(L.latLngBounds(points), { maxZoom: 13.5, animate: !isStill, ...padding });
+  }
+
+  fitAll() {
+    const { count, latitude, longitude } = this.store.vehicles;
+    if (!count) return;
+    const points = Array.from({ length: count }, (_, n) => [latitude[n], longitude[n]]);
+    this.map.fitBounds(L.latLngBounds(points), { padding: [40, 40], maxZoom: 14, animate: !isStill });
+  }
+
+  goTo(place, zoom = 13.5) {
+    if (place) this.map.setView([place.latitude, place.longitude], Math.max(this.map.getZoom(), zoom), { animate: !isStill });
+  }
+
+  follow(id) {
+    this.following = id;
+    this.goTo(this.store.vehicle(id));
+  }
+
+  // --- pointing --------------------------------------------------------------------------------------------------
+  #at(event) {
+    const point = event.layerPoint.add(this.map.getPixelOrigin());
+    const pin = this.pinned.findLast(({ box, left, top }) => point.x - left >= box[0] && point.x - left <= box[2]
+      && point.y - top >= box[1] && point.y - top <= box[3]);
+    if (pin) return { station: pin.id };
+    const vehicle = this.#nearestVehicle(point);
+    return vehicle === null ? null : { vehicle };
+  }
+
+  #nearestVehicle(point) {
+    let best = null;
+    let nearest = 14 ** 2;
+    for (let dx = -1; dx <= 1; dx++) {
+      for (let dy = -1; dy <= 1; dy++) {
+        const cell = this.hits.get(`${Math.floor(point.x / CELL) + dx}:${Math.floor(point.y / CELL) + dy}`) ?? [];
+        for (const [px, py, id] of cell) {
+          const far = (px - point.x) ** 2 + (py - point.y) ** 2;
+          if (far < nearest) { nearest = far; best = id; }
+        }
+      }
+    }
+    return best;
+  }
+
+  #click(event) {
+    const hit = this.#at(event);
+    if (hit?.station) this.onStation(hit.station);
+    else if (hit?.vehicle) this.onVehicle(hit.vehicle);
+  }
+
+  #hover(event) {
+    const hit = this.#at(event);
+    const box = byId("hover");
+    this.map.getContainer().style.cursor = hit ? "pointer" : "";
+    box.hidden = !hit;
+    if (!hit) return;
+    const [title, text] = hit.station ? this.#stationTip(hit.station) : this.#vehicleTip(hit.vehicle);
+    box.replaceChildren(h("b", { class: "cut" }, title), h("span", { class: "muted num" }, text));
+    const { x, y } = event.containerPoint;
+    const isRight = x > this.map.getSize().x - 260;
+    box.style.transform = `translate(${isRight ? x - 14 - box.offsetWidth : x + 14}px, ${Math.max(4, y - 46)}px)`;
+  }
+
+  #stationTip(id) {
+    const station = this.store.station(id);
+    return [station?.name?.name ?? "", t("stationTip", {
+      network: station?.name?.network ?? "", free: station?.free ?? "–", total: station?.total ?? "–", kw: integer(station?.powerKw ?? 0),
+    })];
+  }
+
+  #vehicleTip(id) {
+    const { title, soc, note } = describe(this.store, this.store.vehicle(id));
+    return [title, t("vehicleTip", { soc, note })];
+  }
+}
+
+/** The map as django-leaflet makes it from LEAFLET_CONFIG; its inline script waits for our event. */
+function djangoLeaflet() {
+  let made = null;
+  window.fleetMapReady = (map) => { made = map; };
+  window.dispatchEvent(new Event("fleetcharge:map"));
+  Object.assign(made.options, { zoomSnap: 0.25, zoomDelta: 0.75, wheelPxPerZoomLevel: 90, minZoom: 4, maxZoom: 18,
+    zoomAnimation: !isStill, fadeAnimation: false, inertia: !isStill });
+  made._zoomAnimated = made._zoomAnimated && !isStill;
+  return made;
+}
+
+/** True, and the place is taken, when no pin stands there yet. */
+function claim(taken, { px, py }) {
+  const left = Math.floor((px - 27) / 18);
+  const right = Math.floor((px + 27) / 18);
+  const top = Math.floor((py - 27) / 12);
+  const bottom = Math.floor(py / 12);
+  const cells = [];
+  for (let x = left; x <= right; x++) for (let y = top; y <= bottom; y++) cells.push(`${x}:${y}`);
+  if (cells.some((cell) => taken.has(cell))) return false;
+  for (const cell of cells) taken.add(cell);
+  return true;
+}
+
+function house(context, [x, y]) {
+  context.save();
+  context.translate(x, y);
+  context.beginPath();
+  context.roundRect(-9, -9, 18, 18, 5);
+  context.fillStyle = colour("--text");
+  context.fill();
+  context.strokeStyle = colour("--surface");
+  context.lineWidth = 2;
+  context.stroke();
+  context.fillStyle = colour("--surface");
+  context.fill(new Path2D("M-4 0 0-4 4 0V4.5H-4z"));
+  context.restore();
+}

@@ -1,0 +1,57 @@
+// Reserving a bay for a vehicle: from the drawer, by R, or by a sentence in the palette.
+import { boot, t } from "fc/boot";
+import { say } from "fc/toast";
+
+export class Reserver {
+  constructor({ store, actions, pickFromPalette, currentVehicle }) {
+    Object.assign(this, { store, actions, pickFromPalette, currentVehicle });
+  }
+
+  /** Reserve that connector for the selected vehicle; ask for one when none is selected. */
+  reserve(connectorId, bay) {
+    const vehicle = this.currentVehicle();
+    if (vehicle) this.#send(vehicle, connectorId, bay);
+    else this.pickFromPalette((picked) => this.#send(picked, connectorId, bay));
+  }
+
+  /** `{station, nearestBelow?}` as the palette says it. */
+  async byWish({ station, nearestBelow }) {
+    const name = this.store.stationNames.get(station);
+    const bay = await this.#freeBay(name.public_id);
+    if (!bay) { say(t("noneFree", { name: name.name })); return; }
+    if (!nearestBelow) { this.reserve(bay.id, bay.bay); return; }
+    const vehicle = this.#nearest(name, nearestBelow);
+    if (vehicle === null) say(t("noNearest", { percent: nearestBelow }));
+    else this.#send(vehicle, bay.id, bay.bay);
+  }
+
+  /** What the drawer would offer: the server knows which bay is best. */
+  async #freeBay(publicId) {
+    const answer = await fetch(boot.urls.station.replace("ID", encodeURIComponent(publicId)), { headers: { "X-Requested-With": "drawer" } });
+    const html = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const button = html.querySelector("[data-reserve]");
+    return button && { id: Number(button.dataset.reserve), bay: button.dataset.bay };
+  }
+
+  #nearest(place, below) {
+    let best = null;
+    let nearest = Infinity;
+    const { count, id, latitude, longitude, c, d } = this.store.vehicles;
+    for (let n = 0; n < count; n++) {
+      const isTaken = (d[n] & 0x0f) >= 2 || d[n] & 0x80; // charging, silent, or already on its way
+      const far = (latitude[n] - place.latitude) ** 2 + (longitude[n] - place.longitude) ** 2;
+      if (!isTaken && c[n] < below && far < nearest) { nearest = far; best = id[n]; }
+    }
+    return best;
+  }
+
+  async #send(vehicleId, connectorId, bay) {
+    const plate = this.store.vehicleNames.get(vehicleId)?.registration ?? "";
+    try {
+      await this.actions.post("reservations/", { vehicle_id: vehicleId, connector_id: connectorId });
+      say(t("reserved", { bay, plate }));
+    } catch (error) {
+      say(t("failed", { detail: error.message }));
+    }
+  }
+}

@@ -1,0 +1,144 @@
+// The one live socket: hello, view, ack; gaps heal by a new snapshot, a lost line by backing off with jitter.
+import { BadFrame } from "fc/wire";
+
+const FIRST_DELAY_MS = 500;
+const LONGEST_DELAY_MS = 15_000;
+const SILENT_MS = 10_000; // figures come every second: ten without a word is a dead line
+const UNAUTHENTICATED = 4401;
+const FORBIDDEN = 4403;
+const TOO_MANY = 4429;
+
+export function liveUrl(port, place = location) {
+  const scheme = place.protocol === "https:" ? "wss" : "ws";
+  const chosen = port || place.port;
+  return `${scheme}://${place.hostname}${chosen ? `:${chosen}` : ""}/ws/live/`;
+}
+
+export class LiveSocket {
+  constructor({ store, url, onState, onSignedOut, onRev, random = Math.random }) {
+    Object.assign(this, { store, url, onState, onSignedOut, onRev, random });
+    this.state = "connecting";
+    this.attempt = 0;
+    this.heardAt = 0; // performance clock
+    this.lastGoodAt = null; // wall clock of the last word, for "as of"
+    this.downSince = null;
+    this.view = null;
+    this.focus = { veh: [], stn: [] };
+    this.seq = 0;
+    this.epoch = null;
+    this.timer = null;
+    addEventListener("online", () => this.#atOnce());
+    document.addEventListener("visibilitychange", () => this.#visibility());
+    setInterval(() => this.#everySecond(), 1000);
+  }
+
+  open() {
+    clearTimeout(this.timer);
+    this.socket?.close();
+    const socket = new WebSocket(this.url);
+    this.socket = socket;
+    socket.binaryType = "arraybuffer";
+    socket.onopen = () => this.#send({ type: "hello", v: 1, proto: 1, last_alert: this.store.lastAlert });
+    socket.onmessage = (message) => { if (socket === this.socket) this.#heard(message.data); };
+    socket.onclose = (event) => { if (socket === this.socket) this.#closed(event.code); };
+  }
+
+  /** What we look at: `{bbox, z, layers}`; sent again after every reconnect. */
+  look(view) {
+    this.view = { ...view, pad: 0.25 };
+    this.#sendView();
+  }
+
+  watch(focus) {
+    this.focus = focus;
+    this.#send({ type: "focus", ...focus });
+  }
+
+  /** Seconds since the server last said anything. */
+  age() { return (performance.now() - this.heardAt) / 1000; }
+
+  #sendView() { if (this.view && this.epoch) this.#send({ type: "view", ...this.view }); }
+
+  #send(message) {
+    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+  }
+
+  #heard(data) {
+    this.heardAt = performance.now();
+    this.lastGoodAt = Date.now();
+    if (typeof data === "string") this.#text(JSON.parse(data));
+    else this.#binary(data);
+  }
+
+  #binary(data) {
+    try {
+      const frame = this.store.applyFrame(data);
+      const isGap = frame.seq !== this.seq + 1;
+      this.seq = frame.seq;
+      if (isGap) this.#sendView(); // state was lost: a snapshot is cheap and certain
+      if (frame.rev && frame.rev !== this.store.rev) this.onRev(frame.rev);
+    } catch (error) {
+      if (!(error instanceof BadFrame)) throw error;
+      this.#sendView();
+    }
+  }
+
+  #text(message) {
+    if (message.type === "welcome") this.#welcome(message);
+    else if (message.type === "kpi") this.store.applyKpi(message);
+    else if (message.type === "alert") this.onAlert?.(message, this.store.applyAlert(message));
+    else if (message.type === "session") this.store.applySession(message);
+    else if (message.type === "resync") this.#sendView();
+    else if (message.type === "bye") this.retryMs = message.retry_ms;
+  }
+
+  #welcome(message) {
+    this.epoch = message.epoch;
+    this.seq = 0;
+    this.attempt = 0;
+    this.downSince = null;
+    this.clockOffsetMs = Date.parse(message.server_time) - Date.now() || 0;
+    this.#sendView();
+    this.watch(this.focus);
+    if (document.hidden) this.#send({ type: "pause" });
+    this.#become("live");
+    if (message.rev && message.rev !== this.store.rev) this.onRev(message.rev);
+  }
+
+  #closed(code) {
+    this.epoch = null;
+    this.downSince ??= performance.now();
+    if (code === UNAUTHENTICATED) return this.onSignedOut();
+    this.#become("reconnecting");
+    if (code === FORBIDDEN) return undefined;
+    const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.attempt++);
+    const wait = code === TOO_MANY ? LONGEST_DELAY_MS : this.retryMs || Math.max(100, this.random() * longest);
+    this.retryMs = 0;
+    this.timer = setTimeout(() => this.open(), wait);
+    return undefined;
+  }
+
+  #become(state) {
+    if (state === this.state) return;
+    this.state = state;
+    this.onState(state);
+  }
+
+  #atOnce() { if (this.state !== "live") { this.attempt = 0; this.open(); } }
+
+  #visibility() {
+    this.#send({ type: document.hidden ? "pause" : "resume" });
+    if (!document.hidden) this.#atOnce();
+  }
+
+  #everySecond() {
+    if (this.state !== "live") return;
+    if (this.seq) this.#send({ type: "ack", seq: this.seq });
+    if (!document.hidden && performance.now() - this.heardAt > SILENT_MS) {
+      const silent = this.socket;
+      this.socket = null; // its close may take a minute to be noticed
+      silent.close();
+      this.#closed(0);
+    }
+  }
+}

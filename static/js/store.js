@@ -1,0 +1,140 @@
+// What this page knows: vehicles, stations, names, alerts, figures, what is selected. Knows nothing of the screen.
+import { Table } from "fc/table";
+import { FLAG, KIND, MARK, SOC_UNKNOWN, STATE, eachRecord, readFrame, removedIds } from "fc/wire";
+
+export const GROUPS = ["low", "charging", "driving", "parked", "offline"];
+const GROUP_OF_STATE = { [STATE.IDLE]: "parked", [STATE.DRIVING]: "driving", [STATE.CHARGING]: "charging", [STATE.OFFLINE]: "offline" };
+const SEVERITY = { bad: 0, warn: 1, info: 2 };
+
+export class Store {
+  constructor() {
+    this.vehicles = new Table(); // a heading, b speed, c state of charge, d state and marks
+    this.stations = new Table(); // a free, b total, c worst, d power / 10 kW
+    this.vehicleNames = new Map();
+    this.stationNames = new Map();
+    this.stationIdByPublicId = new Map();
+    this.rev = 0;
+    this.organisation = null;
+    this.alerts = new Map();
+    this.lastAlert = 0;
+    this.sessions = new Map();
+    this.kpi = null;
+    this.selection = { vehicle: null, station: null, alert: null };
+    this.listeners = new Map();
+    this.due = new Set();
+  }
+
+  on(topics, listener) {
+    for (const topic of topics.split(" ")) {
+      if (!this.listeners.has(topic)) this.listeners.set(topic, new Set());
+      this.listeners.get(topic).add(listener);
+    }
+  }
+
+  /** Tell listeners once per turn, however often it is touched. */
+  touch(topic) {
+    if (!this.due.size) queueMicrotask(() => {
+      const due = [...this.due];
+      this.due.clear();
+      const called = new Set(due.flatMap((name) => [...(this.listeners.get(name) ?? [])]));
+      for (const listener of called) listener();
+    });
+    this.due.add(topic);
+  }
+
+  /** Apply one binary frame; returns its header. */
+  applyFrame(buffer) {
+    const frame = readFrame(buffer);
+    if (frame.kind === KIND.SNAPSHOT || frame.kind === KIND.DELTA) this.#records(this.vehicles, frame, frame.kind === KIND.SNAPSHOT);
+    else if (frame.kind === KIND.STATIONS) this.#records(this.stations, frame, false);
+    else if (frame.kind === KIND.REMOVE) {
+      const table = frame.flags & FLAG.STATION_IDS ? this.stations : this.vehicles;
+      for (const id of removedIds(frame)) table.remove(id);
+    }
+    this.touch(frame.kind === KIND.STATIONS || frame.flags & FLAG.STATION_IDS ? "stations" : "vehicles");
+    return frame;
+  }
+
+  #records(table, frame, isWhole) {
+    const isFirst = frame.flags & FLAG.FIRST_PART;
+    if (isFirst || (isWhole && !table.staging)) table.beginSnapshot();
+    eachRecord(frame, (...record) => table.put(...record));
+    if (frame.flags & FLAG.LAST_PART) table.endSnapshot();
+  }
+
+  applyStatic(data) {
+    this.rev = data.rev;
+    this.organisation = data.organisation;
+    this.vehicleNames = new Map(data.vehicles.map((vehicle) => [vehicle.id, vehicle]));
+    this.stationNames = new Map(data.stations.map((station) => [station.id, station]));
+    this.stationIdByPublicId = new Map(data.stations.map((station) => [station.public_id, station.id]));
+    this.touch("names");
+  }
+
+  /** An alert as the server sent it; an older revision of one we hold changes nothing. */
+  applyAlert(alert) {
+    const held = this.alerts.get(alert.id);
+    this.lastAlert = Math.max(this.lastAlert, alert.revision || 0);
+    if (held && held.revision >= alert.revision) return false;
+    const isGone = alert.op === "del" || alert.closed_at;
+    if (isGone) this.alerts.delete(alert.id);
+    else this.alerts.set(alert.id, alert);
+    this.touch("alerts");
+    return !isGone && !held;
+  }
+
+  applyKpi(kpi) { this.kpi = kpi; this.touch("kpi"); }
+
+  applySession(session) {
+    if (session.vehicle_id) this.sessions.set(session.vehicle_id, session);
+    this.touch("sessions");
+  }
+
+  select(part) { Object.assign(this.selection, part); this.touch("selection"); }
+
+  vehicle(id) {
+    const at = this.vehicles.index.get(id);
+    if (at === undefined) return null;
+    const { latitude, longitude, a, b, c, d } = this.vehicles;
+    const state = d[at] & 0x0f;
+    const isLow = Boolean(d[at] & MARK.LOW);
+    return {
+      id, latitude: latitude[at], longitude: longitude[at], heading: (a[at] * 360) / 256, speed: b[at],
+      soc: c[at] === SOC_UNKNOWN ? null : c[at], state, isLow, isStale: Boolean(d[at] & MARK.STALE),
+      isException: Boolean(d[at] & MARK.EXCEPTION), isRerouted: Boolean(d[at] & MARK.REROUTED),
+      group: isLow ? "low" : GROUP_OF_STATE[state] ?? "offline", name: this.vehicleNames.get(id) ?? null,
+    };
+  }
+
+  station(id) {
+    const at = this.stations.index.get(id);
+    const name = this.stationNames.get(id) ?? null;
+    if (at === undefined) return name && { id, latitude: name.latitude, longitude: name.longitude, free: null, total: name.total, worst: 4, name };
+    const { latitude, longitude, a, b, c, d } = this.stations;
+    return { id, latitude: latitude[at], longitude: longitude[at], free: a[at], total: b[at], worst: c[at], powerKw: d[at] * 10, name };
+  }
+
+  /** Kilometres the charge is good for, by the model's consumption. */
+  rangeKm(vehicle) {
+    const model = vehicle.name;
+    if (!model || vehicle.soc === null || !model.range_wh_per_km) return null;
+    return Math.floor((model.battery_wh * vehicle.soc) / 100 / model.range_wh_per_km);
+  }
+
+  /** Open, unsnoozed alerts: the worst first, then what costs the most minutes and rupees, then the oldest. */
+  queue(now = Date.now()) {
+    const risk = (alert) => (alert.plan?.state === "proposed" ? 1e6 : 0) + (alert.plan?.delay_seconds ?? 0) / 60
+      + (alert.data?.amount_paise ?? 0) / 10_000;
+    return [...this.alerts.values()]
+      .filter((alert) => !alert.snoozed_until || new Date(alert.snoozed_until).getTime() <= now)
+      .sort((one, two) => (SEVERITY[one.severity] ?? 1) - (SEVERITY[two.severity] ?? 1) || risk(two) - risk(one)
+        || new Date(one.opened_at) - new Date(two.opened_at) || one.id - two.id);
+  }
+
+  planOf(vehicleId) {
+    for (const alert of this.alerts.values()) if (alert.vehicle_id === vehicleId && alert.plan) return alert.plan;
+    return null;
+  }
+}
+
+export const store = new Store();

@@ -1,0 +1,45 @@
+// Short messages at the foot of the screen; one of them may be taken back.
+import { t } from "fc/boot";
+import { byId, h } from "fc/dom";
+
+const PLAIN_MS = 6000;
+let undoable = null;
+
+function show(...children) {
+  const toast = h("div", { class: "toast", role: "status" }, ...children);
+  byId("toasts").append(toast);
+  while (byId("toasts").children.length > 3) byId("toasts").firstChild.remove();
+  return toast;
+}
+
+export function say(text) {
+  const toast = show(h("span", {}, text));
+  setTimeout(() => toast.remove(), PLAIN_MS);
+}
+
+/** A message with Undo until `until` (epoch ms). `undo` is called once, by the button or by Z. */
+export function sayWithUndo(text, until, undo) {
+  const label = h("span", { class: "num" });
+  const toast = show(h("span", {}, text), h("button", { type: "button", onclick: () => take() }, label, " ", h("kbd", {}, "Z")));
+  const mine = { take };
+  const timer = setInterval(tick, 250);
+  undoable = mine;
+  tick();
+
+  function tick() {
+    const left = Math.ceil((until - Date.now()) / 1000);
+    label.textContent = t("undoSeconds", { seconds: Math.max(0, left) });
+    if (left <= 0) close();
+  }
+  function close() {
+    clearInterval(timer);
+    toast.remove();
+    if (undoable === mine) undoable = null;
+  }
+  function take() { close(); undo(); }
+}
+
+export function undoLast() {
+  if (undoable) undoable.take();
+  else say(t("nothingToUndo"));
+}

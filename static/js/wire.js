@@ -1,0 +1,40 @@
+// The binary frames of the live channel (docs/live.md): 16-byte header, 16-byte records, little-endian.
+export const KIND = { SNAPSHOT: 1, DELTA: 2, REMOVE: 3, GRID: 4, STATIONS: 5 };
+export const FLAG = { LAST_PART: 1, STATION_IDS: 2, FIRST_PART: 4 };
+export const STATE = { IDLE: 0, DRIVING: 1, CHARGING: 2, OFFLINE: 3 };
+export const MARK = { LOW: 0x10, STALE: 0x20, EXCEPTION: 0x40, REROUTED: 0x80 };
+export const SOC_UNKNOWN = 255;
+const MAGIC = 0xfc;
+const VERSION = 1;
+export const HEADER_BYTES = 16;
+export const RECORD_BYTES = 16;
+
+export class BadFrame extends Error {}
+
+/** The header of a frame and a DataView over all of it. Throws BadFrame for anything that is not ours, or is cut off. */
+export function readFrame(buffer) {
+  if (buffer.byteLength < HEADER_BYTES) throw new BadFrame("shorter than a header");
+  const view = new DataView(buffer);
+  if (view.getUint8(0) !== MAGIC || view.getUint8(1) !== VERSION) throw new BadFrame("not our magic or version");
+  const frame = {
+    kind: view.getUint8(2), flags: view.getUint8(3), seq: view.getUint32(4, true), rev: view.getUint32(8, true),
+    count: view.getUint32(12, true), view,
+  };
+  const size = frame.kind === KIND.REMOVE ? 4 : RECORD_BYTES;
+  if (buffer.byteLength < HEADER_BYTES + frame.count * size) throw new BadFrame("cut off");
+  return frame;
+}
+
+/** Calls `each(id, latitude, longitude, a, b, c, d)` per record; a..d are the last four bytes as they stand. */
+export function eachRecord({ view, count }, each) {
+  for (let n = 0, at = HEADER_BYTES; n < count; n++, at += RECORD_BYTES) {
+    each(
+      view.getUint32(at, true), view.getInt32(at + 4, true) / 1e6, view.getInt32(at + 8, true) / 1e6,
+      view.getUint8(at + 12), view.getUint8(at + 13), view.getUint8(at + 14), view.getUint8(at + 15),
+    );
+  }
+}
+
+export function removedIds({ view, count }) {
+  return Array.from({ length: count }, (_, n) => view.getUint32(HEADER_BYTES + n * 4, true));
+}
