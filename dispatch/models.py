@@ -22,6 +22,10 @@ class ChargePlanQuerySet(models.QuerySet["ChargePlan"]):
     def open(self) -> Self:
         return self.filter(state__in=ChargePlan.OPEN_STATES)
 
+    def for_display(self) -> Self:
+        """With everything PlanSerializer shows; two queries in all."""
+        return self.select_related("vehicle", "connector__evse__location__source").prefetch_related("reservations")
+
 
 class ChargePlan(models.Model):
     """One answer to "this vehicle must charge": where, when, at what price, and why there."""
@@ -156,6 +160,12 @@ class AlertQuerySet(models.QuerySet["Alert"]):
     def open(self) -> Self:
         return self.filter(closed_at=None)
 
+    def for_display(self) -> Self:
+        """With everything AlertSerializer shows; two queries in all."""
+        return self.select_related("plan__vehicle", "plan__connector__evse__location__source").prefetch_related(
+            "plan__reservations"
+        )
+
     def needing_attention(self, now: datetime) -> Self:
         return self.open().filter(Q(snoozed_until=None) | Q(snoozed_until__lte=now))
 
@@ -189,6 +199,7 @@ class Alert(models.Model):
     data = models.JSONField(default=dict, blank=True)
     dedupe_key = models.CharField(max_length=80)
     revision = models.BigIntegerField(default=0, help_text=_("Grows with every change of any alert; replay cursor."))
+    opened_revision = models.BigIntegerField(default=0)
     opened_at = models.DateTimeField(default=timezone.now)
     snoozed_until = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
@@ -211,3 +222,10 @@ class Alert(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def op(self) -> str:
+        """What a list of open alerts does with this row: add | upd | del."""
+        if self.closed_at is not None:
+            return "del"
+        return "add" if self.revision == self.opened_revision else "upd"

@@ -2,4 +2,6 @@
 
 from typing import Any
 
-websocket_routes: list[tuple[str, Any]] = []
+from dispatch.consumers import live_socket
+
+websocket_routes: list[tuple[str, Any]] = [("/ws/live/", live_socket)]

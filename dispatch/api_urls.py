@@ -1,0 +1,21 @@
+"""Addresses of the dispatch API, under /api/v1/."""
+
+from django.urls import include, path
+from rest_framework.routers import SimpleRouter
+
+from dispatch import api, api_static
+from fleetcharge.accounts.public import api as api_view
+
+router = SimpleRouter()
+router.register("plans", api.PlanViewSet, basename="plan")
+router.register("alerts", api.AlertViewSet, basename="alert")
+router.register("reservations", api.ReservationViewSet, basename="reservation")
+
+for pattern in router.urls:
+    pattern.callback = api_view(pattern.callback)
+
+urlpatterns = [
+    path("", include(router.urls)),
+    path("kpis/", api_view(api.KpiView.as_view()), name="kpis"),
+    path("live/static/", api_view(api_static.LiveStaticView.as_view()), name="live-static"),
+]

@@ -1,0 +1,189 @@
+"""What the live channel reads from the database: vehicle rows, station rows, marks, the revision of the static part."""
+
+import zlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+from django.db.models import Count, Max, Q, QuerySet
+from django.utils import timezone
+
+from billing.models import ChargingSession
+from dispatch import figures, wire
+from dispatch.models import Alert, ChargePlan
+from dispatch.serializers import AlertSerializer
+from fleetcharge.accounts.models import Organisation
+from stations.models import Connector, Location
+from vehicles.events import VehicleMove
+from vehicles.models import VehicleState
+
+DRIVING_ABOVE_KMH = 3.0
+Row = tuple[int, ...]
+
+
+def state_of(*, speed_kmh: float | None, is_charging: bool, is_soc_low: bool) -> int:
+    """The state nibble and the low flag one ping decides."""
+    driving = wire.DRIVING if (speed_kmh or 0) > DRIVING_ABOVE_KMH else wire.IDLE
+    return (wire.CHARGING if is_charging else driving) | (wire.LOW if is_soc_low else 0)
+
+
+def vehicle_row(move: VehicleMove | VehicleState) -> Row:
+    """One vehicle in wire order."""
+    return (
+        move.vehicle_id,
+        wire.micro(move.latitude or 0.0),
+        wire.micro(move.longitude or 0.0),
+        wire.heading_byte(move.heading_deg),
+        wire.byte(move.speed_kmh),
+        wire.byte(move.soc_percent, wire.SOC_UNKNOWN),
+        state_of(speed_kmh=move.speed_kmh, is_charging=move.is_charging, is_soc_low=move.is_soc_low),
+    )
+
+
+def vehicle_rows(organisation_id: int) -> list[tuple[Row, float]]:
+    """Every active vehicle that ever reported, with the time of its position (epoch seconds). One query."""
+    states = VehicleState.objects.filter(
+        vehicle__organisation_id=organisation_id, vehicle__is_active=True, latitude__isnull=False
+    )
+    return [(vehicle_row(state), state.position_at.timestamp() if state.position_at else 0.0) for state in states]
+
+
+def vehicle_marks(organisation_id: int, vehicle_ids: Collection[int] | None = None) -> dict[int, int]:
+    """REROUTED for vehicles under way to a charger we chose, EXCEPTION for those with an alert of the worst kind."""
+    plans = ChargePlan.objects.filter(
+        organisation_id=organisation_id,
+        state__in=(ChargePlan.State.ACCEPTED, ChargePlan.State.RESERVED, ChargePlan.State.CHARGING),
+    )
+    alerts = Alert.objects.open().filter(
+        organisation_id=organisation_id, severity=Alert.Severity.BAD, vehicle__isnull=False
+    )
+    if vehicle_ids is not None:
+        plans, alerts = plans.filter(vehicle_id__in=vehicle_ids), alerts.filter(vehicle_id__in=vehicle_ids)
+    marks = dict.fromkeys(vehicle_ids or (), 0)
+    for vehicle_id in plans.values_list("vehicle_id", flat=True):
+        marks[vehicle_id] = wire.REROUTED
+    for vehicle_id in alerts.values_list("vehicle_id", flat=True):
+        marks[vehicle_id or 0] = marks.get(vehicle_id or 0, 0) | wire.EXCEPTION
+    return marks
+
+
+_BUSY = (Connector.Status.CHARGING, Connector.Status.OCCUPIED)
+
+
+def _with_counts(locations: QuerySet[Location]) -> QuerySet[Location]:
+    existing = Q(evses__is_removed=False)
+    status = "evses__connectors__status"
+    return locations.annotate(
+        total=Count("evses__connectors", filter=existing),
+        free=Count("evses__connectors", filter=existing & Q(**{status: Connector.Status.AVAILABLE})),
+        busy=Count("evses__connectors", filter=existing & Q(**{f"{status}__in": _BUSY})),
+        reserved=Count("evses__connectors", filter=existing & Q(**{status: Connector.Status.RESERVED})),
+        faulted=Count("evses__connectors", filter=existing & Q(**{status: Connector.Status.FAULTED})),
+        max_power_w=Max("evses__connectors__max_power_w", filter=existing),
+    )
+
+
+def station_rows(location_ids: Collection[int] | None = None) -> list[tuple[Row, int | None]]:
+    """Sites with their counts and the organisation of a private depot (None: public). One query."""
+    locations = Location.objects.filter(is_removed=False)
+    if location_ids is not None:
+        locations = locations.filter(pk__in=location_ids)
+    columns = (
+        "pk", "latitude", "longitude", "free", "total", "busy", "reserved", "faulted", "max_power_w", "organisation_id"
+    )  # fmt: skip
+    return [_station_row(*row) for row in _with_counts(locations).values_list(*columns)]
+
+
+def _station_row(
+    pk: int, latitude: float, longitude: float, free: int, total: int, busy: int, reserved: int, faulted: int,
+    max_power_w: int | None, organisation_id: int | None,
+) -> tuple[Row, int | None]:  # fmt: skip
+    worst = wire.worst_of(free=free, busy=busy, reserved=reserved, faulted=faulted)
+    place = (pk, wire.micro(latitude), wire.micro(longitude))
+    figures = (wire.byte(free), wire.byte(total), worst, wire.byte((max_power_w or 0) / 10_000))
+    return (*place, *figures), organisation_id
+
+
+def static_revision(organisation: Organisation) -> int:
+    """A number that moves when a name, plate, driver, stop or site changes. One query of four aggregates."""
+    with connection.cursor() as cursor:
+        cursor.execute(_STATIC_SQL, {"organisation": organisation.pk})
+        parts = cursor.fetchall()
+    settings = (organisation.name, organisation.currency, organisation.time_zone, organisation.soc_low_percent)
+    return zlib.crc32(repr((parts, settings)).encode()) or 1
+
+
+_STATIC_SQL = """
+SELECT count(*), coalesce(sum(hashtext(concat_ws('|', v.id, v.registration, v.model_id, d.name))), 0)
+  FROM vehicles_vehicle v LEFT JOIN vehicles_driver d ON d.id = v.default_driver_id
+ WHERE v.organisation_id = %(organisation)s AND v.is_active
+UNION ALL
+SELECT count(*), coalesce(sum(hashtext(concat_ws('|', s.vehicle_id, s.sequence, s.name, s.latitude, s.longitude))), 0)
+  FROM vehicles_stop s JOIN vehicles_vehicle v ON v.id = s.vehicle_id
+ WHERE v.organisation_id = %(organisation)s AND s.done_at IS NULL
+UNION ALL
+SELECT count(*), coalesce(sum(hashtext(concat_ws('|', l.id, l.name, l.address, l.latitude, l.longitude))), 0)
+  FROM stations_location l
+ WHERE NOT l.is_removed AND (l.organisation_id IS NULL OR l.organisation_id = %(organisation)s)
+UNION ALL
+SELECT count(*), coalesce(sum(c.max_power_w), 0)
+  FROM stations_connector c JOIN stations_evse e ON e.id = c.evse_id WHERE NOT e.is_removed
+"""
+
+
+@dataclass(frozen=True)
+class FleetState:
+    """What one fleet's board starts from."""
+
+    vehicles: list[tuple[Row, float]]
+    marks: dict[int, int]
+    revision: int
+
+
+def fleet_state(organisation_id: int) -> FleetState:
+    return FleetState(vehicle_rows(organisation_id), vehicle_marks(organisation_id), revision(organisation_id))
+
+
+def revision(organisation_id: int) -> int:
+    return static_revision(Organisation.objects.get(pk=organisation_id))
+
+
+def alerts(organisation_id: int, alert_ids: Collection[int]) -> list[dict[str, Any]]:
+    """Alert objects as the API shows them, oldest change first."""
+    changed = Alert.objects.filter(organisation_id=organisation_id, pk__in=alert_ids).for_display()
+    return [alert_message(alert) for alert in changed.order_by("revision")]
+
+
+def alerts_after(organisation_id: int, last_revision: int) -> list[dict[str, Any]]:
+    """What a returning browser missed; for a new one (0) everything still open."""
+    missed = Alert.objects.filter(organisation_id=organisation_id, revision__gt=last_revision).for_display()
+    if last_revision <= 0:
+        missed = missed.open()
+    return [alert_message(alert) for alert in missed.order_by("revision")]
+
+
+def alert_message(alert: Alert) -> dict[str, Any]:
+    return {"type": "alert", **AlertSerializer(alert).data}
+
+
+def sessions(meters: dict[int, list[Any]]) -> list[tuple[int, dict[str, Any]]]:
+    """(organisation, message) per running session; `meters` as SessionMetered carries them. One query."""
+    columns = ("pk", "organisation_id", "connector_id", "connector__evse__location_id", "vehicle_id")
+    found = ChargingSession.objects.filter(pk__in=meters).values_list(*columns)
+    return [
+        (owner, _session_message(meters[pk], connector, place, vehicle))
+        for pk, owner, connector, place, vehicle in found
+    ]
+
+
+def _session_message(reading: list[Any], connector_id: int, location_id: int, vehicle_id: int | None) -> dict[str, Any]:
+    session_id, _, energy_wh, power_w, soc_percent = reading
+    return {
+        "type": "session", "session_id": session_id, "connector_id": connector_id, "location_id": location_id,
+        "vehicle_id": vehicle_id, "energy_wh": energy_wh, "power_w": power_w, "soc_percent": soc_percent,
+    }  # fmt: skip
+
+
+def kpis(organisation_id: int) -> dict[str, Any]:
+    return figures.kpis(Organisation.objects.get(pk=organisation_id), now=timezone.now())

@@ -1,0 +1,199 @@
+"""The shapes of plans, alerts, reservations and figures on the wire (API and live channel alike)."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field, inline_serializer
+from rest_framework import serializers
+
+from dispatch.models import Alert, ChargePlan, Reservation
+
+
+class Line(serializers.ListField):
+    """[[latitude, longitude], ...]"""
+
+    child = serializers.ListField(child=serializers.FloatField(), min_length=2, max_length=2)
+
+
+class VehicleBriefSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    registration = serializers.CharField()
+
+
+class StationBriefSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField()
+    public_id = serializers.CharField()
+    name = serializers.CharField()
+    network = serializers.CharField(source="source.name")
+    latitude = serializers.FloatField()
+    longitude = serializers.FloatField()
+
+
+class ConnectorBriefSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField(help_text="Key of the row; `connector_id` is the plug's number on the charger.")
+    public_id = serializers.CharField()
+    connector_id = serializers.IntegerField()
+    plug = serializers.CharField()
+    max_power_w = serializers.IntegerField()
+    status = serializers.CharField()
+
+
+class ReservationBriefSerializer(serializers.ModelSerializer[Reservation]):
+    class Meta:
+        model = Reservation
+        fields = ["number", "state", "expires_at", "reason"]
+
+
+class RouteSerializer(serializers.Serializer[Any]):
+    old = Line(required=False)
+    new = Line(required=False)
+    onward = Line(required=False)
+
+
+class PlanSerializer(serializers.ModelSerializer[ChargePlan]):
+    """One plan with everything a dispatcher needs to judge it. Needs ChargePlan.objects.for_display()."""
+
+    vehicle = VehicleBriefSerializer()
+    station = serializers.SerializerMethodField()
+    connector = ConnectorBriefSerializer(allow_null=True)
+    reservation = serializers.SerializerMethodField()
+    route = RouteSerializer()
+
+    class Meta:
+        model = ChargePlan
+        fields = [
+            "id", "state", "trigger", "vehicle", "station", "connector", "soc_percent", "arrival_soc_percent",
+            "target_soc_percent", "energy_wh", "distance_m", "detour_m", "drive_seconds", "wait_seconds",
+            "charge_seconds", "delay_seconds", "cost_paise", "plug_in_at", "done_at", "route", "explanation",
+            "engine", "created_at", "undo_until", "reservation",
+        ]  # fmt: skip
+
+    @extend_schema_field(StationBriefSerializer(allow_null=True))
+    def get_station(self, plan: ChargePlan) -> dict[str, Any] | None:
+        return StationBriefSerializer(plan.connector.evse.location).data if plan.connector else None
+
+    @extend_schema_field(ReservationBriefSerializer(allow_null=True))
+    def get_reservation(self, plan: ChargePlan) -> dict[str, Any] | None:
+        newest = max(plan.reservations.all(), key=lambda reservation: reservation.number, default=None)
+        return ReservationBriefSerializer(newest).data if newest else None
+
+
+class AlertSerializer(serializers.ModelSerializer[Alert]):
+    """One thing that needs somebody. Needs Alert.objects.for_display()."""
+
+    op = serializers.SerializerMethodField(help_text="add | upd | del: what a list of open alerts does with it.")
+    vehicle_id = serializers.IntegerField(allow_null=True)
+    location_id = serializers.IntegerField(allow_null=True)
+    session_id = serializers.IntegerField(allow_null=True)
+    plan = PlanSerializer(allow_null=True)
+
+    class Meta:
+        model = Alert
+        fields = [
+            "id", "revision", "op", "kind", "severity", "title", "body", "vehicle_id", "location_id", "session_id",
+            "opened_at", "snoozed_until", "closed_at", "data", "plan",
+        ]  # fmt: skip
+
+    @extend_schema_field(serializers.ChoiceField(["add", "upd", "del"]))
+    def get_op(self, alert: Alert) -> str:
+        return alert.op
+
+
+class ReservationSerializer(serializers.ModelSerializer[Reservation]):
+    vehicle = VehicleBriefSerializer()
+    station = StationBriefSerializer(source="connector.evse.location")
+    connector = ConnectorBriefSerializer()
+    plan_id = serializers.IntegerField(allow_null=True)
+
+    class Meta:
+        model = Reservation
+        fields = [
+            "number", "key", "state", "reason", "vehicle", "station", "connector", "plan_id", "id_token", "created_at",
+            "sent_at", "answered_at", "expires_at",
+        ]  # fmt: skip
+
+
+class NewReservationSerializer(serializers.Serializer[Any]):
+    """Rows are named by their ids; both must be visible to the caller's fleet."""
+
+    vehicle_id = serializers.IntegerField()
+    connector_id = serializers.IntegerField(required=False, help_text="Key of the connector row.")
+    connector_public_id = serializers.CharField(required=False)
+    minutes = serializers.IntegerField(min_value=5, max_value=180, required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if not ("connector_id" in attrs) ^ ("connector_public_id" in attrs):
+            raise serializers.ValidationError({"connector_id": ["Name the connector once, by id or public id."]})
+        return attrs
+
+
+class ReasonSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=120, required=False, allow_blank=True, default="")
+
+
+class SnoozeSerializer(serializers.Serializer[Any]):
+    minutes = serializers.IntegerField(min_value=1, max_value=1440, default=15)
+
+
+_FIGURES = (
+    "chargers_available", "chargers_total", "vehicles_low", "vehicles_rerouted", "charging_now", "charging_power_w",
+    "energy_today_wh", "spend_today_paise", "exceptions_open", "held_paise",
+)  # fmt: skip
+
+KpiSerializer = inline_serializer(
+    "Kpis",
+    {
+        **{name: serializers.IntegerField() for name in _FIGURES},
+        "history": serializers.DictField(
+            child=serializers.ListField(child=serializers.IntegerField(), min_length=10, max_length=10),
+            help_text="Ten points over the last hour per figure, oldest first, ending now.",
+        ),
+    },
+)
+
+_STOP = inline_serializer(
+    "NextStop",
+    {"name": serializers.CharField(), "latitude": serializers.FloatField(), "longitude": serializers.FloatField()},
+    allow_null=True,
+)
+_STATIC_VEHICLE = inline_serializer(
+    "StaticVehicle",
+    {
+        "id": serializers.IntegerField(),
+        "registration": serializers.CharField(),
+        "model": serializers.CharField(),
+        "driver": serializers.CharField(allow_blank=True),
+        "plugs": serializers.ListField(child=serializers.CharField()),
+        "next_stop": _STOP,
+        "range_wh_per_km": serializers.IntegerField(),
+        "battery_wh": serializers.IntegerField(),
+    },
+    many=True,
+)
+_STATIC_STATION = inline_serializer(
+    "StaticStation",
+    {
+        **{name: serializers.IntegerField() for name in ("id", "max_power_w", "total")},
+        **{name: serializers.CharField() for name in ("public_id", "name", "network", "address", "city")},
+        **{name: serializers.FloatField() for name in ("latitude", "longitude")},
+    },
+    many=True,
+)
+StaticSerializer = inline_serializer(
+    "LiveStatic",
+    {
+        "rev": serializers.IntegerField(),
+        "server_time": serializers.DateTimeField(),
+        "organisation": inline_serializer(
+            "StaticOrganisation",
+            {
+                "id": serializers.IntegerField(),
+                "name": serializers.CharField(),
+                "currency": serializers.CharField(),
+                "time_zone": serializers.CharField(),
+                "soc_low_percent": serializers.IntegerField(),
+            },
+        ),
+        "vehicles": _STATIC_VEHICLE,
+        "stations": _STATIC_STATION,
+    },
+)

@@ -1,0 +1,143 @@
+"""A page as the live tests need it: connects over a real server and keeps the state the frames describe."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import numpy as np
+import orjson
+import uvicorn
+import websockets
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+from django.contrib.sessions.backends.db import SessionStore
+
+from dispatch import wire
+from dispatch.consumers import live_socket
+from dispatch.hub import hub
+from fleetcharge.accounts.models import User
+
+
+def sign_in(user: User) -> str:
+    """A session as the login page makes it; returns its key."""
+    session = SessionStore()
+    session[SESSION_KEY] = str(user.pk)
+    session[BACKEND_SESSION_KEY] = "django.contrib.auth.backends.ModelBackend"
+    session[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    session.create()
+    return str(session.session_key)
+
+
+@contextlib.asynccontextmanager
+async def served() -> AsyncIterator[str]:
+    """The live socket behind uvicorn on a free port of this machine; yields its address."""
+    config = uvicorn.Config(
+        live_socket, host="127.0.0.1", port=0, ws="websockets-sansio", lifespan="off", log_level="warning"
+    )
+    server = uvicorn.Server(config)
+    sock = bind()
+    task = asyncio.create_task(server.serve(sockets=[sock]))
+    while not server.started:
+        await asyncio.sleep(0.01)
+    try:
+        yield f"ws://127.0.0.1:{sock.getsockname()[1]}/ws/live/"
+    finally:
+        server.should_exit = True
+        await task
+        await hub().stop()
+
+
+def bind() -> Any:
+    """A listening port below the ephemeral range."""
+    import random
+    import socket
+
+    for port in random.sample(range(20_000, 32_000), 200):
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with contextlib.suppress(OSError):
+            sock.bind(("127.0.0.1", port))
+            return sock
+        sock.close()
+    raise OSError("no free port")
+
+
+class Page:
+    """Applies every frame exactly as docs/live.md says."""
+
+    def __init__(self, socket: Any) -> None:
+        self.socket = socket
+        self.texts: list[dict[str, Any]] = []
+        self.vehicles: dict[int, tuple[int, ...]] = {}
+        self.stations: dict[int, tuple[int, ...]] = {}
+        self._parts: dict[int, tuple[int, ...]] = {}
+        self.seqs: list[int] = []
+        self.kinds: list[int] = []
+        self.rev = 0
+        self.close_code: int | None = None
+        self._changed = asyncio.Event()
+        self._reader = asyncio.create_task(self._read())
+
+    async def say(self, type_: str, **fields: Any) -> None:
+        await self.socket.send(orjson.dumps({"type": type_, **fields}).decode())
+
+    async def until(self, condition: Callable[[], object], seconds: float = 15.0) -> Any:
+        """Wait for a condition over what arrived."""
+        async with asyncio.timeout(seconds):
+            while not (value := condition()):
+                self._changed.clear()
+                await self._changed.wait()
+            return value
+
+    def of_type(self, type_: str) -> list[dict[str, Any]]:
+        return [text for text in self.texts if text["type"] == type_]
+
+    async def _read(self) -> None:
+        try:
+            async for message in self.socket:
+                self._take(message)
+                self._changed.set()
+        except websockets.ConnectionClosed:
+            pass
+        self.close_code = self.socket.close_code
+        self._changed.set()
+
+    def _take(self, message: str | bytes) -> None:
+        if isinstance(message, str):
+            self.texts.append(orjson.loads(message))
+            return
+        magic, version, kind, flags, seq, self.rev, count = wire.HEADER.unpack_from(message)
+        assert (magic, version) == (0xFC, 1)
+        self.seqs.append(seq)
+        self.kinds.append(kind)
+        body = message[16:]
+        if kind == wire.REMOVE:
+            ids = np.frombuffer(body, "<u4")
+            assert len(ids) == count
+            for record_id in ids.tolist():
+                (self.stations if flags & wire.STATION_IDS else self.vehicles).pop(record_id, None)
+            return
+        records = np.frombuffer(body, wire.STATION if kind == wire.STATIONS else wire.VEHICLE)
+        assert len(records) == count
+        rows = {row[0]: row for row in records.tolist()}
+        if kind == wire.SNAPSHOT:
+            self._parts |= rows
+            if flags & wire.LAST_PART:
+                self.vehicles, self._parts = self._parts, {}
+        elif kind == wire.DELTA:
+            self.vehicles |= rows
+        else:
+            self.stations = rows if flags & wire.FIRST_PART else self.stations | rows
+
+
+@contextlib.asynccontextmanager
+async def opened(address: str, session_key: str, *, origin: str | None = None) -> AsyncIterator[Page]:
+    headers = {"Cookie": f"sessionid={session_key}"}
+    async with websockets.connect(
+        address, additional_headers=headers, origin=origin or address.replace("ws:", "http:").removesuffix("/ws/live/")
+    ) as socket:
+        page = Page(socket)
+        try:
+            yield page
+        finally:
+            page._reader.cancel()

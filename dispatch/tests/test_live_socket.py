@@ -1,0 +1,177 @@
+"""The live channel over a real server, a real bus and a real database."""
+
+from datetime import timedelta
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.utils import timezone
+
+from dispatch import live, wire
+from dispatch.hub import hub
+from dispatch.tests import factories
+from dispatch.tests.browser import opened, served, sign_in
+from fleetcharge.lib.events import publish
+from stations.events import ConnectorStatusChanged
+from stations.models import Connector
+from vehicles.events import VehicleMove, VehiclesMoved
+from vehicles.models import Vehicle
+
+pytestmark = pytest.mark.django_db(transaction=True)
+EVERYTHING = {"bbox": None, "z": 5, "layers": ["vehicles", "stations"]}
+
+
+def in_thread(function):
+    from django.db import connections
+
+    def call(*args, **kwargs):
+        try:
+            return function(*args, **kwargs)
+        finally:
+            connections.close_all()
+
+    return sync_to_async(call, thread_sensitive=False)
+
+
+def move(vehicle: Vehicle, **values) -> VehicleMove:
+    defaults = {
+        "latitude": 12.98, "longitude": 77.60, "speed_kmh": 30.0, "heading_deg": 180.0, "soc_percent": 55.0,
+        "is_charging": False, "is_soc_low": False, "at": timezone.now(),
+    }  # fmt: skip
+    return VehicleMove(vehicle_id=vehicle.pk, organisation_id=vehicle.organisation_id, **{**defaults, **values})
+
+
+@pytest.fixture
+def city(organisation, other_organisation):
+    """A vehicle of each fleet, a public site, a private depot of each fleet."""
+    network = factories.public_network(organisation, other_organisation)
+    now = timezone.now()
+
+    class City:
+        mine = factories.vehicle(organisation, at=now - timedelta(seconds=5))
+        theirs = factories.vehicle(other_organisation, at=now - timedelta(seconds=5))
+        public = factories.location(network)
+        plug = factories.connector(public, at=now)
+        my_depot = factories.location(factories.source(organisation), organisation=organisation)
+        their_depot = factories.location(factories.source(other_organisation), organisation=other_organisation)
+
+    factories.connector(City.my_depot, at=now)
+    factories.connector(City.their_depot, at=now)
+    return City
+
+
+async def test_a_fleet_sees_its_own_vehicles_and_depots_and_public_sites_only(city, dispatcher, stranger):
+    mine, theirs = await in_thread(sign_in)(dispatcher), await in_thread(sign_in)(stranger)
+    async with served() as address, opened(address, mine) as page, opened(address, theirs) as other:
+        for watcher in (page, other):
+            await watcher.say("hello", v=1, last_alert=0)
+            await watcher.say("view", **EVERYTHING)
+            await watcher.until(lambda watcher=watcher: watcher.vehicles and watcher.stations)
+        await in_thread(publish)(VehiclesMoved((move(city.mine), move(city.theirs))))
+        await page.until(lambda: page.vehicles[city.mine.pk][5] == 55)
+        await other.until(lambda: other.vehicles[city.theirs.pk][5] == 55)
+        assert set(page.vehicles) == {city.mine.pk}
+        assert set(page.stations) == {city.public.pk, city.my_depot.pk}
+        assert set(other.vehicles) == {city.theirs.pk}
+        assert set(other.stations) == {city.public.pk, city.their_depot.pk}
+
+
+async def test_deltas_on_an_old_snapshot_make_the_new_snapshot(city, organisation, dispatcher):
+    more = [await in_thread(factories.vehicle)(organisation, at=timezone.now()) for _ in range(30)]
+    key = await in_thread(sign_in)(dispatcher)
+    box = [77.5, 12.9, 77.7, 13.1]
+    async with served() as address, opened(address, key) as page, opened(address, key) as late:
+        await page.say("view", bbox=box, z=12, pad=0.0, layers=["vehicles", "stations"])
+        await page.until(lambda: len(page.vehicles) == 31 and page.stations)
+        for step in range(1, 6):  # some leave the box and come back, one leaves for good
+            places = [12.95 + 0.04 * ((number * step) % 7) for number in range(30)]
+            moves = [move(v, latitude=lat, soc_percent=10.0 * step) for v, lat in zip(more, places, strict=True)]
+            await in_thread(publish)(VehiclesMoved(tuple(moves)))
+        await in_thread(publish)(VehiclesMoved((move(city.mine, latitude=14.0),)))
+        await in_thread(Connector.objects.filter(pk=city.plug.pk).update)(status="faulted")
+        changed = ConnectorStatusChanged(
+            city.plug.pk, city.public.pk, "available", "faulted", "GroundFailure", timezone.now()
+        )
+        await in_thread(publish)(changed)
+        await page.until(lambda: page.stations[city.public.pk][5] == wire.STATION_FAULTED)
+        await page.until(lambda: city.mine.pk not in page.vehicles)
+        await late.say("view", bbox=box, z=12, pad=0.0, layers=["vehicles", "stations"])
+        await late.until(lambda: late.vehicles and late.stations)
+        assert len(late.vehicles) < 31
+        assert page.vehicles == late.vehicles
+        assert page.stations == late.stations
+        assert page.seqs == list(range(1, len(page.seqs) + 1))
+        assert wire.REMOVE in page.kinds
+
+
+async def test_nobody_without_a_session_gets_in(city):
+    async with served() as address, opened(address, "no-such-session") as page:
+        await page.until(lambda: page.close_code)
+        assert page.close_code == 4401
+        assert page.texts == [{"type": "bye", "code": 4401, "retry_ms": 0}]
+
+
+async def test_a_page_of_another_host_is_refused(city, dispatcher):
+    key = await in_thread(sign_in)(dispatcher)
+    async with served() as address, opened(address, key, origin="http://evil.example") as page:
+        await page.until(lambda: page.close_code)
+        assert page.close_code == 4403
+        assert not page.vehicles
+
+
+async def test_a_seventh_socket_of_one_person_waits(city, dispatcher):
+    import contextlib
+
+    key = await in_thread(sign_in)(dispatcher)
+    async with served() as address, contextlib.AsyncExitStack() as stack:
+        for _ in range(6):
+            page = await stack.enter_async_context(opened(address, key))
+            await page.say("hello", v=1, last_alert=0)
+            await page.until(lambda page=page: page.of_type("welcome"))
+        seventh = await stack.enter_async_context(opened(address, key))
+        await seventh.until(lambda: seventh.close_code)
+        assert seventh.close_code == 4429
+
+
+async def test_nonsense_is_survived_twice_and_then_refused(city, dispatcher):
+    key = await in_thread(sign_in)(dispatcher)
+    async with served() as address, opened(address, key) as page:
+        await page.socket.send("{not json")
+        await page.say("view", bbox=[1, 2])
+        await page.say("hello", v=1, last_alert=0)
+        await page.until(lambda: page.of_type("welcome"))
+        await page.say("dance")
+        await page.until(lambda: page.close_code)
+        assert page.close_code == 4400
+
+
+async def test_figures_come_every_second_and_late_positions_change_nothing(city, dispatcher):
+    key = await in_thread(sign_in)(dispatcher)
+    async with served() as address, opened(address, key) as page:
+        await page.say("view", **EVERYTHING)
+        await page.until(lambda: page.vehicles)
+        newest = timezone.now()
+        await in_thread(live.send_moves)([move(city.mine, soc_percent=40.0, at=newest)])
+        await in_thread(live.send_moves)([move(city.mine, soc_percent=90.0, at=newest - timedelta(minutes=1))])
+        await page.until(lambda: len(page.of_type("kpi")) >= 2)
+        assert page.vehicles[city.mine.pk][5] == 40
+        figures = page.of_type("kpi")[-1]
+        assert figures["vehicles_low"] == 1
+        assert figures["chargers_total"] == 2
+        assert [len(points) for points in figures["history"].values()] == [10] * 10
+
+
+async def test_after_a_lost_feed_the_page_catches_up(city, dispatcher):
+    from vehicles.models import VehicleState
+
+    key = await in_thread(sign_in)(dispatcher)
+    async with served() as address, opened(address, key) as page:
+        await page.say("view", **EVERYTHING)
+        await page.until(lambda: page.vehicles)
+        states = VehicleState.objects.filter(vehicle=city.mine)  # moved while nobody told us
+        await in_thread(states.update)(soc_percent=61.0, position_at=timezone.now())
+        client = live._valkey()
+        for connection in await in_thread(client.client_list)("pubsub"):
+            await in_thread(client.client_kill)(connection["addr"])
+        await page.until(lambda: page.of_type("resync"))
+        await page.until(lambda: page.vehicles[city.mine.pk][5] == 61)
+        assert hub().listeners
