@@ -5,8 +5,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from stations.services import StatusReport
-
 from billing.models import ChargingSession
 from billing.services import authorisation, sessions
 from billing.services.meters import MeterReading
@@ -30,6 +28,7 @@ from ocpp_bridge.threads import in_database
 from ocpp_bridge.writers import readings_of, status_writer, store_readings
 from stations import services as stations
 from stations.models import Connector
+from stations.services import StatusReport
 
 DIALECT = V201
 
@@ -165,7 +164,7 @@ async def transaction_event(station: Station, payload: dict[str, Any], received_
     await store_readings(event.readings)
     if event.kind == "Ended":
         answer |= await _end(station, event, received_at)
-    elif event.charging_state and event.charging_state != memory.charging_state:
+    elif memory.connector_pk and event.charging_state not in {"", memory.charging_state}:
         await _show_delivery(event, memory)
     return answer
 
@@ -188,13 +187,15 @@ async def _start(
         reservation_number=event.reservation_number,
         remote_start_id=event.remote_start_id,
     )
-    memory.connector_pk = await in_database(_connector_of, started.session_id)
+    memory.connector_pk = await in_database(_active_connector_of, started.session_id)
     memory.is_known = True
     return started
 
 
-def _connector_of(session_id: int) -> int:
-    return ChargingSession.objects.values_list("connector_id", flat=True).get(pk=session_id)
+def _active_connector_of(session_id: int) -> int:
+    """0 when the session has ended: a late Updated must not make its connector look busy again."""
+    active = ChargingSession.objects.active().filter(pk=session_id)
+    return active.values_list("connector_id", flat=True).first() or 0
 
 
 async def _end(station: Station, event: Event, received_at: datetime) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import orjson
 import pytest
 import uvicorn
 import websockets
-from django.db import connection
+from django.db import connection, connections
 from websockets.asyncio.client import ClientConnection
 
 from billing.services import meters
@@ -108,6 +108,7 @@ async def port(flushable_ledger: None, monkeypatch: pytest.MonkeyPatch) -> Async
     await meters.close()
     await answers.database.close()
     threads.close_threads()
+    connections.close_all()  # those of the test's own coroutines
 
 
 @pytest.fixture
