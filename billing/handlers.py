@@ -1,1 +1,15 @@
 """Subscribers: one thought each, no logic."""
+
+from billing import tasks
+from billing.events import SessionEnded
+from fleetcharge.lib.events import subscribe
+
+
+@subscribe(SessionEnded)
+def price_the_session(event: SessionEnded) -> None:
+    tasks.rate_session.delay(event.session_id)
+
+
+@subscribe(SessionEnded)
+def look_at_the_evidence(event: SessionEnded) -> None:
+    tasks.reconcile.delay(event.session_id)

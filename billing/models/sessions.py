@@ -135,6 +135,10 @@ class CDRQuerySet(models.QuerySet["CDR"]):
         """Records that still need a price; the sweep finds what an event missed."""
         return self.filter(rated_at=None, is_blocked=False)
 
+    def uncaptured(self) -> Self:
+        """Records whose charge is not in the ledger yet, priced or not; served by `uncaptured_cdrs`."""
+        return self.filter(captured_at=None, is_blocked=False)
+
 
 class CDR(models.Model):
     """Charge detail record: final, priced once, never edited after `rated_at` (a trigger refuses)."""
@@ -179,6 +183,7 @@ class CDR(models.Model):
         ]
         indexes = [
             models.Index(fields=["ended_at"], condition=Q(rated_at=None), name="unrated_cdrs"),
+            models.Index(fields=["ended_at"], condition=Q(captured_at=None), name="uncaptured_cdrs"),
             models.Index(fields=["organisation", "-ended_at"], name="cdrs_of_an_organisation"),
         ]
 
@@ -199,6 +204,9 @@ class ReconciliationVerdict(models.Model):
     verdict = models.CharField(max_length=12, choices=Verdict)
     points = models.PositiveIntegerField()
     findings = models.JSONField(default=list, help_text=_("[{rule, points, text, evidence}]"))
+    evidence = models.JSONField(
+        default=dict, blank=True, help_text=_("All inputs, copied: the verdict outlives the pings.")
+    )
     ruleset_version = models.CharField(max_length=20)
     input_hash = models.CharField(max_length=64)
     decided_at = models.DateTimeField()
@@ -224,6 +232,7 @@ class BillingException(models.Model):
         SUSPICIOUS = "suspicious_session", _("Evidence disagrees")
         OVER_CAPTURE = "over_capture", _("Wallet too low, booked as receivable")
         UNKNOWN_TOKEN = "unknown_token", _("Charged with an unknown token")  # noqa: S105
+        REFUSED = "refused", _("Charged although refused")
         NO_WALLET = "no_wallet", _("No wallet")
         ORPHAN_STOP = "orphan_stop", _("Stop without a start")
         CONFLICTING_STOP = "conflicting_stop", _("Two different stops")

@@ -319,7 +319,7 @@ def _raise_doubts(session: ChargingSession, figure: energy.Drawn, at: datetime) 
     if session.authorisation_reason != ACCEPTED and session.energy_wh:
         open_exception(
             organisation_id=session.organisation_id,
-            kind=Kind.SUSPICIOUS,
+            kind=Kind.REFUSED,
             session_id=session.pk,
             title=f"Charged although refused ({session.authorisation_reason})",
             details={"authorisation_reason": session.authorisation_reason},

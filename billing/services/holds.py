@@ -1,0 +1,60 @@
+"""Holds while charging: enough money set aside for what is being drawn, and nobody charges for ever unseen."""
+
+from datetime import datetime
+
+from billing.models import BillingException, ChargingSession, Hold
+from billing.services import tariffs, wallets
+from billing.services.exceptions import open_exception
+from billing.services.sessions import hold_key
+from stations.models import Connector
+
+EXTEND_AT_PERCENT = 80
+EXTEND_BY_PERCENT = 150
+
+
+def extend_running(*, now: datetime, limit: int = 1_000) -> int:
+    """Raise the holds of running sessions that used up most of theirs; returns how many were raised.
+
+    A refusal is no reason to stop the vehicle here: the capture books the shortfall and finance sees it.
+    """
+    running = {
+        hold_key(session.pk): session
+        for session in ChargingSession.objects.active()
+        .select_related("connector__tariff", "connector__evse__location")
+        .order_by("pk")[:limit]
+    }
+    raised = 0
+    for hold in Hold.objects.filter(session_key__in=running, state=Hold.State.ACTIVE):
+        missing = _missing_paise(running[hold.session_key], hold, now)
+        raised += missing > 0 and wallets.extend(session_key=hold.session_key, extra_paise=missing, now=now)
+    return raised
+
+
+def report_never_ended(*, now: datetime) -> int:
+    """Held money is never released silently: a session past its hold's life goes to finance, and keeps the hold."""
+    expired = Hold.objects.filter(state=Hold.State.ACTIVE, expires_at__lt=now).values_list("session_key", flat=True)
+    ids = [int(key.partition(":")[2]) for key in expired[:1_000] if key.startswith("session:")]
+    stuck = list(ChargingSession.objects.active().filter(pk__in=ids))
+    for session in stuck:
+        open_exception(
+            organisation_id=session.organisation_id,
+            kind=BillingException.Kind.NEVER_ENDED,
+            session_id=session.pk,
+            title="No stop was ever reported for this session",
+            details={"started_at": session.started_at.isoformat(), "energy_wh": session.energy_wh},
+            at=now,
+        )
+    return len(stuck)
+
+
+def _missing_paise(session: ChargingSession, hold: Hold, now: datetime) -> int:
+    connector: Connector = session.connector
+    price = tariffs.quote_at(
+        connector=connector,
+        energy_wh=session.energy_wh,
+        duration_s=max(0, int((now - session.started_at).total_seconds())),
+        at=session.started_at,
+    )
+    if price is None or price * 100 < hold.amount_paise * EXTEND_AT_PERCENT:
+        return 0
+    return price * EXTEND_BY_PERCENT // 100 - hold.amount_paise

@@ -1,0 +1,65 @@
+"""Background work of billing: each task takes ids, re-reads the row, calls one service, and may run twice."""
+
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+
+from celery import shared_task
+from django.utils import timezone
+
+from billing.models import CDR, ChargingSession
+from billing.services import holds, rating, reconciliation
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 200
+LATE_PINGS_UNTIL = timedelta(hours=72)
+
+
+@shared_task
+def rate_and_capture(cdr_id: int) -> None:
+    rating.rate_and_capture(cdr_id=cdr_id, now=timezone.now())
+
+
+@shared_task
+def rate_session(session_id: int) -> None:
+    cdr = CDR.objects.filter(session_id=session_id).only("pk").first()
+    if cdr:
+        rating.rate_and_capture(cdr_id=cdr.pk, now=timezone.now())
+
+
+@shared_task
+def reconcile(session_id: int) -> None:
+    reconciliation.judge(session_id=session_id, now=timezone.now())
+
+
+@shared_task
+def sweep_unrated() -> None:
+    """What an event missed: records without a price, and priced ones whose charge was never posted."""
+    for cdr_id in list(CDR.objects.uncaptured().order_by("ended_at").values_list("pk", flat=True)[:CHUNK]):
+        _survive(rate_and_capture, cdr_id)
+
+
+@shared_task
+def sweep_unreconciled() -> None:
+    """Ended sessions without a verdict, then those whose vehicle sent pings after the verdict."""
+    now = timezone.now()
+    fresh = ChargingSession.objects.unreconciled().order_by("ended_at").values_list("pk", flat=True)[:CHUNK]
+    late = reconciliation.overtaken_by_late_pings(now=now, since=now - LATE_PINGS_UNTIL, limit=CHUNK)
+    for session_id in [*fresh, *late]:
+        _survive(reconcile, session_id)
+
+
+@shared_task
+def sweep_holds() -> None:
+    """Hold more for sessions that run past their hold; report those that never end."""
+    holds.extend_running(now=timezone.now())
+    holds.report_never_ended(now=timezone.now())
+
+
+def _survive(work: Callable[[int], None], row_id: int) -> None:
+    """One bad row must not stop the rows behind it."""
+    try:
+        work(row_id)
+    except Exception:
+        logger.exception("sweep: %s(%s) failed", work, row_id)
