@@ -64,6 +64,7 @@ class Source(models.Model):
     base_url = models.URLField(blank=True, help_text=_("OCPI versions address of the CPO."))
     peer_token_encrypted = models.TextField(blank=True, help_text=_("What we send to the CPO; encrypted at rest."))
     our_token_hash = models.CharField(max_length=64, blank=True, db_index=True)
+    old_token_hash = models.CharField(max_length=64, blank=True, db_index=True, editable=False)
     endpoints = models.JSONField(default=dict, blank=True)
     poll_interval_seconds = models.PositiveIntegerField(default=3600)
     next_poll_at = models.DateTimeField(null=True, blank=True)
