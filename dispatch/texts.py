@@ -70,6 +70,7 @@ def _queue() -> dict[str, str]:
         "suggested": _("Suggested reroute"),
         "now": _("Now, {percent} %"),
         "bay": _("{station}, bay {bay}"),
+        "ago": _("{age} ago"),
         "oldest": _("Oldest {age}"),
         "agoMinutes": _("{minutes} min"),
         "agoHours": _("{hours} h"),

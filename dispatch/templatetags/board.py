@@ -20,7 +20,7 @@ SCRIPTS = Path(settings.BASE_DIR) / "static" / "js"
 @register.simple_tag
 def icon(name: str, tone: str = "") -> SafeString:
     """One symbol of partials/icons.html, hidden from screen readers."""
-    return format_html('<svg class="i {}" aria-hidden="true"><use href="#{}"/></svg>', tone, name)
+    return format_html('<svg class="i {}" aria-hidden="true"><use href="#i-{}"/></svg>', tone, name)
 
 
 @register.filter
@@ -68,7 +68,8 @@ def spark(values: Sequence[int] | None) -> SafeString:
     line = " ".join(f"{x * step:.1f},{22 - (y - low) / (high - low) * 19:.1f}" for x, y in enumerate(points))
     return format_html(
         '<svg viewBox="0 0 64 24" aria-hidden="true">'
-        '<polygon points="0,24 {} 64,24" fill="currentColor" opacity=".12"/><polyline points="{}" fill="none" stroke="currentColor" stroke-width="1.6"/></svg>',
+        '<polygon points="0,24 {} 64,24" fill="currentColor" opacity=".12"/>'
+        '<polyline points="{}" fill="none" stroke="currentColor" stroke-width="1.6"/></svg>',
         line,
         line,
     )

@@ -64,11 +64,11 @@ export class Queue {
       alert.body ? h("p", {}, ...strongStation(alert)) : null,
       plan?.station ? figures(plan) : null,
       this.#buttons(alert, isOffer),
-      this.withOptions === alert.id ? options(plan) : null);
+      this.withOptions === alert.id ? this.#options(alert) : null);
   }
 
   #time(alert) {
-    return h("time", { class: "num", datetime: alert.opened_at, "data-since": alert.opened_at }, since(alert.opened_at));
+    return h("time", { class: "num", datetime: alert.opened_at, "data-since": alert.opened_at }, t("ago", { age: since(alert.opened_at) }));
   }
 
   #buttons(alert, isOffer) {
@@ -79,8 +79,13 @@ export class Queue {
       isOffer ? h("button", { class: "btn p", type: "button", "data-focus": `accept-${alert.id}`, "aria-keyshortcuts": "A", onclick: () => this.accept(alert) },
         icon("route"), h("span", { class: "cut" }, t("accept")), h("kbd", { "aria-hidden": "true" }, "A")) : this.#openButton(alert, "btn p"),
       isOffer ? h("button", { class: "btn", type: "button", "data-focus": `options-${alert.id}`, "aria-expanded": String(this.withOptions === alert.id), onclick: () => this.#toggleOptions(alert) }, t("options")) : null,
-      isOffer ? h("button", { class: "btn q", type: "button", "data-focus": `dismiss-${alert.id}`, "aria-label": t("dismiss"), title: t("dismiss"), "aria-keyshortcuts": "X", onclick: () => this.dismiss(alert) }, icon("close")) : null,
       h("button", { class: "btn q", type: "button", "data-focus": `snooze-${alert.id}`, "aria-label": t("snooze"), title: t("snooze"), onclick: () => this.snooze(alert) }, icon("clock")));
+  }
+
+  #options(alert) {
+    const dismiss = h("button", { class: "btn", type: "button", "data-focus": `dismiss-${alert.id}`, "aria-keyshortcuts": "X", onclick: () => this.dismiss(alert) },
+      t("dismiss"), h("kbd", { "aria-hidden": "true" }, "X"));
+    return h("div", {}, options(alert.plan), h("div", { class: "act" }, dismiss));
   }
 
   #openButton(alert, look) {
@@ -94,7 +99,7 @@ export class Queue {
     button.setAttribute("aria-label", `${button.textContent}: ${alert.title}`);
     if (n < 5) button.setAttribute("aria-keyshortcuts", String(n + 1));
     return h("article", { class: "min", "data-alert": alert.id }, badge(ICONS[alert.kind] ?? "bell", TONES[alert.severity] ?? "warn"),
-      h("h3", { class: "cut" }, alert.title), h("small", { class: "cut" }, alert.body || since(alert.opened_at)), button);
+      h("h3", { class: "cut" }, alert.title), h("small", { class: "cut" }, alert.body || t("ago", { age: since(alert.opened_at) })), button);
   }
 
   choose(alert) {
@@ -160,7 +165,7 @@ export class Queue {
   // --- calm ------------------------------------------------------------------------------------------------------
   #tick() {
     const now = Date.now();
-    for (const element of this.box.querySelectorAll("[data-since]")) element.textContent = since(element.dataset.since, now);
+    for (const element of this.box.querySelectorAll("[data-since]")) element.textContent = t("ago", { age: since(element.dataset.since, now) });
     const oldest = Math.min(...this.queue().map((alert) => new Date(alert.opened_at).getTime()));
     byId("queue-age").textContent = Number.isFinite(oldest) ? t("oldest", { age: age(now - oldest) }) : "";
     const count = this.store.queue().length;

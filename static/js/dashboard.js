@@ -16,6 +16,7 @@ import { startTabs } from "fc/tabs";
 import { switchTheme } from "fc/theme";
 import { undoLast } from "fc/toast";
 
+const MARKS_MS = 1000;
 const actions = new Actions();
 const map = new LiveMap({ store, hasTiles: boot.hasTiles, onView: () => feed.lookSoon(), onVehicle: pickVehicle, onStation: pickStation });
 const list = new FleetList({ store, onPick: (id) => { pickVehicle(id); tabs.show("map"); } });
@@ -26,9 +27,11 @@ const palette = new Palette({ store, commands: commands(), onVehicle: pickVehicl
 const tabs = startTabs();
 const feed = startFeed({ store, queue, map, actions, watched });
 let chosenAlert = null;
+let redrawTimer = null;
 
 store.on("kpi", () => drawKpis(store.kpi));
 store.on("selection alerts names", redrawSelection);
+store.on("vehicles", redrawSoon);
 for (const alert of boot.alerts) store.applyAlert(alert);
 feed.open();
 followHash();
@@ -128,6 +131,10 @@ function chose(alert) {
 
 function redrawSelection() {
   map.redrawStations();
+  redrawMarks();
+}
+
+function redrawMarks() {
   const alerted = queue.queue().filter((alert) => alert.vehicle_id && alert.severity === "bad").slice(0, 40);
   const marks = new Map(alerted.map((alert) => [alert.vehicle_id, { id: alert.vehicle_id, isAlert: true, text: "" }]));
   for (const id of [store.selection.vehicle, chosenAlert?.vehicle_id]) {
@@ -135,6 +142,11 @@ function redrawSelection() {
     if (vehicle) marks.set(id, { id, isAlert: marks.has(id), text: tagOf(vehicle) });
   }
   map.setMarks([...marks.values()]);
+}
+
+/** Charge changes slowly: the tags follow once a second. */
+function redrawSoon() {
+  redrawTimer ??= setTimeout(() => { redrawTimer = null; redrawMarks(); }, MARKS_MS);
 }
 
 function tagOf(vehicle) {

@@ -19,7 +19,7 @@ export function icon(name, tone = "") {
   svg.setAttribute("class", `i ${tone}`);
   svg.setAttribute("aria-hidden", "true");
   const use = document.createElementNS(SVG, "use");
-  use.setAttribute("href", `#${name}`);
+  use.setAttribute("href", `#i-${name}`);
   svg.append(use);
   return svg;
 }

@@ -61,7 +61,7 @@ export class FleetList {
     const all = this.#everyVehicle();
     this.#counts(all);
     const shown = all.filter((vehicle) => this.#matches(vehicle));
-    this.items = this.sort === "urgency" ? grouped(shown) : sorted(shown, this.sort);
+    this.items = this.sort === "urgency" ? grouped(this.store, shown) : sorted(shown, this.sort);
     if (!this.isReady) this.#takeOver();
     this.#paint();
   }
@@ -229,14 +229,15 @@ export class FleetList {
 }
 
 const keyOf = (item) => (item.label ? `group:${item.key}` : `row:${item.id}`);
+const isWaiting = (store, vehicle) => (store.planOf(vehicle.id)?.state === "proposed" ? 0 : 1);
 const byCharge = (one, two) => (one.soc ?? 999) - (two.soc ?? 999) || byPlate(one, two);
 const byPlate = (one, two) => collator.compare(one.name?.registration ?? "", two.name?.registration ?? "");
 
-function grouped(vehicles) {
+function grouped(store, vehicles) {
   const items = [];
   let place = 0;
   for (const group of GROUPS) {
-    const members = vehicles.filter((vehicle) => vehicle.group === group).sort(byCharge);
+    const members = vehicles.filter((vehicle) => vehicle.group === group).sort((one, two) => isWaiting(store, one) - isWaiting(store, two) || byCharge(one, two));
     if (!members.length) continue;
     items.push({ key: group, label: t(`group.${group}`, { percent: boot.socLowPercent }), count: members.length });
     for (const vehicle of members) items.push({ ...vehicle, place: ++place });

@@ -57,7 +57,7 @@ export class LiveMap {
     this.map.on("mousemove", (event) => this.#hover(event));
     this.map.on("mouseout movestart", () => { byId("hover").hidden = true; });
     this.map.on("dragstart", () => { this.following = null; });
-    this.store.on("vehicles", () => { this.vehicleLayer.redraw(); this.#moveMarks(); });
+    this.store.on("vehicles", () => { this.findFleet(); this.vehicleLayer.redraw(); this.#moveMarks(); });
     this.store.on("stations names", () => this.redrawStations());
     this.store.on("names", () => this.vehicleLayer.redraw());
     onTheme(() => this.redraw());
@@ -223,9 +223,11 @@ export class LiveMap {
     this.routeLayer.redraw();
   }
 
+  /** Bring the plan into view; a view that shows it already is left alone. */
   fitPlan(plan, padding) {
     const points = [...(plan?.route?.new ?? []), ...(plan?.route?.onward ?? [])];
-    if (points.length > 1) this.map.fitBounds(L.latLngBounds(points), { maxZoom: 13.5, animate: !isStill, ...padding });
+    const isSeen = innerWidth > 640 && points.length && this.map.getBounds().pad(-0.06).contains(L.latLngBounds(points));
+    if (points.length > 1 && !isSeen) this.map.fitBounds(L.latLngBounds(points), { maxZoom: 13.5, animate: !isStill, ...padding });
   }
 
   fitAll() {
@@ -233,6 +235,16 @@ export class LiveMap {
     if (!count) return;
     const points = Array.from({ length: count }, (_, n) => [latitude[n], longitude[n]]);
     this.map.fitBounds(L.latLngBounds(points), { padding: [40, 40], maxZoom: 14, animate: !isStill });
+  }
+
+  /** At the first positions: when the view holds none of the fleet, go where the fleet is. */
+  findFleet() {
+    const { count, latitude, longitude } = this.store.vehicles;
+    if (this.hasFound || !count) return;
+    this.hasFound = true;
+    const bounds = this.map.getBounds();
+    for (let n = 0; n < count; n++) if (bounds.contains([latitude[n], longitude[n]])) return;
+    this.fitAll();
   }
 
   goTo(place, zoom = 13.5) {

@@ -69,7 +69,7 @@ export class Palette {
   }
 
   #actions(query) {
-    const station = query ? this.hits.length === 0 && this.#firstStation(query) : null;
+    const station = query ? this.#firstStation(query) : null;
     const about = station && boot.canDispatch ? [
       { icon: "route", tone: "off", title: t("sendNearest", { percent: NEAR_SOC, name: station.name }), run: () => this.onReserve({ station: station.id, nearestBelow: NEAR_SOC }) },
       { icon: "clock", tone: "off", title: t("reserveAt", { name: station.name }), key: "R", run: () => this.onReserve({ station: station.id }) },
