@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TextIO
 
 from fleetcharge.embedded.errors import EngineError
-from fleetcharge.embedded.home import CHECKOUT
+from fleetcharge.embedded.home import CHECKOUT, not_ours
 from fleetcharge.embedded.host import Engine, engine_named
 from fleetcharge.embedded.locks import FileLock, is_owned
 
@@ -33,11 +33,14 @@ class EngineClient:
 
     def begin(self) -> None:
         """Take a lease and make sure that somebody runs the engine; does not wait for it to be ready."""
-        self.home.make()
-        if self._lease is None:
-            self._lease = FileLock(self.home.lease)
-            self._lease.share()
-        self.ensure_host()
+        try:
+            self.home.make()
+            if self._lease is None:
+                self._lease = FileLock(self.home.lease)
+                self._lease.share()
+            self.ensure_host()
+        except PermissionError as error:
+            raise not_ours(self.home, error) from error
 
     def ensure_host(self) -> bool:
         """Start a host if there is none; True if one was started."""

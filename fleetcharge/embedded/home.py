@@ -1,6 +1,5 @@
 """Where the engines keep their things: one folder each under var/."""
 
-import hashlib
 import json
 import os
 import secrets
@@ -10,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fleetcharge.embedded.errors import EngineError
+from fleetcharge.embedded.identity import inherit_owner
 from fleetcharge.embedded.ports import is_free, random_free_port
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
@@ -59,15 +59,19 @@ class EngineHome:
         return self.folder / "settings.json"
 
     def make(self) -> None:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.log.parent.mkdir(parents=True, exist_ok=True)
-            (self.folder / "writable").write_text("")
-        except PermissionError as error:
-            raise EngineError(
-                f"{self.var} belongs to another user, so the embedded {self.name} cannot keep its data there.\n"
-                "Run as that user, remove the folder, or set FLEETCHARGE_VAR_DIR to a folder of your own."
-            ) from error
+        self.var.mkdir(parents=True, exist_ok=True)
+        for folder in (self.var, self.folder, self.log.parent):
+            folder.mkdir(exist_ok=True)
+            inherit_owner(folder)
+        self.log.touch()
+        inherit_owner(self.log)
+
+
+def not_ours(home: EngineHome, error: PermissionError) -> EngineError:
+    return EngineError(
+        f"{error.filename} belongs to another user, so the embedded {home.name} cannot use it.\n"
+        f"Run as that user, remove {home.var}, or set FLEETCHARGE_VAR_DIR to a folder of your own."
+    )
 
 
 @dataclass(frozen=True)
@@ -87,13 +91,13 @@ class Settings:
             return None
 
     @classmethod
-    def choose(cls, home: EngineHome) -> "Settings":
+    def choose(cls, home: EngineHome, socket_dir: str = "") -> "Settings":
         """Those of last time while their port is still free; stored before they are returned."""
         old = cls.load(home)
         settings = cls(
             port=old.port if old and is_free(old.port) else random_free_port(),
             password=old.password if old else secrets.token_urlsafe(24),
-            socket_dir=str(socket_dir(home)),
+            socket_dir=socket_dir,
         )
         if settings != old:
             fresh = home.settings_file.with_suffix(".new")
@@ -101,6 +105,7 @@ class Settings:
             fresh.touch(mode=0o600)
             fresh.write_text(json.dumps(asdict(settings)))
             fresh.rename(home.settings_file)
+            inherit_owner(home.settings_file)
         return settings
 
 
@@ -110,10 +115,16 @@ def socket_dir(home: EngineHome) -> Path:
     wanted.mkdir(mode=0o700, exist_ok=True)
     if _takes_sockets(wanted):
         return wanted
-    digest = hashlib.sha256(str(home.folder).encode()).hexdigest()[:12]
-    short = Path(tempfile.gettempdir()) / f"fleetcharge-{os.geteuid()}-{digest}"
-    short.mkdir(mode=0o700, exist_ok=True)
-    return short
+    old = Settings.load(home)
+    if old and old.socket_dir and _is_ours(Path(old.socket_dir), home):
+        return Path(old.socket_dir)
+    return Path(tempfile.mkdtemp(prefix="fleetcharge-"))
+
+
+def _is_ours(folder: Path, home: EngineHome) -> bool:
+    """In the shared temp folder somebody could have put up another folder under our name."""
+    owners = {os.geteuid(), *(path.stat().st_uid for path in (home.folder, home.data) if path.exists())}
+    return folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid in owners
 
 
 def _takes_sockets(folder: Path) -> bool:

@@ -4,13 +4,14 @@ import os
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from fleetcharge.embedded.errors import EngineError
-from fleetcharge.embedded.home import is_throw_away, var_dir
+from fleetcharge.embedded.home import EngineHome, is_throw_away, not_ours, var_dir
 from fleetcharge.embedded.locks import FileLock
 from fleetcharge.embedded.postgres import Postgres
-from fleetcharge.embedded.supervisor import Supervisor
+from fleetcharge.embedded.supervisor import ProcessSpec, Supervisor
 from fleetcharge.embedded.valkey import Valkey
 
 Engine = Postgres | Valkey
@@ -50,6 +51,19 @@ def linger_s() -> float:
     return float(os.environ.get("FLEETCHARGE_ENGINES_LINGER_SECONDS", "0" if is_throw_away() else "2"))
 
 
+def checked(spec: ProcessSpec, home: EngineHome) -> ProcessSpec:
+    """Files of another user do not become ours by trying again."""
+
+    def prepare() -> None:
+        try:
+            if spec.prepare:
+                spec.prepare()
+        except PermissionError as error:
+            raise not_ours(home, error) from error
+
+    return replace(spec, prepare=prepare)
+
+
 def log_line(line: str) -> None:
     sys.stderr.write(f"{time.strftime('%Y-%m-%d %H:%M:%S', time.gmtime())} UTC {line}\n")
     sys.stderr.flush()
@@ -62,8 +76,11 @@ def main(name: str) -> int:
         return 0  # somebody else was faster
     lock.write(str(os.getpid()))
     try:
-        supervisor = Supervisor([engine.spec()], engine.home.log.parent, log_line)
+        supervisor = Supervisor([checked(engine.spec(), engine.home)], engine.home.log.parent, log_line)
         supervisor.run(until=Idleness(FileLock(engine.home.lease), linger_s()))
+    except PermissionError as error:
+        sys.stderr.write(f"{not_ours(engine.home, error)}\n")
+        return 1
     except EngineError as error:
         sys.stderr.write(f"{error}\n")
         return 1

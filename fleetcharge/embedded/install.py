@@ -120,6 +120,7 @@ def install(requirements: Path) -> None:
     say(f"Installing {requirements.name}")
     progress = Progress()
     options = ["--disable-pip-version-check", "--progress-bar", "off", "--no-input"]
+    options += ["--no-compile"]  # Python compiles what is really imported, a fifth of all files
     process = subprocess.Popen(
         [*pip(), "install", *options, "-r", str(requirements)],
         stdout=subprocess.PIPE,

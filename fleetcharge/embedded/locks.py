@@ -5,6 +5,8 @@ import os
 import time
 from pathlib import Path
 
+from fleetcharge.embedded.identity import inherit_owner
+
 
 class FileLock:
     """An flock on `path`: many may share it, or one may own it.
@@ -15,6 +17,7 @@ class FileLock:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        inherit_owner(path)
 
     def share(self) -> None:
         """Join the holders; waits while somebody owns the lock alone."""

@@ -14,7 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from fleetcharge.embedded.errors import EngineError
-from fleetcharge.embedded.home import EngineHome, Settings, is_throw_away
+from fleetcharge.embedded.home import EngineHome, Settings, is_throw_away, socket_dir
 from fleetcharge.embedded.identity import Identity, find_identity
 from fleetcharge.embedded.supervisor import ProcessSpec
 
@@ -130,13 +130,13 @@ class Postgres:
         is_new_password = Settings.load(self.home) is None
         if self.home.data.exists():
             self._put_aside_the_dead()
-        settings = Settings.choose(self.home)
+        settings = Settings.choose(self.home, str(socket_dir(self.home)))
         identity.own(Path(settings.socket_dir))
         if not self.home.data.exists():
             self._initialise(binaries, identity)
             is_new_password = True
         identity.own(self.home.data)
-        self._configure(settings)
+        self._configure(settings, identity)
         if is_new_password:
             _offline_sql(binaries, identity, self.home.data, f"ALTER ROLE {NAME} PASSWORD '{settings.password}'")
 
@@ -157,10 +157,13 @@ class Postgres:
         _offline_sql(binaries, identity, fresh, f"CREATE DATABASE {NAME}")
         fresh.rename(self.home.data)
 
-    def _configure(self, settings: Settings) -> None:
+    def _configure(self, settings: Settings, identity: Identity) -> None:
         conf = CONFIGURATION.format(port=settings.port, socket_dir=settings.socket_dir)
-        (self.home.data / "fleetcharge.conf").write_text(conf + (THROW_AWAY if is_throw_away() else DURABLE))
-        (self.home.data / "pg_hba.conf").write_text(ACCESS)
+        conf += THROW_AWAY if is_throw_away() else DURABLE
+        for name, text in (("fleetcharge.conf", conf), ("pg_hba.conf", ACCESS)):
+            path = self.home.data / name
+            path.write_text(text)
+            identity.own(path)
 
     def _put_aside_the_dead(self) -> None:
         """Deal with the pid file of a killed postmaster.

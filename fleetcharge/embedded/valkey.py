@@ -8,6 +8,7 @@ from pathlib import Path
 
 from fleetcharge.embedded.errors import EngineError
 from fleetcharge.embedded.home import EngineHome, Settings, is_throw_away
+from fleetcharge.embedded.identity import Identity, owner_identity
 from fleetcharge.embedded.supervisor import ProcessSpec
 
 CONFIGURATION = """
@@ -60,18 +61,19 @@ class Valkey:
         return settings is not None and _ask(settings, "PING").endswith("+PONG\r\n")
 
     def spec(self) -> ProcessSpec:
-        binary = find_binary()
+        binary, identity = find_binary(), owner_identity(self.home.folder)
         return ProcessSpec(
             name=self.name,
             argv=[str(binary), str(self.home.folder / "valkey.conf")],
             cwd=self.home.folder,
-            prepare=self._prepare,
+            prepare=lambda: self._prepare(identity),
+            become=identity.become,
             first_delay_s=0.1,
             death_signal=signal.SIGTERM,
             stop_timeout_s=20,
         )
 
-    def _prepare(self) -> None:
+    def _prepare(self, identity: Identity) -> None:
         self.home.data.mkdir(mode=0o700, exist_ok=True)
         if (old := Settings.load(self.home)) and _ask(old, "PING"):
             _ask(old, "SHUTDOWN")  # we hold the host lock: whoever knows our password is an orphan
@@ -87,6 +89,8 @@ class Valkey:
                 appendonly="no" if is_throw_away() else "yes",
             )
         )
+        identity.own(conf)
+        identity.own(self.home.data)
 
 
 def _ask(settings: Settings, command: str) -> str:

@@ -166,6 +166,20 @@ def test_from_a_root_shell_postgres_runs_as_nobody(kept: User, kept_var: Path) -
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_root_in_the_checkout_of_a_nameless_user_leaves_nothing_of_its_own(user: Start, var: Path) -> None:
+    theirs = var / "theirs"
+    theirs.mkdir()
+    os.chown(theirs, 12345, 12345)
+    one = user(theirs / "var")
+    assert answers(one.database_url)
+    if (theirs / "var/postgres/data").stat().st_uid == NOBODY:
+        pytest.skip("user namespaces are blocked here")
+    one.leave()
+    wait_for(lambda: not processes_naming(str(var)))
+    assert {found.stat().st_uid for found in theirs.rglob("*")} == {12345}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_below_a_private_folder_root_enters_a_user_namespace(user: Start, var: Path) -> None:
     private = var / "private"
     private.mkdir(mode=0o700)
