@@ -4,9 +4,9 @@ from django.contrib import admin
 from django.contrib.auth import views as auth_views
 from django.urls import include, path
 from django.views.generic import RedirectView
-from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
+from drf_spectacular.views import SpectacularAPIView
 
-from fleetcharge import views
+from fleetcharge import api_docs, views
 from fleetcharge.accounts.public import public
 
 urlpatterns = [
@@ -17,7 +17,7 @@ urlpatterns = [
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/", admin.site.urls),
     path("api/v1/schema/", public(SpectacularAPIView.as_view()), name="schema"),
-    path("api/v1/docs/", public(SpectacularSwaggerView.as_view(url_name="schema")), name="api-docs"),
+    path("api/v1/docs/", public(api_docs.api_docs), name="api-docs"),
     path("api/v1/", include("stations.urls")),
     path("api/v1/", include("vehicles.urls")),
     path("api/v1/", include("billing.urls")),

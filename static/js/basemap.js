@@ -103,7 +103,7 @@ export class Basemap {
   }
 
   #names(context, at, view) {
-    const taken = this.boxes();
+    const taken = this.boxes(view);
     context.textAlign = "center";
     if (view.zoom > NAMES_ZOOM) for (const [name, latitude, longitude, isMain] of PLACES) write(context, at(unit([latitude, longitude])), name, isMain, taken);
     else for (const [name, latitude, longitude] of CITIES) write(context, at(unit([latitude, longitude])), name, true, taken);

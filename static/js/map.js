@@ -29,7 +29,7 @@ export class LiveMap {
     this.map = djangoLeaflet();
     this.map.setView(HOME.center, HOME.zoom, { animate: false });
     this.base = new Basemap();
-    this.base.boxes = () => this.pinned.filter((pin) => pin.isPin).map((pin) => pin.box);
+    this.base.boxes = (view) => [...this.pinned.filter((pin) => pin.isPin).map((pin) => pin.box), ...this.#routeBoxes(view)];
     this.#addLayers(hasTiles);
     this.#listen();
   }
@@ -184,6 +184,24 @@ export class LiveMap {
     if (goal) house(context, at(unit(goal)));
   }
 
+  /** Places along the drawn plan that a name must not cover. */
+  #routeBoxes(view) {
+    const boxes = [];
+    for (const line of [this.plan?.route?.new, this.plan?.route?.onward]) {
+      (line ?? []).map(unit).forEach((point, n, all) => {
+        const next = all[n + 1] ?? point;
+        for (let part = 0; part < 1; part += 0.1) {
+          const px = (point[0] + (next[0] - point[0]) * part) * view.scale - view.left;
+          const py = (point[1] + (next[1] - point[1]) * part) * view.scale - view.top;
+          boxes.push([px - 8, py - 8, px + 8, py + 8]);
+        }
+      });
+    }
+    const [first] = boxes;
+    if (first) boxes.push([first[0] - 46, first[1] - 12, first[2] + 46, first[3] + 38]);
+    return boxes;
+  }
+
   // --- alerted and selected vehicles carry a ring and a name -----------------------------------------------------
   /** `marks`: [{id, text, isAlert}], few. */
   setMarks(marks) {
@@ -221,6 +239,7 @@ export class LiveMap {
   showPlan(plan) {
     this.plan = plan;
     this.routeLayer.redraw();
+    this.baseLayer?.redraw();
   }
 
   /** Bring the plan into view; a view that shows it already is left alone. */

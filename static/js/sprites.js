@@ -108,7 +108,7 @@ export function drawPin(context, x, y, tone, text, isBig, ratio) {
     pen.translate(w / 2, tall - 2);
     pinShape(pen, tone, text, isBig, width, height);
   });
-  context.drawImage(image, x - w / 2, y - tall + 2, w, tall);
+  context.drawImage(image, Math.round(x - w / 2), Math.round(y - tall + 2), w, tall); // whole pixels: figures stay sharp
 }
 
 function pinShape(pen, tone, text, isBig, width, height) {

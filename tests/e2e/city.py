@@ -94,7 +94,7 @@ def _hub(
 def make_van(fleet: Organisation, model: VehicleModel, number: int, **fields: Any) -> Vehicle:
     """The first is at 14 % near Bellandur; every fifth charges; some are parked, one is silent, four are low."""
     now = timezone.now()
-    driver = Driver.objects.create(organisation=fleet, name=f"{'Imran Lakshmi Joseph Ravi'.split()[number % 4]} S")
+    driver = Driver.objects.create(organisation=fleet, name=f"{['Imran', 'Lakshmi', 'Joseph', 'Ravi'][number % 4]} S")
     plate = fields.pop("registration", f"KA 03 MX {4471 + number}")
     van = Vehicle.objects.create(
         organisation=fleet, registration=plate, model=model, device_id=f"van-{fleet.pk}-{number}",

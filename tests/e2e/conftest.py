@@ -1,0 +1,185 @@
+"""A real server (pages, API, sockets, static files from the one ASGI application) and a real browser."""
+
+import asyncio
+import os
+import random
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import uvicorn
+from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from fleetcharge.accounts.models import Organisation, User
+from tests.e2e.city import City, build_city
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+]  # fmt: skip
+DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+PASSWORD = "correct horse"
+
+
+@pytest.fixture(scope="session")
+def browser_type_launch_args() -> dict[str, Any]:
+    if CHROMIUM is None:
+        reason = "Chromium is missing: apt-get install chromium"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    return {"executable_path": CHROMIUM, "args": FLAGS}
+
+
+class Server:
+    """uvicorn in a thread of its own, on a port below the ephemeral range."""
+
+    def __init__(self) -> None:
+        self.socket = _listen()
+        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self._loop: asyncio.AbstractEventLoop | None = None
+        config = uvicorn.Config(_application(), log_level="warning", ws="websockets-sansio", lifespan="off")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        deadline = time.monotonic() + 30
+        while not self._server.started:
+            assert time.monotonic() < deadline, "the server did not start"
+            time.sleep(0.02)
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self._server.serve(sockets=[self.socket])
+
+    def call(self, work: Any) -> Any:
+        """Run a coroutine on the server's loop."""
+        assert self._loop
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+
+    def drop_sockets(self, code: int = 1012) -> None:
+        """Close every browser's live socket, as a restart does."""
+        for connection in list(self._server.server_state.connections):
+            if type(connection).__name__.startswith("WebSocket"):
+                assert self._loop
+                self._loop.call_soon_threadsafe(connection.transport.close)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(10)
+
+
+def _listen() -> socket.socket:
+    for port in random.sample(range(20_000, 32_000), 200):
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            listener.close()
+            continue
+        return listener
+    raise OSError("no free port")
+
+
+def _application() -> Any:
+    from fleetcharge.asgi import application
+
+    static = ASGIStaticFilesHandler(application)
+
+    async def whole(scope: Any, receive: Any, send: Any) -> None:
+        is_static = scope["type"] == "http" and scope["path"].startswith("/static/")
+        await (static if is_static else application)(scope, receive, send)
+
+    return whole
+
+
+@pytest.fixture
+def server(transactional_db: None, settings: Any) -> Iterator[Server]:
+    """One per test: the hub behind it must forget the rows of the test before."""
+    from dispatch.hub import hub
+
+    settings.REALTIME_PORT = 0
+    running = Server()
+    running.start()
+    yield running
+    running.call(hub().stop())
+    running.stop()
+
+
+@pytest.fixture
+def city(transactional_db: None, organisation: Organisation) -> City:
+    return build_city(organisation)
+
+
+class Watched:
+    """Pages that remember what went wrong and whom they called."""
+
+    def __init__(self, browser: Browser, server: Server) -> None:
+        self.browser, self.server = browser, server
+        self.errors: list[str] = []
+        self.strangers: list[str] = []
+        self.contexts: list[BrowserContext] = []
+
+    def page(self, *, theme: str = "light", viewport: dict[str, int] = DESKTOP, **options: Any) -> Page:
+        context = self.browser.new_context(
+            viewport=viewport, color_scheme=theme, reduced_motion="reduce", locale="en-IN", timezone_id="Asia/Kolkata",
+            **options,
+        )  # fmt: skip
+        self.contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(15_000)
+        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("request", lambda request: self._asked(request.url))
+        page.on("websocket", lambda live: self._asked(live.url))
+        return page
+
+    def _asked(self, url: str) -> None:
+        if not url.startswith((self.server.url, self.server.url.replace("http", "ws"), "data:", "blob:")):
+            self.strangers.append(url)
+
+    def sign_in(self, page: Page, user: User, path: str = "/dispatch/") -> Page:
+        page.goto(f"{self.server.url}/login/?next={path}")
+        page.get_by_label("E-mail address").fill(user.email)
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Sign in").click()
+        page.wait_for_url(f"**{path}")
+        return page
+
+    def close(self) -> None:
+        for context in self.contexts:
+            context.close()
+
+
+@pytest.fixture
+def web(server: Server, browser: Browser) -> Iterator[Watched]:
+    watched = Watched(browser, server)
+    yield watched
+    watched.close()
+
+
+@pytest.fixture
+def dashboard(web: Watched, city: City, dispatcher: User) -> Callable[..., Page]:
+    """Sign in and wait until the page is live and knows its names."""
+
+    def open_dashboard(**options: Any) -> Page:
+        page = web.sign_in(web.page(**options), dispatcher)
+        live(page)
+        return page
+
+    return open_dashboard
+
+
+def live(page: Page) -> None:
+    """Until the socket is up and names and positions are there."""
+    page.wait_for_function("document.getElementById('live').dataset.state === 'live'")
+    page.wait_for_function("document.querySelector('#rows.virtual .row')")

@@ -1,0 +1,115 @@
+"""axe finds nothing: WCAG 2.2 AA and best practice, on every page, in both themes."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page, expect
+
+from fleetcharge.accounts.models import Membership, Organisation, User
+from tests.e2e.city import City, more_alerts
+from tests.e2e.conftest import PASSWORD, PHONE, Server, Watched
+
+pytestmark = pytest.mark.browser
+THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
+
+
+def violations(page: Page) -> list[Any]:
+    found = Axe().run(page).response["violations"]
+    return [
+        (rule["id"], [(node["target"], node.get("failureSummary")) for node in rule["nodes"][:4]]) for rule in found
+    ]
+
+
+@THEMES
+def test_signing_in(web: Watched, theme: str) -> None:
+    page = web.page(theme=theme)
+    page.goto(f"{web.server.url}/login/")
+    assert violations(page) == []
+    page.get_by_label("E-mail address").fill("nobody@nowhere.example")
+    page.get_by_label("Password").fill("wrong")
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    assert violations(page) == []
+
+
+@THEMES
+def test_the_live_page(
+    dashboard: Callable[..., Page], theme: str, organisation: Organisation, city: City, web: Watched
+) -> None:
+    more_alerts(organisation, city)
+    page = dashboard(theme=theme)
+    expect(page.locator("#drawer .con")).to_have_count(4)
+    assert violations(page) == []
+    page.get_by_role("button", name="Options").click()
+    page.get_by_role("button", name="Layers").click()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("mara")
+    expect(page.get_by_role("option").first).to_be_visible()
+    assert violations(page) == []
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    assert violations(page) == []
+
+
+@THEMES
+def test_the_live_page_without_a_line(dashboard: Callable[..., Page], theme: str, server: Server) -> None:
+    page = dashboard(theme=theme)
+    page.context.set_offline(True)
+    server.drop_sockets()
+    expect(page.get_by_text("Reconnecting…")).to_be_visible()
+    assert violations(page) == []
+
+
+@THEMES
+def test_the_live_page_on_a_phone(dashboard: Callable[..., Page], theme: str) -> None:
+    page = dashboard(theme=theme, viewport=PHONE, has_touch=True, is_mobile=True)
+    assert violations(page) == []
+    for tab in ("Fleet", "Alerts"):
+        page.get_by_role("navigation", name="Sections").get_by_text(tab).click()
+        assert violations(page) == []
+
+
+@THEMES
+def test_lists_and_details(web: Watched, city: City, dispatcher: User, theme: str) -> None:
+    page = web.sign_in(web.page(theme=theme), dispatcher, "/fleet/")
+    assert violations(page) == []
+    hub = city.hubs["Marathahalli Hub"]
+    for path in (
+        "/stations/",
+        "/sessions/",
+        f"/dispatch/stations/{hub.public_id}/",
+        f"/dispatch/vehicles/{city.late.pk}/",
+    ):
+        page.goto(web.server.url + path)
+        assert violations(page) == [], path
+    page.goto(f"{web.server.url}/nothing-here/")
+    assert violations(page) == []
+
+
+@THEMES
+def test_the_api_documentation(web: Watched, theme: str) -> None:
+    page = web.page(theme=theme)
+    page.goto(f"{web.server.url}/api/v1/docs/")
+    page.locator("details.op").first.locator("summary").click()
+    assert violations(page) == []
+
+
+@THEMES
+def test_the_finance_admin(web: Watched, organisation: Organisation, city: City, theme: str) -> None:
+    chief = User.objects.create_superuser("chief@namma.example", PASSWORD, full_name="Chief")
+    Membership.objects.create(user=chief, organisation=organisation, role="owner")
+    page = web.sign_in(web.page(theme=theme), chief, "/admin/")
+    assert violations(page) == []
+    from django.contrib import admin
+
+    lists = sorted(f"/admin/{model._meta.app_label}/{model._meta.model_name}/" for model in admin.site._registry)
+    found = {}
+    for path in lists:
+        page.goto(web.server.url + path)
+        if broken := violations(page):
+            found[path] = broken
+    assert found == {}

@@ -1,0 +1,184 @@
+"""The dispatcher's live page in a browser: what is shown, by mouse and by keyboard, and what never is."""
+
+import re
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from playwright.sync_api import Page, expect
+
+from dispatch.models import Alert
+from fleetcharge.accounts.models import Organisation, User
+from stations.models import Location
+from tests.e2e.city import City, make_alert, make_plan, make_van, more_alerts
+from tests.e2e.conftest import PHONE, Watched
+from vehicles.models import Vehicle
+
+pytestmark = pytest.mark.browser
+
+
+def test_nothing_fails_and_nobody_else_is_called(dashboard: Callable[..., Page], web: Watched, city: City) -> None:
+    page = dashboard()
+    expect(page.locator("#rows .row").first).to_contain_text("KA 03 MX 4471")
+    page.locator("#zoom-out").click()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("hebbal")
+    page.keyboard.press("Enter")
+    expect(page.locator("#drawer h2")).to_have_text("Hebbal Depot")
+    assert (web.errors, web.strangers) == ([], [])
+
+
+def test_first_rows_figures_and_alerts_are_there_without_any_script(web: Watched, city: City, dispatcher: User) -> None:
+    page = web.sign_in(web.page(java_script_enabled=False), dispatcher)
+    expect(page.get_by_text("KA 03 MX 4471", exact=True)).to_be_visible()
+    expect(page.get_by_text("KA 03 MX 4471 will not reach")).to_be_visible()
+    expect(page.locator("[data-kpi=chargers]")).to_contain_text("35 of 85")
+    page.get_by_role("link", name=re.compile("KA 03 MX 4472")).click()
+    expect(page.get_by_role("heading", name="KA 03 MX 4472", level=2)).to_be_visible()
+
+
+def test_the_offer_says_what_it_costs(dashboard: Callable[..., Page]) -> None:
+    card = dashboard().locator(".al.hot")
+    expect(card).to_contain_text("KA 03 MX 4471 will not reach")
+    for figure in ("+9 min", "+2.1 km", "₹412", "to 60 %"):
+        expect(card).to_contain_text(figure)
+    expect(card.page.get_by_text("Arrives with 8 % left")).to_be_visible()
+
+
+def test_list_by_urgency_with_counts_and_filters(dashboard: Callable[..., Page]) -> None:
+    page = dashboard()
+    low = page.get_by_role("button", name="Below 20 % 4")
+    low.click()
+    expect(page.locator("#rows .row")).to_have_count(4)
+    low.click()
+    page.keyboard.press("/")
+    page.keyboard.type("mx 4480")
+    expect(page.locator("#rows .row")).to_have_count(1)
+    page.keyboard.press("Escape")
+    page.get_by_label("Sort by").select_option("plate")
+    expect(page.locator("#rows .grp")).to_have_count(0)
+
+
+def test_everything_by_keyboard(dashboard: Callable[..., Page], organisation: Organisation, city: City) -> None:
+    more_alerts(organisation, city)
+    page = dashboard()
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    expect(page.locator(".row[aria-pressed=true]")).to_contain_text("KA 03 MX 4473")
+    expect(page.locator("#drawer h2")).to_have_text("KA 03 MX 4473")
+    page.keyboard.press("k")
+    expect(page.locator(".row[aria-pressed=true]")).to_contain_text("KA 03 MX 4472")
+    page.keyboard.press("2")
+    expect(page.locator("article.al h3")).to_have_text("Charger stopped reporting")
+    page.keyboard.press("l")
+    expect(page.get_by_label("Only stations with a free plug")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.locator("#layers")).to_be_hidden()
+    page.keyboard.press("?")
+    page.get_by_label("Single keys work").uncheck()
+    page.keyboard.press("Escape")
+    page.keyboard.press("1")
+    expect(page.locator("article.al h3")).to_have_text("Charger stopped reporting")
+
+
+def test_a_pin_opens_its_station_and_focus_returns(dashboard: Callable[..., Page], city: City) -> None:
+    page = dashboard()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("Jayanagar")
+    expect(page.get_by_role("option").first).to_contain_text("Jayanagar 4th Block VoltGrid · 2 of 4 free")
+    page.keyboard.press("Enter")
+    expect(page.locator("#drawer h2")).to_have_text("Jayanagar 4th Block")
+    expect(page.locator("#drawer .con")).to_have_count(4)
+    expect(page.locator("#drawer")).to_contain_text("₹19.50")
+    expect(page.locator("#drawer")).to_contain_text("₹2.00")
+    page.locator("#drawer [data-close]").click()
+    expect(page.locator("#drawer")).to_be_empty()
+
+
+def test_names_are_text_and_long_ones_break_nothing(
+    dashboard: Callable[..., Page], web: Watched, organisation: Organisation, city: City
+) -> None:
+    Vehicle.objects.filter(pk=city.vans[1].pk).update(registration="<script>a()</b>")
+    long_name = "Very long station name " * 9
+    Location.objects.filter(pk=city.hubs["Marathahalli Hub"].pk).update(name=long_name[:200])
+    Alert.objects.filter(pk=city.alert.pk).update(title="<img src=x onerror=alert(1)>" + "W" * 132, body="M" * 400)
+    page = dashboard()
+    expect(page.locator("#rows").get_by_text("<script>a()</b>")).to_be_visible()
+    expect(page.locator(".al h3")).to_contain_text("<img src=x onerror=alert(1)>")
+    assert page.locator("#queue img, #rows script").count() == 0
+    for width in (1440, 1100, 800, 390):
+        page.set_viewport_size({"width": width, "height": 844})
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+        assert page.evaluate(
+            "document.getElementById('drawer').scrollWidth <= document.getElementById('drawer').clientWidth"
+        )
+    assert web.errors == []
+
+
+def test_a_phone_shows_the_top_alert_and_five_tabs(dashboard: Callable[..., Page], web: Watched) -> None:
+    page = dashboard(viewport=PHONE, has_touch=True, is_mobile=True)
+    accept = page.get_by_role("button", name="Accept reroute")
+    expect(accept).to_be_in_viewport()
+    box = accept.bounding_box()
+    assert box and box["height"] >= 44
+    tabs = page.get_by_role("navigation", name="Sections")
+    tabs.get_by_text("Fleet").click()
+    expect(page.locator("#rows .row").first).to_be_in_viewport()
+    tabs.get_by_text("Alerts").click()
+    expect(page.get_by_role("heading", name="Needs you")).to_be_in_viewport()
+    tabs.get_by_text("Stations").click()
+    expect(page.get_by_role("heading", name="Stations", level=1)).to_be_visible()
+    assert web.errors == []
+
+
+def test_a_stranger_sees_nothing(web: Watched, city: City, stranger: User) -> None:
+    page = web.sign_in(web.page(), stranger)
+    page.wait_for_function("document.getElementById('live').dataset.state === 'live'")
+    expect(page.get_by_text("No vehicles yet")).to_be_visible()
+    text = page.locator("body").inner_text()
+    assert "KA 03 MX" not in text
+    assert "Marathahalli Hub" not in text
+    hub = city.hubs["Marathahalli Hub"]
+    for path in (f"/dispatch/stations/{hub.public_id}/", f"/dispatch/vehicles/{city.late.pk}/"):
+        answer = page.request.get(web.server.url + path)
+        assert answer.status == 404
+        assert "Marathahalli" not in answer.text()
+
+
+def test_somebody_without_a_fleet_is_told_whom_to_ask(web: Watched, transactional_db: None) -> None:
+    user = User.objects.create_user("new@nowhere.example", "correct horse")
+    page = web.sign_in(web.page(), user)
+    expect(page.get_by_text("You belong to no organisation yet")).to_be_visible()
+
+
+def test_hindi(web: Watched, city: City, dispatcher: User) -> None:
+    page = web.sign_in(web.page(), dispatcher)
+    page.get_by_role("group", name="Language").get_by_text("हिं").click()
+    expect(page.get_by_role("heading", name="बेड़ा")).to_be_visible()
+    expect(page.get_by_role("button", name=re.compile("रास्ता बदलना स्वीकारें"))).to_be_visible()
+    assert web.errors == []
+
+
+def test_the_theme_is_remembered(dashboard: Callable[..., Page]) -> None:
+    page = dashboard()
+    page.get_by_role("button", name="Switch between light and dark").click()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+    page.reload()
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+def test_a_new_alert_takes_its_place_in_the_queue(
+    dashboard: Callable[..., Page], organisation: Organisation, city: City
+) -> None:
+    from dispatch.events import AlertChanged
+    from fleetcharge.lib.events import publish
+
+    page = dashboard()
+    van = make_van(organisation, city.late.model, 90, registration="KA 99 NEW 1", soc_percent=9, is_soc_low=True)
+    plan = make_plan(organisation, van, city.hubs["Jayanagar 4th Block"], delay_seconds=3600)
+    alert = make_alert(organisation, plan, opened_at=timezone.now() - timedelta(seconds=2))
+    publish(AlertChanged(organisation_id=organisation.pk, alert_id=alert.pk))
+    expect(page.locator("#queue-count")).to_have_text("2")
+    expect(page.locator("#queue article").first).to_contain_text("KA 99 NEW 1 will not reach")
+    expect(page.locator("#spoken")).to_have_text("Needs you: KA 99 NEW 1 will not reach")

@@ -1,0 +1,93 @@
+"""Accepting, dismissing, taking back; losing the line and getting everything back."""
+
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from dispatch.events import AlertChanged
+from dispatch.models import ChargePlan
+from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib.events import publish
+from tests.e2e.city import City, make_alert, make_plan
+from tests.e2e.conftest import Server, Watched, live
+
+pytestmark = pytest.mark.browser
+
+
+def state_of(plan: ChargePlan) -> str:
+    plan.refresh_from_db()
+    return plan.state
+
+
+def answered(page: Page, path: str, act: Callable[[], None]) -> None:
+    """Do it, and wait for the server's yes."""
+    with page.expect_response(lambda answer: path in answer.url) as waiting:
+        act()
+    assert waiting.value.ok, waiting.value.text()
+
+
+@pytest.mark.parametrize("by", ["key", "mouse"])
+def test_accept(dashboard: Callable[..., Page], city: City, by: str) -> None:
+    page = dashboard()
+    button = page.get_by_role("button", name="Accept reroute")
+    answered(page, "/accept/", lambda: page.keyboard.press("a") if by == "key" else button.click())
+    assert state_of(city.plan) == ChargePlan.State.ACCEPTED
+    expect(button).to_have_count(0)
+    expect(page.get_by_text("Reroute of KA 03 MX 4471 accepted.")).to_be_visible()
+
+
+def test_undo_within_ten_seconds(dashboard: Callable[..., Page], city: City) -> None:
+    page = dashboard()
+    answered(page, "/accept/", lambda: page.keyboard.press("a"))
+    answered(page, "/undo/", lambda: page.keyboard.press("z"))
+    assert state_of(city.plan) == ChargePlan.State.PROPOSED
+    expect(page.get_by_role("button", name="Accept reroute")).to_be_visible()
+
+
+def test_dismiss(dashboard: Callable[..., Page], city: City) -> None:
+    page = dashboard()
+    page.get_by_role("button", name="Options").click()
+    answered(page, "/dismiss/", lambda: page.get_by_role("button", name="Dismiss").click())
+    assert state_of(city.plan) == ChargePlan.State.DISMISSED
+
+
+def test_snooze(dashboard: Callable[..., Page], city: City) -> None:
+    page = dashboard()
+    answered(page, "/snooze/", lambda: page.get_by_role("button", name="Snooze 15 minutes").click())
+    expect(page.get_by_text("Nothing needs you")).to_be_visible()
+    city.alert.refresh_from_db()
+    assert city.alert.snoozed_until is not None
+
+
+def test_a_decision_made_without_a_line_waits_and_is_sent(
+    dashboard: Callable[..., Page], city: City, server: Server, web: Watched
+) -> None:
+    page = dashboard()
+    page.context.set_offline(True)
+    page.keyboard.press("a")
+    assert state_of(city.plan) == ChargePlan.State.PROPOSED
+    answered(page, "/accept/", lambda: page.context.set_offline(False))
+    assert state_of(city.plan) == ChargePlan.State.ACCEPTED
+
+
+def test_a_dropped_socket_recovers_and_no_alert_is_lost(
+    dashboard: Callable[..., Page], organisation: Organisation, city: City, server: Server, web: Watched
+) -> None:
+    page = dashboard()
+    page.context.set_offline(True)
+    server.drop_sockets()
+    expect(page.locator("#live")).to_contain_text("Reconnecting")
+    expect(page.locator("#banner")).to_contain_text("showing positions as of", timeout=4_000)
+    for number, van in enumerate(city.vans[1:4], start=2):
+        plan = make_plan(organisation, van, city.hubs["Jayanagar 4th Block"])
+        alert = make_alert(organisation, plan, revision=number)
+        publish(AlertChanged(organisation_id=organisation.pk, alert_id=alert.pk))
+    page.context.set_offline(False)
+    live(page)
+    expect(page.locator("#banner")).to_be_hidden()
+    expect(page.locator("#queue-count")).to_have_text("4")
+    # the only complaints are the browser's own about the line
+    assert [
+        error for error in web.errors if "ERR_INTERNET_DISCONNECTED" not in error and "WebSocket" not in error
+    ] == []

@@ -1,0 +1,209 @@
+"""The scripts that must be right: decoding frames, keeping state, waiting for the line, telling numbers."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Page
+
+from dispatch import wire
+from tests.e2e.conftest import Watched
+
+pytestmark = pytest.mark.browser
+
+VAN = (7, 12_959_500, 77_700_000, 64, 31, 14, wire.DRIVING | wire.LOW | wire.REROUTED)
+
+
+@pytest.fixture
+def page(web: Watched) -> Page:
+    """Any page with the import map."""
+    opened = web.page()
+    opened.goto(f"{web.server.url}/login/")
+    return opened
+
+
+def frame(kind: int, rows: Any, flags: int = 3, seq: int = 1, kind_of_row: Any = wire.VEHICLE) -> list[int]:
+    """As the server writes it; the page gets plain bytes."""
+    body = np.array(rows, dtype=kind_of_row) if rows else np.zeros(0, kind_of_row)
+    return list(wire.frame(kind, flags, seq, 5, body))
+
+
+def run(page: Page, body: str, **values: Any) -> Any:
+    """`body` runs with the modules as `wire`, `format`, `actions`, `socket`, a class `Store`, and `values` as `v`."""
+    return page.evaluate(
+        """async (v) => {
+          const [wire, {Store}, format, actions, socket] = await Promise.all(
+            ["wire", "store", "format", "actions", "socket"].map((name) => import(`fc/${name}`)));
+          const bytes = (list) => new Uint8Array(list).buffer;
+        """
+        + body
+        + "}",
+        values,
+    )
+
+
+def test_a_vehicle_is_read_as_it_was_written(page: Page) -> None:
+    told = run(
+        page,
+        "const s = new Store(); const f = s.applyFrame(bytes(v.frame));"
+        "return {seq: f.seq, rev: f.rev, van: s.vehicle(7)}",
+        frame=frame(wire.SNAPSHOT, [VAN], flags=5, seq=9),
+    )
+    assert (told["seq"], told["rev"]) == (9, 5)
+    expected = {
+        "id": 7, "latitude": 12.9595, "longitude": 77.7, "heading": 90, "speed": 31, "soc": 14, "state": 1,
+        "isLow": True, "isStale": False, "isException": False, "isRerouted": True, "group": "low", "name": None,
+    }  # fmt: skip
+    assert told["van"] == expected
+
+
+def test_unknown_charge_is_not_255_percent(page: Page) -> None:
+    row = (*VAN[:5], wire.SOC_UNKNOWN, wire.OFFLINE)
+    soc = run(page, "const s = new Store(); s.applyFrame(bytes(v.f)); return s.vehicle(7).soc", f=frame(2, [row]))
+    assert soc is None
+
+
+def test_a_snapshot_in_parts_drops_only_what_it_does_not_name(page: Page) -> None:
+    rows = [(number, 12_000_000, 77_000_000, 0, 0, 50, 0) for number in range(1, 6)]
+    frames = [
+        frame(wire.SNAPSHOT, rows, flags=5),
+        frame(wire.SNAPSHOT, rows[:2], flags=4, seq=2),
+        frame(wire.SNAPSHOT, rows[3:4], flags=1, seq=3),
+    ]
+    counts = run(
+        page,
+        "const s = new Store(); const n = [];"
+        "for (const f of v.frames) { s.applyFrame(bytes(f)); n.push(s.vehicles.count) }"
+        "return [n, [...s.vehicles.index.keys()].sort()]",
+        frames=frames,
+    )
+    assert counts == [[5, 5, 3], [1, 2, 4]]
+
+
+def test_delta_on_the_old_state_is_the_new_state(page: Page) -> None:
+    old = [(number, 12_000_000 + number, 77_000_000, 0, 0, 50, 0) for number in range(1, 400)]
+    moved = [(number, 13_000_000 + number, 77_500_000, 9, 9, 40, 1) for number in range(1, 400, 3)]
+    gone = np.array([2, 5, 398], "<u4")
+    kept = {row[0]: row for row in old} | {row[0]: row for row in moved}
+    for number in gone:
+        kept.pop(int(number))
+    remove = list(wire.frame(wire.REMOVE, 0, 3, 5, gone))
+    told = run(
+        page,
+        "const s = new Store(); for (const f of v.frames) s.applyFrame(bytes(f));"
+        "return [...s.vehicles.index.keys()].map((id) => s.vehicle(id))"
+        ".map((van) => [van.id, Math.round(van.latitude * 1e6), van.soc])",
+        frames=[frame(1, old, flags=5), frame(2, moved, seq=2), remove],
+    )
+    assert sorted(told) == sorted([row[0], row[1], row[5]] for row in kept.values())
+
+
+def test_stations_and_their_removal_do_not_touch_vehicles(page: Page) -> None:
+    hub = (3, 12_959_500, 77_700_000, 2, 4, 0, 12)
+    told = run(
+        page,
+        "const s = new Store(); s.applyFrame(bytes(v.van)); s.applyFrame(bytes(v.hub)); const before = s.station(3);"
+        "s.applyFrame(bytes(v.gone)); return [before, s.station(3), s.vehicles.count]",
+        van=frame(1, [VAN], flags=5),
+        hub=frame(wire.STATIONS, [hub], flags=5, kind_of_row=wire.STATION),
+        gone=list(wire.frame(wire.REMOVE, wire.STATION_IDS, 3, 5, np.array([3], "<u4"))),
+    )
+    assert (told[0]["free"], told[0]["total"], told[0]["worst"], told[0]["powerKw"]) == (2, 4, 0, 120)
+    assert told[1:] == [None, 1]
+
+
+@pytest.mark.parametrize("broken", [[], [1] * 16, [0xFC, 1, 1, 5, *[0] * 8, 9, 0, 0, 0], [0xFC, 2, 1, 5, *[0] * 12]])
+def test_a_broken_frame_changes_nothing(page: Page, broken: list[int]) -> None:
+    told = run(
+        page,
+        "const s = new Store(); s.applyFrame(bytes(v.van)); let kind = null;"
+        "try { s.applyFrame(bytes(v.broken)) } catch (error) { kind = error instanceof wire.BadFrame }"
+        "return [kind, s.vehicles.count, s.vehicle(7).soc]",
+        van=frame(1, [VAN], flags=5),
+        broken=broken,
+    )
+    assert told == [True, 1, 14]
+
+
+def test_alerts_keep_the_newest_revision_and_sort_by_what_they_cost(page: Page) -> None:
+    base = {"severity": "warn", "opened_at": "2026-11-21T06:00:00Z", "op": "add", "plan": None, "snoozed_until": None}
+    alerts = [
+        {**base, "id": 1, "revision": 1, "title": "old"},
+        {**base, "id": 2, "revision": 2, "severity": "bad", "plan": {"state": "proposed", "delay_seconds": 60}},
+        {**base, "id": 3, "revision": 3, "severity": "bad", "plan": {"state": "proposed", "delay_seconds": 600}},
+        {**base, "id": 1, "revision": 5, "title": "new"},
+        {**base, "id": 1, "revision": 4, "title": "late"},
+        {**base, "id": 4, "revision": 6},
+        {**base, "id": 4, "revision": 7, "op": "del"},
+        {**base, "id": 5, "revision": 8, "snoozed_until": "2999-01-01T00:00:00Z"},
+    ]
+    told = run(
+        page,
+        "const s = new Store(); for (const a of v.alerts) s.applyAlert(a);"
+        "return [s.queue().map((a) => a.id), s.alerts.get(1).title, s.lastAlert]",
+        alerts=alerts,
+    )
+    assert told == [[3, 2, 1], "new", 8]
+
+
+def test_an_action_waits_for_the_line_and_is_sent_once_with_one_key(page: Page) -> None:
+    told = run(
+        page,
+        """
+        const sent = []; let isUp = false;
+        const fetcher = async (url, options) => {
+          sent.push(options.headers["Idempotency-Key"]);
+          if (!isUp) throw new TypeError("down");
+          return new Response(JSON.stringify({ok: 1}), {status: 200});
+        };
+        const queue = new actions.Actions({fetcher});
+        const answer = queue.post("plans/1/accept/");
+        await new Promise((resolve) => setTimeout(resolve, 30));
+        const waiting = queue.queued();
+        isUp = true;
+        window.dispatchEvent(new Event("online"));
+        const got = await answer;
+        return [waiting, got, sent.length, new Set(sent).size, queue.queued()];
+        """,
+    )
+    assert told == [["plans/1/accept/"], {"ok": 1}, 2, 1, []]
+
+
+def test_a_refusal_is_told_and_does_not_block_the_next_action(page: Page) -> None:
+    told = run(
+        page,
+        """
+        let n = 0;
+        const fetcher = async () => n++ ? new Response("{}", {status: 200})
+          : new Response(JSON.stringify({detail: "Somebody was faster.", code: "conflict"}), {status: 409});
+        const queue = new actions.Actions({fetcher});
+        const first = queue.post("a/").catch((error) => [error.status, error.code, error.message]);
+        const second = queue.post("b/");
+        return [await first, await second];
+        """,
+    )
+    assert told == [[409, "conflict", "Somebody was faster."], {}]
+
+
+def test_numbers_read_as_in_india(page: Page) -> None:
+    told = run(
+        page,
+        "return [format.rupees(34120850), format.integer(1234567), format.rupees(null), format.power(7_900_000),"
+        "format.since(v.at, v.now), format.hourMinute('2026-11-21T09:02:00Z')]",
+        at="2026-11-21T09:00:00Z",
+        now=1_795_251_648_000,
+    )
+    assert told == ["₹3,41,208.50", "12,34,567", "–", "7.9 MW", "0:48", "14:32"], json.dumps(told)
+
+
+@pytest.mark.parametrize(
+    ("port", "place", "url"),
+    [
+        (0, {"protocol": "http:", "hostname": "127.0.0.1", "port": "8000"}, "ws://127.0.0.1:8000/ws/live/"),
+        (8001, {"protocol": "http:", "hostname": "127.0.0.1", "port": "8000"}, "ws://127.0.0.1:8001/ws/live/"),
+        (0, {"protocol": "https:", "hostname": "fleet.example", "port": ""}, "wss://fleet.example/ws/live/"),
+    ],
+)
+def test_the_socket_address(page: Page, port: int, place: dict[str, str], url: str) -> None:
+    assert run(page, "return socket.liveUrl(v.port, v.place)", port=port, place=place) == url
