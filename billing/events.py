@@ -16,7 +16,10 @@ class SessionStarted:
 
 @dataclass(frozen=True)
 class SessionMetered:
-    """Running figures of active sessions after one committed batch: (session_id, connector_id, energy_wh, power_w, soc_percent)."""
+    """Running figures of active sessions after one committed batch.
+
+    Each is (session_id, connector_id, energy_wh, power_w, soc_percent).
+    """
 
     readings: tuple[tuple[int, int, int, int | None, float | None], ...]
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
+from itertools import pairwise
 from json import dumps
 from typing import Any
 
@@ -194,7 +195,7 @@ def _moving(evidence: Evidence) -> Finding | None:
     seconds, farthest = 0.0, 0.0
     for start, end in _deliveries(evidence):
         pings = [ping for ping in evidence.pings if start <= ping.at <= end]
-        for ping, following in zip(pings, pings[1:], strict=False):
+        for ping, following in pairwise(pings):
             if min(ping.speed_kmh or 0, following.speed_kmh or 0) > STANDING_KMH:
                 seconds += min(following.at - ping.at, LONGEST_GAP).total_seconds()
         if pings:
@@ -232,7 +233,10 @@ def _shift(evidence: Evidence) -> list[Finding]:
         for shift in evidence.shifts
         if shift.starts_at - SHIFT_GRACE <= evidence.started_at <= shift.ends_at + SHIFT_GRACE
     ]
-    facts = {"started_at": evidence.started_at.isoformat(), "shifts": [_plain(asdict(shift)) for shift in evidence.shifts]}
+    facts = {
+        "started_at": evidence.started_at.isoformat(),
+        "shifts": [_plain(asdict(shift)) for shift in evidence.shifts],
+    }
     if not on_duty:
         return [Finding("T1", 25, "The session began outside the vehicle's shifts", facts)]
     drivers = {shift.driver_id for shift in on_duty}

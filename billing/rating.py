@@ -9,12 +9,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
 from fractions import Fraction
+from itertools import pairwise
 from math import ceil, floor
 from typing import Any
 
 from billing.tariff_elements import Component, Element, TariffError, parse_elements
 
-__all__ = ["Line", "Period", "Rating", "Tax", "TariffError", "gst", "quote", "rate", "round_half_up"]
+__all__ = ["Line", "Period", "Rating", "TariffError", "Tax", "gst", "quote", "rate", "round_half_up"]
 
 SECONDS_PER_DAY = 86_400
 UNITS = {"ENERGY": (1000, "kWh"), "TIME": (3600, "h"), "PARKING_TIME": (3600, "h"), "FLAT": (1, "session")}
@@ -114,7 +115,10 @@ def quote(
     tz: tzinfo,
     gst_percent: int,
 ) -> int | None:
-    """Paise including GST for charging `energy_wh` in `duration_s`, then `idle_s` plugged in; None without a usable tariff."""
+    """Paise including GST for charging `energy_wh` in `duration_s`, then `idle_s` plugged in.
+
+    None without a usable tariff: an unknown price is not a price of 0.
+    """
     if not elements:
         return None
     try:
@@ -131,7 +135,11 @@ def quote(
 
 def even_periods(*, energy_wh: int, charging_s: int, idle_s: int) -> list[Period]:
     """The session as one even charge and one idle tail; used where no meter series says better."""
-    return [Period(charging_s, energy_wh), Period(idle_s, 0, is_parking=True)] if idle_s else [Period(charging_s, energy_wh)]
+    return (
+        [Period(charging_s, energy_wh), Period(idle_s, 0, is_parking=True)]
+        if idle_s
+        else [Period(charging_s, energy_wh)]
+    )
 
 
 def gst(taxable_paise: int, percent: int, *, is_interstate: bool = False) -> Tax:
@@ -167,7 +175,7 @@ def _segments(
         seconds, energy_wh = Fraction(period.seconds), Fraction(period.energy_wh)
         cuts = _shares(at_times, offset, seconds) | _shares(at_energies, energy, energy_wh)
         marks = [Fraction(0), *sorted(cuts), Fraction(1)]
-        for low, high in zip(marks, marks[1:], strict=False):
+        for low, high in pairwise(marks):
             segments.append(
                 _Segment(
                     offset + low * seconds, energy + low * energy_wh, (high - low) * seconds, (high - low) * energy_wh,
@@ -234,7 +242,9 @@ def _quantities(
     quantities: dict[Key, Fraction] = {}
     last_used: dict[str, Component] = {}
     for segment in segments:
-        local = (started_at.astimezone(UTC) + timedelta(microseconds=floor(segment.offset_s * 1_000_000))).astimezone(tz)
+        local = (started_at.astimezone(UTC) + timedelta(microseconds=floor(segment.offset_s * 1_000_000))).astimezone(
+            tz
+        )
         for dimension, amount in _drawn(segment):
             index = _first_match(elements, dimension, segment, local)
             if index is None:
@@ -267,7 +277,7 @@ def _first_match(elements: Sequence[Element], dimension: str, segment: _Segment,
 def _round_up_to_steps(
     counted: tuple[dict[Key, Fraction], dict[str, Component]],
 ) -> dict[Key, Fraction]:
-    """The surplus of the session's total goes to the last component of its dimension; TIME before PARKING_TIME is exact."""
+    """The surplus of a total goes to the last component of its dimension; TIME before PARKING_TIME stays exact."""
     quantities, last_used = counted
     timed = "PARKING_TIME" if "PARKING_TIME" in last_used else "TIME"
     for dimension in ("ENERGY", timed):

@@ -1,5 +1,16 @@
-"""Addresses of the billing app."""
+"""Addresses of the billing app under /api/v1/."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from billing import api
+from fleetcharge.accounts.public import api as api_view
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("sessions/", api_view(api.SessionList.as_view()), name="session-list"),
+    path("sessions/<int:pk>/", api_view(api.SessionDetail.as_view()), name="session-detail"),
+    path("cdrs/", api_view(api.CDRList.as_view()), name="cdr-list"),
+    path("wallet/", api_view(api.WalletDetail.as_view()), name="wallet"),
+    path("ledger/", api_view(api.TransferList.as_view()), name="ledger-list"),
+    path("exceptions/", api_view(api.ExceptionList.as_view()), name="exception-list"),
+    path("exceptions/<int:pk>/resolve/", api_view(api.ExceptionResolve.as_view()), name="exception-resolve"),
+]

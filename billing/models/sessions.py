@@ -231,7 +231,7 @@ class BillingException(models.Model):
         ODD_METER = "odd_meter", _("Meter does not add up")
         SUSPICIOUS = "suspicious_session", _("Evidence disagrees")
         OVER_CAPTURE = "over_capture", _("Wallet too low, booked as receivable")
-        UNKNOWN_TOKEN = "unknown_token", _("Charged with an unknown token")  # noqa: S105
+        UNKNOWN_TOKEN = "unknown_token", _("Charged with an unknown token")
         REFUSED = "refused", _("Charged although refused")
         NO_WALLET = "no_wallet", _("No wallet")
         ORPHAN_STOP = "orphan_stop", _("Stop without a start")

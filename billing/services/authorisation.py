@@ -105,7 +105,9 @@ def _vehicle_and_driver(token: IdToken, at: datetime) -> tuple[int | None, int |
 
 
 def _vehicle_of(driver_id: int, at: datetime) -> Vehicle | None:
-    shift = Shift.objects.covering(at).filter(driver_id=driver_id).select_related("vehicle").order_by("starts_at").last()
+    shift = (
+        Shift.objects.covering(at).filter(driver_id=driver_id).select_related("vehicle").order_by("starts_at").last()
+    )
     if shift:
         return shift.vehicle
     usual = Vehicle.objects.filter(default_driver_id=driver_id, is_active=True)[:2]

@@ -64,8 +64,10 @@ def resolve_exception(*, exception_id: int, actor: User | None, reason: str, at:
     """
     if not reason.strip():
         raise ValueError("A decision needs a reason.")
-    claimed = BillingException.objects.open().filter(pk=exception_id).update(
-        resolved_at=at, resolved_by=actor, resolution=reason
+    claimed = (
+        BillingException.objects.open()
+        .filter(pk=exception_id)
+        .update(resolved_at=at, resolved_by=actor, resolution=reason)
     )
     exception = BillingException.objects.select_related("organisation").get(pk=exception_id)
     if not claimed:

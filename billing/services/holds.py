@@ -5,7 +5,7 @@ from datetime import datetime
 from billing.models import BillingException, ChargingSession, Hold
 from billing.services import tariffs, wallets
 from billing.services.exceptions import open_exception
-from billing.services.sessions import hold_key
+from billing.services.wallets import hold_key
 from stations.models import Connector
 
 EXTEND_AT_PERCENT = 80

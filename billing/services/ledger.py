@@ -126,7 +126,9 @@ def post(
 
 def reverse(*, entry_key: str, reason: str, occurred_at: datetime, actor: str) -> Posted:
     """Post the mirror image of an entry; a transfer can be reversed once (unique `reverses`)."""
-    originals = list(LedgerTransfer.objects.filter(entry_key=entry_key).select_related("debit", "credit").order_by("leg"))
+    originals = list(
+        LedgerTransfer.objects.filter(entry_key=entry_key).select_related("debit", "credit").order_by("leg")
+    )
     if not originals:
         raise LedgerTransfer.DoesNotExist(entry_key)
     legs = [
@@ -134,7 +136,12 @@ def reverse(*, entry_key: str, reason: str, occurred_at: datetime, actor: str) -
     ]
     first = originals[0]
     about = Dimensions(
-        first.organisation_id, first.session_id, first.vehicle_id, first.driver_ref, first.location_id, first.cost_centre
+        first.organisation_id,
+        first.session_id,
+        first.vehicle_id,
+        first.driver_ref,
+        first.location_id,
+        first.cost_centre,
     )
     return post(
         entry_key=f"reverse:{entry_key}",

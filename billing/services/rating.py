@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime
+from itertools import pairwise
 from typing import Any
 
 from django.conf import settings
@@ -15,8 +16,7 @@ from billing.rating import Period, Rating, TariffError
 from billing.services import energy, tariffs, wallets
 from billing.services.exceptions import open_exception
 from billing.services.ledger import Dimensions
-from billing.services.sessions import hold_key
-from billing.services.wallets import Charge
+from billing.services.wallets import Charge, hold_key
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.events import publish
 from stations.models import Source
@@ -52,9 +52,7 @@ def rate_and_capture(*, cdr_id: int, now: datetime | None = None) -> bool:
         currency=cdr.currency,
     )
     CDR.objects.filter(pk=cdr.pk, captured_at=None).update(captured_at=now)
-    publish(
-        CDRCaptured(cdr.pk, cdr.session_id, cdr.organisation_id, rated.total_paise, captured.receivable_paise)
-    )
+    publish(CDRCaptured(cdr.pk, cdr.session_id, cdr.organisation_id, rated.total_paise, captured.receivable_paise))
     return True
 
 
@@ -145,10 +143,7 @@ def _metered_periods(cdr: CDR) -> list[Period]:
     if not points:
         return []
     marks = [(0, 0), *points, (cdr.charging_seconds, cdr.energy_wh)]
-    periods = [
-        Period(to_s - from_s, to_wh - from_wh)
-        for (from_s, from_wh), (to_s, to_wh) in zip(marks, marks[1:], strict=False)
-    ]
+    periods = [Period(to_s - from_s, to_wh - from_wh) for (from_s, from_wh), (to_s, to_wh) in pairwise(marks)]
     return [*periods, Period(cdr.idle_seconds, 0, is_parking=True)] if cdr.idle_seconds else periods
 
 

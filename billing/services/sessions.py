@@ -11,6 +11,7 @@ from billing.models import CDR, BillingException, ChargingSession
 from billing.services import energy, ledger, tariffs, wallets
 from billing.services.authorisation import ACCEPTED, UNKNOWN_TOKEN, Decision, authorise
 from billing.services.exceptions import open_exception
+from billing.services.rating import rate_cdr
 from fleetcharge.lib.events import publish
 from stations import services as stations
 from stations.models import Charger, Connector
@@ -148,11 +149,6 @@ def end_session(
     return EndedSession(session.pk, True, session.energy_wh, None if is_blocked else _price_of(cdr))
 
 
-def hold_key(session_id: int) -> str:
-    """The name under which a session holds wallet money."""
-    return f"session:{session_id}"
-
-
 # --- start --------------------------------------------------------------------------------------------------------
 
 
@@ -208,7 +204,7 @@ def _hold_money(session: ChargingSession, now: datetime) -> None:
     """The wallet has the last word: it may have been emptied since we looked."""
     result = wallets.hold(
         organisation_id=session.organisation_id,
-        session_key=hold_key(session.pk),
+        session_key=wallets.hold_key(session.pk),
         amount_paise=_estimate_paise(session),
         minimum_paise=wallets.FLOOR_HOLD_PAISE,
         now=now,
@@ -355,8 +351,6 @@ def _write_cdr(session: ChargingSession, idle_s: int | None, is_blocked: bool) -
 
 def _price_of(cdr: CDR) -> int | None:
     """The exact total that rating will book; nothing is stored here."""
-    from billing.services.rating import rate_cdr  # noqa: PLC0415 (rating builds on sessions' hold keys)
-
     rated = rate_cdr(cdr)
     return rated.total_paise if rated else None
 

@@ -33,9 +33,7 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo("Asia/Kolkata")
 
 
-def quote_at(
-    *, connector: Connector, energy_wh: int, duration_s: int, idle_s: int = 0, at: datetime
-) -> int | None:
+def quote_at(*, connector: Connector, energy_wh: int, duration_s: int, idle_s: int = 0, at: datetime) -> int | None:
     """Paise including GST at the tariff now in force; None when there is no usable tariff. Needs evse__location."""
     tariff = tariff_for(connector=connector, at=at)
     return rating.quote(

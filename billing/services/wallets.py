@@ -46,10 +46,13 @@ class Captured:
     is_new: bool
 
 
+def hold_key(session_id: int) -> str:
+    """The name under which a session holds money."""
+    return f"session:{session_id}"
+
+
 @transaction.atomic
-def open_wallet(
-    *, organisation_id: int, credit_limit_paise: int = 0, low_threshold_paise: int = 0
-) -> Wallet:
+def open_wallet(*, organisation_id: int, credit_limit_paise: int = 0, low_threshold_paise: int = 0) -> Wallet:
     """The organisation's wallet, opened empty when it has none yet."""
     existing = Wallet.objects.filter(organisation_id=organisation_id).first()
     if existing:
@@ -166,7 +169,10 @@ def capture(
     now: datetime,
     currency: str = "INR",
 ) -> Captured:
-    """Turn a hold into a charge. Energy already delivered is a fact: a shortfall is booked as receivable, never refused."""
+    """Turn a hold into a charge.
+
+    Energy already delivered is a fact: a shortfall is booked as receivable, never refused.
+    """
     held = Hold.objects.filter(session_key=session_key).first()
     if held:
         _close(held, Hold.State.CAPTURED, now)
@@ -182,6 +188,33 @@ def capture(
         _book_shortfall(wallet, organisation_id, about.session_id, total - from_wallet, now)
     _announce(organisation_id)
     return Captured(from_wallet, total - from_wallet, True)
+
+
+@transaction.atomic
+def change_terms(
+    *,
+    organisation_id: int,
+    credit_limit_paise: int,
+    low_threshold_paise: int,
+    state: str,
+    actor: User | None,
+    reason: str,
+) -> None:
+    """Change limit, warning level and state; raises ValueError when money in use needs the old limit."""
+    wallet = (
+        Wallet.objects.select_for_update(of=("self",))
+        .select_related("organisation")
+        .get(organisation_id=organisation_id)
+    )
+    if wallet.posted_paise - wallet.held_paise + credit_limit_paise < 0:
+        raise ValueError("Running sessions already use more than this limit allows.")
+    after = {"credit_limit_paise": credit_limit_paise, "low_threshold_paise": low_threshold_paise, "state": state}
+    before = {name: getattr(wallet, name) for name in after}
+    for name, value in after.items():
+        setattr(wallet, name, value)
+    wallet.save(update_fields=list(after))
+    audit(action="change_terms", target=wallet, actor=actor, reason=reason, before=before, after=after)
+    _announce(organisation_id)
 
 
 def _reserve(wallet_id: int, session_key: str, amount_paise: int, now: datetime) -> bool:

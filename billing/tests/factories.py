@@ -68,9 +68,7 @@ def make_fleet(
     tariff = make_tariff(source, elements) if has_tariff else None
     charger = Charger.objects.create(organisation=organisation, location=location, ocpp_identity=f"BLR-{number:03d}")
     evse = EVSE.objects.create(location=location, charger=charger, evse_number=1)
-    connector = Connector.objects.create(
-        evse=evse, connector_id=1, plug="ccs2", max_power_w=max_power_w, tariff=tariff
-    )
+    connector = Connector.objects.create(evse=evse, connector_id=1, plug="ccs2", max_power_w=max_power_w, tariff=tariff)
     model = VehicleModel.objects.create(
         manufacturer="Tata", name=f"Ace {number}", battery_wh=20_000, plugs=["ccs2"], max_dc_power_w=20_000,
         consumption_wh_per_km=150,

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import models
+from django.db import models, transaction
 from django.utils import timezone
 
 from fleetcharge.accounts.models import APIKey, AuditEntry, Organisation, User
@@ -45,6 +45,15 @@ def touch_api_key(key: APIKey) -> None:
     now = timezone.now()
     stale = models.Q(last_used_at=None) | models.Q(last_used_at__lt=now - timedelta(minutes=1))
     APIKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)
+
+
+@transaction.atomic
+def revoke_api_key(*, key: APIKey, actor: User | None, reason: str) -> bool:
+    """Switch a key off for good; False when it was off already."""
+    if not APIKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=timezone.now()):
+        return False
+    audit(action="revoke", target=key, actor=actor, reason=reason)
+    return True
 
 
 def audit(

@@ -1,0 +1,118 @@
+"""Finance's home: spend, how long the wallet lasts, what is held back and for how long."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from billing.models import CDR, BillingException, ChargingSession, LedgerTransfer, Wallet
+from billing.services.tariffs import zone_of
+from fleetcharge.accounts.admin import DESK
+from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib.money import format_inr
+
+BURN_DAYS = 7
+AGES = ((timedelta(days=1), "under a day"), (timedelta(days=3), "1 to 3 days"), (timedelta(days=3650), "over 3 days"))
+
+
+def finance_home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
+    """Unfold's DASHBOARD_CALLBACK; a handful of aggregate queries, whatever the number of sessions."""
+    user, organisation = request.user, getattr(request, "organisation", None)
+    is_all = bool(getattr(user, "is_superuser", False)) and organisation is None
+    if not is_all and not (organisation and (getattr(user, "is_superuser", False) or request.role in DESK)):  # type: ignore[attr-defined]
+        return context
+    now = timezone.now()
+    context["finance"] = figures(organisation=organisation, now=now)
+    return context
+
+
+def figures(*, organisation: Organisation | None, now: datetime) -> dict[str, Any]:
+    """Cards and tables for one organisation, or for all (None)."""
+    of = Q() if organisation is None else Q(organisation=organisation)
+    local = now.astimezone(zone_of(organisation.time_zone if organisation else "Asia/Kolkata"))
+    today = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    cdrs = CDR.objects.filter(of, rated_at__isnull=False)
+    burn = _sum(cdrs.filter(ended_at__gte=now - timedelta(days=BURN_DAYS)))
+    wallet = _wallet(of)
+    return {
+        "cards": [
+            _card(_("Spend today"), _sum(cdrs.filter(ended_at__gte=today)), "billing_cdr"),
+            _card(_("Spend this month"), _sum(cdrs.filter(ended_at__gte=today.replace(day=1))), "billing_cdr"),
+            _card(_("Available"), wallet["available"], "billing_wallet", _runway(wallet["available"], burn)),
+            _card(_("Held for running sessions"), wallet["held"], "billing_hold"),
+            _card(_("Owed beyond the wallet"), _owed(of), "billing_ledgertransfer"),
+        ],
+        "reasons": _reasons(BillingException.objects.open().filter(of), now),
+        "ages": [label for _age, label in AGES],
+        "running": ChargingSession.objects.active().filter(of).count(),
+        "exceptions_url": reverse("admin:billing_billingexception_changelist"),
+    }
+
+
+def _sum(cdrs: QuerySet[CDR]) -> int:
+    return int(cdrs.aggregate(total=Sum("total_paise"))["total"] or 0)
+
+
+def _wallet(of: Q) -> dict[str, int]:
+    sums = Wallet.objects.filter(of).aggregate(
+        available=Sum(F("posted_paise") - F("held_paise") + F("credit_limit_paise")), held=Sum("held_paise")
+    )
+    return {name: int(value or 0) for name, value in sums.items()}
+
+
+def _owed(of: Q) -> int:
+    """Balance of the receivable accounts, from the journal."""
+    lent = LedgerTransfer.objects.filter(of, debit__code__startswith="receivable:").aggregate(s=Sum("amount_paise"))[
+        "s"
+    ]
+    paid = LedgerTransfer.objects.filter(of, credit__code__startswith="receivable:").aggregate(s=Sum("amount_paise"))[
+        "s"
+    ]
+    return int((lent or 0) - (paid or 0))
+
+
+def _runway(available_paise: int, burn_paise: int) -> str:
+    if not burn_paise:
+        return _("No spend in the last 7 days")
+    return _("Lasts %(days)d days at the last week's pace") % {
+        "days": max(0, available_paise * BURN_DAYS // burn_paise)
+    }
+
+
+def _card(title: str, paise: int, model: str, note: str = "") -> dict[str, str]:
+    return {
+        "title": title, "value": format_inr(paise), "note": note, "url": reverse(f"admin:{model}_changelist")
+    }  # fmt: skip
+
+
+def _reasons(exceptions: QuerySet[BillingException], now: datetime) -> Sequence[dict[str, Any]]:
+    """One row per kind: how many, how much money waits, and how long."""
+    counts: dict[str, Any] = {}
+    youngest = now
+    for index, (age, _label) in enumerate(AGES):
+        oldest = now - age
+        counts[f"age_{index}"] = Count("pk", filter=Q(opened_at__gt=oldest, opened_at__lte=youngest))
+        youngest = oldest
+    rows = (
+        exceptions.order_by()
+        .values("kind")
+        .annotate(count=Count("pk"), amount=Sum(Coalesce("session__cdr__total_paise", "amount_paise")), **counts)
+        .order_by("-amount", "kind")
+    )
+    address = reverse("admin:billing_billingexception_changelist")
+    return [
+        {
+            "label": BillingException.Kind(row["kind"]).label,
+            "count": row["count"],
+            "amount": format_inr(row["amount"] or 0),
+            "ages": [row[f"age_{index}"] for index in range(len(AGES))],
+            "url": f"{address}?kind__exact={row['kind']}",
+        }
+        for row in rows
+    ]

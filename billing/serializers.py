@@ -1,0 +1,131 @@
+"""Shapes of the billing API. Money is integer paise, energy Wh, time UTC."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from billing.models import CDR, BillingException, ChargingSession, LedgerTransfer, ReconciliationVerdict, Wallet
+
+
+class VerdictSerializer(serializers.ModelSerializer[ReconciliationVerdict]):
+    class Meta:
+        model = ReconciliationVerdict
+        fields = ["verdict", "points", "findings", "ruleset_version", "decided_at"]
+
+
+class SessionSerializer(serializers.ModelSerializer[ChargingSession]):
+    """One charging session; `total_paise` includes GST and is null until priced."""
+
+    vehicle = serializers.SerializerMethodField()
+    driver = serializers.CharField(source="driver.name", default=None)
+    connector = serializers.CharField(source="connector.public_id")
+    location = serializers.CharField(source="connector.evse.location.public_id")
+    location_name = serializers.CharField(source="connector.evse.location.name")
+    id_token = serializers.CharField(source="id_token_uid")
+    total_paise = serializers.IntegerField(source="cdr.total_paise", default=None, allow_null=True)
+    verdict = serializers.CharField(source="verdict.verdict", default=None, allow_null=True)
+
+    class Meta:
+        model = ChargingSession
+        fields = [
+            "id", "transaction_ref", "state", "quality", "authorisation_reason", "vehicle", "driver", "id_token",
+            "connector", "location", "location_name", "started_at", "ended_at", "stop_reason", "energy_wh", "power_w",
+            "soc_start_percent", "soc_percent", "total_paise", "verdict",
+        ]  # fmt: skip
+
+    @extend_schema_field({
+        "type": "object", "nullable": True,
+        "properties": {"id": {"type": "integer"}, "registration": {"type": "string"}},
+    })  # fmt: skip
+    def get_vehicle(self, row: ChargingSession) -> dict[str, Any] | None:
+        return {"id": row.vehicle.pk, "registration": row.vehicle.registration} if row.vehicle else None
+
+
+class MeterSampleSerializer(serializers.Serializer[Any]):
+    at = serializers.DateTimeField()
+    energy_wh = serializers.IntegerField(allow_null=True)
+    power_w = serializers.IntegerField(allow_null=True)
+    soc_percent = serializers.FloatField(allow_null=True)
+
+
+class ExplanationLineSerializer(serializers.Serializer[Any]):
+    """`unit_price_paise` is exact: a whole number or a fraction like `37/2`; taxes have a rate in `quantity`."""
+
+    dimension = serializers.CharField()
+    quantity = serializers.CharField()
+    unit = serializers.CharField()
+    unit_price_paise = serializers.CharField(required=False)
+    amount_paise = serializers.IntegerField()
+
+
+class CDRSerializer(serializers.ModelSerializer[CDR]):
+    session = serializers.IntegerField(source="session_id")
+    tariff = serializers.IntegerField(source="tariff_id", allow_null=True)
+    explanation = ExplanationLineSerializer(many=True)
+
+    class Meta:
+        model = CDR
+        fields = [
+            "id", "session", "started_at", "ended_at", "energy_wh", "charging_seconds", "idle_seconds", "tariff",
+            "currency", "taxable_paise", "cgst_paise", "sgst_paise", "igst_paise", "tax_paise", "total_paise",
+            "explanation", "is_blocked", "rated_at", "captured_at",
+        ]  # fmt: skip
+
+
+class SessionDetailSerializer(SessionSerializer):
+    """With the meter series, the price explained line by line, and the evidence."""
+
+    cdr = CDRSerializer(allow_null=True, default=None)
+    evidence = VerdictSerializer(source="verdict", allow_null=True, default=None)
+    meter_values = serializers.SerializerMethodField()
+
+    class Meta(SessionSerializer.Meta):
+        fields = [*SessionSerializer.Meta.fields, "meter_start_wh", "meter_stop_wh", "cdr", "evidence", "meter_values"]
+
+    @extend_schema_field(MeterSampleSerializer(many=True))
+    def get_meter_values(self, row: ChargingSession) -> Any:
+        return MeterSampleSerializer(self.context["meter_values"](row), many=True).data
+
+
+class WalletSerializer(serializers.ModelSerializer[Wallet]):
+    available_paise = serializers.IntegerField()
+    currency = serializers.CharField(source="account.currency")
+
+    class Meta:
+        model = Wallet
+        fields = [
+            "available_paise", "posted_paise", "held_paise", "credit_limit_paise", "low_threshold_paise", "currency",
+            "state",
+        ]  # fmt: skip
+
+
+class TransferSerializer(serializers.ModelSerializer[LedgerTransfer]):
+    debit = serializers.CharField(source="debit.code")
+    credit = serializers.CharField(source="credit.code")
+    session = serializers.IntegerField(source="session_id", allow_null=True)
+    vehicle = serializers.IntegerField(source="vehicle_id", allow_null=True)
+    reverses = serializers.IntegerField(source="reverses_id", allow_null=True)
+
+    class Meta:
+        model = LedgerTransfer
+        fields = [
+            "id", "entry_key", "leg", "debit", "credit", "amount_paise", "currency", "kind", "memo", "session",
+            "vehicle", "cost_centre", "reverses", "actor", "occurred_at", "recorded_at",
+        ]  # fmt: skip
+
+
+class ExceptionSerializer(serializers.ModelSerializer[BillingException]):
+    session = serializers.IntegerField(source="session_id", allow_null=True)
+    owner = serializers.CharField(source="owner.full_name", default=None, allow_null=True)
+
+    class Meta:
+        model = BillingException
+        fields = [
+            "id", "kind", "title", "session", "details", "amount_paise", "owner", "opened_at", "resolved_at",
+            "resolution",
+        ]  # fmt: skip
+
+
+class ResolveSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=500)

@@ -1,0 +1,66 @@
+"""Proves the books: projection equals journal, holds add up, every captured session has exactly one charge."""
+
+from django.db import connection
+
+CHECKS: dict[str, str] = {
+    "wallet balance differs from its journal": """
+        SELECT a.code, w.posted_paise,
+               COALESCE((SELECT sum(t.amount_paise) FROM billing_ledgertransfer t WHERE t.credit_id = a.id), 0)
+             - COALESCE((SELECT sum(t.amount_paise) FROM billing_ledgertransfer t WHERE t.debit_id = a.id), 0)
+        FROM billing_wallet w JOIN billing_ledgeraccount a ON a.id = w.account_id
+        WHERE w.posted_paise <>
+               COALESCE((SELECT sum(t.amount_paise) FROM billing_ledgertransfer t WHERE t.credit_id = a.id), 0)
+             - COALESCE((SELECT sum(t.amount_paise) FROM billing_ledgertransfer t WHERE t.debit_id = a.id), 0)""",
+    "held money differs from the active holds": """
+        SELECT a.code, w.held_paise, COALESCE(sum(h.amount_paise) FILTER (WHERE h.state = 'active'), 0) AS holds
+        FROM billing_wallet w JOIN billing_ledgeraccount a ON a.id = w.account_id
+        LEFT JOIN billing_hold h ON h.wallet_id = w.account_id
+        GROUP BY a.code, w.held_paise
+        HAVING w.held_paise <> COALESCE(sum(h.amount_paise) FILTER (WHERE h.state = 'active'), 0)""",
+    "captured record without exactly its price in the ledger": """
+        SELECT c.session_id, c.total_paise, COALESCE(sum(t.amount_paise), 0) AS charged
+        FROM billing_cdr c LEFT JOIN billing_ledgertransfer t
+          ON t.entry_key = 'charge:' || c.session_id AND t.kind = 'charge'
+        WHERE c.captured_at IS NOT NULL
+        GROUP BY c.session_id, c.total_paise HAVING c.total_paise <> COALESCE(sum(t.amount_paise), 0)""",
+    "session with more than one charge": """
+        SELECT session_id, count(DISTINCT entry_key) FROM billing_ledgertransfer
+        WHERE kind = 'charge' GROUP BY session_id HAVING count(DISTINCT entry_key) > 1""",
+    "charge without a captured record": """
+        SELECT DISTINCT t.session_id, t.entry_key FROM billing_ledgertransfer t
+        LEFT JOIN billing_cdr c ON c.session_id = t.session_id AND c.captured_at IS NOT NULL
+        WHERE t.kind = 'charge' AND c.id IS NULL""",
+    "finished session that still holds money": """
+        SELECT h.session_key, h.amount_paise FROM billing_hold h
+        JOIN billing_cdr c ON h.session_key = 'session:' || c.session_id
+        WHERE h.state = 'active' AND c.captured_at IS NOT NULL""",
+    "entry with a gap in its legs": """
+        SELECT entry_key, count(*), max(leg) FROM billing_ledgertransfer
+        GROUP BY entry_key HAVING count(*) <> max(leg)""",
+    "transfer between accounts of another currency": """
+        SELECT t.entry_key, t.leg, t.currency FROM billing_ledgertransfer t
+        JOIN billing_ledgeraccount d ON d.id = t.debit_id JOIN billing_ledgeraccount c ON c.id = t.credit_id
+        WHERE d.currency <> t.currency OR c.currency <> t.currency""",
+}
+
+
+def differences(*, limit: int = 20) -> dict[str, list[tuple[object, ...]]]:
+    """What is wrong, by check; empty when the books are right. Reads only."""
+    found: dict[str, list[tuple[object, ...]]] = {}
+    with connection.cursor() as cursor:
+        for name, query in CHECKS.items():
+            cursor.execute(f"{query} LIMIT %s", [limit])
+            if rows := cursor.fetchall():
+                found[name] = rows
+    return found
+
+
+def volume() -> tuple[int, int, int]:
+    """Transfers, wallets, captured records: what `differences` looked at."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT (SELECT count(*) FROM billing_ledgertransfer), (SELECT count(*) FROM billing_wallet),"
+            " (SELECT count(*) FROM billing_cdr WHERE captured_at IS NOT NULL)"
+        )
+        transfers, wallets, captured = cursor.fetchone()
+    return transfers, wallets, captured
