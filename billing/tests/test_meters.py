@@ -1,0 +1,135 @@
+"""One statement stores the readings and the figures of their sessions; replays and disorder change nothing."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import connections
+
+from billing.events import SessionMetered
+from billing.models import ChargingSession, MeterValue
+from billing.services import meters
+from billing.services.meters import MeterReading, write_meter_values
+from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib import events
+from stations.models import EVSE, Charger, Connector, Location, Source
+
+NOW = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def session(transactional_db: None, organisation: Organisation) -> ChargingSession:
+    source = Source.objects.create(slug="own", name="Own", kind=Source.Kind.OWN_OCPP, organisation=organisation)
+    place = Location.objects.create(source=source, name="Depot", latitude=12.97, longitude=77.59)
+    charger = Charger.objects.create(organisation=organisation, location=place, ocpp_identity="BLR-1")
+    unit = EVSE.objects.create(location=place, charger=charger, evse_number=2)
+    connector = Connector.objects.create(evse=unit, connector_id=2)
+    return ChargingSession.objects.create(
+        organisation=organisation, source=source, charger=charger, connector=connector, transaction_ref="7",
+        start_key="k", started_at=NOW, meter_start_wh=1000, meter_last_wh=1000,
+    )  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+async def heard(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[SessionMetered]]:
+    """SessionMetered as its subscribers get it; the writer's connections are closed afterwards."""
+    told: list[SessionMetered] = []
+    monkeypatch.setitem(events._handlers, SessionMetered, [told.append])
+    yield told
+    await meters.close()
+    connections.close_all()
+
+
+def reading(session: ChargingSession, minutes: float, energy_wh: int | None = None, **more: Any) -> MeterReading:
+    fields: dict[str, Any] = {
+        "charger_id": session.charger_id, "evse_number": 2, "transaction_ref": "7",
+        "at": NOW + timedelta(minutes=minutes), "received_at": NOW + timedelta(hours=1), "energy_wh": energy_wh,
+        "power_w": None, "soc_percent": None, "context": "Sample.Periodic", "sampled": [{"value": "1"}],
+    } | more  # fmt: skip
+    key = hashlib.blake2b(repr((minutes, energy_wh, more)).encode(), digest_size=16).hexdigest()
+    return MeterReading(dedupe_key=key, **fields)
+
+
+async def test_the_session_shows_the_newest_of_each_figure(session: ChargingSession) -> None:
+    batch = [
+        reading(session, 2, 3000, power_w=30_000),
+        reading(session, 1, 2000, soc_percent=40.0),
+        reading(session, 3, soc_percent=45.0),
+    ]
+    assert await write_meter_values(batch) == [True, True, True]
+    session.refresh_from_db()
+    assert (session.energy_wh, session.meter_last_wh, session.power_w) == (2000, 3000, 30_000)
+    assert (session.soc_start_percent, session.soc_percent) == (40.0, 45.0)
+    assert session.metered_at == NOW + timedelta(minutes=3)
+
+
+async def test_a_repeat_is_stored_once_also_within_a_batch(session: ChargingSession) -> None:
+    same = reading(session, 1, 2000)
+    assert await write_meter_values([same, same]) == [True, False]
+    assert await write_meter_values([same]) == [False]
+    assert MeterValue.objects.count() == 1
+
+
+async def test_an_older_reading_is_kept_but_turns_nothing_back(session: ChargingSession) -> None:
+    await write_meter_values([reading(session, 5, 6000, power_w=1)])
+    await write_meter_values([reading(session, 2, 3000, power_w=9)])
+    session.refresh_from_db()
+    assert (session.energy_wh, session.power_w, session.metered_at) == (5000, 1, NOW + timedelta(minutes=5))
+    assert MeterValue.objects.count() == 2
+
+
+async def test_a_register_that_runs_backwards_takes_no_energy_away(session: ChargingSession) -> None:
+    await write_meter_values([reading(session, 1, 6000)])
+    await write_meter_values([reading(session, 2, 10)])
+    session.refresh_from_db()
+    assert (session.energy_wh, session.meter_last_wh) == (5000, 6000)
+
+
+async def test_an_ended_session_keeps_its_figures(session: ChargingSession) -> None:
+    ChargingSession.objects.update(state="ended", ended_at=NOW, energy_wh=77)
+    await write_meter_values([reading(session, 5, 6000)])
+    session.refresh_from_db()
+    assert (session.energy_wh, session.metered_at) == (77, None)
+    assert MeterValue.objects.count() == 1
+
+
+async def test_without_a_start_register_the_first_reading_is_the_start(session: ChargingSession) -> None:
+    ChargingSession.objects.update(meter_start_wh=None, meter_last_wh=None)
+    await write_meter_values([reading(session, 1, 5000), reading(session, 2, 5600)])
+    session.refresh_from_db()
+    assert (session.meter_start_wh, session.energy_wh) == (5000, 600)
+
+
+async def test_a_reading_without_transaction_finds_the_session_by_place_and_time(session: ChargingSession) -> None:
+    batch = [
+        reading(session, 1, 2000, transaction_ref=""),
+        reading(session, -1, 900, transaction_ref=""),
+        reading(session, 1, 800, transaction_ref="", evse_number=1),
+    ]
+    await write_meter_values(batch)
+    stored = dict(MeterValue.objects.values_list("energy_wh", "transaction_ref"))
+    assert stored == {2000: "7", 900: "", 800: ""}
+    session.refresh_from_db()
+    assert session.energy_wh == 1000
+
+
+async def test_another_chargers_transaction_of_the_same_name_is_not_touched(session: ChargingSession) -> None:
+    await write_meter_values([reading(session, 1, 9000, charger_id=(session.charger_id or 0) + 1)])
+    session.refresh_from_db()
+    assert session.energy_wh == 0
+
+
+async def test_running_figures_are_published_after_the_commit(
+    session: ChargingSession, heard: list[SessionMetered]
+) -> None:
+    await write_meter_values([reading(session, 1, 2500, power_w=7400, soc_percent=50.0)])
+    await meters.close()
+    assert heard == [SessionMetered(((session.pk, session.connector_id, 1500, 7400, 50.0),))]
+
+
+async def test_what_was_said_is_kept_word_for_word(session: ChargingSession) -> None:
+    said = [{"value": "OCMF|{...}|{...}", "format": "SignedData"}, {"value": "0.15003999999999998", "unit": "kWh"}]
+    await write_meter_values([reading(session, 1, 150, sampled=said)])
+    assert MeterValue.objects.get().sampled == said

@@ -1,0 +1,135 @@
+"""Natural batching: durable before answered, one bad item harms nobody, a slow writer pushes back."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from fleetcharge.lib.batching import Batcher
+
+
+class Store:
+    """A writer that can be held, and refuses what it is told to."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[int]] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.refuses: set[int] = set()
+
+    async def write(self, items: Sequence[int]) -> list[int]:
+        await self.open.wait()
+        if self.refuses & set(items):
+            raise ValueError("bad item")
+        self.batches.append(list(items))
+        return [item * 10 for item in items]
+
+
+@pytest.fixture
+async def store() -> Store:
+    return Store()
+
+
+async def submitted(batcher: Batcher[int, int], items: Sequence[int]) -> list[asyncio.Task[int]]:
+    tasks = [asyncio.create_task(batcher.submit(item)) for item in items]
+    while any(task.get_coro().cr_await is None for task in tasks):  # type: ignore[union-attr]
+        await asyncio.sleep(0)
+    return tasks
+
+
+async def test_each_caller_gets_its_own_result(store: Store) -> None:
+    batcher = Batcher(store.write, name="t")
+    assert await asyncio.gather(*map(batcher.submit, range(5))) == [0, 10, 20, 30, 40]
+    await batcher.close()
+
+
+async def test_what_queues_during_a_write_is_the_next_batch(store: Store) -> None:
+    batcher = Batcher(store.write, name="t")
+    store.open.clear()
+    first = await submitted(batcher, [1])
+    rest = await submitted(batcher, [2, 3, 4])
+    store.open.set()
+    await asyncio.gather(*first, *rest)
+    assert store.batches == [[1], [2, 3, 4]]
+    await batcher.close()
+
+
+async def test_batches_are_bounded(store: Store) -> None:
+    batcher = Batcher(store.write, name="t", max_rows=2)
+    await asyncio.gather(*map(batcher.submit, range(5)))
+    assert max(map(len, store.batches)) == 2
+    await batcher.close()
+
+
+async def test_a_failed_write_fails_its_callers_and_the_writer_lives(store: Store) -> None:
+    batcher = Batcher(store.write, name="t")
+    store.refuses = {1}
+    with pytest.raises(ValueError, match="bad item"):
+        await batcher.submit(1)
+    assert await batcher.submit(2) == 20
+    await batcher.close()
+
+
+async def test_only_the_culprit_fails_when_the_batch_may_be_halved(store: Store) -> None:
+    batcher = Batcher(store.write, name="t", bisect_on=(ValueError,))
+    store.refuses = {3}
+    results = await asyncio.gather(*map(batcher.submit, range(6)), return_exceptions=True)
+    assert [isinstance(result, ValueError) for result in results] == [False, False, False, True, False, False]
+    assert sorted(item for batch in store.batches for item in batch) == [0, 1, 2, 4, 5]
+    await batcher.close()
+
+
+async def test_a_caller_that_went_away_neither_kills_the_writer_nor_is_written(store: Store) -> None:
+    batcher = Batcher(store.write, name="t")
+    store.open.clear()
+    held = await submitted(batcher, [1])
+    gone, stays = await submitted(batcher, [2, 3])
+    gone.cancel()
+    held[0].cancel()  # its write is on the way: the result has nobody to go to
+    await asyncio.sleep(0)
+    store.open.set()
+    assert await stays == 30
+    assert store.batches == [[1], [3]]
+    await batcher.close()
+
+
+async def test_a_full_queue_makes_the_next_caller_wait(store: Store) -> None:
+    batcher = Batcher(store.write, name="t", max_queue=2)
+    store.open.clear()
+    tasks = await submitted(batcher, [1])
+    tasks += await submitted(batcher, [2, 3, 4, 5])
+    assert batcher.pending == 2
+    store.open.set()
+    assert await asyncio.gather(*tasks) == [10, 20, 30, 40, 50]
+    await batcher.close()
+
+
+async def test_a_writer_that_answers_too_little_fails_loudly() -> None:
+    async def forgetful(items: Sequence[int]) -> list[int]:
+        return []
+
+    batcher: Batcher[int, int] = Batcher(forgetful, name="t")
+    with pytest.raises(ValueError):
+        await batcher.submit(1)
+    await batcher.close()
+
+
+async def test_close_writes_what_is_queued(store: Store) -> None:
+    batcher = Batcher(store.write, name="t")
+    store.open.clear()
+    tasks = await submitted(batcher, [1])
+    tasks += await submitted(batcher, [2])
+    closing = asyncio.create_task(batcher.close())
+    await asyncio.sleep(0)
+    store.open.set()
+    await closing
+    assert [task.result() for task in tasks] == [10, 20]
+
+
+def test_each_event_loop_gets_a_writer_of_its_own() -> None:
+    async def echo(items: Sequence[int]) -> Sequence[int]:
+        return items
+
+    batcher: Batcher[int, int] = Batcher(echo, name="t")
+    for number in (1, 2):
+        assert asyncio.run(batcher.submit(number)) == number

@@ -1,0 +1,69 @@
+"""The async connection heals: a lost one is replaced, a frozen server is given up on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import psycopg
+import pytest
+
+from fleetcharge.lib import db
+from fleetcharge.lib.db import AsyncDatabase
+
+
+@pytest.fixture
+async def database(transactional_db: None) -> AsyncIterator[AsyncDatabase]:
+    opened = AsyncDatabase(timeout_seconds=0.5)
+    yield opened
+    await opened.close()
+
+
+async def pid_of(database: AsyncDatabase) -> int:
+    [(pid,)] = await database.fetch("SELECT pg_backend_pid()")
+    return int(pid)
+
+
+async def test_one_connection_is_kept(database: AsyncDatabase) -> None:
+    assert await pid_of(database) == await pid_of(database)
+
+
+async def test_a_terminated_connection_is_replaced_within_the_same_call(database: AsyncDatabase) -> None:
+    old = await pid_of(database)
+    killer = AsyncDatabase()
+    await killer.fetch("SELECT pg_terminate_backend(%s)", [old])
+    await killer.close()
+    assert await pid_of(database) != old
+
+
+async def test_bad_sql_is_not_tried_again_and_keeps_the_connection(database: AsyncDatabase) -> None:
+    pid = await pid_of(database)
+    with pytest.raises(psycopg.DataError):
+        await database.fetch("SELECT 'x'::text::int")
+    assert await pid_of(database) == pid
+
+
+async def test_a_server_that_does_not_answer_is_given_up_on(database: AsyncDatabase) -> None:
+    pid = await pid_of(database)
+    with pytest.raises(psycopg.OperationalError, match="no answer"):
+        await database.fetch("SELECT pg_sleep(30)")
+    assert await pid_of(database) != pid
+
+
+async def test_an_absent_server_is_an_operational_error(
+    database: AsyncDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as away:
+        away.setattr(db, "conninfo", lambda: "host=127.0.0.1 port=1 dbname=nowhere")
+        with pytest.raises(psycopg.OperationalError):
+            await database.fetch("SELECT 1")
+    assert await pid_of(database) > 0
+
+
+def test_each_event_loop_opens_its_own(transactional_db: None) -> None:
+    database = AsyncDatabase()
+
+    async def once() -> int:
+        pid = await pid_of(database)
+        await database.close()
+        return pid
+
+    assert asyncio.run(once()) != asyncio.run(once())

@@ -1,0 +1,93 @@
+"""Daphne stays a supported server: the same socket there, with 403 for every refusal."""
+
+import base64
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import orjson
+import pytest
+import websockets
+from django.db import connection
+from websockets.sync.client import ClientConnection, connect
+
+from fleetcharge.accounts.models import Organisation
+from fleetcharge.embedded.ports import random_free_port
+from ocpp_bridge.tests import factories
+from stations.models import Connector
+
+ROOT = Path(__file__).resolve().parents[2]
+APPLICATION = """
+import django; django.setup()
+from ocpp_bridge.routing import websocket_routes
+application = websocket_routes[0][1]
+"""
+
+
+@pytest.fixture
+def daphne_port(flushable_ledger: None, tmp_path: Path) -> Iterator[int]:
+    """A Daphne process on the test database."""
+    (tmp_path / "ocpp_only.py").write_text(APPLICATION)
+    port, at = random_free_port(), connection.settings_dict
+    environment = os.environ | {
+        "PYTHONPATH": f"{tmp_path}:{ROOT}",
+        "DJANGO_SETTINGS_MODULE": "fleetcharge.settings",
+        "DATABASE_URL": f"postgresql://{at['USER']}:{at['PASSWORD']}@/{at['NAME']}?host={at['HOST']}&port={at['PORT']}",
+        "REDIS_URL": _redis_url(),
+    }
+    command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "ocpp_only:application"]
+    process = subprocess.Popen(command, env=environment, cwd=tmp_path)
+    try:
+        _wait_for(port, process)
+        yield port
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait_for(port: int, process: "subprocess.Popen[bytes]") -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 0.2):
+            return
+        time.sleep(0.05)
+    pytest.fail("Daphne did not start")
+
+
+def _redis_url() -> str:
+    from django.conf import settings
+
+    return str(settings.REDIS_URL)
+
+
+def dial(port: int, identity: str, key: str) -> ClientConnection:
+    header = base64.b64encode(f"{identity}:{key}".encode()).decode()
+    return connect(
+        f"ws://127.0.0.1:{port}/ocpp/{identity}",
+        subprotocols=[websockets.Subprotocol("ocpp1.6")],
+        additional_headers={"Authorization": f"Basic {header}"},
+    )
+
+
+def test_a_charger_on_daphne(daphne_port: int, organisation: Organisation) -> None:
+    station = factories.charger(organisation, "DAPHNE-1")
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        dial(daphne_port, "DAPHNE-1", "wrong")
+    assert refused.value.response.status_code == 403
+    with dial(daphne_port, "DAPHNE-1", factories.KEY) as charger:
+        assert charger.subprotocol == "ocpp1.6"
+        report = {"connectorId": 1, "errorCode": "NoError", "status": "Faulted"}
+        charger.send(orjson.dumps([2, "s1", "StatusNotification", report]).decode())
+        assert orjson.loads(charger.recv(timeout=10)) == [3, "s1", {}]
+        assert Connector.objects.get(evse__charger=station, connector_id=1).status == "faulted"
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        station.refresh_from_db()
+        if not station.is_online:
+            break
+    assert not station.is_online
