@@ -16,8 +16,9 @@ ORGANISATIONS = {
     DECCAN: ("Deccan Cabs", Organisation.DispatchMode.PROPOSE),
 }
 WORDS = (
-    "amber", "banyan", "cotton", "delta", "ember", "falcon", "ginger", "harbour", "indigo", "jasmine", "kettle", "lagoon",
-    "mango", "nectar", "orchid", "pepper", "quartz", "river", "saffron", "tamarind", "umber", "violet", "willow", "zephyr",
+    "amber", "banyan", "cotton", "delta", "ember", "falcon", "ginger", "harbour",
+    "indigo", "jasmine", "kettle", "lagoon", "mango", "nectar", "orchid", "pepper",
+    "quartz", "river", "saffron", "tamarind", "umber", "violet", "willow", "zephyr",
 )  # fmt: skip
 
 

@@ -1,0 +1,120 @@
+"""A bay: one plug at one place, whoever may stand at it, and what its meter has counted."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from fleetcharge.demo.blueprint import CCS2
+from fleetcharge.demo.curves import Pack
+from fleetcharge.lib.geo import distance_m
+
+PLUGGED, CHARGING, FULL, REFUSED, ENDED = "plugged", "charging", "full", "refused", "ended"
+
+
+@dataclass
+class Booking:
+    """A reservation the bay has accepted."""
+
+    number: str
+    token: str
+    expires_at: datetime
+
+
+@dataclass
+class Visit:
+    """A car at a bay, from plugging in to leaving. `vehicle` is the registration, '' for a passer-by.
+
+    `transaction_ref` is what the system calls it; empty until it has answered.
+    """
+
+    key: str
+    vehicle: str
+    token: str
+    pack: Pack
+    target_percent: float
+    began_at: datetime
+    state: str = PLUGGED
+    energy_wh: float = 0.0
+    power_w: float = 0.0
+    meter_start_wh: int = 0
+    transaction_ref: str = ""
+    sequence: int = 0
+    reservation: str = ""
+    remote_start_id: int | None = None
+    wait_until: datetime | None = None
+    ended_at: datetime | None = None
+    stop_reason: str = ""
+
+    @property
+    def is_running(self) -> bool:
+        """A transaction is open."""
+        return self.state in (CHARGING, FULL)
+
+
+@dataclass
+class Bay:
+    """`key` is unique in the city: "BLR-007/1", or an OCPI EVSE uid."""
+
+    key: str
+    number: int
+    site: str
+    latitude: float
+    longitude: float
+    plug: str
+    max_power_w: int
+    meter_wh: float = 0.0
+    fault: str = ""
+    booking: Booking | None = None
+    visit: Visit | None = None
+    expected: str = ""
+    is_own: bool = True
+    public_id: str = ""
+    cleared_at: datetime | None = field(default=None, repr=False)
+
+    @property
+    def is_dc(self) -> bool:
+        return self.plug == CCS2
+
+    @property
+    def place(self) -> tuple[float, float]:
+        return self.latitude, self.longitude
+
+    @property
+    def status(self) -> str:
+        """As OCPP 1.6 says it."""
+        if self.fault:
+            return "Faulted"
+        if self.visit:
+            return {CHARGING: "Charging", FULL: "SuspendedEV", ENDED: "Finishing"}.get(self.visit.state, "Preparing")
+        return "Reserved" if self.booking else "Available"
+
+    def is_free_for(self, token: str) -> bool:
+        return not self.fault and self.visit is None and (self.booking is None or self.booking.token == token)
+
+    def deliver(self, seconds: float, speed: float) -> None:
+        """Charge for some wall-clock seconds; the battery lives `speed` times faster, up to what the plug can give.
+
+        The cap keeps power x time = energy true on the wire, where time is real.
+        """
+        visit = self.visit
+        if visit is None or visit.state != CHARGING:
+            return
+        visit.power_w = min(self.max_power_w, visit.pack.accepts_w(self.is_dc) * speed)
+        energy_wh = visit.power_w * seconds / 3600
+        visit.energy_wh += energy_wh
+        self.meter_wh += energy_wh
+        visit.pack.fill(energy_wh, self.is_dc)
+        if visit.pack.soc_percent >= visit.target_percent or visit.power_w < 100:
+            visit.state, visit.power_w = FULL, 0.0
+
+    def expire_booking(self, now: datetime) -> bool:
+        if self.booking and self.booking.expires_at <= now:
+            self.booking = None
+            return True
+        return False
+
+
+def nearest_free(bays: Iterable[Bay], place: tuple[float, float], plugs: list[str], token: str) -> Bay | None:
+    """The closest bay nobody uses, wants or has reserved, with a plug that fits; fast ones first at one site."""
+    fitting = [bay for bay in bays if bay.plug in plugs and not bay.expected and bay.is_free_for(token)]
+    return min(fitting, key=lambda bay: (round(distance_m(*place, *bay.place) / 300), -bay.max_power_w), default=None)

@@ -1,0 +1,145 @@
+"""A small door on loopback for tests and demonstrations: cause a fault, drain a battery, see the ground truth."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from fleetcharge.demo.bays import Bay
+from fleetcharge.demo.city import City
+from fleetcharge.demo.vehicle import SimVehicle
+from fleetcharge.lib.asgi import Receive, Scope, Send, read_body, send_error, send_json
+
+Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+
+class NotHere(Exception):
+    """There is no such charger, vehicle or action."""
+
+
+class Control:
+    """`POST /control/<action>` with JSON, `GET /control/state`."""
+
+    def __init__(self, city: City, counters: Callable[[], dict[str, Any]], wake: Callable[[], None]) -> None:
+        self.city, self._counters, self._wake = city, counters, wake
+        self._actions: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+            "fault": self._fault,
+            "clear": self._clear,
+            "drain": self._drain,
+            "leave": self._leave,
+            "misuse": self._misuse,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        name = scope["path"].removeprefix("/control/").strip("/")
+        try:
+            raw = await read_body(receive, 64 * 1024)
+            if name == "state" and scope["method"] == "GET":
+                return await send_json(send, 200, self.state())
+            if scope["method"] != "POST" or name not in self._actions:
+                raise NotHere(f"There is no {scope['method']} {scope['path']}.")
+            answer = self._actions[name](orjson.loads(raw or b"{}"))
+            self._wake()
+            return await send_json(send, 200, answer)
+        except NotHere as error:
+            return await send_error(send, 404, "not_found", str(error))
+        except (orjson.JSONDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
+            return await send_error(send, 400, "invalid", f"{type(error).__name__}: {error}")
+
+    def state(self) -> dict[str, Any]:
+        """Ground truth: what the simulated world knows, whatever the system has heard of it."""
+        return {
+            "age_seconds": round(self.city.age_seconds, 1),
+            "speed": self.city.speed,
+            "sessions": self.city.sessions(),
+            "vehicles": [_vehicle(vehicle) for vehicle in self.city.vehicles.values()],
+            "bays": [_bay(bay) for bay in self.city.own_bays],
+            "chargers_connected": sum(charger.is_connected for charger in self.city.chargers.values()),
+            "calls_waiting": sum(
+                len(charger.outbox) + (charger.in_flight is not None) for charger in self.city.chargers.values()
+            ),
+            "calls_answered": sum(charger.answered for charger in self.city.chargers.values()),
+            "calls_dropped": sum(charger.dropped for charger in self.city.chargers.values()),
+            "events": [list(event) for event in list(self.city.events)[-50:]],
+            **self._counters(),
+        }
+
+    def _find_bay(self, body: dict[str, Any]) -> Bay:
+        """`{"charger": "BLR-001", "connector": 1}`, or an EVSE uid of VoltGrid as the charger."""
+        charger = str(body["charger"])
+        bay = self.city.find_bay(f"{charger}/{int(body.get('connector', 1))}") or self.city.find_bay(charger)
+        if bay is None:
+            raise NotHere(f"There is no bay {charger}.")
+        return bay
+
+    def _find_vehicle(self, body: dict[str, Any]) -> SimVehicle:
+        wanted = str(body["registration"]).replace(" ", "").upper()
+        for registration, vehicle in self.city.vehicles.items():
+            if registration.replace(" ", "") == wanted:
+                return vehicle
+        raise NotHere(f"There is no vehicle {body['registration']}.")
+
+    def _fault(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Stays until it is cleared."""
+        bay = self._find_bay(body)
+        self.city.fault(bay, datetime.now(UTC), str(body.get("code", "GroundFailure")))
+        return _bay(bay)
+
+    def _clear(self, body: dict[str, Any]) -> dict[str, Any]:
+        bay = self._find_bay(body)
+        bay.fault = ""
+        return _bay(bay)
+
+    def _drain(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A sudden jump is doubted at first: the system believes it with the third ping."""
+        vehicle = self._find_vehicle(body)
+        vehicle.pack.soc_percent = min(100.0, max(2.0, float(body["soc_percent"])))
+        if vehicle.habit_percent:
+            vehicle.habit_percent = 0.0  # from now on it waits for a plan
+        return _vehicle(vehicle)
+
+    def _leave(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The driver unplugs now; the session ends with what the meter says."""
+        vehicle = self._find_vehicle(body)
+        self.city.unplug(vehicle, datetime.now(UTC))
+        return _vehicle(vehicle)
+
+    def _misuse(self, body: dict[str, Any]) -> dict[str, Any]:
+        bay = self.city.misuse(datetime.now(UTC))
+        return {"charger": bay.key if bay else None}
+
+
+def _vehicle(vehicle: SimVehicle) -> dict[str, Any]:
+    return {
+        "registration": vehicle.registration,
+        "device_id": vehicle.facts.device_id,
+        "state": vehicle.state,
+        "soc_percent": round(vehicle.pack.soc_percent, 2),
+        "latitude": round(vehicle.place[0], 6),
+        "longitude": round(vehicle.place[1], 6),
+        "bay": vehicle.bay.key if vehicle.bay else None,
+        "plan": vehicle.plan_id,
+    }
+
+
+def _bay(bay: Bay) -> dict[str, Any]:
+    return {
+        "key": bay.key,
+        "site": bay.site,
+        "status": bay.status,
+        "meter_wh": int(bay.meter_wh),
+        "reservation": bay.booking.number if bay.booking else None,
+        "vehicle": bay.visit.vehicle if bay.visit else None,
+    }
+
+
+def mount(control: Control, cpo: Application) -> Application:
+    """One ASGI application: the control door and VoltGrid."""
+
+    async def application(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        await (control if scope["path"].startswith("/control/") else cpo)(scope, receive, send)
+
+    return application

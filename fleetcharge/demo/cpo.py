@@ -1,0 +1,246 @@
+"""VoltGrid on the wire: answers our system's OCPI calls and pushes EVSE status to it."""
+
+import asyncio
+import base64
+import binascii
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlencode
+
+import httpx
+import orjson
+
+from fleetcharge.demo import ocpi
+from fleetcharge.demo.bays import Booking
+from fleetcharge.demo.manifest import write_private
+from fleetcharge.demo.network import COUNTRY, PARTY, Network
+from fleetcharge.lib.asgi import Receive, Scope, Send, header, read_body, send_json
+
+FILE_NAME = "demo_voltgrid.json"
+PAGE_LIMIT = 25
+COMMAND_TIMEOUT_SECONDS = 30
+PUSH_PAUSE_SECONDS = 0.5
+
+logger = logging.getLogger("fleetcharge.demo")
+Headers = list[tuple[bytes, bytes]]
+
+
+@dataclass
+class Peering:
+    """What the handshake agreed; kept on disk so that a restart of the city keeps the connection."""
+
+    token_a: str
+    our_token: str = ""  # what our system presents to us (TOKEN_C)
+    their_token: str = ""  # what we present to our system (TOKEN_B)
+    their_locations_url: str = ""
+
+    @classmethod
+    def load(cls, path: Path, token_a: str) -> "Peering":
+        try:
+            peering = cls(**orjson.loads(path.read_bytes()))
+        except (FileNotFoundError, orjson.JSONDecodeError, TypeError):
+            return cls(token_a)
+        return peering if peering.token_a == token_a else cls(token_a)
+
+
+class Refused(Exception):
+    """HTTP status and OCPI code of an answer that is not a success."""
+
+    def __init__(self, http: int, code: int, message: str) -> None:
+        super().__init__(message)
+        self.http, self.code = http, code
+
+
+@dataclass
+class Cpo:
+    """`base` is our own address, e.g. http://127.0.0.1:8010."""
+
+    network: Network
+    base: str
+    path: Path
+    peering: Peering
+    http: httpx.AsyncClient
+    stale: set[str] = field(default_factory=set)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    # --- answering ------------------------------------------------------------------------------------------------
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        echo: Headers = [(n, v) for n in (b"x-request-id", b"x-correlation-id") if (v := header(scope, n))]
+        try:
+            raw = await read_body(receive, 1024 * 1024)
+            data, extra = await self._route(scope, raw)
+            await send_json(send, 200, ocpi.envelope(data), [*echo, *extra])
+        except Refused as error:
+            await send_json(send, error.http, ocpi.envelope(None, error.code, str(error)), echo)
+        except orjson.JSONDecodeError:
+            await send_json(send, 400, ocpi.envelope(None, 2001, "The body is not JSON."), echo)
+
+    async def _route(self, scope: Scope, raw: bytes) -> tuple[Any, Headers]:
+        token, path, method = _token(header(scope, b"authorization")), scope["path"].rstrip("/"), scope["method"]
+        is_known = bool(token) and secrets.compare_digest(token, self.peering.our_token or self.peering.token_a)
+        may_register = bool(token) and secrets.compare_digest(token, self.peering.token_a)
+        if not is_known and not (may_register and not path.startswith("/ocpi/2.2.1/cpo")):
+            raise Refused(401, 2000, "Unknown token.")
+        if path == "/ocpi/versions":
+            return ocpi.versions(self.base), []
+        if path == "/ocpi/2.2.1":
+            return ocpi.details(self.base), []
+        if path == "/ocpi/2.2.1/credentials":
+            return await self._credentials(method, raw), []
+        return self._module(path.removeprefix("/ocpi/2.2.1/cpo/").split("/"), scope, raw)
+
+    def _module(self, parts: list[str], scope: Scope, raw: bytes) -> tuple[Any, Headers]:
+        if not self.peering.our_token:
+            raise Refused(401, 2000, "Register first.")
+        if parts[0] == "locations" and scope["method"] == "GET":
+            return self._locations(parts[1:], scope)
+        if parts == ["tariffs"] and scope["method"] == "GET":
+            return ocpi.tariffs(), [(b"x-total-count", b"2"), (b"x-limit", b"100")]
+        if parts[0] == "commands" and len(parts) == 2 and scope["method"] == "POST":
+            return self._command(parts[1], orjson.loads(raw)), []
+        raise Refused(404, 2000, "There is nothing at this address.")
+
+    def _locations(self, ids: list[str], scope: Scope) -> tuple[Any, Headers]:
+        if not ids:
+            return self._location_page(scope)
+        site = next((site for site in self.network.sites if site.id == ids[0]), None)
+        bay = self.network.bays.get(ids[1]) if len(ids) > 1 else None
+        if site is None or (len(ids) > 1 and bay not in site.bays):
+            raise Refused(404, 2003, "Unknown location.")
+        if bay is None:
+            return ocpi.location(self.network, site), []
+        return (ocpi.evse if len(ids) == 2 else ocpi.connector)(self.network, bay), []
+
+    def _location_page(self, scope: Scope) -> tuple[Any, Headers]:
+        query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode()).items()}
+        since = datetime.fromisoformat(query["date_from"]) if "date_from" in query else None
+        since = since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
+        sites = ocpi.sites_since(self.network, since)
+        offset, limit = int(query.get("offset", 0)), min(PAGE_LIMIT, int(query.get("limit", PAGE_LIMIT)))
+        chosen, following = ocpi.page(sites, offset, limit)
+        headers: Headers = [(b"x-total-count", str(len(sites)).encode()), (b"x-limit", str(PAGE_LIMIT).encode())]
+        if following is not None:
+            link = urlencode({**query, "offset": following, "limit": limit})
+            headers.append((b"link", f'<{self.base}/ocpi/2.2.1/cpo/locations?{link}>; rel="next"'.encode()))
+        return [ocpi.location(self.network, site) for site in chosen], headers
+
+    # --- handshake ------------------------------------------------------------------------------------------------
+    async def _credentials(self, method: str, raw: bytes) -> dict[str, Any]:
+        if method == "GET":
+            return ocpi.credentials(self.base, self.peering.our_token or self.peering.token_a)
+        if method == "DELETE":
+            self._remember(Peering(self.peering.token_a))
+            return {}
+        if method not in ("POST", "PUT"):
+            raise Refused(405, 2000, "Not allowed.")
+        body = orjson.loads(raw)
+        url = await self._their_locations(str(body["url"]), str(body["token"]))
+        self._remember(Peering(self.peering.token_a, secrets.token_urlsafe(32), str(body["token"]), url))
+        self.stale.update(self.network.bays)
+        logger.info("VoltGrid is connected over OCPI")
+        return ocpi.credentials(self.base, self.peering.our_token)
+
+    async def _their_locations(self, versions_url: str, token: str) -> str:
+        """Read the peer's versions with its token while its call is open, as the handshake wants."""
+        try:
+            offered = await self._get(versions_url, token)
+            details_url = next(entry["url"] for entry in offered if entry["version"] == "2.2.1")
+            endpoints = (await self._get(details_url, token))["endpoints"]
+        except (httpx.HTTPError, KeyError, TypeError, ValueError, StopIteration) as error:
+            raise Refused(200, 3001, f"Your versions cannot be read: {type(error).__name__}") from error
+        for entry in endpoints:
+            if entry["identifier"] == "locations" and entry["role"] == "RECEIVER":
+                return str(entry["url"])
+        raise Refused(200, 3003, "You offer no locations receiver.")
+
+    async def _get(self, url: str, token: str) -> Any:
+        answer = await self.http.get(url, headers=_headers(token))
+        answer.raise_for_status()
+        return answer.json()["data"]
+
+    def _remember(self, peering: Peering) -> None:
+        self.peering = peering
+        write_private(self.path, asdict(peering))
+
+    # --- commands -------------------------------------------------------------------------------------------------
+    def _command(self, kind: str, body: dict[str, Any]) -> dict[str, Any]:
+        """Accepted at once; the bay's answer follows to response_url."""
+        if kind == "RESERVE_NOW":
+            until = datetime.fromisoformat(str(body["expiry_date"]).replace("Z", "+00:00"))
+            until = until.replace(tzinfo=UTC) if until.tzinfo is None else until
+            booking = Booking(str(body["reservation_id"]), str(body["token"]["uid"]), until)
+            key = str(body.get("evse_uid") or "")
+            self._later(str(body["response_url"]), lambda: self.network.reserve(key, booking))
+        elif kind == "CANCEL_RESERVATION":
+            number = str(body["reservation_id"])
+            self._later(str(body["response_url"]), lambda: self.network.cancel(number))
+        else:
+            return {"result": "NOT_SUPPORTED", "timeout": 0}
+        return {"result": "ACCEPTED", "timeout": COMMAND_TIMEOUT_SECONDS}
+
+    def _later(self, response_url: str, decide: Callable[[], str]) -> None:
+        task = asyncio.get_running_loop().create_task(self._answer_command(response_url, decide))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _answer_command(self, response_url: str, decide: Callable[[], str]) -> None:
+        await asyncio.sleep(0.6)
+        result = {"result": decide()}
+        for attempt in range(5):
+            if await self._send(lambda: self.http.post(response_url, json=result, headers=self._routed())):
+                return
+            await asyncio.sleep(2**attempt)
+        logger.warning("VoltGrid could not deliver a command result")
+
+    # --- pushing --------------------------------------------------------------------------------------------------
+    async def push_forever(self) -> None:
+        """Tell every change of status; what cannot be delivered is told again, newest state only."""
+        failures = 0
+        while True:
+            await asyncio.sleep(min(20.0, PUSH_PAUSE_SECONDS * 2**failures))
+            while self.network.changed:
+                self.stale.add(self.network.changed.popleft().key)
+            if not self.peering.their_locations_url:
+                continue
+            failures = 0 if await self._push_stale() else min(6, failures + 1)
+
+    async def _push_stale(self) -> bool:
+        for key in sorted(self.stale):
+            site, status = self.network.site_of[key], self.network.status(self.network.bays[key])
+            body = {"status": status, "last_updated": ocpi.instant(self.network.updated[key])}
+            url = f"{self.peering.their_locations_url.rstrip('/')}/{COUNTRY}/{PARTY}/{site.id}/{key}"
+            if not await self._send(lambda url=url, body=body: self.http.patch(url, json=body, headers=self._routed())):
+                return False
+            self.stale.discard(key)
+        return True
+
+    def _routed(self) -> dict[str, str]:
+        return {**_headers(self.peering.their_token), "OCPI-from-country-code": COUNTRY, "OCPI-from-party-id": PARTY}
+
+    async def _send(self, call: Callable[[], Awaitable[httpx.Response]]) -> bool:
+        """True when the peer has it, or will never want it (a 4xx is not retried)."""
+        try:
+            return (await call()).status_code < 500
+        except httpx.HTTPError:
+            return False
+
+
+def _token(authorization: bytes) -> str:
+    kind, _, value = authorization.decode("latin-1").partition(" ")
+    if kind.lower() != "token":
+        return ""
+    try:
+        return base64.b64decode(value.strip(), validate=True).decode().strip()
+    except (binascii.Error, UnicodeDecodeError):
+        return value.strip()
+
+
+def _headers(token: str) -> dict[str, str]:
+    secret = base64.b64encode(token.encode()).decode()
+    request_id = secrets.token_hex(16)
+    return {"Authorization": f"Token {secret}", "X-Request-ID": request_id, "X-Correlation-ID": request_id}
