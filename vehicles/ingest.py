@@ -60,6 +60,8 @@ async def pings(scope: Scope, receive: Receive, send: Send) -> None:
 
 def report(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """The answer: how many were stored (and how many of those came late) or known, and each refused one by index."""
+    if all(_is_plain(verdict) for verdict in verdicts):
+        return {"accepted": len(verdicts), "duplicate": 0, "late": 0, "rejected": [], "warnings": []}
     accepted = [verdict for verdict in verdicts if not isinstance(verdict, Problem) and verdict[0] == ACCEPTED]
     rejected = [(i, verdict) for i, verdict in enumerate(verdicts) if isinstance(verdict, Problem)]
     warnings = [
@@ -74,6 +76,15 @@ def report(verdicts: Sequence[Verdict]) -> dict[str, Any]:
         "rejected": [{"i": i, "code": problem.code, "detail": problem.detail} for i, problem in rejected],
         "warnings": warnings,
     }
+
+
+def _is_plain(verdict: Verdict) -> bool:
+    """Stored, and nothing to say about it: nearly every ping."""
+    return (
+        not isinstance(verdict, Problem)
+        and verdict[0] == ACCEPTED
+        and not (verdict[1].flags & LATE or verdict[1].warning)
+    )
 
 
 async def _sender(scope: Scope) -> Sender:

@@ -4,16 +4,12 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
-
-from asgiref.sync import sync_to_async
-from django.db import close_old_connections, connections
 
 from fleetcharge.accounts import services
 from fleetcharge.accounts.models import Scope
 from fleetcharge.lib.asgi import Scope as AsgiScope
-from fleetcharge.lib.asgi import header
+from fleetcharge.lib.threads import DatabaseThreads
 
 REMEMBERED_SECONDS = 10.0  # a revoked key stops working within this time
 MAX_ENTRIES = 10_000
@@ -32,7 +28,7 @@ class KeyCache:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._entries: dict[bytes, tuple[float, asyncio.Task[Sender | None]]] = {}
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="ingest-keys")
+        self._threads = DatabaseThreads("ingest-keys", threads=1)
 
     async def find(self, secret: str) -> Sender | None:
         """The sender behind a secret, None when the key is unknown, expired or revoked."""
@@ -46,10 +42,10 @@ class KeyCache:
         task = entry[1]
         return task.result() if task.done() else await asyncio.shield(task)
 
-    async def close(self) -> None:
+    def close(self) -> None:
         """Forget everything and let go of the thread's database connection."""
         self._entries.clear()
-        await sync_to_async(connections.close_all, thread_sensitive=False, executor=self._thread)()
+        self._threads.close()
 
     def _is_useless(self, task: "asyncio.Task[Sender | None]") -> bool:
         """Failed for want of a database, or begun in a loop that is gone."""
@@ -58,12 +54,11 @@ class KeyCache:
         return task.done() and (task.cancelled() or task.exception() is not None)
 
     async def _look_up(self, secret: str) -> Sender | None:
-        return await sync_to_async(find_sender, thread_sensitive=False, executor=self._thread)(secret)
+        return await self._threads.run(find_sender, secret)
 
 
 def find_sender(secret: str) -> Sender | None:
     """The organisation of a live key; one query, and one write a minute to remember its use."""
-    close_old_connections()
     key = services.find_api_key(secret)
     if key is None:
         return None
@@ -73,6 +68,7 @@ def find_sender(secret: str) -> Sender | None:
 
 def presented_secret(scope: AsgiScope) -> str:
     """The key in `Authorization: Bearer` or `X-API-Key`, or ''."""
-    kind, _, value = header(scope, b"authorization").partition(b" ")
-    secret = value if kind.lower() == b"bearer" else header(scope, b"x-api-key")
+    headers = dict(scope["headers"])
+    kind, _, value = headers.get(b"authorization", b"").partition(b" ")
+    secret: bytes = value if kind.lower() == b"bearer" else headers.get(b"x-api-key", b"")
     return secret.strip().decode("ascii", "replace")

@@ -24,9 +24,9 @@ class Crossings(NamedTuple):
     def saw(self, soc_percent: float, at: float, limits: SocLimits) -> "Crossings":
         """The crossings after one more reading."""
         if soc_percent < limits.low_percent:
-            return self._replace(below_at=at if self.below_at is None else max(self.below_at, at))
+            return Crossings(at if self.below_at is None or at > self.below_at else self.below_at, self.clear_at)
         if soc_percent >= limits.clear_percent:
-            return self._replace(clear_at=at if self.clear_at is None else max(self.clear_at, at))
+            return Crossings(self.below_at, at if self.clear_at is None or at > self.clear_at else self.clear_at)
         return self
 
     @property

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import orjson
+import psycopg
 
 from fleetcharge.lib.batching import Batcher
 from fleetcharge.lib.db import AsyncDatabase
@@ -71,7 +72,14 @@ class Telemetry:
         self._database = AsyncDatabase()
         self.registry = Registry(self._database)
         self.announcements = Announcements()
-        self.batcher: Batcher[Delivery, list[int]] = Batcher(self.write, name="pings", max_rows=256, max_queue=5_000)
+        self.batcher: Batcher[Delivery, list[int]] = Batcher(
+            self.write,
+            name="pings",
+            max_rows=ROWS_PER_STATEMENT,
+            max_queue=5_000,
+            weigh=_weight,
+            bisect_on=(psycopg.DataError,),
+        )
 
     async def submit(self, delivery: Delivery) -> list[int]:
         """One outcome per ping (ACCEPTED, DUPLICATE, UNKNOWN) once all of them are durable."""
@@ -117,6 +125,10 @@ class Telemetry:
                     _array(_tenths(row.fix.soc_percent) for row in charged),
                 ],
             )
+
+
+def _weight(delivery: Delivery) -> int:
+    return len(delivery.fixes)
 
 
 def _by_vehicle_and_time(row: Row) -> tuple[int, int, int]:

@@ -16,10 +16,11 @@ logger = logging.getLogger(__name__)
 class Batcher(Generic[T, R]):
     """Collect items from many tasks, write them together, give each caller its own result after the commit.
 
-    `write` gets at most `max_rows` items and returns one result per item, in order. If it raises, every
-    waiting caller of that batch gets the exception and the writer lives on; for an error in `bisect_on` (bad data) the
-    batch is halved until only the culprits fail. `submit` waits when `max_queue` items are pending, so a slow
-    database pushes back on the sockets instead of dropping anything.
+    `write` gets items of at most `max_rows` rows together (an item is one row, unless `weigh` says otherwise; the last
+    item may exceed it) and returns one result per item, in order. If it raises, every waiting caller of that batch gets
+    the exception and the writer lives on; for an error in `bisect_on` (bad data) the batch is halved until only the
+    culprits fail. `submit` waits when `max_queue` items are pending, so a slow database pushes back on the sockets
+    instead of dropping anything.
     """
 
     def __init__(
@@ -30,9 +31,10 @@ class Batcher(Generic[T, R]):
         max_rows: int = 2000,
         max_queue: int = 20_000,
         bisect_on: tuple[type[Exception], ...] = (),
+        weigh: Callable[[T], int] = lambda _: 1,
     ) -> None:
         self._write, self.name, self._max_rows, self._max_queue = write, name, max_rows, max_queue
-        self._bisect_on = bisect_on
+        self._bisect_on, self._weigh = bisect_on, weigh
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reset()
 
@@ -91,10 +93,12 @@ class Batcher(Generic[T, R]):
     def _take(self) -> list[tuple[T, "asyncio.Future[R]"]]:
         """The next batch, without those whose caller has gone away (its socket closed, nobody was told anything)."""
         batch: list[tuple[T, asyncio.Future[R]]] = []
-        while self._queue and len(batch) < self._max_rows:
+        rows = 0
+        while self._queue and rows < self._max_rows:
             entry = self._queue.popleft()
             if not entry[1].done():
                 batch.append(entry)
+                rows += self._weigh(entry[0])
         self._room.set()
         return batch
 

@@ -35,7 +35,7 @@ async def door() -> AsyncIterator[httpx.AsyncClient]:
     await intake.telemetry.close()
     intake.telemetry.registry.forget()
     await intake.unknown_devices.close()
-    await ingest.keys.close()
+    ingest.keys.close()
     await in_thread(_empty_positions)
 
 

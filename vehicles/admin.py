@@ -1,0 +1,133 @@
+"""Vehicles, people, tokens and the catalogue in the admin; positions and states are looked at, never edited."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from unfold.admin import ModelAdmin, TabularInline
+
+from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, TenantAdmin
+from fleetcharge.accounts.models import Membership
+from vehicles.models import (
+    Driver,
+    IdToken,
+    Shift,
+    Stop,
+    UnknownDevice,
+    Vehicle,
+    VehicleModel,
+    VehicleState,
+)
+
+FLEET_DESK = DESK | {Membership.Role.DISPATCHER}
+
+
+@admin.register(VehicleModel)
+class VehicleModelAdmin(ModelAdmin):  # type: ignore[misc]
+    """The catalogue every fleet shares: staff look, superusers edit."""
+
+    list_display = [
+        "manufacturer", "name", "vehicle_class", "battery_wh", "max_dc_power_w", "consumption_wh_per_km", "is_verified",
+    ]  # fmt: skip
+    list_filter = ["vehicle_class", "is_verified"]
+    search_fields = ["manufacturer", "name"]
+    readonly_fields: list[str] = []
+    show_full_result_count = False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return bool(request.user.is_active and request.user.is_staff)
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+
+class StopInline(TabularInline):  # type: ignore[misc]
+    """Where the vehicle is to go; changed through the API."""
+
+    model = Stop
+    extra = 0
+    can_delete = False
+    fields = readonly_fields = ["sequence", "name", "latitude", "longitude", "due_at", "done_at"]
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Vehicle)
+class VehicleAdmin(TenantAdmin):
+    """A fleet's vehicles; one that leaves becomes inactive."""
+
+    view_roles = FLEET_DESK
+    list_display = [
+        "registration",
+        "model",
+        "soc",
+        "seen_at",
+        "device_id",
+        "default_driver",
+        "cost_centre",
+        "is_active",
+    ]
+    list_select_related = ["model", "state", "default_driver"]
+    list_filter = ["is_active", "state__is_soc_low", "model__vehicle_class"]
+    search_fields = ["registration", "device_id", "cost_centre"]
+    readonly_fields = ["created_at"]
+    autocomplete_fields = ["model"]
+    inlines = [StopInline]
+
+    @admin.display(description="Charge", ordering="state__soc_percent")
+    def soc(self, vehicle: Vehicle) -> str:
+        state: VehicleState | None = getattr(vehicle, "state", None)
+        return "—" if state is None or state.soc_percent is None else f"{state.soc_percent:.0f} %"
+
+    @admin.display(description="Last seen", ordering="state__position_at")
+    def seen_at(self, vehicle: Vehicle) -> Any:
+        state: VehicleState | None = getattr(vehicle, "state", None)
+        return state and state.position_at
+
+    def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Driver)
+class DriverAdmin(TenantAdmin):
+    view_roles = FLEET_DESK
+    list_display = ["name", "phone", "is_active", "driver_ref"]
+    list_filter = ["is_active"]
+    search_fields = ["name", "phone"]
+    readonly_fields = ["driver_ref"]
+
+    def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Shift)
+class ShiftAdmin(TenantAdmin):
+    view_roles = FLEET_DESK
+    list_display = ["vehicle", "driver", "starts_at", "ends_at"]
+    list_select_related = ["vehicle", "driver"]
+    search_fields = ["vehicle__registration", "driver__name"]
+    readonly_fields: list[str] = []
+    date_hierarchy = "starts_at"
+
+
+@admin.register(IdToken)
+class IdTokenAdmin(TenantAdmin):
+    list_display = ["uid", "kind", "vehicle", "driver", "is_active", "valid_until"]
+    list_select_related = ["vehicle", "driver"]
+    list_filter = ["kind", "is_active"]
+    search_fields = ["uid", "vehicle__registration", "driver__name"]
+    readonly_fields: list[str] = []
+
+
+@admin.register(UnknownDevice)
+class UnknownDeviceAdmin(ReadOnlyAdmin):
+    """Trackers that reported with one of the fleet's keys and belong to no vehicle yet."""
+
+    view_roles = FLEET_DESK
+    list_display = ["device_id", "messages", "first_seen_at", "last_seen_at"]
+    search_fields = ["device_id"]
+    readonly_fields = ["last_message"]
