@@ -49,9 +49,8 @@ class EngineClient:
         with self.home.log.open("ab") as log:
             self._log_offset = log.tell()
             self._host = subprocess.Popen(
-                [sys.executable, "-m", "fleetcharge.embedded.host", self.engine.name],
+                [sys.executable, "-m", "fleetcharge.embedded.host", self.engine.name, str(self._var)],
                 cwd=CHECKOUT,
-                env={**os.environ, "FLEETCHARGE_VAR_DIR": str(self._var)},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

@@ -1,4 +1,4 @@
-"""The process that runs one engine for as long as anybody uses it: `python -m fleetcharge.embedded.host postgres`."""
+"""Runs one engine for as long as anybody uses it: `python -m fleetcharge.embedded.host postgres var`."""
 
 import os
 import shutil
@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from fleetcharge.embedded.errors import EngineError
-from fleetcharge.embedded.home import EngineHome, is_throw_away, not_ours, var_dir
+from fleetcharge.embedded.home import EngineHome, Settings, is_throw_away, not_ours
 from fleetcharge.embedded.locks import FileLock
 from fleetcharge.embedded.postgres import Postgres
 from fleetcharge.embedded.supervisor import ProcessSpec, Supervisor
@@ -69,8 +69,8 @@ def log_line(line: str) -> None:
     sys.stderr.flush()
 
 
-def main(name: str) -> int:
-    engine = engine_named(name, var_dir())
+def main(name: str, var: str) -> int:
+    engine = engine_named(name, Path(var))
     lock = FileLock(engine.home.host_lock)
     if not lock.own(within_s=0.5):
         return 0  # somebody else was faster
@@ -85,9 +85,11 @@ def main(name: str) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     if is_throw_away():
+        if (settings := Settings.load(engine.home)) and settings.socket_dir:
+            shutil.rmtree(settings.socket_dir, ignore_errors=True)
         shutil.rmtree(engine.home.folder, ignore_errors=True)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(*sys.argv[1:]))

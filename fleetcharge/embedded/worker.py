@@ -14,6 +14,7 @@ _beat: Any = EmbeddedService(app, thread=True, schedule_filename=str(var_dir() /
 
 def start_beat(**kwargs: Any) -> None:
     _beat.start()
+    SIGN_OF_LIFE.touch()
 
 
 def show_life(**kwargs: Any) -> None:
