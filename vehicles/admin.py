@@ -23,7 +23,7 @@ FLEET_DESK = DESK | {Membership.Role.DISPATCHER}
 
 
 @admin.register(VehicleModel)
-class VehicleModelAdmin(ModelAdmin):  # type: ignore[misc]
+class VehicleModelAdmin(ModelAdmin):
     """The catalogue every fleet shares: staff look, superusers edit."""
 
     list_display = [
@@ -41,7 +41,7 @@ class VehicleModelAdmin(ModelAdmin):  # type: ignore[misc]
         return self.has_view_permission(request)
 
 
-class StopInline(TabularInline):  # type: ignore[misc]
+class StopInline(TabularInline):
     """Where the vehicle is to go; changed through the API."""
 
     model = Stop

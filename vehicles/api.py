@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+import django_filters
+from django.db.models import QuerySet
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import mixins, status, viewsets
@@ -16,12 +18,35 @@ from fleetcharge.accounts.tenancy import organisation_of
 from fleetcharge.lib.api import Conflict
 from vehicles import serializers as shapes
 from vehicles import services
-from vehicles.filters import ShiftFilter, VehicleFilter
 from vehicles.models import Driver, IdToken, Position, Shift, Stop, UnknownDevice, Vehicle, VehicleModel
 
 TRACK_DEFAULT = timedelta(days=1)
 TRACK_LONGEST = timedelta(days=7)
 TRACK_POINTS = 20_000
+
+
+class VehicleFilter(django_filters.FilterSet):
+    """`?registration=mx44&is_soc_low=true&device_id=...`"""
+
+    registration = django_filters.CharFilter(lookup_expr="icontains")
+    is_soc_low = django_filters.BooleanFilter(field_name="state__is_soc_low")
+
+    class Meta:
+        model = Vehicle
+        fields = ["registration", "device_id", "is_active", "is_soc_low", "cost_centre"]
+
+
+class ShiftFilter(django_filters.FilterSet):
+    """`?vehicle=&driver=&at=2026-11-21T09:00:00Z`"""
+
+    at = django_filters.IsoDateTimeFilter(method="covering")
+
+    class Meta:
+        model = Shift
+        fields = ["vehicle", "driver", "at"]
+
+    def covering(self, queryset: QuerySet[Shift], name: str, value: object) -> QuerySet[Shift]:
+        return queryset.filter(starts_at__lte=value, ends_at__gte=value)
 
 
 class FleetViewSet(viewsets.GenericViewSet[Any]):
@@ -116,7 +141,8 @@ class VehicleViewSet(SavedRowsViewSet):
         services.set_stops(
             vehicle_id=vehicle.pk, stops=[services.PlannedStop(**stop) for stop in serializer.validated_data]
         )
-        return self.stops(request, pk)
+        answer: Response = self.stops(request, pk)
+        return answer
 
 
 @extend_schema_view(create=extend_schema(responses={201: shapes.DriverSerializer}))

@@ -59,7 +59,7 @@ class VehicleSerializer(serializers.ModelSerializer[Vehicle]):
             "depot_latitude", "depot_longitude", "is_active", "created_at", "state", "range_left_km",
         ]  # fmt: skip
 
-    @extend_schema_field(VehicleStateSerializer(allow_null=True))
+    @extend_schema_field(VehicleStateSerializer(allow_null=True))  # type: ignore[untyped-decorator]
     def get_state(self, vehicle: Vehicle) -> Any:
         state = getattr(vehicle, "state", None)
         return state and VehicleStateSerializer(state).data

@@ -1,0 +1,53 @@
+"""The vehicles' pages of the admin: a fleet sees its own rows, in few queries."""
+
+from datetime import timedelta
+
+import pytest
+
+from vehicles.models import IdToken, Shift, UnknownDevice, VehicleModel
+from vehicles.tests.factories import NOON, make_driver, make_state, make_vehicle
+
+pytestmark = pytest.mark.django_db
+LISTS = ["vehicle", "driver", "shift", "idtoken", "unknowndevice", "vehiclemodel"]
+
+
+def furnish(organisation, plate: str) -> None:
+    van = make_vehicle(organisation, registration=plate, device_id=f"d-{plate}")
+    make_state(van)
+    driver = make_driver(organisation, name=f"Driver of {plate}")
+    Shift.objects.create(
+        organisation=organisation, vehicle=van, driver=driver, starts_at=NOON, ends_at=NOON + timedelta(hours=8)
+    )
+    IdToken.objects.create(organisation=organisation, uid=f"T{plate}", vehicle=van)
+    UnknownDevice.objects.create(organisation=organisation, device_id=f"U{plate}")
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_an_owner_sees_the_own_rows_and_nobody_elses(client, owner, organisation, other_organisation, name) -> None:
+    furnish(organisation, "KA03OURS")
+    furnish(other_organisation, "KA03THEIRS")
+    client.force_login(owner)
+    page = client.get(f"/admin/vehicles/{name}/")
+    assert page.status_code == 200
+    assert "THEIRS" not in page.content.decode()
+    assert "OURS" in page.content.decode() or name == "vehiclemodel"
+
+
+def test_the_vehicle_page_opens_and_its_list_stays_cheap(
+    client, owner, organisation, django_assert_max_num_queries
+) -> None:
+    for n in range(12):
+        furnish(organisation, f"KA03N{n}")
+    client.force_login(owner)
+    with django_assert_max_num_queries(12):
+        assert client.get("/admin/vehicles/vehicle/").status_code == 200
+    pk = organisation.vehicles.first().pk
+    assert client.get(f"/admin/vehicles/vehicle/{pk}/change/").status_code == 200
+    assert client.post(f"/admin/vehicles/vehicle/{pk}/delete/").status_code == 403
+
+
+def test_the_catalogue_is_looked_at_not_edited(client, owner) -> None:
+    client.force_login(owner)
+    pk = VehicleModel.objects.get(name="Ace EV").pk
+    assert client.get(f"/admin/vehicles/vehiclemodel/{pk}/change/").status_code == 200
+    assert client.post(f"/admin/vehicles/vehiclemodel/{pk}/change/", {"name": "Mine"}).status_code == 403
