@@ -19,6 +19,7 @@ from stations.cpo.base import (
     PullReport,
     ReserveRequest,
 )
+from stations.cpo.ocpi import registration
 from stations.cpo.ocpi.client import OUR_COUNTRY, OUR_PARTY, OCPIClient
 from stations.cpo.ocpi.wire import LocationIn, TariffIn, now_text
 from stations.models import Connector, CPOCommand, Source
@@ -38,7 +39,7 @@ class OCPIAdapter:
     def poll(self, source: Source) -> Iterator[PullReport]:
         """Tariffs, then locations, page by page with flat memory; from the last poll on, with five minutes overlap."""
         if not source.endpoints.get("locations"):
-            raise CPOError("not_registered", f"{source.name} is not registered yet.")
+            self._register(source)
         since = source.last_polled_at - OVERLAP if source.last_polled_at else None
         with OCPIClient(source) as client:
             if url := source.endpoints.get("tariffs"):
@@ -46,6 +47,12 @@ class OCPIAdapter:
                     yield self._take(source, page, PullReport(), self._take_tariff)
             for page in client.pages(source.endpoints["locations"], since=since):
                 yield self._take(source, page, PullReport(), self._take_location)
+
+    def _register(self, source: Source) -> None:
+        """A source with an address and TOKEN_A registers itself at its first poll."""
+        if not (source.base_url and source.peer_token):
+            raise CPOError("not_registered", f"{source.name} is not registered yet.")
+        registration.register(source, at=timezone.now())
 
     def _take(self, source: Source, page: list[Any], report: PullReport, take: Any) -> PullReport:
         """One bad object never stops the page; it is named in the report."""
