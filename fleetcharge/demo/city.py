@@ -84,16 +84,26 @@ class City:
         hero = vehicles[0]
         hero.place, hero.stops = HERO_PLACE, [HERO_STOP, *hero.stops]
         hero.set_out(v.DRIVING, HERO_STOP.place, self.roads.path)
-        hero.street_kmh = 24.0
-        metres_per_second = min(24.0 * self.speed, v.TOP_SPEED_KMH[hero.facts.vehicle_class]) / 3.6
-        drain = metres_per_second / 1000 * hero.facts.consumption_wh_per_km / hero.facts.battery_wh * 100
-        hero.pack.soc_percent = 20.0 + 25 * drain
+        self._let_run_low(hero)
         for vehicle in [one for one in vehicles[1:] if one.habit_percent][:6]:
             vehicle.pack.soc_percent = vehicle.rng.uniform(30, 60)
             bay = nearest_free(self.own_bays, vehicle.place, vehicle.facts.plugs, vehicle.facts.token_uid)
             if bay:
                 vehicle.park_at(bay.place)
                 self._arrive(vehicle, bay, now)
+
+    def _let_run_low(self, vehicle: SimVehicle) -> None:
+        """Below 20 % after 25 seconds of driving."""
+        vehicle.street_kmh = 24.0
+        metres_per_second = min(24.0 * self.speed, v.TOP_SPEED_KMH[vehicle.facts.vehicle_class]) / 3.6
+        drain = metres_per_second / 1000 * vehicle.facts.consumption_wh_per_km / vehicle.facts.battery_wh * 100
+        vehicle.pack.soc_percent = 20.0 + 25 * drain
+
+    def let_the_next_run_low(self) -> None:
+        """After a quick restart: whoever is nearest above 20 % gets there soon, without a jump that nobody believes."""
+        near = [one for one in self.vehicles.values() if not one.habit_percent and 20 < one.pack.soc_percent < 25]
+        if near:
+            self._let_run_low(min(near, key=lambda vehicle: vehicle.pack.soc_percent))
 
     def _plan_stops(self, vehicle: SimVehicle) -> None:
         names = vehicle.rng.sample(sorted(LOCALITIES), vehicle.rng.randint(4, 7))

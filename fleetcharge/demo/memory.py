@@ -49,11 +49,12 @@ def recall(city: City, path: Path, now: datetime, digest: str) -> bool:
         city.chargers[identity].outbox.extendleft(Call(**call) for call in reversed(calls))
     is_fresh = now - datetime.fromisoformat(state["at"]) < FRESH_FOR
     if is_fresh:
-        _restore_vehicles(city, state["vehicles"], now)
+        _restore_vehicles(city, state["vehicles"])
+        city.let_the_next_run_low()
     return is_fresh
 
 
-def _restore_vehicles(city: City, vehicles: dict[str, Any], now: datetime) -> None:
+def _restore_vehicles(city: City, vehicles: dict[str, Any]) -> None:
     for name, facts in vehicles.items():
         vehicle = city.vehicles[name]
         vehicle.pack.soc_percent, vehicle.odometer_m = facts["soc_percent"], facts["odometer_m"]

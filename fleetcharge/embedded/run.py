@@ -148,6 +148,16 @@ def _sights(address: Address) -> list[tuple[str, str]]:
     ]
 
 
+def _demo_env(address: Address) -> dict[str, str]:
+    """The demo's public network answers on loopback, which production refuses to call."""
+    if os.environ.get("FLEETCHARGE_DEMO", "1") == "0":
+        return {}
+    taken = frozenset({address.web_port, address.realtime_port})
+    port = _free_port("demo", int(os.environ.get("FLEETCHARGE_DEMO_PORT") or 8010), "127.0.0.1", taken)
+    private = os.environ.get("FLEETCHARGE_OCPI_ALLOW_PRIVATE_HOSTS", "1")
+    return {"FLEETCHARGE_DEMO_PORT": str(port), "FLEETCHARGE_OCPI_ALLOW_PRIVATE_HOSTS": private}
+
+
 # --- the run ------------------------------------------------------------------------------------------------------
 def prepare() -> None:
     done = subprocess.run([PYTHON, "-m", "fleetcharge.embedded.prepare"], cwd=CHECKOUT)  # noqa: S603
@@ -174,7 +184,7 @@ def run() -> None:
     say(f"  engines       {', '.join(engines.embedded) or 'as given by DATABASE_URL and REDIS_URL'}")
     address = choose_address()
     env = {"FLEETCHARGE_WEB_PORT": str(address.web_port), "FLEETCHARGE_REALTIME_PORT": str(address.realtime_port)}
-    os.environ.update(env)
+    os.environ.update({**env, **_demo_env(address)})
     prepare()
     say("  processes     starting")
 
