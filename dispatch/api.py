@@ -1,21 +1,52 @@
 """Plans, alerts, reservations and figures for a dispatcher or a machine. Views pick a queryset and call a service."""
 
+from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import extend_schema, extend_schema_view
-from rest_framework import mixins, viewsets
+from rest_framework import mixins, serializers, status, viewsets
+from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from dispatch import figures
+from dispatch import figures, services
 from dispatch.models import Alert, ChargePlan, Reservation
-from dispatch.serializers import AlertSerializer, KpiSerializer, PlanSerializer, ReservationSerializer
-from fleetcharge.accounts.models import Scope
+from dispatch.serializers import (
+    AlertSerializer,
+    KpiSerializer,
+    NewReservationSerializer,
+    PlanSerializer,
+    ReasonSerializer,
+    ReservationSerializer,
+    SnoozeSerializer,
+)
+from fleetcharge.accounts.models import Scope, User
 from fleetcharge.accounts.tenancy import organisation_of
+from fleetcharge.lib.api import Conflict
+from stations.models import Connector
+from vehicles.models import Vehicle
+
+
+def actor_of(request: Request) -> User | None:
+    """The person; None for a machine's key."""
+    return request.user if isinstance(request.user, User) else None
+
+
+def conflict(refusal: services.DecisionRefused) -> Conflict:
+    return Conflict(str(refusal), code=refusal.code)
+
+
+def checked(serializer: serializers.Serializer[Any]) -> dict[str, Any]:
+    serializer.is_valid(raise_exception=True)
+    data: dict[str, Any] = serializer.validated_data
+    return data
 
 
 class KpiView(APIView):
@@ -49,6 +80,33 @@ class PlanViewSet(viewsets.ReadOnlyModelViewSet[ChargePlan]):
     def get_queryset(self) -> QuerySet[ChargePlan]:
         return ChargePlan.objects.for_organisation(organisation_of(self.request)).for_display()
 
+    @extend_schema(summary="Accept: promise the plug and reserve it", request=None, responses=PlanSerializer)
+    @action(detail=True, methods=["post"])
+    def accept(self, request: Request, pk: str) -> Response:
+        actor, now = actor_of(request), timezone.now()
+        return self._decide(lambda plan_id: services.accept_plan(plan_id=plan_id, actor=actor, now=now))
+
+    @extend_schema(summary="Dismiss", request=ReasonSerializer, responses=PlanSerializer)
+    @action(detail=True, methods=["post"])
+    def dismiss(self, request: Request, pk: str) -> Response:
+        reason = checked(ReasonSerializer(data=request.data))["reason"]
+        actor, now = actor_of(request), timezone.now()
+        return self._decide(lambda plan_id: services.dismiss_plan(plan_id=plan_id, actor=actor, reason=reason, now=now))
+
+    @extend_schema(summary="Take an acceptance back, within ten seconds", request=None, responses=PlanSerializer)
+    @action(detail=True, methods=["post"])
+    def undo(self, request: Request, pk: str) -> Response:
+        actor, now = actor_of(request), timezone.now()
+        return self._decide(lambda plan_id: services.undo_plan(plan_id=plan_id, actor=actor, now=now))
+
+    def _decide(self, decide: Callable[[int], ChargePlan]) -> Response:
+        plan = self.get_object()
+        try:
+            decide(plan.pk)
+        except services.DecisionRefused as refusal:
+            raise conflict(refusal) from refusal
+        return Response(PlanSerializer(self.get_queryset().get(pk=plan.pk)).data)
+
 
 class AlertFilter(filters.FilterSet):
     is_open = filters.BooleanFilter(field_name="closed_at", lookup_expr="isnull")
@@ -68,6 +126,21 @@ class AlertViewSet(viewsets.ReadOnlyModelViewSet[Alert]):
 
     def get_queryset(self) -> QuerySet[Alert]:
         return Alert.objects.for_organisation(organisation_of(self.request)).for_display()
+
+    @extend_schema(summary="Hide for some minutes", request=SnoozeSerializer, responses=AlertSerializer)
+    @action(detail=True, methods=["post"])
+    def snooze(self, request: Request, pk: str) -> Response:
+        alert, minutes = self.get_object(), checked(SnoozeSerializer(data=request.data))["minutes"]
+        until = timezone.now() + timedelta(minutes=minutes)
+        services.snooze_alert(alert_id=alert.pk, until=until, actor=actor_of(request))
+        return Response(AlertSerializer(self.get_queryset().get(pk=alert.pk)).data)
+
+    @extend_schema(summary="Close", request=ReasonSerializer, responses=AlertSerializer)
+    @action(detail=True, methods=["post"])
+    def close(self, request: Request, pk: str) -> Response:
+        alert, reason = self.get_object(), checked(ReasonSerializer(data=request.data))["reason"]
+        services.close_alert(alert_id=alert.pk, actor=actor_of(request), reason=reason, now=timezone.now())
+        return Response(AlertSerializer(self.get_queryset().get(pk=alert.pk)).data)
 
 
 class ReservationFilter(filters.FilterSet):
@@ -92,3 +165,26 @@ class ReservationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, views
     def get_queryset(self) -> QuerySet[Reservation]:
         mine = Reservation.objects.for_organisation(organisation_of(self.request))
         return mine.select_related("vehicle", "connector__evse__location__source")
+
+    @extend_schema(summary="Reserve by hand", request=NewReservationSerializer, responses={201: ReservationSerializer})
+    def create(self, request: Request) -> Response:
+        wish = checked(NewReservationSerializer(data=request.data))
+        organisation, now = organisation_of(request), timezone.now()
+        vehicle = get_object_or_404(Vehicle.objects.for_organisation(organisation), pk=wish["vehicle_id"])
+        named = {"pk": wish["connector_id"]} if "connector_id" in wish else {"public_id": wish["connector_public_id"]}
+        connector = get_object_or_404(Connector.objects.usable_by(organisation), **named)
+        reservation = services.create_reservation(
+            vehicle_id=vehicle.pk, connector_id=connector.pk, actor=actor_of(request), now=now,
+            expires_at=now + timedelta(minutes=wish.get("minutes", settings.RESERVATION_MINUTES)),
+        )  # fmt: skip
+        if reservation is None:
+            raise Conflict("This plug is promised to another vehicle.", code="connector_taken")
+        row = self.get_queryset().get(pk=reservation.pk)
+        return Response(ReservationSerializer(row).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(summary="Cancel", request=ReasonSerializer, responses=ReservationSerializer)
+    @action(detail=True, methods=["post"])
+    def cancel(self, request: Request, number: str) -> Response:
+        row, reason = self.get_object(), checked(ReasonSerializer(data=request.data))["reason"]
+        services.cancel_reservation(number=row.pk, actor=actor_of(request), reason=reason, now=timezone.now())
+        return Response(ReservationSerializer(self.get_queryset().get(pk=row.pk)).data)

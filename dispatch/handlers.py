@@ -1,11 +1,21 @@
 """Subscribers: one thought each, no logic."""
 
-from billing.events import SessionMetered
-from dispatch import live
-from dispatch.events import AlertChanged, PlanChanged
+from django.utils import timezone
+
+from billing.events import ExceptionOpened, SessionEnded, SessionMetered, SessionStarted
+from dispatch import live, services, tasks
+from dispatch.events import AlertChanged, PlanChanged, ReservationChanged
+from dispatch.models import Alert, ChargePlan, Reservation
 from fleetcharge.lib.events import subscribe
-from stations.events import ConnectorStatusChanged, LocationChanged
-from vehicles.events import VehiclesMoved
+from stations.events import (
+    ChargerCameBack,
+    ChargerWentSilent,
+    ConnectorStatusChanged,
+    LocationChanged,
+    ReservationAnswered,
+)
+from stations.models import Connector
+from vehicles.events import SocLow, SocRecovered, VehiclesMoved
 
 
 @subscribe(VehiclesMoved)
@@ -37,3 +47,82 @@ def mark_vehicle_on_live_map(event: PlanChanged) -> None:
 @subscribe(AlertChanged)
 def tell_browsers_of_alert(event: AlertChanged) -> None:
     live.send_to_map("alerts", o=event.organisation_id, ids=[event.alert_id])
+
+
+@subscribe(SocLow)
+def look_for_a_charger(event: SocLow) -> None:
+    tasks.plan_charge_stop.delay(event.vehicle_id, event.telemetry_version)
+
+
+@subscribe(SocRecovered)
+def stop_looking(event: SocRecovered) -> None:
+    services.close_recovered(vehicle_id=event.vehicle_id, now=event.at)
+
+
+@subscribe(PlanChanged)
+def reserve_what_was_accepted(event: PlanChanged) -> None:
+    if event.state == ChargePlan.State.ACCEPTED:
+        tasks.reserve.delay(event.plan_id)
+
+
+@subscribe(ReservationChanged)
+def let_go_at_the_network(event: ReservationChanged) -> None:
+    if event.state in (Reservation.State.CANCELLED, Reservation.State.EXPIRED):
+        tasks.cancel_at_network.delay(event.reservation_number)
+
+
+@subscribe(ReservationAnswered)
+def take_the_answer(event: ReservationAnswered) -> None:
+    services.answer_reservation(
+        reservation_key=event.reservation_key, state=event.state, reason=event.reason, at=event.at
+    )
+
+
+@subscribe(ConnectorStatusChanged)
+def look_for_another_plug(event: ConnectorStatusChanged) -> None:
+    if ChargePlan.objects.open().filter(connector_id=event.connector_id).exists():
+        tasks.follow_connector.delay(event.connector_id, event.new)
+
+
+@subscribe(ConnectorStatusChanged)
+def reserve_a_plug_that_came_free(event: ConnectorStatusChanged) -> None:
+    if event.new == Connector.Status.AVAILABLE:
+        for number in services.waiting_reservations(event.connector_id):
+            tasks.send_reservation.delay(number)
+
+
+@subscribe(ChargerWentSilent)
+def leave_a_silent_charger(event: ChargerWentSilent) -> None:
+    tasks.follow_silent_charger.delay(event.charger_id)
+
+
+@subscribe(ChargerCameBack)
+def close_silence_alert(event: ChargerCameBack) -> None:
+    services.close_alert_by_key(
+        organisation_id=event.organisation_id,
+        dedupe_key=f"charger:{event.charger_id}",
+        reason="came back",
+        now=event.at,
+    )
+
+
+@subscribe(SessionStarted)
+def follow_start(event: SessionStarted) -> None:
+    services.session_started(
+        session_id=event.session_id, vehicle_id=event.vehicle_id, connector_id=event.connector_id,
+        location_id=event.location_id, now=timezone.now(),
+    )  # fmt: skip
+
+
+@subscribe(SessionEnded)
+def follow_end(event: SessionEnded) -> None:
+    services.session_ended(session_id=event.session_id, now=timezone.now())
+
+
+@subscribe(ExceptionOpened)
+def show_held_money(event: ExceptionOpened) -> None:
+    services.open_alert(
+        organisation_id=event.organisation_id, kind=Alert.Kind.MONEY, dedupe_key=f"exception:{event.exception_id}",
+        title="A session waits for finance", severity=Alert.Severity.INFO, session_id=event.session_id,
+        data={"exception_id": event.exception_id, "exception_kind": event.kind}, now=timezone.now(),
+    )  # fmt: skip

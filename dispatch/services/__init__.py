@@ -1,0 +1,63 @@
+"""Every write of dispatch: plans, decisions, reservations, alerts."""
+
+from dispatch.services.alerts import (
+    close_alert,
+    close_alert_by_key,
+    open_alert,
+    snooze_alert,
+)
+from dispatch.services.decisions import (
+    DecisionRefused,
+    accept_plan,
+    dismiss_plan,
+    undo_plan,
+)
+from dispatch.services.following import (
+    charger_lost,
+    close_recovered,
+    connector_changed,
+    replan,
+    replan_affected,
+    session_ended,
+    session_started,
+)
+from dispatch.services.planning import (
+    plan_charge_stop,
+)
+from dispatch.services.reservations import (
+    answer_reservation,
+    cancel_at_network,
+    cancel_reservation,
+    create_reservation,
+    expire_reservations,
+    reserve_plan,
+    send_reservation,
+    waiting_reservations,
+)
+
+__all__ = [
+    "DecisionRefused",
+    "accept_plan",
+    "answer_reservation",
+    "cancel_at_network",
+    "cancel_reservation",
+    "charger_lost",
+    "close_alert",
+    "close_alert_by_key",
+    "close_recovered",
+    "connector_changed",
+    "create_reservation",
+    "dismiss_plan",
+    "expire_reservations",
+    "open_alert",
+    "plan_charge_stop",
+    "replan",
+    "replan_affected",
+    "reserve_plan",
+    "send_reservation",
+    "session_ended",
+    "session_started",
+    "snooze_alert",
+    "undo_plan",
+    "waiting_reservations",
+]

@@ -1,0 +1,95 @@
+"""Alerts: one open row per cause, and a revision that browsers resume from."""
+
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+
+from dispatch.events import AlertChanged
+from dispatch.models import Alert, ChargePlan
+from fleetcharge.accounts.models import User
+from fleetcharge.accounts.services import audit
+from fleetcharge.lib.events import publish
+
+_LOCK_SPACE = 7301
+
+
+def next_revision(organisation_id: int) -> int:
+    """The next revision. Alert writes of one fleet wait for each other's commit, so that a browser which has seen
+    revision n has seen everything below it. Taken after plan and reservation locks, before alert rows."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, organisation_id])
+        cursor.execute("SELECT nextval('dispatch_alert_revision')")
+        row = cursor.fetchone()
+    assert row is not None  # noqa: S101 (nextval always answers)
+    return int(row[0])
+
+
+@transaction.atomic
+def open_alert(*, organisation_id: int, kind: str, dedupe_key: str, title: str, now: datetime, **fields: Any) -> Alert:
+    """Open the alert of this cause, or bring the open one up to date. `fields` are columns of Alert."""
+    revision = next_revision(organisation_id)
+    values = {"kind": kind, "title": title[:160], "revision": revision, "body": "", **fields}
+    alert = Alert.objects.open().filter(organisation_id=organisation_id, dedupe_key=dedupe_key).first()
+    if alert is None:
+        alert = Alert.objects.create(
+            organisation_id=organisation_id, dedupe_key=dedupe_key, opened_at=now, opened_revision=revision, **values
+        )
+    else:
+        if values["kind"] != alert.kind:
+            values["snoozed_until"] = None
+        Alert.objects.filter(pk=alert.pk).update(**values)
+    publish(AlertChanged(alert.pk, organisation_id, "upd" if alert.opened_revision != revision else "add", revision))
+    return alert
+
+
+@transaction.atomic
+def close_alert_by_key(*, organisation_id: int, dedupe_key: str, reason: str, now: datetime) -> bool:
+    """Close the open alert of a cause that is gone; False when there is none."""
+    if not Alert.objects.open().filter(organisation_id=organisation_id, dedupe_key=dedupe_key).exists():
+        return False
+    revision = next_revision(organisation_id)
+    alerts = Alert.objects.open().filter(organisation_id=organisation_id, dedupe_key=dedupe_key)
+    return sum(_close(alert, revision, reason, None, now) for alert in alerts) > 0
+
+
+@transaction.atomic
+def close_alert(*, alert_id: int, actor: User | None, reason: str, now: datetime) -> bool:
+    """A person has dealt with it; False when it was closed already."""
+    organisation_id = Alert.objects.values_list("organisation_id", flat=True).get(pk=alert_id)
+    revision = next_revision(organisation_id)
+    alert = Alert.objects.select_for_update().get(pk=alert_id)
+    if alert.closed_at is not None:
+        return False
+    audit(action="alert.close", target=alert, actor=actor, reason=reason)
+    return _close(alert, revision, reason, actor, now)
+
+
+@transaction.atomic
+def snooze_alert(*, alert_id: int, until: datetime, actor: User | None) -> bool:
+    """Out of sight until then; False when it was closed already."""
+    organisation_id = Alert.objects.values_list("organisation_id", flat=True).get(pk=alert_id)
+    revision = next_revision(organisation_id)
+    if not Alert.objects.open().filter(pk=alert_id).update(snoozed_until=until, revision=revision):
+        return False
+    audit(action="alert.snooze", target=Alert.objects.get(pk=alert_id), actor=actor, after={"until": until.isoformat()})
+    publish(AlertChanged(alert_id, organisation_id, "upd", revision))
+    return True
+
+
+def touch_plan_alert(plan: ChargePlan) -> None:
+    """The plan inside an alert changed: browsers get the alert again. Inside the caller's transaction."""
+    alert = Alert.objects.open().filter(plan=plan).first()
+    if alert is not None:
+        revision = next_revision(plan.organisation_id)
+        Alert.objects.filter(pk=alert.pk).update(revision=revision)
+        publish(AlertChanged(alert.pk, plan.organisation_id, "upd", revision))
+
+
+def _close(alert: Alert, revision: int, reason: str, actor: User | None, now: datetime) -> bool:
+    closed = Alert.objects.open().filter(pk=alert.pk).update(
+        closed_at=now, closed_by=actor, close_reason=reason[:120], revision=revision
+    )  # fmt: skip
+    if closed:
+        publish(AlertChanged(alert.pk, alert.organisation_id, "del", revision))
+    return bool(closed)

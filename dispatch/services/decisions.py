@@ -1,0 +1,109 @@
+"""What a dispatcher (or the house, in automatic mode) decides about a plan."""
+
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+
+from dispatch.events import PlanChanged
+from dispatch.models import ChargePlan, Reservation
+from dispatch.services import reservations, stories
+from fleetcharge.accounts.models import User
+from fleetcharge.accounts.services import audit
+from fleetcharge.lib.events import publish
+from stations.models import Connector
+
+State = ChargePlan.State
+UNDO_SECONDS = 10
+BROKEN = (Connector.Status.FAULTED, Connector.Status.UNAVAILABLE, Connector.Status.UNKNOWN)
+
+
+class DecisionRefused(Exception):
+    """The plan is not what the caller thinks any more; `code` for machines, the text for people."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def accept_plan(*, plan_id: int, actor: User | None, now: datetime) -> ChargePlan:
+    """Promise the plug to the vehicle; the network is asked after the commit. Accepting twice is accepting once.
+
+    DecisionRefused: plan_closed; connector_taken or connector_lost when the plug went meanwhile, and then another
+    plan has been made.
+    """
+    try:
+        with transaction.atomic():
+            return _accept(plan_id, actor, now)
+    except IntegrityError as error:
+        refusal = DecisionRefused("connector_taken", "Another vehicle has this plug now; a new plan is being made.")
+        refusal.__cause__ = error
+    except DecisionRefused as error:
+        refusal = error
+    if refusal.code in ("connector_taken", "connector_lost"):
+        from dispatch.services import following  # it replans, planning accepts in automatic mode, and that is here
+
+        reason = "taken" if refusal.code == "connector_taken" else "faulted"
+        following.replan(plan_id=plan_id, reason=reason, now=now)
+    raise refusal
+
+
+def _accept(plan_id: int, actor: User | None, now: datetime) -> ChargePlan:
+    plan = locked(plan_id)
+    if plan.state in (State.ACCEPTED, State.RESERVED, State.CHARGING):
+        return plan
+    if plan.state != State.PROPOSED or plan.connector is None:
+        raise DecisionRefused("plan_closed", f"This plan is no longer open ({plan.get_state_display()}).")
+    if plan.connector.status in BROKEN:
+        raise DecisionRefused("connector_lost", f"This plug is {plan.connector.get_status_display().lower()} now.")
+    reservations.promise(plan, actor=actor, now=now)
+    move(plan, State.ACCEPTED, now, decided_at=now, decided_by=actor, undo_until=now + timedelta(seconds=UNDO_SECONDS))
+    if actor is not None:
+        audit(action="plan.accept", target=plan, actor=actor, after={"connector_id": plan.connector_id})
+    return plan
+
+
+@transaction.atomic
+def dismiss_plan(*, plan_id: int, actor: User | None, reason: str = "", now: datetime) -> ChargePlan:
+    """No, thank you. A promise already made is taken back; dismissing twice is dismissing once."""
+    plan = locked(plan_id)
+    if plan.state == State.DISMISSED:
+        return plan
+    if plan.state not in (State.PROPOSED, State.ACCEPTED, State.RESERVED):
+        raise DecisionRefused("plan_closed", f"This plan cannot be dismissed ({plan.get_state_display()}).")
+    before = plan.state
+    reservations.release(plan, state=Reservation.State.CANCELLED, reason="dismissed", now=now)
+    move(plan, State.DISMISSED, now, decided_at=now, decided_by=actor, closed_at=now, undo_until=None)
+    audit(action="plan.dismiss", target=plan, actor=actor, reason=reason, before={"state": before})
+    return plan
+
+
+@transaction.atomic
+def undo_plan(*, plan_id: int, actor: User | None, now: datetime) -> ChargePlan:
+    """Take an acceptance back while the grace lasts: the promise is cancelled, the plan is a proposal again."""
+    plan = locked(plan_id)
+    if plan.state == State.PROPOSED:
+        return plan
+    if plan.state not in (State.ACCEPTED, State.RESERVED):
+        raise DecisionRefused("plan_closed", f"This plan cannot be undone ({plan.get_state_display()}).")
+    if plan.undo_until is None or now > plan.undo_until:
+        raise DecisionRefused("undo_too_late", f"Undo lasts {UNDO_SECONDS} seconds. Dismiss the plan instead.")
+    reservations.release(plan, state=Reservation.State.CANCELLED, reason="undone", now=now)
+    move(plan, State.PROPOSED, now, decided_at=None, decided_by=None, undo_until=None)
+    audit(action="plan.undo", target=plan, actor=actor)
+    return plan
+
+
+def locked(plan_id: int) -> ChargePlan:
+    """The plan, locked; ChargePlan.DoesNotExist when there is none."""
+    related = ("vehicle__organisation", "vehicle__state", "connector__evse__location__source", "replaces")
+    return ChargePlan.objects.select_for_update(of=("self",)).select_related(*related).get(pk=plan_id)
+
+
+def move(plan: ChargePlan, state: str, now: datetime, **fields: object) -> None:
+    """Change a locked plan, its alert, and tell the house."""
+    plan.state = state
+    for name, value in fields.items():
+        setattr(plan, name, value)
+    plan.save(update_fields=["state", *fields])
+    stories.tell(plan, now=now)
+    publish(PlanChanged(plan.pk, plan.organisation_id, plan.vehicle_id, state, now))

@@ -1,0 +1,153 @@
+"""What the world does to a plan: plugs fault or are taken, sessions start and end, vehicles recover."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import transaction
+
+from billing.models import ChargingSession
+from dispatch.models import Alert, ChargePlan, Reservation
+from dispatch.services import decisions, planning, reservations, stories
+from dispatch.services.alerts import close_alert_by_key, open_alert
+from fleetcharge.lib.geo import distance_m
+from stations.models import Charger, Connector
+
+State = ChargePlan.State
+UNDER_WAY = (State.PROPOSED, State.ACCEPTED, State.RESERVED)
+AT_SITE_M = 250
+"""A vehicle this close to its plug is presumed to be the one that occupies it, until a session says otherwise."""
+REASONS = {
+    Connector.Status.FAULTED: "faulted", Connector.Status.UNAVAILABLE: "faulted", Connector.Status.UNKNOWN: "silent",
+    Connector.Status.OCCUPIED: "taken", Connector.Status.CHARGING: "taken",
+}  # fmt: skip
+"""Why a plug in this state is no longer the one to drive to."""
+
+
+def connector_changed(*, connector_id: int, status: str, now: datetime) -> list[int]:
+    """A plug changed its state: plans for it are made again when it is lost; the ids of the new plans."""
+    reason = REASONS.get(Connector.Status(status))
+    return replan_affected(connector_id, reason, now) if reason else []
+
+
+def replan_affected(connector_id: int, reason: str, now: datetime) -> list[int]:
+    """Find another plug for every vehicle that is sent to this one; the ids of the new plans.
+
+    `reason` faulted, silent: always. taken: unless it is the vehicle itself that stands there.
+    """
+    plans = ChargePlan.objects.filter(connector_id=connector_id, state__in=UNDER_WAY).order_by("pk")
+    affected = [plan.pk for plan in plans if reason != "taken" or _is_taken_by_another(plan)]
+    made = [replan(plan_id=plan_id, reason=reason, now=now) for plan_id in affected]
+    return [plan.pk for plan in made if plan is not None]
+
+
+def replan(*, plan_id: int, reason: str, now: datetime) -> ChargePlan | None:
+    """Replace one plan. Safe to run twice and at once: the old plan is closed by whoever comes first."""
+    with transaction.atomic():
+        plan = decisions.locked(plan_id)
+        if plan.state not in UNDER_WAY:
+            return None
+        reservations.release(plan, state=Reservation.State.CANCELLED, reason=reason, now=now)
+    excluded = [plan.connector_id] if plan.connector_id else []
+    return planning.plan_charge_stop(
+        vehicle_id=plan.vehicle_id, trigger=reason, trigger_key=f"{reason}:{plan.pk}", now=now, replaces=plan,
+        excluded=excluded,
+    )  # fmt: skip
+
+
+def _is_taken_by_another(plan: ChargePlan) -> bool:
+    session = ChargingSession.objects.active().filter(connector_id=plan.connector_id).order_by("-pk").first()
+    if session is not None:
+        return session.vehicle_id != plan.vehicle_id
+    return not _is_at_site(plan)
+
+
+def _is_at_site(plan: ChargePlan) -> bool:
+    state = getattr(plan.vehicle, "state", None)
+    if state is None or state.latitude is None or plan.connector is None:
+        return False
+    site = plan.connector.evse.location
+    return distance_m(state.latitude, state.longitude, site.latitude, site.longitude) <= AT_SITE_M
+
+
+def session_started(
+    *, session_id: int, vehicle_id: int | None, connector_id: int, location_id: int, now: datetime
+) -> None:
+    """The vehicle has plugged in where it was sent (or beside it); a stranger at the plug sends ours elsewhere."""
+    if vehicle_id is not None:
+        _begin_charging(session_id, vehicle_id, connector_id, location_id, now)
+    replan_affected(connector_id, "taken", now)
+
+
+@transaction.atomic
+def _begin_charging(session_id: int, vehicle_id: int, connector_id: int, location_id: int, now: datetime) -> None:
+    plan_id = ChargePlan.objects.filter(
+        vehicle_id=vehicle_id, state__in=UNDER_WAY, connector__evse__location_id=location_id
+    ).values_list("pk", flat=True).first()  # fmt: skip
+    if plan_id is None:
+        _use_reservation(vehicle_id, connector_id, now)
+        return
+    plan = decisions.locked(plan_id)
+    if plan.state not in UNDER_WAY:
+        return
+    is_here = plan.connector_id == connector_id
+    final = Reservation.State.USED if is_here else Reservation.State.CANCELLED
+    reservations.release(plan, state=final, reason="" if is_here else "plugged in beside it", now=now)
+    decisions.move(plan, State.CHARGING, now, session_id=session_id, undo_until=None)
+
+
+def _use_reservation(vehicle_id: int, connector_id: int, now: datetime) -> None:
+    """A reservation made by hand is used up."""
+    mine = Reservation.objects.select_for_update().active().filter(vehicle_id=vehicle_id, connector_id=connector_id)
+    for reservation in mine:
+        reservations.use(reservation, now)
+
+
+@transaction.atomic
+def session_ended(*, session_id: int, now: datetime) -> bool:
+    """The plan of this session is done; False when there is none."""
+    charging = ChargePlan.objects.filter(session_id=session_id, state=State.CHARGING).first()
+    if charging is None:
+        return False
+    plan = decisions.locked(charging.pk)
+    if plan.state == State.CHARGING:
+        decisions.move(plan, State.COMPLETED, now, closed_at=now)
+    return True
+
+
+@transaction.atomic
+def close_recovered(*, vehicle_id: int, now: datetime) -> bool:
+    """The battery is fuller again without us: nothing to decide any more. A running session closes its own plan."""
+    plan_id = ChargePlan.objects.filter(vehicle_id=vehicle_id, state__in=UNDER_WAY).values_list("pk", flat=True).first()
+    if plan_id is None:
+        return _close_alert_of(vehicle_id, now)
+    plan = decisions.locked(plan_id)
+    if plan.state in UNDER_WAY:
+        reservations.release(plan, state=Reservation.State.CANCELLED, reason="recovered", now=now)
+        decisions.move(plan, State.EXPIRED, now, closed_at=now)
+    return True
+
+
+def _close_alert_of(vehicle_id: int, now: datetime) -> bool:
+    alert = Alert.objects.open().filter(dedupe_key=stories.key_of(vehicle_id)).first()
+    if alert is None or (alert.plan and alert.plan.state == State.CHARGING):
+        return False
+    return close_alert_by_key(
+        organisation_id=alert.organisation_id, dedupe_key=alert.dedupe_key, reason="recovered", now=now
+    )
+
+
+def charger_lost(*, charger_id: int, now: datetime) -> list[int]:
+    """A charger went silent: its fleet hears of it, and vehicles on the way there are sent elsewhere."""
+    charger = Charger.objects.select_related("location").get(pk=charger_id)
+    open_alert(
+        organisation_id=charger.organisation_id, kind="charger_silent", dedupe_key=f"charger:{charger_id}",
+        title=f"{charger.ocpp_identity} stopped reporting", severity="warn", now=now, location_id=charger.location_id,
+        body=f"{charger.location.name}. Last heard {charger.last_seen_at:%H:%M}." if charger.last_seen_at else "",
+        data={"charger_id": charger_id, "ocpp_identity": charger.ocpp_identity},
+    )  # fmt: skip
+    connectors = Connector.objects.filter(evse__charger_id=charger_id).values_list("pk", flat=True)
+    return _replan_each(connectors, "silent", now)
+
+
+def _replan_each(connector_ids: Iterable[int], reason: str, now: datetime) -> list[int]:
+    return [plan for connector_id in connector_ids for plan in replan_affected(connector_id, reason, now)]

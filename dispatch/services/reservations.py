@@ -1,0 +1,251 @@
+"""Promises of plugs: made in our database, asked of the network outside any transaction, settled by its answer."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+
+from dispatch.events import PlanChanged, ReservationChanged
+from dispatch.models import ChargePlan, Reservation
+from dispatch.services import stories
+from fleetcharge.accounts.models import User
+from fleetcharge.accounts.services import audit
+from fleetcharge.lib.events import publish
+from stations.cpo import registry
+from stations.cpo.base import Capability, CommandReceipt, CPOError, CPOUnavailable, ReserveRequest
+from stations.models import Connector
+from stations.services import set_hold
+from vehicles.models import IdToken, Vehicle
+
+State = Reservation.State
+ARRIVAL_GRACE = timedelta(minutes=15)
+HELD_BY_US = "held in FleetCharge only"
+"""Reason of a promise at a network that cannot reserve: our own vehicles still never collide."""
+
+
+def promise(plan: ChargePlan, *, actor: User | None, now: datetime) -> Reservation:
+    """A row that keeps every other vehicle of ours away (by constraint). Inside the caller's transaction."""
+    assert plan.connector_id is not None  # noqa: S101 (checked by the caller)
+    arrival = plan.plug_in_at or now
+    expires_at = max(arrival + ARRIVAL_GRACE, now + timedelta(minutes=settings.RESERVATION_MINUTES))
+    return _create(plan.vehicle, plan.connector_id, plan, actor, now, expires_at)
+
+
+def create_reservation(
+    *, vehicle_id: int, connector_id: int, expires_at: datetime, actor: User | None, now: datetime
+) -> Reservation | None:
+    """A dispatcher reserves by hand; None when the plug is promised already. The network is asked after the commit."""
+    vehicle = Vehicle.objects.get(pk=vehicle_id)
+    try:
+        with transaction.atomic():
+            reservation = _create(vehicle, connector_id, None, actor, now, expires_at)
+            audit(action="reservation.create", target=reservation, actor=actor, after={"connector_id": connector_id})
+    except IntegrityError:
+        return None
+    return reservation
+
+
+def _create(
+    vehicle: Vehicle,
+    connector_id: int,
+    plan: ChargePlan | None,
+    actor: User | None,
+    now: datetime,
+    expires_at: datetime,
+) -> Reservation:
+    reservation = Reservation.objects.create(
+        organisation_id=vehicle.organisation_id, vehicle=vehicle, connector_id=connector_id, plan=plan,
+        id_token=token_of(vehicle, now), created_by=actor, created_at=now, expires_at=expires_at,
+    )  # fmt: skip
+    _tell(reservation, State.REQUESTED, "", now)
+    return reservation
+
+
+def token_of(vehicle: Vehicle, now: datetime) -> str:
+    """The token that will start the session: the vehicle's own, else its driver's; '' when neither has one."""
+    tokens = IdToken.objects.filter(organisation_id=vehicle.organisation_id, is_active=True)
+    tokens = tokens.filter(Q(valid_until=None) | Q(valid_until__gt=now))
+    mine = tokens.filter(vehicle=vehicle).order_by("pk").first()
+    driver_id = vehicle.default_driver_id
+    mine = mine or (tokens.filter(driver_id=driver_id).order_by("pk").first() if driver_id else None)
+    return mine.uid if mine else ""
+
+
+def reserve_plan(plan_id: int, now: datetime) -> bool:
+    """Ask the network for the plan's plug; False when there is nothing to ask (sent, cancelled, still busy)."""
+    number = Reservation.objects.filter(plan_id=plan_id, state=State.REQUESTED).values_list("number", flat=True).first()
+    return number is not None and send_reservation(number, now)
+
+
+def send_reservation(number: int, now: datetime) -> bool:
+    """Claim one unsent reservation and ask its network. The call happens outside any transaction."""
+    reservation = Reservation.objects.select_related("connector__evse__location__source").get(pk=number)
+    if reservation.connector.status not in (Connector.Status.AVAILABLE, Connector.Status.RESERVED):
+        return False  # someone still charges there; asked again when the plug comes free
+    if not Reservation.objects.filter(pk=number, state=State.REQUESTED, sent_at=None).update(sent_at=now):
+        return False
+    receipt = _ask(reservation)
+    if receipt is None:
+        Reservation.objects.filter(pk=number, state=State.REQUESTED).update(sent_at=None)  # the sweep tries again
+        return False
+    if receipt.state != "pending":
+        answer_reservation(reservation_key=str(reservation.key), state=receipt.state, reason=receipt.reason, at=now)
+    return True
+
+
+def waiting_reservations(connector_id: int) -> list[int]:
+    """Promises of this plug that the network has not been asked for yet."""
+    waiting = Reservation.objects.filter(connector_id=connector_id, state=State.REQUESTED, sent_at=None)
+    return list(waiting.values_list("number", flat=True))
+
+
+def _ask(reservation: Reservation) -> CommandReceipt | None:
+    """None when the network cannot be reached just now."""
+    source, evse = reservation.connector.evse.location.source, reservation.connector.evse
+    if not (registry.can(source, Capability.RESERVE) and evse.is_reservable and reservation.id_token):
+        return CommandReceipt("accepted", HELD_BY_US)
+    request = ReserveRequest(
+        connector=reservation.connector, reservation_key=str(reservation.key), reservation_number=reservation.number,
+        id_token=reservation.id_token, expires_at=reservation.expires_at,
+    )  # fmt: skip
+    try:
+        return registry.adapter_for(source).reserve(request)
+    except CPOUnavailable:
+        return None
+    except CPOError as error:
+        return CommandReceipt("failed", str(error))
+
+
+def answer_reservation(*, reservation_key: str, state: str, reason: str, at: datetime) -> bool:
+    """The network's word (accepted | rejected | failed | timed_out | cancelled). False when it changes nothing."""
+    if state == "accepted":
+        return _confirm(reservation_key, reason, at)
+    return _lose(reservation_key, state, reason, at)
+
+
+def _confirm(reservation_key: str, reason: str, at: datetime) -> bool:
+    with transaction.atomic():
+        reservation = _locked(reservation_key)
+        if reservation is None or reservation.state != State.REQUESTED:
+            if reservation is not None and reservation.state in (State.CANCELLED, State.EXPIRED):
+                _tell(reservation, reservation.state, "answered too late", at)  # so that the network is told again
+            return False
+        _settle(reservation, State.CONFIRMED, reason, at)
+        plan = reservation.plan
+        if plan is not None and plan.state == ChargePlan.State.ACCEPTED:
+            plan.state = ChargePlan.State.RESERVED
+            plan.save(update_fields=["state"])
+            publish(PlanChanged(plan.pk, plan.organisation_id, plan.vehicle_id, plan.state, at))
+        set_hold(connector_id=reservation.connector_id, is_held=True, at=at)
+        if plan is not None:
+            stories.tell(plan, now=at)
+    return True
+
+
+def _lose(reservation_key: str, state: str, reason: str, at: datetime) -> bool:
+    """Refused or taken back by the network: the plan looks for another plug."""
+    from dispatch.services import following  # it replans, and planning accepts, and accepting promises
+
+    lost = {"rejected": State.REJECTED, "cancelled": State.CANCELLED}.get(state, State.FAILED)
+    with transaction.atomic():
+        reservation = _locked(reservation_key)
+        if reservation is None or reservation.state not in Reservation.ACTIVE_STATES:
+            return False
+        _settle(reservation, lost, reason or state, at)
+        set_hold(connector_id=reservation.connector_id, is_held=False, at=at)
+    if reservation.plan_id is not None:
+        trigger = "cancelled" if lost == State.CANCELLED else "rejected"
+        following.replan(plan_id=reservation.plan_id, reason=trigger, now=at)
+    return True
+
+
+def release(plan: ChargePlan, *, state: str, reason: str, now: datetime) -> bool:
+    """Give the plan's promise back, if one is active. Inside the caller's transaction, with the plan locked."""
+    reservation = Reservation.objects.select_for_update().active().filter(plan=plan).first()
+    if reservation is None:
+        return False
+    _settle(reservation, state, reason, now)
+    set_hold(connector_id=reservation.connector_id, is_held=False, at=now)
+    return True
+
+
+def use(reservation: Reservation, now: datetime) -> None:
+    """The vehicle has come. With the reservation locked."""
+    _settle(reservation, State.USED, "", now)
+    set_hold(connector_id=reservation.connector_id, is_held=False, at=now)
+
+
+@transaction.atomic
+def cancel_reservation(*, number: int, actor: User | None, reason: str = "", now: datetime) -> bool:
+    """A dispatcher takes a promise back; the plan behind it is dismissed with it. False when it was not active."""
+    plan_id = Reservation.objects.values_list("plan_id", flat=True).get(pk=number)
+    if plan_id is not None:
+        from dispatch.services import decisions
+
+        if ChargePlan.objects.filter(pk=plan_id, state__in=("proposed", "accepted", "reserved")).exists():
+            decisions.dismiss_plan(plan_id=plan_id, actor=actor, reason=reason, now=now)
+            return True
+    reservation = Reservation.objects.select_for_update().get(pk=number)
+    if reservation.state not in Reservation.ACTIVE_STATES:
+        return False
+    _settle(reservation, State.CANCELLED, reason or "cancelled", now)
+    set_hold(connector_id=reservation.connector_id, is_held=False, at=now)
+    audit(action="reservation.cancel", target=reservation, actor=actor, reason=reason)
+    return True
+
+
+def cancel_at_network(number: int) -> bool:
+    """Tell the network that we let go; True when it was asked. Raises CPOUnavailable, so that the task tries again."""
+    reservation = Reservation.objects.select_related("connector__evse__location__source").get(pk=number)
+    source = reservation.connector.evse.location.source
+    was_asked = reservation.sent_at is not None and reservation.state in (State.CANCELLED, State.EXPIRED)
+    if not was_asked or not registry.can(source, Capability.RESERVE) or not reservation.id_token:
+        return False
+    registry.adapter_for(source).cancel(reservation.connector, str(reservation.key), reservation.number)
+    return True
+
+
+def expire_reservations(*, now: datetime) -> int:
+    """End promises whose time is over, with the plans that waited for them."""
+    expired = 0
+    for key in Reservation.objects.active().filter(expires_at__lte=now).values_list("key", flat=True):
+        with transaction.atomic():
+            reservation = _locked(str(key))
+            if reservation is None or reservation.state not in Reservation.ACTIVE_STATES:
+                continue
+            _settle(reservation, State.EXPIRED, "nobody came", now)
+            plan = reservation.plan
+            if plan is not None and plan.state in (ChargePlan.State.ACCEPTED, ChargePlan.State.RESERVED):
+                plan.state, plan.closed_at = ChargePlan.State.EXPIRED, now
+                plan.save(update_fields=["state", "closed_at"])
+                publish(PlanChanged(plan.pk, plan.organisation_id, plan.vehicle_id, plan.state, now))
+            set_hold(connector_id=reservation.connector_id, is_held=False, at=now)
+            if plan is not None:
+                stories.tell(plan, now=now)
+            expired += 1
+    return expired
+
+
+def _locked(reservation_key: str) -> Reservation | None:
+    """The reservation with its plan, locked plan first (the order everybody keeps)."""
+    plan_id = Reservation.objects.filter(key=reservation_key).values_list("plan_id", flat=True).first()
+    plans = ChargePlan.objects.select_for_update(of=("self",)).select_related(
+        "vehicle", "connector__evse__location", "replaces"
+    )
+    plan = plans.filter(pk=plan_id).first() if plan_id else None
+    reservation = Reservation.objects.select_for_update().filter(key=reservation_key).first()
+    if reservation is not None and plan is not None:
+        reservation.plan = plan
+    return reservation
+
+
+def _settle(reservation: Reservation, state: str, reason: str, at: datetime) -> None:
+    reservation.state, reservation.reason, reservation.answered_at = state, reason[:120], at
+    reservation.save(update_fields=["state", "reason", "answered_at"])
+    _tell(reservation, state, reason, at)
+
+
+def _tell(reservation: Reservation, state: str, reason: str, at: datetime) -> None:
+    row = reservation
+    publish(ReservationChanged(row.number, row.organisation_id, row.connector_id, row.vehicle_id, state, reason, at))

@@ -1,0 +1,75 @@
+"""What an alert says about a vehicle and its plan: kind, severity, words and figures, decided in one place."""
+
+from typing import Any
+
+from dispatch.models import Alert, ChargePlan
+from dispatch.services.alerts import close_alert_by_key, open_alert
+
+State, Kind, Severity = ChargePlan.State, Alert.Kind, Alert.Severity
+LOST = {"faulted": "is out of order", "taken": "was taken", "rejected": "refused the reservation",
+        "silent": "stopped reporting", "cancelled": "cancelled the reservation"}  # fmt: skip
+
+
+def key_of(vehicle_id: int) -> str:
+    return f"vehicle:{vehicle_id}"
+
+
+def tell(plan: ChargePlan, *, now: Any) -> None:
+    """Open, change or close the alert of the plan's vehicle. Inside the caller's transaction, after its row locks."""
+    if plan.state in (State.COMPLETED, State.DISMISSED, State.EXPIRED):
+        close_alert_by_key(
+            organisation_id=plan.organisation_id, dedupe_key=key_of(plan.vehicle_id), reason=plan.state, now=now
+        )
+        return
+    kind, severity = _kind(plan)
+    open_alert(
+        organisation_id=plan.organisation_id, kind=kind, dedupe_key=key_of(plan.vehicle_id), title=_title(plan),
+        body=_body(plan), severity=severity, vehicle_id=plan.vehicle_id, plan=plan, now=now,
+        location_id=plan.connector.evse.location_id if plan.connector else None, data=_data(plan),
+    )  # fmt: skip
+
+
+def _kind(plan: ChargePlan) -> tuple[str, str]:
+    if plan.state == State.INFEASIBLE:
+        return Kind.NO_CHARGER, Severity.BAD
+    if plan.state in (State.ACCEPTED, State.RESERVED, State.CHARGING):
+        return Kind.REROUTED, Severity.INFO
+    if plan.trigger in LOST and plan.replaces_id is not None:
+        return Kind.RESERVATION_LOST, Severity.BAD
+    return Kind.WILL_NOT_REACH, Severity.WARN if plan.explanation.get("reaches_next_stop") else Severity.BAD
+
+
+def _title(plan: ChargePlan) -> str:
+    name, soc = plan.vehicle.registration, round(plan.soc_percent)
+    place = plan.connector.evse.location.name if plan.connector else ""
+    if plan.state == State.INFEASIBLE:
+        return f"{name} has {soc} % and no charger in reach"
+    if plan.state in (State.ACCEPTED, State.RESERVED, State.CHARGING):
+        return f"{name} re-routed to {place}"
+    stop = plan.explanation.get("next_stop")
+    if stop and not plan.explanation.get("reaches_next_stop"):
+        return f"{name} will not reach {stop['name']}"
+    return f"{name} has {soc} %"
+
+
+def _body(plan: ChargePlan) -> str:
+    if plan.state == State.INFEASIBLE:
+        missing, reach = plan.explanation.get("deficit_wh", 0), plan.explanation.get("reach_m", 0)
+        short = f"It lacks {missing / 1000:.1f} kWh to the nearest suitable plug; " if missing else ""
+        return f"{short}it can still drive {reach / 1000:.1f} km."
+    place = plan.connector.evse.location.name if plan.connector else ""
+    lost = f"The earlier plug {LOST[plan.trigger]}. " if plan.trigger in LOST and plan.replaces_id else ""
+    if plan.state == State.CHARGING:
+        return f"{lost}Charging at {place}."
+    verb = {State.PROPOSED: "Charge", State.ACCEPTED: "Reserving", State.RESERVED: "Reserved"}[State(plan.state)]
+    minutes = round(plan.delay_seconds / 60)
+    return f"{lost}{verb} at {place}: {minutes} min delay, arrives with {round(plan.arrival_soc_percent or 0)} %."
+
+
+def _data(plan: ChargePlan) -> dict[str, Any]:
+    keys = ("next_stop", "reaches_next_stop", "deficit_wh", "reach_m")
+    lost_from = plan.replaces.connector_id if plan.replaces_id and plan.replaces else None
+    return {
+        "registration": plan.vehicle.registration, "soc_percent": plan.soc_percent, "trigger": plan.trigger,
+        "lost_connector_id": lost_from, **{key: plan.explanation[key] for key in keys if key in plan.explanation},
+    }  # fmt: skip

@@ -1,0 +1,105 @@
+"""Dispatch in the background: quick answers to events, and sweeps that find what an event missed."""
+
+from datetime import datetime, timedelta
+
+from celery import shared_task
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from dispatch import services
+from dispatch.models import ChargePlan, Reservation
+from stations.cpo.base import CPOUnavailable
+from vehicles.models import VehicleState
+
+STALE_PROPOSAL = timedelta(minutes=5)
+RETRY_INFEASIBLE = timedelta(minutes=1)
+RETRY_AFTER_CHARGING = timedelta(minutes=10)
+SEND_AGAIN_AFTER = timedelta(seconds=5)
+ANSWER_WITHIN = timedelta(seconds=60)
+STRANDED_AFTER = timedelta(seconds=30)
+State = ChargePlan.State
+
+
+@shared_task
+def plan_charge_stop(vehicle_id: int, telemetry_version: int) -> None:
+    services.plan_charge_stop(
+        vehicle_id=vehicle_id, trigger="soc_low", trigger_key=soc_key(vehicle_id, telemetry_version), now=timezone.now()
+    )
+
+
+def soc_key(vehicle_id: int, telemetry_version: int) -> str:
+    return f"soc:{vehicle_id}:{telemetry_version}"
+
+
+@shared_task
+def reserve(plan_id: int) -> None:
+    services.reserve_plan(plan_id, timezone.now())
+
+
+@shared_task
+def send_reservation(number: int) -> None:
+    services.send_reservation(number, timezone.now())
+
+
+@shared_task(autoretry_for=(CPOUnavailable,), retry_backoff=True, max_retries=5)
+def cancel_at_network(number: int) -> None:
+    services.cancel_at_network(number)
+
+
+@shared_task
+def follow_connector(connector_id: int, status: str) -> None:
+    services.connector_changed(connector_id=connector_id, status=status, now=timezone.now())
+
+
+@shared_task
+def follow_silent_charger(charger_id: int) -> None:
+    services.charger_lost(charger_id=charger_id, now=timezone.now())
+
+
+@shared_task
+def sweep_low_vehicles() -> int:
+    """Plan for low vehicles nobody plans for, and look again at proposals that have gone stale."""
+    now = timezone.now()
+    for state in low_without_plan(now):
+        key = soc_key(state.vehicle_id, state.version)
+        if ChargePlan.objects.filter(trigger_key=key).exists():  # an earlier answer for the same moment: try again
+            key = f"again:{state.vehicle_id}:{int(now.timestamp()) // 60}"
+        services.plan_charge_stop(vehicle_id=state.vehicle_id, trigger="soc_low", trigger_key=key, now=now)
+    stale = ChargePlan.objects.filter(state=State.PROPOSED, created_at__lt=now - STALE_PROPOSAL)
+    for plan_id in stale.values_list("pk", flat=True):
+        services.replan(plan_id=plan_id, reason="stale", now=now)
+    return len(stale)
+
+
+def low_without_plan(now: datetime) -> QuerySet[VehicleState]:
+    """Low, not charging, no open plan; not dismissed since it fell low; not just found infeasible or charged."""
+    plans = ChargePlan.objects.filter(vehicle_id=OuterRef("vehicle_id"))
+    answered = Q(state__in=ChargePlan.OPEN_STATES)
+    answered |= Q(state=State.DISMISSED, decided_at__gte=OuterRef("soc_low_at"))
+    answered |= Q(state=State.INFEASIBLE, created_at__gt=now - RETRY_INFEASIBLE)
+    answered |= Q(state=State.COMPLETED, closed_at__gt=now - RETRY_AFTER_CHARGING)
+    low = VehicleState.objects.filter(is_soc_low=True, is_charging=False, vehicle__is_active=True)
+    return low.filter(~Exists(plans.filter(answered))).order_by("soc_percent")
+
+
+@shared_task
+def sweep_reservations() -> int:
+    """Send what was not sent, give up on what is not answered, end what is over, replan what lost its promise."""
+    now = timezone.now()
+    requested = Reservation.objects.filter(state=Reservation.State.REQUESTED)
+    unsent = requested.filter(sent_at=None, created_at__lt=now - SEND_AGAIN_AFTER)
+    for number in unsent.values_list("number", flat=True):
+        services.send_reservation(number, now)
+    unanswered = requested.filter(sent_at__lt=now - ANSWER_WITHIN)
+    for key in unanswered.values_list("key", flat=True):
+        services.answer_reservation(reservation_key=str(key), state="timed_out", reason="no answer", at=now)
+    for plan_id in stranded(now).values_list("pk", flat=True):
+        services.replan(plan_id=plan_id, reason="rejected", now=now)
+    return services.expire_reservations(now=now)
+
+
+def stranded(now: datetime) -> QuerySet[ChargePlan]:
+    """Accepted plans whose promise is gone: a process died between losing it and planning again."""
+    active = Reservation.objects.active().filter(plan_id=OuterRef("pk"))
+    waiting = ChargePlan.objects.filter(state__in=(State.ACCEPTED, State.RESERVED))
+    return waiting.filter(~Exists(active), decided_at__lt=now - STRANDED_AFTER)

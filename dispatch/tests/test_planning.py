@@ -1,0 +1,354 @@
+"""From a low battery to a reserved plug, and what the world does to it."""
+
+import threading
+from datetime import timedelta
+
+import pytest
+from django.db import connections
+
+from billing.models import ChargingSession
+from dispatch import candidates, services, tasks
+from dispatch.core import choose
+from dispatch.models import Alert, ChargePlan, Reservation
+from dispatch.tests import factories
+from dispatch.tests.factories import NOW
+from fleetcharge.accounts.models import AuditEntry
+from stations.cpo import registry
+from stations.cpo.base import PENDING, Capability, CommandReceipt, CPOUnavailable
+from stations.models import Connector
+from vehicles.models import Stop, VehicleState
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def fresh_index():
+    candidates.sites.forget()
+    candidates.sites._checked_at = float("-inf")
+
+
+@pytest.fixture
+def network(organisation):
+    """Three sites in a row to the north: 1, 2 and 4 km away, a 60 kW plug each."""
+    source = factories.public_network(organisation)
+    source.near, source.middle, source.far = (
+        factories.connector(factories.location(source, latitude=factories.HERE[0] + km / 111.2)) for km in (1, 2, 4)
+    )
+    return source
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """What the network was asked; its answer can be set. (The wire itself is tested where the adapters live.)"""
+
+    class Network:
+        kind = "ocpi-2.2.1"
+        capabilities = frozenset({Capability.RESERVE})
+        reserved, cancelled, answer = [], [], PENDING
+
+        def reserve(self, request):
+            from django.db import connection
+
+            self.reserved.append((request.connector.pk, request.id_token, connection.in_atomic_block))
+            if isinstance(self.answer, Exception):
+                raise self.answer
+            return self.answer
+
+        def cancel(self, connector, reservation_key, reservation_number):
+            self.cancelled.append(reservation_number)
+            return PENDING
+
+    adapter = Network()
+    adapter.reserved, adapter.cancelled = [], []
+    monkeypatch.setitem(registry._adapters, "ocpi-2.2.1", adapter)
+    return adapter
+
+
+def plan_for(vehicle, key="soc:1", **fields):
+    values = {"vehicle_id": vehicle.pk, "trigger": "soc_low", "trigger_key": key, "now": NOW, **fields}
+    return services.plan_charge_stop(**values)
+
+
+def accepted(vehicle, user):
+    plan = services.accept_plan(plan_id=plan_for(vehicle).pk, actor=user, now=NOW)
+    services.reserve_plan(plan.pk, NOW)
+    return plan
+
+
+def answer(reservation, state, reason=""):
+    return services.answer_reservation(reservation_key=str(reservation.key), state=state, reason=reason, at=NOW)
+
+
+def test_the_nearest_free_plug_is_proposed_with_its_figures(network, organisation):
+    vehicle = factories.vehicle(organisation)
+    Stop.objects.create(vehicle=vehicle, sequence=1, name="Depot", latitude=13.4, longitude=77.6)
+    plan = plan_for(vehicle)
+    assert (plan.state, plan.connector, plan.engine) == ("proposed", network.near, "crow")
+    assert plan.distance_m == pytest.approx(1_350, rel=0.01)
+    assert plan.arrival_soc_percent == pytest.approx(18 - 1.35 * 140 * 1.15 / 213, abs=0.06)
+    assert plan.energy_wh == pytest.approx((80 - plan.arrival_soc_percent) * 213 / 0.93, rel=0.01)
+    assert plan.delay_seconds >= plan.charge_seconds > 1_500
+    assert plan.done_at == plan.plug_in_at + timedelta(seconds=plan.charge_seconds)
+    assert [one["connector_id"] for one in plan.explanation["candidates"]] == [
+        network.near.pk, network.middle.pk, network.far.pk,
+    ]  # fmt: skip
+    alert = Alert.objects.get(vehicle=vehicle)
+    assert (alert.kind, alert.severity) == ("will_not_reach", "bad")
+    assert alert.title == f"{vehicle.registration} will not reach Depot"
+    assert alert.revision > 0
+
+
+def test_a_stored_plan_can_be_decided_again(network, organisation):
+    plan = ChargePlan.objects.get(pk=plan_for(factories.vehicle(organisation)).pk)
+    again = choose.replay(plan.snapshot)
+    assert again.best.connector_id == plan.connector_id
+    assert again.best.delay_seconds == plan.delay_seconds
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"status": "faulted"}, {"status": "unavailable"}, {"status": "unknown"}, {"status": "reserved"},
+        {"plug": "chademo"}, {"max_power_w": 7_000}, {"is_held": True}, {"has_session": True},
+        {"heard_at": NOW - timedelta(hours=1)}, {"heard_at": None},
+    ],
+)  # fmt: skip
+def test_a_plug_that_cannot_be_used_is_never_proposed(network, organisation, change):
+    Connector.objects.filter(pk=network.near.pk).update(**change)
+    assert plan_for(factories.vehicle(organisation)).connector == network.middle
+
+
+def test_a_network_without_access_and_a_strangers_depot_are_never_proposed(network, organisation, other_organisation):
+    closed = factories.public_network(other_organisation)
+    factories.connector(factories.location(closed))
+    factories.connector(factories.location(factories.source(other_organisation), organisation=other_organisation))
+    assert plan_for(factories.vehicle(organisation)).connector == network.near
+
+
+def test_two_vehicles_are_sent_to_two_plugs(network, organisation):
+    first, second = (plan_for(factories.vehicle(organisation), key=f"soc:{number}") for number in (1, 2))
+    assert (first.connector, second.connector) == (network.near, network.middle)
+
+
+def test_a_busy_plug_is_taken_only_when_no_free_one_is_in_reach(network, organisation):
+    Connector.objects.update(status="charging")
+    Connector.objects.filter(pk=network.far.pk).update(status="available")
+    assert plan_for(factories.vehicle(organisation), key="a").connector == network.far
+    Connector.objects.update(status="charging")
+    plan = plan_for(factories.vehicle(organisation), key="b")
+    assert plan.connector == network.near
+    assert plan.wait_seconds > 0
+
+
+def test_the_same_trigger_makes_one_plan(network, organisation):
+    vehicle = factories.vehicle(organisation)
+    assert plan_for(vehicle).pk == plan_for(vehicle).pk == plan_for(vehicle, key="soc:2").pk
+    assert ChargePlan.objects.count() == 1
+
+
+def test_out_of_reach_says_what_is_missing(organisation):
+    factories.connector(factories.location(factories.public_network(organisation), latitude=13.4))
+    vehicle = factories.vehicle(organisation, soc_percent=9.0)
+    plan = plan_for(vehicle)
+    assert (plan.state, plan.connector) == ("infeasible", None)
+    alert = Alert.objects.get()
+    assert (alert.kind, alert.data["deficit_wh"]) == ("no_charger", plan.explanation["deficit_wh"])
+    assert alert.data["deficit_wh"] > 5_000
+    assert alert.data["reach_m"] == round(0.04 * 21_300 / (140 * 1.15) * 1000)
+
+
+def test_accepting_promises_the_plug_asks_the_network_and_shows_the_hold(network, organisation, dispatcher, asked):
+    vehicle = factories.vehicle(organisation)
+    plan = accepted(vehicle, dispatcher)
+    assert plan.undo_until == NOW + timedelta(seconds=10)
+    assert [(pk, token) for pk, token, _ in asked.reserved] == [(network.near.pk, vehicle.id_tokens.get().uid)]
+    reservation = Reservation.objects.get()
+    assert reservation.state == "requested"
+    assert answer(reservation, "accepted")
+    plan.refresh_from_db()
+    network.near.refresh_from_db()
+    assert (plan.state, network.near.is_held) == ("reserved", True)
+    assert Alert.objects.get().kind == "rerouted"
+    assert AuditEntry.objects.get().action == "plan.accept"
+    assert not answer(reservation, "accepted")
+    assert services.accept_plan(plan_id=plan.pk, actor=dispatcher, now=NOW).state == "reserved"
+    assert not services.reserve_plan(plan.pk, NOW)
+    assert len(asked.reserved) == 1
+
+
+def test_a_refused_reservation_leads_to_the_next_plug(network, organisation, dispatcher, asked):
+    old = accepted(factories.vehicle(organisation), dispatcher)
+    answer(Reservation.objects.get(), "rejected", "Occupied")
+    old.refresh_from_db()
+    new = ChargePlan.objects.open().get()
+    assert (old.state, new.replaces, new.connector, new.trigger) == ("replaced", old, network.middle, "rejected")
+    assert Reservation.objects.get().state == "rejected"
+    alert = Alert.objects.get()
+    assert (alert.kind, alert.plan) == ("reservation_lost", new)
+
+
+def test_an_unreachable_network_is_asked_again(network, organisation, dispatcher, asked):
+    asked.answer = CPOUnavailable("down")
+    accepted(factories.vehicle(organisation), dispatcher)
+    assert Reservation.objects.get().sent_at is None
+    asked.answer = CommandReceipt("accepted")
+    Reservation.objects.update(created_at=NOW - timedelta(days=1))
+    tasks.sweep_reservations()
+    assert len(asked.reserved) == 2
+
+
+def test_undo_takes_the_promise_back_within_ten_seconds(network, organisation, dispatcher, asked):
+    plan = accepted(factories.vehicle(organisation), dispatcher)
+    answer(Reservation.objects.get(), "accepted")
+    with pytest.raises(services.DecisionRefused) as refused:
+        services.undo_plan(plan_id=plan.pk, actor=dispatcher, now=NOW + timedelta(seconds=11))
+    assert refused.value.code == "undo_too_late"
+    undone = services.undo_plan(plan_id=plan.pk, actor=dispatcher, now=NOW + timedelta(seconds=9))
+    reservation = Reservation.objects.get()
+    network.near.refresh_from_db()
+    assert (undone.state, reservation.state, network.near.is_held) == ("proposed", "cancelled", False)
+    assert services.cancel_at_network(reservation.number)
+    assert asked.cancelled == [reservation.number]
+    assert services.accept_plan(plan_id=plan.pk, actor=dispatcher, now=NOW).state == "accepted"
+
+
+def test_a_dismissed_plan_stays_dismissed(network, organisation, dispatcher):
+    vehicle = factories.vehicle(organisation)
+    plan = plan_for(vehicle)
+    services.dismiss_plan(plan_id=plan.pk, actor=dispatcher, reason="back to depot", now=NOW)
+    assert Alert.objects.get().closed_at == NOW
+    assert not tasks.low_without_plan(NOW).exists()
+    with pytest.raises(services.DecisionRefused):
+        services.accept_plan(plan_id=plan.pk, actor=dispatcher, now=NOW)
+    assert not Reservation.objects.exists()
+
+
+def test_automatic_mode_reserves_at_once(network, organisation, asked, django_capture_on_commit_callbacks):
+    organisation.dispatch_mode = "automatic"
+    organisation.save()
+    plan = plan_for(factories.vehicle(organisation))
+    assert (plan.state, plan.decided_by) == ("accepted", None)
+    assert Reservation.objects.get().connector == network.near
+
+
+def test_a_promised_plug_is_not_promised_twice(network, organisation, dispatcher, asked):
+    first, second = (factories.vehicle(organisation) for _ in range(2))
+    loser = plan_for(first)
+    services.create_reservation(
+        vehicle_id=second.pk,
+        connector_id=network.near.pk,
+        expires_at=NOW + timedelta(hours=1),
+        actor=dispatcher,
+        now=NOW,
+    )
+    with pytest.raises(services.DecisionRefused) as refused:
+        services.accept_plan(plan_id=loser.pk, actor=dispatcher, now=NOW)
+    assert refused.value.code == "connector_taken"
+    assert ChargePlan.objects.open().get().connector == network.middle
+    assert Reservation.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "trigger"), [("faulted", "faulted"), ("unavailable", "faulted"), ("unknown", "silent")]
+)
+def test_a_plug_out_of_order_sends_the_vehicle_elsewhere(network, organisation, dispatcher, asked, status, trigger):
+    old = accepted(factories.vehicle(organisation), dispatcher)
+    answer(Reservation.objects.get(), "accepted")
+    Connector.objects.filter(pk=network.near.pk).update(status=status)
+    made = services.connector_changed(connector_id=network.near.pk, status=status, now=NOW)
+    assert services.connector_changed(connector_id=network.near.pk, status=status, now=NOW) == []
+    new = ChargePlan.objects.open().get()
+    assert (made, new.connector, new.trigger, new.replaces) == ([new.pk], network.middle, trigger, old)
+    assert Reservation.objects.get().state == "cancelled"
+
+
+def test_our_own_vehicle_plugging_in_is_no_reason_to_replan(network, organisation, dispatcher, asked):
+    vehicle = factories.vehicle(organisation)
+    plan = accepted(vehicle, dispatcher)
+    here = network.near.evse.location
+    VehicleState.objects.filter(vehicle=vehicle).update(latitude=here.latitude, longitude=here.longitude)
+    assert services.connector_changed(connector_id=network.near.pk, status="occupied", now=NOW) == []
+    session = session_of(network.near, vehicle)
+    start(session)
+    plan.refresh_from_db()
+    assert (plan.state, plan.session, Reservation.objects.get().state) == ("charging", session, "used")
+    assert services.session_ended(session_id=session.pk, now=NOW)
+    plan.refresh_from_db()
+    assert (plan.state, plan.closed_at, Alert.objects.get().closed_at) == ("completed", NOW, NOW)
+
+
+def test_a_stranger_at_the_plug_sends_our_vehicle_elsewhere(network, organisation, dispatcher, asked):
+    accepted(factories.vehicle(organisation), dispatcher)
+    start(session_of(network.near, factories.vehicle(organisation, soc_percent=60)))
+    assert ChargePlan.objects.open().get().connector == network.middle
+
+
+def test_a_recovered_vehicle_needs_no_plan(network, organisation, dispatcher, asked):
+    vehicle = factories.vehicle(organisation)
+    plan = accepted(vehicle, dispatcher)
+    services.close_recovered(vehicle_id=vehicle.pk, now=NOW)
+    plan.refresh_from_db()
+    assert (plan.state, Reservation.objects.get().state, Alert.objects.get().closed_at) == ("expired", "cancelled", NOW)
+
+
+def test_nobody_came_in_time(network, organisation, dispatcher, asked):
+    plan = accepted(factories.vehicle(organisation), dispatcher)
+    expires_at = Reservation.objects.get().expires_at
+    assert services.expire_reservations(now=expires_at - timedelta(seconds=1)) == 0
+    assert services.expire_reservations(now=expires_at) == 1
+    plan.refresh_from_db()
+    assert (plan.state, Reservation.objects.get().state) == ("expired", "expired")
+
+
+def test_the_sweep_finds_low_vehicles_an_event_missed(network, organisation):
+    from django.utils import timezone
+
+    Connector.objects.update(heard_at=timezone.now())
+    vehicle = factories.vehicle(organisation, at=timezone.now())
+    factories.vehicle(organisation, soc_percent=70)
+    factories.vehicle(organisation, is_charging=True)
+    tasks.sweep_low_vehicles()
+    tasks.sweep_low_vehicles()
+    assert ChargePlan.objects.get().vehicle == vehicle
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_at_once_make_one_plan(network, organisation):
+    vehicle = factories.vehicle(organisation)
+    gate, plans = threading.Barrier(4), []
+
+    def work(number):
+        try:
+            gate.wait()
+            plans.append(plan_for(vehicle, key=f"soc:{number % 2}"))
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert ChargePlan.objects.count() == 1
+    assert {plan.pk for plan in plans} == {ChargePlan.objects.get().pk}
+    assert Alert.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_network_is_asked_outside_any_transaction(network, organisation, dispatcher, asked):
+    accepted(factories.vehicle(organisation), dispatcher)
+    assert [in_transaction for _, _, in_transaction in asked.reserved] == [False]
+
+
+def session_of(connector, vehicle):
+    return ChargingSession.objects.create(
+        organisation=vehicle.organisation, source=connector.evse.location.source, connector=connector,
+        transaction_ref=f"t{vehicle.pk}", start_key=f"s{vehicle.pk}", vehicle=vehicle, started_at=NOW,
+    )  # fmt: skip
+
+
+def start(session):
+    services.session_started(
+        session_id=session.pk, vehicle_id=session.vehicle_id, connector_id=session.connector_id,
+        location_id=session.connector.evse.location_id, now=NOW,
+    )  # fmt: skip
