@@ -15,6 +15,7 @@ from fleetcharge.accounts.models import Organisation, Scope
 from fleetcharge.accounts.tenancy import organisation_of
 from fleetcharge.lib.api import etag_of
 from stations.models import EVSE, Connector, Location, NetworkAccess, Source, StatusChange, Tariff
+from stations.nearest import Near, nearest
 from stations.serializers import (
     ConnectorSerializer,
     NetworkSerializer,
@@ -105,11 +106,26 @@ class StationList(RegistryView, ListAPIView[Location]):
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def _nearest(self, stations: QuerySet[Location], query: dict[str, Any]) -> Response:
-        nearest = stations.nearest(*query["near"])  # type: ignore[attr-defined]
-        if "radius_km" in query:
-            nearest = nearest.filter(distance_m__lte=query["radius_km"] * 1000)
-        rows = with_connectors(nearest)[: query["limit"]]
-        return Response({"next": None, "previous": None, "results": self.get_serializer(rows, many=True).data})
+        """Distances first, in one fast statement; then the rows of those few sites, with the remaining filters."""
+        reach_m = query.get("radius_km", float("inf")) * 1000
+        has_more_filters = "bbox" in query or "q" in query
+        found = nearest(_near(self.organisation(), query, limit=2000 if has_more_filters else query["limit"]))
+        distance_m = {pk: metres for pk, metres in found if metres <= reach_m}
+        rows = list(with_connectors(stations.filter(pk__in=distance_m)))
+        for row in rows:
+            row.distance_m = distance_m[row.pk]  # type: ignore[attr-defined]
+        rows.sort(key=lambda row: distance_m[row.pk])
+        results = self.get_serializer(rows[: query["limit"]], many=True).data
+        return Response({"next": None, "previous": None, "results": results})
+
+
+def _near(organisation: Organisation, query: dict[str, Any], *, limit: int) -> Near:
+    latitude, longitude = query["near"]
+    return Near(
+        latitude, longitude, organisation.pk, plugs=sorted(query.get("plug", ())), limit=limit,
+        min_power_w=int(query.get("min_kw", 0) * 1000), is_available=query["available"],
+        network=query.get("network", ""),
+    )  # fmt: skip
 
 
 class StationDetail(RegistryView, RetrieveAPIView[Location]):

@@ -7,7 +7,6 @@ from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
-from django.db.models.expressions import RawSQL
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -129,11 +128,6 @@ class LocationQuerySet(models.QuerySet["Location"]):
 
     def in_box(self, *, south: float, west: float, north: float, east: float) -> Self:
         return self.filter(latitude__range=(south, north), longitude__range=(west, east))
-
-    def nearest(self, latitude: float, longitude: float) -> Self:
-        """Ordered by distance with `distance_m` (chord, exact order); served by the cube index, so slice it."""
-        earth = "ll_to_earth(latitude, longitude) <-> ll_to_earth(%s, %s)"
-        return self.annotate(distance_m=RawSQL(earth, (latitude, longitude))).order_by("distance_m")  # noqa: S611
 
 
 class Location(models.Model):
