@@ -12,7 +12,7 @@ from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from fleetcharge.accounts.models import Scope
+from fleetcharge.accounts.models import APIKey, Scope
 from fleetcharge.accounts.tenancy import organisation_of
 from fleetcharge.lib.api import Conflict, CursorPagination
 from ocpp_bridge import commands
@@ -31,7 +31,7 @@ class CommandFilter(filters.FilterSet):
 
 
 class NewestFirst(CursorPagination):
-    ordering = ("-created_at", "-pk")
+    ordering = "-created_at"
 
 
 class CommandViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Command]):
@@ -98,4 +98,4 @@ def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
 
 
 def _actor(request: Request) -> str:
-    return f"key {request.auth.name}" if request.auth else str(request.user)
+    return f"key {request.auth.name}" if isinstance(request.auth, APIKey) else str(request.user)

@@ -115,6 +115,11 @@ class ChargerConsumer(LeanConsumer):
         await self.send({"type": "websocket.http.response.start", "status": refused.status, "headers": headers})
         await self.send({"type": "websocket.http.response.body", "body": body})
 
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        if message["type"] == "websocket.receive":  # all but two events of a socket's life
+            return await self.websocket_receive(message)
+        return await super().dispatch(message)
+
     async def websocket_receive(self, message: dict[str, Any]) -> None:
         if self.is_closed or self.station is None:
             return
@@ -158,8 +163,8 @@ class ChargerConsumer(LeanConsumer):
             level = logging.WARNING if _is_database_error(error) else logging.ERROR
             logger.log(level, "%s of charger %s failed", call.action, self.station, exc_info=error)
             return frames.encode_error(call.message_id, "InternalError", "Not stored; please send it again.")
-        if error := self.dialect.response_error(call.action, answer):
-            logger.error("our answer to %s does not fit its schema: %s", call.action, error)
+        if flaw := self.dialect.response_error(call.action, answer):
+            logger.error("our answer to %s does not fit its schema: %s", call.action, flaw)
             return frames.encode_error(call.message_id, "InternalError")
         return frames.encode_result(call.message_id, answer)
 
@@ -174,6 +179,7 @@ class ChargerConsumer(LeanConsumer):
         if flaw and call.action not in self.meaning.LENIENT:
             raise Refusal(*flaw)
         try:
+            answer: dict[str, Any]
             if not self.meaning.is_remembered(call.action, call.payload):
                 answer = await handler(station, call.payload, received_at)
             else:

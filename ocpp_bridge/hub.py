@@ -7,9 +7,9 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
 from django.conf import settings
@@ -27,6 +27,7 @@ POLL_SECONDS, EPOCH_SECONDS, SEEN_SECONDS = 1.0, 5.0, 15.0
 ASK_STATUS_AFTER_SECONDS = 20.0
 
 logger = logging.getLogger(__name__)
+Duty = Callable[[], Coroutine[Any, Any, None]]
 
 
 class Hub:
@@ -80,7 +81,7 @@ class Hub:
         if self._loop is not loop:
             self._reset()
             self._loop = loop
-        duties = {
+        duties: dict[str, Duty] = {
             "listen": self._listen,
             "commands": _every(POLL_SECONDS, self._poll_commands),
             "epochs": _every(EPOCH_SECONDS, self._check_epochs),
@@ -154,7 +155,7 @@ class Hub:
             await in_database(stations.charger_seen, charger_ids=list(self._sockets), at=datetime.now(UTC))
 
 
-def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> Callable[[], Awaitable[None]]:
+def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> Duty:
     async def run() -> None:
         while True:
             await asyncio.sleep(seconds)

@@ -8,7 +8,7 @@ from channels.exceptions import StopConsumer
 from fleetcharge.lib.asgi import Receive, Scope, Send
 
 
-class LeanConsumer(AsyncConsumer):
+class LeanConsumer(AsyncConsumer):  # type: ignore[misc]  # Channels ships no types
     """Same protocol, a quarter of the CPU: stock `dispatch` calls close_old_connections in a thread for each event.
 
     Subclasses never touch the ORM on the loop, so there is nothing to close.

@@ -50,6 +50,8 @@ class Station:
 def integer(payload: dict[str, Any], key: str, *, low: int = 0, high: int = MAX_INT) -> int:
     """A whole number in range; numbers written as text are forgiven."""
     value = payload.get(key)
+    if type(value) is int and low <= value <= high:
+        return value
     try:
         number = int(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else None
     except (ValueError, OverflowError):
@@ -61,6 +63,8 @@ def integer(payload: dict[str, Any], key: str, *, low: int = 0, high: int = MAX_
 
 def optional_integer(payload: dict[str, Any], key: str, *, low: int = 0, high: int = MAX_INT) -> int | None:
     """None when the field is missing or unusable."""
+    if key not in payload:
+        return None
     try:
         return integer(payload, key, low=low, high=high)
     except Unusable:

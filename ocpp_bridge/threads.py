@@ -2,18 +2,17 @@
 
 import asyncio
 import functools
-import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
+from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-THREADS = int(os.environ.get("FLEETCHARGE_OCPP_DATABASE_THREADS", "4"))
 _pool: ThreadPoolExecutor | None = None
 
 
@@ -21,7 +20,7 @@ async def in_database(function: Callable[P, R], /, *args: P.args, **kwargs: P.kw
     """Run an idempotent service in one of our threads; once more when its connection turned out to be dead."""
     global _pool
     if _pool is None:
-        _pool = ThreadPoolExecutor(THREADS, thread_name_prefix="ocpp-database")
+        _pool = ThreadPoolExecutor(settings.OCPP_DATABASE_THREADS, thread_name_prefix="ocpp-database")
     job = functools.partial(_healed, functools.partial(function, *args, **kwargs))
     return await asyncio.get_running_loop().run_in_executor(_pool, job)
 
@@ -43,12 +42,13 @@ def close_threads() -> None:
     pool, _pool = _pool, None
     if pool is None:
         return
-    together = threading.Barrier(THREADS)
+    threads = settings.OCPP_DATABASE_THREADS
+    together = threading.Barrier(threads)
 
     def close() -> None:
         together.wait(5)  # one job per thread
         connections.close_all()
 
-    for future in [pool.submit(close) for _ in range(THREADS)]:
+    for future in [pool.submit(close) for _ in range(threads)]:
         future.result()
     pool.shutdown()

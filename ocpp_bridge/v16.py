@@ -1,9 +1,8 @@
 """OCPP 1.6J: what each message of a charge point means, and how our commands are said."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
-
-from stations.services import StatusReport
 
 from billing.services import authorisation, sessions
 from ocpp_bridge.dialects import V16
@@ -15,6 +14,7 @@ from ocpp_bridge.threads import in_database
 from ocpp_bridge.writers import readings_of, status_writer, store_readings
 from stations import services as stations
 from stations.models import Connector
+from stations.services import StatusReport
 
 DIALECT = V16
 
@@ -242,7 +242,7 @@ def _trigger(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return "TriggerMessage", payload
 
 
-_COMMANDS = {
+_COMMANDS: dict[str, Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]] = {
     Command.Action.REMOTE_START: _remote_start,
     Command.Action.REMOTE_STOP: _remote_stop,
     Command.Action.RESERVE_NOW: _reserve,

@@ -1,5 +1,6 @@
 """OCPP 2.0.1: what each message of a charging station means, and how our commands are said."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -334,7 +335,7 @@ def _trigger(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     return "TriggerMessage", payload
 
 
-_COMMANDS = {
+_COMMANDS: dict[str, Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]] = {
     Command.Action.REMOTE_START: _remote_start,
     Command.Action.REMOTE_STOP: _remote_stop,
     Command.Action.RESERVE_NOW: _reserve,

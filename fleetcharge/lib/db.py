@@ -23,7 +23,7 @@ def conninfo() -> str:
         password=config["PASSWORD"] or None,
         host=config["HOST"] or None,
         port=config["PORT"] or None,
-        **options,
+        **options,  # type: ignore[arg-type]
     )
 
 
@@ -69,7 +69,7 @@ class AsyncDatabase:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 connection = await self.connection()
-                cursor = await connection.execute(query, params)  # type: ignore[arg-type]
+                cursor = await connection.execute(query, params)
                 return await cursor.fetchall() if cursor.description else []
         except TimeoutError as error:  # a frozen server or a lost route: never use this connection again
             await self.close()
