@@ -32,7 +32,7 @@ types: development
 check: lint types
 	@$(NO_ENGINES) $(BIN)/python manage.py check --fail-level WARNING
 	@$(BIN)/python manage.py makemigrations --check --dry-run
-	@$(NO_ENGINES) $(BIN)/python manage.py spectacular --validate --fail-on-warn --file var/openapi.yaml
+	@mkdir -p var && $(NO_ENGINES) $(BIN)/python manage.py spectacular --validate --fail-on-warn --file var/openapi.yaml
 	@diff -u $(OPENAPI) var/openapi.yaml || (echo "$(OPENAPI) is not what the code says: run 'make openapi' and commit it"; exit 1)
 	@echo "All checks passed"
 

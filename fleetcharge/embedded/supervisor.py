@@ -49,7 +49,7 @@ class ProcessSpec:
     stop_signal: signal.Signals = signal.SIGTERM
     death_signal: signal.Signals = signal.SIGTERM  # sent by the kernel should the supervisor itself be killed
     stop_timeout_s: float = 10.0
-    essential: bool = True  # readiness waits for it
+    essential: bool = True  # readiness waits for it; the others start afterwards
 
 
 class State(Enum):
@@ -227,8 +227,7 @@ class Supervisor:
         before = {number: signal.signal(number, self._stop_soon) for number in STOP_SIGNALS}
         checks = ThreadPoolExecutor(max_workers=4, thread_name_prefix="health")
         try:
-            for child in self.children:
-                child.start()
+            self._start(essential=True)
             while self._stop_asked_at is None and not until():
                 on_ready = self._tick(checks, on_ready)
                 on_tick()
@@ -246,7 +245,13 @@ class Supervisor:
         if not all(child.state is State.WELL for child in self.children if child.spec.essential):
             return on_ready
         on_ready()
+        self._start(essential=False)
         return lambda: None
+
+    def _start(self, *, essential: bool) -> None:
+        for child in self.children:
+            if child.spec.essential == essential and child.state is State.STOPPED:
+                child.start()
 
     def _stop_soon(self, number: int, frame: FrameType | None) -> None:
         now = time.monotonic()
