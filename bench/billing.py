@@ -1,0 +1,164 @@
+"""Money under load: holds per second on one hot wallet, whole charges, and prices; each beside its floor.
+
+`python -m bench.billing` needs a database of its own (DATABASE_URL, or the embedded one); it adds an organisation and
+some thousand holds, and says so.
+"""
+
+import os
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from zoneinfo import ZoneInfo
+
+WORKERS, SECONDS = 8, 4.0
+
+
+def per_second(work: Callable[[int], object], seconds: float = SECONDS) -> float:
+    """How often WORKERS threads together finish `work` in a second."""
+    from django.db import connection
+
+    deadline = time.perf_counter() + seconds
+
+    def loop(worker: int) -> int:
+        done = 0
+        try:
+            while time.perf_counter() < deadline:
+                work(worker)
+                done += 1
+        finally:
+            connection.close()
+        return done
+
+    begun = time.perf_counter()
+    with ThreadPoolExecutor(WORKERS) as pool:
+        total = sum(pool.map(loop, range(WORKERS)))
+    return total / (time.perf_counter() - begun)
+
+
+def raw_hold(wallet_id: int) -> Callable[[int], None]:
+    """The floor: the same two statements in one transaction, on a bare psycopg connection per thread."""
+    import threading
+
+    import psycopg
+
+    from fleetcharge.lib.db import conninfo
+
+    local = threading.local()
+
+    def work(_: int) -> None:
+        if not hasattr(local, "connection"):
+            local.connection = psycopg.connect(conninfo(), autocommit=True)
+        with local.connection.transaction():
+            local.connection.execute(
+                "INSERT INTO billing_hold (wallet_id, session_key, amount_paise, state, expires_at, created_at)"
+                " VALUES (%s, %s, 1, 'active', now(), now())",
+                [wallet_id, uuid.uuid4().hex],
+            )
+            local.connection.execute(
+                "UPDATE billing_wallet SET held_paise = held_paise + 1 WHERE account_id = %s AND state = 'active'"
+                " AND posted_paise - held_paise + credit_limit_paise >= 1",
+                [wallet_id],
+            )
+
+    return work
+
+
+def hot_wallet() -> None:
+    from django.utils import timezone
+
+    from billing.services import verification, wallets
+    from billing.services.ledger import Dimensions
+    from billing.services.wallets import Charge
+    from fleetcharge.accounts.models import Organisation
+
+    now = timezone.now()
+    organisation = Organisation.objects.create(name="Bench", slug=f"bench-{uuid.uuid4().hex[:8]}")
+    wallet = wallets.open_wallet(organisation_id=organisation.pk)
+    wallets.top_up(organisation_id=organisation.pk, amount_paise=10**12, key="bench", at=now)
+
+    def hold(_: int) -> None:
+        wallets.hold(organisation_id=organisation.pk, session_key=uuid.uuid4().hex, amount_paise=1, now=now)
+
+    def session(_: int) -> None:
+        key = uuid.uuid4().hex
+        wallets.hold(organisation_id=organisation.pk, session_key=key, amount_paise=50_00, now=now)
+        wallets.capture(
+            organisation_id=organisation.pk,
+            session_key=key,
+            entry_key=f"bench:{key}",
+            charges=[Charge("revenue:charging", 10_00, "bench"), Charge("output_cgst", 90, "bench")],
+            about=Dimensions(organisation_id=organisation.pk),
+            at=now,
+            now=now,
+        )
+
+    floor = per_second(raw_hold(wallet.pk))
+    holds = per_second(hold)
+    charged = per_second(session)
+    print(f"hot wallet, {WORKERS} connections: raw SQL {floor:,.0f} holds/s, service {holds:,.0f} holds/s,"
+          f" ratio {holds / floor:.2f}; hold + capture {charged:,.0f} sessions/s")  # fmt: skip
+    differences = verification.differences()
+    print("books after the run:", "agree" if not differences else differences)
+
+
+def prices() -> None:
+    from datetime import UTC, datetime
+
+    from billing import rating
+
+    zone = ZoneInfo("Asia/Kolkata")
+    at = datetime(2026, 11, 20, 9, 30, tzinfo=UTC)
+    energy = {"type": "ENERGY", "price": "18.50", "step_size": 1}
+    idle = {"type": "PARKING_TIME", "price": "60", "step_size": 60}
+    plain = [{"price_components": [energy, idle]}]
+    solar = [
+        {"price_components": [{**energy, "price": "13"}], "restrictions": {"start_time": "09:00", "end_time": "16:00"}},
+        *plain,
+    ]
+    count = 10_000
+    for name, elements in (("plain", plain), ("time of day", solar)):
+        begun = time.perf_counter()
+        for number in range(count):
+            rating.quote(
+                elements=elements, energy_wh=10_000 + number, duration_s=7200, idle_s=300, at=at, tz=zone,
+                gst_percent=18,
+            )  # fmt: skip
+        ours = count / (time.perf_counter() - begun)
+        begun = time.perf_counter()
+        for number in range(count):
+            (((10_000 + number) * 1850 + 500) // 1000 * 118 + 50) // 100
+        floor = count / (time.perf_counter() - begun)
+        print(f"quote, {name} tariff: {ours:,.0f}/s on one core (one multiplication in Python: {floor:,.0f}/s)")
+
+
+def reconciliation() -> None:
+    from datetime import UTC, datetime
+
+    from billing.matching import Evidence, Ping, PowerSample, judge
+
+    start = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
+    pings = tuple(Ping(start + timedelta(seconds=10 * n), 12.97, 77.59, 0.0, 10, 30 + n / 12) for n in range(600))
+    evidence = Evidence(
+        start, start + timedelta(minutes=90), 10_000, 12.97, 77.59, 150, pings, (PowerSample(start, 20_000),),
+        usable_wh=20_000,
+    )  # fmt: skip
+    begun = time.perf_counter()
+    for _ in range(200):
+        judge(evidence)
+    print(f"verdict over 600 pings: {200 / (time.perf_counter() - begun):,.0f} sessions/s on one core")
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetcharge.settings")
+    import django
+
+    django.setup()
+    prices()
+    reconciliation()
+    hot_wallet()
+
+
+if __name__ == "__main__":
+    main()
