@@ -318,6 +318,9 @@ def measure(seconds: float, sockets: int) -> int:
     rate = results["durable"]["rate"]
     _verdict("durable / no database", rate / results["without_database"]["rate"], 0.4)
     _verdict("durable / package example", rate / results["example"]["rate"], 10)
+    cost = {name: result["busy"] / result["rate"] for name, result in results.items()}
+    ratio = cost["example"] / cost["durable"]
+    print(f"server CPU per message, package example / durable: {ratio:.1f} (of use when the machine is busy)")
     lost = results["durable"]["count"] - stored_readings()
     failures = [failure for result in results.values() for failure in result["failures"]]
     print(f"acknowledged but not stored, or doubled: {lost}; refused: {len(failures)} {failures[:1] or ''}")

@@ -84,7 +84,8 @@ WITH input AS MATERIALIZED (
       AND (s.metered_at IS NULL OR s.metered_at <= n.at)
     RETURNING s.id, s.connector_id, s.energy_wh, s.power_w, s.soc_percent
 )
-SELECT (SELECT array_agg(encode(dedupe_key, 'hex')) FROM inserted),
+SELECT CASE WHEN (SELECT count(*) FROM inserted) < (SELECT count(*) FROM input)
+            THEN ARRAY(SELECT encode(dedupe_key, 'hex') FROM inserted) END,
        (SELECT json_agg(json_build_array(id, connector_id, energy_wh, power_w, soc_percent)) FROM updated)
 """
 
@@ -97,7 +98,9 @@ async def write_meter_values(readings: Sequence[MeterReading]) -> list[bool]:
     [(inserted, updated)] = await database.fetch(_WRITE, [orjson.dumps(readings).decode()])
     if updated:
         _announcer.announce(updated)
-    return _first_of_each(readings, set(inserted or ()))
+    if inserted is None:  # all of them; the list is only worth its parsing when there were repeats
+        return [True] * len(readings)
+    return _first_of_each(readings, set(inserted))
 
 
 def _first_of_each(readings: Sequence[MeterReading], fresh: set[str]) -> list[bool]:
