@@ -9,7 +9,6 @@ from typing import Any
 import redis
 from django.conf import settings
 from django.db import transaction
-from django.utils import timezone
 
 from fleetcharge.lib.events import publish
 from ocpp_bridge.models import Command
@@ -141,8 +140,3 @@ def sweep(*, now: datetime) -> int:
         _finish(command, state=_State.TIMED_OUT, reason="No answer from the charger.", response=None, at=now)
         count += 1
     return count
-
-
-def reservation_deadline(now: datetime | None = None) -> datetime:
-    """A reservation that is not answered within a minute is worth less than another charger."""
-    return (now or timezone.now()) + timedelta(seconds=60)
