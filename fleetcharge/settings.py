@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,7 +58,7 @@ X_FRAME_OPTIONS = "DENY"
 
 # --- What it is made of -------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
-    "daphne",
+    *(["daphne"] if "runserver" in sys.argv else []),  # its reactor costs every other process half a second
     "unfold",
     "fleetcharge.admin_site.FleetAdminConfig",
     "django.contrib.auth",
