@@ -55,7 +55,7 @@ class Dialect(Protocol):
     def meter(self, bay: Bay, visit: Visit, at: datetime) -> tuple[str, dict[str, Any]]: ...
     def stop(self, bay: Bay, visit: Visit, at: datetime) -> tuple[str, dict[str, Any]]: ...
     def with_reference(self, payload: dict[str, Any], reference: str) -> dict[str, Any]: ...
-    def reference_in(self, visit: Visit, answer: dict[str, Any]) -> str: ...
+    def reference_in(self, key: str, answer: dict[str, Any]) -> str: ...
     def token_status(self, answer: dict[str, Any]) -> str: ...
     def order(self, action: str, payload: dict[str, Any]) -> Order: ...
 
@@ -94,6 +94,9 @@ class SimCharger:
         self.outbox = deque(call for call in self.outbox if call.is_durable)
         if not self.has_booted:
             self._say("boot", *self.dialect.boot(self), at_front=True)
+        for bay in self.bays:
+            if bay.visit and bay.visit.state == PLUGGED:
+                self._say("authorize", *self.dialect.authorize(bay.visit.token), visit_key=bay.visit.key)
         self.heartbeat_at = now + self.heartbeat_every
 
     def disconnected(self) -> None:
@@ -288,14 +291,14 @@ class SimCharger:
     def _after_start(self, call: Call, answer: dict[str, Any], now: datetime) -> None:
         found = self._visit(call.visit_key)
         key = call.visit_key
-        if found is None:
-            self._references[key] = str(answer.get("transactionId") or key)
-            return
-        bay, visit = found
-        visit.transaction_ref = self._references[key] = self.dialect.reference_in(visit, answer)
+        reference = self._references[key] = self.dialect.reference_in(key, answer)
         for facts in self.finished:
             if facts["key"] == key:
-                facts["transaction_ref"] = visit.transaction_ref
+                facts["transaction_ref"] = reference
+        if found is None:
+            return
+        bay, visit = found
+        visit.transaction_ref = reference
         if self.dialect.token_status(answer) not in ("Accepted", "") and visit.is_running:
             self.log(f"{self.identity}: {visit.vehicle or visit.token} stopped: {self.dialect.token_status(answer)}")
             self.end(bay, now, "DeAuthorized")

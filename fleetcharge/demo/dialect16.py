@@ -69,7 +69,7 @@ class Dialect16:
     def with_reference(self, payload: dict[str, Any], reference: str) -> dict[str, Any]:
         return {**payload, "transactionId": int(reference)}
 
-    def reference_in(self, visit: Visit, answer: dict[str, Any]) -> str:
+    def reference_in(self, key: str, answer: dict[str, Any]) -> str:
         return str(answer["transactionId"])
 
     def token_status(self, answer: dict[str, Any]) -> str:

@@ -61,8 +61,8 @@ class Dialect201:
     def with_reference(self, payload: dict[str, Any], reference: str) -> dict[str, Any]:
         return payload
 
-    def reference_in(self, visit: Visit, answer: dict[str, Any]) -> str:
-        return visit.key
+    def reference_in(self, key: str, answer: dict[str, Any]) -> str:
+        return key
 
     def token_status(self, answer: dict[str, Any]) -> str:
         return str(answer.get("idTokenInfo", {}).get("status", ""))

@@ -22,6 +22,7 @@ from vehicles.models import Driver, IdToken, Shift, Vehicle, VehicleModel
 OWN_NETWORK, VOLTGRID = "namma-own", "voltgrid"
 SHIFT = timedelta(hours=12)
 RENEW_BEFORE = timedelta(hours=6)
+CITY_WAKES_WITHIN = timedelta(seconds=12)
 OPENING_BALANCE_PAISE = 50_000_000
 KEY_SCOPES = {
     "telemetry": [Scope.TELEMETRY_WRITE],
@@ -62,7 +63,7 @@ def _build(old: Manifest | None, drawn: plans.Blueprint, digest: str, demo_port:
         manifest.fleets[slug] = _keys(fleet, old.fleets.get(slug) if old else None)
         _wallet(fleet, now)
     own = _own_network(fleets[NAMMA], now)
-    _voltgrid(fleets[NAMMA], token_a, demo_port)
+    _voltgrid(fleets[NAMMA], token_a, demo_port, now)
     known = {charger.identity: charger.password for charger in old.chargers} if old else {}
     for hub in drawn.hubs:
         manifest.chargers += _hub(own, hub, known)
@@ -123,7 +124,7 @@ def tariff_elements(per_kwh: str, per_idle_hour: str) -> list[dict[str, Any]]:
     return [{"price_components": components}]
 
 
-def _voltgrid(organisation: Organisation, token_a: str, demo_port: int) -> None:
+def _voltgrid(organisation: Organisation, token_a: str, demo_port: int, now: datetime) -> None:
     """A public CPO that answers on loopback; registered with TOKEN_A until the handshake replaces it."""
     base_url = f"http://127.0.0.1:{demo_port}/ocpi/versions"
     voltgrid, is_new = Source.objects.get_or_create(
@@ -132,7 +133,8 @@ def _voltgrid(organisation: Organisation, token_a: str, demo_port: int) -> None:
     )
     if is_new or voltgrid.base_url != base_url:
         voltgrid.base_url, voltgrid.peer_token, voltgrid.endpoints = base_url, token_a, {}
-        voltgrid.state, voltgrid.our_token_hash, voltgrid.next_poll_at = Source.State.NEW, "", None
+        voltgrid.state, voltgrid.our_token_hash = Source.State.NEW, ""
+        voltgrid.next_poll_at = now + CITY_WAKES_WITHIN
         voltgrid.save()
     NetworkAccess.objects.get_or_create(organisation=organisation, source=voltgrid)
 
