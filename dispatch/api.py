@@ -89,9 +89,11 @@ class PlanViewSet(viewsets.ReadOnlyModelViewSet[ChargePlan]):
     @extend_schema(summary="Dismiss", request=ReasonSerializer, responses=PlanSerializer)
     @action(detail=True, methods=["post"])
     def dismiss(self, request: Request, pk: str) -> Response:
-        reason = checked(ReasonSerializer(data=request.data))["reason"]
-        actor, now = actor_of(request), timezone.now()
-        return self._decide(lambda plan_id: services.dismiss_plan(plan_id=plan_id, actor=actor, reason=reason, now=now))
+        def dismiss(plan_id: int) -> ChargePlan:
+            reason = checked(ReasonSerializer(data=request.data))["reason"]
+            return services.dismiss_plan(plan_id=plan_id, actor=actor_of(request), reason=reason, now=timezone.now())
+
+        return self._decide(dismiss)
 
     @extend_schema(summary="Take an acceptance back, within ten seconds", request=None, responses=PlanSerializer)
     @action(detail=True, methods=["post"])

@@ -24,7 +24,7 @@ class LiveStaticView(APIView):
 
     read_scope = Scope.DISPATCH_READ
 
-    @extend_schema(responses={200: StaticSerializer, 304: None}, operation_id="live_static")
+    @extend_schema(responses={200: StaticSerializer, 304: None}, operation_id="live_static")  # type: ignore[untyped-decorator]
     def get(self, request: Request) -> Response:
         organisation = organisation_of(request)
         revision = live_reads.static_revision(organisation)

@@ -19,7 +19,7 @@ from billing import rating
 from billing.models import ChargingSession
 from billing.services.tariffs import zone_of
 from dispatch.core import choose, curves, energy, waits
-from dispatch.engines import RoutingEngine
+from dispatch.engines.base import RoutingEngine
 from dispatch.models import ChargePlan, Reservation
 from stations.models import Connector, Location, NetworkAccess, Source
 from stations.status import LIVE, RECENT, freshness
@@ -117,7 +117,8 @@ def _rows(question: Question, place_ids: Collection[int]) -> list[dict[str, Any]
     networks = NetworkAccess.objects.filter(organisation=organisation).values("source_id")
     usable = Q(evse__location__source__organisation=organisation) | Q(evse__location__source_id__in=networks)
     connectors = Connector.objects.existing().filter(mine, usable, evse__location_id__in=place_ids)
-    return list(connectors.exclude(evse__location__source__state=Source.State.DISABLED).values(**_COLUMNS))
+    rows: Any = connectors.exclude(evse__location__source__state=Source.State.DISABLED).values(**_COLUMNS)
+    return list(rows)
 
 
 def _usable(question: Question, rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

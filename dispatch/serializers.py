@@ -67,11 +67,11 @@ class PlanSerializer(serializers.ModelSerializer[ChargePlan]):
             "engine", "created_at", "undo_until", "reservation",
         ]  # fmt: skip
 
-    @extend_schema_field(StationBriefSerializer(allow_null=True))
+    @extend_schema_field(StationBriefSerializer(allow_null=True))  # type: ignore[untyped-decorator]
     def get_station(self, plan: ChargePlan) -> dict[str, Any] | None:
         return StationBriefSerializer(plan.connector.evse.location).data if plan.connector else None
 
-    @extend_schema_field(ReservationBriefSerializer(allow_null=True))
+    @extend_schema_field(ReservationBriefSerializer(allow_null=True))  # type: ignore[untyped-decorator]
     def get_reservation(self, plan: ChargePlan) -> dict[str, Any] | None:
         newest = max(plan.reservations.all(), key=lambda reservation: reservation.number, default=None)
         return ReservationBriefSerializer(newest).data if newest else None
@@ -93,7 +93,7 @@ class AlertSerializer(serializers.ModelSerializer[Alert]):
             "opened_at", "snoozed_until", "closed_at", "data", "plan",
         ]  # fmt: skip
 
-    @extend_schema_field(serializers.ChoiceField(["add", "upd", "del"]))
+    @extend_schema_field(serializers.ChoiceField(["add", "upd", "del"]))  # type: ignore[untyped-decorator]
     def get_op(self, alert: Alert) -> str:
         return alert.op
 

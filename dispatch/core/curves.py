@@ -19,9 +19,11 @@ def vehicle_curve(points: Sequence[Sequence[float]], peak_power_w: float) -> Cur
     if points:
         ordered = sorted((float(soc), float(power)) for soc, power in points)
         shape = np.interp(_MIDDLES, [soc for soc, _ in ordered], [power for _, power in ordered])
-        return np.minimum(shape, peak_power_w)
+        capped: Curve = np.minimum(shape, peak_power_w)
+        return capped
     taper = (_MIDDLES - TAPER_FROM_PERCENT) / (100 - TAPER_FROM_PERCENT)
-    return peak_power_w * (1 - np.clip(taper, 0, 1) * (1 - TAPER_TO_SHARE))
+    tapering: Curve = peak_power_w * (1 - np.clip(taper, 0, 1) * (1 - TAPER_TO_SHARE))
+    return tapering
 
 
 def charge_seconds(

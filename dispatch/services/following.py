@@ -55,7 +55,7 @@ def replan(*, plan_id: int, reason: str, now: datetime) -> ChargePlan | None:
 
 
 def _is_taken_by_another(plan: ChargePlan) -> bool:
-    session = ChargingSession.objects.active().filter(connector_id=plan.connector_id).order_by("-pk").first()
+    session = ChargingSession.objects.active().filter(connector=plan.connector).order_by("-pk").first()
     if session is not None:
         return session.vehicle_id != plan.vehicle_id
     return not _is_at_site(plan)

@@ -11,7 +11,8 @@ from django.db import IntegrityError, transaction
 
 from dispatch import candidates
 from dispatch.core import VERSION, choose, energy
-from dispatch.engines import RoutingEngine, current
+from dispatch.engines import current
+from dispatch.engines.base import RoutingEngine
 from dispatch.events import PlanChanged
 from dispatch.models import ChargePlan
 from dispatch.services import decisions, stories
