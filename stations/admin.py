@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import action
 
-from fleetcharge.accounts.admin import ReadOnlyAdmin, TenantAdmin, back_to
+from fleetcharge.accounts.admin import ReadOnlyAdmin, ReasonForm, TenantAdmin, ask, back_to
 from fleetcharge.accounts.models import Membership
 from fleetcharge.accounts.services import audit
 from stations import services, tasks
@@ -141,17 +141,22 @@ class ChargerAdmin(TenantAdmin):
     def save_model(self, request: HttpRequest, obj: Charger, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if not change:
-            self._show_key(request, obj)
+            self._show_key(request, obj, "registered")
 
     @action(description=_("New key"), url_path="new-key")
-    def replace_key(self, request: HttpRequest, object_id: int) -> HttpResponse:
-        charger = self.get_queryset(request).get(pk=object_id)
-        if self.has_change_permission(request, charger):
-            self._show_key(request, charger)
-        return back_to(self, object_id)
+    def replace_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        charger = self.get_object(request, object_id)
+        if charger is None or not self.has_change_permission(request, charger):
+            return back_to(self)
+        form = ReasonForm(request.POST or None)
+        if form.is_valid():
+            self._show_key(request, charger, form.cleaned_data["reason"])
+            return back_to(self, object_id)
+        title = _("New key for %(name)s; the old one stops working") % {"name": charger.ocpp_identity}
+        return ask(request, self, title=title, form=form, submit=_("Make a new key"))
 
-    def _show_key(self, request: Any, charger: Charger) -> None:
-        key = new_charger_key(charger_id=charger.pk, actor=request.user)
+    def _show_key(self, request: Any, charger: Charger, reason: str) -> None:
+        key = new_charger_key(charger_id=charger.pk, actor=request.user, reason=reason)
         text = _("Key of {}: {} - write it down, it is never shown again.")
         messages.warning(request, format_html(str(text), charger.ocpp_identity, key))
 

@@ -103,6 +103,8 @@ def _realtime(address: Address, env: Mapping[str, str]) -> ProcessSpec:
     else:
         command = ["uvicorn", "--host", where[0], "--port", where[1], "--loop", "uvloop", "--no-access-log"]
         command += ["--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--log-level", "warning"]
+        pause = env.get("FLEETCHARGE_OCPP_PING_SECONDS", "30")
+        command += ["--ws-ping-interval", pause, "--ws-ping-timeout", pause]  # a dead socket is gone within two
     argv = [PYTHON, "-m", *command, "fleetcharge.asgi:application"]
     health = answers(address.health_url(address.realtime_port))
     return ProcessSpec("realtime", argv, env, cwd=CHECKOUT, health=health)

@@ -4,14 +4,14 @@ import asyncio
 import base64
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import orjson
 import pytest
 import uvicorn
 import websockets
-from django.db import connection, connections
+from django.db import connections
 from websockets.asyncio.client import ClientConnection
 
 from billing.services import meters
@@ -80,15 +80,7 @@ class _Server(uvicorn.Server):
 
 
 @pytest.fixture
-def flushable_ledger(transactional_db: None) -> Iterator[None]:
-    """The ledger refuses TRUNCATE, also that of the test runner; let it pass once this test is over."""
-    yield
-    with connection.cursor() as cursor:
-        cursor.execute("ALTER TABLE billing_ledgertransfer DISABLE TRIGGER USER")
-
-
-@pytest.fixture
-async def port(flushable_ledger: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+async def port(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
     """A uvicorn in this process, with the options of production."""
     monkeypatch.setattr(consumers, "identity_throttle", Throttle(10, 60))
     monkeypatch.setattr(consumers, "address_throttle", Throttle(100, 60))

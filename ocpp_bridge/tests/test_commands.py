@@ -25,7 +25,7 @@ RESERVE = {"evse_number": 1, "id_token": "TAG1", "reservation_number": 77, "expi
 
 
 @pytest.fixture
-def station(transactional_db: None, flushable_ledger: None, organisation: Organisation) -> Charger:
+def station(transactional_db: None, organisation: Organisation) -> Charger:
     factories.token(organisation, "TAG1")
     return factories.charger(organisation, "BLR-017")
 

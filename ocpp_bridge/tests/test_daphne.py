@@ -30,7 +30,7 @@ application = websocket_routes[0][1]
 
 
 @pytest.fixture
-def daphne_port(flushable_ledger: None, tmp_path: Path) -> Iterator[int]:
+def daphne_port(transactional_db: None, tmp_path: Path) -> Iterator[int]:
     """A Daphne process on the test database."""
     (tmp_path / "ocpp_only.py").write_text(APPLICATION)
     port, at = random_free_port(), connection.settings_dict

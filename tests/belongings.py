@@ -1,0 +1,126 @@
+"""One of everything that a fleet owns, with names nobody else uses, and how to put its ids into a URL."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from django.apps import apps
+from django.utils import timezone
+
+from billing.models import CDR, BillingException, ChargingSession
+from billing.services import wallets
+from dispatch.models import Alert, ChargePlan, Reservation
+from fleetcharge.accounts import services as accounts
+from fleetcharge.accounts.models import Organisation
+from ocpp_bridge.models import Command
+from stations.models import EVSE, Charger, Connector, Location, Source, Tariff
+from vehicles.models import Driver, IdToken, Shift, Vehicle, VehicleModel, VehicleState
+
+PLATE, SITE, PERSON, TAG, IDENTITY = "KA 99 ZZ 4711", "Secret Depot Hoodi", "Quenby Zzyx", "TAGZZ4711", "DEPOT-ZZ-1"
+OWNED = ("stations", "vehicles", "billing", "dispatch", "ocpp_bridge")
+
+
+@dataclass
+class Belongings:
+    """`fill` puts this fleet's ids into a route; `signs` are texts that must never reach a stranger."""
+
+    rows: dict[str, Any] = field(default_factory=dict)
+    signs: tuple[str, ...] = (PLATE, SITE, PERSON, TAG, IDENTITY)
+
+    def fill(self, route: str) -> str:
+        return re.sub(r"<(?:(\w+):)?(\w+)>|\(\?P<(\w+)>[^)]*\)", lambda match: self._value(route, match), route)
+
+    def _value(self, route: str, match: re.Match[str]) -> str:
+        name = match[2] or match[3]
+        if name in {"format", "app_label", "url", "content_type_id", "path"}:
+            return {"format": "json", "app_label": "billing"}.get(name, "1")
+        row = next((row for key, row in self.rows.items() if key in route), None)
+        if row is None:
+            return "1"
+        return str(getattr(row, "public_id", row.pk) if name in {"public_id", "slug"} else row.pk)
+
+    def fingerprint(self) -> dict[str, list[Any]]:
+        """Every row of every table that belongs to somebody."""
+        return {
+            model._meta.label: list(model._default_manager.order_by("pk").values())
+            for label in OWNED
+            for model in apps.get_app_config(label).get_models()
+            if model._meta.managed
+        }
+
+
+def belongings_of(organisation: Organisation | None) -> Belongings:
+    return Belongings() if organisation is None else Belongings(_make(organisation))
+
+
+def _make(fleet: Organisation) -> dict[str, Any]:
+    """Keys are parts of the routes that show such a row; the longest first."""
+    now = timezone.now()
+    accounts.create_api_key(organisation=fleet, name=f"key of {PERSON}", scopes=[])
+    source = Source.objects.create(slug="zz", name=f"{SITE} network", kind="ocpp-own", organisation=fleet)
+    site = Location.objects.create(
+        source=source, organisation=fleet, name=SITE, city="Bengaluru", latitude=12.99, longitude=77.72
+    )
+    tariff = Tariff.objects.create(
+        source=source, external_id="zz", name=f"{SITE} tariff", elements=[], content_hash="zz"
+    )
+    charger = Charger.objects.create(organisation=fleet, location=site, ocpp_identity=IDENTITY)
+    evse = EVSE.objects.create(location=site, charger=charger)
+    connector = Connector.objects.create(
+        evse=evse, plug="ccs2", max_power_w=60_000, tariff=tariff, status="available", heard_at=now, status_at=now
+    )
+    model = VehicleModel.objects.create(
+        manufacturer="Zz",
+        name="van",
+        battery_wh=20_000,
+        plugs=["ccs2"],
+        consumption_wh_per_km=150,
+        max_dc_power_w=30_000,
+    )
+    driver = Driver.objects.create(organisation=fleet, name=PERSON)
+    vehicle = Vehicle.objects.create(
+        organisation=fleet, registration=PLATE, model=model, device_id="zz-4711", default_driver=driver
+    )
+    VehicleState.objects.update_or_create(
+        vehicle=vehicle,
+        defaults={"latitude": 12.98, "longitude": 77.71, "position_at": now, "received_at": now, "soc_percent": 55},
+    )
+    token = IdToken.objects.create(organisation=fleet, uid=TAG, vehicle=vehicle, driver=driver)
+    shift = Shift.objects.create(
+        organisation=fleet, vehicle=vehicle, driver=driver, starts_at=now, ends_at=now + timedelta(hours=8)
+    )
+    session = ChargingSession.objects.create(
+        organisation=fleet, source=source, charger=charger, connector=connector, transaction_ref="4711", start_key="zz",
+        id_token=token, id_token_uid=TAG, vehicle=vehicle, driver=driver, started_at=now - timedelta(hours=1),
+        ended_at=now, state="ended",
+    )  # fmt: skip
+    cdr = CDR.objects.create(
+        organisation=fleet, session=session, started_at=session.started_at, ended_at=now, energy_wh=9000
+    )
+    exception = BillingException.objects.create(
+        organisation=fleet, kind="suspicious_session", session=session, title=f"{PLATE} charged elsewhere"
+    )
+    wallets.open_wallet(organisation_id=fleet.pk)
+    wallets.top_up(organisation_id=fleet.pk, amount_paise=4711, key="zz", at=now, reason=f"by {PERSON}")
+    plan = ChargePlan.objects.create(
+        organisation=fleet, vehicle=vehicle, connector=connector, trigger="manual", trigger_key="zz", soc_percent=15
+    )
+    reservation = Reservation.objects.create(
+        organisation=fleet, vehicle=vehicle, connector=connector, plan=plan, id_token=TAG, expires_at=now
+    )
+    alert = Alert.objects.create(
+        organisation=fleet, kind="will_not_reach", title=f"{PLATE} will not reach", vehicle=vehicle, plan=plan,
+        dedupe_key="zz", revision=1,
+    )  # fmt: skip
+    command = Command.objects.create(
+        organisation=fleet, charger=charger, action="RemoteStart", idempotency_key="zz", deadline_at=now
+    )
+    return {
+        "commands": command, "command": command, "reservations": reservation, "reservation": reservation,
+        "alerts": alert, "alert": alert, "plans": plan, "chargeplan": plan, "exceptions": exception,
+        "billingexception": exception, "cdrs": cdr, "cdr": cdr, "sessions": session, "chargingsession": session,
+        "id-tokens": token, "idtoken": token, "shifts": shift, "shift": shift, "drivers": driver, "driver": driver,
+        "vehicles": vehicle, "vehicle": vehicle, "fleet": vehicle, "connectors": connector, "connector": connector,
+        "tariffs": tariff, "tariff": tariff, "charger": charger, "stations": site, "location": site, "source": source,
+    }  # fmt: skip

@@ -1,0 +1,89 @@
+"""Tenants never see each other: every route, walked by nobody, by a stranger's session and by a stranger's key."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from fleetcharge.accounts import services as accounts
+from fleetcharge.accounts.models import Membership, Organisation, Scope, User
+from tests.belongings import belongings_of
+
+PUBLIC = {"login/", "healthz/", "api/v1/schema/", "api/v1/docs/", "i18n/setlang/", "admin/login/", "admin/jsi18n/"}
+
+
+def routes(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[str]:
+    for pattern in patterns:
+        path = prefix + str(pattern.pattern)
+        if isinstance(pattern, URLResolver):
+            yield from routes(pattern.url_patterns, path)
+        else:
+            yield path.replace("^", "").replace("$", "").replace("\\Z", "")
+
+
+ALL = sorted(set(routes(get_resolver().url_patterns)))
+
+
+def test_nobody_gets_past_the_door(client: Client, db: None) -> None:
+    open_doors = []
+    for route in ALL:
+        path = "/" + belongings_of(None).fill(route)
+        if route.removeprefix("^") in PUBLIC or "<path" in route or "<url" in route:
+            continue
+        status = client.get(path).status_code
+        if status not in {301, 302, 401, 403, 404, 405}:
+            open_doors.append((route, status))
+    assert open_doors == []
+
+
+@pytest.fixture
+def fleet(organisation: Organisation) -> object:
+    return belongings_of(organisation)
+
+
+def _leaks(client: Client, fleet, headers: dict[str, str]) -> list[tuple[str, int, str]]:
+    """Routes where a row, a name or a number of the fleet shows."""
+    found = []
+    for route in ALL:
+        if "logout" in route or route in PUBLIC:
+            continue
+        path = "/" + fleet.fill(route)
+        answer = client.get(path, headers=headers)
+        body = b"".join(answer.streaming_content) if answer.streaming else answer.content
+        found += [(path, answer.status_code, sign) for sign in fleet.signs if sign.encode() in body]
+    return found
+
+
+@pytest.mark.parametrize("role", [Membership.Role.OWNER, Membership.Role.DISPATCHER, Membership.Role.FINANCE])
+def test_a_strangers_session_sees_nothing_of_the_fleet(
+    client: Client, fleet, other_organisation: Organisation, role: str
+) -> None:
+    stranger = User.objects.create_user("s@stranger.example", "correct horse", is_staff=True)
+    Membership.objects.create(user=stranger, organisation=other_organisation, role=role)
+    client.force_login(stranger)
+    assert _leaks(client, fleet, {}) == []
+
+
+def test_a_strangers_key_sees_nothing_of_the_fleet(client: Client, fleet, other_organisation: Organisation) -> None:
+    _, secret = accounts.create_api_key(organisation=other_organisation, name="all", scopes=list(Scope.values))
+    assert _leaks(client, fleet, {"Authorization": f"Bearer {secret}"}) == []
+
+
+def test_the_signs_do_show_to_the_owner(client: Client, fleet, owner: User) -> None:
+    """Otherwise the tests above could not fail."""
+    client.force_login(owner)
+    seen = {sign for _, _, sign in _leaks(client, fleet, {})}
+    assert seen == set(fleet.signs)
+
+
+def test_a_strangers_key_changes_nothing(client: Client, fleet, other_organisation: Organisation) -> None:
+    _, secret = accounts.create_api_key(organisation=other_organisation, name="all", scopes=list(Scope.values))
+    before = fleet.fingerprint()
+    for route in ALL:
+        if route.startswith("api/v1/") and "<" in route:
+            path = "/" + fleet.fill(route)
+            for method in (client.post, client.put, client.patch, client.delete):
+                answer = method(path, data={}, content_type="application/json", headers={"X-API-Key": secret})
+                assert answer.status_code in {400, 403, 404, 405, 415}, (path, answer.status_code, answer.content[:200])
+    assert fleet.fingerprint() == before
