@@ -161,7 +161,9 @@ class ExceptionResolve(BillingView, APIView):
 
 
 def meter_values(session: ChargingSession) -> list[MeterValue]:
-    """The session's samples in time order, thinned to what a chart can show."""
+    """The session's samples in time order, thinned to what a chart can show; none for a network's session."""
+    if session.charger_id is None:
+        return []
     rows = list(
         MeterValue.objects.filter(charger_id=session.charger_id, transaction_ref=session.transaction_ref)
         .only("at", "energy_wh", "power_w", "soc_percent")

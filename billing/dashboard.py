@@ -99,7 +99,7 @@ def _reasons(exceptions: QuerySet[BillingException], now: datetime) -> Sequence[
         oldest = now - age
         counts[f"age_{index}"] = Count("pk", filter=Q(opened_at__gt=oldest, opened_at__lte=youngest))
         youngest = oldest
-    rows = (
+    rows: Any = (
         exceptions.order_by()
         .values("kind")
         .annotate(count=Count("pk"), amount=Sum(Coalesce("session__cdr__total_paise", "amount_paise")), **counts)

@@ -233,7 +233,7 @@ def _shift(evidence: Evidence) -> list[Finding]:
         for shift in evidence.shifts
         if shift.starts_at - SHIFT_GRACE <= evidence.started_at <= shift.ends_at + SHIFT_GRACE
     ]
-    facts = {
+    facts: dict[str, Any] = {
         "started_at": evidence.started_at.isoformat(),
         "shifts": [_plain(asdict(shift)) for shift in evidence.shifts],
     }

@@ -13,7 +13,7 @@ from itertools import pairwise
 from math import ceil, floor
 from typing import Any
 
-from billing.tariff_elements import Component, Element, TariffError, parse_elements
+from billing.tariff_elements import Component, Element, PlainPrices, TariffError, parse_elements, plain_prices
 
 __all__ = ["Line", "Period", "Rating", "TariffError", "Tax", "gst", "quote", "rate", "round_half_up"]
 
@@ -122,9 +122,9 @@ def quote(
     if not elements:
         return None
     try:
-        parsed = parse_elements(elements)
-        if not any(element.is_restricted for element in parsed):
-            taxable = _unrestricted_taxable(parsed, energy_wh, duration_s, idle_s)
+        plain = plain_prices(elements)
+        if plain is not None:
+            taxable = _plain_taxable(plain, energy_wh, duration_s, idle_s)
             return taxable + gst(taxable, gst_percent).total_paise
         periods = even_periods(energy_wh=energy_wh, charging_s=duration_s, idle_s=idle_s)
         rated = rate(elements=elements, periods=periods, started_at=at, tz=tz, gst_percent=gst_percent)
@@ -145,8 +145,8 @@ def even_periods(*, energy_wh: int, charging_s: int, idle_s: int) -> list[Period
 def gst(taxable_paise: int, percent: int, *, is_interstate: bool = False) -> Tax:
     """Each head rounded half up; SGST is a copy of CGST, never computed apart."""
     if is_interstate:
-        return Tax(igst_paise=round_half_up(Fraction(taxable_paise * percent, 100)))
-    half = round_half_up(Fraction(taxable_paise * percent, 200))
+        return Tax(igst_paise=_nearest(taxable_paise * percent, 100))
+    half = _nearest(taxable_paise * percent, 200)
     return Tax(cgst_paise=half, sgst_paise=half)
 
 
@@ -307,24 +307,24 @@ def _whole_paise(exact: Sequence[Fraction], total: int) -> list[int]:
 # --- the short way, for tariffs without restrictions ---------------------------------------------------------------
 
 
-def _unrestricted_taxable(elements: Sequence[Element], energy_wh: int, charging_s: int, idle_s: int) -> int:
-    counted = _totals(elements, energy_wh, charging_s, idle_s)
-    quantities = _round_up_to_steps(counted)
-    taxable = round_half_up(sum((qty * _unit_price(elements, key) for key, qty in quantities.items()), Fraction(0)))
-    if taxable < 0:
+def _plain_taxable(plain: PlainPrices, energy_wh: int, charging_s: int, idle_s: int) -> int:
+    """Whole numbers over one common denominator; 18,000 divides by 1000 Wh and by 3600 s."""
+    prices, steps = plain.prices, plain.steps
+    energy_wh = _stepped(energy_wh, steps.get("ENERGY", 0))
+    if idle_s and "PARKING_TIME" in prices:
+        idle_s = _stepped(idle_s, steps["PARKING_TIME"])
+    else:
+        charging_s = _stepped(charging_s, steps.get("TIME", 0))
+    hours = charging_s * prices.get("TIME", 0) + idle_s * prices.get("PARKING_TIME", 0)
+    exact = prices.get("FLAT", 0) * 18_000 + energy_wh * prices.get("ENERGY", 0) * 18 + hours * 5
+    if exact < 0:
         raise TariffError("the price is below zero")
-    return taxable
+    return _nearest(exact, 18_000 * plain.denominator)
 
 
-def _totals(
-    elements: Sequence[Element], energy_wh: int, charging_s: int, idle_s: int
-) -> tuple[dict[Key, Fraction], dict[str, Component]]:
-    drawn = (("FLAT", 1), ("ENERGY", energy_wh), ("TIME", charging_s), ("PARKING_TIME", idle_s))
-    quantities: dict[Key, Fraction] = {}
-    last_used: dict[str, Component] = {}
-    for dimension, amount in drawn:
-        index = next((i for i, element in enumerate(elements) if dimension in element.components), None)
-        if index is not None and amount:
-            quantities[(dimension, index)] = Fraction(amount, UNITS[dimension][0])
-            last_used[dimension] = elements[index].components[dimension]
-    return quantities, last_used
+def _stepped(amount: int, step_size: int) -> int:
+    return amount if step_size <= 1 else -(-amount // step_size) * step_size
+
+
+def _nearest(numerator: int, denominator: int) -> int:
+    return (2 * numerator + denominator) // (2 * denominator)

@@ -14,10 +14,15 @@ class VerdictSerializer(serializers.ModelSerializer[ReconciliationVerdict]):
         fields = ["verdict", "points", "findings", "ruleset_version", "decided_at"]
 
 
+class SessionVehicleSerializer(serializers.Serializer[Any]):
+    id = serializers.IntegerField(source="pk")
+    registration = serializers.CharField()
+
+
 class SessionSerializer(serializers.ModelSerializer[ChargingSession]):
     """One charging session; `total_paise` includes GST and is null until priced."""
 
-    vehicle = serializers.SerializerMethodField()
+    vehicle = SessionVehicleSerializer(allow_null=True)
     driver = serializers.CharField(source="driver.name", default=None)
     connector = serializers.CharField(source="connector.public_id")
     location = serializers.CharField(source="connector.evse.location.public_id")
@@ -33,13 +38,6 @@ class SessionSerializer(serializers.ModelSerializer[ChargingSession]):
             "connector", "location", "location_name", "started_at", "ended_at", "stop_reason", "energy_wh", "power_w",
             "soc_start_percent", "soc_percent", "total_paise", "verdict",
         ]  # fmt: skip
-
-    @extend_schema_field({
-        "type": "object", "nullable": True,
-        "properties": {"id": {"type": "integer"}, "registration": {"type": "string"}},
-    })  # fmt: skip
-    def get_vehicle(self, row: ChargingSession) -> dict[str, Any] | None:
-        return {"id": row.vehicle.pk, "registration": row.vehicle.registration} if row.vehicle else None
 
 
 class MeterSampleSerializer(serializers.Serializer[Any]):
@@ -83,7 +81,7 @@ class SessionDetailSerializer(SessionSerializer):
     class Meta(SessionSerializer.Meta):
         fields = [*SessionSerializer.Meta.fields, "meter_start_wh", "meter_stop_wh", "cdr", "evidence", "meter_values"]
 
-    @extend_schema_field(MeterSampleSerializer(many=True))
+    @extend_schema_field(MeterSampleSerializer(many=True))  # type: ignore[untyped-decorator]
     def get_meter_values(self, row: ChargingSession) -> Any:
         return MeterSampleSerializer(self.context["meter_values"](row), many=True).data
 

@@ -4,7 +4,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from fractions import Fraction
+from functools import lru_cache
+from math import lcm
 from typing import Any
+
+import orjson
 
 DIMENSIONS = ("ENERGY", "FLAT", "TIME", "PARKING_TIME")
 # momentary values of the charging curve; a session's totals cannot decide them
@@ -85,16 +89,61 @@ class Element:
         )
 
 
+@dataclass(frozen=True)
+class PlainPrices:
+    """A tariff without restrictions in whole numbers: `prices` / `denominator` are paise per kWh, hour or session."""
+
+    denominator: int
+    prices: Mapping[str, int]
+    steps: Mapping[str, int]
+
+
 def parse_elements(elements: Sequence[Mapping[str, Any]]) -> tuple[Element, ...]:
     """Elements in order, without those about reservations; raises TariffError when nothing can be priced."""
-    if not isinstance(elements, Sequence) or isinstance(elements, str):
+    return _read(_bytes_of(elements))
+
+
+def plain_prices(elements: Sequence[Mapping[str, Any]]) -> PlainPrices | None:
+    """The tariff in whole numbers when nothing restricts it, else None; raises TariffError like `parse_elements`."""
+    return _plain(_bytes_of(elements))
+
+
+def _bytes_of(elements: Any) -> bytes:
+    """The tariff as a cache key: reading one costs a hundred times more than looking it up."""
+    try:
+        return orjson.dumps(elements)
+    except TypeError:
+        raise TariffError("the tariff is not JSON") from None
+
+
+@lru_cache(maxsize=4096)
+def _plain(raw: bytes) -> PlainPrices | None:
+    elements = _read(raw)
+    if any(element.is_restricted for element in elements):
+        return None
+    first: dict[str, Component] = {}
+    for element in elements:
+        for dimension, component in element.components.items():
+            first.setdefault(dimension, component)
+    denominator = lcm(*(component.price_paise.denominator for component in first.values()))
+    return PlainPrices(
+        denominator,
+        {name: int(component.price_paise * denominator) for name, component in first.items()},
+        {name: component.step_size for name, component in first.items()},
+    )
+
+
+@lru_cache(maxsize=4096)
+def _read(raw: bytes) -> tuple[Element, ...]:
+    elements = orjson.loads(raw)
+    if not isinstance(elements, list):
         raise TariffError("the tariff is not a list of elements")
     parsed: list[Element] = []
-    for raw in elements:
-        if not isinstance(raw, Mapping):
+    for item in elements:
+        if not isinstance(item, Mapping):
             raise TariffError("a tariff element is not an object")
-        if not (raw.get("restrictions") or {}).get("reservation"):
-            parsed.append(_element(raw, len(parsed)))
+        if not (item.get("restrictions") or {}).get("reservation"):
+            parsed.append(_element(item, len(parsed)))
     if not any(element.components for element in parsed):
         raise TariffError("the tariff has no price component")
     return tuple(parsed)

@@ -41,7 +41,9 @@ def _plausible(session: ChargingSession, figure: Drawn, ended_at: datetime) -> D
 
 
 def samples_of(session: ChargingSession) -> list[tuple[datetime, int | None, int | None]]:
-    """(at, energy_wh, power_w) of this session, oldest first."""
+    """(at, energy_wh, power_w) of this session, oldest first; a network's session has none of ours."""
+    if session.charger_id is None:
+        return []
     rows = MeterValue.objects.filter(
         charger_id=session.charger_id,
         transaction_ref=session.transaction_ref,

@@ -16,7 +16,7 @@ from stations.models import Connector, Source
 from vehicles.models import Position, Shift
 from vehicles.services import positions_between
 
-WINDOW = timedelta(minutes=30)
+WINDOW = timedelta(minutes=30)  # also in _LATE
 MOST_PINGS = 600
 PLAN_DAYS = timedelta(days=7)
 REST_BETWEEN_VERDICTS = timedelta(minutes=10)
@@ -27,7 +27,8 @@ _LATE = """
 SELECT s.id FROM billing_chargingsession s JOIN billing_reconciliationverdict v ON v.session_id = s.id
 WHERE s.ended_at >= %s AND v.decided_at < %s AND s.vehicle_id IS NOT NULL AND EXISTS (
     SELECT 1 FROM vehicles_position p WHERE p.vehicle_id = s.vehicle_id
-       AND p.fix_at BETWEEN s.started_at - %s AND s.ended_at + %s AND p.received_at > v.decided_at)
+       AND p.fix_at BETWEEN s.started_at - interval '30 minutes' AND s.ended_at + interval '30 minutes'
+       AND p.received_at > v.decided_at)
 ORDER BY v.decided_at LIMIT %s
 """
 
@@ -48,7 +49,7 @@ def judge(*, session_id: int, now: datetime) -> ReconciliationVerdict | None:
 def overtaken_by_late_pings(*, now: datetime, since: datetime, limit: int) -> list[int]:
     """Sessions ended after `since` whose vehicle sent pings of that time after the verdict (one query)."""
     with connection.cursor() as cursor:
-        cursor.execute(_LATE, [since, now - REST_BETWEEN_VERDICTS, WINDOW, WINDOW, limit])
+        cursor.execute(_LATE, [since, now - REST_BETWEEN_VERDICTS, limit])
         return [row[0] for row in cursor.fetchall()]
 
 
@@ -108,6 +109,8 @@ def _ping(row: Position) -> Ping:
 
 def _shifts(session: ChargingSession) -> Sequence[Shift]:
     """Shifts of that week; none at all means the fleet does not plan this vehicle's shifts."""
+    if session.vehicle_id is None:
+        return []
     return list(
         Shift.objects.filter(
             vehicle_id=session.vehicle_id,

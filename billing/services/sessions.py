@@ -228,6 +228,8 @@ def _estimate_paise(session: ChargingSession) -> int:
 
 
 def _wanted_wh(session: ChargingSession) -> int:
+    if session.vehicle_id is None:
+        return NOMINAL_BATTERY_WH
     state = VehicleState.objects.select_related("vehicle__model", "vehicle__organisation").filter(
         vehicle_id=session.vehicle_id
     ).first()  # fmt: skip

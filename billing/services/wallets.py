@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 
 from billing.events import WalletChanged
@@ -44,6 +44,31 @@ class Captured:
     wallet_paise: int
     receivable_paise: int
     is_new: bool
+
+
+# known: the same session again. taken: the condition is judged on the locked row, whoever came first.
+_HOLD = """
+WITH known AS (SELECT amount_paise FROM billing_hold WHERE session_key = %(key)s),
+taken AS (
+    UPDATE billing_wallet SET held_paise = held_paise + %(amount)s
+    WHERE organisation_id = %(organisation)s AND state = 'active' AND NOT EXISTS (SELECT 1 FROM known)
+      AND posted_paise - held_paise + credit_limit_paise >= %(amount)s
+    RETURNING account_id, posted_paise, held_paise, posted_paise - held_paise + credit_limit_paise AS available
+), made AS (
+    INSERT INTO billing_hold (wallet_id, session_key, amount_paise, state, expires_at, created_at)
+    SELECT account_id, %(key)s, %(amount)s, 'active', %(expires)s, %(now)s FROM taken
+)
+SELECT (SELECT amount_paise FROM known), taken.posted_paise, taken.held_paise, taken.available
+FROM (VALUES (1)) AS always(one) LEFT JOIN taken ON true
+"""
+_FREE_HOLD = """
+WITH closed AS (
+    UPDATE billing_hold SET state = 'captured', closed_at = %(now)s
+    WHERE session_key = %(key)s AND state = 'active' RETURNING amount_paise
+), freed AS (SELECT COALESCE(sum(amount_paise), 0) AS paise FROM closed)
+UPDATE billing_wallet w SET held_paise = held_paise - freed.paise FROM freed WHERE w.organisation_id = %(organisation)s
+RETURNING w.posted_paise - w.held_paise + w.credit_limit_paise
+"""
 
 
 def hold_key(session_id: int) -> str:
@@ -109,27 +134,19 @@ def top_up(
     return True
 
 
-@transaction.atomic
 def hold(
     *, organisation_id: int, session_key: str, amount_paise: int, now: datetime, minimum_paise: int | None = None
 ) -> HoldResult:
     """Set money aside, at most once per `session_key`. With `minimum_paise`, take that when the whole is not there."""
-    existing = Hold.objects.filter(session_key=session_key).first()
-    if existing:
-        return HoldResult(True, "held", existing.amount_paise)
-    wallet = Wallet.objects.filter(organisation_id=organisation_id).only("pk", "state").first()
-    if wallet is None:
-        return HoldResult(False, "no_wallet")
-    if wallet.state != Wallet.State.ACTIVE:
-        return HoldResult(False, "wallet_frozen")
-    for amount in sorted({amount_paise, minimum_paise or amount_paise}, reverse=True):
-        try:
-            if _reserve(wallet.pk, session_key, amount, now):
-                _announce(organisation_id)
-                return HoldResult(True, "held", amount)
-        except IntegrityError:  # the same session on another socket was first
-            return HoldResult(True, "held", Hold.objects.get(session_key=session_key).amount_paise)
-    return HoldResult(False, "insufficient")
+    try:
+        with transaction.atomic():
+            for amount in sorted({amount_paise, minimum_paise or amount_paise}, reverse=True):
+                result = _hold(organisation_id, session_key, amount, now)
+                if result is not None:
+                    return result
+    except IntegrityError:  # the same session on another socket was first
+        return HoldResult(True, "held", Hold.objects.get(session_key=session_key).amount_paise)
+    return HoldResult(False, _why_not(organisation_id))
 
 
 @transaction.atomic
@@ -173,19 +190,16 @@ def capture(
 
     Energy already delivered is a fact: a shortfall is booked as receivable, never refused.
     """
-    held = Hold.objects.filter(session_key=session_key).first()
-    if held:
-        _close(held, Hold.State.CAPTURED, now)
-    wallet = Wallet.objects.select_for_update().filter(organisation_id=organisation_id).first()
+    available = _free_hold(organisation_id, session_key, now)
     if known := _captured(entry_key, organisation_id):
         return known
     total = sum(charge.amount_paise for charge in charges)
-    from_wallet = min(total, max(0, wallet.available_paise)) if wallet else 0
+    from_wallet = min(total, max(0, available or 0))
     if total:
         legs = _split(charges, organisation_id, from_wallet)
         ledger.post(entry_key=entry_key, legs=legs, occurred_at=at, about=about, currency=currency)
     if total > from_wallet:
-        _book_shortfall(wallet, organisation_id, about.session_id, total - from_wallet, now)
+        _book_shortfall(available is not None, organisation_id, about.session_id, total - from_wallet, now)
     _announce(organisation_id)
     return Captured(from_wallet, total - from_wallet, True)
 
@@ -217,17 +231,28 @@ def change_terms(
     _announce(organisation_id)
 
 
-def _reserve(wallet_id: int, session_key: str, amount_paise: int, now: datetime) -> bool:
-    """Insert first, touch the hot wallet row last, so that its lock is short."""
-    with transaction.atomic():
-        row = Hold.objects.create(
-            wallet_id=wallet_id, session_key=session_key, amount_paise=amount_paise, expires_at=now + HOLD_LIFETIME,
-            created_at=now,
-        )  # fmt: skip
-        if _take(wallet_id, amount_paise):
-            return True
-        row.delete()
-    return False
+def _hold(organisation_id: int, session_key: str, amount_paise: int, now: datetime) -> HoldResult | None:
+    """One statement decides, takes the money and writes the hold; None when the wallet cannot bear it."""
+    values = {
+        "organisation": organisation_id, "key": session_key, "amount": amount_paise, "now": now,
+        "expires": now + HOLD_LIFETIME,
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(_HOLD, values)
+        known, posted, held, available = cursor.fetchone()
+    if known is not None:
+        return HoldResult(True, "held", known)
+    if posted is None:
+        return None
+    publish(WalletChanged(organisation_id, posted, held, available))
+    return HoldResult(True, "held", amount_paise)
+
+
+def _why_not(organisation_id: int) -> str:
+    wallet = Wallet.objects.filter(organisation_id=organisation_id).first()
+    if wallet is None:
+        return "no_wallet"
+    return "insufficient" if wallet.state == Wallet.State.ACTIVE else "wallet_frozen"
 
 
 def _take(wallet_id: int, amount_paise: int) -> bool:
@@ -238,6 +263,14 @@ def _take(wallet_id: int, amount_paise: int) -> bool:
         posted_paise__gte=F("held_paise") - F("credit_limit_paise") + amount_paise,
     )
     return affordable.update(held_paise=F("held_paise") + amount_paise) == 1
+
+
+def _free_hold(organisation_id: int, session_key: str, now: datetime) -> int | None:
+    """Close the hold and lock the wallet in one statement; what is spendable now, or None without a wallet."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FREE_HOLD, {"organisation": organisation_id, "key": session_key, "now": now})
+        row = cursor.fetchone()
+    return row[0] if row else None
 
 
 def _close(held: Hold, state: str, now: datetime) -> bool:
@@ -270,16 +303,17 @@ def _captured(entry_key: str, organisation_id: int) -> Captured | None:
 
 
 def _book_shortfall(
-    wallet: Wallet | None, organisation_id: int, session_id: int | None, shortfall_paise: int, now: datetime
+    has_wallet: bool, organisation_id: int, session_id: int | None, shortfall_paise: int, now: datetime
 ) -> None:
-    kind = BillingException.Kind.OVER_CAPTURE if wallet else BillingException.Kind.NO_WALLET
-    if wallet:  # no new sessions until somebody pays; a frozen wallet stays frozen
-        Wallet.objects.filter(pk=wallet.pk, state=Wallet.State.ACTIVE).update(state=Wallet.State.HOLD_ONLY)
+    kind = BillingException.Kind.OVER_CAPTURE if has_wallet else BillingException.Kind.NO_WALLET
+    if has_wallet:  # no new sessions until somebody pays; a frozen wallet stays frozen
+        active = Wallet.objects.filter(organisation_id=organisation_id, state=Wallet.State.ACTIVE)
+        active.update(state=Wallet.State.HOLD_ONLY)
     open_exception(
         organisation_id=organisation_id,
         kind=kind,
         session_id=session_id,
-        title="The wallet could not pay the whole session" if wallet else "Charged without a wallet",
+        title="The wallet could not pay the whole session" if has_wallet else "Charged without a wallet",
         details={"shortfall_paise": shortfall_paise},
         amount_paise=shortfall_paise,
         at=now,

@@ -61,7 +61,7 @@ class TenantScope:
         if not request.user.is_superuser and "queryset" not in kwargs:
             related: Any = db_field.remote_field.model
             if related is Organisation:
-                kwargs["queryset"] = Organisation.objects.filter(pk=getattr(request.organisation, "pk", None))
+                kwargs["queryset"] = Organisation.objects.filter(pk__in=[getattr(request.organisation, "pk", 0)])
             elif any(field.name == "organisation" for field in related._meta.fields):
                 kwargs["queryset"] = related._default_manager.filter(organisation=request.organisation)
         return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
@@ -71,7 +71,7 @@ class TenantScope:
         return bool(user.is_active and user.is_staff and (user.is_superuser or request.role in roles))
 
 
-class TenantAdmin(TenantScope, ModelAdmin):  # type: ignore[misc]
+class TenantAdmin(TenantScope, ModelAdmin):
     """A tenant's editable rows; every change leaves an audit entry."""
 
     show_full_result_count = False
@@ -150,7 +150,7 @@ def _actor(request: HttpRequest) -> User | None:
     return request.user if isinstance(request.user, User) else None
 
 
-class MembershipInline(TenantScope, TabularInline):  # type: ignore[misc]
+class MembershipInline(TenantScope, TabularInline):
     model = Membership
     view_roles = OWNERS
     extra = 0
@@ -192,12 +192,12 @@ class UserAdmin(TenantAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
     list_filter = ["is_active", "is_staff"]
     search_fields = ["email", "full_name"]
     readonly_fields = ["last_login", "date_joined"]
-    filter_horizontal: Any = []
-    fieldsets: Any = [
+    filter_horizontal = []
+    fieldsets = [
         (None, {"fields": ["email", "full_name", "password", "language"]}),
         (gettext_lazy("Access"), {"fields": ["is_active", "is_staff", "last_login", "date_joined"]}),
     ]
-    add_fieldsets: Any = [(None, {"fields": ["email", "full_name", "usable_password", "password1", "password2"]})]
+    add_fieldsets = [(None, {"fields": ["email", "full_name", "usable_password", "password1", "password2"]})]
 
     def has_change_permission(self, request: Any, obj: Any = None) -> bool:
         allowed = super().has_change_permission(request, obj)
