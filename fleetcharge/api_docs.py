@@ -1,5 +1,6 @@
 """The API documentation as one quiet page of ours, rendered from the OpenAPI schema: no script, both themes."""
 
+import functools
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -38,14 +39,20 @@ class Operation:
 
 
 def api_docs(request: HttpRequest) -> HttpResponse:
-    """Groups follow the first word of the path, as the URLs do."""
+    groups, info = _documented()
+    return render(request, "api_docs.html", {"groups": groups, "info": info})
+
+
+@functools.cache
+def _documented() -> tuple[dict[str, list[Operation]], Schema]:
+    """Built once per process; groups follow the first word of the path, as the URLs do."""
     schema = SchemaGenerator().get_schema(request=None, public=True)
     groups: dict[str, list[Operation]] = {}
     for path, item in schema["paths"].items():
         name = path.removeprefix("/api/v1/").split("/")[0] or "api"
         found = [_operation(schema, path, method, item[method]) for method in METHODS if method in item]
         groups.setdefault(name, []).extend(found)
-    return render(request, "api_docs.html", {"groups": groups, "info": schema["info"]})
+    return groups, schema["info"]
 
 
 def _operation(schema: Schema, path: str, method: str, spec: Schema) -> Operation:

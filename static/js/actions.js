@@ -59,6 +59,7 @@ export class Actions {
     }
     action.failures = answer.status >= 500 || answer.status === 429 ? (action.failures ?? 0) + 1 : SERVER_TRIES;
     if (action.failures < SERVER_TRIES) return this.#later(action);
+    action.wasTried = false;
     const data = await answer.json().catch(() => null);
     if (answer.ok) action.resolve(data);
     else action.reject(new Refused(answer.status, data));

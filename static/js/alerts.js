@@ -31,11 +31,13 @@ export class Queue {
 
   queue() { return this.store.queue().filter((alert) => !this.#isDecided(alert)); }
 
+  /** Hidden from the press of the button until the server's word arrives; an undo elsewhere brings it back. */
   #isDecided(alert) {
-    const plan = alert.plan;
-    if (!plan || !this.decided.has(plan.id)) return false;
-    if (plan.state !== this.decided.get(plan.id).from) { this.decided.delete(plan.id); return false; }
-    return true;
+    const asked = alert.plan && this.decided.get(alert.plan.id);
+    if (!asked) return false;
+    if (alert.plan.state !== asked.from) asked.hasMoved = true;
+    else if (asked.hasMoved) this.decided.delete(alert.plan.id);
+    return alert.plan.state === asked.from && !asked.hasMoved;
   }
 
   draw() {

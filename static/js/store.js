@@ -78,7 +78,10 @@ export class Store {
     if (held && held.revision >= alert.revision) return false;
     const isGone = alert.op === "del" || alert.closed_at;
     if (isGone) this.alerts.delete(alert.id);
-    else this.alerts.set(alert.id, alert);
+    else {
+      this.alerts.set(alert.id, alert);
+      for (const other of this.alerts.values()) if (alert.plan && other.plan?.id === alert.plan.id) other.plan = alert.plan;
+    }
     this.touch("alerts");
     return !isGone && !held;
   }

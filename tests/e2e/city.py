@@ -141,7 +141,7 @@ def make_alert(fleet: Organisation, plan: ChargePlan, **fields: Any) -> Alert:
     values = {
         "kind": "will_not_reach", "severity": "bad", "title": f"{plan.vehicle.registration} will not reach",
         "body": f"14 % left, needs 37 km, has 31 km. {site.name} has a free 120 kW CCS2 on the way.",
-        "dedupe_key": f"low:{plan.vehicle_id}", "location": site, "revision": Alert.objects.count() + 1,
+        "dedupe_key": f"vehicle:{plan.vehicle_id}", "location": site, "revision": Alert.objects.count() + 1,
         "opened_at": timezone.now() - timedelta(seconds=48), **fields,
     }  # fmt: skip
     values.setdefault("opened_revision", values["revision"])

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import uvicorn
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
-from playwright.sync_api import Browser, BrowserContext, Page
+from django.db import connection
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 from fleetcharge.accounts.models import Organisation, User
 from tests.e2e.city import City, build_city
@@ -65,12 +66,12 @@ class Server:
         assert self._loop
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
-    def drop_sockets(self, code: int = 1012) -> None:
+    def drop_sockets(self) -> None:
         """Close every browser's live socket, as a restart does."""
-        for connection in list(self._server.server_state.connections):
-            if type(connection).__name__.startswith("WebSocket"):
+        for line in list(self._server.server_state.connections):
+            if type(line).__name__.startswith("WebSocket"):
                 assert self._loop
-                self._loop.call_soon_threadsafe(connection.transport.close)
+                self._loop.call_soon_threadsafe(line.transport.close)
 
     def stop(self) -> None:
         self._server.should_exit = True
@@ -103,16 +104,22 @@ def _application() -> Any:
 
 
 @pytest.fixture
-def server(transactional_db: None, settings: Any) -> Iterator[Server]:
+def server(transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     """One per test: the hub behind it must forget the rows of the test before."""
-    from dispatch.hub import hub
-
+    monkeypatch.setitem(connection.settings_dict, "CONN_MAX_AGE", 0)  # its threads leave no connection behind
     settings.REALTIME_PORT = 0
     running = Server()
     running.start()
     yield running
-    running.call(hub().stop())
+    running.call(_stop_hub())
     running.stop()
+
+
+async def _stop_hub() -> None:
+    """On the server's own loop: there is one hub per loop."""
+    from dispatch.hub import hub
+
+    await hub().stop()
 
 
 @pytest.fixture
@@ -181,5 +188,5 @@ def dashboard(web: Watched, city: City, dispatcher: User) -> Callable[..., Page]
 
 def live(page: Page) -> None:
     """Until the socket is up and names and positions are there."""
-    page.wait_for_function("document.getElementById('live').dataset.state === 'live'")
-    page.wait_for_function("document.querySelector('#rows.virtual .row')")
+    expect(page.locator("#live[data-state=live]")).to_be_attached(timeout=15_000)
+    expect(page.locator("#rows.virtual .row").first).to_be_attached()

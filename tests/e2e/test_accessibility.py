@@ -48,7 +48,7 @@ def test_the_live_page(
     page.keyboard.press("Escape")
     page.keyboard.press("Control+k")
     page.keyboard.type("mara")
-    expect(page.get_by_role("option").first).to_be_visible()
+    expect(page.locator("#palette [role=option]").first).to_be_visible()
     assert violations(page) == []
     page.keyboard.press("Escape")
     page.keyboard.press("?")
@@ -60,7 +60,7 @@ def test_the_live_page_without_a_line(dashboard: Callable[..., Page], theme: str
     page = dashboard(theme=theme)
     page.context.set_offline(True)
     server.drop_sockets()
-    expect(page.get_by_text("Reconnecting…")).to_be_visible()
+    expect(page.locator("#banner")).to_be_visible()
     assert violations(page) == []
 
 

@@ -48,7 +48,7 @@ def test_the_offer_says_what_it_costs(dashboard: Callable[..., Page]) -> None:
 
 def test_list_by_urgency_with_counts_and_filters(dashboard: Callable[..., Page]) -> None:
     page = dashboard()
-    low = page.get_by_role("button", name="Below 20 % 4")
+    low = page.get_by_role("button", name="Below 20 % 4", exact=True)
     low.click()
     expect(page.locator("#rows .row")).to_have_count(4)
     low.click()
@@ -86,7 +86,7 @@ def test_a_pin_opens_its_station_and_focus_returns(dashboard: Callable[..., Page
     page = dashboard()
     page.keyboard.press("Control+k")
     page.keyboard.type("Jayanagar")
-    expect(page.get_by_role("option").first).to_contain_text("Jayanagar 4th Block VoltGrid · 2 of 4 free")
+    expect(page.locator("#palette [role=option]").first).to_contain_text("Jayanagar 4th Block VoltGrid · 2 of 4 free")
     page.keyboard.press("Enter")
     expect(page.locator("#drawer h2")).to_have_text("Jayanagar 4th Block")
     expect(page.locator("#drawer .con")).to_have_count(4)
@@ -134,7 +134,7 @@ def test_a_phone_shows_the_top_alert_and_five_tabs(dashboard: Callable[..., Page
 
 def test_a_stranger_sees_nothing(web: Watched, city: City, stranger: User) -> None:
     page = web.sign_in(web.page(), stranger)
-    page.wait_for_function("document.getElementById('live').dataset.state === 'live'")
+    expect(page.locator("#live[data-state=live]")).to_be_attached()
     expect(page.get_by_text("No vehicles yet")).to_be_visible()
     text = page.locator("body").inner_text()
     assert "KA 03 MX" not in text
@@ -178,7 +178,7 @@ def test_a_new_alert_takes_its_place_in_the_queue(
     van = make_van(organisation, city.late.model, 90, registration="KA 99 NEW 1", soc_percent=9, is_soc_low=True)
     plan = make_plan(organisation, van, city.hubs["Jayanagar 4th Block"], delay_seconds=3600)
     alert = make_alert(organisation, plan, opened_at=timezone.now() - timedelta(seconds=2))
-    publish(AlertChanged(organisation_id=organisation.pk, alert_id=alert.pk))
+    publish(AlertChanged(alert_id=alert.pk, organisation_id=organisation.pk, op="add", revision=alert.revision))
     expect(page.locator("#queue-count")).to_have_text("2")
     expect(page.locator("#queue article").first).to_contain_text("KA 99 NEW 1 will not reach")
     expect(page.locator("#spoken")).to_have_text("Needs you: KA 99 NEW 1 will not reach")

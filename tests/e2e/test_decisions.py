@@ -82,7 +82,7 @@ def test_a_dropped_socket_recovers_and_no_alert_is_lost(
     for number, van in enumerate(city.vans[1:4], start=2):
         plan = make_plan(organisation, van, city.hubs["Jayanagar 4th Block"])
         alert = make_alert(organisation, plan, revision=number)
-        publish(AlertChanged(organisation_id=organisation.pk, alert_id=alert.pk))
+        publish(AlertChanged(alert_id=alert.pk, organisation_id=organisation.pk, op="add", revision=number))
     page.context.set_offline(False)
     live(page)
     expect(page.locator("#banner")).to_be_hidden()
