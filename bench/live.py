@@ -142,7 +142,7 @@ def fill(browsers: int, vehicles: int) -> tuple[list[str], int, int]:
     from fleetcharge.accounts.models import Membership, Organisation, User
     from vehicles.models import Vehicle, VehicleModel, VehicleState
 
-    fleet, now = Organisation.objects.create(name="Bench", slug="bench"), timezone.now()
+    fleet = Organisation.objects.create(name="Bench", slug="bench")
     keys = []
     for number in range(-(-browsers // 5)):
         user = User.objects.create(email=f"b{number}@bench.example", password="!")

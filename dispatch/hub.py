@@ -225,11 +225,14 @@ class LiveHub:
             self._mark(board.board, [board.mark(vehicle_id, value, now) for vehicle_id, value in marks.items()])
 
     async def _tell_alerts(self, organisation_id: int, alert_ids: set[int]) -> None:
-        listeners = self._of(organisation_id)
-        if listeners:
-            for payload in await self.read(live_reads.alerts, organisation_id, alert_ids):
-                for listener in listeners:
-                    listener.alert(payload)
+        if organisation_id not in self.vehicles:
+            return  # nobody of this fleet has looked yet
+        payloads = await self.read(live_reads.alerts, organisation_id, alert_ids)
+        for payload in payloads:
+            for listener in self._of(organisation_id):
+                listener.alert(payload)
+        if about := {payload["vehicle_id"] for payload in payloads} - {None}:
+            await self._remark(organisation_id, about)
 
     async def _tell_sessions(self, meters: dict[int, list[Any]]) -> None:
         if meters and self.listeners:

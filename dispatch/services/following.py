@@ -47,7 +47,7 @@ def replan(*, plan_id: int, reason: str, now: datetime) -> ChargePlan | None:
         if plan.state not in UNDER_WAY:
             return None
         reservations.release(plan, state=Reservation.State.CANCELLED, reason=reason, now=now)
-    excluded = [plan.connector_id] if plan.connector_id else []
+    excluded = [plan.connector_id] if plan.connector_id and reason != "stale" else []
     return planning.plan_charge_stop(
         vehicle_id=plan.vehicle_id, trigger=reason, trigger_key=f"{reason}:{plan.pk}", now=now, replaces=plan,
         excluded=excluded,
@@ -72,7 +72,7 @@ def _is_at_site(plan: ChargePlan) -> bool:
 def session_started(
     *, session_id: int, vehicle_id: int | None, connector_id: int, location_id: int, now: datetime
 ) -> None:
-    """The vehicle has plugged in where it was sent (or beside it); a stranger at the plug sends ours elsewhere."""
+    """The vehicle has plugged in, where it was sent or elsewhere; a stranger at the plug sends ours elsewhere."""
     if vehicle_id is not None:
         _begin_charging(session_id, vehicle_id, connector_id, location_id, now)
     replan_affected(connector_id, "taken", now)
@@ -80,14 +80,17 @@ def session_started(
 
 @transaction.atomic
 def _begin_charging(session_id: int, vehicle_id: int, connector_id: int, location_id: int, now: datetime) -> None:
-    plan_id = ChargePlan.objects.filter(
-        vehicle_id=vehicle_id, state__in=UNDER_WAY, connector__evse__location_id=location_id
-    ).values_list("pk", flat=True).first()  # fmt: skip
+    mine = ChargePlan.objects.filter(vehicle_id=vehicle_id, state__in=UNDER_WAY)
+    plan_id = mine.values_list("pk", flat=True).first()
     if plan_id is None:
         _use_reservation(vehicle_id, connector_id, now)
         return
     plan = decisions.locked(plan_id)
     if plan.state not in UNDER_WAY:
+        return
+    if plan.connector is None or plan.connector.evse.location_id != location_id:
+        reservations.release(plan, state=Reservation.State.CANCELLED, reason="charges elsewhere", now=now)
+        decisions.move(plan, State.EXPIRED, now, closed_at=now)
         return
     is_here = plan.connector_id == connector_id
     final = Reservation.State.USED if is_here else Reservation.State.CANCELLED

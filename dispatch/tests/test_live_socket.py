@@ -6,7 +6,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
-from dispatch import live, wire
+from dispatch import live, services, wire
 from dispatch.hub import hub
 from dispatch.tests import factories
 from dispatch.tests.browser import opened, served, sign_in
@@ -175,3 +175,35 @@ async def test_after_a_lost_feed_the_page_catches_up(city, dispatcher):
         await page.until(lambda: page.of_type("resync"))
         await page.until(lambda: page.vehicles[city.mine.pk][5] == 61)
         assert hub().listeners
+
+
+async def test_alerts_arrive_once_missed_ones_too_and_only_at_home(city, organisation, dispatcher, stranger):
+    now = timezone.now()
+
+    def warn(key):
+        return services.open_alert(
+            organisation_id=organisation.pk, kind="no_charger", dedupe_key=key, title=key, severity="bad", now=now,
+            vehicle_id=city.mine.pk,
+        )  # fmt: skip
+
+    first = await in_thread(warn)("one")
+    mine, theirs = await in_thread(sign_in)(dispatcher), await in_thread(sign_in)(stranger)
+    async with served() as address, opened(address, mine) as page, opened(address, theirs) as other:
+        for watcher in (page, other):
+            await watcher.say("hello", v=1, last_alert=0)
+            await watcher.say("view", **EVERYTHING)
+        await page.until(lambda: [alert["id"] for alert in page.of_type("alert")] == [first.pk])
+        second = await in_thread(warn)("two")
+        await page.until(lambda: [alert["id"] for alert in page.of_type("alert")] == [first.pk, second.pk])
+        await page.until(lambda: page.vehicles[city.mine.pk][-1] & wire.EXCEPTION)
+        seen = page.of_type("alert")[-1]["revision"]
+        await in_thread(services.close_alert)(alert_id=second.pk, actor=dispatcher, reason="done", now=now)
+        await in_thread(services.close_alert)(alert_id=first.pk, actor=dispatcher, reason="done", now=now)
+        await page.until(lambda: not page.vehicles[city.mine.pk][-1] & wire.EXCEPTION)
+        async with opened(address, mine) as returning:
+            await returning.say("hello", v=1, last_alert=seen)
+            await returning.until(lambda: len(returning.of_type("alert")) == 2)
+            assert [(alert["id"], alert["op"]) for alert in returning.of_type("alert")] == [
+                (second.pk, "del"), (first.pk, "del"),
+            ]  # fmt: skip
+        assert other.of_type("alert") == []

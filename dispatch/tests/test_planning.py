@@ -277,6 +277,24 @@ def test_our_own_vehicle_plugging_in_is_no_reason_to_replan(network, organisatio
     assert (plan.state, plan.closed_at, Alert.objects.get().closed_at) == ("completed", NOW, NOW)
 
 
+def test_a_vehicle_that_charges_elsewhere_lets_its_plug_go(network, organisation, dispatcher, asked):
+    vehicle = factories.vehicle(organisation)
+    plan = accepted(vehicle, dispatcher)
+    start(session_of(network.far, vehicle))
+    plan.refresh_from_db()
+    assert (plan.state, Reservation.objects.get().state) == ("expired", "cancelled")
+
+
+def test_a_stale_proposal_is_looked_at_again(network, organisation):
+    from django.utils import timezone
+
+    Connector.objects.update(heard_at=timezone.now())
+    old = plan_for(factories.vehicle(organisation, at=timezone.now()))
+    tasks.sweep_low_vehicles()
+    new = ChargePlan.objects.open().get()
+    assert (new.replaces, new.trigger, new.connector) == (old, "stale", network.near)
+
+
 def test_a_stranger_at_the_plug_sends_our_vehicle_elsewhere(network, organisation, dispatcher, asked):
     accepted(factories.vehicle(organisation), dispatcher)
     start(session_of(network.near, factories.vehicle(organisation, soc_percent=60)))
