@@ -64,7 +64,7 @@ class VerdictFilter(admin.SimpleListFilter):
     title = gettext_lazy("verdict")
     parameter_name = "verdict"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [*ReconciliationVerdict.Verdict.choices, ("none", _("Not judged yet"))]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
@@ -79,7 +79,7 @@ class OpenFilter(admin.SimpleListFilter):
     title = gettext_lazy("state")
     parameter_name = "state"
 
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [("resolved", _("Decided")), ("all", _("All"))]
 
     def choices(self, changelist: Any) -> Any:

@@ -233,7 +233,7 @@ def change_terms(
 
 def _hold(organisation_id: int, session_key: str, amount_paise: int, now: datetime) -> HoldResult | None:
     """One statement decides, takes the money and writes the hold; None when the wallet cannot bear it."""
-    values = {
+    values: dict[str, int | str | datetime] = {
         "organisation": organisation_id, "key": session_key, "amount": amount_paise, "now": now,
         "expires": now + HOLD_LIFETIME,
     }  # fmt: skip

@@ -178,7 +178,7 @@ class UserAddForm(AdminUserCreationForm):  # type: ignore[type-arg]
 
 
 @admin.register(User)
-class UserAdmin(TenantAdmin, DjangoUserAdmin):  # type: ignore[misc,type-arg]
+class UserAdmin(TenantAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
     """Owners add people and give them roles; somebody who also works elsewhere is not theirs to change."""
 
     organisation_path = "memberships__organisation"
