@@ -108,17 +108,24 @@ class RunningSystem:
         return int(pid)
 
     def _pids(self, name: str) -> Iterator[int]:
-        """By command line: the postmaster and valkey-server carry our folder, the servers our port."""
+        """By command line and environment; Valkey rewrites both, and is known by its port."""
         signs = {
             "postgres": ("bin/postgres", str(self.var)),
-            "valkey": ("valkey-server",),
+            "valkey": ("valkey-server", f":{self._valkey_port()}"),
             "realtime": ("fleetcharge.asgi:application", str(self.realtime_port)),
             "web": ("fleetcharge.wsgi:application", str(self.web_port)),
             "worker": ("fleetcharge.embedded.worker",),
         }[name]
         for folder in Path("/proc").iterdir():
-            if folder.name.isdigit() and self._is_ours(folder) and _command_matches(folder, signs):
+            if (
+                folder.name.isdigit()
+                and _command_matches(folder, signs)
+                and (name == "valkey" or self._is_ours(folder))
+            ):
                 yield int(folder.name)
+
+    def _valkey_port(self) -> int:
+        return int(json.loads((self.var / "valkey" / "settings.json").read_text())["port"])
 
     def _is_ours(self, folder: Path) -> bool:
         try:
