@@ -19,6 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED_LATITUDE, QUIET_SECONDS = 12.9, 0.3
@@ -84,7 +85,7 @@ class Browser:
     async def run(self, url: str, headers: dict[str, str], ready: asyncio.Event) -> None:
         import websockets
 
-        origin: Any = url.replace("ws:", "http:").rsplit("/", 3)[0]
+        origin: Any = f"http://{urlsplit(url).netloc}"
         async with websockets.connect(url, additional_headers=headers, origin=origin, compression=None) as socket:
             if "live" in url:
                 await socket.send(json.dumps({"type": "view", "bbox": None, "z": 5, "layers": ["vehicles"]}))
