@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from django.templatetags.static import static
 from psycopg.conninfo import conninfo_to_dict
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -281,4 +282,13 @@ UNFOLD = {
     "SHOW_VIEW_ON_SITE": False,
     "BORDER_RADIUS": "8px",
     "DASHBOARD_CALLBACK": "billing.dashboard.finance_home",
-}
+    "SITE_ICON": lambda request: static("icons/fleetcharge.svg"),
+    "SITE_FAVICONS": [
+        {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("icons/fleetcharge.svg")},
+    ],
+    "SCRIPTS": [lambda request: static("js/admin-landmarks.js")],
+    "COLORS": {"primary": {
+        "50": "#eef2ff", "100": "#e0e7ff", "200": "#c7d4fe", "300": "#a5b9fc", "400": "#93abff", "500": "#6c8cff",
+        "600": "#2f5bea", "700": "#2450d8", "800": "#1e40af", "900": "#1e3a8a", "950": "#1b2748",
+    }},
+}  # fmt: skip
