@@ -110,9 +110,9 @@ class ChargingSessionAdmin(TotalsMixin, ReadOnlyAdmin):
             "soc_start_percent", "soc_percent",
         ]}),
         (gettext_lazy("What it costs"), {"fields": ["cost", "explanation"]}),
-        (gettext_lazy("Does the evidence agree?"), {"fields": ["judged", "findings"]}),
+        (gettext_lazy("Does the evidence agree?"), {"fields": ["verdict_shown", "findings"]}),
     ]  # fmt: skip
-    readonly_fields = ["energy", "cost", "explanation", "judged", "findings"]
+    readonly_fields = ["energy", "cost", "explanation", "verdict_shown", "findings"]
 
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
         sums = rows.aggregate(count=Count("pk"), energy=Sum("energy_wh"), cost=Sum("cdr__total_paise"))
@@ -147,6 +147,14 @@ class ChargingSessionAdmin(TotalsMixin, ReadOnlyAdmin):
     @display(description=gettext_lazy("Explanation"))
     def explanation(self, row: ChargingSession) -> SafeString:
         return _explained(row.cdr.explanation if hasattr(row, "cdr") else [])
+
+    @display(description=gettext_lazy("Verdict"))
+    def verdict_shown(self, row: ChargingSession) -> str:
+        if not hasattr(row, "verdict"):
+            return _("Not judged yet")
+        return _("%(verdict)s (%(points)d points)") % {
+            "verdict": row.verdict.get_verdict_display(), "points": row.verdict.points,
+        }  # fmt: skip
 
     @display(description=gettext_lazy("Findings"))
     def findings(self, row: ChargingSession) -> SafeString | str:
@@ -395,8 +403,8 @@ class ReconciliationVerdictAdmin(ReadOnlyAdmin):
     list_select_related = ["session__vehicle"]
     search_fields = ["session__vehicle__registration", "session__transaction_ref"]
     ordering = ["-decided_at"]
-    fields = ["session", "judged", "points", "shown", "ruleset_version", "input_hash", "decided_at"]
-    readonly_fields = ["judged", "shown"]
+    fields = ["session", "verdict", "points", "shown", "ruleset_version", "input_hash", "decided_at"]
+    readonly_fields = ["shown"]
 
     @display(description=gettext_lazy("Vehicle"))
     def vehicle(self, row: ReconciliationVerdict) -> Any:

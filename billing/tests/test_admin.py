@@ -9,7 +9,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from billing.models import CDR, BillingException, ChargingSession, LedgerTransfer, Wallet
+from billing.models import CDR, BillingException, ChargingSession, LedgerTransfer, ReconciliationVerdict, Wallet
 from billing.services import rating, reconciliation
 from billing.tests.factories import NOON, Fleet, make_fleet, start, stop
 from fleetcharge.accounts.models import APIKey, AuditEntry, Organisation, User
@@ -110,6 +110,12 @@ def test_a_session_shows_its_price_and_its_evidence(desk: Client, fleet: Fleet) 
     assert "₹180.00" in page  # 10 kWh at 18.00
     assert "CGST" in page
     assert "The tracker sent nothing around the session" in page
+    assert "Inconclusive (0 points)" in page
+    verdict = ReconciliationVerdict.objects.get()
+    assert (
+        "No shifts are planned"
+        in desk.get(address("reconciliationverdict", verdict.pk, page="change")).content.decode()
+    )
 
 
 def test_totals_follow_the_filter(desk: Client, fleet: Fleet) -> None:
