@@ -5,7 +5,9 @@ import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.core.asgi import get_asgi_application
+from django.db import connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetcharge.settings")
 django_application = get_asgi_application()
@@ -38,7 +40,16 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         return await _lifespan(receive, send)
     if scope["type"] == "websocket":
         return await (_find(WEBSOCKET_ROUTES, scope["path"]) or _no_such_socket)(scope, receive, send)
-    return await (_find(HTTP_ROUTES, scope["path"]) or django_application)(scope, receive, send)
+    return await (_find(HTTP_ROUTES, scope["path"]) or _django)(scope, receive, send)
+
+
+async def _django(scope: Scope, receive: Receive, send: Send) -> None:
+    """A Django view: its thread lives for one request, so a database connection kept for the next would leak."""
+    async with ThreadSensitiveContext():
+        try:
+            await django_application(scope, receive, send)
+        finally:
+            await sync_to_async(connections.close_all)()
 
 
 async def _no_such_socket(scope: Scope, receive: Receive, send: Send) -> None:
