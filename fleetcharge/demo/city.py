@@ -276,7 +276,7 @@ class City:
         else:
             self.network.leave(bay)
         self._note("left", f"{vehicle.registration} leaves {bay.key} with {vehicle.pack.soc_percent:.0f} % ({state})")
-        vehicle.bay = vehicle.plan_id = None
+        vehicle.done_plan_id, vehicle.plan_id, vehicle.bay = vehicle.plan_id or vehicle.done_plan_id, None, None
         if vehicle.pack.soc_percent < SELF_RESCUE_BELOW_PERCENT and self._head_for_own_bay(vehicle):
             return
         self._set_out_for_stop(vehicle)

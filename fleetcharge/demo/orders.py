@@ -74,7 +74,8 @@ class DriverApps:
             if vehicle.facts.fleet != fleet:
                 continue
             plan = reserved.get(vehicle.registration)
-            if plan and plan["id"] != vehicle.plan_id and vehicle.state not in (v.PLUGGED_IN, v.TOWED, v.STRANDED):
+            is_new = plan is not None and plan["id"] not in (vehicle.plan_id, vehicle.done_plan_id)
+            if plan and is_new and vehicle.state not in (v.PLUGGED_IN, v.TOWED, v.STRANDED):
                 self._send(vehicle, plan)
             elif plan is None and vehicle.plan_id and vehicle.state in (v.TO_BAY, v.WAITING):
                 self.city.drop_plan(vehicle)

@@ -50,6 +50,7 @@ class SimVehicle:
     stops_version: int = 0
     bay: Bay | None = None
     plan_id: int | None = None
+    done_plan_id: int | None = None
     target_percent: float = 80.0
     overstay_seconds: float = 0.0
 
