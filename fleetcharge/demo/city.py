@@ -1,6 +1,7 @@
 """The city: vehicles, own chargers and the public network, moved on step by step; no I/O, one seed, one story."""
 
 import random
+import uuid
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -44,8 +45,6 @@ class City:
         self._charger_of = {bay.key: charger for charger in self.chargers.values() for bay in charger.bays}
         self._next_fault, self._next_misuse = FAULT_EVERY_SECONDS / 2, MISUSE_FIRST_SECONDS
         self._impostors: list[tuple[float, Bay]] = []
-        self._visits = 0
-        self._seed = seed
         self._set_the_stage(now)
 
     # --- building -------------------------------------------------------------------------------------------------
@@ -58,8 +57,7 @@ class City:
             for plug in facts.plugs
         ]  # fmt: skip
         dialect = DIALECTS[facts.protocol]()
-        # message ids and transaction ids must not repeat when the city is started again
-        ids = random.Random()
+        ids = random.Random()  # message ids must not repeat when the city is started again
         return SimCharger(
             facts.identity, facts.password, facts.model, dialect, bays, ids, log=partial(self._note, "charger")
         )
@@ -161,10 +159,9 @@ class City:
         """Plug in when the bay is ours to take, else look for another one or wait."""
         if not bay.is_free_for(vehicle.facts.token_uid):
             return self._wait(vehicle)
-        self._visits += 1
-        key = f"{vehicle.rng.getrandbits(128):032x}" if bay.is_own else f"visit-{self._visits}"
-        key = f"{key[:8]}-{key[8:12]}-4{key[13:16]}-a{key[17:20]}-{key[20:]}" if bay.is_own else key
-        visit = Visit(key, vehicle.registration, vehicle.facts.token_uid, vehicle.pack, vehicle.target_percent, now)
+        visit = Visit(
+            str(uuid.uuid4()), vehicle.registration, vehicle.facts.token_uid, vehicle.pack, vehicle.target_percent, now
+        )
         vehicle.state, vehicle.bay = v.PLUGGED_IN, bay
         vehicle.overstay_seconds = vehicle.rng.uniform(60, 150) if vehicle.rng.random() < 0.12 else 8.0
         if bay.is_own:
@@ -329,10 +326,8 @@ class City:
         bay = nearest_free(far, victim.place, ["ccs2"], victim.facts.token_uid)
         if bay is None:
             return None
-        self._visits += 1
-        key = f"{self.rng.getrandbits(32):08x}-{self._visits:04x}-4000-a000-{random.getrandbits(48):012x}"
         pack = Pack(40_000, 35.0, 7_000, 50_000)
-        visit = Visit(key, f"impostor of {victim.registration}", victim.facts.token_uid, pack, 90.0, now)
+        visit = Visit(str(uuid.uuid4()), f"impostor of {victim.registration}", victim.facts.token_uid, pack, 90.0, now)
         self._charger_of[bay.key].plug_in(bay, visit, now)
         self._impostors.append((self.age_seconds + MISUSE_SECONDS, bay))
         self._note("misuse", f"{victim.registration}'s card at {bay.key}")

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 from jsonschema_rs import validator_for
-from ocpp.messages import get_validator
-from ocpp.messages import MessageType
+from ocpp.messages import MessageType, get_validator
 
 from fleetcharge.demo.bays import CHARGING, ENDED, Bay, Visit
 from fleetcharge.demo.charger import SimCharger
