@@ -29,7 +29,7 @@ export class LiveMap {
     this.map = djangoLeaflet();
     this.map.setView(HOME.center, HOME.zoom, { animate: false });
     this.base = new Basemap();
-    this.base.boxes = (view) => [...this.pinned.filter((pin) => pin.isPin).map((pin) => pin.box), ...this.#routeBoxes(view)];
+    this.base.boxes = (view) => [...this.pinned.map((pin) => pin.box), ...this.#routeBoxes(view)];
     this.#addLayers(hasTiles);
     this.#listen();
   }
