@@ -26,4 +26,7 @@ def server_error(request: HttpRequest) -> HttpResponse:
 def _error(request: HttpRequest, status: int, code: str, detail: str) -> HttpResponse:
     if request.path.startswith("/api/"):
         return JsonResponse({"detail": detail, "code": code}, status=status)
-    return render(request, "error.html", {"status": status, "detail": detail}, status=status)
+    try:
+        return render(request, "error.html", {"status": status, "detail": detail}, status=status)
+    except Exception:  # the page itself may be what is broken
+        return HttpResponse(f"{status}: {detail}", content_type="text/plain", status=status)
