@@ -6,9 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext, sync_to_async
-from asgiref.sync import ThreadSensitiveContext, sync_to_async
 from django.core.asgi import get_asgi_application
-from django.db import connections
 from django.db import connections
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetcharge.settings")
