@@ -164,15 +164,23 @@ def plugs_of(location: Location, organisation: Organisation, *, now: datetime) -
     running = ChargingSession.objects.for_organisation(organisation).active()
     sessions = {session.connector_id: session for session in running.filter(connector__in=connectors)}
     stale = now - timedelta(seconds=settings.STATUS_RECENT_SECONDS)
-    return [_plug_row(number, row, sessions.get(row.pk), stale) for number, row in enumerate(connectors, start=1)]
+    bays = _bay_names([row.evse.physical_reference for row in connectors])
+    return [_plug_row(bay, row, sessions.get(row.pk), stale) for bay, row in zip(bays, connectors, strict=True)]
 
 
-def _plug_row(number: int, row: Connector, session: ChargingSession | None, stale: datetime) -> PlugRow:
+def _bay_names(painted: list[str]) -> list[str]:
+    """What is painted on the ground when that names each bay; else they are counted through."""
+    names = [name.removeprefix("Bay ").strip() for name in painted]
+    is_clear = all(names) and len(set(names)) == len(names)
+    return names if is_clear else [str(number) for number in range(1, len(names) + 1)]
+
+
+def _plug_row(bay: str, row: Connector, session: ChargingSession | None, stale: datetime) -> PlugRow:
     icon, tone = STATUS_LOOKS.get(Connector.Status(row.status), ("slash", "off"))
     is_old = row.heard_at is None or row.heard_at < stale
     return PlugRow(
         id=row.pk,
-        bay=row.evse.physical_reference or str(number),
+        bay=bay,
         plug=row.get_plug_display(),
         power_w=row.max_power_w,
         icon=icon,

@@ -41,6 +41,12 @@ def kilo(value: int | None) -> str:
 
 
 @register.filter
+def kwh(energy_wh: int | None) -> str:
+    """`490` -> `0.5 kWh`; one decimal, as a receipt shows it."""
+    return "–" if energy_wh is None else f"{energy_wh / 1000:,.1f} kWh"
+
+
+@register.filter
 def megawatt(value_w: int | None) -> str:
     """`7900000` -> `7.9 MW`, `48000` -> `48 kW`."""
     value = value_w or 0

@@ -61,7 +61,7 @@ export class Queue {
     const tone = TONES[alert.severity] ?? "warn";
     const plan = alert.plan;
     const isOffer = plan?.state === "proposed";
-    return h("article", { class: `al ${alert.severity === "bad" || isOffer ? "hot" : ""}`, "data-alert": alert.id },
+    return h("article", { class: `al ${alert.severity === "bad" || isOffer ? "hot" : ""} ${alert.severity}`, "data-alert": alert.id },
       h("div", { class: "t" }, badge(ICONS[alert.kind] ?? "bell", tone), h("h3", {}, alert.title), this.#time(alert)),
       alert.body ? h("p", {}, ...strongStation(alert)) : null,
       plan?.station ? figures(plan) : null,

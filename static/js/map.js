@@ -246,7 +246,7 @@ export class LiveMap {
   fitPlan(plan, padding) {
     const points = [...(plan?.route?.new ?? []), ...(plan?.route?.onward ?? [])];
     const isSeen = innerWidth > 640 && points.length && this.map.getBounds().pad(-0.06).contains(L.latLngBounds(points));
-    if (points.length > 1 && !isSeen) this.map.fitBounds(L.latLngBounds(points), { maxZoom: 13.5, animate: !isStill, ...padding });
+    if (points.length > 1 && !isSeen) this.map.fitBounds(L.latLngBounds(points), { maxZoom: 12.75, animate: !isStill, ...padding });
   }
 
   fitAll() {

@@ -130,8 +130,20 @@ def test_alerts_keep_the_newest_revision_and_sort_by_what_they_cost(page: Page) 
     base = {"severity": "warn", "opened_at": "2026-11-21T06:00:00Z", "op": "add", "plan": None, "snoozed_until": None}
     alerts = [
         {**base, "id": 1, "revision": 1, "title": "old"},
-        {**base, "id": 2, "revision": 2, "severity": "bad", "plan": {"state": "proposed", "delay_seconds": 60}},
-        {**base, "id": 3, "revision": 3, "severity": "bad", "plan": {"state": "proposed", "delay_seconds": 600}},
+        {
+            **base,
+            "id": 2,
+            "revision": 2,
+            "severity": "bad",
+            "plan": {"id": 1, "state": "proposed", "delay_seconds": 60},
+        },
+        {
+            **base,
+            "id": 3,
+            "revision": 3,
+            "severity": "bad",
+            "plan": {"id": 2, "state": "proposed", "delay_seconds": 600},
+        },
         {**base, "id": 1, "revision": 5, "title": "new"},
         {**base, "id": 1, "revision": 4, "title": "late"},
         {**base, "id": 4, "revision": 6},
