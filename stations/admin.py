@@ -7,6 +7,7 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import action
@@ -64,7 +65,7 @@ class RegistryScope:
         return owner is not None and owner == request.organisation
 
 
-class AccessInline(TabularInline):  # type: ignore[misc]
+class AccessInline(TabularInline):
     model = NetworkAccess
     extra = 0
 
@@ -98,7 +99,7 @@ class SourceAdmin(RegistryScope, TenantAdmin):
         messages.success(request, _("The poll has started; the state changes here when it is done."))
 
 
-class EVSEInline(TabularInline):  # type: ignore[misc]
+class EVSEInline(TabularInline):
     model = EVSE
     extra = 0
     fields = ["evse_number", "uid", "physical_reference", "charger", "is_removed"]
@@ -153,7 +154,7 @@ class ChargerAdmin(TenantAdmin):
             self._show_key(request, charger, form.cleaned_data["reason"])
             return back_to(self, object_id)
         title = _("New key for %(name)s; the old one stops working") % {"name": charger.ocpp_identity}
-        return ask(request, self, title=title, form=form, submit=_("Make a new key"))
+        return ask(request, self, title=title, form=form, submit=gettext("Make a new key"))
 
     def _show_key(self, request: Any, charger: Charger, reason: str) -> None:
         key = new_charger_key(charger_id=charger.pk, actor=request.user, reason=reason)

@@ -203,6 +203,7 @@ class Charger(models.Model):
     is_online = models.BooleanField(default=False)
     is_faulted = models.BooleanField(default=False, help_text=_("Station-wide fault (connector 0)."))
     is_inoperative = models.BooleanField(default=False, help_text=_("Station-wide unavailable (connector 0)."))
+    station_status_at = models.DateTimeField(null=True, blank=True, editable=False)
     node = models.CharField(max_length=80, blank=True, help_text=_("Realtime process that owns the socket."))
     connection_epoch = models.BigIntegerField(default=0)
     connected_at = models.DateTimeField(null=True, blank=True)
@@ -346,6 +347,10 @@ class Connector(models.Model):
     max_voltage_v = models.PositiveIntegerField(default=0)
     max_current_a = models.PositiveIntegerField(default=0)
     tariff = models.ForeignKey(Tariff, models.SET_NULL, null=True, blank=True, related_name="connectors")
+    tariff_ids = ArrayField(
+        models.CharField(max_length=36), default=list, blank=True, editable=False,
+        help_text=_("As the source names them; a tariff may arrive after the connector."),
+    )  # fmt: skip
 
     status = models.CharField(max_length=12, choices=Status, default=Status.UNKNOWN)
     status_reason = models.CharField(max_length=120, blank=True)
@@ -437,6 +442,7 @@ class CPOCommand(models.Model):
         REJECTED = "rejected", _("Rejected")
         FAILED = "failed", _("Failed")
         TIMED_OUT = "timed_out", _("No result in time")
+        CANCELLED = "cancelled", _("Taken back by the CPO")
 
     source = models.ForeignKey(Source, models.CASCADE, related_name="commands")
     kind = models.CharField(max_length=20, choices=Kind)

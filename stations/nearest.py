@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -37,14 +38,14 @@ class Near:
 def nearest(near: Near, now: datetime | None = None) -> list[tuple[int, float]]:
     """(location id, metres), closest first; metres along the chord, which orders exactly as the great circle."""
     heard_since = (now or timezone.now()) - timedelta(seconds=settings.STATUS_RECENT_SECONDS)
-    parameters = {
+    parameters: dict[str, Any] = {
         "latitude": near.latitude, "longitude": near.longitude, "organisation_id": near.organisation_id,
         "plugs": list(near.plugs), "min_power_w": near.min_power_w, "heard_since": heard_since,
         "network": near.network, "limit": near.limit,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_statement(near), parameters)
-        return cursor.fetchall()
+        return [(int(pk), float(metres)) for pk, metres in cursor.fetchall()]
 
 
 def _statement(near: Near) -> str:

@@ -118,7 +118,7 @@ class StationSerializer(serializers.ModelSerializer[Location]):
         believed = {"live", "recent"}
         return sum(c.status == "available" and freshness_of(c, now) in believed for c in connectors_of(location))
 
-    @extend_schema_field(ConnectorSerializer(many=True))
+    @extend_schema_field(ConnectorSerializer(many=True))  # type: ignore[untyped-decorator]
     def get_connectors(self, location: Location) -> list[dict[str, Any]]:
         return [dict(row) for row in ConnectorSerializer(connectors_of(location), many=True, context=self.context).data]
 

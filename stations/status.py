@@ -50,11 +50,14 @@ class StatusInputs:
 
 
 def decide(inputs: StatusInputs) -> tuple[str, str]:
-    """(status, reason): station fault > connector fault > out of service > offline > session > reservation > raw."""
+    """(status, reason): station fault > connector fault > switched off > offline > session > reservation > raw word.
+
+    A reservation of ours only covers a plug that says it is free: one that is out of service is no promise.
+    """
     if inputs.is_station_faulted or inputs.reported == FAULTED:
         return FAULTED, "station fault" if inputs.is_station_faulted else "reported by the source"
-    if inputs.is_switched_off or inputs.is_station_inoperative or inputs.reported == UNAVAILABLE:
-        return UNAVAILABLE, _why_unavailable(inputs)
+    if inputs.is_switched_off or inputs.is_station_inoperative:
+        return UNAVAILABLE, "switched off by an operator" if inputs.is_switched_off else "station out of service"
     if inputs.is_offline:
         return UNKNOWN, "charger is offline"
     if inputs.has_session:
@@ -62,12 +65,6 @@ def decide(inputs: StatusInputs) -> tuple[str, str]:
     if inputs.is_held and inputs.reported in {AVAILABLE, RESERVED, UNKNOWN}:
         return RESERVED, "reserved by us"
     return inputs.reported, "reported by the source"
-
-
-def _why_unavailable(inputs: StatusInputs) -> str:
-    if inputs.is_switched_off:
-        return "switched off by an operator"
-    return "station out of service" if inputs.is_station_inoperative else "reported by the source"
 
 
 def freshness(

@@ -49,7 +49,8 @@ def show_silent(*, charger_id: int, at: datetime) -> None:
     charger = Charger.objects.select_for_update().get(pk=charger_id)
     if charger.is_online:
         return
-    Charger.objects.filter(pk=charger_id).update(silent_shown_at=at)
+    charger.silent_shown_at = at
+    charger.save(update_fields=["silent_shown_at"])
     publish(ChargerWentSilent(charger.pk, charger.location_id, charger.organisation_id, at))
     _show_all(charger, at)
 

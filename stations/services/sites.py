@@ -67,11 +67,13 @@ def remove_location(*, source: Source, external_key: str, at: datetime) -> bool:
 
 
 def find_location(source: Source, external_key: str) -> Location | None:
-    return _find(source, Kind.LOCATION, external_key, Location)
+    found: Location | None = _find(source, Kind.LOCATION, external_key, Location)
+    return found
 
 
 def find_evse(source: Source, external_key: str) -> EVSE | None:
-    return _find(source, Kind.EVSE, external_key, EVSE)
+    found: EVSE | None = _find(source, Kind.EVSE, external_key, EVSE)
+    return found
 
 
 def external_key_of(row: Location | EVSE | Connector, source: Source) -> str:

@@ -106,12 +106,16 @@ def _report(connector: Connector, report: StatusReport) -> bool:
 
 
 def _apply_to_station(report: StatusReport, charger: Charger, connectors: dict[Slot, Connector]) -> bool:
+    at = min(report.at, report.received_at + FUTURE_TOLERANCE)
+    if charger.station_status_at is not None and at < charger.station_status_at:
+        return False
+    charger.station_status_at = at
     charger.is_faulted = report.status == Connector.Status.FAULTED
     charger.is_inoperative = report.status == Connector.Status.UNAVAILABLE
-    charger.save(update_fields=["is_faulted", "is_inoperative"])
+    charger.save(update_fields=["is_faulted", "is_inoperative", "station_status_at"])
     for (charger_id, _, _), connector in connectors.items():
         if charger_id == charger.pk:
-            show(connector, report.at)
+            show(connector, at)
     return True
 
 
@@ -157,9 +161,12 @@ def show(connector: Connector, at: datetime) -> None:
 
 
 def _is_offline(charger: Charger, at: datetime) -> bool:
-    """A reconnecting charger is no news; one that stays away is."""
+    """A reconnecting charger is no news; one that stays away is, also for reports that are older than its silence."""
     gone_at = charger.disconnected_at
-    return not charger.is_online and gone_at is not None and at - gone_at >= OFFLINE_GRACE
+    if charger.is_online or gone_at is None:
+        return False
+    is_shown_silent = charger.silent_shown_at is not None and charger.silent_shown_at >= gone_at
+    return is_shown_silent or at - gone_at >= OFFLINE_GRACE
 
 
 def locked(**where: object) -> Iterable[Connector]:

@@ -25,6 +25,10 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
         (StatusInputs("faulted", is_switched_off=True, has_session=True), "faulted"),
         (StatusInputs("available", is_station_faulted=True, is_switched_off=True), "faulted"),
         (StatusInputs("occupied", is_held=True), "occupied"),
+        (StatusInputs("unavailable", is_held=True), "unavailable"),
+        (StatusInputs("unavailable", is_offline=True), "unknown"),
+        (StatusInputs("unavailable", has_session=True, is_delivering=True), "charging"),
+        (StatusInputs("faulted", is_offline=True), "faulted"),
     ],
 )
 def test_the_order_of_precedence(inputs: StatusInputs, shown: str) -> None:
@@ -45,6 +49,21 @@ def test_a_connector_is_only_free_when_nothing_speaks_against_it(reported: str, 
     if shown == "available":
         assert reported == "available"
         assert not any(value for name, value in flags.items() if name != "is_delivering")
+
+
+@given(st.sampled_from(WORDS), FLAGS)
+def test_the_first_truth_of_the_list_decides(reported: str, flags: dict[str, bool]) -> None:
+    """OCPP reference 3.1, written a second time as a list instead of as code."""
+    in_session = "charging" if flags["is_delivering"] else "occupied"
+    order = [
+        (flags["is_station_faulted"] or reported == "faulted", "faulted"),
+        (flags["is_switched_off"] or flags["is_station_inoperative"], "unavailable"),
+        (flags["is_offline"], "unknown"),
+        (flags["has_session"], in_session),
+        (flags["is_held"] and reported in {"available", "reserved", "unknown"}, "reserved"),
+        (True, reported),
+    ]
+    assert decide(StatusInputs(reported, **flags))[0] == next(shown for holds, shown in order if holds)
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,25 @@ def test_connector_0_speaks_for_the_whole_station(charger: Charger, connector: C
     assert connector.status == "available"
 
 
+def test_a_replayed_word_about_the_station_changes_nothing(charger: Charger, connector: Connector) -> None:
+    services.report_statuses([report(charger), report(charger, "available", connector_id=0)])
+    old = NOON - timedelta(minutes=1)
+    assert services.report_statuses([report(charger, "faulted", old, connector_id=0)]) == [False]
+    connector.refresh_from_db()
+    assert connector.status == "available"
+
+
+def test_a_session_closed_late_does_not_make_a_silent_charger_free(charger: Charger, connector: Connector) -> None:
+    epoch = services.charger_connected(charger_id=charger.pk, node="a", protocol="ocpp1.6", at=NOON)
+    services.report_statuses([report(charger)])
+    services.set_session(connector_id=connector.pk, has_session=True, is_delivering=True, at=NOON)
+    services.charger_disconnected(charger_id=charger.pk, epoch=epoch, at=NOON)
+    services.show_silent(charger_id=charger.pk, at=NOON + timedelta(minutes=2))
+    services.set_session(connector_id=connector.pk, has_session=False, is_delivering=False, at=NOON)
+    connector.refresh_from_db()
+    assert (connector.status, connector.has_session) == ("unknown", False)
+
+
 def test_a_connector_nobody_registered_is_discovered(charger: Charger) -> None:
     assert services.report_statuses([report(charger, connector_id=2)]) == [True]
     found = Connector.objects.get(evse__charger=charger, connector_id=2)
