@@ -13,7 +13,7 @@ from fleetcharge.accounts.models import Membership, Organisation, User
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup, django_db_blocker) -> None:
-    """Transactional tests clean up with TRUNCATE, which the ledger refuses; its own test switches the guard on again."""
+    """Transactional tests clean up with TRUNCATE, which the ledger refuses; its own test switches that on again."""
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute("ALTER TABLE billing_ledgertransfer DISABLE TRIGGER ledger_is_never_emptied")
 

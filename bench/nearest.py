@@ -6,6 +6,7 @@ Runs on engines of its own in a temporary folder. The floor is the bare SQL stat
 """
 
 import argparse
+import functools
 import os
 import statistics
 import tempfile
@@ -72,13 +73,17 @@ def brute_force(points: np.ndarray, where: tuple[float, float]) -> np.ndarray:
         return np.stack([np.cos(a) * np.cos(b), np.cos(a) * np.sin(b), np.sin(a)], axis=-1)
 
     difference: np.ndarray = unit(points[:, 0], points[:, 1]) - unit(*where)
-    return np.linalg.norm(difference, axis=1)
+    return np.asarray(np.linalg.norm(difference, axis=1))
 
 
 def timed(work: Callable[[], Any]) -> tuple[Any, float]:
     began = time.perf_counter()
     result = work()
     return result, (time.perf_counter() - began) * 1000
+
+
+def _bare(cursor: Any, where: tuple[float, float]) -> Any:
+    return cursor.execute(FLOOR, where).fetchall()
 
 
 def run(stations: int, queries: int) -> None:
@@ -97,11 +102,11 @@ def run(stations: int, queries: int) -> None:
     for row in rng.integers(0, len(points), queries):
         where = (float(points[row][0] + rng.normal(0, 0.05)), float(points[row][1] + rng.normal(0, 0.05)))
         near = Near(*where, fleet.pk, min_power_w=30_000, is_available=True, limit=WANTED)
-        rows, took = timed(lambda near=near: nearest(near))
+        rows, took = timed(functools.partial(nearest, near))
         found = [pk for pk, _ in rows]
         ours.append(took)
         with connection.cursor() as cursor:
-            floor.append(timed(lambda c=cursor, w=where: c.execute(FLOOR, w).fetchall())[1])
+            floor.append(timed(functools.partial(_bare, cursor, where))[1])
         distances = np.where(passes, brute_force(points, where), np.inf)
         exact += found == ids[np.argsort(distances)[:WANTED]].tolist()
     report(stations, exact, ours, floor)

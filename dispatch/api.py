@@ -156,7 +156,10 @@ class ReservationFilter(filters.FilterSet):
         return reservations.active() if value else reservations.exclude(state__in=Reservation.ACTIVE_STATES)
 
 
-@extend_schema_view(list=extend_schema(summary="Connectors promised to vehicles"))
+@extend_schema_view(
+    list=extend_schema(summary="Connectors promised to vehicles"),
+    retrieve=extend_schema(summary="One reservation"),
+)
 class ReservationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Reservation]):
     read_scope, write_scope = Scope.DISPATCH_READ, Scope.DISPATCH_WRITE
     queryset = Reservation.objects.none()

@@ -116,7 +116,7 @@ def range_km(vehicle: Vehicle, soc_percent: float | None) -> int | None:
 
 def group_counts(vehicles: QuerySet[Vehicle]) -> list[int]:
     """How many vehicles each group holds."""
-    counted = dict(vehicles.order_by().values_list("group").annotate(count=Count("pk")))
+    counted = dict(vehicles.order_by().values_list("group").annotate(count=Count("pk")))  # type: ignore[misc]
     return [counted.get(group, 0) for group in range(len(GROUPS))]
 
 

@@ -93,7 +93,7 @@ def _boot(request: FleetRequest, alerts: list[Alert]) -> dict[str, Any]:
         "currency": organisation.currency,
         "socLowPercent": organisation.soc_low_percent,
         "canDispatch": Scope.DISPATCH_WRITE in request.scopes,
-        "isStaff": bool(request.user.is_staff),  # type: ignore[union-attr]  # signed in, by needs()
+        "isStaff": bool(request.user.is_staff),  # signed in, by needs()
         "hasTiles": bool(settings.TILES_URL),
         "urls": {
             "api": "/api/v1/",

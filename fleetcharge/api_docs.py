@@ -80,7 +80,7 @@ def _parameter(parameter: Schema) -> Schema:
 
 def _content_fields(schema: Schema, holder: Schema) -> list[Field]:
     content = holder.get("content", {})
-    media = content.get("application/json") or next(iter(content.values()), {})
+    media: Schema = content.get("application/json") or next(iter(content.values()), {})
     return list(_fields(schema, media.get("schema", {}), 0))
 
 

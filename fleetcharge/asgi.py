@@ -47,7 +47,7 @@ async def _django(scope: Scope, receive: Receive, send: Send) -> None:
     """A Django view: its thread lives for one request, so a database connection kept for the next would leak."""
     async with ThreadSensitiveContext():
         try:
-            await django_application(scope, receive, send)
+            await django_application(scope, receive, send)  # type: ignore[arg-type]
         finally:
             await sync_to_async(connections.close_all)()
 

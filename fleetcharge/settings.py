@@ -234,6 +234,13 @@ SPECTACULAR_SETTINGS = {
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "PlanState": "dispatch.models.ChargePlan.State",
+        "ReservationState": "dispatch.models.Reservation.State",
+        "SessionState": "billing.models.ChargingSession.State",
+        "CommandState": "ocpp_bridge.models.Command.State",
+        "NetworkState": "stations.models.Source.State",
+    },
     "PREPROCESSING_HOOKS": ["vehicles.schema.add_ingest_routes"],  # raw routes belong in the same file
 }
 

@@ -26,7 +26,9 @@ class OrganisationMiddleware:
         return self.get_response(request)
 
     def _attach(self, request: FleetRequest) -> None:
-        memberships = Membership.objects.filter(user_id=request.user.pk).select_related("organisation").order_by("pk")
+        memberships = (
+            Membership.objects.filter(user_id=request.user.pk or 0).select_related("organisation").order_by("pk")
+        )
         chosen = request.session.get(SESSION_KEY)
         membership = (memberships.filter(organisation_id=chosen).first() if chosen else None) or memberships.first()
         if membership:

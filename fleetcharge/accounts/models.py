@@ -73,7 +73,7 @@ class User(AbstractBaseUser, PermissionsMixin):
     language = models.CharField(max_length=5, default="en")
     date_joined = models.DateTimeField(default=timezone.now)
 
-    objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
+    objects: ClassVar[UserManager] = UserManager()
     USERNAME_FIELD = "email"
 
     class Meta:

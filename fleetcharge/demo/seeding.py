@@ -161,6 +161,7 @@ def _charger(
     location: Location, hub: plans.HubPlan, plan: plans.ChargerPlan, known: dict[str, str], tariffs: dict[str, Tariff]
 ) -> ChargerFacts:
     password = known.get(plan.identity) or crypto.new_token(15)
+    assert location.organisation is not None  # noqa: S101 (a hub of the fleet)
     charger, _ = Charger.objects.update_or_create(
         ocpp_identity=plan.identity,
         defaults={
@@ -209,13 +210,12 @@ def _vehicle(organisation: Organisation, plan: plans.VehiclePlan, models: dict[s
         vehicle = Vehicle(organisation=organisation, registration=plan.registration, default_driver=driver)
     vehicle.model, vehicle.device_id, vehicle.depot_name, vehicle.is_active = model, plan.device_id, plan.depot, True
     vehicle.save()
-    driver = vehicle.default_driver
     token = {"organisation": organisation, "vehicle": vehicle, "is_active": True}
     IdToken.objects.update_or_create(uid=plan.token_uid, defaults=token)
     return VehicleFacts(
         vehicle.pk, organisation.slug, plan.registration, plan.device_id, plan.token_uid, model.vehicle_class,
         model.plugs, model.battery_wh, model.max_ac_power_w, model.max_dc_power_w, model.charge_curve,
-        model.consumption_wh_per_km, driver.pk if driver else 0, plan.is_off_shift,
+        model.consumption_wh_per_km, vehicle.default_driver_id or 0, plan.is_off_shift,
     )  # fmt: skip
 
 

@@ -7,7 +7,8 @@ from fleetcharge.lib import geo, money
 
 @pytest.mark.parametrize(
     ("paise", "text"),
-    [(0, "₹0.00"), (5, "₹0.05"), (99_999, "₹999.99"), (34_120_850, "₹3,41,208.50"), (-1_00_00_000_00, "-₹1,00,00,000.00")],
+    [(0, "₹0.00"), (5, "₹0.05"), (99_999, "₹999.99"),
+     (34_120_850, "₹3,41,208.50"), (-1_00_00_000_00, "-₹1,00,00,000.00")],
 )  # fmt: skip
 def test_rupees_are_grouped_as_in_india(paise: int, text: str) -> None:
     assert money.format_inr(paise) == text
