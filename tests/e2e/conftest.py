@@ -43,7 +43,8 @@ class Server:
         self.socket = _listen()
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self._loop: asyncio.AbstractEventLoop | None = None
-        config = uvicorn.Config(_application(), log_level="warning", ws="websockets-sansio", lifespan="off")
+        self.has_line = True
+        config = uvicorn.Config(self._application(), log_level="warning", ws="websockets-sansio", lifespan="off")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -66,12 +67,28 @@ class Server:
         assert self._loop
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
 
-    def drop_sockets(self) -> None:
-        """Close every browser's live socket, as a restart does."""
+    def cut_the_line(self) -> None:
+        """Close every browser's live socket and let nobody in until `has_line` is set again."""
+        self.has_line = False
         for line in list(self._server.server_state.connections):
             if type(line).__name__.startswith("WebSocket"):
                 assert self._loop
                 self._loop.call_soon_threadsafe(line.transport.close)
+
+    def _application(self) -> Any:
+        from fleetcharge.asgi import application
+
+        static = ASGIStaticFilesHandler(application)
+
+        async def whole(scope: Any, receive: Any, send: Any) -> None:
+            if scope["type"] == "websocket" and not self.has_line:
+                await receive()
+                await send({"type": "websocket.close", "code": 1012})
+                return
+            is_static = scope["type"] == "http" and scope["path"].startswith("/static/")
+            await (static if is_static else application)(scope, receive, send)
+
+        return whole
 
     def stop(self) -> None:
         self._server.should_exit = True
@@ -89,18 +106,6 @@ def _listen() -> socket.socket:
             continue
         return listener
     raise OSError("no free port")
-
-
-def _application() -> Any:
-    from fleetcharge.asgi import application
-
-    static = ASGIStaticFilesHandler(application)
-
-    async def whole(scope: Any, receive: Any, send: Any) -> None:
-        is_static = scope["type"] == "http" and scope["path"].startswith("/static/")
-        await (static if is_static else application)(scope, receive, send)
-
-    return whole
 
 
 @pytest.fixture

@@ -58,8 +58,7 @@ def test_the_live_page(
 @THEMES
 def test_the_live_page_without_a_line(dashboard: Callable[..., Page], theme: str, server: Server) -> None:
     page = dashboard(theme=theme)
-    page.context.set_offline(True)
-    server.drop_sockets()
+    server.cut_the_line()
     expect(page.locator("#banner")).to_be_visible()
     assert violations(page) == []
 
