@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.db import connection
 from django.db.models import Count, Exists, Max, OuterRef, Prefetch, Q, QuerySet
 from django.http import HttpResponse
 from django.utils import timezone
@@ -33,24 +34,37 @@ def registry_version() -> str:
     return f"{change}-{site}-{tariff}-{int(timezone.now().timestamp() // 60)}"
 
 
+class NotModified(Exception):
+    """The caller's copy is still right."""
+
+
 class RegistryView(GenericAPIView[Any]):
     """Answers 304 while nothing the caller may see has changed."""
 
     read_scope = Scope.STATIONS_READ
 
-    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
-        answer = super().dispatch(request, *args, **kwargs)
-        if answer.status_code != 200 or not hasattr(self, "etag"):
-            return answer
-        if request.headers.get("If-None-Match") == self.etag:
-            answer = HttpResponse(status=304)
-        answer["ETag"], answer["Cache-Control"] = self.etag, "private, no-cache"
+    etag = ""
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Who asks, and whether they hold the answer already: then nothing else is read."""
+        super().initial(request, *args, **kwargs)
+        self.etag = etag_of(registry_version(), self.organisation().pk, request.get_full_path())
+        if self.etag in map(str.strip, request.headers.get("If-None-Match", "").split(",")):
+            raise NotModified
+
+    def handle_exception(self, exc: Exception) -> Response:
+        return Response(status=304) if isinstance(exc, NotModified) else super().handle_exception(exc)
+
+    def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        if self.etag and answer.status_code in {200, 304}:
+            answer["ETag"], answer["Cache-Control"] = self.etag, "private, no-cache"
         return answer
 
     def organisation(self) -> Organisation:
-        organisation = organisation_of(self.request)
-        self.etag = etag_of(registry_version(), organisation.pk, self.request.get_full_path())
-        return organisation
+        if getattr(self, "swagger_fake_view", False):
+            return Organisation()
+        return organisation_of(self.request)
 
     def query(self) -> dict[str, Any]:
         parameters = StationQuery(data=self.request.query_params)
@@ -95,36 +109,36 @@ class StationList(RegistryView, ListAPIView[Location]):
     """Sites of every network this fleet may see. With `near`: the closest first, at most `limit`, on one page."""
 
     serializer_class = StationSerializer
+    queryset = Location.objects.none()
 
     @extend_schema(parameters=[StationQuery], responses={200: StationSerializer(many=True)})
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         query = self.query()
-        stations = visible_stations(self.organisation(), query)
         if "near" in query:
-            return self._nearest(stations, query)
-        page = self.paginate_queryset(with_connectors(stations)) or []
+            return self._nearest(query)
+        page = self.paginate_queryset(with_connectors(visible_stations(self.organisation(), query))) or []
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
-    def _nearest(self, stations: QuerySet[Location], query: dict[str, Any]) -> Response:
-        """Distances first, in one fast statement; then the rows of those few sites, with the remaining filters."""
+    def _nearest(self, query: dict[str, Any]) -> Response:
+        """Distances first, in one fast statement; then the rows of those few sites."""
         reach_m = query.get("radius_km", float("inf")) * 1000
-        has_more_filters = "bbox" in query or "q" in query
-        found = nearest(_near(self.organisation(), query, limit=2000 if has_more_filters else query["limit"]))
-        distance_m = {pk: metres for pk, metres in found if metres <= reach_m}
-        rows = list(with_connectors(stations.filter(pk__in=distance_m)))
+        organisation = self.organisation()
+        distance_m = {pk: metres for pk, metres in nearest(_near(organisation, query)) if metres <= reach_m}
+        stations = Location.objects.visible_to(organisation).select_related("source").filter(pk__in=distance_m)
+        rows = list(with_connectors(stations))
         for row in rows:
             row.distance_m = distance_m[row.pk]  # type: ignore[attr-defined]
         rows.sort(key=lambda row: distance_m[row.pk])
-        results = self.get_serializer(rows[: query["limit"]], many=True).data
+        results = self.get_serializer(rows, many=True).data
         return Response({"next": None, "previous": None, "results": results})
 
 
-def _near(organisation: Organisation, query: dict[str, Any], *, limit: int) -> Near:
+def _near(organisation: Organisation, query: dict[str, Any]) -> Near:
     latitude, longitude = query["near"]
     return Near(
-        latitude, longitude, organisation.pk, plugs=sorted(query.get("plug", ())), limit=limit,
+        latitude, longitude, organisation.pk, plugs=sorted(query.get("plug", ())), limit=query["limit"],
         min_power_w=int(query.get("min_kw", 0) * 1000), is_available=query["available"],
-        network=query.get("network", ""),
+        network=query.get("network", ""), text=query.get("q", ""), bbox=query.get("bbox", ()),
     )  # fmt: skip
 
 
@@ -142,6 +156,7 @@ class ConnectorList(RegistryView, ListAPIView[Connector]):
     """Connectors of every network this fleet may see."""
 
     serializer_class = ConnectorSerializer
+    queryset = Connector.objects.none()
 
     def get_queryset(self) -> QuerySet[Connector]:
         query = self.query()
@@ -182,13 +197,8 @@ class ConnectorStatusList(RegistryView):
 
     @extend_schema(responses={200: OpenApiResponse(OpenApiTypes.OBJECT, "Compact table, made by the database.")})
     def get(self, request: Request) -> HttpResponse:
-        from django.db import connection
-
-        organisation = self.organisation()
-        if request.headers.get("If-None-Match") == self.etag:
-            return HttpResponse(status=304)
         with connection.cursor() as cursor:
-            cursor.execute(COMPACT, [organisation.pk])
+            cursor.execute(COMPACT, [self.organisation().pk])
             (rows,) = cursor.fetchone()
         body = f'{{"columns":["connector","status","heard_at","station"],"rows":{rows}}}'
         return HttpResponse(body, content_type="application/json")
@@ -198,6 +208,7 @@ class TariffList(RegistryView, ListAPIView[Tariff]):
     """Current price lists of the networks this fleet may see."""
 
     serializer_class = TariffSerializer
+    queryset = Tariff.objects.none()
 
     def get_queryset(self) -> QuerySet[Tariff]:
         return _visible_tariffs(self.organisation()).filter(valid_to=None)
@@ -222,6 +233,7 @@ class NetworkList(RegistryView, ListAPIView[Source]):
 
     serializer_class = NetworkSerializer
     pagination_class = None
+    queryset = Source.objects.none()
 
     def get_queryset(self) -> QuerySet[Any]:
         organisation = self.organisation()

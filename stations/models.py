@@ -1,9 +1,8 @@
 """Where one can charge and whether it works right now; one registry over every network."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Self
 
-from django.conf import settings
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import F, Q
@@ -13,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib import crypto, ids
+from stations.belief import is_believed
 
 models.CharField.register_lookup(Lower)  # `external_key__lower=` is served by the unique index; `__iexact` is not
 
@@ -301,9 +301,7 @@ class ConnectorQuerySet(models.QuerySet["Connector"]):
 
     def available(self, now: datetime | None = None) -> Self:
         """Connectors that say they are free, and said so recently enough to be believed."""
-        now = now or timezone.now()
-        heard_since = now - timedelta(seconds=settings.STATUS_RECENT_SECONDS)
-        return self.filter(status=Connector.Status.AVAILABLE, heard_at__gte=heard_since)
+        return self.filter(is_believed(now or timezone.now()), status=Connector.Status.AVAILABLE)
 
     def fast(self, min_power_w: int = 25_000) -> Self:
         return self.filter(max_power_w__gte=min_power_w)

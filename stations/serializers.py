@@ -1,32 +1,16 @@
 """The public shapes of sites, connectors, tariffs and networks."""
 
-from datetime import datetime, timedelta
+from math import isfinite
 from typing import Any
 
-from django.conf import settings
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from stations.belief import BELIEVED, freshness_of
 from stations.models import EVSE, Connector, Location, Plug, Source, Tariff
-from stations.status import freshness
 
 COARSE = {"available": "available", "occupied": "charging", "charging": "charging", "reserved": "charging"}
-
-
-def freshness_of(connector: Connector, now: datetime) -> str:
-    """live | recent | stale | none; an open socket or a pushing CPO keeps the last word live."""
-    charger, source = connector.evse.charger, connector.evse.location.source
-    pushed_since = now - timedelta(seconds=2 * settings.STATUS_LIVE_SECONDS)
-    is_pushed = source.last_push_at is not None and source.last_push_at > pushed_since
-    return freshness(
-        connector.heard_at,
-        now,
-        is_push_healthy=charger.is_online if charger else is_pushed,
-        live_seconds=settings.STATUS_LIVE_SECONDS,
-        recent_seconds=settings.STATUS_RECENT_SECONDS,
-        stale_seconds=settings.STATUS_STALE_SECONDS,
-    )
 
 
 class ConnectorSerializer(serializers.ModelSerializer[Connector]):
@@ -115,8 +99,7 @@ class StationSerializer(serializers.ModelSerializer[Location]):
 
     def get_connectors_available(self, location: Location) -> int:
         now = self.context.get("now") or timezone.now()
-        believed = {"live", "recent"}
-        return sum(c.status == "available" and freshness_of(c, now) in believed for c in connectors_of(location))
+        return sum(c.status == "available" and freshness_of(c, now) in BELIEVED for c in connectors_of(location))
 
     @extend_schema_field(ConnectorSerializer(many=True))  # type: ignore[untyped-decorator]
     def get_connectors(self, location: Location) -> list[dict[str, Any]]:
@@ -177,7 +160,7 @@ def _numbers(text: str, count: int, names: str) -> tuple[float, ...]:
         values = tuple(float(part) for part in text.split(","))
     except ValueError:
         values = ()
-    if len(values) != count:
+    if len(values) != count or not all(map(isfinite, values)):
         raise serializers.ValidationError(f"Give {names} as {count} numbers separated by commas.")
     return values
 
@@ -191,7 +174,7 @@ class StationQuery(serializers.Serializer[Any]):
         required=False, default=False, help_text="Only with a free, believable connector."
     )
     near = serializers.CharField(required=False, help_text="latitude,longitude; ordered by distance.")
-    radius_km = serializers.FloatField(required=False, min_value=0.01, max_value=500)
+    radius_km = serializers.FloatField(required=False, min_value=0.01, max_value=500, help_text="With `near`.")
     bbox = serializers.CharField(required=False, help_text="west,south,east,north")
     network = serializers.SlugField(required=False)
     q = serializers.CharField(required=False, max_length=80, help_text="Part of a name or address.")
@@ -207,4 +190,11 @@ class StationQuery(serializers.Serializer[Any]):
         west, south, east, north = _numbers(text, 4, "west,south,east,north")
         if west > east or south > north:
             raise serializers.ValidationError("The box is inside out; give west,south,east,north.")
+        if not (-90 <= south <= north <= 90 and -180 <= west <= east <= 180):
+            raise serializers.ValidationError("That box is not on earth; give west,south,east,north in degrees.")
         return west, south, east, north
+
+    def validate(self, query: dict[str, Any]) -> dict[str, Any]:
+        if "radius_km" in query and "near" not in query:
+            raise serializers.ValidationError({"radius_km": "Say near which point: near=latitude,longitude."})
+        return query

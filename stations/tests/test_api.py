@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from fleetcharge.accounts import services as accounts
 from fleetcharge.accounts.models import Organisation, Scope
-from stations.models import Connector, Location, Source
+from stations.models import Charger, Connector, Location, Source
 from stations.tests.factories import make_charger, make_public_connector, make_source
 
 
@@ -83,13 +83,16 @@ def test_an_unchanged_registry_answers_304(get: Any, volt: Source) -> None:
     for path in ("stations/", "connectors/status/"):
         etag = get(path)["ETag"]
         assert get(path, **{"If-None-Match": etag}).status_code == 304
+        assert get(path, **{"If-None-Match": f'"other", {etag}'}).headers["ETag"] == etag
     Location.objects.filter(pk=connector.evse.location_id).update(updated_at=timezone.now())
     assert get("stations/", **{"If-None-Match": etag}).status_code == 200
 
 
 @pytest.mark.parametrize(
-    "query", ["near=here", "near=95,77", "bbox=1,2,3", "bbox=78,13,77,12", "plug=tesla", "min_kw=lots", "limit=0"]
-)
+    "query",
+    ["near=here", "near=95,77", "near=nan,77", "bbox=1,2,3", "bbox=78,13,77,12", "bbox=nan,1,2,3", "bbox=-500,0,500,3",
+     "plug=tesla", "min_kw=lots", "min_kw=nan", "limit=0", "radius_km=5"],
+)  # fmt: skip
 def test_a_wrong_parameter_is_named(get: Any, query: str) -> None:
     answer = get(f"stations/?{query}")
     assert answer.status_code == 400
@@ -115,6 +118,41 @@ def test_a_page_of_stations_costs_a_fixed_number_of_queries(
     get("stations/")  # the key's last use is written once a minute
     with django_assert_max_num_queries(8):
         assert len(names(get("stations/"))) == 30
+
+
+def test_an_answer_that_did_not_change_costs_no_reading(
+    get: Any, volt: Source, django_assert_max_num_queries: Any
+) -> None:
+    free(volt)
+    etag = get("stations/")["ETag"]
+    with django_assert_max_num_queries(5):  # the key, its last use, and the three figures of the version
+        assert get("stations/", **{"If-None-Match": etag}).status_code == 304
+
+
+def test_available_means_the_same_in_every_question(get: Any, volt: Source, organisation: Organisation) -> None:
+    long_ago = timezone.now() - timedelta(hours=3)
+    free(volt, name="Pushed", latitude=12.95, longitude=77.70)
+    silent = make_source(slug="silent", kind="ocpi-2.2.1")
+    free(silent, name="Silent", latitude=12.95, longitude=77.70)
+    depot = make_charger(organisation, name="Depot", latitude=12.95, longitude=77.70)
+    Connector.objects.update(status="available", heard_at=long_ago)
+    Source.objects.filter(pk=volt.pk).update(last_push_at=timezone.now())
+    Charger.objects.filter(pk=depot.pk).update(is_online=True)
+    shown = {s["name"]: s["connectors_available"] for s in get("stations/").json()["results"]}
+    assert shown == {"Pushed": 1, "Silent": 0, "Depot": 1}
+    assert set(names(get("stations/?available=true"))) == {"Pushed", "Depot"}
+    assert set(names(get("stations/?available=true&near=12.95,77.7"))) == {"Pushed", "Depot"}
+    Connector.objects.update(heard_at=None)  # a socket that is open but has said nothing of this plug
+    assert names(get("stations/?available=true")) == names(get("stations/?available=true&near=12.95,77.7")) == []
+
+
+def test_the_nearest_within_text_and_box_is_exact(get: Any, volt: Source) -> None:
+    for number in range(30):
+        free(volt, name=f"Mall {number}", latitude=12.97 + number / 1000, longitude=77.60)
+    free(volt, name="100% Green_Hub", latitude=13.20, longitude=77.60)
+    assert names(get("stations/?near=12.97,77.6&q=green_&limit=1")) == ["100% Green_Hub"]
+    assert names(get("stations/?near=12.97,77.6&q=100%25")) == ["100% Green_Hub"]
+    assert names(get("stations/?near=12.97,77.6&bbox=77.5,13.1,77.7,13.3")) == ["100% Green_Hub"]
 
 
 def test_networks_say_whether_this_fleet_may_charge_there(get: Any, volt: Source, organisation: Organisation) -> None:

@@ -1,0 +1,52 @@
+"""How far the last word about a connector may be believed; one meaning for the API, the admin and every query."""
+
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from django.conf import settings
+from django.db.models import Q
+
+from stations.status import freshness
+
+if TYPE_CHECKING:
+    from stations.models import Connector
+
+BELIEVED = frozenset({"live", "recent"})
+
+
+def heard_since(now: datetime) -> datetime:
+    """What was heard later than this is believed without any other sign of life."""
+    return now - timedelta(seconds=settings.STATUS_RECENT_SECONDS)
+
+
+def pushed_since(now: datetime) -> datetime:
+    """A network that pushed anything later than this would have told us of changes."""
+    return now - timedelta(seconds=2 * settings.STATUS_LIVE_SECONDS)
+
+
+def freshness_of(connector: "Connector", now: datetime) -> str:
+    """live | recent | stale | none; an open socket or a pushing CPO keeps the last word live. Reads evse and source."""
+    charger, source = connector.evse.charger, connector.evse.location.source
+    is_pushed = source.last_push_at is not None and source.last_push_at > pushed_since(now)
+    return freshness(
+        connector.heard_at,
+        now,
+        is_push_healthy=charger.is_online if charger else is_pushed,
+        live_seconds=settings.STATUS_LIVE_SECONDS,
+        recent_seconds=settings.STATUS_RECENT_SECONDS,
+        stale_seconds=settings.STATUS_STALE_SECONDS,
+    )
+
+
+def is_believed(now: datetime) -> Q:
+    """Connectors whose freshness is live or recent, as a condition on Connector."""
+    pushed = Q(evse__charger=None, evse__location__source__last_push_at__gt=pushed_since(now))
+    has_spoken = Q(heard_at__isnull=False)
+    return Q(heard_at__gt=heard_since(now)) | has_spoken & (Q(evse__charger__is_online=True) | pushed)
+
+
+# The same condition for hand-written SQL over stations_connector c, stations_evse e and stations_location l.
+IS_BELIEVED = """(c.heard_at > %(heard_since)s OR c.heard_at IS NOT NULL AND (
+        EXISTS (SELECT 1 FROM stations_charger h WHERE h.id = e.charger_id AND h.is_online)
+        OR e.charger_id IS NULL AND l.source_id = ANY(ARRAY(
+            SELECT s.id FROM stations_source s WHERE s.last_push_at > %(pushed_since)s))))"""
