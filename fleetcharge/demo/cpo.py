@@ -8,6 +8,7 @@ import secrets
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlencode
@@ -192,7 +193,7 @@ class Cpo:
         await asyncio.sleep(0.6)
         result = {"result": decide()}
         for attempt in range(5):
-            if await self._send(lambda: self.http.post(response_url, json=result, headers=self._routed())):
+            if await self._send(partial(self.http.post, response_url, json=result, headers=self._routed())):
                 return
             await asyncio.sleep(2**attempt)
         logger.warning("VoltGrid could not deliver a command result")
@@ -214,7 +215,7 @@ class Cpo:
             site, status = self.network.site_of[key], self.network.status(self.network.bays[key])
             body = {"status": status, "last_updated": ocpi.instant(self.network.updated[key])}
             url = f"{self.peering.their_locations_url.rstrip('/')}/{COUNTRY}/{PARTY}/{site.id}/{key}"
-            if not await self._send(lambda url=url, body=body: self.http.patch(url, json=body, headers=self._routed())):
+            if not await self._send(partial(self.http.patch, url, json=body, headers=self._routed())):
                 return False
             self.stale.discard(key)
         return True

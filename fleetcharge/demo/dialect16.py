@@ -1,5 +1,6 @@
 """OCPP 1.6J as a charge point speaks it."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -83,7 +84,7 @@ def _unknown(payload: dict[str, Any]) -> Order:
     return Order("unknown")
 
 
-_ORDERS = {
+_ORDERS: dict[str, Callable[[dict[str, Any]], Order]] = {
     "RemoteStartTransaction": lambda said: Order("start", said.get("connectorId"), said["idTag"]),
     "RemoteStopTransaction": lambda said: Order("stop", reference=str(said["transactionId"])),
     "ReserveNow": lambda said: Order(

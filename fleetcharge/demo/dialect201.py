@@ -1,5 +1,6 @@
 """OCPP 2.0.1 as a charging station speaks it; one connector per EVSE."""
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -105,7 +106,7 @@ def _reserve(said: dict[str, Any]) -> Order:
     return Order("reserve", said.get("evseId"), token, str(said["id"]), parse(said["expiryDateTime"]))
 
 
-_ORDERS = {
+_ORDERS: dict[str, Callable[[dict[str, Any]], Order]] = {
     "RequestStartTransaction": _start,
     "RequestStopTransaction": lambda said: Order("stop", reference=str(said["transactionId"])),
     "ReserveNow": _reserve,

@@ -142,5 +142,5 @@ def _server(application: Any, port: int) -> uvicorn.Server:
         application, host="127.0.0.1", port=port, log_level="warning", access_log=False, lifespan="off", ws="none"
     )
     server = uvicorn.Server(config)
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
+    server.capture_signals = contextlib.nullcontext
     return server
