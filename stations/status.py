@@ -61,7 +61,9 @@ def decide(inputs: StatusInputs) -> tuple[str, str]:
     if inputs.is_offline:
         return UNKNOWN, "charger is offline"
     if inputs.has_session:
-        return (CHARGING, "session") if inputs.is_delivering else (OCCUPIED, "session, not delivering")
+        # OCPP 1.6 tells delivery by the status itself, 2.x by the transaction's chargingState.
+        is_delivering = inputs.is_delivering or inputs.reported == CHARGING
+        return (CHARGING, "session") if is_delivering else (OCCUPIED, "session, not delivering")
     if inputs.is_held and inputs.reported in {AVAILABLE, RESERVED, UNKNOWN}:
         return RESERVED, "reserved by us"
     return inputs.reported, "reported by the source"

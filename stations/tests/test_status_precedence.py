@@ -18,7 +18,8 @@ NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
         (StatusInputs("available"), "available"),
         (StatusInputs("available", is_held=True), "reserved"),
         (StatusInputs("available", has_session=True, is_delivering=True, is_held=True), "charging"),
-        (StatusInputs("charging", has_session=True), "occupied"),
+        (StatusInputs("charging", has_session=True), "charging"),
+        (StatusInputs("occupied", has_session=True), "occupied"),
         (StatusInputs("charging", has_session=True, is_delivering=True, is_offline=True), "unknown"),
         (StatusInputs("available", is_switched_off=True, is_offline=True), "unavailable"),
         (StatusInputs("available", is_station_inoperative=True), "unavailable"),
@@ -54,7 +55,7 @@ def test_a_connector_is_only_free_when_nothing_speaks_against_it(reported: str, 
 @given(st.sampled_from(WORDS), FLAGS)
 def test_the_first_truth_of_the_list_decides(reported: str, flags: dict[str, bool]) -> None:
     """OCPP reference 3.1, written a second time as a list instead of as code."""
-    in_session = "charging" if flags["is_delivering"] else "occupied"
+    in_session = "charging" if flags["is_delivering"] or reported == "charging" else "occupied"
     order = [
         (flags["is_station_faulted"] or reported == "faulted", "faulted"),
         (flags["is_switched_off"] or flags["is_station_inoperative"], "unavailable"),
