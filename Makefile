@@ -19,7 +19,7 @@ run: runtime
 	@exec $(BIN)/python -m fleetcharge.embedded.run
 
 test: development
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: development
 	@$(BIN)/python -m ruff check .

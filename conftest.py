@@ -1,12 +1,17 @@
 """The cast every test knows: one fleet with a dispatcher, a driver and a finance manager, and a stranger."""
 
+import importlib
 import os
+from typing import Any
 
 import pytest
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps a loop in the main thread
 
+from django.apps import apps
 from django.db import connection
+from django.db.models.signals import post_migrate
+from django.dispatch import receiver
 
 from fleetcharge.accounts.models import Membership, Organisation, User
 
@@ -16,6 +21,19 @@ def django_db_setup(django_db_setup, django_db_blocker) -> None:
     """Transactional tests clean up with TRUNCATE, which the ledger refuses; its own test switches that on again."""
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute("ALTER TABLE billing_ledgertransfer DISABLE TRIGGER ledger_is_never_emptied")
+
+
+@receiver(post_migrate)
+def _bring_back_the_catalogue(sender: Any, **signal: Any) -> None:
+    """A transactional test ends with an empty database; what a migration put there comes back with the flush."""
+    if sender.label == "vehicles" and not apps.get_model("vehicles", "VehicleModel").objects.exists():
+        importlib.import_module("vehicles.migrations.0003_catalogue").add(apps, None)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Browser tests last: Playwright keeps an event loop in the main thread, where asyncio tests want their own."""
+    items.sort(key=lambda item: "tests/e2e" in item.nodeid)
 
 
 @pytest.fixture(autouse=True)

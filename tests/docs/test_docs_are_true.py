@@ -14,10 +14,10 @@ CODE = re.compile(r"`([\w/.-]+/[\w.-]+\.(?:py|js|html|css|md|toml|txt))`")
 APPS = ("stations", "vehicles", "billing", "dispatch")
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
-def test_every_link_and_file_name_leads_somewhere(page: Path) -> None:
-    text = page.read_text()
-    missing = [link for link in LINK.findall(text) if not (page.parent / link).exists()]
+@pytest.mark.parametrize("document", PAGES, ids=lambda document: str(document.relative_to(ROOT)))
+def test_every_link_and_file_name_leads_somewhere(document: Path) -> None:
+    text = document.read_text()
+    missing = [link for link in LINK.findall(text) if not (document.parent / link).exists()]
     missing += [name for name in CODE.findall(text) if not name.startswith("var/") and not (ROOT / name).exists()]
     assert missing == []
 
