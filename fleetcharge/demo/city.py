@@ -22,6 +22,7 @@ from fleetcharge.demo.vehicle import SimStop, SimVehicle
 from fleetcharge.lib.geo import distance_m
 
 DIALECTS: dict[str, Callable[[], Dialect]] = {"ocpp1.6": Dialect16, "ocpp2.0.1": Dialect201}
+MAIN_FLEET = "namma-logistics"
 SELF_RESCUE_BELOW_PERCENT = 7.0
 TOW_AFTER_SECONDS, STOP_SECONDS = 90.0, (300.0, 900.0)
 FAULT_EVERY_SECONDS, FAULT_LASTS = 170.0, (60.0, 150.0)
@@ -83,12 +84,13 @@ class City:
         hero.place, hero.stops = HERO_PLACE, [HERO_STOP, *hero.stops]
         hero.set_out(v.DRIVING, HERO_STOP.place, self.roads.path)
         self._let_run_low(hero)
-        for vehicle in [one for one in vehicles[1:] if one.habit_percent][:6]:
+        regulars = [one for one in vehicles[1:] if one.habit_percent and one.facts.fleet == MAIN_FLEET]
+        for vehicle in regulars[:6]:
             vehicle.pack.soc_percent = vehicle.rng.uniform(30, 60)
             bay = nearest_free(self.own_bays, vehicle.place, vehicle.facts.plugs, vehicle.facts.token_uid)
             if bay:
                 vehicle.park_at(bay.place)
-                self._arrive(vehicle, bay, now)
+                self.arrive(vehicle, bay, now)
 
     def _let_run_low(self, vehicle: SimVehicle) -> None:
         """Below 20 % after 25 seconds of driving."""
@@ -153,9 +155,9 @@ class City:
                 self._plan_stops(vehicle)
         elif vehicle.bay:
             vehicle.park_at(vehicle.bay.place)
-            self._arrive(vehicle, vehicle.bay, now)
+            self.arrive(vehicle, vehicle.bay, now)
 
-    def _arrive(self, vehicle: SimVehicle, bay: Bay, now: datetime) -> None:
+    def arrive(self, vehicle: SimVehicle, bay: Bay, now: datetime) -> None:
         """Plug in when the bay is ours to take, else look for another one or wait."""
         if not bay.is_free_for(vehicle.facts.token_uid):
             return self._wait(vehicle)
@@ -202,13 +204,13 @@ class City:
         """At a taken bay: it, or a neighbour, or wait for a new plan, or give up."""
         token, here = vehicle.facts.token_uid, vehicle.bay
         if here and here.is_free_for(token):
-            return self._arrive(vehicle, here, now)
+            return self.arrive(vehicle, here, now)
         near = [bay for bay in self._bays_like(here) if distance_m(*bay.place, *vehicle.place) < 150]
         if other := nearest_free(near, vehicle.place, vehicle.facts.plugs, token):
             vehicle.park_at(other.place)
-            return self._arrive(vehicle, other, now)
+            return self.arrive(vehicle, other, now)
         if vehicle.pack.soc_percent < vehicle.habit_percent or vehicle.pack.soc_percent < SELF_RESCUE_BELOW_PERCENT:
-            if not self._head_for_own_bay(vehicle):
+            if not self._head_for_a_bay(vehicle):
                 vehicle.pause_seconds = 15.0
             return None
         vehicle.bay = None
@@ -221,16 +223,19 @@ class City:
     def _consider_charging(self, vehicle: SimVehicle) -> bool:
         """By habit at the next own hub; those who wait for a plan help themselves only when it gets serious."""
         limit = vehicle.habit_percent or SELF_RESCUE_BELOW_PERCENT
-        return vehicle.pack.soc_percent < limit and self._head_for_own_bay(vehicle)
+        return vehicle.pack.soc_percent < limit and self._head_for_a_bay(vehicle)
 
-    def _head_for_own_bay(self, vehicle: SimVehicle) -> bool:
-        if vehicle.facts.fleet != "namma-logistics":
-            vehicle.pack.soc_percent = max(vehicle.pack.soc_percent, 8.0)
-        bay = nearest_free(self.own_bays, vehicle.place, vehicle.facts.plugs, vehicle.facts.token_uid)
+    def _head_for_a_bay(self, vehicle: SimVehicle) -> bool:
+        bay = self._nearest_allowed(vehicle)
         if bay is None:
             return False
         self.send_to_bay(vehicle, bay, vehicle.rng.uniform(76, 88), v.TO_BAY)
         return True
+
+    def _nearest_allowed(self, vehicle: SimVehicle) -> Bay | None:
+        """The hubs belong to the main fleet; others charge at the public network."""
+        bays = self.own_bays if vehicle.facts.fleet == MAIN_FLEET else self.network.all_bays
+        return nearest_free(bays, vehicle.place, vehicle.facts.plugs, vehicle.facts.token_uid)
 
     def send_to_bay(self, vehicle: SimVehicle, bay: Bay, target_percent: float, state: str = v.TO_BAY) -> None:
         """Leave whatever it was doing and drive to a bay."""
@@ -274,7 +279,7 @@ class City:
             self.network.leave(bay)
         self._note("left", f"{vehicle.registration} leaves {bay.key} with {vehicle.pack.soc_percent:.0f} % ({state})")
         vehicle.done_plan_id, vehicle.plan_id, vehicle.bay = vehicle.plan_id or vehicle.done_plan_id, None, None
-        if vehicle.pack.soc_percent < SELF_RESCUE_BELOW_PERCENT and self._head_for_own_bay(vehicle):
+        if vehicle.pack.soc_percent < SELF_RESCUE_BELOW_PERCENT and self._head_for_a_bay(vehicle):
             return
         self._set_out_for_stop(vehicle)
 
@@ -287,7 +292,7 @@ class City:
 
     def _tow(self, vehicle: SimVehicle) -> None:
         """A truck brings it to the nearest free bay; it charges there like everybody else."""
-        bay = nearest_free(self.own_bays, vehicle.place, vehicle.facts.plugs, vehicle.facts.token_uid)
+        bay = self._nearest_allowed(vehicle)
         if bay is None:
             vehicle.pause_seconds = 20.0
             return
@@ -316,9 +321,7 @@ class City:
 
     def misuse(self, now: datetime) -> Bay | None:
         """Somebody charges a car of their own with the card of a vehicle that is driving elsewhere."""
-        driving = [
-            one for one in self.vehicles.values() if one.state == v.DRIVING and one.facts.fleet == "namma-logistics"
-        ]
+        driving = [one for one in self.vehicles.values() if one.state == v.DRIVING and one.facts.fleet == MAIN_FLEET]
         if not driving:
             return None
         victim = self.rng.choice(driving)

@@ -9,6 +9,7 @@ from typing import Any
 from fleetcharge.demo.charger import Call
 from fleetcharge.demo.city import City
 from fleetcharge.demo.manifest import write_private
+from fleetcharge.demo.vehicle import PLUGGED_IN, SimVehicle
 
 FILE_NAME = "demo_state.json"
 FRESH_FOR = timedelta(minutes=30)
@@ -25,8 +26,13 @@ def remember(city: City, path: Path, now: datetime, digest: str) -> None:
     })  # fmt: skip
 
 
-def _vehicle(vehicle: Any) -> dict[str, Any]:
-    return {"place": vehicle.place, "soc_percent": vehicle.pack.soc_percent, "odometer_m": vehicle.odometer_m}
+def _vehicle(vehicle: SimVehicle) -> dict[str, Any]:
+    return {
+        "place": vehicle.place,
+        "soc_percent": vehicle.pack.soc_percent,
+        "odometer_m": vehicle.odometer_m,
+        "bay": vehicle.bay.key if vehicle.bay and vehicle.state == PLUGGED_IN else "",
+    }
 
 
 def _calls(city: City, identity: str, now: datetime) -> list[dict[str, Any]]:
@@ -49,14 +55,21 @@ def recall(city: City, path: Path, now: datetime, digest: str) -> bool:
         city.chargers[identity].outbox.extendleft(Call(**call) for call in reversed(calls))
     is_fresh = now - datetime.fromisoformat(state["at"]) < FRESH_FOR
     if is_fresh:
-        _restore_vehicles(city, state["vehicles"])
+        _restore_vehicles(city, state["vehicles"], now)
         city.let_the_next_run_low()
     return is_fresh
 
 
-def _restore_vehicles(city: City, vehicles: dict[str, Any]) -> None:
+def _restore_vehicles(city: City, vehicles: dict[str, Any], now: datetime) -> None:
+    """Everybody is where it was; who stood at a bay plugs in again once the power is back."""
+    for name in vehicles:
+        city.put_on_the_road(city.vehicles[name])
     for name, facts in vehicles.items():
         vehicle = city.vehicles[name]
         vehicle.pack.soc_percent, vehicle.odometer_m = facts["soc_percent"], facts["odometer_m"]
         vehicle.place = (facts["place"][0], facts["place"][1])
-        city.put_on_the_road(vehicle)
+        bay = city.find_bay(facts.get("bay", ""))
+        if bay and bay.is_free_for(vehicle.facts.token_uid):
+            city.arrive(vehicle, bay, now)
+        else:
+            city.put_on_the_road(vehicle)

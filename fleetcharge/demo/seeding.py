@@ -1,6 +1,7 @@
 """Puts the demo city's fleets, chargers, tokens and wallet into the database; running it again mends and renews."""
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def _build(old: Manifest | None, drawn: plans.Blueprint, digest: str, demo_port:
         manifest.fleets[slug] = _keys(fleet, old.fleets.get(slug) if old else None)
         _wallet(fleet, now)
     own = _own_network(fleets[NAMMA], now)
-    _voltgrid(fleets[NAMMA], token_a, demo_port, now)
+    _voltgrid(fleets.values(), token_a, demo_port, now)
     known = {charger.identity: charger.password for charger in old.chargers} if old else {}
     for hub in drawn.hubs:
         manifest.chargers += _hub(own, hub, known)
@@ -124,7 +125,7 @@ def tariff_elements(per_kwh: str, per_idle_hour: str) -> list[dict[str, Any]]:
     return [{"price_components": components}]
 
 
-def _voltgrid(organisation: Organisation, token_a: str, demo_port: int, now: datetime) -> None:
+def _voltgrid(organisations: Iterable[Organisation], token_a: str, demo_port: int, now: datetime) -> None:
     """A public CPO that answers on loopback; registered with TOKEN_A until the handshake replaces it."""
     base_url = f"http://127.0.0.1:{demo_port}/ocpi/versions"
     voltgrid, is_new = Source.objects.get_or_create(
@@ -136,7 +137,8 @@ def _voltgrid(organisation: Organisation, token_a: str, demo_port: int, now: dat
         voltgrid.state, voltgrid.our_token_hash = Source.State.NEW, ""
         voltgrid.next_poll_at = now + CITY_WAKES_WITHIN
         voltgrid.save()
-    NetworkAccess.objects.get_or_create(organisation=organisation, source=voltgrid)
+    for organisation in organisations:
+        NetworkAccess.objects.get_or_create(organisation=organisation, source=voltgrid)
 
 
 def _hub(own: Source, hub: plans.HubPlan, known: dict[str, str]) -> list[ChargerFacts]:
@@ -161,7 +163,7 @@ def _charger(
     location: Location, hub: plans.HubPlan, plan: plans.ChargerPlan, known: dict[str, str], tariffs: dict[str, Tariff]
 ) -> ChargerFacts:
     password = known.get(plan.identity) or crypto.new_token(15)
-    assert location.organisation is not None  # noqa: S101 (a hub of the fleet)
+    assert location.organisation is not None
     charger, _ = Charger.objects.update_or_create(
         ocpp_identity=plan.identity,
         defaults={
