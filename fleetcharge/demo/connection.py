@@ -66,8 +66,7 @@ class ChargerConnection:
                     failures = 0
                     await self._talk(socket)
             except (OSError, WebSocketException, TimeoutError, EOFError) as error:
-                if failures == 0:
-                    logger.info("%s is offline: %s", self.charger.identity, type(error).__name__)
+                logger.debug("%s is offline: %s", self.charger.identity, type(error).__name__)
             self.charger.disconnected()
             failures += 1
             pause = random.uniform(0.5, 1.0) * min(LONGEST_PAUSE_SECONDS, 1.5**failures)

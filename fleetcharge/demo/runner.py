@@ -48,7 +48,7 @@ class Runner:
         self.connections = [
             ChargerConnection(charger, addresses.realtime_url) for charger in self.city.chargers.values()
         ]
-        self.stopping = asyncio.Event()
+        self.stopping, self.is_cut_off = asyncio.Event(), True
 
     async def run(self) -> None:
         """Until SIGTERM or SIGINT."""
@@ -102,9 +102,18 @@ class Runner:
             self.city.step(min(now - last, LONGEST_TICK_SECONDS), datetime.now(UTC))
             last = now
             self._wake()
+            self._note_outages()
             if now - remembered > REMEMBER_SECONDS:
                 remembered = now
                 remember(self.city, self.var / STATE_FILE, datetime.now(UTC), self.manifest.digest)
+
+    def _note_outages(self) -> None:
+        """One line when the chargers lose the system, one when they have it back."""
+        connected = sum(connection.charger.is_connected for connection in self.connections)
+        is_cut_off = connected < len(self.connections) / (2 if not self.is_cut_off else 1)
+        if is_cut_off != self.is_cut_off:
+            self.is_cut_off = is_cut_off
+            logger.info("%d of %d chargers are connected", connected, len(self.connections))
 
     def _wake(self) -> None:
         for connection in self.connections:
