@@ -2,6 +2,7 @@
 
 import logging
 import random
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from celery import shared_task
@@ -12,11 +13,12 @@ from django.utils import timezone
 from stations import services
 from stations.cpo import registry
 from stations.cpo.base import Capability, CPOError
+from stations.cpo.ocpi import registration
+from stations.cpo.ocpi.adapter import OCPIAdapter
 from stations.models import Charger, CPOCommand, Source
 from stations.services.statuses import OFFLINE_GRACE
 
 logger = logging.getLogger(__name__)
-MAX_BACK_OFF = timedelta(hours=6)
 
 
 @shared_task
@@ -48,16 +50,61 @@ def poll_source(source_id: int) -> int:
         written = sum(report.locations for report in registry.adapter_for(source).poll(source))
     except CPOError as error:
         logger.warning("poll of %s failed: %s", source.slug, error)
-        _back_off(source, began)
-        services.source_failed(source_id=source.pk, error=str(error), at=timezone.now())
+        wait_seconds = getattr(error, "retry_after_seconds", 0)
+        services.source_failed(
+            source_id=source.pk, error=str(error), at=timezone.now(), retry_after_seconds=wait_seconds
+        )
         return 0
+    except Exception as error:  # ours or theirs: it is shown, counted and tried again
+        services.source_failed(source_id=source.pk, error=f"{type(error).__name__}: {error}", at=timezone.now())
+        raise
     services.source_polled(source_id=source.pk, at=began)
     return written
 
 
-def _back_off(source: Source, now: datetime) -> None:
-    pause = min(timedelta(seconds=15 * 2 ** min(source.failures_in_row, 12)), MAX_BACK_OFF)
-    Source.objects.filter(pk=source.pk).update(next_poll_at=now + pause)
+@shared_task
+def fetch_location(source_id: int, location_id: str) -> bool:
+    """One site that a push named and we do not hold."""
+    source = Source.objects.get(pk=source_id)
+    adapter = registry.adapter_for(source)
+    if not isinstance(adapter, OCPIAdapter) or source.state == Source.State.DISABLED:
+        return False
+    try:
+        return adapter.fetch(source, location_id)
+    except CPOError as error:
+        logger.warning("%s: site %s: %s", source.slug, location_id, error)
+        return False
+
+
+@shared_task
+def register_source(source_id: int) -> None:
+    """The handshake, or new tokens for a network that is registered already; what goes wrong is shown there."""
+    source = Source.objects.get(pk=source_id)
+    _attempt(source, registration.rotate if source.endpoints else registration.register)
+
+
+@shared_task
+def unregister_source(source_id: int) -> None:
+    _attempt(Source.objects.get(pk=source_id), registration.unregister)
+
+
+def _attempt(source: Source, step: Callable[..., None]) -> None:
+    try:
+        step(source, at=timezone.now())
+    except CPOError as error:
+        services.source_failed(source_id=source.pk, error=str(error), at=timezone.now())
+
+
+@shared_task
+def check_source(source_id: int) -> None:
+    """Does it answer? The result stands in the network's last error: empty when it does."""
+    source = Source.objects.get(pk=source_id)
+    try:
+        registration.check(source)
+    except CPOError as error:
+        Source.objects.filter(pk=source_id).update(last_error=f"Test: {error}")
+    else:
+        Source.objects.filter(pk=source_id).update(last_error="")
 
 
 def expire_cpo_commands(now: datetime) -> None:

@@ -7,10 +7,12 @@ from typing import Any
 from urllib.parse import unquote
 
 import orjson
+from django.core.cache import cache
 from django.utils import timezone
 
 from fleetcharge.lib.asgi import BodyTooLarge, Receive, Scope, Send, header, read_body, send_json
 from fleetcharge.lib.threads import DatabaseThreads
+from stations import tasks
 from stations.cpo.ocpi import receiver, registration
 from stations.cpo.ocpi.receiver import Answer, Call
 from stations.cpo.ocpi.wire import now_text
@@ -26,6 +28,8 @@ async def ocpi(scope: Scope, receive: Receive, send: Send) -> None:
     try:
         body = await read_body(receive, MAX_BODY_BYTES)
         answer = await threads.run(answer_call, scope, body)
+        if answer.fetch:
+            await threads.run(_fetch_later, scope, answer.fetch)
     except BodyTooLarge as error:
         answer = Answer(None, 2000, str(error), 413)
     except ConnectionError:
@@ -52,6 +56,16 @@ def answer_call(scope: Scope, raw: bytes) -> Answer:
     if body is _NOTHING:
         return _BAD_JSON
     return receiver.handle(module, Call(source, scope["method"], tuple(rest), body, timezone.now()))
+
+
+def _fetch_later(scope: Scope, location_id: str) -> None:
+    """At most once a minute per site; without Valkey the CPO's next push asks again."""
+    source = source_of(header(scope, b"authorization"))
+    try:
+        if source and cache.add(f"ocpi-fetch:{source.pk}:{location_id[:48].lower()}", 1, timeout=60):
+            tasks.fetch_location.delay(source.pk, location_id)
+    except Exception:
+        logger.warning("site %s of a push could not be asked for", location_id, exc_info=True)
 
 
 def source_of(authorization: bytes) -> Source | None:

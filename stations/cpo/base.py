@@ -25,10 +25,11 @@ class CPOError(Exception):
 
 
 class CPOUnavailable(CPOError):
-    """The network could not be reached; the same call may work later."""
+    """The network could not be reached; the same call may work later (after what it asked for, if it said so)."""
 
-    def __init__(self, message: str) -> None:
+    def __init__(self, message: str, *, retry_after_seconds: float = 0) -> None:
         super().__init__("cpo_unavailable", message)
+        self.retry_after_seconds = retry_after_seconds
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
 """Every write to the registry."""
 
 from stations.services.networks import (
-    cpo_cancelled_reservation,
     finish_cpo_command,
     push_received,
     source_failed,
     source_polled,
+    switch_source,
 )
 from stations.services.presence import (
     charger_connected,
@@ -19,6 +19,8 @@ from stations.services.sites import (
     find_evse,
     find_location,
     remove_location,
+    update_location,
+    upsert_connector,
     upsert_evse,
     upsert_location,
 )
@@ -39,7 +41,6 @@ __all__ = [
     "charger_connected",
     "charger_disconnected",
     "charger_seen",
-    "cpo_cancelled_reservation",
     "external_key_of",
     "find_evse",
     "find_location",
@@ -56,6 +57,9 @@ __all__ = [
     "source_failed",
     "source_polled",
     "switch_connector",
+    "switch_source",
+    "update_location",
+    "upsert_connector",
     "upsert_evse",
     "upsert_location",
     "withdraw_tariff",

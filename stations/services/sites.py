@@ -1,5 +1,6 @@
 """Sites, EVSEs and connectors as a source describes them become rows with stable ids of ours."""
 
+import hashlib
 from datetime import datetime
 from typing import Any
 
@@ -21,14 +22,19 @@ def upsert_location(
 ) -> tuple[Location, bool]:
     """Create or update one site with all its EVSEs; what the document no longer names is marked removed.
 
-    Older documents than the one we hold change nothing. Returns the row and whether anything was written.
+    Documents that are older than the one we hold, or say the same word for word, change nothing but `heard_at`.
+    Returns the row and whether anything was written.
     """
     Source.objects.select_for_update().get(pk=source.pk)  # one writer per source: no two rows for one key
     location = _find(source, Kind.LOCATION, doc.external_key, Location)
     if location and _is_older(doc.updated_at, location.source_updated_at):
         return location, False
+    digest = hashlib.sha256(repr(doc).encode()).hexdigest()
+    if location and _is_known(source, location, digest):
+        _confirm(location, doc, at)
+        return location, False
     location = _write_location(location, source, doc, organisation)
-    _remember(source, Kind.LOCATION, doc.external_key, location.pk, at)
+    _remember(source, Kind.LOCATION, doc.external_key, location.pk, at, digest)
     kept = {
         upsert_evse(source=source, location=location, doc=evse, key=doc.external_key, at=at).pk for evse in doc.evses
     }
@@ -38,10 +44,53 @@ def upsert_location(
 
 
 @transaction.atomic
+def update_location(*, source: Source, doc: LocationDoc, at: datetime) -> bool:
+    """New facts about a site itself, its EVSEs left as they are; False when they are old or the site is unknown."""
+    Source.objects.select_for_update().get(pk=source.pk)
+    location = _find(source, Kind.LOCATION, doc.external_key, Location)
+    if location is None or _is_older(doc.updated_at, location.source_updated_at):
+        return False
+    _write_location(location, source, doc, None)
+    _remember(source, Kind.LOCATION, doc.external_key, location.pk, at)
+    publish(LocationChanged(location.pk))
+    return True
+
+
+@transaction.atomic
 def upsert_evse(*, source: Source, location: Location, doc: EvseDoc, key: str, at: datetime) -> EVSE:
-    """One EVSE under a site; `key` is the site's external key. Its status goes through the ordinary status path."""
+    """One EVSE under a site; `key` is the site's external key. Its status goes through the ordinary status path.
+
+    Of a document older than the one we hold only the status is looked at, which has an order of its own.
+    """
+    Source.objects.select_for_update().get(pk=source.pk)
     evse_key = f"{key}*{doc.uid}"
     evse = _find(source, Kind.EVSE, evse_key, EVSE) or EVSE(location=location)
+    if evse.pk is None or not _is_older(doc.updated_at, evse.source_updated_at):
+        _write_evse(source, location, evse, doc, evse_key, at)
+        Location.objects.filter(pk=location.pk).update(updated_at=at)
+    if doc.raw_status:
+        report_from_source(
+            evse_id=evse.pk, raw_status=doc.raw_status, status=doc.status, at=doc.updated_at or at, received_at=at
+        )
+    return evse
+
+
+@transaction.atomic
+def upsert_connector(
+    *, source: Source, evse: EVSE, doc: ConnectorDoc, key: str, updated_at: datetime, at: datetime
+) -> bool:
+    """One connector of a known EVSE; `key` is the EVSE's external key. False when we hold something newer."""
+    Source.objects.select_for_update().get(pk=source.pk)
+    if _is_older(updated_at, EVSE.objects.get(pk=evse.pk).source_updated_at):
+        return False
+    _upsert_connector(source, evse, doc, f"{key}*{doc.external_id}", 1, at)
+    EVSE.objects.filter(pk=evse.pk).update(source_updated_at=updated_at)
+    Location.objects.filter(pk=evse.location_id).update(updated_at=at)
+    publish(LocationChanged(evse.location_id))
+    return True
+
+
+def _write_evse(source: Source, location: Location, evse: EVSE, doc: EvseDoc, evse_key: str, at: datetime) -> None:
     evse.location, evse.uid, evse.capabilities = location, doc.uid[:48], list(doc.capabilities)
     evse.physical_reference, evse.source_updated_at = doc.physical_reference[:16], doc.updated_at
     evse.is_removed = doc.raw_status == "REMOVED"
@@ -49,11 +98,6 @@ def upsert_evse(*, source: Source, location: Location, doc: EvseDoc, key: str, a
     _remember(source, Kind.EVSE, evse_key, evse.pk, at)
     for number, connector in enumerate(doc.connectors, start=1):
         _upsert_connector(source, evse, connector, f"{evse_key}*{connector.external_id}", number, at)
-    if doc.raw_status:
-        report_from_source(
-            evse_id=evse.pk, raw_status=doc.raw_status, status=doc.status, at=doc.updated_at or at, received_at=at
-        )
-    return evse
 
 
 def remove_location(*, source: Source, external_key: str, at: datetime) -> bool:
@@ -101,8 +145,9 @@ def _party(source: Source, doc: LocationDoc) -> Party | None:
         return None
     country_code, party_id, name = doc.party
     party, _ = Party.objects.update_or_create(
-        source=source, country_code=country_code, party_id=party_id, defaults={"name": name or party_id}
-    )
+        source=source, country_code=country_code, party_id=party_id,
+        defaults={"name": name[:120]} if name else {}, create_defaults={"name": name[:120] or party_id},
+    )  # fmt: skip
     return party
 
 
@@ -114,13 +159,14 @@ def _upsert_connector(source: Source, evse: EVSE, doc: ConnectorDoc, key: str, n
         connector = Connector(evse=evse, connector_id=free, external_id=doc.external_id)
     for name in ("plug", "raw_plug", "format", "power_type", "max_power_w", "max_voltage_v", "max_current_a"):
         setattr(connector, name, getattr(doc, name))
+    connector.tariff_ids = [tariff_id[:36] for tariff_id in doc.tariff_ids]
     connector.tariff = _current_tariff(source, doc.tariff_ids)
     connector.save()
     _remember(source, Kind.CONNECTOR, key, connector.pk, at)
 
 
 def _current_tariff(source: Source, tariff_ids: tuple[str, ...]) -> Tariff | None:
-    """A connector may name a tariff that has not been sent yet; the pull after it will find it."""
+    """A connector may name a tariff that has not been sent yet; it finds its connectors when it comes."""
     for tariff_id in tariff_ids:
         if tariff := Tariff.objects.filter(source=source, external_id__lower=tariff_id.lower(), valid_to=None).first():
             return tariff
@@ -136,9 +182,23 @@ def _find(source: Source, kind: str, key: str, model: type[models.Model]) -> Any
     return model._default_manager.filter(pk=ref.object_id).first() if ref else None
 
 
-def _remember(source: Source, kind: str, key: str, object_id: int, at: datetime) -> None:
+def _is_known(source: Source, location: Location, digest: str) -> bool:
+    refs = ExternalRef.objects.filter(source=source, kind=Kind.LOCATION, object_id=location.pk, raw_hash=digest)
+    return not location.is_removed and refs.exists()
+
+
+def _confirm(location: Location, doc: LocationDoc, at: datetime) -> None:
+    """The same again is news too: the source still stands by it."""
+    ExternalRef.objects.filter(kind=Kind.LOCATION, object_id=location.pk).update(last_seen_at=at)
+    if any(evse.raw_status for evse in doc.evses):
+        Connector.objects.filter(evse__location=location).exclude(status_at=None).update(heard_at=at)
+
+
+def _remember(source: Source, kind: str, key: str, object_id: int, at: datetime, digest: str = "") -> None:
     seen = ExternalRef.objects.filter(source=source, kind=kind, external_key__lower=key.lower()).update(
-        object_id=object_id, last_seen_at=at
+        object_id=object_id, last_seen_at=at, raw_hash=digest
     )
     if not seen:
-        ExternalRef.objects.create(source=source, kind=kind, external_key=key, object_id=object_id, last_seen_at=at)
+        ExternalRef.objects.create(
+            source=source, kind=kind, external_key=key, object_id=object_id, last_seen_at=at, raw_hash=digest
+        )

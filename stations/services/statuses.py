@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from fleetcharge.lib.events import publish
-from stations.events import ConnectorStatusChanged
-from stations.models import EVSE, Charger, Connector, ExternalRef, StatusChange
+from stations.events import ConnectorStatusChanged, LocationChanged
+from stations.models import EVSE, Charger, Connector, ExternalRef, Location, StatusChange
 from stations.status import StatusInputs, decide
 
 FUTURE_TOLERANCE = timedelta(minutes=2)
@@ -178,8 +178,19 @@ def locked(**where: object) -> Iterable[Connector]:
 def report_from_source(*, evse_id: int, raw_status: str, status: str, at: datetime, received_at: datetime) -> bool:
     """What a CPO says of one EVSE (primary key), for all its connectors; False for old news."""
     report = StatusReport(0, None, 1, raw_status, status, at, received_at)
-    applied = [_report(connector, report) for connector in locked(evse_id=evse_id)]
-    return any(applied)
+    connectors = list(locked(evse_id=evse_id))
+    applied = [_report(connector, report) for connector in connectors]
+    if is_news := any(applied):
+        _show_removed(connectors[0].evse, is_removed=raw_status == "REMOVED", at=received_at)
+    return is_news
+
+
+def _show_removed(evse: EVSE, *, is_removed: bool, at: datetime) -> None:
+    """The source took an EVSE down (OCPI REMOVED), or put it up again; the row stays either way."""
+    if evse.is_removed != is_removed:
+        EVSE.objects.filter(pk=evse.pk).update(is_removed=is_removed)
+        Location.objects.filter(pk=evse.location_id).update(updated_at=at)
+        publish(LocationChanged(evse.location_id))
 
 
 def report_evse_status(

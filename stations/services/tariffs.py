@@ -9,7 +9,7 @@ from django.db import transaction
 
 from fleetcharge.lib.events import publish
 from stations.events import TariffChanged
-from stations.models import Source, Tariff
+from stations.models import Connector, Source, Tariff
 
 
 @transaction.atomic
@@ -41,8 +41,18 @@ def _next_version(
     )  # fmt: skip
     if current:
         current.connectors.update(tariff=tariff)
+    _adopt(tariff)
     publish(TariffChanged(tariff.pk, tariff.external_id, source.pk))
     return tariff
+
+
+def _adopt(tariff: Tariff) -> None:
+    """Connectors that named this tariff before it came."""
+    waiting = Connector.objects.filter(evse__location__source=tariff.source, tariff=None).exclude(tariff_ids=[])
+    wanted = tariff.external_id.lower()
+    for connector in waiting.only("pk", "tariff_ids"):
+        if wanted in map(str.lower, connector.tariff_ids):
+            Connector.objects.filter(pk=connector.pk).update(tariff=tariff)
 
 
 @transaction.atomic

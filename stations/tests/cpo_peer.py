@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections.abc import Callable
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import orjson
 from fleetcharge.lib.asgi import Receive, Scope, Send, header, read_body, send_json
 
 STAMP = "2026-11-21T06:00:00Z"
+LATER, EARLIER = "2026-11-21T06:30:00Z", "2026-11-21T05:30:00Z"
 
 
 def evse(uid: str, status: str = "AVAILABLE", updated: str = STAMP) -> dict[str, Any]:
@@ -50,6 +52,9 @@ class CPOPeer:
         self.result = "ACCEPTED"
         self.async_result = "ACCEPTED"
         self.calls: list[str] = []
+        self.letters = iter("CDEF")
+        self.on_page: Callable[[], None] = lambda: None
+        self.tariffs: Any = [TARIFF]
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -68,9 +73,11 @@ class CPOPeer:
         if path == "/2.2.1":
             return {"version": "2.2.1", "endpoints": self._endpoints()}, []
         if path == "/2.2.1/credentials":
-            return await self._register(body), []
+            return (await self._register(body) if scope["method"] in {"POST", "PUT"} else None), []
+        if path.startswith("/2.2.1/locations/"):
+            return next(entry for entry in self.locations if entry["id"] == path.rsplit("/", 1)[1]), []
         if path == "/2.2.1/tariffs":
-            return [TARIFF], []
+            return self.tariffs, []
         if path == "/2.2.1/locations":
             return self._page(scope["query_string"].decode())
         kind = path.rsplit("/", 1)[1]
@@ -88,8 +95,8 @@ class CPOPeer:
         self.their_credentials = body
         versions = await self.get(body["url"])
         assert versions.json()["data"][0]["version"] == "2.2.1", versions.text
-        self.accepted = "TOKEN_C"
-        return {"token": "TOKEN_C", "url": f"{self.base_url}/versions", "roles": [
+        self.accepted = f"TOKEN_{next(self.letters)}"
+        return {"token": self.accepted, "url": f"{self.base_url}/versions", "roles": [
             {"role": "CPO", "party_id": "VLT", "country_code": "IN", "business_details": {"name": "VoltGrid"}}
         ]}  # fmt: skip
 
@@ -98,7 +105,10 @@ class CPOPeer:
         following = offset + self.page_size
         link = f'<{self.base_url}/2.2.1/locations?offset={following}>; rel="next"'
         headers = [(b"link", link.encode())] if following < len(self.locations) else []
-        return self.locations[offset:following], headers
+        headers.append((b"x-total-count", str(len(self.locations)).encode()))
+        page = self.locations[offset:following]
+        self.on_page()
+        return page, headers
 
     async def _answer(self, send: Send, data: Any, code: int = 1000, http: int = 200, headers: Any = ()) -> None:
         await send_json(send, http, {"data": data, "status_code": code, "timestamp": STAMP}, headers)
@@ -118,3 +128,8 @@ class CPOPeer:
 
     def push(self, method: str, url: str, body: Any, **headers: str) -> httpx.Response:
         return httpx.request(method, url, json=body, headers={**self._headers(), **headers})
+
+
+def url(ours: str, *path: str) -> str:
+    """Our address of a site, EVSE or connector of the peer."""
+    return "/".join([ours, "ocpi/2.2.1/emsp/locations/IN/VLT", *path])

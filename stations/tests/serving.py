@@ -9,16 +9,16 @@ from typing import Any
 
 import uvicorn
 
-from fleetcharge.embedded.ports import next_free_port
+from fleetcharge.embedded.ports import random_free_port
 
 
 @contextlib.contextmanager
 def serve(app: Any, port: int = 0) -> Iterator[str]:
     """Serve an ASGI app on loopback; yields its base address."""
-    port = port or next_free_port(21_000, "127.0.0.1", frozenset())
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="warning", lifespan="off", ws="none")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run, daemon=True)
+    listener = _listen(port)
+    port = listener.getsockname()[1]
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     _wait_until_open(port)
     try:
@@ -26,6 +26,22 @@ def serve(app: Any, port: int = 0) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(10)
+
+
+def _listen(port: int) -> socket.socket:
+    """Bound at once, so that two test runs never share a port that both found free."""
+    while True:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port or random_free_port()))
+            listener.listen(128)
+        except OSError:
+            listener.close()
+            if port:
+                raise
+        else:
+            return listener
 
 
 def _wait_until_open(port: int) -> None:

@@ -1,5 +1,6 @@
 """OCPI 2.2.1 with a real peer over HTTP: handshake both ways, pull, push, commands, and its pitfalls."""
 
+import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -10,58 +11,20 @@ from django.utils import timezone
 
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib import events
-from stations import webhooks
+from stations import tasks
 from stations.cpo.base import CPOError, CPOUnavailable, ReserveRequest
 from stations.cpo.guard import check_url
 from stations.cpo.ocpi import registration
 from stations.cpo.ocpi.adapter import OCPIAdapter
+from stations.cpo.ocpi.client import OCPIClient
 from stations.events import ReservationAnswered
 from stations.models import EVSE, Connector, CPOCommand, Location, Source, Tariff
 from stations.tasks import poll_source
-from stations.tests.cpo_peer import CPOPeer, evse, location
+from stations.tests.cpo_peer import EARLIER, LATER, CPOPeer, evse, location, url
 from stations.tests.factories import make_charger
-from stations.tests.serving import serve
 from tests.running import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
-LATER, EARLIER = "2026-11-21T06:30:00Z", "2026-11-21T05:30:00Z"
-
-
-@pytest.fixture
-def ours(settings: Any) -> Iterator[str]:
-    with serve(webhooks.ocpi) as base:
-        settings.PUBLIC_BASE_URL = base
-        settings.OCPI_ALLOW_PRIVATE_HOSTS = True
-        yield base
-    webhooks.threads.close()
-
-
-@pytest.fixture
-def peer() -> Iterator[CPOPeer]:
-    cpo = CPOPeer()
-    with serve(cpo) as base:
-        cpo.base_url = base
-        yield cpo
-
-
-@pytest.fixture
-def source(ours: str, peer: CPOPeer) -> Source:
-    source = Source(slug="voltgrid", name="VoltGrid", kind="ocpi-2.2.1", base_url=f"{peer.base_url}/versions")
-    source.peer_token = "TOKEN_A"
-    source.save()
-    return source
-
-
-@pytest.fixture
-def connected(source: Source) -> Source:
-    registration.register(source, at=timezone.now())
-    poll_source(source.pk)
-    source.refresh_from_db()
-    return source
-
-
-def url(ours: str, *path: str) -> str:
-    return "/".join([ours, "ocpi/2.2.1/emsp/locations/IN/VLT", *path])
 
 
 # --- handshake -------------------------------------------------------------------------------------------------------
@@ -158,24 +121,18 @@ def test_failures_are_counted_shown_and_healed(connected: Source, peer: CPOPeer)
 
 
 def test_a_peer_that_speaks_html_is_a_named_error(connected: Source) -> None:
-    from stations.cpo.ocpi.client import OCPIClient
-
     page = httpx.MockTransport(lambda request: httpx.Response(200, text="<html>hello</html>"))
     with pytest.raises(CPOError, match="does not answer in OCPI"), OCPIClient(connected, transport=page) as client:
         client.call("GET", connected.endpoints["locations"])
 
 
 def test_http_200_with_an_ocpi_error_is_a_failure(connected: Source) -> None:
-    from stations.cpo.ocpi.client import OCPIClient
-
     refusal = httpx.MockTransport(lambda r: httpx.Response(200, json={"status_code": 2001, "status_message": "no"}))
     with pytest.raises(CPOError, match="2001 no"), OCPIClient(connected, transport=refusal) as client:
         client.call("GET", connected.endpoints["locations"])
 
 
 def test_a_redirect_leads_nowhere(connected: Source) -> None:
-    from stations.cpo.ocpi.client import OCPIClient
-
     away = httpx.MockTransport(lambda request: httpx.Response(302, headers={"Location": "http://169.254.169.254/"}))
     with pytest.raises(CPOError, match="302"), OCPIClient(connected, transport=away) as client:
         client.call("GET", connected.endpoints["locations"])
@@ -228,10 +185,16 @@ def test_a_push_we_cannot_use_is_a_named_ocpi_error(
     assert (answer.status_code, answer.json()["status_code"]) == (200, code)
 
 
-def test_an_unknown_evse_is_fetched_soon(connected: Source, peer: CPOPeer, ours: str) -> None:
-    peer.push("PATCH", url(ours, "L1", "NEW"), {"status": "AVAILABLE", "last_updated": LATER})
-    connected.refresh_from_db()
-    assert connected.next_poll_at <= timezone.now()
+def test_an_unknown_evse_is_fetched_once(
+    connected: Source, peer: CPOPeer, ours: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks.fetch_location, "delay", tasks.fetch_location)  # no worker here: fetch it at once
+    peer.locations = [location(1, evses=[evse("E1-1"), evse("NEW", "CHARGING")], last_updated=LATER)]
+    for _ in range(2):
+        answer = peer.push("PATCH", url(ours, "L1", "OTHER"), {"status": "AVAILABLE", "last_updated": LATER})
+        assert answer.json()["status_code"] == 2003
+    assert Connector.objects.get(evse__uid="NEW").status == "charging"
+    assert peer.calls.count("GET /2.2.1/locations/L1") == 1
 
 
 def test_put_replaces_a_site_and_get_returns_it(connected: Source, peer: CPOPeer, ours: str) -> None:
@@ -287,8 +250,57 @@ def test_the_cpo_may_take_a_reservation_back_later(
 ) -> None:
     reserve()
     wait_for("the result", lambda: answers, 10)
-    httpx.post(peer.commands[0][1]["response_url"], json={"result": "CANCELED_RESERVATION"})
+    for word in ("CANCELED_RESERVATION", "CANCELED_RESERVATION", "ACCEPTED"):
+        httpx.post(peer.commands[0][1]["response_url"], json={"result": word})
     assert [answer.state for answer in answers] == ["accepted", "cancelled"]
+    assert CPOCommand.objects.get().state == "cancelled"
+
+
+def test_a_result_after_the_deadline_is_still_taken(
+    connected: Source, peer: CPOPeer, answers: list[ReservationAnswered], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer.async_result = "ACCEPTED"
+    monkeypatch.setattr(peer, "tell", lambda *_: asyncio.sleep(0))
+    reserve()
+    tasks.expire_cpo_commands(timezone.now() + timedelta(minutes=2))
+    httpx.post(peer.commands[0][1]["response_url"], json={"result": "ACCEPTED"})
+    assert [answer.state for answer in answers] == ["timed_out", "accepted"]
+
+
+@pytest.mark.parametrize(
+    ("data", "state"),
+    [({"result": "ACCEPTED", "timeout": "soon"}, "pending"), ({"result": "ACCEPTED", "timeout": 1e300}, "pending"),
+     ({"result": "NOT_SUPPORTED"}, "rejected"), ({}, "rejected")],
+)  # fmt: skip
+def test_odd_answers_to_a_command_are_understood(
+    connected: Source, monkeypatch: pytest.MonkeyPatch, data: Any, state: str
+) -> None:
+    monkeypatch.setattr(OCPIClient, "call", lambda *_, **__: data)
+    assert reserve().state == state
+
+
+def test_an_answer_that_is_no_command_response_is_a_named_error(
+    connected: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(OCPIClient, "call", lambda *_, **__: ["what"])
+    with pytest.raises(CPOError, match="cannot read"):
+        reserve()
+    assert CPOCommand.objects.get().state == "failed"
+
+
+def test_a_network_nobody_reaches_is_asked_no_more_until_its_next_poll(connected: Source, peer: CPOPeer) -> None:
+    Source.objects.update(endpoints={**connected.endpoints, "commands": "http://127.0.0.1:9/nothing"})
+    for _ in range(3):
+        with pytest.raises(CPOUnavailable, match="cannot be reached"):
+            reserve()
+    with pytest.raises(CPOUnavailable, match="is failing"):
+        reserve()
+    connected.refresh_from_db()
+    assert (connected.state, CPOCommand.objects.count()) == ("failing", 3)
+    assert connected.next_poll_at < timezone.now() + timedelta(minutes=2)  # looked at again soon, not in an hour
+    poll_source(connected.pk)
+    connected.refresh_from_db()
+    assert connected.state == "connected"
 
 
 def test_a_refusal_is_known_at_once(connected: Source, peer: CPOPeer) -> None:

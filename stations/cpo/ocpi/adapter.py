@@ -4,8 +4,10 @@ import logging
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import quote
 
 from django.conf import settings
+from django.db import DataError, IntegrityError
 from django.utils import timezone
 from pydantic import ValidationError
 
@@ -16,12 +18,13 @@ from stations.cpo.base import (
     Capability,
     CommandReceipt,
     CPOError,
+    CPOUnavailable,
     PullReport,
     ReserveRequest,
 )
 from stations.cpo.ocpi import registration
 from stations.cpo.ocpi.client import OUR_COUNTRY, OUR_PARTY, OCPIClient
-from stations.cpo.ocpi.wire import LocationIn, TariffIn, now_text
+from stations.cpo.ocpi.wire import CommandResponseIn, LocationIn, TariffIn, now_text
 from stations.models import Connector, CPOCommand, Source
 
 logger = logging.getLogger(__name__)
@@ -42,11 +45,27 @@ class OCPIAdapter:
             self._register(source)
         since = source.last_polled_at - OVERLAP if source.last_polled_at else None
         with OCPIClient(source) as client:
-            if url := source.endpoints.get("tariffs"):
-                for page in client.pages(url):
-                    yield self._take(source, page, PullReport(), self._take_tariff)
+            yield from self._poll_tariffs(client, source)
             for page in client.pages(source.endpoints["locations"], since=since):
                 yield self._take(source, page, PullReport(), self._take_location)
+
+    def fetch(self, source: Source, location_id: str) -> bool:
+        """One site by the CPO's id, because a push named it and we do not hold it; False when it is not usable."""
+        with OCPIClient(source) as client:
+            url = f"{source.endpoints['locations'].rstrip('/')}/{quote(location_id, safe='')}"
+            report = self._take(source, [client.call("GET", url)], PullReport(), self._take_location)
+        return not report.rejected
+
+    def _poll_tariffs(self, client: OCPIClient, source: Source) -> Iterator[PullReport]:
+        """A CPO whose tariffs module is broken still shows where one can charge."""
+        try:
+            for page in client.pages(source.endpoints["tariffs"]) if "tariffs" in source.endpoints else ():
+                yield self._take(source, page, PullReport(), self._take_tariff)
+        except CPOUnavailable:
+            raise
+        except CPOError as error:
+            logger.warning("%s: tariffs: %s", source.slug, error)
+            yield PullReport(rejected=[{"id": "tariffs", "why": str(error)}])
 
     def _register(self, source: Source) -> None:
         """A source with an address and TOKEN_A registers itself at its first poll."""
@@ -59,16 +78,15 @@ class OCPIAdapter:
         for entry in page:
             try:
                 take(source, entry, report)
-            except (ValidationError, ValueError, TypeError) as error:
+            except (ValidationError, ValueError, TypeError, DataError, IntegrityError) as error:
                 report.rejected.append({"id": entry.get("id") if isinstance(entry, dict) else None, "why": str(error)})
                 logger.warning("%s: object %s refused: %s", source.slug, report.rejected[-1]["id"], error)
         return report
 
     def _take_location(self, source: Source, entry: dict[str, Any], report: PullReport) -> None:
-        doc = LocationIn.model_validate(entry).doc()
-        _, is_written = services.upsert_location(source=source, doc=doc, at=timezone.now())
-        report.locations += is_written
-        report.connectors += sum(len(evse.connectors) for evse in doc.evses)
+        location = LocationIn.model_validate(entry)
+        report.locations += take_location(source, location, timezone.now())
+        report.connectors += sum(len(evse.connectors) for evse in location.evses)
 
     def _take_tariff(self, source: Source, entry: dict[str, Any], report: PullReport) -> None:
         take_tariff(source, entry, timezone.now())
@@ -98,6 +116,8 @@ class OCPIAdapter:
         commands_url = source.endpoints.get("commands")
         if not commands_url:
             return CommandReceipt("rejected", f"{source.name} takes no commands.")
+        if source.state == Source.State.FAILING:
+            raise CPOUnavailable(f"{source.name} is failing; it is asked again at its next poll.")
         token = crypto.new_token(32)
         body["response_url"] = f"{settings.PUBLIC_BASE_URL}/ocpi/2.2.1/emsp/commands/{kind}/{token}"
         command = CPOCommand.objects.create(
@@ -110,19 +130,31 @@ class OCPIAdapter:
     def _send(self, command: CPOCommand, url: str, body: dict[str, Any]) -> CommandReceipt:
         try:
             with OCPIClient(command.source) as client:
-                answer = client.call("POST", url, body=body) or {}
+                answer = CommandResponseIn.model_validate(client.call("POST", url, body=body) or {})
+        except ValidationError:
+            _close(command, CPOCommand.State.FAILED, {"error": "not a CommandResponse"})
+            raise CPOError("not_ocpi", f"{command.source.name} answers a command in a form we cannot read.") from None
         except CPOError as error:
             _close(command, CPOCommand.State.FAILED, {"error": str(error)})
+            _count_failure(command.source, error)
             raise
-        result = str(answer.get("result", ""))
-        if result != "ACCEPTED":
-            _close(command, CPOCommand.State.REJECTED, answer)
-            return CommandReceipt("rejected", result or "no result")
-        deadline = timezone.now() + timedelta(seconds=float(answer.get("timeout") or 60) + 5)
+        response = answer.model_dump(mode="json")
+        if answer.result != "ACCEPTED":
+            _close(command, CPOCommand.State.REJECTED, response)
+            return CommandReceipt("rejected", answer.result[:120] or "no result")
+        deadline = timezone.now() + timedelta(seconds=answer.timeout + 5)
         CPOCommand.objects.filter(pk=command.pk, state=CPOCommand.State.SENT).update(
-            state=CPOCommand.State.CPO_ACCEPTED, response=answer, deadline_at=deadline
+            state=CPOCommand.State.CPO_ACCEPTED, response=response, deadline_at=deadline
         )  # the asynchronous result may already have come
         return PENDING
+
+
+def take_location(source: Source, location: LocationIn, at: datetime) -> bool:
+    """Keep a site, or hide it when its owner does not want it published; True when something was written."""
+    doc = location.doc()
+    if not location.publish:
+        return services.remove_location(source=source, external_key=doc.external_key, at=at)
+    return services.upsert_location(source=source, doc=doc, at=at)[1]
 
 
 def take_tariff(source: Source, entry: dict[str, Any], at: datetime) -> None:
@@ -152,4 +184,12 @@ def _where(connector: Connector) -> dict[str, str]:
 
 
 def _close(command: CPOCommand, state: str, response: dict[str, Any]) -> None:
-    CPOCommand.objects.filter(pk=command.pk).update(state=state, response=response, answered_at=timezone.now())
+    """Unless the asynchronous result was faster."""
+    waiting = CPOCommand.objects.filter(pk=command.pk, state=CPOCommand.State.SENT)
+    waiting.update(state=state, response=response, answered_at=timezone.now())
+
+
+def _count_failure(source: Source, error: CPOError) -> None:
+    """A command that finds nobody counts like a failed poll, and brings the next poll forward to look again."""
+    if isinstance(error, CPOUnavailable):
+        services.source_failed(source_id=source.pk, error=str(error), at=timezone.now())

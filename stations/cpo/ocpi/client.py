@@ -1,22 +1,36 @@
 """HTTP to one OCPI 2.2.1 peer: token, headers, envelope, paging; every failure becomes a CPOError with a code."""
 
 import base64
+import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urljoin
 
 import httpx
+import orjson
 
 from stations.cpo.base import CPOError, CPOUnavailable
-from stations.cpo.guard import check_url
+from stations.cpo.guard import check_url, same_origin
 from stations.cpo.ocpi.wire import now_text
 from stations.models import Source
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
+MAX_SECONDS = 60.0
+MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_PAGES = 2000
 OUR_COUNTRY, OUR_PARTY = "IN", "FLC"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A whole answer, read within its limits. `following` is the address of the next page, or ""."""
+
+    body: bytes
+    following: str = ""
+    total: int = 0
 
 
 class OCPIClient:
@@ -37,27 +51,71 @@ class OCPIClient:
         return self._envelope(self._send(method, url, body, token, routed)).get("data")
 
     def pages(self, url: str, *, since: datetime | None = None) -> Iterator[list[Any]]:
-        """A list module page by page, following the Link header with a loop guard."""
+        """A list module page by page, flat in memory.
+
+        An object that changes while we read moves to the end, and its neighbour slips over a page border unseen (OCPI
+        issue 373). When fewer objects came than X-Total-Count promised, the list is therefore walked once more.
+        """
         query = urlencode({"limit": 100, **({"date_from": now_text(since)} if since else {})})
-        following, seen = f"{url}{'&' if '?' in url else '?'}{query}", set()
-        for _ in range(MAX_PAGES):
-            seen.add(following)
-            answer = self._send("GET", following, None, "", True)
-            yield self._envelope(answer).get("data") or []
-            following = answer.links.get("next", {}).get("url", "")
-            if not following or following in seen:
+        first = f"{url}{'&' if '?' in url else '?'}{query}"
+        seen: set[str] = set()
+        for _ in range(2):
+            pages, promised, unnamed = 0, 0, 0
+            for entries, total in self._walk(first):
+                pages, promised = pages + 1, max(promised, total)
+                names = [_name(entry) for entry in entries]
+                seen.update(filter(None, names))
+                unnamed += names.count("")
+                yield entries
+            if pages < 2 or len(seen) + unnamed >= promised:
                 return
 
-    def _send(self, method: str, url: str, body: object, token: str, routed: bool) -> httpx.Response:
+    def _walk(self, first: str) -> Iterator[tuple[list[Any], int]]:
+        """(entries, X-Total-Count) of each page. A Link that loops or leads to another host is not followed."""
+        following, seen = first, set()
+        for _ in range(MAX_PAGES):
+            seen.add(following)
+            reply = self._send("GET", following, None, "", True)
+            entries = self._envelope(reply).get("data") or []
+            if not isinstance(entries, list):
+                raise CPOError("not_ocpi", f"{self.source.name} answers a list with something else.")
+            yield entries, reply.total
+            if not reply.following or reply.following in seen:
+                return
+            if not same_origin(reply.following, first):
+                raise CPOError("hostile_url", f"{self.source.name} links its next page at another host.")
+            following = reply.following
+
+    def _send(self, method: str, url: str, body: object, token: str, routed: bool) -> Reply:
+        target = check_url(url)
+        headers = {**self._headers(token, routed), **target.headers}
         try:
-            answer = self._http.request(method, check_url(url), json=body, headers=self._headers(token, routed))
-        except httpx.HTTPError as error:
+            with self._http.stream(
+                method, target.url, json=body, headers=headers, extensions=dict(target.extensions)
+            ) as answer:
+                self._check(answer)
+                link = answer.links.get("next", {}).get("url", "")
+                return Reply(self._read(answer), urljoin(url, link) if link else "", _number(answer, "X-Total-Count"))
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             raise CPOUnavailable(f"{self.source.name} cannot be reached: {error or type(error).__name__}") from None
+
+    def _check(self, answer: httpx.Response) -> None:
+        text = f"{self.source.name} answers HTTP {answer.status_code}."
         if answer.status_code in {429, 502, 503, 504}:
-            raise CPOUnavailable(f"{self.source.name} answers HTTP {answer.status_code}.")
+            raise CPOUnavailable(text, retry_after_seconds=_number(answer, "Retry-After"))
         if answer.status_code >= 300:
-            raise CPOError(f"http_{answer.status_code}", f"{self.source.name} answers HTTP {answer.status_code}.")
-        return answer
+            raise CPOError(f"http_{answer.status_code}", text)
+
+    def _read(self, answer: httpx.Response) -> bytes:
+        """All of it, unless it is endless or drips."""
+        body, deadline = bytearray(), time.monotonic() + MAX_SECONDS
+        for chunk in answer.iter_bytes():
+            body += chunk
+            if len(body) > MAX_ANSWER_BYTES:
+                raise CPOError("too_large", f"{self.source.name} answers with more than {MAX_ANSWER_BYTES} bytes.")
+            if time.monotonic() > deadline:
+                raise CPOUnavailable(f"{self.source.name} takes longer than {MAX_SECONDS:.0f} s for one answer.")
+        return bytes(body)
 
     def _headers(self, token: str, routed: bool) -> dict[str, str]:
         secret = base64.b64encode((token or self.source.peer_token).encode()).decode()
@@ -69,12 +127,24 @@ class OCPIClient:
                         "OCPI-to-country-code": party.country_code, "OCPI-to-party-id": party.party_id}  # fmt: skip
         return headers
 
-    def _envelope(self, answer: httpx.Response) -> dict[str, Any]:
+    def _envelope(self, reply: Reply) -> dict[str, Any]:
         try:
-            envelope = answer.json()
+            envelope = orjson.loads(reply.body)
             code = int(envelope["status_code"])
         except (ValueError, KeyError, TypeError):
             raise CPOError("not_ocpi", f"{self.source.name} does not answer in OCPI.") from None
         if not 1000 <= code < 2000:
             raise CPOError(f"ocpi_{code}", f"{self.source.name}: {code} {envelope.get('status_message', '')}".strip())
         return dict(envelope)
+
+
+def _name(entry: Any) -> str:
+    """What makes an object of a list unique; "" for something that is no object."""
+    if not isinstance(entry, dict) or "id" not in entry:
+        return ""
+    return "*".join(str(entry.get(part, "")) for part in ("country_code", "party_id", "id")).lower()
+
+
+def _number(answer: httpx.Response, header: str) -> int:
+    text = answer.headers.get(header, "")
+    return int(text) if text.isdecimal() and len(text) < 10 else 0

@@ -1,8 +1,7 @@
 """Our rows as OCPI 2.2.1 objects, for a CPO that asks what we hold."""
 
+from datetime import datetime
 from typing import Any
-
-from django.utils import timezone
 
 from stations import plugs
 from stations.cpo.ocpi.wire import now_text
@@ -12,6 +11,7 @@ from stations.models import EVSE, Connector, Location, Tariff
 def location_out(location: Location, external_id: str) -> dict[str, Any]:
     """`external_id` is the CPO's own id of the site."""
     party = location.party
+    evses = list(location.evses.prefetch_related("connectors__tariff"))
     return {
         "country_code": party.country_code if party else location.country_code,
         "party_id": party.party_id if party else "",
@@ -21,11 +21,14 @@ def location_out(location: Location, external_id: str) -> dict[str, Any]:
         "address": location.address,
         "city": location.city,
         "postal_code": location.postal_code,
+        "state": location.state,
         "country": "IND",
         "coordinates": {"latitude": f"{location.latitude:.6f}", "longitude": f"{location.longitude:.6f}"},
+        "operator": {"name": party.name if party else ""},
         "time_zone": location.time_zone,
-        "evses": [evse_out(evse) for evse in location.evses.prefetch_related("connectors")],
-        "last_updated": now_text(location.source_updated_at or location.updated_at),
+        "opening_times": location.opening_times,
+        "evses": [evse_out(evse) for evse in evses],
+        "last_updated": _newest(location.source_updated_at or location.created_at, *map(_changed_at, evses)),
     }
 
 
@@ -33,11 +36,22 @@ def evse_out(evse: EVSE) -> dict[str, Any]:
     connectors = list(evse.connectors.all())
     return {
         "uid": evse.uid,
-        "status": (connectors[0].raw_status if connectors else "") or "UNKNOWN",
+        "status": "REMOVED" if evse.is_removed else (connectors[0].raw_status if connectors else "") or "UNKNOWN",
         "capabilities": evse.capabilities,
+        "physical_reference": evse.physical_reference,
         "connectors": [connector_out(connector) for connector in connectors],
-        "last_updated": now_text(evse.source_updated_at or timezone.now()),
+        "last_updated": now_text(_changed_at(evse) or evse.location.created_at),
     }
+
+
+def _changed_at(evse: EVSE) -> datetime | None:
+    """A status moves its EVSE's `last_updated`, and so its site's."""
+    stamps = [evse.source_updated_at, *(connector.status_at for connector in evse.connectors.all())]
+    return max(filter(None, stamps), default=None)
+
+
+def _newest(*stamps: datetime | None) -> str:
+    return now_text(max(stamp for stamp in stamps if stamp is not None))
 
 
 def connector_out(connector: Connector) -> dict[str, Any]:
@@ -49,8 +63,8 @@ def connector_out(connector: Connector) -> dict[str, Any]:
         "max_voltage": connector.max_voltage_v,
         "max_amperage": connector.max_current_a,
         "max_electric_power": connector.max_power_w,
-        "tariff_ids": [connector.tariff.external_id] if connector.tariff else [],
-        "last_updated": now_text(connector.status_at or timezone.now()),
+        "tariff_ids": connector.tariff_ids or ([connector.tariff.external_id] if connector.tariff else []),
+        "last_updated": now_text(connector.evse.source_updated_at or connector.status_since),
     }
 
 

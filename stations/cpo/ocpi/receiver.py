@@ -1,21 +1,21 @@
 """What a CPO may call at ours: credentials, locations, tariffs, command results. Pure request in, OCPI answer out."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError
+from django.db import DataError, IntegrityError
 from pydantic import ValidationError
 
 from fleetcharge.lib import crypto
 from stations import services
 from stations.cpo.base import CPOError
 from stations.cpo.ocpi import registration
-from stations.cpo.ocpi.adapter import RESULT_PURPOSE, take_tariff
+from stations.cpo.ocpi.adapter import RESULT_PURPOSE, take_location, take_tariff
 from stations.cpo.ocpi.outgoing import connector_out, evse_out, location_out, tariff_out
-from stations.cpo.ocpi.wire import CommandResultIn, CredentialsIn, EvseIn, LocationIn, Wire, as_utc, key
+from stations.cpo.ocpi.wire import CommandResultIn, ConnectorIn, CredentialsIn, EvseIn, LocationIn, Wire, as_utc, key
 from stations.models import EVSE, CPOCommand, Source, Tariff
 from stations.status import FROM_OCPI
 
@@ -39,7 +39,7 @@ class Answer:
     status_code: int = OK
     message: str = "Success"
     http: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
+    fetch: str = ""  # id of a site that we heard of but do not hold: to be fetched from the CPO
 
 
 class Refused(Exception):
@@ -63,8 +63,8 @@ def handle(module: str, call: Call) -> Answer:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         return Answer(None, BAD_PARAMETERS, f"{place}: {first['msg']}")
-    except (ValueError, TypeError, IntegrityError) as error:
-        return Answer(None, BAD_PARAMETERS, f"Not usable: {error}"[:255])
+    except (ValueError, TypeError, IntegrityError, DataError) as error:
+        return Answer(None, BAD_PARAMETERS, f"Not usable: {str(error).splitlines()[0]}"[:255])
 
 
 # --- versions and credentials -----------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ def credentials(call: Call) -> Answer:
     if (call.method == "POST") == is_registered or call.method not in {"POST", "PUT", "DELETE"}:
         raise Refused(CLIENT_ERROR, "Registered already." if is_registered else "Not registered.", 405)
     if call.method == "DELETE":
-        registration.forget_peer(call.source)
+        registration.forget_peer(call.source, at=call.at)
         return Answer()
     try:
         token = registration.accept_peer(call.source, CredentialsIn.model_validate(call.body), at=call.at)
@@ -122,7 +122,7 @@ def _get_location(call: Call) -> Answer:
         return _not_found()
     if len(call.path) == 4:
         return Answer(evse_out(evse))
-    connector = evse.connectors.filter(external_id=call.path[4]).first()
+    connector = evse.connectors.filter(external_id__iexact=call.path[4]).first()
     return Answer(connector_out(connector)) if connector else _not_found()
 
 
@@ -131,34 +131,84 @@ def _not_found() -> Answer:
 
 
 def _put_location(call: Call) -> Answer:
-    location_key = key(*call.path[:3])
-    if len(call.path) == 3:
-        location = LocationIn.model_validate(call.body)
-        if location.id.lower() != call.path[2].lower():
-            raise Refused(BAD_PARAMETERS, "The id in the address differs from the one in the body.")
-        _, is_written = services.upsert_location(source=call.source, doc=location.doc(), at=call.at)
-        return Answer(http=201 if is_written else 200)
-    if len(call.path) == 5:
-        return _ask_again(call)
-    parent = services.find_location(call.source, location_key)
-    if parent is None:
-        return _ask_again(call)
+    return (_put_site, _put_evse, _put_connector)[len(call.path) - 3](call)
+
+
+def _put_site(call: Call) -> Answer:
+    location = LocationIn.model_validate(call.body)
+    _same((location.country_code, location.party_id, location.id), call.path)
+    is_new = services.find_location(call.source, key(*call.path)) is None
+    take_location(call.source, location, call.at)
+    return Answer(http=201 if is_new else 200)
+
+
+def _put_evse(call: Call) -> Answer:
     evse = EvseIn.model_validate(call.body)
-    if evse.uid.lower() != call.path[3].lower():
-        raise Refused(BAD_PARAMETERS, "The uid in the address differs from the one in the body.")
-    services.upsert_evse(source=call.source, location=parent, doc=evse.doc(), key=location_key, at=call.at)
-    return Answer()
+    _same((evse.uid,), call.path[3:])
+    site_key = key(*call.path[:3])
+    site = services.find_location(call.source, site_key)
+    if site is None:
+        return _fetch_it(call)
+    is_new = services.find_evse(call.source, f"{site_key}*{evse.uid}") is None
+    services.upsert_evse(source=call.source, location=site, doc=evse.doc(), key=site_key, at=call.at)
+    return Answer(http=201 if is_new else 200)
+
+
+def _put_connector(call: Call) -> Answer:
+    connector = ConnectorIn.model_validate(call.body)
+    _same((connector.id,), call.path[4:])
+    evse_key = _evse_key(call)
+    evse = services.find_evse(call.source, evse_key)
+    if evse is None:
+        return _fetch_it(call)
+    is_new = not evse.connectors.filter(external_id__iexact=connector.id).exists()
+    services.upsert_connector(
+        source=call.source, evse=evse, doc=connector.doc(), key=evse_key, updated_at=_stamp(call), at=call.at
+    )
+    return Answer(http=201 if is_new else 200)
 
 
 def _patch_location(call: Call) -> Answer:
-    if not isinstance(call.body, dict) or "last_updated" not in call.body:
-        raise Refused(BAD_PARAMETERS, "A PATCH carries last_updated.")
-    at = as_utc(call.body["last_updated"])
-    if not isinstance(at, datetime):
-        raise Refused(BAD_PARAMETERS, "last_updated is no date.")
+    at = _stamp(call)
     if len(call.path) == 4 and "status" in call.body:
         return _patch_status(call, at)
-    return _ask_again(call, is_known=services.find_location(call.source, key(*call.path[:3])) is not None)
+    return (_patch_site, _patch_evse, _patch_connector)[len(call.path) - 3](call)
+
+
+def _patch_site(call: Call) -> Answer:
+    """Only what is named changes; EVSEs that are named replace all we had."""
+    site = services.find_location(call.source, key(*call.path))
+    if site is None:
+        return _fetch_it(call)
+    merged = LocationIn.model_validate({**location_out(site, call.path[2]), **call.body})
+    _same((merged.country_code, merged.party_id, merged.id), call.path)
+    if "evses" in call.body or not merged.publish:
+        take_location(call.source, merged, call.at)
+    else:
+        services.update_location(source=call.source, doc=merged.doc(), at=call.at)
+    return Answer()
+
+
+def _patch_evse(call: Call) -> Answer:
+    evse = services.find_evse(call.source, _evse_key(call))
+    if evse is None:
+        return _fetch_it(call)
+    doc = EvseIn.model_validate({**evse_out(evse), **call.body, "uid": evse.uid}).doc()
+    doc = doc if "status" in call.body or evse.is_removed else replace(doc, raw_status="")
+    services.upsert_evse(source=call.source, location=evse.location, doc=doc, key=key(*call.path[:3]), at=call.at)
+    return Answer()
+
+
+def _patch_connector(call: Call) -> Answer:
+    evse = services.find_evse(call.source, _evse_key(call))
+    held = evse.connectors.filter(external_id__iexact=call.path[4]).first() if evse else None
+    if evse is None or held is None:
+        return _fetch_it(call)
+    merged = ConnectorIn.model_validate({**connector_out(held), **call.body, "id": held.external_id})
+    services.upsert_connector(
+        source=call.source, evse=evse, doc=merged.doc(), key=_evse_key(call), updated_at=_stamp(call), at=call.at
+    )
+    return Answer()
 
 
 def _patch_status(call: Call, at: datetime) -> Answer:
@@ -166,20 +216,35 @@ def _patch_status(call: Call, at: datetime) -> Answer:
     word = str(call.body["status"])
     try:
         services.report_evse_status(
-            source_id=call.source.pk, external_key=f"{key(*call.path[:3])}*{call.path[3]}", raw_status=word[:30],
+            source_id=call.source.pk, external_key=_evse_key(call), raw_status=word[:30],
             status=FROM_OCPI.get(word, "unknown"), at=at, received_at=call.at,
         )  # fmt: skip
     except EVSE.DoesNotExist:
-        return _ask_again(call)
-    if word == "REMOVED" or set(call.body) - {"status", "last_updated"}:
-        return _ask_again(call, is_known=True)
-    return Answer()
+        return _fetch_it(call)
+    return _patch_evse(call) if set(call.body) - {"status", "last_updated"} else Answer()
 
 
-def _ask_again(call: Call, *, is_known: bool = False) -> Answer:
-    """What we cannot apply in place we fetch: the next beat polls this source."""
-    Source.objects.filter(pk=call.source.pk).update(next_poll_at=call.at)
-    return Answer() if is_known else Answer(None, UNKNOWN_LOCATION, "Unknown location; we will fetch it.")
+def _evse_key(call: Call) -> str:
+    return f"{key(*call.path[:3])}*{call.path[3]}"
+
+
+def _same(inside: tuple[str, ...], address: tuple[str, ...]) -> None:
+    """Ids compare without case (CiString)."""
+    if [part.lower() for part in inside] != [part.lower() for part in address]:
+        raise Refused(BAD_PARAMETERS, "The ids in the address differ from those in the body.")
+
+
+def _stamp(call: Call) -> datetime:
+    body = call.body if isinstance(call.body, dict) else {}
+    at = as_utc(body.get("last_updated"))
+    if not isinstance(at, datetime):
+        raise Refused(BAD_PARAMETERS, f"A {call.method} carries last_updated, an instant.")
+    return at
+
+
+def _fetch_it(call: Call) -> Answer:
+    """The answer says that we do not know it; the site is fetched from the CPO meanwhile."""
+    return Answer(None, UNKNOWN_LOCATION, "Unknown location; we will fetch it.", fetch=call.path[2])
 
 
 # --- tariffs ----------------------------------------------------------------------------------------------------
@@ -188,8 +253,7 @@ def tariffs(call: Call) -> Answer:
         raise Refused(BAD_PARAMETERS, "Give /{country_code}/{party_id}/{tariff_id}.")
     tariff_id = call.path[2]
     if call.method == "PUT":
-        if str(call.body.get("id", "")).lower() != tariff_id.lower():
-            raise Refused(BAD_PARAMETERS, "The id in the address differs from the one in the body.")
+        _same((str(call.body.get("id", "")) if isinstance(call.body, dict) else "",), (tariff_id,))
         take_tariff(call.source, call.body, call.at)
         return Answer()
     if call.method == "DELETE":
@@ -218,11 +282,8 @@ def command_result(kind: str, token: str, body: Any, at: datetime) -> Answer:
 
 def _finish(command: CPOCommand, result: Wire, at: datetime) -> None:
     word = str(getattr(result, "result", ""))
-    if word == "CANCELED_RESERVATION" and command.kind == CPOCommand.Kind.RESERVE_NOW:
-        services.cpo_cancelled_reservation(command_id=command.pk, at=at)
-        return
     states = {"ACCEPTED": CPOCommand.State.ACCEPTED, "FAILED": CPOCommand.State.FAILED,
-              "TIMEOUT": CPOCommand.State.TIMED_OUT}  # fmt: skip
+              "TIMEOUT": CPOCommand.State.TIMED_OUT, "CANCELED_RESERVATION": CPOCommand.State.CANCELLED}  # fmt: skip
     state = states.get(word, CPOCommand.State.REJECTED)
     services.finish_cpo_command(
         command_id=command.pk, state=state, reason=word[:120], at=at, result=result.model_dump(mode="json")

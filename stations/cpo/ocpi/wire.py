@@ -3,8 +3,9 @@
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from fleetcharge.lib.geo import is_coordinate
 from stations import plugs
 from stations.cpo.documents import ConnectorDoc, EvseDoc, LocationDoc, TariffDoc
 from stations.status import FROM_OCPI
@@ -24,11 +25,35 @@ def _as_text(value: Any) -> Any:
 
 
 Instant = Annotated[datetime, BeforeValidator(as_utc)]
+
+
+def _rounded(value: Any) -> Any:
+    return round(float(value)) if isinstance(value, float | str) else value
+
+
+def _seconds(value: Any) -> int:
+    try:
+        return min(max(int(float(value)), 1), 3600)
+    except (ValueError, TypeError, OverflowError):
+        return 60
+
+
 Text = Annotated[str, BeforeValidator(_as_text)]
+Id = Annotated[str, BeforeValidator(_as_text), Field(min_length=1, max_length=48, pattern=r"^[\x20-\x7e]+$")]
+Whole = Annotated[int, BeforeValidator(_rounded), Field(ge=0, le=20_000_000)]
+POWER_TYPES = {"AC_1_PHASE", "AC_2_PHASE", "AC_2_PHASE_SPLIT", "AC_3_PHASE", "DC"}
 
 
 class Wire(BaseModel):
     model_config = ConfigDict(extra="allow")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _tidy(cls, values: Any) -> Any:
+        """`null` is how many peers say "not given"; a NUL character is nothing a database takes."""
+        if not isinstance(values, dict):
+            return values
+        return {k: v.replace("\0", "") if isinstance(v, str) else v for k, v in values.items() if v is not None}
 
 
 class Coordinates(Wire):
@@ -40,17 +65,19 @@ class Coordinates(Wire):
         latitude, longitude = float(self.latitude), float(self.longitude)
         if 68 <= latitude <= 98 and 6 <= longitude <= 38:
             return longitude, latitude
+        if not is_coordinate(latitude, longitude):
+            raise ValueError(f"{self.latitude}, {self.longitude} is no place on earth")
         return latitude, longitude
 
 
 class ConnectorIn(Wire):
-    id: Text
+    id: Id
     standard: str = "UNKNOWN"
     format: str = "CABLE"
     power_type: str = "DC"
-    max_voltage: int = Field(0, alias="max_voltage")
-    max_amperage: int = 0
-    max_electric_power: int | None = None
+    max_voltage: Whole = 0
+    max_amperage: Whole = 0
+    max_electric_power: Whole | None = None
     tariff_ids: list[Text] = []
 
     def doc(self) -> ConnectorDoc:
@@ -60,7 +87,7 @@ class ConnectorIn(Wire):
             plug=plugs.from_ocpi(self.standard, is_socket=is_socket, max_voltage_v=self.max_voltage),
             raw_plug=self.standard[:60],
             format="SOCKET" if is_socket else "CABLE",
-            power_type=self.power_type if self.power_type.startswith(("AC_", "DC")) else "DC",
+            power_type=self.power_type if self.power_type in POWER_TYPES else "DC",
             max_power_w=self.max_electric_power or plugs.power_w(self.power_type, self.max_voltage, self.max_amperage),
             max_voltage_v=self.max_voltage,
             max_current_a=self.max_amperage,
@@ -69,7 +96,7 @@ class ConnectorIn(Wire):
 
 
 class EvseIn(Wire):
-    uid: Text
+    uid: Id
     status: str = "UNKNOWN"
     capabilities: list[str] = []
     connectors: list[ConnectorIn] = []
@@ -80,7 +107,7 @@ class EvseIn(Wire):
         return EvseDoc(
             uid=self.uid,
             connectors=tuple(connector.doc() for connector in self.connectors),
-            raw_status=self.status,
+            raw_status=self.status[:30],
             status=FROM_OCPI.get(self.status, "unknown"),
             capabilities=tuple(capability[:40] for capability in self.capabilities),
             physical_reference=self.physical_reference or "",
@@ -93,9 +120,9 @@ class BusinessDetails(Wire):
 
 
 class LocationIn(Wire):
-    id: Text
-    country_code: str
-    party_id: str
+    id: Id
+    country_code: str = Field(min_length=2, max_length=2)
+    party_id: str = Field(min_length=1, max_length=3)
     name: str | None = None
     address: str = ""
     city: str = ""
@@ -124,7 +151,7 @@ class LocationIn(Wire):
             state=(self.state or "")[:60],
             postal_code=(self.postal_code or "")[:10],
             country_code=self.country_code.upper(),
-            time_zone=self.time_zone,
+            time_zone=self.time_zone[:40],
             party=(self.country_code.upper(), self.party_id.upper(), operator),
             opening_times=self.opening_times,
             updated_at=self.last_updated,
@@ -132,10 +159,10 @@ class LocationIn(Wire):
 
 
 class TariffIn(Wire):
-    id: Text
+    id: Id
     country_code: str = ""
     party_id: str = ""
-    currency: str = "INR"
+    currency: str = Field("INR", min_length=3, max_length=3)
     elements: list[dict[str, Any]]
     tariff_alt_text: list[dict[str, Any]] = []
     last_updated: Instant | None = None
@@ -147,8 +174,8 @@ class TariffIn(Wire):
 
 class Role(Wire):
     role: str
-    party_id: str
-    country_code: str
+    party_id: str = Field(min_length=1, max_length=3)
+    country_code: str = Field(min_length=2, max_length=2)
     business_details: BusinessDetails = BusinessDetails()
 
 
@@ -156,6 +183,13 @@ class CredentialsIn(Wire):
     token: str = Field(min_length=1, max_length=64)
     url: str
     roles: list[Role] = []
+
+
+class CommandResponseIn(Wire):
+    """`timeout` in seconds; what is no sensible number counts as a minute."""
+
+    result: str = ""
+    timeout: Annotated[int, BeforeValidator(_seconds)] = 60
 
 
 class CommandResultIn(Wire):
