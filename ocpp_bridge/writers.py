@@ -7,7 +7,6 @@ from typing import Any
 import django.db
 import orjson
 import psycopg
-from stations.services import StatusReport
 
 from billing.services import meters
 from billing.services.meters import MeterReading
@@ -17,6 +16,7 @@ from ocpp_bridge.metering import normalise
 from ocpp_bridge.station import Unusable, digest
 from ocpp_bridge.threads import in_database
 from stations import services as stations
+from stations.services import StatusReport
 
 MAX_MOMENTS = 5_000
 
