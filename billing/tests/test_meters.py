@@ -33,7 +33,7 @@ def session(transactional_db: None, organisation: Organisation) -> ChargingSessi
 
 
 @pytest.fixture(autouse=True)
-async def heard(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[SessionMetered]]:
+async def heard(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[list[SessionMetered]]:
     """SessionMetered as its subscribers get it; the writer's connections are closed afterwards."""
     told: list[SessionMetered] = []
     monkeypatch.setitem(events._handlers, SessionMetered, [told.append])

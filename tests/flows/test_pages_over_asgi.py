@@ -20,7 +20,8 @@ def others() -> int:
 def test_requests_leave_no_connection_behind() -> None:
     from fleetcharge.asgi import application
 
+    before = others()  # of threads that other tests left asleep
     with serve(application) as base:
         for _ in range(5):
             assert httpx.get(f"{base}/healthz/").status_code == 200
-        wait_for("the connections to be closed", lambda: others() == 0, 10)
+        wait_for("the connections to be closed", lambda: others() <= before, 10)
