@@ -2,20 +2,27 @@
 
 from typing import Any
 
+from django import forms
+from django.conf import settings
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import action
+from unfold.widgets import UnfoldAdminTextInputWidget
 
-from fleetcharge.accounts.admin import ReadOnlyAdmin, ReasonForm, TenantAdmin, ask, back_to
+from fleetcharge.accounts.admin import ReadOnlyAdmin, ReasonForm, TenantAdmin, TenantScope, ask, back_to
 from fleetcharge.accounts.models import Membership
 from fleetcharge.accounts.services import audit
 from stations import services, tasks
+from stations.belief import freshness_of
+from stations.cpo.ocpi import registration
 from stations.models import (
     EVSE,
     Charger,
@@ -29,11 +36,23 @@ from stations.models import (
     Tariff,
 )
 from stations.services.keys import new_charger_key
-from stations.status import freshness
 
 Role = Membership.Role
 EVERYBODY = frozenset({Role.OWNER, Role.FINANCE, Role.DISPATCHER, Role.INTEGRATOR})
 KEEPERS = frozenset({Role.OWNER, Role.DISPATCHER})
+
+
+class ConnectForm(ReasonForm):
+    """What the CPO gave us out of band. Left empty, the token we hold is used."""
+
+    token = forms.CharField(
+        label=_("Token of the CPO"), max_length=64, required=False, widget=UnfoldAdminTextInputWidget
+    )
+
+    def __init__(self, *args: Any, is_registered: bool, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if is_registered:
+            self.fields["token"].help_text = _("Connected already: leave it empty to exchange new tokens.")
 
 
 class RegistryScope:
@@ -49,6 +68,12 @@ class RegistryScope:
             return rows.none()
         path = self.organisation_path
         return rows.filter(Q(**{f"{path}__isnull": True}) | Q(**{path: request.organisation}))
+
+    def save_model(self, request: Any, obj: Any, form: Any, change: bool) -> None:
+        """Only the operator of the house makes something public; everybody else's rows are their fleet's own."""
+        if self.organisation_path == "organisation" and not request.user.is_superuser:
+            obj.organisation = request.organisation
+        super().save_model(request, obj, form, change)  # type: ignore[misc]
 
     def has_change_permission(self, request: Any, obj: Any = None) -> bool:
         return super().has_change_permission(request, obj) and self._is_own(request, obj)  # type: ignore[misc]
@@ -89,21 +114,125 @@ class SourceAdmin(RegistryScope, TenantAdmin):
     ]  # fmt: skip
     readonly_fields = ["state", "last_polled_at", "next_poll_at", "last_push_at", "failures_in_row", "last_error"]
     inlines = [AccessInline]
-    actions = ["poll_now"]
+    actions = ["check", "poll_now", "switch_off", "switch_on"]
+    actions_detail = ["connect", "invite", "disconnect"]
 
-    @admin.action(description=_("Poll now"))
+    @admin.action(description=_("Test the connection"), permissions=["change"])
+    def check(self, request: Any, queryset: QuerySet[Source]) -> None:
+        for source in self._own(request, queryset.filter(kind=Source.Kind.OCPI_221), "test"):
+            tasks.check_source.delay(source.pk)
+        messages.info(request, _("Being tested; what goes wrong stands under last error."))
+
+    @admin.action(description=_("Poll now"), permissions=["change"])
     def poll_now(self, request: Any, queryset: QuerySet[Source]) -> None:
-        for source in queryset:
+        for source in self._own(request, queryset.exclude(state=Source.State.DISABLED), "poll"):
             tasks.poll_source.delay(source.pk)
-            audit(action="poll", target=source, actor=request.user, organisation=request.organisation)
         messages.success(request, _("The poll has started; the state changes here when it is done."))
 
+    @admin.action(description=_("Switch off"), permissions=["change"])
+    def switch_off(self, request: Any, queryset: QuerySet[Source]) -> None:
+        for source in self._own(request, queryset, "switch_off"):
+            services.switch_source(source_id=source.pk, is_on=False, at=timezone.now())
 
-class EVSEInline(TabularInline):
+    @admin.action(description=_("Switch on"), permissions=["change"])
+    def switch_on(self, request: Any, queryset: QuerySet[Source]) -> None:
+        for source in self._own(request, queryset, "switch_on"):
+            services.switch_source(source_id=source.pk, is_on=True, at=timezone.now())
+
+    def _own(self, request: Any, queryset: QuerySet[Source], done: str) -> list[Source]:
+        """Those of the selection that one may change, each with its audit entry."""
+        own = [source for source in queryset if self.has_change_permission(request, source)]
+        for source in own:
+            audit(action=done, target=source, actor=request.user, organisation=request.organisation)
+        return own
+
+    @action(description=_("Connect"), url_path="connect")
+    def connect(self, request: Any, object_id: str) -> HttpResponse:
+        """The handshake with the TOKEN_A that the CPO gave us; a network that is connected gets new tokens."""
+        source = self._one(request, object_id)
+        if source is None:
+            return back_to(self)
+        form = ConnectForm(request.POST or None, is_registered=bool(source.endpoints))
+        if not form.is_valid():
+            title = _("Connect to %(name)s") % {"name": source}
+            return ask(request, self, title=title, form=form, submit=gettext("Connect"))
+        if token := form.cleaned_data["token"]:
+            source.peer_token = token
+            source.save(update_fields=["peer_token_encrypted"])
+        services.switch_source(source_id=source.pk, is_on=True, at=timezone.now())
+        audit(action="register", target=source, actor=request.user, reason=form.cleaned_data["reason"])
+        tasks.register_source.delay(source.pk)
+        messages.success(request, _("The handshake has started; the state changes here when it is done."))
+        return back_to(self, object_id)
+
+    @action(description=_("Invite"), url_path="invite")
+    def invite(self, request: Any, object_id: str) -> HttpResponse:
+        """A TOKEN_A of ours for a CPO that starts the handshake itself; shown once."""
+        source = self._one(request, object_id)
+        if source is None:
+            return back_to(self)
+        form = ReasonForm(request.POST or None)
+        if not form.is_valid():
+            title = _("A token with which %(name)s registers at ours") % {"name": source}
+            return ask(request, self, title=title, form=form, submit=gettext("Make a token"))
+        token = registration.new_token_for(source)
+        audit(action="invite", target=source, actor=request.user, reason=form.cleaned_data["reason"])
+        text = _("Token for {}: {} - give it to the CPO with our address {}; it is never shown again.")
+        versions = f"{settings.PUBLIC_BASE_URL}/ocpi/versions"
+        messages.warning(request, format_html(str(text), source.name, token, versions))
+        return back_to(self, object_id)
+
+    @action(description=_("Disconnect"), url_path="disconnect")
+    def disconnect(self, request: Any, object_id: str) -> HttpResponse:
+        source = self._one(request, object_id)
+        if source is None or not source.endpoints:
+            return back_to(self)
+        form = ReasonForm(request.POST or None)
+        if not form.is_valid():
+            title = _("Leave %(name)s; its tokens die, its stations stay and fade") % {"name": source}
+            return ask(request, self, title=title, form=form, submit=gettext("Disconnect"))
+        audit(action="unregister", target=source, actor=request.user, reason=form.cleaned_data["reason"])
+        tasks.unregister_source.delay(source.pk)
+        return back_to(self, object_id)
+
+    def _one(self, request: HttpRequest, object_id: str) -> Source | None:
+        """An OCPI network that one may change, else None."""
+        source: Source | None = self.get_object(request, object_id)
+        may = source is not None and self.has_change_permission(request, source)
+        return source if source and may and source.kind == Source.Kind.OCPI_221 else None
+
+
+class EVSEInline(RegistryScope, TenantScope, TabularInline):
+    """Each unit with its plugs: a connector is looked at here and completed on its own page."""
+
     model = EVSE
     extra = 0
-    fields = ["evse_number", "uid", "physical_reference", "charger", "is_removed"]
-    readonly_fields = ["uid", "charger"]
+    organisation_path = "location__organisation"
+    view_roles = EVERYBODY
+    change_roles = KEEPERS
+    fields = ["evse_number", "uid", "physical_reference", "charger", "plugs", "is_removed"]
+    readonly_fields = ["uid", "charger", "plugs"]
+
+    def get_queryset(self, request: Any) -> QuerySet[EVSE]:
+        return super().get_queryset(request).select_related("charger").prefetch_related("connectors")
+
+    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
+        return self.has_change_permission(request, obj)
+
+    def _is_own(self, request: Any, obj: Any) -> bool:
+        """For an inline, `obj` is the site."""
+        return obj is None or request.user.is_superuser or obj.organisation == request.organisation
+
+    @admin.display(description=_("Connectors"))
+    def plugs(self, evse: EVSE) -> str:
+        return format_html_join(
+            mark_safe("<br>"),
+            '<a href="{}">{}</a>: {}',
+            (
+                (reverse("admin:stations_connector_change", args=[row.pk]), str(row), row.get_status_display())
+                for row in evse.connectors.all()
+            ),
+        )
 
 
 @admin.register(Location)
@@ -163,16 +292,38 @@ class ChargerAdmin(TenantAdmin):
 
 
 @admin.register(Connector)
-class ConnectorAdmin(RegistryScope, ReadOnlyAdmin):
-    """Connectors with the status we show and why."""
+class ConnectorAdmin(RegistryScope, TenantAdmin):
+    """Connectors with the status we show and why; what a charger cannot say of its plug is completed here."""
 
     organisation_path = "evse__location__organisation"
     view_roles = EVERYBODY
+    change_roles = KEEPERS
+    fields = [
+        "public_id", "evse", "connector_id", "plug", "raw_plug", "format", "power_type", "max_power_w", "max_voltage_v",
+        "max_current_a", "tariff", "status", "status_reason", "believed", "raw_status", "reported_status",
+        "status_since", "status_at", "heard_at", "error_code", "error_info", "is_switched_off", "has_session",
+        "is_delivering", "is_held",
+    ]  # fmt: skip
+    readonly_fields = [
+        "public_id", "evse", "connector_id", "raw_plug", "status", "status_reason", "believed", "raw_status",
+        "reported_status", "status_since", "status_at", "heard_at", "error_code", "error_info", "is_switched_off",
+        "has_session", "is_delivering", "is_held",
+    ]  # fmt: skip
     list_display = ["public_id", "site", "plug", "power", "status", "status_reason", "believed", "heard_at"]
     list_filter = ["status", "plug", "evse__location__source"]
-    list_select_related = ["evse__location"]
+    list_select_related = ["evse__location__source", "evse__charger"]
     search_fields = ["public_id", "evse__location__name"]
     actions = ["switch_off", "switch_on"]
+
+    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
+        return False
+
+    def formfield_for_foreignkey(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        """Current price lists of the fleet's own network."""
+        if db_field.name == "tariff":
+            own = {} if request.user.is_superuser else {"source__organisation": request.organisation}
+            kwargs["queryset"] = Tariff.objects.filter(valid_to=None, **own)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
 
     @admin.display(description=_("Site"), ordering="evse__location__name")
     def site(self, connector: Connector) -> str:
@@ -184,7 +335,7 @@ class ConnectorAdmin(RegistryScope, ReadOnlyAdmin):
 
     @admin.display(description=_("Freshness"))
     def believed(self, connector: Connector) -> str:
-        return freshness(connector.heard_at, timezone.now())
+        return freshness_of(connector, timezone.now())
 
     @admin.action(description=_("Take out of service"))
     def switch_off(self, request: Any, queryset: QuerySet[Connector]) -> None:

@@ -2,6 +2,7 @@
 
 from stations.services.networks import (
     finish_cpo_command,
+    is_push_noted,
     push_received,
     source_failed,
     source_polled,
@@ -45,6 +46,7 @@ __all__ = [
     "find_evse",
     "find_location",
     "finish_cpo_command",
+    "is_push_noted",
     "push_received",
     "register_boot",
     "remove_location",

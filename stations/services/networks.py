@@ -67,10 +67,15 @@ def _save(source: Source, state: str, at: datetime) -> None:
         publish(SourceStateChanged(source.pk, old, source.state, at))
 
 
+def is_push_noted(last_push_at: datetime | None, at: datetime) -> bool:
+    """A push is noted every few seconds: a thousand a second must not queue for one row."""
+    return last_push_at is not None and last_push_at > at - PUSH_NOTED_EVERY
+
+
 def push_received(*, source_id: int, at: datetime) -> None:
-    """Noted every few seconds: a thousand pushes a second must not queue for one row."""
-    old = Q(last_push_at=None) | Q(last_push_at__lt=at - PUSH_NOTED_EVERY)
-    Source.objects.filter(old, pk=source_id).update(last_push_at=at)
+    """The network spoke to us at `at`; an earlier `at` than the one we know changes nothing."""
+    earlier = Q(last_push_at=None) | Q(last_push_at__lt=at)
+    Source.objects.filter(earlier, pk=source_id).update(last_push_at=at)
 
 
 @transaction.atomic

@@ -118,7 +118,10 @@ class OCPIClient:
         return bytes(body)
 
     def _headers(self, token: str, routed: bool) -> dict[str, str]:
-        secret = base64.b64encode((token or self.source.peer_token).encode()).decode()
+        plain = token or self.source.peer_token
+        if not plain:
+            raise CPOError("no_token", f"{self.source.name} has given us no token yet.")
+        secret = base64.b64encode(plain.encode()).decode()
         request_id = str(uuid.uuid4())
         headers = {"Authorization": f"Token {secret}", "X-Request-ID": request_id, "X-Correlation-ID": request_id}
         party = self.source.parties.first() if routed else None

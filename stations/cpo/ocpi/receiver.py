@@ -107,7 +107,7 @@ def locations(call: Call) -> Answer:
     }  # fmt: skip
     if call.method not in verbs:
         raise Refused(CLIENT_ERROR, f"{call.method} is not offered here.", 405)
-    if call.method != "GET":
+    if call.method != "GET" and not services.is_push_noted(call.source.last_push_at, call.at):
         services.push_received(source_id=call.source.pk, at=call.at)
     return verbs[call.method](call)
 
