@@ -65,6 +65,15 @@ class ExceptionOpened:
 
 
 @dataclass(frozen=True)
+class ExceptionResolved:
+    """Finance (or later evidence) has decided; nothing is waiting any more."""
+
+    exception_id: int
+    organisation_id: int
+    at: datetime
+
+
+@dataclass(frozen=True)
 class WalletChanged:
     """A committed balance: posted, held, available."""
 

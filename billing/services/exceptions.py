@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
-from billing.events import ExceptionOpened
+from billing.events import ExceptionOpened, ExceptionResolved
 from billing.models import CDR, BillingException
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
@@ -75,6 +75,7 @@ def resolve_exception(*, exception_id: int, actor: User | None, reason: str, at:
     audit(action="resolve", target=exception, actor=actor, reason=reason, after={"kind": exception.kind})
     if exception.session_id and exception.kind in UNBLOCKS_CDR:
         _unblock(exception.session_id)
+    publish(ExceptionResolved(exception.pk, exception.organisation_id, at))
     return exception
 
 
