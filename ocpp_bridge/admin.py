@@ -1,25 +1,20 @@
 """The command ledger for people: looked at, never edited."""
 
 from django.contrib import admin
-from django.http import HttpRequest
-from unfold.admin import ModelAdmin
 
+from fleetcharge.accounts.admin import ReadOnlyAdmin
+from fleetcharge.accounts.models import Membership
 from ocpp_bridge.models import Command
+
+Role = Membership.Role
 
 
 @admin.register(Command)
-class CommandAdmin(ModelAdmin):
+class CommandAdmin(ReadOnlyAdmin):
+    """Everything one's own chargers were asked, and what they said."""
+
+    view_roles = frozenset({Role.OWNER, Role.DISPATCHER, Role.FINANCE, Role.INTEGRATOR})
     list_display = ["created_at", "charger", "action", "state", "reason", "actor", "answered_at"]
     list_filter = ["state", "action"]
     list_select_related = ["charger"]
     search_fields = ["charger__ocpp_identity", "idempotency_key", "actor"]
-    readonly_fields = [field.name for field in Command._meta.fields]
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Command | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Command | None = None) -> bool:
-        return False
