@@ -22,7 +22,7 @@ TO_OCPI = {plug: standard for standard, plug in FROM_OCPI.items()} | {
 }
 FROM_OCM = {
     33: "ccs2", 25: "type2_socket", 1036: "type2_cable", 2: "chademo", 34: "bharat_ac001", 16: "bharat_ac001",
-    1040: "gbt_dc",
+    4: "bharat_ac001", 1040: "gbt_dc",
 }  # fmt: skip
 USUAL_POWER_W = {
     "ccs2": 30_000, "type2_socket": 7_400, "type2_cable": 7_400, "chademo": 50_000, "bharat_ac001": 3_300,

@@ -1,5 +1,6 @@
 """The public shapes of sites, connectors, tariffs and networks."""
 
+from functools import cached_property
 from math import isfinite
 from typing import Any
 
@@ -103,7 +104,12 @@ class StationSerializer(serializers.ModelSerializer[Location]):
 
     @extend_schema_field(ConnectorSerializer(many=True))  # type: ignore[untyped-decorator]
     def get_connectors(self, location: Location) -> list[dict[str, Any]]:
-        return [dict(row) for row in ConnectorSerializer(connectors_of(location), many=True, context=self.context).data]
+        return [self._connector.to_representation(connector) for connector in connectors_of(location)]
+
+    @cached_property
+    def _connector(self) -> ConnectorSerializer:
+        """One for all sites of an answer: building its fields costs more than reading a row."""
+        return ConnectorSerializer(context=self.context)
 
 
 def connectors_of(location: Location) -> list[Connector]:
