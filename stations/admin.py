@@ -114,11 +114,11 @@ class SourceAdmin(RegistryScope, TenantAdmin):
     ]  # fmt: skip
     readonly_fields = ["state", "last_polled_at", "next_poll_at", "last_push_at", "failures_in_row", "last_error"]
     inlines = [AccessInline]
-    actions = ["check", "poll_now", "switch_off", "switch_on"]
+    actions = ["try_connection", "poll_now", "switch_off", "switch_on"]
     actions_detail = ["connect", "invite", "disconnect"]
 
     @admin.action(description=_("Test the connection"), permissions=["change"])
-    def check(self, request: Any, queryset: QuerySet[Source]) -> None:
+    def try_connection(self, request: Any, queryset: QuerySet[Source]) -> None:
         for source in self._own(request, queryset.filter(kind=Source.Kind.OCPI_221), "test"):
             tasks.check_source.delay(source.pk)
         messages.info(request, _("Being tested; what goes wrong stands under last error."))
