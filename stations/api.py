@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from fleetcharge.accounts.models import Organisation, Scope
 from fleetcharge.accounts.tenancy import organisation_of
 from fleetcharge.lib.api import etag_of
+from stations.examples import A_STATION, A_STATUS_TABLE, BAD_PARAMETER
 from stations.models import EVSE, Connector, Location, NetworkAccess, Source, StatusChange, Tariff
 from stations.nearest import Near, nearest
 from stations.serializers import (
@@ -111,7 +112,11 @@ class StationList(RegistryView, ListAPIView[Location]):
     serializer_class = StationSerializer
     queryset = Location.objects.none()
 
-    @extend_schema(parameters=[StationQuery], responses={200: StationSerializer(many=True)})
+    @extend_schema(
+        parameters=[StationQuery],
+        responses={200: StationSerializer(many=True), 400: BAD_PARAMETER},
+        examples=[A_STATION],
+    )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         query = self.query()
         if "near" in query:
@@ -195,7 +200,10 @@ class ConnectorStatusList(RegistryView):
 
     serializer_class = None
 
-    @extend_schema(responses={200: OpenApiResponse(OpenApiTypes.OBJECT, "Compact table, made by the database.")})
+    @extend_schema(
+        responses={200: OpenApiResponse(OpenApiTypes.OBJECT, "Compact table, made by the database.")},
+        examples=[A_STATUS_TABLE],
+    )
     def get(self, request: Request) -> HttpResponse:
         with connection.cursor() as cursor:
             cursor.execute(COMPACT, [self.organisation().pk])

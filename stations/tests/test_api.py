@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from fleetcharge.accounts import services as accounts
 from fleetcharge.accounts.models import Organisation, Scope
+from stations.examples import A_STATION, A_STATUS_TABLE
 from stations.models import Charger, Connector, Location, Source
 from stations.tests.factories import make_charger, make_public_connector, make_source
 
@@ -158,6 +159,16 @@ def test_the_nearest_within_text_and_box_is_exact(get: Any, volt: Source) -> Non
 def test_networks_say_whether_this_fleet_may_charge_there(get: Any, volt: Source, organisation: Organisation) -> None:
     make_source(slug="own", organisation=organisation)
     assert [(n["slug"], n["has_access"]) for n in get("networks/").json()] == [("own", True), ("voltgrid", False)]
+
+
+def test_the_examples_of_the_documentation_have_the_shape_of_answers(get: Any, volt: Source) -> None:
+    free(volt)
+    station = get("stations/").json()["results"][0]
+    assert set(A_STATION.value) == set(station)
+    assert set(A_STATION.value["connectors"][0]) == set(station["connectors"][0])
+    table = get("connectors/status/").json()
+    assert table["columns"] == A_STATUS_TABLE.value["columns"]
+    assert len(table["rows"][0]) == len(A_STATUS_TABLE.value["rows"][0])
 
 
 def test_without_a_key_the_answer_is_401(client: Client, db: None) -> None:
