@@ -76,7 +76,7 @@ def low_without_plan(now: datetime) -> QuerySet[VehicleState]:
     plans = ChargePlan.objects.filter(vehicle_id=OuterRef("vehicle_id"))
     answered = Q(state__in=ChargePlan.OPEN_STATES)
     answered |= Q(state=State.DISMISSED, decided_at__gte=OuterRef("soc_low_at"))
-    answered |= Q(state=State.INFEASIBLE, created_at__gt=now - RETRY_INFEASIBLE)
+    answered |= Q(state=State.INFEASIBLE, closed_at__gt=now - RETRY_INFEASIBLE)
     answered |= Q(state=State.COMPLETED, closed_at__gt=now - RETRY_AFTER_CHARGING)
     low = VehicleState.objects.filter(is_soc_low=True, is_charging=False, vehicle__is_active=True)
     return low.filter(~Exists(plans.filter(answered))).order_by("soc_percent")

@@ -9,7 +9,7 @@ from dispatch.core import VERSION, curves, energy
 ASSUMED_PAISE_PER_KWH = 2400
 """For ranking where no tariff is known; such a plan shows no cost."""
 RISK = {"live": 0.03, "recent": 0.10}
-RISK_BUSY, RISK_NOT_RESERVABLE = 0.35, 0.08
+RISK_BUSY, RISK_NOT_RESERVABLE, RISK_NETWORK_FAILING = 0.35, 0.08, 0.25
 """Chance that the plug cannot be used on arrival, by how it is known; added up, at most RISK_AT_MOST."""
 RISK_AT_MOST = 0.9
 FALLBACK_MINUTES = 25.0
@@ -67,6 +67,7 @@ class Candidate:
     is_reservable: bool
     wait_seconds: float
     price_paise: int | None = None
+    is_network_failing: bool = False
 
 
 @dataclass(frozen=True)
@@ -92,6 +93,7 @@ class Verdict:
     price_paise: int
     risk_paise: int
     total_paise: int
+    is_network_failing: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,20 +106,19 @@ class Choice:
     core_version: str = VERSION
 
 
-def judge(vehicle: VehicleFacts, rules: Rules, candidate: Candidate) -> Verdict:
+def _curve(vehicle: VehicleFacts, *, is_dc: bool) -> curves.Curve:
+    points, peak = (vehicle.curve_points, vehicle.max_dc_power_w) if is_dc else ((), vehicle.max_ac_power_w)
+    return curves.vehicle_curve(points, peak)
+
+
+def _judge(vehicle: VehicleFacts, rules: Rules, candidate: Candidate, curve: curves.Curve) -> Verdict:
     """The figures of one candidate."""
     arrival, missing_wh = _arrival(vehicle, rules, candidate)
     target = _target(vehicle, rules, candidate, arrival)
     seconds = curves.charge_seconds(
-        curves.vehicle_curve(
-            vehicle.curve_points if candidate.is_dc else (),
-            vehicle.max_dc_power_w if candidate.is_dc else vehicle.max_ac_power_w,
-        ),
-        battery_wh=vehicle.battery_wh,
-        plug_power_w=candidate.plug_power_w,
-        from_percent=arrival,
-        to_percent=target,
-    )
+        curve, battery_wh=vehicle.battery_wh, plug_power_w=candidate.plug_power_w,
+        from_percent=arrival, to_percent=target,
+    )  # fmt: skip
     has_power = seconds != float("inf")
     problem = "unreachable" if missing_wh > 0 else "" if has_power else "no_power"
     return _priced(vehicle, rules, candidate, problem, arrival, missing_wh, target, seconds if has_power else 0.0)
@@ -125,7 +126,8 @@ def judge(vehicle: VehicleFacts, rules: Rules, candidate: Candidate) -> Verdict:
 
 def choose(vehicle: VehicleFacts, rules: Rules, candidates: Sequence[Candidate]) -> Choice:
     """The best candidate by rupees, all of them ranked, and what is missing when none can be reached."""
-    verdicts = [judge(vehicle, rules, candidate) for candidate in candidates]
+    takes = {is_dc: _curve(vehicle, is_dc=is_dc) for is_dc in {one.is_dc for one in candidates}}
+    verdicts = [_judge(vehicle, rules, candidate, takes[candidate.is_dc]) for candidate in candidates]
     ranking = tuple(sorted(verdicts, key=lambda one: (bool(one.problem), one.total_paise, one.connector_id)))
     best = ranking[0] if ranking and not ranking[0].problem else None
     deficits = [one.deficit_wh for one in verdicts if one.problem == "unreachable"]
@@ -142,7 +144,7 @@ def snapshot_of(vehicle: VehicleFacts, rules: Rules, candidates: Sequence[Candid
         "core_version": VERSION,
         "vehicle": asdict(vehicle),
         "rules": asdict(rules),
-        "candidates": [asdict(candidate) for candidate in candidates],
+        "candidates": [dict(vars(candidate)) for candidate in candidates],  # flat, and asdict copies deeply
     }
 
 
@@ -184,7 +186,7 @@ def _priced(
         wait_seconds=round(candidate.wait_seconds), charge_seconds=round(charging),
         distance_m=round(candidate.drive_m), detour_m=round(max(0.0, detour_m)), delay_seconds=round(delay),
         cost_paise=price, time_paise=time_paise, price_paise=price_paise, risk_paise=risk_paise,
-        total_paise=time_paise + price_paise + risk_paise,
+        total_paise=time_paise + price_paise + risk_paise, is_network_failing=candidate.is_network_failing,
     )  # fmt: skip
 
 
@@ -193,6 +195,7 @@ def risk_of(candidate: Candidate) -> float:
     risk = RISK.get(candidate.freshness, RISK_AT_MOST)
     risk += 0.0 if candidate.is_free else RISK_BUSY
     risk += 0.0 if candidate.is_reservable else RISK_NOT_RESERVABLE
+    risk += RISK_NETWORK_FAILING if candidate.is_network_failing else 0.0
     return min(RISK_AT_MOST, risk)
 
 

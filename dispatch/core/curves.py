@@ -1,6 +1,7 @@
 """Charging time from power curves: what the vehicle takes at a state of charge, capped by the plug."""
 
 from collections.abc import Sequence
+from math import ceil
 
 import numpy as np
 import numpy.typing as npt
@@ -33,11 +34,12 @@ def charge_seconds(
     low, high = max(0.0, from_percent), min(100.0, to_percent)
     if high <= low:
         return 0.0
-    share = np.clip(high - np.arange(100), 0, 1) - np.clip(low - np.arange(100), 0, 1)
-    power = np.minimum(curve, plug_power_w) * CHARGING_EFFICIENCY
-    if np.any(power[share > 0] < 1):
+    first, end = int(low), ceil(high)
+    power = np.minimum(curve[first:end], plug_power_w) * CHARGING_EFFICIENCY
+    if power.min() < 1:
         return float("inf")
-    return float(np.sum(share[share > 0] * battery_wh / 100 * 3600 / power[share > 0]))
+    seconds = battery_wh / 100 * 3600 / power  # per whole percent; the first and the last may be parts
+    return float(seconds.sum() - (low - first) * seconds[0] - (end - high) * seconds[-1])
 
 
 def metered_wh(*, battery_wh: float, from_percent: float, to_percent: float) -> float:

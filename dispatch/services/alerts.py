@@ -25,7 +25,7 @@ def next_revision(organisation_id: int) -> int:
     return int(row[0])
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def open_alert(*, organisation_id: int, kind: str, dedupe_key: str, title: str, now: datetime, **fields: Any) -> Alert:
     """Open the alert of this cause, or bring the open one up to date. `fields` are columns of Alert."""
     revision = next_revision(organisation_id)
@@ -43,7 +43,7 @@ def open_alert(*, organisation_id: int, kind: str, dedupe_key: str, title: str, 
     return alert
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def close_alert_by_key(*, organisation_id: int, dedupe_key: str, reason: str, now: datetime) -> bool:
     """Close the open alert of a cause that is gone; False when there is none."""
     if not Alert.objects.open().filter(organisation_id=organisation_id, dedupe_key=dedupe_key).exists():

@@ -7,24 +7,31 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 
-from dispatch import candidates
+from dispatch import candidates, situation
 from dispatch.core import VERSION, choose, energy
 from dispatch.engines import current
 from dispatch.engines.base import RoutingEngine
 from dispatch.events import PlanChanged
-from dispatch.models import ChargePlan
+from dispatch.models import Alert, ChargePlan
+from dispatch.plug_rows import PlugRow
 from dispatch.services import decisions, stories
-from fleetcharge.accounts.models import Organisation
+from dispatch.situation import Situation, known_part
 from fleetcharge.lib.events import publish
-from vehicles.models import Stop, Vehicle
+from stations.models import EVSE, Connector, Location
+from vehicles.models import Vehicle
 
 State = ChargePlan.State
 EXPLAINED_CANDIDATES = 10
 STORED_CANDIDATES = 60
 EXCLUDED_FOR = timedelta(minutes=15)
 """A plug that failed this vehicle is not offered again for so long."""
+KNOWN = """
+SELECT coalesce((SELECT id FROM dispatch_chargeplan WHERE trigger_key = %(trigger_key)s),
+                (SELECT id FROM dispatch_chargeplan WHERE %(is_first)s AND vehicle_id = %(vehicle_id)s
+                 AND state IN ('proposed', 'accepted', 'reserved', 'charging')))
+"""
 
 
 def plan_charge_stop(
@@ -39,20 +46,21 @@ def plan_charge_stop(
     """The vehicle's plan for this trigger: made, or found when it exists already (same key, or another open one).
 
     None when nobody knows where the vehicle is or how full. `replaces` is closed in the same transaction; when it was
-    closed meanwhile, nothing is written. In automatic mode a plan that can be driven is accepted at once.
+    closed meanwhile, nothing is written. In automatic mode a plan that can be driven is accepted at once. While no
+    charger can be reached, the vehicle keeps one infeasible plan that is brought up to date.
     """
-    if (known := _existing(vehicle_id, trigger_key, replaces)) is not None:
+    if (known := _existing(vehicle_id, trigger_key, is_first=replaces is None)) is not None:
         return known
-    vehicle = Vehicle.objects.select_related("state", "model", "organisation").get(pk=vehicle_id)
-    state = getattr(vehicle, "state", None)
-    if state is None or state.latitude is None or state.longitude is None or state.soc_percent is None:
+    seen = situation.read(vehicle_id, failed_since=now - EXCLUDED_FOR)
+    if seen.latitude is None or seen.longitude is None or seen.soc_percent is None:
         return None
-    stop = Stop.objects.filter(vehicle=vehicle, done_at=None).order_by("sequence").first()
-    question = _question(vehicle, stop, now, {*excluded, *_failed_lately(vehicle_id, now)})
-    draft = _draft(question, stop, current())
+    draft = _draft(seen, _question(seen, now, excluded), current())
     draft.trigger, draft.trigger_key, draft.replaces = trigger, trigger_key, replaces
+    draft.explanation["cause"] = replaces.explanation.get("cause", replaces.trigger) if replaces else trigger
+    if draft.state == State.INFEASIBLE and replaces is None and (same := _refreshed(draft, seen, now)) is not None:
+        return same
     plan = _store(draft, replaces, now)
-    if plan is draft and plan.state == State.PROPOSED and _is_automatic(vehicle.organisation):
+    if plan is draft and plan.state == State.PROPOSED and seen.is_automatic:
         return _accept_by_itself(plan, now)
     return plan
 
@@ -64,43 +72,33 @@ def _accept_by_itself(plan: ChargePlan, now: datetime) -> ChargePlan | None:
     return ChargePlan.objects.open().filter(vehicle_id=plan.vehicle_id).first() or plan
 
 
-def _existing(vehicle_id: int, trigger_key: str, replaces: ChargePlan | None) -> ChargePlan | None:
-    plan = ChargePlan.objects.filter(trigger_key=trigger_key).first()
-    if plan is None and replaces is None:
-        plan = ChargePlan.objects.open().filter(vehicle_id=vehicle_id).first()
-    return plan
+def _existing(vehicle_id: int, trigger_key: str, *, is_first: bool) -> ChargePlan | None:
+    """`is_first`: any open plan of the vehicle will do."""
+    values = {"vehicle_id": vehicle_id, "trigger_key": trigger_key, "is_first": is_first}
+    with connection.cursor() as cursor:
+        cursor.execute(KNOWN, values)
+        row = cursor.fetchone()
+    return ChargePlan.objects.filter(pk=row[0]).first() if row and row[0] else None
 
 
-def _is_automatic(organisation: Organisation) -> bool:
-    return organisation.dispatch_mode == Organisation.DispatchMode.AUTOMATIC
-
-
-def _failed_lately(vehicle_id: int, now: datetime) -> set[int]:
-    """Plugs of this vehicle's plans that were replaced a short while ago."""
-    replaced = ChargePlan.objects.filter(
-        vehicle_id=vehicle_id, state=State.REPLACED, closed_at__gt=now - EXCLUDED_FOR, connector__isnull=False
-    ).exclude(replaced_by__trigger="stale")
-    return {pk for pk in replaced.values_list("connector_id", flat=True) if pk is not None}
-
-
-def _question(vehicle: Vehicle, stop: Stop | None, now: datetime, excluded: set[int]) -> candidates.Question:
-    model, state = vehicle.model, vehicle.state
+def _question(seen: Situation, now: datetime, excluded: Collection[int]) -> candidates.Question:
     facts = choose.VehicleFacts(
-        soc_percent=float(state.soc_percent or 0.0), battery_wh=float(model.battery_wh),
-        wh_per_km=float(model.consumption_wh_per_km), max_dc_power_w=float(model.max_dc_power_w),
-        max_ac_power_w=float(model.max_ac_power_w), curve_points=model.charge_curve or [],
+        soc_percent=float(seen.soc_percent or 0.0), battery_wh=float(seen.battery_wh),
+        wh_per_km=float(seen.wh_per_km), max_dc_power_w=float(seen.max_dc_power_w),
+        max_ac_power_w=float(seen.max_ac_power_w), curve_points=seen.charge_curve,
     )  # fmt: skip
-    here = (float(state.latitude or 0.0), float(state.longitude or 0.0))
-    next_stop = (stop.latitude, stop.longitude) if stop else None
-    return candidates.Question(vehicle, facts, here, next_stop, now, frozenset(excluded))
+    return candidates.Question(
+        vehicle_id=seen.vehicle_id, organisation_id=seen.organisation_id, plugs=frozenset(seen.plugs), facts=facts,
+        here=(float(seen.latitude or 0.0), float(seen.longitude or 0.0)), next_stop=seen.next_stop, now=now,
+        excluded=frozenset((*excluded, *seen.failed_lately)),
+    )  # fmt: skip
 
 
-def _rules(question: candidates.Question, engine: RoutingEngine) -> choose.Rules:
-    organisation = question.vehicle.organisation
+def _rules(seen: Situation, question: candidates.Question, engine: RoutingEngine) -> choose.Rules:
     rules = choose.Rules(
-        reserve_percent=float(organisation.reserve_soc_percent),
-        target_percent=float(organisation.target_soc_percent),
-        cost_per_minute_paise=float(organisation.cost_per_minute_paise),
+        reserve_percent=float(seen.reserve_percent),
+        target_percent=float(seen.target_percent),
+        cost_per_minute_paise=float(seen.cost_per_minute_paise),
     )
     if question.next_stop is None:
         return rules
@@ -111,39 +109,45 @@ def _rules(question: candidates.Question, engine: RoutingEngine) -> choose.Rules
     return dataclasses.replace(rules, direct_m=metres, direct_seconds=seconds)
 
 
-def _draft(question: candidates.Question, stop: Stop | None, engine: RoutingEngine) -> ChargePlan:
+def _draft(seen: Situation, question: candidates.Question, engine: RoutingEngine) -> ChargePlan:
     """The plan as it would be stored; a pure function of its snapshot."""
-    rules = _rules(question, engine)
+    rules = _rules(seen, question, engine)
     found = candidates.find(question, rules=rules, engine=engine)
-    choice = choose.choose(question.facts, rules, found)
-    if len(found) > STORED_CANDIDATES:  # the ranking's head decides the same, so only it is stored
+    choice = choose.choose(question.facts, rules, found.candidates)
+    stored = found.candidates
+    if len(stored) > STORED_CANDIDATES:  # the ranking's head decides the same, so only it is stored
         kept = {verdict.connector_id for verdict in choice.ranking[:STORED_CANDIDATES]}
-        found = [candidate for candidate in found if candidate.connector_id in kept]
+        stored = [candidate for candidate in stored if candidate.connector_id in kept]
     plan = ChargePlan(
-        organisation=question.vehicle.organisation, vehicle=question.vehicle, soc_percent=question.facts.soc_percent,
+        organisation_id=seen.organisation_id, soc_percent=question.facts.soc_percent,
+        vehicle=known_part(
+            Vehicle, id=seen.vehicle_id, organisation_id=seen.organisation_id, registration=seen.registration
+        ),
         state=State.INFEASIBLE if choice.best is None else State.PROPOSED, engine=engine.name, core_version=VERSION,
-        snapshot=choose.snapshot_of(question.facts, rules, found), created_at=question.now,
-        explanation=_explanation(question, rules, choice, stop),
+        snapshot=choose.snapshot_of(question.facts, rules, stored), created_at=question.now,
+        explanation=_explanation(seen, question, rules, choice),
         closed_at=question.now if choice.best is None else None,
     )  # fmt: skip
     if choice.best is not None:
-        _fill(plan, choice.best, question, found, engine)
+        _fill(plan, choice.best, question, found.rows[choice.best.connector_id], engine)
     return plan
 
 
 def _explanation(
-    question: candidates.Question, rules: choose.Rules, choice: choose.Choice, stop: Stop | None
+    seen: Situation, question: candidates.Question, rules: choose.Rules, choice: choose.Choice
 ) -> dict[str, Any]:
     left = _soc_at_stop(question, rules)
+    due_at = seen.stop_due_at.isoformat() if seen.stop_due_at else None
     return {
-        "candidates": [dataclasses.asdict(verdict) for verdict in choice.ranking[:EXPLAINED_CANDIDATES]],
+        "candidates": [dict(vars(verdict)) for verdict in choice.ranking[:EXPLAINED_CANDIDATES]],
         "considered": len(choice.ranking),
         "deficit_wh": choice.deficit_wh,
         "reach_m": choice.reach_m,
         "cost_per_minute_paise": round(rules.cost_per_minute_paise),
-        "next_stop": {"name": stop.name, "at": stop.due_at.isoformat() if stop.due_at else None} if stop else None,
+        "next_stop": {"name": seen.stop_name, "at": due_at} if question.next_stop else None,
         "soc_at_next_stop_percent": None if left is None else round(left, 1),
         "reaches_next_stop": left is None or left >= rules.reserve_percent,
+        "is_network_failing": choice.best is not None and choice.best.is_network_failing,
     }
 
 
@@ -157,17 +161,25 @@ def _soc_at_stop(question: candidates.Question, rules: choose.Rules) -> float | 
 
 
 def _fill(
-    plan: ChargePlan, best: choose.Verdict, question: candidates.Question, found: list[choose.Candidate],
-    engine: RoutingEngine,
-) -> None:  # fmt: skip
+    plan: ChargePlan, best: choose.Verdict, question: candidates.Question, row: PlugRow, engine: RoutingEngine
+) -> None:
     for name in ("arrival_soc_percent", "target_soc_percent", "energy_wh", "distance_m", "detour_m", "drive_seconds",
-                 "wait_seconds", "charge_seconds", "delay_seconds", "cost_paise", "connector_id"):  # fmt: skip
+                 "wait_seconds", "charge_seconds", "delay_seconds", "cost_paise"):  # fmt: skip
         setattr(plan, name, getattr(best, name))
+    plan.connector = _connector(row)
     plan.plug_in_at = question.now + timedelta(seconds=best.drive_seconds + best.wait_seconds)
     plan.done_at = plan.plug_in_at + timedelta(seconds=best.charge_seconds)
-    place = plan.connector.evse.location if plan.connector else None
-    if place is not None:
-        plan.route = _routes(question, (place.latitude, place.longitude), engine)
+    plan.route = _routes(question, (row.latitude, row.longitude), engine)
+
+
+def _connector(row: PlugRow) -> Connector:
+    """The plug with its site, without reading them again."""
+    connector = known_part(Connector, id=row.connector_id, evse_id=row.evse_id)
+    connector.evse = known_part(EVSE, id=row.evse_id, location_id=row.location_id)
+    connector.evse.location = known_part(
+        Location, id=row.location_id, name=row.name, latitude=row.latitude, longitude=row.longitude
+    )
+    return connector
 
 
 def _routes(question: candidates.Question, plug: tuple[float, float], engine: RoutingEngine) -> dict[str, Any]:
@@ -188,8 +200,34 @@ def _store(draft: ChargePlan, replaces: ChargePlan | None, now: datetime) -> Cha
             stories.tell(draft, now=now)
             publish(PlanChanged(draft.pk, draft.organisation_id, draft.vehicle_id, draft.state, now))
     except IntegrityError:
-        return _existing(draft.vehicle_id, draft.trigger_key, None)
+        return _existing(draft.vehicle_id, draft.trigger_key, is_first=True)
     return draft
+
+
+@transaction.atomic
+def _refreshed(draft: ChargePlan, seen: Situation, now: datetime) -> ChargePlan | None:
+    """The vehicle's infeasible plan of this spell, looked at again; its alert changes only when the figures do.
+
+    None when the last plan was another, or the vehicle has recovered and fallen low again since.
+    """
+    plan = ChargePlan.objects.select_for_update().filter(vehicle_id=draft.vehicle_id).order_by("-pk").first()
+    if plan is None or plan.state != State.INFEASIBLE or (seen.soc_low_at and plan.created_at < seen.soc_low_at):
+        return None
+    is_news = _figures(plan) != _figures(draft)
+    for name in ("soc_percent", "explanation", "snapshot", "engine", "core_version") if is_news else ():
+        setattr(plan, name, getattr(draft, name))
+    plan.closed_at = now
+    plan.save()
+    if is_news and Alert.objects.open().filter(plan=plan).exists():
+        plan.vehicle = draft.vehicle
+        stories.tell(plan, now=now)
+    return plan
+
+
+def _figures(plan: ChargePlan) -> tuple[int, ...]:
+    """What a person would notice: whole percent, 100 Wh, 100 m."""
+    missing, reach = plan.explanation.get("deficit_wh", 0), plan.explanation.get("reach_m", 0)
+    return round(plan.soc_percent), round(missing / 100), round(reach / 100)
 
 
 def close_replaced(plan: ChargePlan, now: datetime) -> bool:

@@ -62,8 +62,9 @@ def _body(plan: ChargePlan) -> str:
     if plan.state == State.CHARGING:
         return f"{lost}Charging at {place}."
     verb = {State.PROPOSED: "Charge", State.ACCEPTED: "Reserving", State.RESERVED: "Reserved"}[State(plan.state)]
-    minutes = round(plan.delay_seconds / 60)
-    return f"{lost}{verb} at {place}: {minutes} min delay, arrives with {round(plan.arrival_soc_percent or 0)} %."
+    minutes, arrival = round(plan.delay_seconds / 60), round(plan.arrival_soc_percent or 0)
+    doubt = " Its network does not answer just now." if plan.explanation.get("is_network_failing") else ""
+    return f"{lost}{verb} at {place}: {minutes} min delay, arrives with {arrival} %.{doubt}"
 
 
 def _data(plan: ChargePlan) -> dict[str, Any]:

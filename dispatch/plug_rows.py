@@ -1,0 +1,85 @@
+"""The plugs at some sites with all that decides about them (promises, sessions, prices), in one statement."""
+
+import json
+from collections.abc import Collection
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from django.db import connection
+
+# Building this query and its rows with the ORM costs several times as much as running it.
+PLUGS = """
+SELECT c.id, c.evse_id, l.id, l.name, l.latitude, l.longitude, c.plug, c.power_type, c.max_power_w, c.status,
+       c.heard_at, c.has_session, c.is_held, e.charger_id, coalesce(h.is_online, false), e.capabilities,
+       o.last_push_at, o.state = 'failing', t.elements, l.time_zone,
+       EXISTS (SELECT 1 FROM dispatch_reservation r WHERE r.connector_id = c.id AND r.vehicle_id <> %(vehicle_id)s
+               AND r.state IN ('requested', 'confirmed'))
+       OR EXISTS (SELECT 1 FROM dispatch_chargeplan p WHERE p.connector_id = c.id AND p.vehicle_id <> %(vehicle_id)s
+                  AND p.closed_at IS NULL AND p.state IN ('proposed', 'accepted', 'reserved')),
+       s.started_at, s.soc_percent, s.battery_wh, s.charge_curve, s.max_dc_power_w
+FROM stations_connector c
+JOIN stations_evse e ON e.id = c.evse_id AND NOT e.is_removed
+JOIN stations_location l ON l.id = e.location_id AND NOT l.is_removed
+JOIN stations_source o ON o.id = l.source_id AND o.state <> 'disabled'
+LEFT JOIN stations_charger h ON h.id = e.charger_id
+LEFT JOIN stations_tariff t ON t.id = c.tariff_id
+LEFT JOIN LATERAL (
+    SELECT b.started_at, b.soc_percent, m.battery_wh, m.charge_curve, m.max_dc_power_w
+    FROM billing_chargingsession b
+    LEFT JOIN vehicles_vehicle v ON v.id = b.vehicle_id LEFT JOIN vehicles_vehiclemodel m ON m.id = v.model_id
+    WHERE b.connector_id = c.id AND b.state = 'active' ORDER BY b.id DESC LIMIT 1
+) s ON c.status IN ('occupied', 'charging')
+WHERE l.id = ANY(%(place_ids)s)
+  AND (l.organisation_id IS NULL OR l.organisation_id = %(organisation_id)s)
+  AND (o.organisation_id = %(organisation_id)s OR EXISTS (
+      SELECT 1 FROM stations_networkaccess a WHERE a.source_id = o.id AND a.organisation_id = %(organisation_id)s))
+"""
+
+
+class PlugRow(NamedTuple):
+    """One plug as the database has it. `is_promised`: a plan or reservation of another vehicle, whoever's fleet it is,
+    speaks for it; a vehicle that charges shows as busy instead. `session_*` are None for a free plug."""
+
+    connector_id: int
+    evse_id: int
+    location_id: int
+    name: str
+    latitude: float
+    longitude: float
+    plug: str
+    power_type: str
+    power_w: int
+    status: str
+    heard_at: datetime | None
+    has_session: bool
+    is_held: bool
+    charger_id: int | None
+    is_online: bool
+    capabilities: list[str]
+    last_push_at: datetime | None
+    is_network_failing: bool
+    elements: str | None
+    time_zone: str
+    is_promised: bool
+    session_started_at: datetime | None
+    session_soc_percent: float | None
+    session_battery_wh: int | None
+    session_curve: str | None
+    session_max_dc_power_w: int | None
+
+    @property
+    def is_reservable(self) -> bool:
+        return self.charger_id is not None or "RESERVABLE" in self.capabilities
+
+
+def at_sites(place_ids: Collection[int], *, organisation_id: int, vehicle_id: int) -> list[PlugRow]:
+    """Every plug there that this fleet may use."""
+    values = {"place_ids": list(place_ids), "organisation_id": organisation_id, "vehicle_id": vehicle_id}
+    with connection.cursor() as cursor:
+        cursor.execute(PLUGS, values)
+        return [PlugRow(*row) for row in cursor.fetchall()]
+
+
+def parsed(text: str | None) -> Any:
+    """A JSON column of a hand-written query, which arrives as text; None stays None."""
+    return None if text is None else json.loads(text)

@@ -1,0 +1,84 @@
+"""What is known of one vehicle at the moment of decision: battery, place, next stop, its fleet's rules; one query."""
+
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
+
+from django.db import connection, models
+
+from dispatch.plug_rows import parsed
+from fleetcharge.accounts.models import Organisation
+from vehicles.models import Vehicle
+
+SITUATION = """
+SELECT v.id, v.registration, v.organisation_id, m.plugs, m.battery_wh, m.consumption_wh_per_km, m.max_dc_power_w,
+       m.max_ac_power_w, m.charge_curve, s.latitude, s.longitude, s.soc_percent, s.soc_low_at,
+       o.dispatch_mode, o.reserve_soc_percent, o.target_soc_percent, o.cost_per_minute_paise,
+       stop.name, stop.latitude, stop.longitude, stop.due_at,
+       ARRAY(SELECT p.connector_id FROM dispatch_chargeplan p WHERE p.vehicle_id = v.id AND p.state = 'replaced'
+             AND p.closed_at > %(failed_since)s AND p.connector_id IS NOT NULL AND NOT EXISTS (
+                 SELECT 1 FROM dispatch_chargeplan n WHERE n.replaces_id = p.id AND n.trigger = 'stale'))
+FROM vehicles_vehicle v
+JOIN vehicles_vehiclemodel m ON m.id = v.model_id
+JOIN accounts_organisation o ON o.id = v.organisation_id
+LEFT JOIN vehicles_vehiclestate s ON s.vehicle_id = v.id
+LEFT JOIN LATERAL (
+    SELECT t.name, t.latitude, t.longitude, t.due_at FROM vehicles_stop t
+    WHERE t.vehicle_id = v.id AND t.done_at IS NULL ORDER BY t.sequence LIMIT 1
+) stop ON true
+WHERE v.id = %(vehicle_id)s
+"""
+Row = TypeVar("Row", bound=models.Model)
+
+
+class Situation(NamedTuple):
+    """`failed_lately`: plugs of this vehicle's plans that were replaced a short while ago."""
+
+    vehicle_id: int
+    registration: str
+    organisation_id: int
+    plugs: list[str]
+    battery_wh: int
+    wh_per_km: int
+    max_dc_power_w: int
+    max_ac_power_w: int
+    charge_curve: Any
+    latitude: float | None
+    longitude: float | None
+    soc_percent: float | None
+    soc_low_at: datetime | None
+    dispatch_mode: str
+    reserve_percent: int
+    target_percent: int
+    cost_per_minute_paise: int
+    stop_name: str | None
+    stop_latitude: float | None
+    stop_longitude: float | None
+    stop_due_at: datetime | None
+    failed_lately: list[int]
+
+    @property
+    def is_automatic(self) -> bool:
+        return self.dispatch_mode == Organisation.DispatchMode.AUTOMATIC
+
+    @property
+    def next_stop(self) -> tuple[float, float] | None:
+        if self.stop_latitude is None or self.stop_longitude is None:
+            return None
+        return self.stop_latitude, self.stop_longitude
+
+
+def read(vehicle_id: int, *, failed_since: datetime) -> Situation:
+    """Raises Vehicle.DoesNotExist."""
+    with connection.cursor() as cursor:
+        cursor.execute(SITUATION, {"vehicle_id": vehicle_id, "failed_since": failed_since})
+        row = cursor.fetchone()
+    if row is None:
+        raise Vehicle.DoesNotExist(vehicle_id)
+    found = Situation(*row)
+    return found._replace(charge_curve=parsed(found.charge_curve) or [])
+
+
+def known_part(model: type[Row], **values: Any) -> Row:
+    """A row of which these columns were read already; the others are read when somebody asks."""
+    names = [field.attname for field in model._meta.concrete_fields if field.attname in values]
+    return model.from_db("default", names, [values[name] for name in names])
