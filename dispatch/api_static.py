@@ -16,7 +16,7 @@ from fleetcharge.accounts.models import Organisation, Scope
 from fleetcharge.accounts.tenancy import organisation_of
 from fleetcharge.lib.api import etag_of
 from stations.models import Location
-from vehicles.models import Stop, Vehicle
+from vehicles.models import Shift, Stop, Vehicle
 
 
 class LiveStaticView(APIView):
@@ -47,6 +47,9 @@ def _static(organisation: Organisation, revision: int) -> dict[str, Any]:
 
 def _vehicles(organisation: Organisation) -> list[dict[str, Any]]:
     stops: dict[int, dict[str, Any]] = {}
+    now = timezone.now()
+    on_shift = Shift.objects.filter(organisation=organisation).covering(now).order_by("starts_at")
+    drivers = dict(on_shift.values_list("vehicle_id", "driver__name"))  # when one ends as the next begins: the next
     open_stops = Stop.objects.filter(vehicle__organisation=organisation, done_at=None).order_by("-sequence")
     for stop in open_stops:  # the first in line is written last
         stops[stop.vehicle_id] = {"name": stop.name, "latitude": stop.latitude, "longitude": stop.longitude}
@@ -56,7 +59,7 @@ def _vehicles(organisation: Organisation) -> list[dict[str, Any]]:
             "id": vehicle.pk,
             "registration": vehicle.registration,
             "model": str(vehicle.model),
-            "driver": vehicle.default_driver.name if vehicle.default_driver else "",
+            "driver": drivers.get(vehicle.pk) or (vehicle.default_driver.name if vehicle.default_driver else ""),
             "plugs": vehicle.model.plugs,
             "next_stop": stops.get(vehicle.pk),
             "range_wh_per_km": vehicle.model.consumption_wh_per_km,

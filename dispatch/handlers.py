@@ -2,7 +2,7 @@
 
 from django.utils import timezone
 
-from billing.events import ExceptionOpened, SessionEnded, SessionMetered, SessionStarted
+from billing.events import ExceptionOpened, ExceptionResolved, SessionEnded, SessionMetered, SessionStarted
 from dispatch import live, services, tasks
 from dispatch.events import AlertChanged, PlanChanged, ReservationChanged
 from dispatch.models import Alert, ChargePlan, Reservation
@@ -13,6 +13,7 @@ from stations.events import (
     ConnectorStatusChanged,
     LocationChanged,
     ReservationAnswered,
+    SourceStateChanged,
 )
 from stations.models import Connector
 from vehicles.events import SocLow, SocRecovered, VehiclesMoved
@@ -122,7 +123,18 @@ def follow_end(event: SessionEnded) -> None:
 @subscribe(ExceptionOpened)
 def show_held_money(event: ExceptionOpened) -> None:
     services.open_alert(
-        organisation_id=event.organisation_id, kind=Alert.Kind.MONEY, dedupe_key=f"exception:{event.exception_id}",
+        organisation_id=event.organisation_id, kind=Alert.Kind.MONEY, dedupe_key=services.money_key(event.exception_id),
         title="A session waits for finance", severity=Alert.Severity.INFO, session_id=event.session_id,
         data={"exception_id": event.exception_id, "exception_kind": event.kind}, now=timezone.now(),
     )  # fmt: skip
+
+
+@subscribe(ExceptionResolved)
+def money_waits_no_more(event: ExceptionResolved) -> None:
+    key = services.money_key(event.exception_id)
+    services.close_alert_by_key(organisation_id=event.organisation_id, dedupe_key=key, reason="resolved", now=event.at)
+
+
+@subscribe(SourceStateChanged)
+def say_how_a_network_does(event: SourceStateChanged) -> None:
+    tasks.follow_network.delay(event.source_id)

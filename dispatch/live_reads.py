@@ -106,9 +106,9 @@ def _station_row(
 
 
 def static_revision(organisation: Organisation) -> int:
-    """A number that moves when a name, plate, driver, stop or site changes. One query of four aggregates."""
+    """A number that moves when a name, plate, driver, shift, stop or site changes. One query of five aggregates."""
     with connection.cursor() as cursor:
-        cursor.execute(_STATIC_SQL, {"organisation": organisation.pk})
+        cursor.execute(_STATIC_SQL, {"organisation": organisation.pk, "now": timezone.now()})
         parts = cursor.fetchall()
     settings = (organisation.name, organisation.currency, organisation.time_zone, organisation.soc_low_percent)
     return zlib.crc32(repr((parts, settings)).encode()) or 1
@@ -118,6 +118,10 @@ _STATIC_SQL = """
 SELECT count(*), coalesce(sum(hashtext(concat_ws('|', v.id, v.registration, v.model_id, d.name))), 0)
   FROM vehicles_vehicle v LEFT JOIN vehicles_driver d ON d.id = v.default_driver_id
  WHERE v.organisation_id = %(organisation)s AND v.is_active
+UNION ALL
+SELECT count(*), coalesce(sum(hashtext(concat_ws('|', h.vehicle_id, h.starts_at, d.name))), 0)
+  FROM vehicles_shift h JOIN vehicles_driver d ON d.id = h.driver_id
+ WHERE h.organisation_id = %(organisation)s AND h.starts_at <= %(now)s AND h.ends_at >= %(now)s
 UNION ALL
 SELECT count(*), coalesce(sum(hashtext(concat_ws('|', s.vehicle_id, s.sequence, s.name, s.latitude, s.longitude))), 0)
   FROM vehicles_stop s JOIN vehicles_vehicle v ON v.id = s.vehicle_id

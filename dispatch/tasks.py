@@ -57,6 +57,18 @@ def follow_silent_charger(charger_id: int) -> None:
 
 
 @shared_task
+def follow_network(source_id: int) -> None:
+    services.show_network(source_id=source_id, now=timezone.now())
+
+
+@shared_task
+def sweep_alerts() -> int:
+    """Open and close what an event missed: failing networks, decided exceptions."""
+    now = timezone.now()
+    return services.settle_network_alerts(now=now) + services.close_settled_money(now=now)
+
+
+@shared_task
 def sweep_low_vehicles() -> int:
     """Plan for low vehicles nobody plans for, and look again at proposals that have gone stale."""
     now = timezone.now()

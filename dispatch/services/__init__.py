@@ -21,6 +21,12 @@ from dispatch.services.following import (
     session_ended,
     session_started,
 )
+from dispatch.services.notices import (
+    close_settled_money,
+    money_key,
+    settle_network_alerts,
+    show_network,
+)
 from dispatch.services.planning import (
     plan_charge_stop,
 )
@@ -45,10 +51,12 @@ __all__ = [
     "close_alert",
     "close_alert_by_key",
     "close_recovered",
+    "close_settled_money",
     "connector_changed",
     "create_reservation",
     "dismiss_plan",
     "expire_reservations",
+    "money_key",
     "open_alert",
     "plan_charge_stop",
     "replan",
@@ -57,6 +65,8 @@ __all__ = [
     "send_reservation",
     "session_ended",
     "session_started",
+    "settle_network_alerts",
+    "show_network",
     "snooze_alert",
     "undo_plan",
     "waiting_reservations",

@@ -1,0 +1,77 @@
+"""Alerts that belong to no plan: networks that do not answer, sessions that wait for finance."""
+
+from datetime import UTC, datetime
+
+from billing.models import BillingException
+from billing.services.tariffs import zone_of
+from dispatch.models import Alert
+from dispatch.services.alerts import close_alert_by_key, open_alert
+from fleetcharge.accounts.models import Organisation
+from stations.models import NetworkAccess, Source
+
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def show_network(*, source_id: int, now: datetime) -> int:
+    """Tell every fleet that may charge at a failing network, and take it back when it answers; alerts changed.
+
+    Run twice it changes nothing; an alert that a person closed stays closed until the network has answered and fails
+    again.
+    """
+    source = Source.objects.filter(pk=source_id).first()
+    if source is None:
+        return 0
+    concerned = set(_fleets(source)) if source.state == Source.State.FAILING else set()
+    alerts = Alert.objects.filter(dedupe_key=network_key(source_id))
+    shown = set(alerts.open().values_list("organisation_id", flat=True))
+    told = set(alerts.filter(opened_at__gt=source.last_polled_at or LONG_AGO).values_list("organisation_id", flat=True))
+    for fleet in Organisation.objects.filter(pk__in=concerned - shown - told).order_by("pk"):
+        _open_network_alert(source, fleet, now)
+    for fleet_id in sorted(shown - concerned):
+        close_alert_by_key(
+            organisation_id=fleet_id, dedupe_key=network_key(source_id), reason=source.get_state_display(), now=now
+        )
+    return len(concerned - shown - told) + len(shown - concerned)
+
+
+def network_key(source_id: int) -> str:
+    return f"network:{source_id}"
+
+
+def _fleets(source: Source) -> list[int]:
+    """The owner, and everybody with access."""
+    guests = NetworkAccess.objects.filter(source=source).values_list("organisation_id", flat=True)
+    return [*guests, *([source.organisation_id] if source.organisation_id else [])]
+
+
+def _open_network_alert(source: Source, fleet: Organisation, now: datetime) -> None:
+    answered_at = source.last_polled_at
+    since = f" since {answered_at.astimezone(zone_of(fleet.time_zone)):%d %b %H:%M}" if answered_at else ""
+    open_alert(
+        organisation_id=fleet.pk, kind=Alert.Kind.NETWORK_DOWN, dedupe_key=network_key(source.pk), now=now,
+        title=f"{source.name} does not answer", severity=Alert.Severity.WARN,
+        body=f"No answer{since}. Its plugs are offered while their last status is fresh, at a higher risk.",
+        data={"source_id": source.pk, "network": source.name},
+    )  # fmt: skip
+
+
+def settle_network_alerts(*, now: datetime) -> int:
+    """What events about networks missed."""
+    failing = Source.objects.filter(state=Source.State.FAILING).values_list("pk", flat=True)
+    shown = Alert.objects.open().filter(kind=Alert.Kind.NETWORK_DOWN).values_list("data__source_id", flat=True)
+    return sum(show_network(source_id=source_id, now=now) for source_id in sorted({*failing, *shown}))
+
+
+def money_key(exception_id: int) -> str:
+    return f"exception:{exception_id}"
+
+
+def close_settled_money(*, now: datetime) -> int:
+    """Close the alerts of exceptions that are decided, by a person or by evidence that came later."""
+    waiting = Alert.objects.open().filter(kind=Alert.Kind.MONEY)
+    shown = {alert.data.get("exception_id"): alert.organisation_id for alert in waiting.only("data", "organisation_id")}
+    decided = BillingException.objects.filter(pk__in=[pk for pk in shown if pk], resolved_at__isnull=False)
+    return sum(
+        close_alert_by_key(organisation_id=shown[pk], dedupe_key=money_key(pk), reason="resolved", now=now)
+        for pk in decided.order_by("pk").values_list("pk", flat=True)
+    )
