@@ -74,7 +74,11 @@ class PlugRow(NamedTuple):
 
 def at_sites(place_ids: Collection[int], *, organisation_id: int, vehicle_id: int) -> list[PlugRow]:
     """Every plug there that this fleet may use."""
-    values = {"place_ids": list(place_ids), "organisation_id": organisation_id, "vehicle_id": vehicle_id}
+    values: dict[str, Any] = {
+        "place_ids": list(place_ids),
+        "organisation_id": organisation_id,
+        "vehicle_id": vehicle_id,
+    }
     with connection.cursor() as cursor:
         cursor.execute(PLUGS, values)
         return [PlugRow(*row) for row in cursor.fetchall()]

@@ -1,6 +1,5 @@
 """One charger's socket: handshake, frames in order, answers out; no input may end it wrongly."""
 
-import asyncio
 import logging
 import time
 from collections import deque
@@ -10,19 +9,18 @@ from typing import Any
 from channels.exceptions import StopConsumer
 from django.conf import settings
 
-from ocpp_bridge import answers, frames, handshake, v2, v16
+from ocpp_bridge import frames, handshake, v2, v16
+from ocpp_bridge.calls import Calls
 from ocpp_bridge.handshake import Known, Refused
 from ocpp_bridge.hub import hub
 from ocpp_bridge.lane import Lane
 from ocpp_bridge.lean import LeanConsumer
-from ocpp_bridge.station import Station, Unusable
+from ocpp_bridge.station import Station
 from ocpp_bridge.threads import in_database
 from ocpp_bridge.throttle import Throttle
 from stations import services as stations
-from stations.models import Charger
 
 MEANINGS = {meaning.DIALECT.subprotocol: meaning for meaning in (v16, v2)}
-QUEUE_LIMIT = 64
 MALFORMED_PER_MINUTE = 20
 REPLACED, PROTOCOL_ERROR = 4000, 1002
 
@@ -52,9 +50,7 @@ class ChargerConsumer(LeanConsumer):
         self.meaning, self.dialect = MEANINGS[subprotocol], MEANINGS[subprotocol].DIALECT
         self.lane = Lane(self.dialect, self.send_frame, settings.OCPP_CALL_TIMEOUT_SECONDS)
         self.station = Station(known.charger_id, known.organisation_id, identity, known.registration)
-        self._calls: deque[tuple[frames.Call, datetime]] = deque()
-        self._worker: asyncio.Task[None] | None = None
-        self._room = asyncio.Event()
+        self.calls = Calls(self.station, self.meaning, self.send_frame)
         self._malformed: deque[float] = deque(maxlen=MALFORMED_PER_MINUTE)
         self.connected_at = self.heard_at = time.monotonic()
         await self.send({"type": "websocket.accept", "subprotocol": subprotocol})
@@ -131,66 +127,11 @@ class ChargerConsumer(LeanConsumer):
             limit_bytes=settings.OCPP_MAX_FRAME_BYTES,
         )
         if isinstance(frame, frames.Call):
-            await self._enqueue(frame)
+            await self.calls.put(frame)
         elif isinstance(frame, frames.Malformed):
             await self._answer_malformed(frame)
         else:
             self.lane.resolve(frame)
-
-    async def _enqueue(self, call: frames.Call) -> None:
-        """Back-pressure: with a full queue nothing more is read, and TCP slows the charger down."""
-        while len(self._calls) >= QUEUE_LIMIT and not self.is_closed:
-            self._room.clear()
-            await self._room.wait()
-        self._calls.append((call, datetime.now(UTC)))
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.get_running_loop().create_task(self._work())
-
-    async def _work(self) -> None:
-        """Lives only while there is work: ten thousand idle sockets have no worker at all."""
-        while self._calls and not self.is_closed:
-            call, received_at = self._calls.popleft()
-            self._room.set()
-            await self.send_frame(await self._answer(call, received_at))
-
-    async def _answer(self, call: frames.Call, received_at: datetime) -> str:
-        """The frame that answers a CALL, whatever happens."""
-        try:
-            answer = await self._meaning_of(call, received_at)
-        except Refusal as refusal:
-            return frames.encode_error(call.message_id, refusal.code, refusal.description)
-        except Exception as error:
-            level = logging.WARNING if _is_database_error(error) else logging.ERROR
-            logger.log(level, "%s of charger %s failed", call.action, self.station, exc_info=error)
-            return frames.encode_error(call.message_id, "InternalError", "Not stored; please send it again.")
-        if flaw := self.dialect.response_error(call.action, answer):
-            logger.error("our answer to %s does not fit its schema: %s", call.action, flaw)
-            return frames.encode_error(call.message_id, "InternalError")
-        return frames.encode_result(call.message_id, answer)
-
-    async def _meaning_of(self, call: frames.Call, received_at: datetime) -> dict[str, Any]:
-        station, handler = self.station, self.meaning.HANDLERS.get(call.action)
-        assert station is not None  # noqa: S101 (set before the first frame is read)
-        if handler is None:
-            raise Refusal("NotSupported" if call.action in self.dialect.actions else "NotImplemented", call.action[:80])
-        if station.registration == Charger.Registration.REJECTED and call.action != "BootNotification":
-            raise Refusal("SecurityError", "This charger is not accepted.")
-        flaw = self.dialect.request_error(call.action, call.payload)
-        if flaw and call.action not in self.meaning.LENIENT:
-            raise Refusal(*flaw)
-        try:
-            answer: dict[str, Any]
-            if not self.meaning.is_remembered(call.action, call.payload):
-                answer = await handler(station, call.payload, received_at)
-            else:
-                answer = await answers.once(
-                    station.charger_id, call, received_at, lambda: handler(station, call.payload, received_at)
-                )
-        except Unusable as unusable:
-            raise Refusal(*(flaw or ("PropertyConstraintViolation", str(unusable)))) from None
-        if flaw:
-            logger.warning("%s of %s does not fit its schema, taken anyway: %s", call.action, station.identity, flaw)
-        return answer
 
     async def _answer_malformed(self, frame: frames.Malformed) -> None:
         now = time.monotonic()
@@ -226,11 +167,8 @@ class ChargerConsumer(LeanConsumer):
 
     def _stop(self, reason: str) -> None:
         self.is_closed = True
-        self._room.set()
-        self._calls.clear()
+        self.calls.stop()
         self.lane.fail(reason)
-        if self._worker is not None and self._worker is not asyncio.current_task():
-            self._worker.cancel()
 
     async def websocket_disconnect(self, message: dict[str, Any]) -> None:
         raise StopConsumer
@@ -249,18 +187,3 @@ class ChargerConsumer(LeanConsumer):
             )
         except Exception:  # the sweep of silent chargers will notice
             logger.warning("could not note the end of the socket of %s", self.station.identity)
-
-
-class Refusal(Exception):
-    """A CALLERROR by its code."""
-
-    def __init__(self, code: str, description: str) -> None:
-        super().__init__(description)
-        self.code, self.description = code, description
-
-
-def _is_database_error(error: Exception) -> bool:
-    import django.db
-    import psycopg
-
-    return isinstance(error, django.db.Error | psycopg.Error | ConnectionError | TimeoutError)

@@ -72,6 +72,11 @@ def parse(raw: str | bytes, dialect: Dialect, *, limit_bytes: int) -> Frame:
         return _unreadable(data, dialect, dialect.framework, f"Not JSON: {error}")
     if b"\\u0000" in data:
         message = without_nul(message)
+    if type(message) is list and len(message) == 4 and message[0] == CALL:  # nearly always, so without a detour
+        _, message_id, action, payload = message
+        is_plain = type(message_id) is str and type(action) is str and type(payload) is dict
+        if is_plain and len(message_id) <= MAX_ID_LENGTH:
+            return Call(message_id, action, payload)
     return _frame(message, dialect)
 
 

@@ -15,7 +15,8 @@ def parse_instant(raw: object, *, received_at: datetime) -> datetime:
         return received_at
     try:
         at = datetime.fromisoformat(raw)
-        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+        if at.tzinfo is not UTC:
+            at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
     except (ValueError, OverflowError):
         return received_at
     return at if EARLIEST <= at <= received_at + MAX_AHEAD else received_at

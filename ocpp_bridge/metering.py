@@ -1,9 +1,8 @@
 """Sampled values of both OCPP generations, brought to integer Wh, W and percent. Pure; Decimal, never float sums."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, NamedTuple
 
 ENERGY, POWER, SOC = "Energy.Active.Import.Register", "Power.Active.Import", "SoC"
 WANTED = frozenset({ENERGY, POWER, SOC})
@@ -15,14 +14,13 @@ _KILO = ("kWh", "kW")
 _LINES = ({"L1", "L2", "L3"}, {"L1-N", "L2-N", "L3-N"})
 
 
-@dataclass(slots=True)
-class Sampled:
+class Sampled(NamedTuple):
     """What one moment of a meter says; None: not said, or not believable."""
 
-    energy_wh: int | None = None
-    power_w: int | None = None
-    soc_percent: float | None = None
-    context: str = ""
+    energy_wh: int | None
+    power_w: int | None
+    soc_percent: float | None
+    context: str
 
 
 def normalise(samples: Sequence[Any]) -> Sampled:
@@ -31,17 +29,18 @@ def normalise(samples: Sequence[Any]) -> Sampled:
     The total without phase wins, else the phases are summed (chargers send both). Signed data is kept by the caller,
     not read.
     """
-    result = Sampled()
+    context = ""
     totals: dict[str, Number] = {}
     phases: dict[str, dict[str, Number]] = {}
     for sample in samples:
-        measurand = sample.get("measurand", ENERGY) if type(sample) is dict else None
+        if type(sample) is not dict:
+            continue
+        measurand = sample.get("measurand", ENERGY)
         if type(measurand) is not str or measurand not in WANTED or sample.get("format") == "SignedData":
             continue
         if (value := _value(sample, measurand)) is None:
             continue
-        if context := sample.get("context"):
-            result.context = str(context)[:20]
+        context = sample.get("context") or context
         if phase := sample.get("phase"):
             phases.setdefault(measurand, {})[str(phase)] = value
         else:
@@ -49,11 +48,13 @@ def normalise(samples: Sequence[Any]) -> Sampled:
     for measurand, by_phase in phases.items():
         if measurand not in totals and (total := _sum_of_lines(by_phase)) is not None:
             totals[measurand] = total
-    result.energy_wh = _bounded(totals.get(ENERGY), 0, MAX_ENERGY_WH)
-    result.power_w = _bounded(totals.get(POWER), -MAX_POWER_W, MAX_POWER_W)
     soc = totals.get(SOC)
-    result.soc_percent = float(soc) if soc is not None and 0 <= soc <= 100 else None
-    return result
+    return Sampled(
+        _bounded(totals.get(ENERGY), 0, MAX_ENERGY_WH),
+        _bounded(totals.get(POWER), -MAX_POWER_W, MAX_POWER_W),
+        float(soc) if soc is not None and 0 <= soc <= 100 else None,
+        str(context)[:20],
+    )
 
 
 def _value(sample: dict[str, Any], measurand: str) -> Number | None:
@@ -62,7 +63,7 @@ def _value(sample: dict[str, Any], measurand: str) -> Number | None:
         value: Number = int(raw)  # nine of ten: no Decimal needed
     elif type(raw) in _READABLE:
         try:
-            value = Decimal(str(raw).strip())
+            value = Decimal(raw if type(raw) is str else str(raw))
         except InvalidOperation:
             return None
         if not value.is_finite() or abs(value.adjusted()) > 30:

@@ -1,5 +1,6 @@
 """What the message modules know of the station behind a socket, and how they read its payloads."""
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -13,6 +14,9 @@ from ocpp_bridge import frames
 MAX_SMALL, MAX_INT = 32_767, 2**63 - 1
 
 Handler = Callable[["Station", dict[str, Any], datetime], Awaitable[dict[str, Any]]]
+# The answer, and what must be committed before it is given. None: this message needs its `Handler`, nothing happened.
+Promise = tuple[dict[str, Any], "asyncio.Future[Any] | None"] | None
+AtOnce = Callable[["Station", dict[str, Any], datetime], Promise]
 
 
 class Unusable(Exception):

@@ -5,13 +5,25 @@ from datetime import datetime
 from typing import Any
 
 from billing.services import authorisation, sessions
+from billing.services.meters import MeterReading
 from ocpp_bridge.dialects import V16
 from ocpp_bridge.instants import parse_instant, to_wire
 from ocpp_bridge.intervals import boot_interval
 from ocpp_bridge.models import Command
-from ocpp_bridge.station import MAX_SMALL, Handler, Station, Unusable, digest, integer, optional_integer, text
+from ocpp_bridge.station import (
+    MAX_SMALL,
+    AtOnce,
+    Handler,
+    Promise,
+    Station,
+    Unusable,
+    digest,
+    integer,
+    optional_integer,
+    text,
+)
 from ocpp_bridge.threads import in_database
-from ocpp_bridge.writers import readings_of, status_writer, store_readings
+from ocpp_bridge.writers import offer_readings, readings_of, status_writer, store_readings
 from stations import services as stations
 from stations.models import Connector
 from stations.services import StatusReport
@@ -57,6 +69,10 @@ async def boot_notification(station: Station, payload: dict[str, Any], received_
 
 async def heartbeat(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
     return {"currentTime": to_wire(received_at)}
+
+
+def heartbeat_at_once(station: Station, payload: dict[str, Any], received_at: datetime) -> Promise:
+    return {"currentTime": to_wire(received_at)}, None
 
 
 async def status_notification(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
@@ -129,7 +145,9 @@ async def stop_transaction(station: Station, payload: dict[str, Any], received_a
     return {"idTagInfo": {"status": "Accepted"}} if id_tag else {}
 
 
-def _transaction_data(station: Station, payload: dict[str, Any], reference: str, received_at: datetime) -> list[Any]:
+def _transaction_data(
+    station: Station, payload: dict[str, Any], reference: str, received_at: datetime
+) -> list[MeterReading]:
     """Broken samples never keep a stop from being booked."""
     try:
         return readings_of(
@@ -144,16 +162,23 @@ def _transaction_data(station: Station, payload: dict[str, Any], reference: str,
 
 
 async def meter_values(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
+    await store_readings(_readings(station, payload, received_at))
+    return {}
+
+
+def meter_values_at_once(station: Station, payload: dict[str, Any], received_at: datetime) -> Promise:
+    return offer_readings(_readings(station, payload, received_at), {})
+
+
+def _readings(station: Station, payload: dict[str, Any], received_at: datetime) -> list[MeterReading]:
     number = optional_integer(payload, "transactionId", low=1)
-    readings = readings_of(
+    return readings_of(
         payload.get("meterValue"),
         charger_id=station.charger_id,
         evse_number=integer(payload, "connectorId", high=MAX_SMALL),
         transaction_ref="" if number is None else str(number),
         received_at=received_at,
     )
-    await store_readings(readings)
-    return {}
 
 
 async def data_transfer(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
@@ -192,6 +217,7 @@ HANDLERS: dict[str, Handler] = {
     "SignedFirmwareStatusNotification": acknowledge,
     "SignCertificate": sign_certificate,
 }
+AT_ONCE: dict[str, AtOnce] = {"Heartbeat": heartbeat_at_once, "MeterValues": meter_values_at_once}
 LENIENT = frozenset({"StartTransaction", "StopTransaction", "MeterValues"})
 
 

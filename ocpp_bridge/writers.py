@@ -13,7 +13,7 @@ from billing.services.meters import MeterReading
 from fleetcharge.lib.batching import Batcher
 from ocpp_bridge.instants import parse_instant
 from ocpp_bridge.metering import normalise
-from ocpp_bridge.station import Unusable, digest
+from ocpp_bridge.station import Promise, Unusable, digest
 from ocpp_bridge.threads import in_database
 from stations import services as stations
 from stations.services import StatusReport
@@ -45,27 +45,28 @@ def readings_of(
     """The meterValue list of any message as rows; raises Unusable when it is no list of sampled moments."""
     if not isinstance(moments, list) or len(moments) > MAX_MOMENTS:
         raise Unusable("meterValue: expected a list")
-    place = (charger_id, evse_number, transaction_ref)
-    return [_reading(moment, *place, received_at) for moment in moments]
+    return [_reading(moment, charger_id, evse_number, transaction_ref, received_at) for moment in moments]
 
 
 def _reading(moment: Any, charger_id: int, evse_number: int, reference: str, received_at: datetime) -> MeterReading:
     samples = moment.get("sampledValue") if isinstance(moment, dict) else None
     if not isinstance(samples, list):
         raise Unusable("meterValue: expected timestamp and sampledValue")
-    raw_at, said = moment.get("timestamp"), normalise(samples)
+    raw_at = moment.get("timestamp")
+    sampled = orjson.Fragment(orjson.dumps(samples, option=orjson.OPT_SORT_KEYS))  # one text to store and to hash
+    energy_wh, power_w, soc_percent, context = normalise(samples)
     return MeterReading(
-        charger_id=charger_id,
-        evse_number=evse_number,
-        transaction_ref=reference,
-        at=parse_instant(raw_at, received_at=received_at),
-        received_at=received_at,
-        energy_wh=said.energy_wh,
-        power_w=said.power_w,
-        soc_percent=said.soc_percent,
-        context=said.context,
-        sampled=orjson.Fragment(orjson.dumps(samples)),
-        dedupe_key=digest(charger_id, evse_number, reference, raw_at, samples),
+        charger_id,
+        evse_number,
+        reference,
+        parse_instant(raw_at, received_at=received_at),
+        received_at,
+        energy_wh,
+        power_w,
+        soc_percent,
+        context,
+        sampled,
+        digest(charger_id, evse_number, reference, raw_at, sampled),
     )
 
 
@@ -73,3 +74,11 @@ async def store_readings(readings: list[MeterReading]) -> None:
     """Return once every reading is committed."""
     if readings:
         await meter_writer.submit(readings)
+
+
+def offer_readings(readings: list[MeterReading], answer: dict[str, Any]) -> Promise:
+    """The answer once every reading is committed; None when the writer is full."""
+    if not readings:
+        return answer, None
+    written = meter_writer.offer(readings)
+    return None if written is None else (answer, written)

@@ -1,6 +1,7 @@
 """What meters said: appended in one statement per batch, together with the running figures of the sessions."""
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from billing.events import SessionMetered
 from fleetcharge.lib.db import AsyncDatabase
 from fleetcharge.lib.events import publish
 
+ANNOUNCE_EVERY_SECONDS = 0.25
 Figures = tuple[int, int, int, int | None, float | None]
 
 database = AsyncDatabase()
@@ -113,16 +115,22 @@ def _first_of_each(readings: Sequence[MeterReading], fresh: set[str]) -> list[bo
 
 
 class _Announcer:
-    """Publishes SessionMetered off the loop: while one publication runs, only the newest figures per session wait."""
+    """Publishes SessionMetered off the loop, at most every quarter of a second.
+
+    The first figures leave at once; of those that follow too soon only the newest per session are kept. A replay storm
+    so costs its writes and nothing else.
+    """
 
     def __init__(self) -> None:
         self._waiting: dict[int, Figures] = {}
         self._task: asyncio.Task[None] | None = None
+        self._is_closing = asyncio.Event()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="metered")  # keeps its connection between batches
 
     def announce(self, figures: Sequence[Sequence[Any]]) -> None:
         self._waiting.update({row[0]: cast(Figures, tuple(row)) for row in figures})
         if self._task is None or self._task.done():
+            self._is_closing = asyncio.Event()  # tests use one loop each
             self._task = asyncio.get_running_loop().create_task(self._publish())
 
     async def _publish(self) -> None:
@@ -130,9 +138,12 @@ class _Announcer:
         while self._waiting:
             readings, self._waiting = tuple(self._waiting.values()), {}
             await loop.run_in_executor(self._thread, _publish, SessionMetered(readings))
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_closing.wait(), ANNOUNCE_EVERY_SECONDS)
 
     async def close(self) -> None:
         """Publish what waits and close the thread's database connection."""
+        self._is_closing.set()
         if self._task is not None and not self._task.done():
             await self._task
         await asyncio.get_running_loop().run_in_executor(self._thread, connections.close_all)

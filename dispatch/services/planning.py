@@ -74,7 +74,7 @@ def _accept_by_itself(plan: ChargePlan, now: datetime) -> ChargePlan | None:
 
 def _existing(vehicle_id: int, trigger_key: str, *, is_first: bool) -> ChargePlan | None:
     """`is_first`: any open plan of the vehicle will do."""
-    values = {"vehicle_id": vehicle_id, "trigger_key": trigger_key, "is_first": is_first}
+    values: dict[str, Any] = {"vehicle_id": vehicle_id, "trigger_key": trigger_key, "is_first": is_first}
     with connection.cursor() as cursor:
         cursor.execute(KNOWN, values)
         row = cursor.fetchone()

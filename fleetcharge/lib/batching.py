@@ -40,15 +40,25 @@ class Batcher(Generic[T, R]):
 
     async def submit(self, item: T) -> R:
         """Queue one item and return what `write` said about it, once durable."""
-        self._ensure_running()
-        while len(self._queue) >= self._max_queue:
+        while (future := self.offer(item)) is None:
             self._room.clear()
             await self._room.wait()
-            self._ensure_running()
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        return await future
+
+    def offer(self, item: T) -> "asyncio.Future[R] | None":
+        """Queue one item without waiting; the future is its result once durable. None: the queue is full, `submit` it.
+
+        Cancel the future to withdraw an item that is not being written yet.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop or self._task is None or self._task.done():
+            self._start(loop)
+        if len(self._queue) >= self._max_queue:
+            return None
+        future: asyncio.Future[R] = loop.create_future()
         self._queue.append((item, future))
         self._wake.set()
-        return await future
+        return future
 
     @property
     def pending(self) -> int:
@@ -69,13 +79,11 @@ class Batcher(Generic[T, R]):
         self._task: asyncio.Task[None] | None = None
         self._wake, self._room, self._idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
-    def _ensure_running(self) -> None:
-        loop = asyncio.get_running_loop()
+    def _start(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._loop is not loop:  # tests use one loop each; a process uses one for life
             self._reset()
             self._loop = loop
-        if self._task is None or self._task.done():
-            self._task = loop.create_task(self._run(), name=f"batcher-{self.name}")
+        self._task = loop.create_task(self._run(), name=f"batcher-{self.name}")
 
     async def _run(self) -> None:
         try:

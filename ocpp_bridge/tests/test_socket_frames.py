@@ -7,6 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
+from billing.models import MeterValue
 from fleetcharge.accounts.models import Organisation
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect
@@ -79,6 +80,18 @@ async def test_calls_are_answered_in_order_of_arrival(connect: Connect, station:
         action, payload = ("StatusNotification", status) if number % 10 == 0 else ("Heartbeat", {})
         await socket.send([2, str(number), action, payload])
     assert [(await socket.receive())[1] for _ in range(150)] == [str(number) for number in range(150)]
+
+
+async def test_what_needs_no_write_still_waits_behind_what_does(connect: Connect, station: Charger) -> None:
+    socket = await connect("BLR-017")
+    sample = {"value": "10", "measurand": "Energy.Active.Import.Register", "unit": "Wh"}
+    for number in range(0, 120, 3):
+        moment = {"timestamp": f"2026-11-21T10:{number // 60:02d}:{number % 60:02d}Z", "sampledValue": [sample]}
+        await socket.send([2, str(number), "MeterValues", {"connectorId": 1, "meterValue": [moment]}])
+        await socket.send([2, str(number + 1), "Heartbeat", {}])
+        await socket.send([2, str(number + 2), "Nonsense", {}])
+    assert [(await socket.receive())[1] for _ in range(120)] == [str(number) for number in range(120)]
+    assert await MeterValue.objects.filter(charger=station).acount() == 40
 
 
 @pytest.mark.parametrize("protocol", ["ocpp1.6", "ocpp2.0.1"])

@@ -1,0 +1,176 @@
+"""The CALLs of one charger: answered in the order they came, nearly all of them without a task of their own."""
+
+import asyncio
+import functools
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from datetime import UTC, datetime
+from types import ModuleType
+from typing import Any
+
+import django.db
+import psycopg
+
+from fleetcharge.lib.eager import run_until_it_waits
+from ocpp_bridge import answers, frames
+from ocpp_bridge.station import Station, Unusable
+from stations.models import Charger
+
+QUEUE_LIMIT = 64
+
+logger = logging.getLogger(__name__)
+Waiting = tuple[frames.Call, datetime]
+
+
+class Calls:
+    """One ordered lane per socket.
+
+    The hot messages only need one write: they are offered to the batch writer at once and answered from its callback.
+    Everything else, and everything behind a message that is being written, goes through a worker that lives only while
+    there is work: ten thousand idle sockets have no worker at all.
+    """
+
+    def __init__(self, station: Station, meaning: ModuleType, send: Callable[[str], Coroutine[Any, Any, None]]) -> None:
+        self._station, self._meaning, self._dialect, self._send = station, meaning, meaning.DIALECT, send
+        self._waiting: deque[Waiting] = deque()
+        self._room = asyncio.Event()
+        self._written: asyncio.Future[Any] | None = None
+        self._worker: asyncio.Task[None] | None = None
+        self._is_stopped = False
+
+    async def put(self, call: frames.Call) -> None:
+        """Take one CALL. Back-pressure: with a full queue this waits, nothing more is read, TCP slows the charger."""
+        received_at = datetime.now(UTC)
+        if self._written is None and self._worker is None and self._answer_at_once(call, received_at):
+            return
+        while len(self._waiting) >= QUEUE_LIMIT and not self._is_stopped:
+            self._room.clear()
+            await self._room.wait()
+        self._waiting.append((call, received_at))
+        self._work_on()
+
+    def stop(self) -> None:
+        """The socket is gone: what was not written yet is withdrawn, the charger will say it again."""
+        self._is_stopped = True
+        self._waiting.clear()
+        self._room.set()
+        if self._written is not None:
+            self._written.cancel()
+        if self._worker is not None and self._worker is not asyncio.current_task():
+            self._worker.cancel()
+
+    # --- at once --------------------------------------------------------------------------------------------------
+
+    def _answer_at_once(self, call: frames.Call, received_at: datetime) -> bool:
+        """False: it needs the worker (another action, an odd payload, a full writer); nothing has happened yet."""
+        handler = self._meaning.AT_ONCE.get(call.action)
+        if handler is None or self._station.registration == Charger.Registration.REJECTED:
+            return False
+        if self._dialect.request_error(call.action, call.payload):
+            return False
+        try:
+            promise = handler(self._station, call.payload, received_at)
+        except Unusable:
+            return False
+        if promise is None:
+            return False
+        answer, written = promise
+        if written is None:
+            self._reply(frames.encode_result(call.message_id, answer))
+        else:
+            self._written = written
+            written.add_done_callback(functools.partial(self._on_written, call, answer))
+        return True
+
+    def _on_written(self, call: frames.Call, answer: dict[str, Any], written: "asyncio.Future[Any]") -> None:
+        self._written = None
+        if self._is_stopped or written.cancelled():
+            return
+        if (error := written.exception()) is None:
+            self._reply(frames.encode_result(call.message_id, answer))
+        else:
+            self._reply(self._failure(call, error))
+        if self._waiting:
+            self._work_on()
+
+    def _reply(self, text: str) -> None:
+        """Hardly ever waits; when the charger does not read, the rest of the lane waits behind it."""
+        self._keep(run_until_it_waits(self._send(text)))
+
+    # --- in turn --------------------------------------------------------------------------------------------------
+
+    def _work_on(self) -> None:
+        if self._written is None and self._worker is None and not self._is_stopped:
+            self._keep(asyncio.get_running_loop().create_task(self._work()))
+
+    def _keep(self, task: "asyncio.Task[None] | None") -> None:
+        if task is not None:
+            self._worker = task
+            task.add_done_callback(self._on_idle)
+
+    def _on_idle(self, task: "asyncio.Task[None]") -> None:
+        self._worker = None
+        if not task.cancelled() and (error := task.exception()):
+            logger.error("lane of %s failed", self._station.identity, exc_info=error)
+        if self._waiting:
+            self._work_on()
+
+    async def _work(self) -> None:
+        while self._waiting and not self._is_stopped:
+            call, received_at = self._waiting.popleft()
+            self._room.set()
+            await self._send(await self.answer(call, received_at))
+
+    async def answer(self, call: frames.Call, received_at: datetime) -> str:
+        """The frame that answers a CALL, whatever happens."""
+        try:
+            answer = await self._meaning_of(call, received_at)
+        except Refusal as refusal:
+            return frames.encode_error(call.message_id, refusal.code, refusal.description)
+        except Exception as error:
+            return self._failure(call, error)
+        if flaw := self._dialect.response_error(call.action, answer):
+            logger.error("our answer to %s does not fit its schema: %s", call.action, flaw)
+            return frames.encode_error(call.message_id, "InternalError")
+        return frames.encode_result(call.message_id, answer)
+
+    def _failure(self, call: frames.Call, error: BaseException) -> str:
+        level = logging.WARNING if isinstance(error, _PASSING) else logging.ERROR
+        logger.log(level, "%s of charger %s failed", call.action, self._station.identity, exc_info=error)
+        return frames.encode_error(call.message_id, "InternalError", "Not stored; please send it again.")
+
+    async def _meaning_of(self, call: frames.Call, received_at: datetime) -> dict[str, Any]:
+        station, handler = self._station, self._meaning.HANDLERS.get(call.action)
+        if handler is None:
+            known = call.action in self._dialect.actions
+            raise Refusal("NotSupported" if known else "NotImplemented", call.action[:80])
+        if station.registration == Charger.Registration.REJECTED and call.action != "BootNotification":
+            raise Refusal("SecurityError", "This charger is not accepted.")
+        flaw = self._dialect.request_error(call.action, call.payload)
+        if flaw and call.action not in self._meaning.LENIENT:
+            raise Refusal(*flaw)
+        try:
+            answer: dict[str, Any]
+            if not self._meaning.is_remembered(call.action, call.payload):
+                answer = await handler(station, call.payload, received_at)
+            else:
+                answer = await answers.once(
+                    station.charger_id, call, received_at, lambda: handler(station, call.payload, received_at)
+                )
+        except Unusable as unusable:
+            raise Refusal(*(flaw or ("PropertyConstraintViolation", str(unusable)))) from None
+        if flaw:
+            logger.warning("%s of %s does not fit its schema, taken anyway: %s", call.action, station.identity, flaw)
+        return answer
+
+
+class Refusal(Exception):
+    """A CALLERROR by its code."""
+
+    def __init__(self, code: str, description: str) -> None:
+        super().__init__(description)
+        self.code, self.description = code, description
+
+
+_PASSING = (django.db.Error, psycopg.Error, ConnectionError, TimeoutError)
