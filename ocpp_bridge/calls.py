@@ -6,7 +6,6 @@ import logging
 from collections import deque
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
-from types import ModuleType
 from typing import Any
 
 import django.db
@@ -14,6 +13,7 @@ import psycopg
 
 from fleetcharge.lib.eager import run_until_it_waits
 from ocpp_bridge import answers, frames
+from ocpp_bridge.meaning import Meaning
 from ocpp_bridge.station import Station, Unusable
 from stations.models import Charger
 
@@ -31,8 +31,8 @@ class Calls:
     there is work: ten thousand idle sockets have no worker at all.
     """
 
-    def __init__(self, station: Station, meaning: ModuleType, send: Callable[[str], Coroutine[Any, Any, None]]) -> None:
-        self._station, self._meaning, self._dialect, self._send = station, meaning, meaning.DIALECT, send
+    def __init__(self, station: Station, meaning: Meaning, send: Callable[[str], Coroutine[Any, Any, None]]) -> None:
+        self._station, self._meaning, self._dialect, self._send = station, meaning, meaning.dialect, send
         self._waiting: deque[Waiting] = deque()
         self._room = asyncio.Event()
         self._written: asyncio.Future[Any] | None = None
@@ -64,7 +64,7 @@ class Calls:
 
     def _answer_at_once(self, call: frames.Call, received_at: datetime) -> bool:
         """False: it needs the worker (another action, an odd payload, a full writer); nothing has happened yet."""
-        handler = self._meaning.AT_ONCE.get(call.action)
+        handler = self._meaning.at_once.get(call.action)
         if handler is None or self._station.registration == Charger.Registration.REJECTED:
             return False
         if self._dialect.request_error(call.action, call.payload):
@@ -141,14 +141,14 @@ class Calls:
         return frames.encode_error(call.message_id, "InternalError", "Not stored; please send it again.")
 
     async def _meaning_of(self, call: frames.Call, received_at: datetime) -> dict[str, Any]:
-        station, handler = self._station, self._meaning.HANDLERS.get(call.action)
+        station, handler = self._station, self._meaning.handlers.get(call.action)
         if handler is None:
             known = call.action in self._dialect.actions
             raise Refusal("NotSupported" if known else "NotImplemented", call.action[:80])
         if station.registration == Charger.Registration.REJECTED and call.action != "BootNotification":
             raise Refusal("SecurityError", "This charger is not accepted.")
         flaw = self._dialect.request_error(call.action, call.payload)
-        if flaw and call.action not in self._meaning.LENIENT:
+        if flaw and call.action not in self._meaning.lenient:
             raise Refusal(*flaw)
         try:
             answer: dict[str, Any]

@@ -9,7 +9,7 @@ from typing import Any
 from channels.exceptions import StopConsumer
 from django.conf import settings
 
-from ocpp_bridge import frames, handshake, v2, v16
+from ocpp_bridge import frames, handshake
 from ocpp_bridge.calls import Calls
 from ocpp_bridge.handshake import Known, Refused
 from ocpp_bridge.hub import hub
@@ -18,9 +18,11 @@ from ocpp_bridge.lean import LeanConsumer
 from ocpp_bridge.station import Station
 from ocpp_bridge.threads import in_database
 from ocpp_bridge.throttle import Throttle
+from ocpp_bridge.v2 import MEANING_201
+from ocpp_bridge.v16 import MEANING_16
 from stations import services as stations
 
-MEANINGS = {meaning.DIALECT.subprotocol: meaning for meaning in (v16, v2)}
+MEANINGS = {meaning.dialect.subprotocol: meaning for meaning in (MEANING_16, MEANING_201)}
 MALFORMED_PER_MINUTE = 20
 REPLACED, PROTOCOL_ERROR = 4000, 1002
 
@@ -47,7 +49,7 @@ class ChargerConsumer(LeanConsumer):
         except Refused as refused:
             await self._refuse(refused)
             raise StopConsumer from None
-        self.meaning, self.dialect = MEANINGS[subprotocol], MEANINGS[subprotocol].DIALECT
+        self.meaning, self.dialect = MEANINGS[subprotocol], MEANINGS[subprotocol].dialect
         self.lane = Lane(self.dialect, self.send_frame, settings.OCPP_CALL_TIMEOUT_SECONDS)
         self.station = Station(known.charger_id, known.organisation_id, identity, known.registration)
         self.calls = Calls(self.station, self.meaning, self.send_frame)

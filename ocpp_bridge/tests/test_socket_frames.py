@@ -12,8 +12,8 @@ from fleetcharge.accounts.models import Organisation
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect
 from ocpp_bridge.tests.test_frames import json_values
-from ocpp_bridge.v2 import HANDLERS as ACTIONS_2
-from ocpp_bridge.v16 import HANDLERS as ACTIONS_16
+from ocpp_bridge.v2 import MEANING_201
+from ocpp_bridge.v16 import MEANING_16
 from stations.models import Charger
 
 
@@ -108,7 +108,7 @@ async def test_no_payload_of_any_action_kills_the_socket_or_goes_unanswered(
         payloads.append(payload)
 
     collect()
-    actions = sorted(ACTIONS_16 if protocol == "ocpp1.6" else ACTIONS_2)
+    actions = sorted((MEANING_16 if protocol == "ocpp1.6" else MEANING_201).handlers)
     pick = random.Random(16)
     for number, payload in enumerate(payloads):
         frame = orjson.dumps([2, f"f{number}", pick.choice(actions), payload]).decode()

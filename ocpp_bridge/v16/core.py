@@ -1,15 +1,12 @@
-"""OCPP 1.6J: what each message of a charge point means, and how our commands are said."""
+"""OCPP 1.6J: what the messages of charging itself mean."""
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 from billing.services import authorisation, sessions
 from billing.services.meters import MeterReading
-from ocpp_bridge.dialects import V16
 from ocpp_bridge.instants import parse_instant, to_wire
 from ocpp_bridge.intervals import boot_interval
-from ocpp_bridge.models import Command
 from ocpp_bridge.station import (
     MAX_SMALL,
     AtOnce,
@@ -27,8 +24,6 @@ from ocpp_bridge.writers import offer_readings, readings_of, status_writer, stor
 from stations import services as stations
 from stations.models import Connector
 from stations.services import StatusReport
-
-DIALECT = V16
 
 S = Connector.Status
 STATUS = {
@@ -218,60 +213,3 @@ HANDLERS: dict[str, Handler] = {
     "SignCertificate": sign_certificate,
 }
 AT_ONCE: dict[str, AtOnce] = {"Heartbeat": heartbeat_at_once, "MeterValues": meter_values_at_once}
-LENIENT = frozenset({"StartTransaction", "StopTransaction", "MeterValues"})
-
-
-def is_remembered(action: str, payload: dict[str, Any]) -> bool:
-    """Answers that must be the same for a repeat on another socket."""
-    return action in {"StartTransaction", "StopTransaction"}
-
-
-def command(action: str, parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Our version-neutral command as (action, payload) of a CALL."""
-    try:
-        return _COMMANDS[action](parameters)
-    except (KeyError, TypeError, ValueError) as error:
-        raise Unusable(f"cannot say {action} in OCPP 1.6: {error!r}") from error
-
-
-def _remote_start(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    payload = {"idTag": parameters["id_token"]}
-    if parameters.get("evse_number"):
-        payload["connectorId"] = parameters["evse_number"]
-    return "RemoteStartTransaction", payload
-
-
-def _remote_stop(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    return "RemoteStopTransaction", {"transactionId": int(parameters["transaction_ref"])}
-
-
-def _reserve(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    payload = {
-        "connectorId": parameters["evse_number"],
-        "expiryDate": parameters["expires_at"],
-        "idTag": parameters["id_token"],
-        "reservationId": parameters["reservation_number"],
-    }
-    if parameters.get("group_id"):
-        payload["parentIdTag"] = parameters["group_id"]
-    return "ReserveNow", payload
-
-
-def _cancel(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    return "CancelReservation", {"reservationId": parameters["reservation_number"]}
-
-
-def _trigger(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    payload = {"requestedMessage": parameters["message"]}
-    if parameters.get("evse_number"):
-        payload["connectorId"] = parameters["evse_number"]
-    return "TriggerMessage", payload
-
-
-_COMMANDS: dict[str, Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]] = {
-    Command.Action.REMOTE_START: _remote_start,
-    Command.Action.REMOTE_STOP: _remote_stop,
-    Command.Action.RESERVE_NOW: _reserve,
-    Command.Action.CANCEL_RESERVATION: _cancel,
-    Command.Action.TRIGGER_MESSAGE: _trigger,
-}

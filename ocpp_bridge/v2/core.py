@@ -1,6 +1,5 @@
-"""OCPP 2.0.1: what each message of a charging station means, and how our commands are said."""
+"""OCPP 2.0.1: what the messages of charging itself mean."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -9,10 +8,8 @@ from typing import Any
 from billing.models import ChargingSession
 from billing.services import authorisation, sessions
 from billing.services.meters import MeterReading
-from ocpp_bridge.dialects import V201
 from ocpp_bridge.instants import parse_instant, to_wire
 from ocpp_bridge.intervals import boot_interval
-from ocpp_bridge.models import Command
 from ocpp_bridge.station import (
     MAX_SMALL,
     AtOnce,
@@ -33,8 +30,6 @@ from stations import services as stations
 from stations.models import Connector
 from stations.services import StatusReport
 
-DIALECT = V201
-
 S = Connector.Status
 STATUS = {
     "Available": S.AVAILABLE,
@@ -53,7 +48,6 @@ TOKEN_STATUS = {
     "no_wallet": "NoCredit",
     "wallet_frozen": "NoCredit",
 }
-TOKEN_TYPE = {"RFID": "ISO14443", "APP_USER": "Central", "AD_HOC_USER": "Central", "OTHER": "Central"}
 
 
 async def boot_notification(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
@@ -306,68 +300,4 @@ AT_ONCE: dict[str, AtOnce] = {
     "Heartbeat": heartbeat_at_once,
     "MeterValues": meter_values_at_once,
     "TransactionEvent": transaction_event_at_once,
-}
-LENIENT = frozenset({"TransactionEvent", "MeterValues"})
-
-
-def is_remembered(action: str, payload: dict[str, Any]) -> bool:
-    """Answers that must be the same for a repeat on another socket; plain samples repeat harmlessly."""
-    return action == "TransactionEvent" and (payload.get("eventType") != "Updated" or "idToken" in payload)
-
-
-def command(action: str, parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Our version-neutral command as (action, payload) of a CALL."""
-    try:
-        return _COMMANDS[action](parameters)
-    except (KeyError, TypeError, ValueError) as error:
-        raise Unusable(f"cannot say {action} in OCPP 2.0.1: {error!r}") from error
-
-
-def _token(parameters: dict[str, Any]) -> dict[str, Any]:
-    kind = TOKEN_TYPE.get(parameters.get("token_type", "RFID"), "Central")
-    return {"idToken": parameters["id_token"], "type": kind}
-
-
-def _remote_start(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    payload = {"remoteStartId": parameters["remote_start_id"], "idToken": _token(parameters)}
-    if parameters.get("evse_number"):
-        payload["evseId"] = parameters["evse_number"]
-    return "RequestStartTransaction", payload
-
-
-def _remote_stop(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    return "RequestStopTransaction", {"transactionId": str(parameters["transaction_ref"])}
-
-
-def _reserve(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    payload = {
-        "id": parameters["reservation_number"],
-        "expiryDateTime": parameters["expires_at"],
-        "idToken": _token(parameters),
-        "evseId": parameters["evse_number"],
-    }
-    if parameters.get("group_id"):
-        payload["groupIdToken"] = {"idToken": parameters["group_id"], "type": "Central"}
-    return "ReserveNow", payload
-
-
-def _cancel(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    return "CancelReservation", {"reservationId": parameters["reservation_number"]}
-
-
-def _trigger(parameters: dict[str, Any]) -> tuple[str, dict[str, Any]]:
-    payload: dict[str, Any] = {"requestedMessage": parameters["message"]}
-    if parameters.get("evse_number"):
-        payload["evse"] = {"id": parameters["evse_number"]}
-        if parameters["message"] == "StatusNotification":
-            payload["evse"]["connectorId"] = 1
-    return "TriggerMessage", payload
-
-
-_COMMANDS: dict[str, Callable[[dict[str, Any]], tuple[str, dict[str, Any]]]] = {
-    Command.Action.REMOTE_START: _remote_start,
-    Command.Action.REMOTE_STOP: _remote_stop,
-    Command.Action.RESERVE_NOW: _reserve,
-    Command.Action.CANCEL_RESERVATION: _cancel,
-    Command.Action.TRIGGER_MESSAGE: _trigger,
 }

@@ -1,0 +1,24 @@
+"""What one OCPP version makes of the messages: put together in v16/ and v2/, used by the socket."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ocpp_bridge.dialects import Dialect
+from ocpp_bridge.station import AtOnce, Handler
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """`lenient`: actions that are taken although they break their schema, when what we need of them is usable.
+
+    `is_remembered(action, payload)`: must a repeat on another socket get the same answer? `command(action, params)`:
+    a version-neutral command as (action, payload) of a CALL; raises Unusable.
+    """
+
+    dialect: Dialect
+    handlers: Mapping[str, Handler]
+    at_once: Mapping[str, AtOnce]
+    lenient: frozenset[str]
+    is_remembered: Callable[[str, dict[str, Any]], bool]
+    command: Callable[[str, dict[str, Any]], tuple[str, dict[str, Any]]]

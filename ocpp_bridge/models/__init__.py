@@ -1,0 +1,6 @@
+"""What crossed the wire and must not be forgotten."""
+
+from ocpp_bridge.models.calls import AnsweredCall
+from ocpp_bridge.models.commands import Command
+
+__all__ = ["AnsweredCall", "Command"]
