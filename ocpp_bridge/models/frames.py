@@ -1,0 +1,53 @@
+"""What the flight recorder keeps of every frame."""
+
+from typing import Self
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from fleetcharge.accounts.models import Organisation
+from stations.models import Charger
+
+
+class FrameQuerySet(models.QuerySet["Frame"]):
+    def for_organisation(self, organisation: Organisation) -> Self:
+        return self.filter(charger__organisation=organisation)
+
+
+class Frame(models.Model):
+    """One frame of the wire, redacted, in a table of its UTC day (made by a migration, filled by the recorder)."""
+
+    class Direction(models.IntegerChoices):
+        IN = 0, _("From the charger")
+        OUT = 1, _("To the charger")
+
+    class Kind(models.IntegerChoices):
+        MALFORMED = 0, _("Malformed")
+        CALL = 2, "CALL"
+        RESULT = 3, "CALLRESULT"
+        ERROR = 4, "CALLERROR"
+        RESULT_ERROR = 5, "CALLRESULTERROR"
+        SEND = 6, "SEND"
+
+    id = models.BigIntegerField(primary_key=True)
+    charger = models.ForeignKey(Charger, models.DO_NOTHING, db_constraint=False, related_name="+")
+    at = models.DateTimeField(help_text=_("When it passed our socket."))
+    direction = models.SmallIntegerField(choices=Direction)
+    kind = models.SmallIntegerField(choices=Kind)
+    action = models.CharField(max_length=60, help_text=_("Of the CALL, also on its answer."))
+    message_id = models.CharField(max_length=64)
+    error_code = models.CharField(max_length=40)
+    size_bytes = models.IntegerField()
+    latency_ms = models.FloatField(null=True, help_text=_("On an answer: since its CALL."))
+    is_cut = models.BooleanField(default=False, help_text=_("Longer than we keep."))
+    payload = models.TextField(help_text=_("The frame as it went, without secrets."))
+
+    objects = FrameQuerySet.as_manager()
+
+    class Meta:
+        managed = False
+        db_table = "ocpp_bridge_frame"
+        ordering = ["-id"]
+
+    def __str__(self) -> str:
+        return f"{self.at:%H:%M:%S} {self.get_direction_display()} {self.action} {self.message_id}"
