@@ -64,6 +64,15 @@ class ChargingSession(models.Model):
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
     stop_reason = models.CharField(max_length=30, blank=True)
+    is_start_reported = models.BooleanField(
+        default=True, help_text=_("False: the start is missing, and started_at is the earliest moment we know of.")
+    )
+    is_meter_start_reported = models.BooleanField(
+        default=True, help_text=_("False: meter_start_wh is the first register among the samples.")
+    )
+    is_stop_estimated = models.BooleanField(
+        default=False, help_text=_("True: the stop never came, we ended the session by its last trusted values.")
+    )
     meter_start_wh = models.BigIntegerField(null=True, blank=True)
     meter_last_wh = models.BigIntegerField(null=True, blank=True)
     meter_stop_wh = models.BigIntegerField(null=True, blank=True)
@@ -72,6 +81,12 @@ class ChargingSession(models.Model):
     soc_start_percent = models.FloatField(null=True, blank=True)
     soc_percent = models.FloatField(null=True, blank=True)
     metered_at = models.DateTimeField(null=True, blank=True)
+    quality_reasons = models.JSONField(default=list, blank=True, help_text=_("Why it is not simply billable."))
+    gaps = models.JSONField(default=list, blank=True, help_text=_("What is missing: start, stop, samples, messages."))
+    suspect_reason = models.CharField(max_length=20, blank=True, help_text=_("Why we think it is over."))
+    suspect_since = models.DateTimeField(null=True, blank=True)
+    revised_at = models.DateTimeField(null=True, blank=True, help_text=_("When its final figures were last computed."))
+    adjusted_paise = models.BigIntegerField(default=0, help_text=_("Posted after pricing: the sum of adjustments."))
     reconciled_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
@@ -88,7 +103,13 @@ class ChargingSession(models.Model):
         ]
         indexes = [
             models.Index(fields=["connector"], condition=Q(state="active"), name="active_sessions_by_connector"),
+            models.Index(fields=["connector", "-started_at"], name="sessions_of_a_connector"),
             models.Index(fields=["organisation", "-started_at"], name="sessions_of_an_organisation"),
+            models.Index(
+                fields=["ended_at"],
+                condition=Q(state="ended", quality="estimated", charger__isnull=False),
+                name="estimated_sessions",
+            ),
             models.Index(
                 fields=["ended_at"], condition=Q(state="ended", reconciled_at=None), name="unreconciled_sessions"
             ),
@@ -116,6 +137,8 @@ class MeterValue(models.Model):
     energy_wh = models.BigIntegerField(null=True, help_text=_("Import register."))
     power_w = models.IntegerField(null=True)
     soc_percent = models.FloatField(null=True)
+    interval_wh = models.BigIntegerField(null=True, help_text=_("Import since the sample before, where reported."))
+    sequence = models.BigIntegerField(null=True, help_text=_("seqNo of the OCPP 2.x event that carried it."))
     context = models.CharField(max_length=20, blank=True)
     sampled = models.JSONField(help_text=_("The sampledValue list, untouched."))
     dedupe_key = models.BinaryField(max_length=16, unique=True)
@@ -125,6 +148,48 @@ class MeterValue(models.Model):
 
     def __str__(self) -> str:
         return f"{self.charger_id}/{self.evse_number} {self.at}"
+
+
+class SessionMessage(models.Model):
+    """One OCPP 2.x TransactionEvent that said more than samples; `dedupe_key` hashes all of it (never seqNo alone)."""
+
+    charger = models.ForeignKey(Charger, models.DO_NOTHING, db_constraint=False, related_name="+", db_index=False)
+    transaction_ref = models.CharField(max_length=36)
+    kind = models.CharField(max_length=10, help_text=_("Started, Updated or Ended."))
+    at = models.DateTimeField()
+    received_at = models.DateTimeField()
+    sequence = models.BigIntegerField(null=True)
+    charging_state = models.CharField(max_length=20, blank=True)
+    trigger_reason = models.CharField(max_length=30, blank=True)
+    is_offline = models.BooleanField(default=False)
+    dedupe_key = models.BinaryField(max_length=16, unique=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["charger", "transaction_ref", "at"], name="messages_of_a_session")]
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.transaction_ref} {self.at}"
+
+
+class SessionCorrection(models.Model):
+    """One change of a session by something that arrived late, or never: from what, to what, why, and by which message.
+
+    Appended only; a trigger refuses change.
+    """
+
+    session = models.ForeignKey(ChargingSession, models.PROTECT, related_name="corrections")
+    field = models.CharField(max_length=40)
+    before = models.JSONField(null=True)
+    after = models.JSONField(null=True)
+    reason = models.CharField(max_length=200)
+    cause = models.CharField(max_length=120, help_text=_("The message, or the sweep, that brought it about."))
+    at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["pk"]
+
+    def __str__(self) -> str:
+        return f"{self.session_id}: {self.field}"
 
 
 class CDRQuerySet(models.QuerySet["CDR"]):
@@ -191,6 +256,45 @@ class CDR(models.Model):
         return f"CDR {self.pk} · {self.energy_wh / 1000:.2f} kWh"
 
 
+class CDRAdjustment(models.Model):
+    """What a rated CDR would have been, had we known: the differences, priced by the same tariff and posted.
+
+    Money is the signed difference to the CDR and the adjustments before it. Appended only; a trigger refuses change.
+    """
+
+    cdr = models.ForeignKey(CDR, models.PROTECT, related_name="adjustments")
+    number = models.PositiveSmallIntegerField()
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField()
+    energy_wh = models.BigIntegerField(help_text=_("The corrected figure, not the difference."))
+    charging_seconds = models.PositiveIntegerField()
+    idle_seconds = models.PositiveIntegerField()
+    taxable_paise = models.BigIntegerField()
+    cgst_paise = models.BigIntegerField()
+    sgst_paise = models.BigIntegerField()
+    igst_paise = models.BigIntegerField()
+    tax_paise = models.BigIntegerField()
+    total_paise = models.BigIntegerField()
+    explanation = models.JSONField(default=list, help_text=_("The corrected price, line by line."))
+    reason = models.CharField(max_length=200)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name = "CDR adjustment"
+        ordering = ["cdr", "number"]
+        constraints = [
+            models.UniqueConstraint("cdr", "number", name="one_adjustment_per_number"),
+            models.CheckConstraint(
+                condition=Q(total_paise=F("taxable_paise") + F("tax_paise"))
+                & Q(tax_paise=F("cgst_paise") + F("sgst_paise") + F("igst_paise")),
+                name="adjustment_adds_up",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"CDR {self.cdr_id} · {self.number}"
+
+
 class ReconciliationVerdict(models.Model):
     """What GPS, shift and state of charge say about a session; re-runnable to the same answer."""
 
@@ -237,6 +341,8 @@ class BillingException(models.Model):
         ORPHAN_STOP = "orphan_stop", _("Stop without a start")
         CONFLICTING_STOP = "conflicting_stop", _("Two different stops")
         NEVER_ENDED = "never_ended", _("Session without an end")
+        MISSING_START = "missing_start", _("Session without a start")
+        NOT_ADJUSTED = "not_adjusted", _("Late correction could not be booked")
 
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="billing_exceptions")
     kind = models.CharField(max_length=20, choices=Kind)
