@@ -65,7 +65,7 @@ class Calls:
     def _answer_at_once(self, call: frames.Call, received_at: datetime) -> bool:
         """False: it needs the worker (another action, an odd payload, a full writer); nothing has happened yet."""
         handler = self._meaning.at_once.get(call.action)
-        if handler is None or self._station.registration == Charger.Registration.REJECTED:
+        if handler is None or self._station.registration != _ACCEPTED or not self._station.has_booted:
             return False
         if self._dialect.request_error(call.action, call.payload):
             return False
@@ -120,7 +120,9 @@ class Calls:
         while self._waiting and not self._is_stopped:
             call, received_at = self._waiting.popleft()
             self._room.set()
-            await self._send(await self.answer(call, received_at))
+            answer = await self.answer(call, received_at)
+            if type(call) is frames.Call:  # a SEND has none
+                await self._send(answer)
 
     async def answer(self, call: frames.Call, received_at: datetime) -> str:
         """The frame that answers a CALL, whatever happens."""
@@ -145,8 +147,8 @@ class Calls:
         if handler is None:
             known = call.action in self._dialect.actions
             raise Refusal("NotSupported" if known else "NotImplemented", call.action[:80])
-        if station.registration == Charger.Registration.REJECTED and call.action != "BootNotification":
-            raise Refusal("SecurityError", "This charger is not accepted.")
+        if not station.is_accepted and not self._may_say(call.action):
+            raise Refusal("SecurityError", "This charger is not accepted yet.")
         flaw = self._dialect.request_error(call.action, call.payload)
         if flaw and call.action not in self._meaning.lenient:
             raise Refusal(*flaw)
@@ -164,6 +166,15 @@ class Calls:
             logger.warning("%s of %s does not fit its schema, taken anyway: %s", call.action, station.identity, flaw)
         return answer
 
+    def _may_say(self, action: str) -> bool:
+        """Before acceptance: in 2.x the boot and what we may ask for, in 1.6 everything unless we rejected it."""
+        if action == "BootNotification":
+            return True
+        allowed, registration = self._meaning.before_acceptance, self._station.registration
+        if registration == Charger.Registration.REJECTED:
+            return False
+        return allowed is None or (registration == Charger.Registration.PENDING and action in allowed)
+
 
 class Refusal(Exception):
     """A CALLERROR by its code."""
@@ -173,4 +184,5 @@ class Refusal(Exception):
         self.code, self.description = code, description
 
 
+_ACCEPTED = Charger.Registration.ACCEPTED.value
 _PASSING = (django.db.Error, psycopg.Error, ConnectionError, TimeoutError)

@@ -18,11 +18,11 @@ from ocpp_bridge.lean import LeanConsumer
 from ocpp_bridge.station import Station
 from ocpp_bridge.threads import in_database
 from ocpp_bridge.throttle import Throttle
-from ocpp_bridge.v2 import MEANING_201
+from ocpp_bridge.v2 import MEANING_21, MEANING_201
 from ocpp_bridge.v16 import MEANING_16
 from stations import services as stations
 
-MEANINGS = {meaning.dialect.subprotocol: meaning for meaning in (MEANING_16, MEANING_201)}
+MEANINGS = {meaning.dialect.subprotocol: meaning for meaning in (MEANING_16, MEANING_201, MEANING_21)}
 MALFORMED_PER_MINUTE = 20
 REPLACED, PROTOCOL_ERROR = 4000, 1002
 

@@ -1,7 +1,7 @@
 """What differs between OCPP versions on the frame level: names, error codes, where the official schemas lie."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import jsonschema_rs
@@ -23,22 +23,23 @@ class Dialect:
     occurrence: str
     unknown_type: str | None
     anonymous_id: str | None
+    sends: frozenset[str] = frozenset()  # actions of SEND frames, which nobody answers (OCPP 2.1 part 4 section 4.2.6)
 
     @functools.cached_property
     def actions(self) -> frozenset[str]:
         """Every action the edition knows."""
         names = (path.stem for path in (SCHEMAS / self.folder / "schemas").glob("*.json"))
         if self.request_suffix:
-            return frozenset(name.removesuffix("Request") for name in names if name.endswith("Request"))
+            return self.sends | {name.removesuffix("Request") for name in names if name.endswith("Request")}
         return frozenset(name for name in names if not name.endswith("Response"))
 
     def request_error(self, action: str, payload: object) -> tuple[str, str] | None:
-        """None when the payload of a CALL fits its schema, else (error code, description)."""
-        return self._error(action + self.request_suffix, payload)
+        """None when the payload of a CALL (or SEND) fits its schema, else (error code, description)."""
+        return self._error(action if action in self.sends else action + self.request_suffix, payload)
 
     def response_error(self, action: str, payload: object) -> tuple[str, str] | None:
         """None when the payload of a CALLRESULT fits its schema, else (error code, description)."""
-        return self._error(action + "Response", payload)
+        return None if action in self.sends else self._error(action + "Response", payload)
 
     def _error(self, schema: str, payload: object) -> tuple[str, str] | None:
         validator = _validator(self.folder, schema)
@@ -85,4 +86,5 @@ V201 = Dialect(
     unknown_type="MessageTypeNotSupported",
     anonymous_id="-1",
 )
-DIALECTS = {dialect.subprotocol: dialect for dialect in (V16, V201)}
+V21 = replace(V201, subprotocol="ocpp2.1", folder="v21", sends=frozenset({"NotifyPeriodicEventStream"}))
+DIALECTS = {dialect.subprotocol: dialect for dialect in (V16, V201, V21)}

@@ -8,7 +8,7 @@ import orjson
 
 from ocpp_bridge.dialects import Dialect
 
-CALL, RESULT, ERROR = 2, 3, 4
+CALL, RESULT, ERROR, RESULT_ERROR, SEND = 2, 3, 4, 5, 6
 MAX_DEPTH = 32
 MAX_ID_LENGTH = 36
 
@@ -29,6 +29,12 @@ class Call:
     payload: dict[str, Any]
 
 
+class Send(Call):
+    """A message nobody answers: [6, id, action, payload], OCPP 2.1."""
+
+    __slots__ = ()
+
+
 @dataclass(slots=True)
 class Result:
     """An answer to a request of ours: [3, id, payload]."""
@@ -47,6 +53,12 @@ class CallError:
     details: Any
 
 
+class ResultError(CallError):
+    """The charger could not use an answer of ours: [5, id, code, description, details], OCPP 2.1."""
+
+    __slots__ = ()
+
+
 @dataclass(slots=True)
 class Malformed:
     """Not a frame. `message_id` None: nobody can be answered, the frame is only counted."""
@@ -60,7 +72,7 @@ Frame = Call | Result | CallError | Malformed
 
 
 def parse(raw: str | bytes, dialect: Dialect, *, limit_bytes: int) -> Frame:
-    """Whatever arrived, as one of the four frame classes."""
+    """Whatever arrived, as one of the frame classes."""
     data = raw.encode("utf-8", "replace") if isinstance(raw, str) else raw
     if len(data) > limit_bytes:
         return _unreadable(data, dialect, dialect.formation, f"Frame is larger than {limit_bytes} bytes")
@@ -91,12 +103,23 @@ def _frame(message: Any, dialect: Dialect) -> Frame:
     if kind == RESULT:
         return Result(message_id, message[2])
     if kind == ERROR:
-        texts = [str(part) for part in message[2:4]] + [""]
-        return CallError(message_id, texts[0], texts[1], message[4] if len(message) > 4 else {})
+        return CallError(message_id, *_refusal(message))
+    if dialect.sends and kind == RESULT_ERROR:
+        return ResultError(message_id, *_refusal(message))
+    if dialect.sends and kind == SEND:
+        sent = _call(message, message_id, dialect)
+        if isinstance(sent, Malformed):  # not even that is answered
+            return Malformed(None, sent.code, sent.description)
+        return Send(sent.message_id, sent.action, sent.payload)
     return Malformed(message_id if dialect.unknown_type else None, dialect.unknown_type or "", "Unknown message type")
 
 
-def _call(message: list[Any], message_id: MessageId, dialect: Dialect) -> Frame:
+def _refusal(message: list[Any]) -> tuple[str, str, Any]:
+    texts = [str(part)[:255] for part in message[2:4]] + [""]
+    return texts[0], texts[1], message[4] if len(message) > 4 else {}
+
+
+def _call(message: list[Any], message_id: MessageId, dialect: Dialect) -> Call | Malformed:
     if isinstance(message_id, str) and len(message_id) > MAX_ID_LENGTH:
         return Malformed(message_id[:255], dialect.framework, f"Message id is longer than {MAX_ID_LENGTH}")
     if len(message) != 4:

@@ -13,7 +13,9 @@ class Meaning:
     """`lenient`: actions that are taken although they break their schema, when what we need of them is usable.
 
     `is_remembered(action, payload)`: must a repeat on another socket get the same answer? `command(action, params)`:
-    a version-neutral command as (action, payload) of a CALL; raises Unusable.
+    a version-neutral command as (action, payload) of a CALL; raises Unusable. `before_acceptance`: what a charger may
+    say that was not accepted yet (OCPP 2.0.1 part 2 B02.FR.02: what we may ask it for), None: everything while it is
+    Pending. `kept` and `declined` tell the support table which handlers only store, or politely refuse.
     """
 
     dialect: Dialect
@@ -22,3 +24,6 @@ class Meaning:
     lenient: frozenset[str]
     is_remembered: Callable[[str, dict[str, Any]], bool]
     command: Callable[[str, dict[str, Any]], tuple[str, dict[str, Any]]]
+    before_acceptance: frozenset[str] | None = None
+    kept: frozenset[str] = frozenset()
+    declined: frozenset[str] = frozenset()

@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from ocpp_bridge import frames
+from stations.models import Charger
 
 MAX_SMALL, MAX_INT = 32_767, 2**63 - 1
 
@@ -41,8 +42,14 @@ class Station:
     organisation_id: int
     identity: str
     registration: str
+    has_booted: bool = True
     transactions: dict[str, TransactionMemory] = field(default_factory=dict)
     has_reported: bool = False
+
+    @property
+    def is_accepted(self) -> bool:
+        """It may say and be told everything."""
+        return self.has_booted and self.registration == Charger.Registration.ACCEPTED
 
     def transaction(self, reference: str) -> TransactionMemory:
         """Bounded: a station runs a handful of transactions at a time."""

@@ -66,11 +66,12 @@ def test_other_headers_are_no_credentials(header: bytes) -> None:
 
 
 def test_the_clients_first_choice_wins() -> None:
-    assert handshake.choose_subprotocol(["ocpp2.1", "ocpp2.0.1", "ocpp1.6"], []) == "ocpp2.0.1"
+    assert handshake.choose_subprotocol(["ocpp2.2", "ocpp2.0.1", "ocpp1.6"], []) == "ocpp2.0.1"
+    assert handshake.choose_subprotocol(["ocpp2.1", "ocpp2.0.1"], []) == "ocpp2.1"
     assert handshake.choose_subprotocol(["ocpp2.0.1", "ocpp1.6"], ["ocpp1.6"]) == "ocpp1.6"
 
 
-@pytest.mark.parametrize("offered", [[], ["ocpp2.1"], ["mqtt"]])
+@pytest.mark.parametrize("offered", [[], ["ocpp2.2"], ["mqtt"]])
 def test_without_a_common_protocol_there_is_no_socket(offered: list[str]) -> None:
     with pytest.raises(Refused) as refused:
         handshake.choose_subprotocol(offered, [])

@@ -62,8 +62,8 @@ async def test_a_charger_without_a_stored_key_needs_none(connect: Connect, organ
 
 
 async def test_the_clients_first_supported_protocol_is_chosen(connect: Connect, station: Charger) -> None:
-    socket = await connect("BLR-017", subprotocols=["ocpp2.1", "ocpp2.0.1", "ocpp1.6"])
-    assert socket.socket.subprotocol == "ocpp2.0.1"
+    socket = await connect("BLR-017", subprotocols=["ocpp2.2", "ocpp2.1", "ocpp1.6"])
+    assert socket.socket.subprotocol == "ocpp2.1"
 
 
 async def test_the_newest_socket_wins_and_the_old_one_is_told(connect: Connect, station: Charger) -> None:

@@ -1,8 +1,9 @@
-"""OCPP 2.0.1."""
+"""OCPP 2.0.1 and 2.1."""
 
+from dataclasses import replace
 from typing import Any
 
-from ocpp_bridge.dialects import V201
+from ocpp_bridge.dialects import V21, V201
 from ocpp_bridge.meaning import Meaning
 from ocpp_bridge.v2 import core
 from ocpp_bridge.v2.words import command
@@ -13,6 +14,13 @@ def is_remembered(action: str, payload: dict[str, Any]) -> bool:
     return action == "TransactionEvent" and (payload.get("eventType") != "Updated" or "idToken" in payload)
 
 
+# OCPP 2.0.1 part 2 B02.FR.02 and .05: what a pending charger may be asked for; everything else is a SecurityError.
+WHILE_PENDING = frozenset({
+    "BootNotification", "Heartbeat", "StatusNotification", "MeterValues", "NotifyReport", "NotifyMonitoringReport",
+    "FirmwareStatusNotification", "PublishFirmwareStatusNotification", "LogStatusNotification",
+    "SecurityEventNotification", "SignCertificate",
+})  # fmt: skip
+
 MEANING_201 = Meaning(
     dialect=V201,
     handlers={**core.HANDLERS},
@@ -20,4 +28,6 @@ MEANING_201 = Meaning(
     lenient=frozenset({"TransactionEvent", "MeterValues"}),
     is_remembered=is_remembered,
     command=command,
+    before_acceptance=WHILE_PENDING,
 )
+MEANING_21 = replace(MEANING_201, dialect=V21)
