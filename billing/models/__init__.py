@@ -1,5 +1,6 @@
 """What was drawn, what it costs, who pays."""
 
+from billing.models.authorisations import AllowedSite, AuthorisationDecision, ChargingLimit, ChargingPolicy
 from billing.models.ledger import LedgerAccount, LedgerTransfer
 from billing.models.sessions import (
     CDR,
@@ -15,8 +16,12 @@ from billing.models.wallets import Hold, Wallet
 
 __all__ = [
     "CDR",
+    "AllowedSite",
+    "AuthorisationDecision",
     "BillingException",
     "CDRAdjustment",
+    "ChargingLimit",
+    "ChargingPolicy",
     "ChargingSession",
     "Hold",
     "LedgerAccount",

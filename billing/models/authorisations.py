@@ -3,7 +3,7 @@
 from typing import Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -143,7 +143,7 @@ class AuthorisationDecision(models.Model):
     class Meta:
         ordering = ["-pk"]
         indexes = [
-            models.Index(Lower("id_token_uid"), "-decided_at", name="decisions_of_a_token"),
+            models.Index(Lower("id_token_uid"), F("decided_at").desc(), name="decisions_of_a_token"),
             models.Index(fields=["organisation", "-id"], name="decisions_of_an_organisation"),
             models.Index(fields=["decided_at"], name="decisions_by_age"),
             models.Index(

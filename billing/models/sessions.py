@@ -337,6 +337,7 @@ class BillingException(models.Model):
         OVER_CAPTURE = "over_capture", _("Wallet too low, booked as receivable")
         UNKNOWN_TOKEN = "unknown_token", _("Charged with an unknown token")
         REFUSED = "refused", _("Charged although refused")
+        OFFLINE = "offline", _("Charged offline although not allowed")
         NO_WALLET = "no_wallet", _("No wallet")
         ORPHAN_STOP = "orphan_stop", _("Stop without a start")
         CONFLICTING_STOP = "conflicting_stop", _("Two different stops")
