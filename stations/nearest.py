@@ -9,6 +9,7 @@ from typing import Any
 from django.db import connection
 from django.utils import timezone
 
+from fleetcharge.lib.db import fetch_prepared
 from stations.belief import IS_BELIEVED, heard_since, pushed_since
 
 # Building this query with the ORM costs three times as much as running it.
@@ -16,7 +17,7 @@ NEAREST = """
 SELECT l.id, ll_to_earth(l.latitude, l.longitude) <-> ll_to_earth(%(latitude)s, %(longitude)s) AS distance_m
 FROM stations_location l
 WHERE NOT l.is_removed AND (l.organisation_id IS NULL OR l.organisation_id = %(organisation_id)s){filters}
-ORDER BY distance_m LIMIT %(limit)s
+ORDER BY distance_m LIMIT {limit}
 """
 HAS_CONNECTOR = """ AND EXISTS (
     SELECT 1 FROM stations_connector c JOIN stations_evse e ON e.id = c.evse_id
@@ -48,11 +49,17 @@ def nearest(near: Near, now: datetime | None = None) -> list[tuple[int, float]]:
         "latitude": near.latitude, "longitude": near.longitude, "organisation_id": near.organisation_id,
         "plugs": list(near.plugs), "min_power_w": near.min_power_w, "heard_since": heard_since(now),
         "pushed_since": pushed_since(now), "network": near.network, "text": f"%{_literal(near.text)}%",
-        "limit": near.limit, **dict(zip(("west", "south", "east", "north"), near.bbox, strict=False)),
+        **dict(zip(("west", "south", "east", "north"), near.bbox, strict=False)),
     }  # fmt: skip
+    rows = _rows_of_few(near, parameters) if near.text or near.bbox else fetch_prepared(_statement(near), parameters)
+    return [(int(pk), float(metres)) for pk, metres in rows]
+
+
+def _rows_of_few(near: Near, parameters: dict[str, Any]) -> list[Any]:
+    """A name or a box may leave hardly anything; how little decides whether walking by distance is wise."""
     with connection.cursor() as cursor:
         cursor.execute(_statement(near), parameters)
-        return [(int(pk), float(metres)) for pk, metres in cursor.fetchall()]
+        return cursor.fetchall()
 
 
 def _statement(near: Near) -> str:
@@ -66,7 +73,7 @@ def _statement(near: Near) -> str:
         site += " AND l.source_id = (SELECT id FROM stations_source WHERE slug = %(network)s)"
     site += HAS_TEXT if near.text else ""
     site += IN_BOX if near.bbox else ""
-    return NEAREST.format(filters=site)
+    return NEAREST.format(filters=site, limit=int(near.limit))
 
 
 def _literal(text: str) -> str:

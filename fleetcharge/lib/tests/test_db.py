@@ -1,13 +1,14 @@
-"""The async connection heals: a lost one is replaced, a frozen server is given up on."""
+"""Hot reads are planned once; the async connection heals: a lost one is replaced, a frozen server is given up on."""
 
 import asyncio
 from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
+from django.db import DataError, connection
 
 from fleetcharge.lib import db
-from fleetcharge.lib.db import AsyncDatabase
+from fleetcharge.lib.db import AsyncDatabase, fetch_prepared
 
 
 @pytest.fixture
@@ -67,3 +68,20 @@ def test_each_event_loop_opens_its_own(transactional_db: None) -> None:
         return pid
 
     assert asyncio.run(once()) != asyncio.run(once())
+
+
+@pytest.mark.django_db
+def test_a_hot_read_is_planned_once_for_all_parameters() -> None:
+    query = "SELECT %(number)s::int + 1 AS prepared_once"
+    assert [fetch_prepared(query, {"number": number})[0][0] for number in range(8)] == list(range(1, 9))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE '%prepared_once%'"
+        )
+        assert cursor.fetchall() == [(8, 0)]
+
+
+@pytest.mark.django_db
+def test_a_hot_read_that_fails_raises_djangos_error() -> None:
+    with pytest.raises(DataError):
+        fetch_prepared("SELECT 1 / %(zero)s::int", {"zero": 0})
