@@ -3,5 +3,28 @@
 from ocpp_bridge.models.calls import AnsweredCall
 from ocpp_bridge.models.commands import Command
 from ocpp_bridge.models.frames import Frame
+from ocpp_bridge.models.jobs import ChargerJob
+from ocpp_bridge.models.money import Settlement, StationCost
+from ocpp_bridge.models.nodes import Node
+from ocpp_bridge.models.notices import ChargingNeeds, ComponentEvent, ExternalLimit, Notice, OddMessage
+from ocpp_bridge.models.reports import Report, ReportPart
+from ocpp_bridge.models.security import CertificateRequest, SecurityEvent
 
-__all__ = ["AnsweredCall", "Command", "Frame"]
+__all__ = [
+    "AnsweredCall",
+    "CertificateRequest",
+    "ChargerJob",
+    "ChargingNeeds",
+    "Command",
+    "ComponentEvent",
+    "ExternalLimit",
+    "Frame",
+    "Node",
+    "Notice",
+    "OddMessage",
+    "Report",
+    "ReportPart",
+    "SecurityEvent",
+    "Settlement",
+    "StationCost",
+]
