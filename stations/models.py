@@ -187,12 +187,27 @@ class Charger(models.Model):
         PENDING = "Pending", _("Pending")
         REJECTED = "Rejected", _("Rejected")
 
+    class SecurityProfile(models.IntegerChoices):
+        NONE = 0, _("No key")
+        BASIC = 1, _("Key")
+        TLS = 2, _("Key over TLS")
+        CERTIFICATE = 3, _("Client certificate")
+
     KEY_PURPOSE = "ocpp-key"
 
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="chargers")
     location = models.ForeignKey(Location, models.PROTECT, related_name="chargers")
     ocpp_identity = models.CharField(max_length=48, unique=True)
     auth_key_hash = models.CharField(max_length=64, blank=True, help_text=_("HMAC of the Basic-auth key; empty: none."))
+    next_auth_key_hash = models.CharField(
+        max_length=64, blank=True, help_text=_("HMAC of the key to come; its first use retires the one before.")
+    )
+    min_security_profile = models.PositiveSmallIntegerField(
+        choices=SecurityProfile, default=SecurityProfile.NONE, help_text=_("It only ever rises.")
+    )
+    security_profile = models.PositiveSmallIntegerField(
+        choices=SecurityProfile, null=True, blank=True, editable=False, help_text=_("Of its last socket.")
+    )
     subprotocols = ArrayField(models.CharField(max_length=12), default=list, blank=True, help_text=_("Empty: any."))
     registration = models.CharField(max_length=10, choices=Registration, default=Registration.ACCEPTED)
     vendor = models.CharField(max_length=50, blank=True)
