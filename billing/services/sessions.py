@@ -9,7 +9,8 @@ from django.db.models import Q
 from billing.events import SessionEnded, SessionStarted
 from billing.models import CDR, BillingException, ChargingSession
 from billing.services import energy, ledger, tariffs, wallets
-from billing.services.authorisation import ACCEPTED, UNKNOWN_TOKEN, Decision, authorise
+from billing.services.afterwards import keep_start, question_refused
+from billing.services.authorisation import ACCEPTED, UNKNOWN_TOKEN, Decision, decide
 from billing.services.exceptions import open_exception
 from billing.services.rating import rate_cdr
 from fleetcharge.lib.events import publish
@@ -57,6 +58,7 @@ def start_session(
     transaction_ref: str | None = None,
     reservation_number: int | None = None,
     remote_start_id: int | None = None,
+    is_offline: bool = False,
 ) -> StartedSession:
     """Record a start, also of an unknown token or hours late; the same `start_key` is the same session.
 
@@ -67,7 +69,7 @@ def start_session(
         return _as_started(known, is_new=False)
     charger = Charger.objects.select_related("location").get(pk=charger_id)
     connector = _connector(charger, evse_number, connector_id, received_at)
-    decision = authorise(id_token=id_token, connector_id=connector.pk, charger_id=charger_id, at=started_at)
+    decision = decide(id_token=id_token, connector_id=connector.pk, charger_id=charger_id, at=started_at, is_start=True)
     session = ChargingSession(
         organisation_id=decision.organisation_id or charger.organisation_id,
         source_id=charger.location.source_id,
@@ -95,11 +97,10 @@ def start_session(
         if known is None:
             raise
         return _as_started(known, is_new=False)
-    if decision.reason == UNKNOWN_TOKEN:
-        _report_unknown_token(session, received_at)
     stations.set_session(connector_id=connector.pk, has_session=True, is_delivering=False, at=started_at)
     if decision.is_accepted:
         _hold_money(session, received_at)
+    keep_start(session=session, decision=decision, received_at=received_at, is_offline=is_offline)
     publish(
         SessionStarted(
             session.pk, session.organisation_id, connector.pk, charger.location_id, session.vehicle_id, started_at
@@ -187,17 +188,6 @@ def _connector(charger: Charger, evse_number: int | None, connector_id: int, rec
         stations.report_statuses([report])
         found = plugs.get(connector_id=number)
     return found
-
-
-def _report_unknown_token(session: ChargingSession, at: datetime) -> None:
-    open_exception(
-        organisation_id=session.organisation_id,
-        kind=Kind.UNKNOWN_TOKEN,
-        session_id=session.pk,
-        title=f"Token {session.id_token_uid or '(none)'} is not known",
-        details={"token": session.id_token_uid},
-        at=at,
-    )
 
 
 def _hold_money(session: ChargingSession, now: datetime) -> None:
@@ -314,15 +304,7 @@ def _raise_doubts(session: ChargingSession, figure: energy.Drawn, at: datetime) 
         )
     if session.authorisation_reason == UNKNOWN_TOKEN:
         return True
-    if session.authorisation_reason != ACCEPTED and session.energy_wh:
-        open_exception(
-            organisation_id=session.organisation_id,
-            kind=Kind.REFUSED,
-            session_id=session.pk,
-            title=f"Charged although refused ({session.authorisation_reason})",
-            details={"authorisation_reason": session.authorisation_reason},
-            at=at,
-        )
+    question_refused(session=session, at=at)
     return figure.problem == "backwards"
 
 

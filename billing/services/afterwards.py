@@ -1,0 +1,89 @@
+"""What a session's authorisation leaves behind: the stored decision, and finance's questions when it was refused."""
+
+from datetime import datetime
+
+from billing.entitlement import ACCEPTED, UNKNOWN_TOKEN
+from billing.models import AuthorisationDecision, BillingException, ChargingSession
+from billing.services.authorisation import Decision, is_late, record
+from billing.services.exceptions import open_exception
+
+Kind, Door = BillingException.Kind, AuthorisationDecision.Door
+WORDS = {
+    "unknown_token": "the token is not known",
+    "blocked_token": "the token is blocked",
+    "expired_token": "the token had expired",
+    "vehicle_inactive": "the vehicle has left the fleet",
+    "driver_inactive": "the driver has left the fleet",
+    "network_not_authorised": "the fleet has no contract with this network",
+    "site_not_allowed": "this site is not on the token's list",
+    "not_on_shift": "nobody was on shift",
+    "no_wallet": "the fleet has no wallet",
+    "wallet_frozen": "the wallet is frozen",
+    "insufficient": "the wallet is empty",
+    "day_limit": "the limit of the day is used up",
+    "month_limit": "the limit of the month is used up",
+    "concurrent_tx": "the token was charging elsewhere",
+}
+
+
+def keep_start(
+    *, session: ChargingSession, decision: Decision, received_at: datetime, is_offline: bool = False
+) -> None:
+    """Store why a session was allowed, or not. Inside the transaction that stores the session.
+
+    A charger that was offline decided by itself; when the token was not allowed then, or no longer is, finance hears of
+    it at once (OCPP 1.6 section 3.5.4: what was charged offline is charged).
+    """
+    late = is_offline or is_late(started_at=session.started_at, received_at=received_at)
+    door = Door.LATE_START if late else Door.START
+    reason = session.authorisation_reason
+    record(decision, door=door, now=received_at, session_id=session.pk, reason=reason)
+    if reason == UNKNOWN_TOKEN:
+        _report_unknown(session, late, received_at)
+    elif reason != ACCEPTED and late:
+        _report_offline(session, received_at)
+
+
+def question_refused(*, session: ChargingSession, at: datetime) -> None:
+    """At the end of a session that was refused but drew energy; what was asked at its start is not asked again."""
+    if session.authorisation_reason in {ACCEPTED, UNKNOWN_TOKEN} or not session.energy_wh:
+        return
+    if BillingException.objects.filter(session=session, kind=Kind.OFFLINE).exists():
+        return
+    open_exception(
+        organisation_id=session.organisation_id,
+        kind=Kind.REFUSED,
+        session_id=session.pk,
+        title=f"Charged although refused ({session.authorisation_reason})",
+        details={"authorisation_reason": session.authorisation_reason},
+        at=at,
+    )
+
+
+def _report_unknown(session: ChargingSession, late: bool, at: datetime) -> None:
+    name = session.id_token_uid or "(none)"
+    open_exception(
+        organisation_id=session.organisation_id,
+        kind=Kind.UNKNOWN_TOKEN,
+        session_id=session.pk,
+        title=f"Charged offline with token {name}, which is not known" if late else f"Token {name} is not known",
+        details={"token": session.id_token_uid, "was_offline": late},
+        at=at,
+    )
+
+
+def _report_offline(session: ChargingSession, at: datetime) -> None:
+    reason = session.authorisation_reason
+    open_exception(
+        organisation_id=session.organisation_id,
+        kind=Kind.OFFLINE,
+        session_id=session.pk,
+        title=f"Charged offline although {WORDS.get(reason, reason)}",
+        details={
+            "authorisation_reason": reason,
+            "token": session.id_token_uid,
+            "started_at": session.started_at.isoformat(),
+            "received_at": at.isoformat(),
+        },
+        at=at,
+    )
