@@ -9,6 +9,8 @@ from dispatch.models import Alert, ChargePlan, Reservation
 from fleetcharge.lib.events import subscribe
 from stations.events import (
     ChargerCameBack,
+    ChargerMatterSettled,
+    ChargerNeedsAttention,
     ChargerWentSilent,
     ConnectorStatusChanged,
     LocationChanged,
@@ -104,6 +106,23 @@ def close_silence_alert(event: ChargerCameBack) -> None:
         dedupe_key=f"charger:{event.charger_id}",
         reason="came back",
         now=event.at,
+    )
+
+
+@subscribe(ChargerNeedsAttention)
+def show_what_a_charger_says(event: ChargerNeedsAttention) -> None:
+    services.open_alert(
+        organisation_id=event.organisation_id, kind=Alert.Kind.CHARGER_MATTER, dedupe_key=services.matter_key(event),
+        title=event.title, body=event.detail[:400], location_id=event.location_id,
+        severity=Alert.Severity.BAD if event.is_bad else Alert.Severity.WARN, now=event.at,
+        data={"charger_id": event.charger_id, "cause": event.cause},
+    )  # fmt: skip
+
+
+@subscribe(ChargerMatterSettled)
+def a_charger_is_fine_again(event: ChargerMatterSettled) -> None:
+    services.close_alert_by_key(
+        organisation_id=event.organisation_id, dedupe_key=services.matter_key(event), reason="settled", now=event.at
     )
 
 

@@ -37,6 +37,36 @@ class ChargerCameBack:
 
 
 @dataclass(frozen=True)
+class ChargerNeedsAttention:
+    """A charger said something that a person should look at.
+
+    `cause` names the matter (security, firmware, log, certificate, clock, component), `key` tells one from the next
+    within it; `is_bad`: act now.
+    """
+
+    charger_id: int
+    location_id: int
+    organisation_id: int
+    cause: str
+    key: str
+    title: str
+    detail: str
+    is_bad: bool
+    at: datetime
+
+
+@dataclass(frozen=True)
+class ChargerMatterSettled:
+    """What `ChargerNeedsAttention` said with the same cause and key is over."""
+
+    charger_id: int
+    organisation_id: int
+    cause: str
+    key: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class SourceStateChanged:
     """A network started or stopped failing (values of Source.State)."""
 

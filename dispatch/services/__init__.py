@@ -23,6 +23,7 @@ from dispatch.services.following import (
 )
 from dispatch.services.notices import (
     close_settled_money,
+    matter_key,
     money_key,
     settle_network_alerts,
     show_network,
@@ -56,6 +57,7 @@ __all__ = [
     "create_reservation",
     "dismiss_plan",
     "expire_reservations",
+    "matter_key",
     "money_key",
     "open_alert",
     "plan_charge_stop",

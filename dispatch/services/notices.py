@@ -1,4 +1,4 @@
-"""Alerts that belong to no plan: networks that do not answer, sessions that wait for finance."""
+"""Alerts that belong to no plan: networks that do not answer, chargers that complain, sessions that wait."""
 
 from datetime import UTC, datetime
 
@@ -7,6 +7,7 @@ from billing.services.tariffs import zone_of
 from dispatch.models import Alert
 from dispatch.services.alerts import close_alert_by_key, open_alert
 from fleetcharge.accounts.models import Organisation
+from stations.events import ChargerMatterSettled, ChargerNeedsAttention
 from stations.models import NetworkAccess, Source
 
 LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
@@ -60,6 +61,11 @@ def settle_network_alerts(*, now: datetime) -> int:
     failing = Source.objects.filter(state=Source.State.FAILING).values_list("pk", flat=True)
     shown = Alert.objects.open().filter(kind=Alert.Kind.NETWORK_DOWN).values_list("data__source_id", flat=True)
     return sum(show_network(source_id=source_id, now=now) for source_id in sorted({*failing, *shown}))
+
+
+def matter_key(event: ChargerNeedsAttention | ChargerMatterSettled) -> str:
+    """One alert per charger and matter."""
+    return f"matter:{event.charger_id}:{event.cause}:{event.key}"[:80]
 
 
 def money_key(exception_id: int) -> str:
