@@ -6,7 +6,7 @@ from typing import Any
 from ocpp_bridge.dialects import V21, V201
 from ocpp_bridge.meaning import Meaning
 from ocpp_bridge.v2 import core
-from ocpp_bridge.v2.words import command
+from ocpp_bridge.v2.words import command, command_21
 
 
 def is_remembered(action: str, payload: dict[str, Any]) -> bool:
@@ -30,4 +30,4 @@ MEANING_201 = Meaning(
     command=command,
     before_acceptance=WHILE_PENDING,
 )
-MEANING_21 = replace(MEANING_201, dialect=V21)
+MEANING_21 = replace(MEANING_201, dialect=V21, command=command_21)
