@@ -506,3 +506,6 @@ def _explained(lines: list[dict[str, Any]]) -> SafeString:
 
 def _findings(verdict: ReconciliationVerdict) -> SafeString:
     return render_to_string("admin/billing/findings.html", evidence.findings_view(verdict.findings, verdict.evidence))
+
+
+from billing import admin_authorisation  # noqa: E402, F401 (registered with the rest)

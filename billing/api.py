@@ -13,7 +13,15 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from billing import serializers as shapes
-from billing.models import CDR, BillingException, ChargingSession, LedgerTransfer, MeterValue, Wallet
+from billing.models import (
+    CDR,
+    AuthorisationDecision,
+    BillingException,
+    ChargingSession,
+    LedgerTransfer,
+    MeterValue,
+    Wallet,
+)
 from billing.services import exceptions
 from fleetcharge.accounts.models import Scope, User
 from fleetcharge.accounts.tenancy import organisation_of
@@ -68,6 +76,22 @@ class ExceptionFilter(django_filters.FilterSet):
         fields = ["kind", "is_open", "session"]
 
 
+class AuthorisationFilter(django_filters.FilterSet):
+    """`?id_token=CARD17&is_accepted=false&reason=day_limit&charger=BLR-017&decided_after=2026-11-01T00:00:00Z`"""
+
+    id_token = django_filters.CharFilter(field_name="id_token_uid", method="of_token", help_text="Without case.")
+    charger = django_filters.CharFilter(field_name="charger__ocpp_identity")
+    decided_after = django_filters.IsoDateTimeFilter(field_name="decided_at", lookup_expr="gte")
+    decided_before = django_filters.IsoDateTimeFilter(field_name="decided_at", lookup_expr="lt")
+
+    class Meta:
+        model = AuthorisationDecision
+        fields = ["id_token", "charger", "is_accepted", "reason", "door", "vehicle", "decided_after", "decided_before"]
+
+    def of_token(self, queryset: QuerySet[Any], name: str, value: str) -> QuerySet[Any]:
+        return queryset.filter(id_token_uid__lower=value.lower())
+
+
 class BillingView(generics.GenericAPIView[Any]):
     """Rows of the caller's organisation, and nobody else's."""
 
@@ -109,6 +133,14 @@ class CDRList(BillingView, generics.ListAPIView[CDR]):
     queryset = CDR.objects.all()
     serializer_class = shapes.CDRSerializer
     filterset_class = CDRFilter
+
+
+class AuthorisationList(BillingView, generics.ListAPIView[AuthorisationDecision]):
+    """Who was allowed to charge and who was not, with the reason; newest first."""
+
+    queryset = AuthorisationDecision.objects.select_related("vehicle", "driver", "charger")
+    serializer_class = shapes.AuthorisationSerializer
+    filterset_class = AuthorisationFilter
 
 
 class WalletDetail(BillingView):

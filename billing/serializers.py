@@ -5,7 +5,15 @@ from typing import Any
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from billing.models import CDR, BillingException, ChargingSession, LedgerTransfer, ReconciliationVerdict, Wallet
+from billing.models import (
+    CDR,
+    AuthorisationDecision,
+    BillingException,
+    ChargingSession,
+    LedgerTransfer,
+    ReconciliationVerdict,
+    Wallet,
+)
 
 
 class VerdictSerializer(serializers.ModelSerializer[ReconciliationVerdict]):
@@ -84,6 +92,23 @@ class SessionDetailSerializer(SessionSerializer):
     @extend_schema_field(MeterSampleSerializer(many=True))  # type: ignore[untyped-decorator]
     def get_meter_values(self, row: ChargingSession) -> Any:
         return MeterSampleSerializer(self.context["meter_values"](row), many=True).data
+
+
+class AuthorisationSerializer(serializers.ModelSerializer[AuthorisationDecision]):
+    """One decision; `at` is the moment that was judged, `inputs` what was known of it."""
+
+    id_token = serializers.CharField(source="id_token_uid")
+    vehicle = SessionVehicleSerializer(allow_null=True)
+    driver = serializers.CharField(source="driver.name", default=None, allow_null=True)
+    charger = serializers.CharField(source="charger.ocpp_identity", default=None, allow_null=True)
+    session = serializers.IntegerField(source="session_id", allow_null=True)
+
+    class Meta:
+        model = AuthorisationDecision
+        fields = [
+            "id", "id_token", "vehicle", "driver", "charger", "session", "door", "is_accepted", "reason",
+            "max_energy_wh", "max_paise", "inputs", "duration_us", "at", "decided_at",
+        ]  # fmt: skip
 
 
 class WalletSerializer(serializers.ModelSerializer[Wallet]):

@@ -8,7 +8,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from billing.models import CDR, ChargingSession
-from billing.services import holds, rating, reconciliation
+from billing.services import authorisation, holds, rating, reconciliation
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +55,12 @@ def sweep_holds() -> None:
     """Hold more for sessions that run past their hold; report those that never end."""
     holds.extend_running(now=timezone.now())
     holds.report_never_ended(now=timezone.now())
+
+
+@shared_task
+def prune_authorisations() -> int:
+    """Forget old decisions; returns how many."""
+    return authorisation.prune(now=timezone.now())
 
 
 def _survive(work: Callable[[int], None], row_id: int) -> None:

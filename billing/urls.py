@@ -8,6 +8,7 @@ from fleetcharge.accounts.public import api as api_view
 urlpatterns: list[URLPattern | URLResolver] = [
     path("sessions/", api_view(api.SessionList.as_view()), name="session-list"),
     path("sessions/<int:pk>/", api_view(api.SessionDetail.as_view()), name="session-detail"),
+    path("authorisations/", api_view(api.AuthorisationList.as_view()), name="authorisation-list"),
     path("cdrs/", api_view(api.CDRList.as_view()), name="cdr-list"),
     path("wallet/", api_view(api.WalletDetail.as_view()), name="wallet"),
     path("ledger/", api_view(api.TransferList.as_view()), name="ledger-list"),

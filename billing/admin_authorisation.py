@@ -1,0 +1,87 @@
+"""Who may charge, in the admin: a fleet's policy, limits and site lists, and every decision that was made."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import ForeignKey
+from django.utils.translation import gettext_lazy
+from unfold.decorators import display
+
+from billing.models import AllowedSite, AuthorisationDecision, ChargingLimit, ChargingPolicy
+from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, TenantAdmin
+from fleetcharge.accounts.models import Membership
+from fleetcharge.lib.money import format_inr
+from stations.models import Location
+
+Role = Membership.Role
+
+
+def rupees(paise: int | None) -> str:
+    return "—" if paise is None else format_inr(paise)
+
+
+@admin.register(AuthorisationDecision)
+class AuthorisationDecisionAdmin(ReadOnlyAdmin):
+    """Why a token was allowed to charge, or was not."""
+
+    view_roles = DESK | {Role.DISPATCHER}
+    list_display = [
+        "decided_at", "id_token_uid", "vehicle", "driver", "charger", "door", "is_accepted", "reason", "milliseconds",
+    ]  # fmt: skip
+    list_filter = ["is_accepted", "door", "reason"]
+    list_select_related = ["vehicle", "driver", "charger"]
+    search_fields = ["id_token_uid", "vehicle__registration", "charger__ocpp_identity"]
+    date_hierarchy = "decided_at"
+    ordering = ["-pk"]
+
+    @display(description=gettext_lazy("Took, ms"), ordering="duration_us")
+    def milliseconds(self, row: AuthorisationDecision) -> str:
+        return f"{row.duration_us / 1000:.1f}"
+
+
+@admin.register(ChargingPolicy)
+class ChargingPolicyAdmin(TenantAdmin):
+    list_display = ["organisation", "needs_shift", "allows_parallel_use", "reserved_bay", "has_local_lists"]
+    list_select_related = ["organisation"]
+    search_fields = ["organisation__name"]
+    readonly_fields: list[str] = []
+
+
+@admin.register(ChargingLimit)
+class ChargingLimitAdmin(TenantAdmin):
+    """Vehicle and driver empty: the whole fleet."""
+
+    change_roles = DESK
+    list_display = ["__str__", "vehicle", "driver", "session_energy_wh", "per_session", "per_day", "per_month"]
+    list_select_related = ["organisation", "vehicle", "driver"]
+    search_fields = ["vehicle__registration", "driver__name"]
+    readonly_fields: list[str] = []
+
+    @display(description=gettext_lazy("Per session"), ordering="session_paise")
+    def per_session(self, row: ChargingLimit) -> str:
+        return rupees(row.session_paise)
+
+    @display(description=gettext_lazy("Per day"), ordering="day_paise")
+    def per_day(self, row: ChargingLimit) -> str:
+        return rupees(row.day_paise)
+
+    @display(description=gettext_lazy("Per month"), ordering="month_paise")
+    def per_month(self, row: ChargingLimit) -> str:
+        return rupees(row.month_paise)
+
+
+@admin.register(AllowedSite)
+class AllowedSiteAdmin(TenantAdmin):
+    """A token or vehicle with a list charges nowhere else."""
+
+    change_roles = DESK
+    list_display = ["id_token", "vehicle", "location"]
+    list_select_related = ["id_token", "vehicle", "location"]
+    search_fields = ["id_token__uid", "vehicle__registration", "location__name"]
+    readonly_fields: list[str] = []
+
+    def formfield_for_foreignkey(self, db_field: ForeignKey[Any, Any], request: Any, **kwargs: Any) -> Any:
+        """Public sites too, not only the fleet's own."""
+        if db_field.name == "location" and getattr(request, "organisation", None) is not None:
+            kwargs["queryset"] = Location.objects.visible_to(request.organisation)
+        return super().formfield_for_foreignkey(db_field, request, **kwargs)
