@@ -42,6 +42,7 @@ TOKEN_STATUS = {
     "unknown_token": "Invalid",
     "blocked_token": "Blocked",
     "expired_token": "Expired",
+    "concurrent_tx": "ConcurrentTx",
 }  # what is wrong with the fleet's wallet or contract is Blocked to the driver
 
 
@@ -193,6 +194,8 @@ def id_tag_info(decision: authorisation.Decision) -> dict[str, Any]:
     info: dict[str, Any] = {"status": TOKEN_STATUS.get(decision.reason, "Blocked")}
     if decision.is_accepted and decision.expires_at is not None:
         info["expiryDate"] = to_wire(decision.expires_at)
+    if decision.is_accepted and decision.group_id:
+        info["parentIdTag"] = decision.group_id
     return info
 
 

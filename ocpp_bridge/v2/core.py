@@ -43,6 +43,13 @@ TOKEN_STATUS = {
     "unknown_token": "Unknown",
     "blocked_token": "Blocked",
     "expired_token": "Expired",
+    "vehicle_inactive": "Blocked",
+    "driver_inactive": "Blocked",
+    "site_not_allowed": "NotAtThisLocation",
+    "not_on_shift": "NotAtThisTime",
+    "day_limit": "NoCredit",
+    "month_limit": "NoCredit",
+    "concurrent_tx": "ConcurrentTx",
     "network_not_authorised": "NotAtThisLocation",
     "insufficient": "NoCredit",
     "no_wallet": "NoCredit",
@@ -274,6 +281,8 @@ def id_token_info(decision: authorisation.Decision) -> dict[str, Any]:
     info: dict[str, Any] = {"status": TOKEN_STATUS.get(decision.reason, "Invalid")}
     if decision.is_accepted and decision.expires_at is not None:
         info["cacheExpiryDateTime"] = to_wire(decision.expires_at)
+    if decision.is_accepted and decision.group_id:
+        info["groupIdToken"] = {"idToken": decision.group_id, "type": "Central"}
     return info
 
 
