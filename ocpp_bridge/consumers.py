@@ -9,12 +9,13 @@ from typing import Any
 from channels.exceptions import StopConsumer
 from django.conf import settings
 
-from ocpp_bridge import frames, handshake
+from ocpp_bridge import frames, handshake, metrics
 from ocpp_bridge.calls import Calls
 from ocpp_bridge.handshake import Known, Refused
 from ocpp_bridge.hub import hub
 from ocpp_bridge.lane import Lane
 from ocpp_bridge.lean import LeanConsumer
+from ocpp_bridge.recorder import IN, OUT, recorder
 from ocpp_bridge.station import Station
 from ocpp_bridge.threads import in_database
 from ocpp_bridge.throttle import Throttle
@@ -55,6 +56,8 @@ class ChargerConsumer(LeanConsumer):
         self.calls = Calls(self.station, self.meaning, self.send_frame)
         self._malformed: deque[float] = deque(maxlen=MALFORMED_PER_MINUTE)
         self.connected_at = self.heard_at = time.monotonic()
+        recorder.start()
+        metrics.connected(subprotocol, self.epoch)
         await self.send({"type": "websocket.accept", "subprotocol": subprotocol})
         await hub.register(self)
 
@@ -103,6 +106,7 @@ class ChargerConsumer(LeanConsumer):
         """A real HTTP status where the server has the extension (uvicorn); Daphne can only say 403."""
         path = self.scope["path"][:80]
         logger.warning("refused %r: %s %s (%s)", path, refused.status, refused.code, refused.detail)
+        metrics.refusals.add((refused.code,))
         if "websocket.http.response" not in (self.scope.get("extensions") or {}):
             await self.send({"type": "websocket.close", "code": 4000 + refused.status})
             return
@@ -123,11 +127,10 @@ class ChargerConsumer(LeanConsumer):
             return
         self.heard_at = time.monotonic()
         raw = message.get("text")
-        frame = frames.parse(
-            raw if raw is not None else message.get("bytes") or b"",
-            self.dialect,
-            limit_bytes=settings.OCPP_MAX_FRAME_BYTES,
-        )
+        if raw is None:
+            raw = message.get("bytes") or b""
+        recorder.note(self.station.charger_id, IN, raw)
+        frame = frames.parse(raw, self.dialect, limit_bytes=settings.OCPP_MAX_FRAME_BYTES)
         if isinstance(frame, frames.Call):
             await self.calls.put(frame)
         elif isinstance(frame, frames.Malformed):
@@ -147,8 +150,9 @@ class ChargerConsumer(LeanConsumer):
 
     async def send_frame(self, text: str) -> None:
         """Send unless the socket is gone; then the receive loop learns of it by itself."""
-        if self.is_closed:
+        if self.is_closed or self.station is None:
             return
+        recorder.note(self.station.charger_id, OUT, text)
         try:
             await self.base_send({"type": "websocket.send", "text": text})
         except Exception as error:  # servers raise their own classes here

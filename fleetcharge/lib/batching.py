@@ -38,6 +38,11 @@ class Batcher(Generic[T, R]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reset()
 
+    @property
+    def waiting(self) -> int:
+        """Items that no batch has taken yet."""
+        return len(self._queue)
+
     async def submit(self, item: T) -> R:
         """Queue one item and return what `write` said about it, once durable."""
         while (future := self.offer(item)) is None:

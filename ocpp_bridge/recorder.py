@@ -1,0 +1,240 @@
+"""The flight recorder: every frame of every socket, noted in less than a microsecond, written when there is time.
+
+The hot path only appends to a bounded buffer. One background task pairs answers with their CALLs, counts, takes out
+tags and secrets and writes the rest. It never uses more than a share of the loop's time; what does not fit is dropped
+and counted. Answers never wait for it.
+"""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import re
+import time
+from collections import deque
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+import orjson
+import psycopg
+from django.conf import settings
+
+from fleetcharge.lib import crypto
+from fleetcharge.lib.db import AsyncDatabase
+from ocpp_bridge import metrics
+from ocpp_bridge.models.frames import Frame
+from ocpp_bridge.redaction import needs_reading, redact_frame, redact_text
+
+IN, OUT = Frame.Direction.IN.value, Frame.Direction.OUT.value
+TAG_PURPOSE = "recorded-tag"
+BUFFER_FRAMES, BUFFER_CHARACTERS = 50_000, 64 * 1024 * 1024
+KEPT_CHARACTERS = 256 * 1024
+BATCH, SLICE = 2_000, 25
+IDLE_SECONDS = 0.5
+SHARE = 5  # after each slice of work the loop belongs to others for (SHARE - 1) times as long
+MEMORY = 20_000  # CALLs whose answer we still expect
+WARN_EVERY_SECONDS = 60.0
+
+_CALL = re.compile(r'\s*\[\s*(2|6)\s*,\s*(?:"((?:[^"\\]|\\.){0,200})"|(-?\d{1,20}))\s*,\s*"((?:[^"\\]|\\.){0,60})')
+_ANSWER = re.compile(
+    r'\s*\[\s*(3|4|5)\s*,\s*(?:"((?:[^"\\]|\\.){0,200})"|(-?\d{1,20}))\s*(?:,\s*"((?:[^"\\]|\\.){0,40})")?'
+)
+_COPY = """
+COPY ocpp_bridge_frame
+(charger_id, at, direction, kind, action, message_id, error_code, size_bytes, latency_ms, is_cut, payload) FROM STDIN
+"""
+_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\x00": None})
+
+logger = logging.getLogger(__name__)
+Noted = tuple[int, int, float, str | bytes]  # charger, direction, epoch seconds, the frame
+
+
+class Line(NamedTuple):
+    """One frame as it goes into the table."""
+
+    charger_id: int
+    at: float
+    direction: int
+    kind: int
+    action: str
+    message_id: str
+    error_code: str
+    size_bytes: int
+    latency_ms: float | None
+    is_cut: bool
+    payload: str
+
+
+class Recorder:
+    """One per process."""
+
+    def __init__(self) -> None:
+        self.database = AsyncDatabase()
+        self._tuned: object = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._warned_at = 0.0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._buffer: deque[Noted] = deque()
+        self._characters = 0
+        self._expected: dict[tuple[int, int, str], tuple[float, str]] = {}
+
+    def __len__(self) -> int:
+        return len(self._buffer)
+
+    def note(self, charger_id: int, direction: int, frame: str | bytes) -> None:
+        """Remember one frame as it passes; direction IN is from the charger. Costs a quarter of a microsecond."""
+        self._characters = characters = self._characters + len(frame)
+        if characters < BUFFER_CHARACTERS and len(self._buffer) < BUFFER_FRAMES:
+            self._buffer.append((charger_id, direction, time.time(), frame))
+        else:
+            self._characters -= len(frame)
+            metrics.frames_dropped.add((direction, "overload"))
+
+    def start(self) -> None:
+        """Make sure the writer of this loop runs; cheap enough for every handshake."""
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            self._reset()
+            self._loop, self._task = loop, None
+        if self._task is None or self._task.done():
+            self._task = loop.create_task(self._run(), name="ocpp-recorder")
+
+    async def close(self) -> None:
+        """Write what is there and stop (orderly shutdown, end of a test)."""
+        if self._task is not None and self._loop is asyncio.get_running_loop():
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            await self.flush()
+        await self.database.close()
+
+    async def flush(self) -> None:
+        """Write everything noted so far."""
+        while self._buffer:
+            await self._write(await self._read(BATCH))
+
+    async def _run(self) -> None:
+        while True:
+            if len(self._buffer) < BATCH:
+                await asyncio.sleep(IDLE_SECONDS)
+            try:
+                if self._buffer:
+                    await self._write(await self._read(BATCH))
+            except Exception:
+                logger.exception("the flight recorder stumbled")
+
+    async def _read(self, limit: int) -> list[Line]:
+        """Up to `limit` frames as lines, in slices that leave the loop to others in between."""
+        lines: list[Line] = []
+        while self._buffer and len(lines) < limit:
+            began = time.perf_counter()
+            for _ in range(min(SLICE, len(self._buffer))):
+                noted = self._buffer.popleft()
+                self._characters -= len(noted[3])
+                lines.append(self._line(*noted))
+            await asyncio.sleep((time.perf_counter() - began) * (SHARE - 1))
+        return lines
+
+    # --- one frame ------------------------------------------------------------------------------------------------
+
+    def _line(self, charger_id: int, direction: int, at: float, frame: str | bytes) -> Line:
+        text = frame if isinstance(frame, str) else frame.decode("utf-8", "replace")
+        size = len(frame) if isinstance(frame, bytes) or frame.isascii() else len(frame.encode("utf-8", "replace"))
+        kind, message_id, action, error_code, latency_ms = self._head(charger_id, direction, at, text)
+        metrics.frames.add((direction, action if kind else "(malformed)"))
+        is_cut = len(text) > KEPT_CHARACTERS
+        payload = _redacted(text[:KEPT_CHARACTERS]) if settings.OCPP_RECORD_DAYS else ""
+        return Line(charger_id, at, direction, kind, action, message_id, error_code, size, latency_ms, is_cut, payload)
+
+    def _head(self, charger_id: int, direction: int, at: float, text: str) -> tuple[int, str, str, str, float | None]:
+        """(kind, message id, action, error code, latency) from the first characters of the frame."""
+        if match := _CALL.match(text):
+            message_id, action = (match[2] or match[3] or "")[:64], match[4]
+            self._expect((charger_id, direction, message_id), at, action)
+            return int(match[1]), message_id, action, "", None
+        if match := _ANSWER.match(text):
+            kind, message_id = int(match[1]), (match[2] or match[3] or "")[:64]
+            error_code = (match[4] or "") if kind in {4, 5} else ""
+            asked_at, action = self._expected.pop((charger_id, 1 - direction, message_id), (None, ""))
+            latency = None if asked_at is None else max(0.0, at - asked_at)
+            metrics.answered(direction, error_code, latency)
+            return kind, message_id, action, error_code, None if latency is None else round(latency * 1000, 2)
+        return 0, "", "", "", None
+
+    def _expect(self, key: tuple[int, int, str], at: float, action: str) -> None:
+        if len(self._expected) >= MEMORY:
+            del self._expected[next(iter(self._expected))]
+        self._expected[key] = (at, action)
+
+    # --- writing --------------------------------------------------------------------------------------------------
+
+    async def _write(self, lines: list[Line]) -> None:
+        """One COPY; when the database is away, these frames are lost and counted, nobody waits."""
+        if not lines or not settings.OCPP_RECORD_DAYS:
+            return
+        data = "".join(map(_copy_row, lines)).encode("utf-8", "replace")
+        try:
+            await self._copy(data)
+        except (psycopg.Error, OSError, TimeoutError) as error:
+            for line in lines:
+                metrics.frames_dropped.add((line.direction, "database"))
+            await self.database.close()
+            self._warn("the flight recorder lost %d frames: %s", len(lines), error)
+
+    async def _copy(self, data: bytes) -> None:
+        async with asyncio.timeout(20):
+            connection = await self.database.connection()
+            if connection is not self._tuned:  # losing half a second of recording in a power cut is fine
+                await connection.execute("SET synchronous_commit = off")
+                self._tuned = connection
+            async with connection.cursor().copy(_COPY) as copy:
+                await copy.write(data)
+
+    def _warn(self, text: str, *values: object) -> None:
+        if time.monotonic() - self._warned_at > WARN_EVERY_SECONDS:
+            self._warned_at = time.monotonic()
+            logger.warning(text, *values)
+
+
+@functools.lru_cache(maxsize=4096)
+def hash_tag(tag: str) -> str:
+    """The same short word for the same tag in any case (OCPP compares idTag without it); fits every idTag field."""
+    return "#" + crypto.keyed_hash(tag.strip().casefold(), purpose=TAG_PURPOSE)[:16]
+
+
+def _redacted(text: str) -> str:
+    if not needs_reading(text):
+        return text
+    try:
+        return orjson.dumps(redact_frame(orjson.loads(text), hash_tag)).decode()
+    except (orjson.JSONDecodeError, orjson.JSONEncodeError, RecursionError):
+        return redact_text(text, hash_tag)
+
+
+def _copy_row(line: Line) -> str:
+    """One line of COPY's text format."""
+    latency = "\\N" if line.latency_ms is None else repr(line.latency_ms)
+    second, fraction = divmod(line.at, 1.0)
+    return (
+        f"{line.charger_id}\t{_second(int(second))}.{int(fraction * 1e6):06d}+00\t{line.direction}\t{line.kind}\t"
+        f"{_escaped(line.action)}\t{_escaped(line.message_id)}\t{_escaped(line.error_code)}\t{line.size_bytes}\t"
+        f"{latency}\t{'t' if line.is_cut else 'f'}\t{_escaped(line.payload)}\n"
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _second(epoch: int) -> str:
+    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _escaped(text: str) -> str:
+    """Nearly always as it is: machines write no line breaks."""
+    if "\\" in text or "\n" in text or "\t" in text or "\r" in text or "\x00" in text:
+        return text.translate(_ESCAPES)
+    return text
+
+
+recorder = Recorder()

@@ -1,0 +1,80 @@
+"""What the flight recorder wrote: searched, handed out, thrown away when it is old."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+import orjson
+from django.conf import settings
+from django.db.models import Q, QuerySet
+
+from fleetcharge.lib.partitions import DayPartitions
+from ocpp_bridge.models.frames import Frame
+from ocpp_bridge.recorder import hash_tag
+
+PARTITIONS = DayPartitions("ocpp_bridge_frame", "at")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What somebody looks for; empty fields ask for nothing. `tag` is a token as people know it; its hash is found."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    action: str = ""
+    direction: int | None = None
+    kind: int | None = None
+    message_id: str = ""
+    text: str = ""
+    tag: str = ""
+
+
+def search(*, charger_id: int, wanted: Wanted) -> QuerySet[Frame]:
+    """The frames of one charger, newest first; served by (charger, id) in each day's table."""
+    found = Frame.objects.filter(charger_id=charger_id, **_exact(wanted))
+    if wanted.since:
+        found = found.filter(at__gte=wanted.since)
+    if wanted.until:
+        found = found.filter(at__lt=wanted.until)
+    for text in filter(None, (wanted.text, hash_tag(wanted.tag) if wanted.tag else "")):
+        found = found.filter(Q(payload__icontains=text))
+    return found.order_by("-id")
+
+
+def _exact(wanted: Wanted) -> dict[str, Any]:
+    fields = {
+        "action": wanted.action or None,
+        "direction": wanted.direction,
+        "kind": wanted.kind,
+        "message_id": wanted.message_id or None,
+    }
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def as_lines(frames: QuerySet[Frame]) -> Iterator[bytes]:
+    """JSON Lines, oldest first, read from the database as they are sent; `replay_frames` takes them."""
+    for frame in frames.order_by("id").iterator(chunk_size=500):
+        yield orjson.dumps(as_json(frame)) + b"\n"
+
+
+def as_json(frame: Frame) -> dict[str, Any]:
+    return {
+        "id": frame.pk,
+        "at": frame.at,
+        "direction": "out" if frame.direction else "in",
+        "kind": frame.get_kind_display(),
+        "action": frame.action,
+        "message_id": frame.message_id,
+        "error_code": frame.error_code,
+        "size_bytes": frame.size_bytes,
+        "latency_ms": frame.latency_ms,
+        "is_cut": frame.is_cut,
+        "frame": frame.payload,
+    }
+
+
+def keep_partitions(*, today: date) -> tuple[list[date], list[date]]:
+    """(days that got a table, days that were dropped) after this; harmless to repeat."""
+    made = PARTITIONS.ensure(today=today)
+    return made, PARTITIONS.drop_before(today - timedelta(days=settings.OCPP_RECORD_DAYS))
