@@ -12,7 +12,7 @@ import django.db
 import psycopg
 
 from fleetcharge.lib.eager import run_until_it_waits
-from ocpp_bridge import answers, frames
+from ocpp_bridge import answers, frames, oddities
 from ocpp_bridge.meaning import Meaning
 from ocpp_bridge.station import Station, Unusable
 from stations.models import Charger
@@ -161,10 +161,28 @@ class Calls:
                     station.charger_id, call, received_at, lambda: handler(station, call.payload, received_at)
                 )
         except Unusable as unusable:
-            raise Refusal(*(flaw or ("PropertyConstraintViolation", str(unusable)))) from None
+            flaw = flaw or ("PropertyConstraintViolation", str(unusable))
+            await self._keep_raw(call, flaw, received_at, is_taken=False)
+            raise Refusal(*flaw) from None
         if flaw:
-            logger.warning("%s of %s does not fit its schema, taken anyway: %s", call.action, station.identity, flaw)
+            await self._keep_raw(call, flaw, received_at, is_taken=True)
         return answer
+
+    async def _keep_raw(
+        self, call: frames.Call, flaw: tuple[str, str], received_at: datetime, *, is_taken: bool
+    ) -> None:
+        """What decides about a session is never lost, however odd it is; the rest is only refused."""
+        if call.action not in self._meaning.lenient:
+            return
+        logger.info("%s of %s is odd: %s", call.action, self._station.identity, flaw)
+        await oddities.keep(
+            charger_id=self._station.charger_id,
+            protocol=self._dialect.subprotocol,
+            call=call,
+            flaw=flaw,
+            is_taken=is_taken,
+            received_at=received_at,
+        )
 
     def _may_say(self, action: str) -> bool:
         """Before acceptance: in 2.x the boot and what we may ask for, in 1.6 everything unless we rejected it."""

@@ -22,6 +22,15 @@ def parse_instant(raw: object, *, received_at: datetime) -> datetime:
     return at if EARLIEST <= at <= received_at + MAX_AHEAD else received_at
 
 
+def parse_date(raw: object) -> datetime | None:
+    """Any instant, past or to come, in UTC; None for what is unreadable."""
+    try:
+        at = datetime.fromisoformat(raw) if isinstance(raw, str) else None
+        return at and (at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC))
+    except (ValueError, OverflowError):
+        return None
+
+
 def to_wire(at: datetime) -> str:
     """UTC with Z and milliseconds."""
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.") + f"{at.microsecond // 1000:03d}Z"

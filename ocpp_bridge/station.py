@@ -12,7 +12,7 @@ import orjson
 from ocpp_bridge import frames
 from stations.models import Charger
 
-MAX_SMALL, MAX_INT = 32_767, 2**63 - 1
+MAX_SMALL, MAX_INT32, MAX_INT = 32_767, 2**31 - 1, 2**63 - 1
 
 Handler = Callable[["Station", dict[str, Any], datetime], Awaitable[dict[str, Any]]]
 # The answer, and what must be committed before it is given. None: this message needs its `Handler`, nothing happened.

@@ -16,7 +16,7 @@ from websockets.asyncio.client import ClientConnection
 
 from billing.services import meters
 from fleetcharge.embedded.ports import random_free_port
-from ocpp_bridge import answers, consumers, threads
+from ocpp_bridge import answers, consumers, oddities, threads
 from ocpp_bridge.hub import hub
 from ocpp_bridge.recorder import recorder
 from ocpp_bridge.tests.factories import KEY
@@ -100,6 +100,7 @@ async def port(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Async
     await hub.close()
     await meters.close()
     await answers.database.close()
+    await oddities.database.close()
     await recorder.close()
     threads.close_threads()
     connections.close_all()  # those of the test's own coroutines

@@ -149,7 +149,7 @@ async def test_an_event_that_breaks_the_schema_but_is_usable_is_answered(socket:
     ("action", "payload", "code"),
     [
         ("Reset", {"type": "Immediate"}, "NotSupported"),
-        ("Get15118EVCertificate", {}, "NotSupported"),
+        ("CertificateSigned", {}, "NotSupported"),
         ("StartTransaction", {}, "NotImplemented"),
     ],
 )

@@ -7,7 +7,9 @@ from billing.services import authorisation, sessions
 from billing.services.meters import MeterReading
 from ocpp_bridge.instants import parse_instant, to_wire
 from ocpp_bridge.intervals import boot_interval
+from ocpp_bridge.metering import MAX_ENERGY_WH
 from ocpp_bridge.station import (
+    MAX_INT32,
     MAX_SMALL,
     AtOnce,
     Handler,
@@ -113,9 +115,9 @@ async def start_transaction(station: Station, payload: dict[str, Any], received_
         id_token=id_tag,
         started_at=parse_instant(payload.get("timestamp"), received_at=received_at),
         received_at=received_at,
-        meter_start_wh=optional_integer(payload, "meterStart"),
+        meter_start_wh=optional_integer(payload, "meterStart", high=MAX_ENERGY_WH),
         start_key=digest(station.charger_id, *repeated),
-        reservation_number=optional_integer(payload, "reservationId"),
+        reservation_number=optional_integer(payload, "reservationId", low=-MAX_INT32, high=MAX_INT32),
     )
     station.transaction(started.transaction_ref).evse_number = connector_id
     return {"transactionId": int(started.transaction_ref), "idTagInfo": id_tag_info(started.decision)}
@@ -133,7 +135,7 @@ async def stop_transaction(station: Station, payload: dict[str, Any], received_a
         transaction_ref=reference,
         ended_at=ended_at,
         received_at=received_at,
-        meter_stop_wh=optional_integer(payload, "meterStop"),
+        meter_stop_wh=optional_integer(payload, "meterStop", high=MAX_ENERGY_WH),
         reason=text(payload, "reason", limit=30, default="Local"),
         id_token=id_tag,
     )
@@ -177,18 +179,6 @@ def _readings(station: Station, payload: dict[str, Any], received_at: datetime) 
     )
 
 
-async def data_transfer(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
-    return {"status": "UnknownVendorId"}
-
-
-async def acknowledge(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
-    return {}
-
-
-async def sign_certificate(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
-    return {"status": "Rejected"}
-
-
 def id_tag_info(decision: authorisation.Decision) -> dict[str, Any]:
     """What the charge point may cache of a decision."""
     info: dict[str, Any] = {"status": TOKEN_STATUS.get(decision.reason, "Blocked")}
@@ -207,12 +197,5 @@ HANDLERS: dict[str, Handler] = {
     "StartTransaction": start_transaction,
     "StopTransaction": stop_transaction,
     "MeterValues": meter_values,
-    "DataTransfer": data_transfer,
-    "FirmwareStatusNotification": acknowledge,
-    "DiagnosticsStatusNotification": acknowledge,
-    "SecurityEventNotification": acknowledge,
-    "LogStatusNotification": acknowledge,
-    "SignedFirmwareStatusNotification": acknowledge,
-    "SignCertificate": sign_certificate,
 }
 AT_ONCE: dict[str, AtOnce] = {"Heartbeat": heartbeat_at_once, "MeterValues": meter_values_at_once}

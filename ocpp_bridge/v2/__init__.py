@@ -5,7 +5,7 @@ from typing import Any
 
 from ocpp_bridge.dialects import V21, V201
 from ocpp_bridge.meaning import Meaning
-from ocpp_bridge.v2 import core
+from ocpp_bridge.v2 import core, limits, reporting, v21
 from ocpp_bridge.v2.words import command, command_21
 
 
@@ -23,11 +23,21 @@ WHILE_PENDING = frozenset({
 
 MEANING_201 = Meaning(
     dialect=V201,
-    handlers={**core.HANDLERS},
+    handlers={**core.HANDLERS, **reporting.HANDLERS, **limits.HANDLERS},
     at_once=core.AT_ONCE,
     lenient=frozenset({"TransactionEvent", "MeterValues"}),
     is_remembered=is_remembered,
     command=command,
     before_acceptance=WHILE_PENDING,
+    kept=limits.KEPT,
+    declined=reporting.DECLINED,
 )
-MEANING_21 = replace(MEANING_201, dialect=V21, command=command_21)
+MEANING_21 = replace(
+    MEANING_201,
+    dialect=V21,
+    command=command_21,
+    handlers={**MEANING_201.handlers, **v21.HANDLERS},
+    at_once={**core.AT_ONCE, **v21.AT_ONCE},
+    kept=limits.KEPT | v21.KEPT,
+    declined=reporting.DECLINED | v21.DECLINED,
+)

@@ -1,4 +1,4 @@
-"""OCPP 2.0.1: what the messages of charging itself mean."""
+"""OCPP 2.x: what the messages of charging itself mean."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +11,7 @@ from billing.services.meters import MeterReading
 from ocpp_bridge.instants import parse_instant, to_wire
 from ocpp_bridge.intervals import boot_interval
 from ocpp_bridge.station import (
+    MAX_INT32,
     MAX_SMALL,
     AtOnce,
     Handler,
@@ -148,8 +149,8 @@ def read_event(station: Station, payload: dict[str, Any], received_at: datetime)
         id_token=text(section(payload, "idToken"), "idToken", limit=36, default=""),
         charging_state=text(info, "chargingState", limit=20, default=""),
         stopped_reason=text(info, "stoppedReason", limit=30, default="Local"),
-        remote_start_id=optional_integer(info, "remoteStartId"),
-        reservation_number=optional_integer(payload, "reservationId"),
+        remote_start_id=optional_integer(info, "remoteStartId", low=-MAX_INT32, high=MAX_INT32),
+        reservation_number=optional_integer(payload, "reservationId", low=-MAX_INT32, high=MAX_INT32),
         readings=readings_of(
             payload.get("meterValue", []),
             charger_id=station.charger_id,
@@ -264,18 +265,6 @@ def _readings(station: Station, payload: dict[str, Any], received_at: datetime) 
     )
 
 
-async def data_transfer(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
-    return {"status": "UnknownVendorId"}
-
-
-async def acknowledge(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
-    return {}
-
-
-async def reject(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
-    return {"status": "Rejected"}
-
-
 def id_token_info(decision: authorisation.Decision) -> dict[str, Any]:
     """What the station may cache of a decision."""
     info: dict[str, Any] = {"status": TOKEN_STATUS.get(decision.reason, "Invalid")}
@@ -293,18 +282,7 @@ HANDLERS: dict[str, Handler] = {
     "Authorize": authorize,
     "TransactionEvent": transaction_event,
     "MeterValues": meter_values,
-    "DataTransfer": data_transfer,
-    "SignCertificate": reject,
-    **dict.fromkeys(
-        (
-            "NotifyReport", "NotifyEvent", "NotifyMonitoringReport", "NotifyChargingLimit", "NotifyDisplayMessages",
-            "NotifyCustomerInformation", "ClearedChargingLimit", "FirmwareStatusNotification", "LogStatusNotification",
-            "SecurityEventNotification", "ReservationStatusUpdate", "ReportChargingProfiles",
-            "PublishFirmwareStatusNotification",
-        ),
-        acknowledge,
-    ),
-}  # fmt: skip
+}
 AT_ONCE: dict[str, AtOnce] = {
     "Heartbeat": heartbeat_at_once,
     "MeterValues": meter_values_at_once,

@@ -1,0 +1,75 @@
+"""Security events and certificate requests: kept, judged, and shown when a person should look."""
+
+from datetime import datetime
+
+from django.db import transaction
+
+from ocpp_bridge import csr
+from ocpp_bridge.matters import raise_matter
+from ocpp_bridge.models import CertificateRequest, SecurityEvent
+from ocpp_bridge.station import digest
+from stations.models import Charger
+
+# OCPP 2.0.1 part 2 appendix 1 and the OCPP 1.6 security white paper, with the spelling of both.
+CRITICAL = frozenset({
+    "FirmwareUpdated", "SettingSystemTime", "StartupOfTheDevice", "ResetOrReboot", "SecurityLogWasCleared",
+    "MemoryExhaustion", "TamperDetectionActivated", "MaintenanceLoginAccepted", "MaintenanceLoginFailed",
+})  # fmt: skip
+# Critical in the list, and daily life: a person is only called for the rest.
+ROUTINE = frozenset({
+    "FirmwareUpdated", "SettingSystemTime", "StartupOfTheDevice", "ResetOrReboot", "MaintenanceLoginAccepted",
+})  # fmt: skip
+SUSPICIOUS = frozenset({
+    "FailedToAuthenticateAtCentralSystem", "FailedToAuthenticateAtCsms", "CentralSystemFailedToAuthenticate",
+    "CsmsFailedToAuthenticate", "AttemptedReplayAttacks", "InvalidFirmwareSignature",
+    "InvalidFirmwareSigningCertificate", "InvalidCentralSystemCertificate", "InvalidCsmsCertificate",
+    "InvalidChargePointCertificate", "InvalidChargingStationCertificate", "InvalidTLSVersion", "InvalidTLSCipherSuite",
+})  # fmt: skip
+VERY_BAD = frozenset({"TamperDetectionActivated", "SecurityLogWasCleared", "AttemptedReplayAttacks"})
+
+
+@transaction.atomic
+def note_security_event(*, charger_id: int, type: str, tech_info: str, at: datetime, received_at: datetime) -> bool:
+    """Keep one security event; False for a repeat. What is not routine is shown to a person."""
+    _, is_new = SecurityEvent.objects.get_or_create(
+        charger_id=charger_id,
+        type=type,
+        at=at,
+        tech_info=tech_info,
+        defaults={"is_critical": type in CRITICAL, "received_at": received_at},
+    )
+    if is_new and type in (CRITICAL - ROUTINE) | SUSPICIOUS:
+        raise_matter(
+            charger_id=charger_id, cause="security", key=type, title=type, detail=tech_info,
+            is_bad=type in VERY_BAD, at=received_at,
+        )  # fmt: skip
+    return is_new
+
+
+@transaction.atomic
+def take_certificate_request(
+    *, charger_id: int, pem: str, kind: str, request_id: int | None, received_at: datetime
+) -> bool:
+    """Check and keep a certificate signing request; True when it may be signed. The same CSR is one request."""
+    identity = Charger.objects.values_list("ocpp_identity", flat=True).get(pk=charger_id)
+    checked = csr.check(pem, identity=identity, needs_identity=kind == "ChargingStationCertificate")
+    state = CertificateRequest.State.REFUSED if checked.flaw else CertificateRequest.State.WAITING
+    request, is_new = CertificateRequest.objects.get_or_create(
+        charger_id=charger_id,
+        csr_hash=digest(pem),
+        defaults={
+            "kind": kind,
+            "request_id": request_id,
+            "csr": pem,
+            "subject": checked.subject[:255],
+            "key": checked.key,
+            "state": state,
+            "reason": checked.flaw[:200],
+            "received_at": received_at,
+        },
+    )
+    if is_new:
+        title = "certificate request refused" if checked.flaw else "asks for a certificate"
+        detail = checked.flaw or checked.subject
+        raise_matter(charger_id=charger_id, cause="certificate", key=kind, title=title, detail=detail, at=received_at)
+    return request.state != CertificateRequest.State.REFUSED
