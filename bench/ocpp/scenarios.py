@@ -1,0 +1,282 @@
+"""The five things that are measured; each prints its figures and returns whether nothing went wrong."""
+
+import asyncio
+import os
+import statistics
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from bench.ocpp import servers, stations
+from bench.ocpp.servers import DURABLE, ECHO, NODE, PACKAGE, ROUTER, TITLES, serving
+from bench.ocpp.stations import Station, is_answer
+
+
+class Cores:
+    """The server has one core to itself; the clients, and PostgreSQL, have the rest."""
+
+    def __init__(self) -> None:
+        cores = sorted(os.sched_getaffinity(0))
+        self.server, self.client = cores[0], cores[-1]
+
+
+def verdict(name: str, value: float, goal: float, *, unit: str = "", at_most: bool = False) -> None:
+    reached = value <= goal if at_most else value >= goal
+    sign = "<=" if at_most else ">="
+    print(f"  {name:44}{value:9.2f}{unit:4} goal {sign} {goal:g}: {'reached' if reached else 'NOT reached'}")
+
+
+def percentiles_ms(seconds: list[float]) -> tuple[float, float]:
+    cuts = statistics.quantiles(seconds, n=100)
+    return cuts[49] * 1000, cuts[98] * 1000
+
+
+# --- throughput -----------------------------------------------------------------------------------------------------
+
+
+def throughput(cores: Cores, transactions: list[int], seconds: float, var: Path) -> bool:
+    """MeterValues in a closed loop: the next one leaves when the last one is answered."""
+    print(f"MeterValues, {len(transactions)} sockets in a closed loop")
+    results: dict[str, dict[str, Any]] = {}
+    node = servers.node_folder(var)
+    for name in (ECHO, ROUTER, DURABLE, PACKAGE, NODE):
+        if name == NODE and isinstance(node, str):
+            print(f"  {TITLES[name]:26} skipped: {node}")
+            continue
+        folder = node if name == NODE and isinstance(node, Path) else None
+        with serving(name, core=cores.server, folder=folder) as (port, pid):
+            results[name] = uvloop.run(_closed_loop(port, transactions, seconds, pid))
+        _print_rate(name, results[name])
+    rates = {name: result["rate"] for name, result in results.items()}
+    cpu = {name: result["busy"] / result["rate"] for name, result in results.items()}
+    verdict("no database / raw echo", rates[ROUTER] / rates[ECHO], 0.6)
+    verdict("durable / no database", rates[DURABLE] / rates[ROUTER], 0.4)
+    verdict("durable / `ocpp` package, by rate", rates[DURABLE] / rates[PACKAGE], 10)
+    verdict("durable / `ocpp` package, by server CPU", cpu[PACKAGE] / cpu[DURABLE], 10)
+    lost = results[DURABLE]["count"] - _stored_readings()
+    failures = [failure for result in results.values() for failure in result["failures"]]
+    print(f"  acknowledged but not stored, or doubled: {lost}; refused: {len(failures)} {failures[:1] or ''}")
+    return not (lost or failures)
+
+
+async def _closed_loop(port: int, transactions: list[int], seconds: float, pid: int) -> dict[str, Any]:
+    latencies: list[float] = []
+    failures: list[bytes] = []
+    is_stopping = False
+
+    def heard(station: Station, payload: bytes) -> None:
+        if not is_answer(payload):
+            return
+        latencies.append(station.waited())
+        if not payload.startswith(b"[3,"):
+            failures.append(payload)
+        if is_stopping:
+            station.close()
+        else:
+            station.send_sample(transactions[station.number])
+
+    sockets = await stations.connect(port, range(len(transactions)), heard)
+    for station in sockets:
+        station.send_sample(transactions[station.number])
+    await asyncio.sleep(1)  # validators compile, statements are prepared
+    warm, used, began = len(latencies), servers.cpu_seconds(pid), time.perf_counter()
+    await asyncio.sleep(seconds)
+    elapsed, used = time.perf_counter() - began, servers.cpu_seconds(pid) - used
+    measured = latencies[warm:]
+    is_stopping = True
+    await asyncio.wait_for(asyncio.gather(*(station.closed for station in sockets)), 30)
+    p50_ms, p99_ms = percentiles_ms(measured)
+    return {
+        "rate": len(measured) / elapsed, "count": len(latencies), "failures": failures, "busy": used / elapsed,
+        "p50_ms": p50_ms, "p99_ms": p99_ms,
+    }  # fmt: skip
+
+
+def _print_rate(name: str, result: dict[str, Any]) -> None:
+    cpu_us = result["busy"] / result["rate"] * 1e6
+    print(
+        f"  {TITLES[name]:26}{result['rate']:9,.0f} msg/s   p50 {result['p50_ms']:6.1f}   "
+        f"p99 {result['p99_ms']:6.1f} ms   server {result['busy']:4.0%} of a core, {cpu_us:4.0f} us/msg"
+    )
+
+
+def _stored_readings() -> int:
+    from billing.models import MeterValue
+
+    return MeterValue.objects.count()
+
+
+# --- steady load ----------------------------------------------------------------------------------------------------
+
+
+def steady(cores: Cores, transactions: list[int], seconds: float) -> bool:
+    """What a fleet does: every socket says something once a second, whether or not the last one was answered."""
+    print(f"MeterValues, {len(transactions)} sockets at one message a second each, for {seconds:g} s")
+    before = _stored_readings()
+    outcome = {}
+    for name in (ECHO, DURABLE):
+        with serving(name, core=cores.server) as (port, pid):
+            latencies, failures, busy = uvloop.run(_open_loop(port, transactions, seconds, pid))
+        p50_ms, p99_ms = percentiles_ms(latencies)
+        outcome[name] = p99_ms
+        print(f"  {TITLES[name]:26}p50 {p50_ms:6.1f}   p99 {p99_ms:6.1f} ms   server {busy:4.0%} of a core")
+    lost = len(latencies) - (_stored_readings() - before)
+    verdict("p99, durable", outcome[DURABLE], 25, unit=" ms", at_most=True)
+    print(f"  ratio to the echo of the same run: {outcome[DURABLE] / outcome[ECHO]:.1f}; lost or doubled: {lost}")
+    return not (lost or failures)
+
+
+async def _open_loop(
+    port: int, transactions: list[int], seconds: float, pid: int
+) -> tuple[list[float], list[bytes], float]:
+    latencies: list[float] = []
+    failures: list[bytes] = []
+
+    def heard(station: Station, payload: bytes) -> None:
+        if is_answer(payload):
+            latencies.append(station.waited())
+            if not payload.startswith(b"[3,"):
+                failures.append(payload)
+
+    sockets = await stations.connect(port, range(len(transactions)), heard)
+    await asyncio.sleep(2)
+    used, began, sent = servers.cpu_seconds(pid), time.perf_counter(), 0
+    while (elapsed := time.perf_counter() - began) < seconds:
+        due = int(elapsed * len(sockets))
+        for number in range(sent, due):
+            station = sockets[number % len(sockets)]
+            station.count = max(station.count, 100_000)  # other moments than those of the closed loop
+            station.send_sample(transactions[station.number])
+        sent = due
+        await asyncio.sleep(0.001)
+    used = servers.cpu_seconds(pid) - used
+    for _ in range(400):  # what is still on its way
+        if len(latencies) >= sent:
+            break
+        await asyncio.sleep(0.05)
+    await stations.close(sockets)
+    return latencies, failures + [b"no answer"] * (sent - len(latencies)), used / seconds
+
+
+# --- idle sockets ---------------------------------------------------------------------------------------------------
+
+
+def idle(cores: Cores, count: int) -> bool:
+    """What a connected charger costs that says nothing."""
+    print(f"{count:,} idle sockets")
+    cost_kb = {}
+    for name in (ECHO, DURABLE):
+        with serving(name, core=cores.server) as (port, pid):
+            cost_kb[name] = uvloop.run(_hold(port, count, pid)) / count / 1000
+        print(f"  {TITLES[name]:26}{cost_kb[name]:6.1f} kB each")
+    verdict("a socket of ours", cost_kb[DURABLE], 45, unit=" kB", at_most=True)
+    print(f"  ratio to the echo of the same run: {cost_kb[DURABLE] / cost_kb[ECHO]:.1f}")
+    return True
+
+
+async def _hold(port: int, count: int, pid: int) -> int:
+    def heard(station: Station, payload: bytes) -> None:
+        """Questions of the server stay open: an idle charger."""
+
+    first = await stations.connect(port, range(1), heard)  # the application is loaded with the first socket
+    await asyncio.sleep(1)
+    before = servers.resident_bytes(pid)
+    sockets = await stations.connect(port, range(1, count), heard)
+    await asyncio.sleep(8)
+    grown = servers.resident_bytes(pid) - before
+    await stations.close(first + sockets)
+    return grown
+
+
+# --- a reconnect storm ----------------------------------------------------------------------------------------------
+
+
+def storm(cores: Cores, count: int) -> bool:
+    """Everybody is back after an outage at the same moment: handshake, key, boot, one status each."""
+    print(f"{count:,} chargers reconnect at once")
+    with serving(DURABLE, core=cores.server) as (port, _):
+        took, accepted = uvloop.run(_reconnect(port, count))
+    verdict("until all are accepted", took, 30, unit=" s", at_most=True)
+    print(f"  accepted {accepted:,} of {count:,}; {count / took:,.0f} chargers/s")
+    return accepted == count
+
+
+async def _reconnect(port: int, count: int) -> tuple[float, int]:
+    accepted: set[int] = set()
+    everybody = asyncio.Event()
+
+    def heard(station: Station, payload: bytes) -> None:
+        if payload.startswith(b'[3,"boot"') and b'"Accepted"' in payload:
+            station.send(
+                b'[2,"status","StatusNotification",{"connectorId":1,"errorCode":"NoError","status":"Available"}]'
+            )
+        elif payload.startswith(b'[3,"status"'):
+            accepted.add(station.number)
+            if len(accepted) == count:
+                everybody.set()
+
+    boot = b'[2,"boot","BootNotification",{"chargePointVendor":"Bench","chargePointModel":"One"}]'
+    loop = asyncio.get_running_loop()
+    began = time.perf_counter()
+
+    async def come_back(number: int) -> Station:
+        _, station = await loop.create_connection(lambda: Station(number, heard), "127.0.0.1", port)
+        await station.opened
+        station.send(boot)
+        return station
+
+    sockets = await asyncio.gather(*(come_back(number) for number in range(count)))
+    await asyncio.wait_for(everybody.wait(), 120)
+    took = time.perf_counter() - began
+    await stations.close(list(sockets))
+    return took, len(accepted)
+
+
+# --- commands -------------------------------------------------------------------------------------------------------
+
+
+def command(cores: Cores, count: int, repeats: int) -> bool:
+    """From the service call in one process to the frame at the charger, whose socket another process holds."""
+    print(f"a command to the wire through another process, {count} chargers, {repeats} commands one by one")
+    with serving(DURABLE, core=cores.server) as (port, _):
+        took = uvloop.run(_command_times(port, count, repeats))
+    p50_ms, p99_ms = percentiles_ms(took)
+    print(f"  p50 {p50_ms:.1f} ms   p99 {p99_ms:.1f} ms")
+    verdict("p99", p99_ms, 150, unit=" ms", at_most=True)
+    return len(took) == repeats
+
+
+async def _command_times(port: int, count: int, repeats: int) -> list[float]:
+    arrived: asyncio.Queue[float] = asyncio.Queue()
+
+    def heard(station: Station, payload: bytes) -> None:
+        if payload.startswith(b"[2,") and b'"TriggerMessage"' in payload and b'"Heartbeat"' in payload:
+            arrived.put_nowait(time.perf_counter())
+        if payload.startswith(b"[2,"):
+            station.send(b"[3," + payload[3 : payload.index(b",", 3)] + b',{"status":"Accepted"}]')
+
+    sockets = await stations.connect(port, range(count), heard)
+    await asyncio.sleep(2)
+    took = []
+    for number in range(repeats):
+        began = time.perf_counter()
+        await asyncio.to_thread(_enqueue, number, count)
+        took.append(await asyncio.wait_for(arrived.get(), 20) - began)
+    await stations.close(sockets)
+    return took
+
+
+def _enqueue(number: int, count: int) -> None:
+    from django.utils import timezone
+
+    from ocpp_bridge import commands
+    from stations.models import Charger
+
+    charger = Charger.objects.get(ocpp_identity=f"BENCH-{number % count}")
+    commands.enqueue(
+        charger_id=charger.pk, action="TriggerMessage", parameters={"message": "Heartbeat"},
+        idempotency_key=f"bench-{number}", deadline_at=timezone.now() + timedelta(seconds=60), actor="bench",
+    )  # fmt: skip

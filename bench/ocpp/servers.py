@@ -1,0 +1,178 @@
+"""What is raced: our endpoint with and without its database, a raw echo, and two well-known libraries."""
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fleetcharge.embedded.ports import random_free_port
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+ECHO, ROUTER, DURABLE, PACKAGE, NODE = "echo", "router", "durable", "package", "node"
+TITLES = {
+    ECHO: "raw ASGI echo (floor)",
+    ROUTER: "ours, no database",
+    DURABLE: "ours, durable",
+    PACKAGE: "`ocpp` package example",
+    NODE: "npm ocpp-rpc, strict",
+}
+
+_application: list[Any] = []
+
+
+async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """The least an ASGI server can do for an OCPP CALL: read its id, answer with nothing."""
+    if scope["type"] != "websocket":
+        return
+    await receive()
+    await send({"type": "websocket.accept", "subprotocol": "ocpp1.6"})
+    while (message := await receive())["type"] == "websocket.receive":
+        text = message["text"]
+        await send({"type": "websocket.send", "text": f"[3,{text[3 : text.index(',', 3)]},{{}}]"})
+
+
+async def durable(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Our endpoint as it is."""
+    if scope["type"] == "websocket":
+        await _endpoint()(scope, receive, send)
+
+
+async def router(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Our endpoint with a batch writer that writes nothing: codec, validation, normaliser and batching remain."""
+    if scope["type"] == "websocket":
+        await _endpoint(is_durable=False)(scope, receive, send)
+
+
+def _endpoint(*, is_durable: bool = True) -> Any:
+    if not _application:
+        import django
+
+        django.setup()
+        from ocpp_bridge import writers
+        from ocpp_bridge.routing import websocket_routes
+
+        if not is_durable:
+            writers.meter_writer._write = _write_nothing
+        _freeze()
+        _application.append(websocket_routes[0][1])
+    return _application[0]
+
+
+async def _write_nothing(messages: Any) -> list[bool]:
+    return [True] * len(messages)
+
+
+def _freeze() -> None:
+    """As the realtime process does."""
+    import gc
+
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+async def package_server(port: int) -> None:
+    """The pattern of the `ocpp` package's own example (examples/v16/central_system.py): websockets, @on, validation."""
+    import websockets
+    from ocpp.routing import on
+    from ocpp.v16 import ChargePoint, call_result
+    from ocpp.v16.enums import Action
+
+    class Station(ChargePoint):  # type: ignore[misc]
+        @on(Action.meter_values)  # type: ignore[untyped-decorator]
+        async def on_meter_values(self, **fields: Any) -> Any:
+            return call_result.MeterValues()
+
+    async def connected(connection: Any) -> None:
+        with contextlib.suppress(websockets.ConnectionClosed):
+            await Station(connection.request.path.strip("/"), connection).start()
+
+    async with websockets.serve(
+        connected, "127.0.0.1", port, subprotocols=[websockets.Subprotocol("ocpp1.6")], compression=None
+    ):
+        await asyncio.Future()
+
+
+NODE_SERVER = """
+const { RPCServer } = require('ocpp-rpc');
+const server = new RPCServer({ protocols: ['ocpp1.6'], strictMode: true });
+server.auth((accept) => accept({}));
+server.on('client', (client) => { client.handle('MeterValues', () => ({})); });
+server.listen(Number(process.argv[2]), '127.0.0.1');
+"""
+NODE_VERSION = "2.2.1"
+
+
+def node_folder(var: Path) -> Path | str:
+    """A folder with npm's ocpp-rpc in it, or why there is none."""
+    if not (shutil.which("node") and shutil.which("npm")):
+        return "node and npm are not here"
+    folder = var / "node"
+    folder.mkdir(exist_ok=True)
+    (folder / "server.js").write_text(NODE_SERVER)
+    (folder / "package.json").write_text("{}")
+    done = subprocess.run(
+        ["npm", "install", "--no-audit", "--no-fund", f"ocpp-rpc@{NODE_VERSION}"],
+        cwd=folder, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    return folder if done.returncode == 0 else "npm could not install ocpp-rpc"
+
+
+@contextlib.contextmanager
+def serving(name: str, *, core: int, folder: Path | None = None) -> Iterator[tuple[int, int]]:
+    """One server pinned to one core; yields (port, pid)."""
+    port = random_free_port()
+    process = subprocess.Popen(
+        _command(name, port),
+        cwd=folder or ROOT,
+        preexec_fn=lambda: os.sched_setaffinity(0, {core}),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        _wait_for(port)
+        yield port, process.pid
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def _command(name: str, port: int) -> list[str]:
+    if name == NODE:
+        return ["node", "server.js", str(port)]
+    if name == PACKAGE:
+        return [sys.executable, "-m", "bench.ocpp", "--package-on", str(port)]
+    return [
+        sys.executable, "-m", "uvicorn", f"bench.ocpp.servers:{name}", "--host", "127.0.0.1", "--port", str(port),
+        "--log-level", "error", "--loop", "uvloop", "--ws", "websockets-sansio", "--lifespan", "off",
+        "--ws-per-message-deflate", "false", "--backlog", "8192", "--timeout-graceful-shutdown", "20",
+    ]  # fmt: skip
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+        time.sleep(0.05)
+    raise SystemExit(f"nothing listens on port {port}")
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
