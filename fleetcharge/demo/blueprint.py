@@ -4,6 +4,7 @@ import random
 from dataclasses import dataclass
 
 from fleetcharge.demo.geography import LOCALITIES
+from fleetcharge.demo.quirks import HARMLESS, Quirk
 
 CCS2, TYPE2 = "ccs2", "type2_socket"
 TARIFF_DC, TARIFF_AC = "NAMMA-DC", "NAMMA-AC"
@@ -23,11 +24,14 @@ CHARGER_KINDS: tuple[tuple[str, str, tuple[tuple[str, int], ...]], ...] = (
     ("ocpp1.6", "DC 120 Duo", ((CCS2, 120_000), (CCS2, 120_000))),
     ("ocpp2.0.1", "DC 60 Duo", ((CCS2, 60_000), (CCS2, 60_000))),
     ("ocpp1.6", "AC 22", ((TYPE2, 22_000),)),
-    ("ocpp2.0.1", "DC 120", ((CCS2, 120_000),)),
+    ("ocpp2.1", "DC 120", ((CCS2, 120_000),)),
     ("ocpp1.6", "DC 60", ((CCS2, 60_000),)),
     ("ocpp1.6", "DC 30 Duo", ((CCS2, 30_000), (CCS2, 30_000))),
     ("ocpp2.0.1", "DC 120 Duo", ((CCS2, 120_000), (CCS2, 120_000))),
 )
+
+# index of the charger: how it is odd. Its sessions stay right; see quirks.HARMLESS.
+ODD_CHARGERS: dict[int, tuple[Quirk, ...]] = {index * 6 + 4: (quirk,) for index, quirk in enumerate(HARMLESS)}
 
 FIRST_NAMES = (
     "Imran", "Ravi", "Lakshmi", "Suresh", "Anitha", "Manjunath", "Deepa", "Farhan", "Kiran", "Naveen", "Priya", "Gopal",
@@ -65,6 +69,7 @@ class ChargerPlan:
     protocol: str
     model: str
     plugs: tuple[PlugPlan, ...]
+    quirks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -126,7 +131,8 @@ def _hubs(rng: random.Random, chargers: int) -> tuple[HubPlan, ...]:
 def _charger(number: int) -> ChargerPlan:
     protocol, model, plugs = CHARGER_KINDS[number % len(CHARGER_KINDS)]
     numbered = tuple(PlugPlan(index, plug, watts) for index, (plug, watts) in enumerate(plugs, start=1))
-    return ChargerPlan(f"BLR-{number + 1:03d}", protocol, model, numbered)
+    odd = tuple(map(str, ODD_CHARGERS.get(number, ())))
+    return ChargerPlan(f"BLR-{number + 1:03d}", protocol, model, numbered, odd)
 
 
 def _vehicle(rng: random.Random, index: int, plates: set[str]) -> VehiclePlan:

@@ -6,63 +6,29 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
-from fleetcharge.demo.bays import CHARGING, ENDED, PLUGGED, REFUSED, Bay, Booking, Visit
+from fleetcharge.demo import obedience, quirks
+from fleetcharge.demo.bays import CHARGING, ENDED, PLUGGED, REFUSED, Bay, Visit, facts_of
+from fleetcharge.demo.calls import Call, Dialect, Said
+from fleetcharge.demo.configuration import Configuration
+from fleetcharge.demo.profiles import Profile, limit_w
+from fleetcharge.demo.quirks import Quirk
 
 METER_EVERY = timedelta(seconds=5)
 AUTHORISE_WITHIN = timedelta(seconds=20)
+NOISE_EVERY = timedelta(seconds=30)
 MAX_OUTBOX = 400
 MAX_ATTEMPTS = 4
 
 
 @dataclass
-class Call:
-    """One CALL to the system; a durable one is kept and repeated, with the same id, until it is answered."""
-
-    id: str
-    kind: str
-    action: str
-    payload: dict[str, Any]
-    is_durable: bool = False
-    visit_key: str = ""
-    needs_ref: bool = False
-    attempts: int = 0
-
-
-@dataclass
-class Order:
-    """A command of the system, version-neutral. `kind` is start, stop, reserve, cancel, trigger or unknown."""
-
-    kind: str
-    number: int | None = None
-    token: str = ""
-    reference: str = ""
-    expires_at: datetime | None = None
-    message: str = ""
-    remote_start_id: int | None = None
-
-
-class Dialect(Protocol):
-    """How one OCPP version says things: (action, payload), and what an answer or a command means."""
-
-    subprotocol: str
-
-    def boot(self, charger: "SimCharger") -> tuple[str, dict[str, Any]]: ...
-    def status(self, bay: Bay, at: datetime) -> tuple[str, dict[str, Any]]: ...
-    def authorize(self, token: str) -> tuple[str, dict[str, Any]]: ...
-    def start(self, bay: Bay, visit: Visit, at: datetime) -> tuple[str, dict[str, Any]]: ...
-    def meter(self, bay: Bay, visit: Visit, at: datetime) -> tuple[str, dict[str, Any]]: ...
-    def stop(self, bay: Bay, visit: Visit, at: datetime) -> tuple[str, dict[str, Any]]: ...
-    def with_reference(self, payload: dict[str, Any], reference: str) -> dict[str, Any]: ...
-    def reference_in(self, key: str, answer: dict[str, Any]) -> str: ...
-    def token_status(self, answer: dict[str, Any]) -> str: ...
-    def order(self, action: str, payload: dict[str, Any]) -> Order: ...
-
-
-@dataclass
 class SimCharger:
-    """`rng` makes ids; everything else follows from the calls. Times are wall-clock, passed in."""
+    """`rng` makes ids; everything else follows from the calls. Times are wall-clock, passed in.
+
+    `later` holds calls with their own time; `restart_at` says that the power is gone until then; `resets_from`: it
+    starts again when no session runs after that moment; `installing` is (firmware version, requestId).
+    """
 
     identity: str
     password: str
@@ -70,12 +36,25 @@ class SimCharger:
     dialect: Dialect
     bays: list[Bay]
     rng: random.Random
+    quirks: set[Quirk] = field(default_factory=set)
     outbox: deque[Call] = field(default_factory=deque)
+    later: list[tuple[datetime, Call]] = field(default_factory=list)
     in_flight: Call | None = None
     is_connected: bool = False
     has_booted: bool = False
+    meter_every: timedelta = METER_EVERY
     heartbeat_every: timedelta = timedelta(seconds=300)
     heartbeat_at: datetime | None = None
+    noise_at: datetime | None = None
+    restart_at: datetime | None = None
+    resets_from: datetime | None = None
+    firmware_version: str = ""
+    installing: tuple[str, int | None] | None = None
+    uploads: deque[tuple[str, str]] = field(default_factory=deque)
+    configuration: Configuration = field(default_factory=Configuration)
+    profiles: list[Profile] = field(default_factory=list)
+    local_list: dict[str, str] = field(default_factory=dict)
+    list_version: int = 0
     meter_at: dict[int, datetime] = field(default_factory=dict)
     shown: dict[int, str] = field(default_factory=dict)
     answered: int = 0
@@ -83,20 +62,29 @@ class SimCharger:
     log: Callable[[str], None] = lambda line: None
     finished: deque[dict[str, Any]] = field(default_factory=lambda: deque(maxlen=200))
     _references: dict[str, str] = field(default_factory=dict)
+    _said_before: deque[Call] = field(default_factory=lambda: deque(maxlen=5))
+    _count: int = 0
+    _is_refused: bool = False
 
     # --- the wire -------------------------------------------------------------------------------------------------
     def connected(self, now: datetime) -> None:
         """A socket is open: boot once per power-up, then tell every status; what was unanswered goes first again."""
-        self.is_connected, self.shown = True, {}
+        self.is_connected, self.shown, self._count, self.restart_at = True, {}, 0, None
+        self._is_refused = False
         if self.in_flight and self.in_flight.is_durable:
             self.outbox.appendleft(self.in_flight)
         self.in_flight = None
         self.outbox = deque(call for call in self.outbox if call.is_durable)
-        if not self.has_booted:
-            self._say("boot", *self.dialect.boot(self), at_front=True)
+        if Quirk.STOP_LATE in self.quirks:
+            self._hold_back_stops(now)
+        if Quirk.REPEATS_ON_NEW_SOCKET in self.quirks:
+            self.outbox.extendleft(replace(call, kind="repeat") for call in reversed(self._said_before))
+        self.has_booted |= Quirk.NEVER_BOOTS in self.quirks
+        if not self.has_booted or Quirk.BOOT_MID_SESSION in self.quirks:
+            self.say("boot", self.dialect.boot(self), at_front=True)
         for bay in self.bays:
             if bay.visit and bay.visit.state == PLUGGED:
-                self._say("authorize", *self.dialect.authorize(bay.visit.token), visit_key=bay.visit.key)
+                self.say("authorize", self.dialect.authorize(bay.visit.token), visit=bay.visit)
         self.heartbeat_at = now + self.heartbeat_every
 
     def disconnected(self) -> None:
@@ -106,7 +94,7 @@ class SimCharger:
         """The call to put on the wire now, if none is unanswered."""
         if self.in_flight or not self.is_connected:
             return None
-        while self.outbox:
+        while self.outbox and not (self._is_refused and self.outbox[0].kind != "boot"):
             call = self.outbox.popleft()
             if call.needs_ref and not self._fill_reference(call):
                 self.dropped += 1
@@ -122,6 +110,8 @@ class SimCharger:
             return
         self.in_flight = None
         self.answered += 1
+        if call.is_durable and call.kind != "repeat":
+            self._said_before.append(call)
         handler = getattr(self, f"_after_{call.kind}", None)
         if handler:
             handler(call, answer, now)
@@ -133,7 +123,8 @@ class SimCharger:
             return
         self.in_flight = None
         self.log(f"{self.identity}: {call.action} answered {code}: {description[:80]}")
-        if call.is_durable and call.attempts < MAX_ATTEMPTS:
+        is_passing = code == "InternalError"  # "not stored, send it again": a charger that keeps its money does
+        if call.is_durable and (is_passing or call.attempts < MAX_ATTEMPTS):
             self.outbox.appendleft(call)
         else:
             self.dropped += 1
@@ -147,18 +138,22 @@ class SimCharger:
     def on_call(self, action: str, payload: dict[str, Any], now: datetime) -> dict[str, Any] | None:
         """The answer to a command, None when we do not know it."""
         order = self.dialect.order(action, payload)
-        handler = getattr(self, f"_order_{order.kind}", None)
-        return handler(order, now) if handler else None
+        handler = obedience.HANDLERS.get(order.kind)
+        return handler(self, order, now) if handler else None
 
     # --- what people do -------------------------------------------------------------------------------------------
     def plug_in(self, bay: Bay, visit: Visit, now: datetime) -> None:
-        """A car arrives; its token is asked for, and when nobody answers it charges offline."""
+        """A car arrives; its token is asked for, and when nobody answers the local list or patience decides."""
         bay.visit, bay.expected, visit.state = visit, "", PLUGGED
         visit.wait_until = now + AUTHORISE_WITHIN
-        if bay.booking and bay.booking.token != visit.token:
+        is_for_others = bay.booking is not None and bay.booking.token != visit.token
+        if bay.is_switched_off or (is_for_others and Quirk.IGNORES_RESERVATIONS not in self.quirks):
             visit.state = REFUSED
         elif self.is_connected:
-            self._say("authorize", *self.dialect.authorize(visit.token), visit_key=visit.key)
+            self.say("authorize", self.dialect.authorize(visit.token), visit=visit)
+        elif listed := self.local_list.get(visit.token.upper()):
+            visit.wait_until = now
+            visit.state = PLUGGED if listed == "Accepted" else REFUSED
 
     def leave(self, bay: Bay, now: datetime, reason: str = "Local") -> None:
         """The driver stops and pulls the plug."""
@@ -173,29 +168,53 @@ class SimCharger:
             return
         visit.state, visit.power_w, visit.ended_at, visit.stop_reason = ENDED, 0.0, now, reason
         visit.sequence += 1
-        self._say("stop", *self.dialect.stop(bay, visit, now), is_durable=True, visit=visit)
+        is_told = reason != "PowerLoss" or Quirk.NO_STOP_AFTER_POWER_LOSS not in self.quirks
+        if is_told:
+            self.say("stop", self.dialect.stop(bay, visit, now), is_durable=True, visit=visit, names_it=True)
         self.meter_at.pop(bay.number, None)
-        self.finished.append(facts_of(bay, visit))
+        self.profiles = [one for one in self.profiles if one.purpose != "TxProfile" or one.evse_number != bay.number]
+        self.finished.append({**facts_of(bay, visit), "is_told": is_told})
 
     def break_down(self, bay: Bay, code: str, now: datetime, cleared_at: datetime | None = None) -> None:
         """A fault ends what runs; the driver moves on."""
         self.end(bay, now, "Other")
         bay.fault, bay.cleared_at, bay.booking = code, cleared_at, None
 
+    def restart(self, now: datetime, seconds: float, reason: str) -> None:
+        """Everything that runs ends, the line breaks, and after some seconds it boots again."""
+        for bay in self.bays:
+            self.leave(bay, now, reason)
+            if Quirk.FORGETS_RESERVATIONS in self.quirks:
+                bay.booking = None
+        obedience.on_restart(self)
+        self.has_booted, self.resets_from = False, None
+        self.restart_at = now + timedelta(seconds=seconds)
+
     def tick(self, now: datetime) -> None:
-        """Samples, expiries, waiting tokens and statuses that are due."""
+        """Samples, expiries, waiting tokens, statuses and whatever else is due."""
+        self._release_due(now)
         for bay in self.bays:
             if bay.fault and bay.cleared_at and bay.cleared_at <= now:
                 bay.fault = ""
             bay.expire_booking(now)
+            self._limit(bay, now)
             if bay.visit:
                 self._tend(bay, bay.visit, now)
-            if self.is_connected and self.has_booted and self.shown.get(bay.number) != bay.status:
-                self.shown[bay.number] = bay.status
-                self._say("status", *self.dialect.status(bay, now))
+            self._show(bay, now)
         if self.is_connected and self.heartbeat_at and self.heartbeat_at <= now:
             self.heartbeat_at = now + self.heartbeat_every
-            self._say("heartbeat", "Heartbeat", {})
+            self.say("heartbeat", ("Heartbeat", {}))
+        is_idle = not any(bay.visit and bay.visit.is_running for bay in self.bays)
+        if self.resets_from and self.resets_from <= now and is_idle:
+            self.restart(now, obedience.RESTART_SECONDS, "Reboot")
+
+    def noise(self, now: datetime) -> list[str]:
+        """Texts on the wire that mean nothing, for those who make noise."""
+        texts = [text for quirk, text in _NOISE.items() if quirk in self.quirks]
+        if not texts or (self.noise_at and now < self.noise_at):
+            return []
+        self.noise_at = now + NOISE_EVERY
+        return texts
 
     def forget(self, bay: Bay) -> None:
         """The car was never here: nothing of its visit has been told yet."""
@@ -203,6 +222,11 @@ class SimCharger:
         self.outbox = deque(call for call in self.outbox if call.visit_key != key)
         bay.visit = None
         self.meter_at.pop(bay.number, None)
+
+    def unanswered(self) -> list[Call]:
+        """What must be said again, oldest first."""
+        held = [call for _, call in self.later]
+        return [call for call in [self.in_flight, *self.outbox, *held] if call and call.is_durable]
 
     def stops_after_power_cut(self, now: datetime) -> list[Call]:
         """The stops of what runs now, as they would be told when the power comes back."""
@@ -213,44 +237,86 @@ class SimCharger:
                 continue
             ended = replace(visit, state=ENDED, stop_reason="PowerLoss", sequence=visit.sequence + 1)
             action, payload = self.dialect.stop(bay, ended, now)
+            payload = quirks.bend(self.quirks, "stop", payload, visit.meter_start_wh)
             reference = visit.transaction_ref
             payload = self.dialect.with_reference(payload, reference) if reference else payload
-            call_id = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
-            calls.append(Call(call_id, "stop", action, payload, True, visit.key, not reference))
+            calls.append(Call(self._random_id(), "stop", action, payload, True, visit.key, not reference))
         return calls
 
-    # --- inside ---------------------------------------------------------------------------------------------------
-    def _tend(self, bay: Bay, visit: Visit, now: datetime) -> None:
-        if visit.state == PLUGGED and visit.wait_until and now >= visit.wait_until:
-            self._begin(bay, visit, now)
-        if visit.is_running and now >= self.meter_at.get(bay.number, now):
-            self.meter_at[bay.number] = now + METER_EVERY
-            visit.sequence += 1
-            self._say("meter", *self.dialect.meter(bay, visit, now), is_durable=True, visit=visit)
-
-    def _begin(self, bay: Bay, visit: Visit, now: datetime) -> None:
-        visit.state, visit.began_at, visit.meter_start_wh = CHARGING, now, int(bay.meter_wh)
-        if bay.booking and bay.booking.token == visit.token:
-            visit.reservation, bay.booking = bay.booking.number, None
-        self._say("start", *self.dialect.start(bay, visit, now), is_durable=True, visit_key=visit.key)
-        self.meter_at[bay.number] = now + METER_EVERY
-
-    def _say(
-        self, kind: str, action: str, payload: dict[str, Any], *, is_durable: bool = False, visit_key: str = "",
-        visit: Visit | None = None, at_front: bool = False,
+    def say(
+        self, kind: str, said: Said, *, is_durable: bool = False, visit: Visit | None = None, names_it: bool = False,
+        at_front: bool = False, at: datetime | None = None,
     ) -> None:  # fmt: skip
-        """Queue a call; `visit` says that the call names a transaction the system may not have numbered yet."""
-        call_id = str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
-        needs_ref = visit is not None and not visit.transaction_ref
-        if visit is not None and visit.transaction_ref:
-            payload = self.dialect.with_reference(payload, visit.transaction_ref)
-        call = Call(call_id, kind, action, payload, is_durable, visit.key if visit else visit_key, needs_ref)
-        if at_front:
+        """Queue a call. `names_it`: it names a transaction the system may not have numbered yet; `at`: not before."""
+        action, payload = said
+        payload = quirks.bend(self.quirks, kind, payload, visit.meter_start_wh if visit else 0)
+        if action == "TransactionEvent" and not self.is_connected:
+            payload["offline"] = True
+        call = Call(self._new_id(), kind, action, payload, is_durable, visit.key if visit else "", names_it)
+        if names_it and visit is not None and visit.transaction_ref:
+            self._name(call, visit.transaction_ref)
+        if at is not None:
+            self.later.append((at, call))
+        elif at_front:
             self.outbox.appendleft(call)
         else:
             self.outbox.append(call)
         if len(self.outbox) > MAX_OUTBOX:
             self._thin_out()
+
+    def bay(self, number: int | None) -> Bay | None:
+        return next((bay for bay in self.bays if bay.number == number), None)
+
+    # --- inside ---------------------------------------------------------------------------------------------------
+    def _show(self, bay: Bay, now: datetime) -> None:
+        status = bay.status
+        if status == "Charging" and Quirk.AVAILABLE_WHILE_CHARGING in self.quirks:
+            status = "Available"
+        if status == "Available" and bay.visit is None and Quirk.STATUS_FLAPPING in self.quirks:
+            status = "Unavailable" if self.shown.get(bay.number) == "Available" else "Available"
+        if self.is_connected and self.has_booted and self.shown.get(bay.number) != status:
+            self.shown[bay.number] = status
+            self.say("status", self.dialect.status(bay, status, now))
+
+    def _limit(self, bay: Bay, now: datetime) -> None:
+        visit = bay.visit if bay.visit and bay.visit.is_running else None
+        bay.limit_w = limit_w(
+            self.profiles, bay.number, now, transaction_ref=visit.transaction_ref if visit else "",
+            began_at=visit.began_at if visit else None,
+        ) if self.profiles else None  # fmt: skip
+
+    def _tend(self, bay: Bay, visit: Visit, now: datetime) -> None:
+        if visit.state == PLUGGED and visit.wait_until and now >= visit.wait_until:
+            self.begin(bay, visit, now)
+        if visit.is_running and now >= self.meter_at.get(bay.number, now):
+            self.meter_at[bay.number] = now + self.meter_every
+            visit.sequence += 1
+            self.say("meter", self.dialect.meter(bay, visit, now), is_durable=True, visit=visit, names_it=True)
+
+    def begin(self, bay: Bay, visit: Visit, now: datetime) -> None:
+        """The transaction starts."""
+        visit.state, visit.began_at, visit.meter_start_wh = CHARGING, now, int(bay.meter_wh)
+        if bay.booking and bay.booking.token == visit.token:
+            visit.reservation, bay.booking = bay.booking.number, None
+        self.say("start", self.dialect.start(bay, visit, now), is_durable=True, visit=visit)
+        self.meter_at[bay.number] = now + self.meter_every
+
+    def _hold_back_stops(self, now: datetime) -> None:
+        self.later += [(now + quirks.LATE_STOP, call) for call in self.outbox if call.kind == "stop"]
+        self.outbox = deque(call for call in self.outbox if call.kind != "stop")
+
+    def _release_due(self, now: datetime) -> None:
+        if any(at <= now for at, _ in self.later):
+            for _, call in [entry for entry in self.later if entry[0] <= now]:
+                (self.outbox.appendleft if call.kind == "boot" else self.outbox.append)(call)
+            self.later = [(at, call) for at, call in self.later if at > now]
+
+    def _new_id(self) -> str:
+        self._count += 1
+        return str(self._count) if Quirk.NUMERIC_IDS in self.quirks else self._random_id()
+
+    def _random_id(self) -> str:
+        return str(uuid.UUID(int=self.rng.getrandbits(128), version=4))
 
     def _thin_out(self) -> None:
         """A charger that was offline for long keeps starts and stops, and forgets every other sample."""
@@ -263,19 +329,27 @@ class SimCharger:
         self.outbox = deque(keep)
 
     def _fill_reference(self, call: Call) -> bool:
-        reference = self._references.get(call.visit_key, "")
-        if reference:
-            call.payload, call.needs_ref = self.dialect.with_reference(call.payload, reference), False
+        if reference := self._references.get(call.visit_key, ""):
+            self._name(call, reference)
         return bool(reference)
+
+    def _name(self, call: Call, reference: str) -> None:
+        payload = self.dialect.with_reference(call.payload, reference)
+        call.payload, call.needs_ref = quirks.bend_reference(self.quirks, call.kind, payload), False
 
     def _visit(self, key: str) -> tuple[Bay, Visit] | None:
         return next(((bay, bay.visit) for bay in self.bays if bay.visit and bay.visit.key == key), None)
 
     def _after_boot(self, call: Call, answer: dict[str, Any], now: datetime) -> None:
         self.has_booted = answer.get("status") == "Accepted"
+        self._is_refused = answer.get("status") == "Rejected"
         interval = timedelta(seconds=max(10, int(answer.get("interval") or 300)))
+        self.heartbeat_at = now + interval
         if self.has_booted:
-            self.heartbeat_every, self.heartbeat_at = interval, now + interval
+            self.heartbeat_every = interval
+            obedience.firmware_installed(self)
+        else:
+            self.say("boot", self.dialect.boot(self), at=now + interval, at_front=True)
 
     def _after_authorize(self, call: Call, answer: dict[str, Any], now: datetime) -> None:
         found = self._visit(call.visit_key)
@@ -283,7 +357,7 @@ class SimCharger:
             return
         bay, visit = found
         if self.dialect.token_status(answer) == "Accepted":
-            self._begin(bay, visit, now)
+            self.begin(bay, visit, now)
         else:
             self.log(f"{self.identity}: {visit.vehicle or visit.token} refused: {self.dialect.token_status(answer)}")
             visit.state = REFUSED
@@ -309,75 +383,8 @@ class SimCharger:
             if facts["key"] == call.visit_key:
                 facts["is_acknowledged"] = True
 
-    # --- commands -------------------------------------------------------------------------------------------------
-    def bay(self, number: int | None) -> Bay | None:
-        return next((bay for bay in self.bays if bay.number == number), None)
 
-    def _order_reserve(self, order: Order, now: datetime) -> dict[str, Any]:
-        bay = self.bay(order.number)
-        if bay is None or order.expires_at is None:
-            return {"status": "Rejected"}
-        if bay.fault:
-            return {"status": "Faulted"}
-        if bay.visit or (bay.booking and bay.booking.number != order.reference):
-            return {"status": "Occupied"}
-        bay.booking = Booking(order.reference, order.token, order.expires_at)
-        return {"status": "Accepted"}
-
-    def _order_cancel(self, order: Order, now: datetime) -> dict[str, Any]:
-        for bay in self.bays:
-            if bay.booking and bay.booking.number == order.reference:
-                bay.booking = None
-                return {"status": "Accepted"}
-        return {"status": "Rejected"}
-
-    def _order_start(self, order: Order, now: datetime) -> dict[str, Any]:
-        """Accepted when a car is plugged in and waits; without a car nothing would ever start."""
-        waiting = [bay for bay in self.bays if bay.visit and bay.visit.state in (PLUGGED, REFUSED)]
-        for bay in waiting:
-            if bay.visit and order.number in (None, bay.number):
-                bay.visit.token, bay.visit.remote_start_id = order.token, order.remote_start_id
-                self._begin(bay, bay.visit, now)
-                return {"status": "Accepted"}
-        return {"status": "Rejected"}
-
-    def _order_stop(self, order: Order, now: datetime) -> dict[str, Any]:
-        for bay in self.bays:
-            if bay.visit and bay.visit.is_running and bay.visit.transaction_ref == order.reference:
-                self.end(bay, now, "Remote")
-                return {"status": "Accepted"}
-        return {"status": "Rejected"}
-
-    def _order_trigger(self, order: Order, now: datetime) -> dict[str, Any]:
-        if order.message == "StatusNotification":
-            for bay in self.bays:
-                if order.number in (None, 0, bay.number):
-                    self.shown.pop(bay.number, None)
-        elif order.message == "BootNotification":
-            self._say("boot", *self.dialect.boot(self))
-        elif order.message == "Heartbeat":
-            self._say("heartbeat", "Heartbeat", {})
-        elif order.message in ("MeterValues", "TransactionEvent"):
-            self.meter_at = {}
-        else:
-            return {"status": "NotImplemented"}
-        return {"status": "Accepted"}
-
-
-def facts_of(bay: Bay, visit: Visit) -> dict[str, Any]:
-    """What this charger knows to be true of a session, for kill tests."""
-    return {
-        "key": visit.key,
-        "bay": bay.key,
-        "vehicle": visit.vehicle,
-        "token": visit.token,
-        "transaction_ref": visit.transaction_ref,
-        "state": visit.state,
-        "started_at": visit.began_at.isoformat(),
-        "ended_at": visit.ended_at.isoformat() if visit.ended_at else None,
-        "meter_start_wh": visit.meter_start_wh,
-        "meter_wh": int(bay.meter_wh),
-        "energy_wh": int(bay.meter_wh) - visit.meter_start_wh,
-        "soc_percent": round(visit.pack.soc_percent, 2),
-        "is_acknowledged": False,
-    }
+_NOISE = {
+    Quirk.MALFORMED_FRAMES: '[2,"noise","Heartbeat",{',
+    Quirk.RESULT_FOR_UNKNOWN_ID: '[3,"nobody-asked-this",{}]',
+}

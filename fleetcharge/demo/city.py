@@ -8,11 +8,14 @@ from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
+from fleetcharge.demo import quirks
 from fleetcharge.demo import vehicle as v
-from fleetcharge.demo.bays import CHARGING, ENDED, REFUSED, Bay, Visit, nearest_free
-from fleetcharge.demo.charger import Dialect, SimCharger, facts_of
+from fleetcharge.demo.bays import CHARGING, ENDED, REFUSED, Bay, Visit, facts_of, nearest_free
+from fleetcharge.demo.calls import Dialect
+from fleetcharge.demo.charger import SimCharger
 from fleetcharge.demo.curves import Pack
 from fleetcharge.demo.dialect16 import Dialect16
+from fleetcharge.demo.dialect21 import Dialect21
 from fleetcharge.demo.dialect201 import Dialect201
 from fleetcharge.demo.geography import LOCALITIES
 from fleetcharge.demo.manifest import ChargerFacts, Manifest, VehicleFacts
@@ -21,7 +24,11 @@ from fleetcharge.demo.roads import RoadNetwork, bengaluru
 from fleetcharge.demo.vehicle import SimStop, SimVehicle
 from fleetcharge.lib.geo import distance_m
 
-DIALECTS: dict[str, Callable[[], Dialect]] = {"ocpp1.6": Dialect16, "ocpp2.0.1": Dialect201}
+DIALECTS: dict[str, Callable[[], Dialect]] = {
+    "ocpp1.6": Dialect16,
+    "ocpp2.0.1": Dialect201,
+    "ocpp2.1": Dialect21,
+}
 MAIN_FLEET = "namma-logistics"
 SELF_RESCUE_BELOW_PERCENT = 7.0
 TOW_AFTER_SECONDS, STOP_SECONDS = 90.0, (300.0, 900.0)
@@ -60,8 +67,9 @@ class City:
         dialect = DIALECTS[facts.protocol]()
         ids = random.Random()  # message ids must not repeat when the city is started again
         return SimCharger(
-            facts.identity, facts.password, facts.model, dialect, bays, ids, log=partial(self._note, "charger")
-        )
+            facts.identity, facts.password, facts.model, dialect, bays, ids, quirks.parse(facts.quirks),
+            log=partial(self._note, "charger"),
+        )  # fmt: skip
 
     def _vehicle(self, index: int, facts: VehicleFacts) -> SimVehicle:
         """Two thirds top up by habit; the others drive until somebody tells them to charge."""

@@ -6,7 +6,9 @@ from typing import Any
 
 import orjson
 
+from fleetcharge.demo import quirks
 from fleetcharge.demo.bays import Bay
+from fleetcharge.demo.charger import SimCharger
 from fleetcharge.demo.city import City
 from fleetcharge.demo.vehicle import SimVehicle
 from fleetcharge.lib.asgi import Receive, Scope, Send, read_body, send_error, send_json
@@ -29,6 +31,8 @@ class Control:
             "drain": self._drain,
             "leave": self._leave,
             "misuse": self._misuse,
+            "quirks": self._quirks,
+            "power": self._power,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,6 +59,7 @@ class Control:
             "sessions": self.city.sessions(),
             "vehicles": [_vehicle(vehicle) for vehicle in self.city.vehicles.values()],
             "bays": [_bay(bay) for bay in self.city.own_bays],
+            "chargers": [_charger(charger) for charger in self.city.chargers.values()],
             "chargers_connected": sum(charger.is_connected for charger in self.city.chargers.values()),
             "calls_waiting": sum(
                 len(charger.outbox) + (charger.in_flight is not None) for charger in self.city.chargers.values()
@@ -105,6 +110,23 @@ class Control:
         self.city.unplug(vehicle, datetime.now(UTC))
         return _vehicle(vehicle)
 
+    def _find_charger(self, body: dict[str, Any]) -> SimCharger:
+        if charger := self.city.chargers.get(str(body["charger"])):
+            return charger
+        raise NotHere(f"There is no charger {body['charger']}.")
+
+    def _quirks(self, body: dict[str, Any]) -> dict[str, Any]:
+        """From now on it is odd in these ways and no others; `[]` makes it behave."""
+        charger = self._find_charger(body)
+        charger.quirks = quirks.parse(body["quirks"])
+        return {"charger": charger.identity, "quirks": sorted(charger.quirks)}
+
+    def _power(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The power fails for some seconds: sessions end, the line breaks, it boots afterwards."""
+        charger, seconds = self._find_charger(body), float(body.get("seconds", 10))
+        charger.restart(datetime.now(UTC), seconds, "PowerLoss")
+        return {"charger": charger.identity, "restart_at": charger.restart_at and charger.restart_at.isoformat()}
+
     def _misuse(self, body: dict[str, Any]) -> dict[str, Any]:
         bay = self.city.misuse(datetime.now(UTC))
         return {"charger": bay.key if bay else None}
@@ -120,6 +142,18 @@ def _vehicle(vehicle: SimVehicle) -> dict[str, Any]:
         "longitude": round(vehicle.place[1], 6),
         "bay": vehicle.bay.key if vehicle.bay else None,
         "plan": vehicle.plan_id,
+    }
+
+
+def _charger(charger: SimCharger) -> dict[str, Any]:
+    return {
+        "identity": charger.identity,
+        "protocol": charger.dialect.subprotocol,
+        "quirks": sorted(charger.quirks),
+        "is_connected": charger.is_connected,
+        "firmware_version": charger.firmware_version,
+        "profiles": len(charger.profiles),
+        "list_version": charger.list_version,
     }
 
 

@@ -20,6 +20,8 @@ class PlugFacts:
 
 @dataclass
 class ChargerFacts:
+    """`quirks` are names of quirks.Quirk."""
+
     identity: str
     password: str
     protocol: str
@@ -28,6 +30,7 @@ class ChargerFacts:
     latitude: float
     longitude: float
     plugs: list[PlugFacts]
+    quirks: list[str] = field(default_factory=list)
 
 
 @dataclass

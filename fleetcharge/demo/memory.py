@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from fleetcharge.demo.charger import Call
+from fleetcharge.demo.calls import Call
 from fleetcharge.demo.city import City
 from fleetcharge.demo.manifest import write_private
 from fleetcharge.demo.vehicle import PLUGGED_IN, SimVehicle
@@ -37,7 +37,7 @@ def _vehicle(vehicle: SimVehicle) -> dict[str, Any]:
 
 def _calls(city: City, identity: str, now: datetime) -> list[dict[str, Any]]:
     charger = city.chargers[identity]
-    waiting = [call for call in [charger.in_flight, *charger.outbox] if call and call.is_durable]
+    waiting = charger.unanswered()
     return [asdict(call) for call in [*waiting, *charger.stops_after_power_cut(now)]]
 
 

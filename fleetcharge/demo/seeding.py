@@ -1,6 +1,7 @@
 """Puts the demo city's fleets, chargers, tokens and wallet into the database; running it again mends and renews."""
 
 import hashlib
+import secrets
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -82,14 +83,14 @@ def _organisation(slug: str, name: str, mode: str) -> Organisation:
 
 def _keys(organisation: Organisation, old: FleetKeys | None) -> FleetKeys:
     """The keys of the manifest when the database still knows them, else fresh ones."""
-    secrets = {}
+    keys = {}
     for purpose, scopes in KEY_SCOPES.items():
         secret = getattr(old, purpose, "")
         if not (secret and find_api_key(secret)):
             APIKey.objects.filter(organisation=organisation, name=f"Demo city, {purpose}").delete()
             _, secret = create_api_key(organisation=organisation, name=f"Demo city, {purpose}", scopes=scopes)
-        secrets[purpose] = secret
-    return FleetKeys(**secrets)
+        keys[purpose] = secret
+    return FleetKeys(**keys)
 
 
 def _wallet(organisation: Organisation, now: datetime) -> None:
@@ -162,7 +163,7 @@ def _hub(own: Source, hub: plans.HubPlan, known: dict[str, str]) -> list[Charger
 def _charger(
     location: Location, hub: plans.HubPlan, plan: plans.ChargerPlan, known: dict[str, str], tariffs: dict[str, Tariff]
 ) -> ChargerFacts:
-    password = known.get(plan.identity) or crypto.new_token(15)
+    password = known.get(plan.identity) or secrets.token_hex(16)
     assert location.organisation is not None
     charger, _ = Charger.objects.update_or_create(
         ocpp_identity=plan.identity,
@@ -176,8 +177,9 @@ def _charger(
     )
     plugs = [_plug(charger, plan, plug, tariffs) for plug in plan.plugs]
     return ChargerFacts(
-        plan.identity, password, plan.protocol, plan.model, hub.name, hub.latitude, hub.longitude, plugs
-    )
+        plan.identity, password, plan.protocol, plan.model, hub.name, hub.latitude, hub.longitude, plugs,
+        list(plan.quirks),
+    )  # fmt: skip
 
 
 def _plug(charger: Charger, plan: plans.ChargerPlan, plug: plans.PlugPlan, tariffs: dict[str, Tariff]) -> PlugFacts:

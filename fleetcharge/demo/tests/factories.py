@@ -23,7 +23,8 @@ def manifest_of(seed: int = 7, chargers: int = 60, vehicles: int = 80) -> Manife
         for plan in hub.chargers:
             plugs = [PlugFacts(p.number, p.plug, p.max_power_w, f"FCC-{plan.identity}-{p.number}") for p in plan.plugs]
             where = (hub.name, hub.latitude, hub.longitude)
-            manifest.chargers.append(ChargerFacts(plan.identity, "secret", plan.protocol, plan.model, *where, plugs))
+            facts = (plan.identity, "00" * 16, plan.protocol, plan.model)
+            manifest.chargers.append(ChargerFacts(*facts, *where, plugs, list(plan.quirks)))
     for number, plan in enumerate(drawn.vehicles, start=1):
         manifest.vehicles.append(
             VehicleFacts(

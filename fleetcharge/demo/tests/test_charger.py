@@ -12,10 +12,10 @@ from fleetcharge.demo.charger import SimCharger
 from fleetcharge.demo.curves import Pack
 from fleetcharge.demo.tests.factories import NOW, System, city_of
 
-VERSION = {"ocpp1.6": "1.6", "ocpp2.0.1": "2.0.1"}
+VERSION = {"ocpp1.6": "1.6", "ocpp2.0.1": "2.0.1", "ocpp2.1": "2.1"}
 
 
-@pytest.fixture(params=["ocpp1.6", "ocpp2.0.1"])
+@pytest.fixture(params=["ocpp1.6", "ocpp2.0.1", "ocpp2.1"])
 def charger(request: pytest.FixtureRequest) -> SimCharger:
     city = city_of(vehicles=7)
     free = [one for one in city.chargers.values() if all(bay.visit is None for bay in one.bays)]
@@ -161,4 +161,4 @@ def test_a_fault_ends_the_session_and_clears(charger: SimCharger) -> None:
 
 
 def test_an_unknown_command_is_not_understood(charger: SimCharger) -> None:
-    assert charger.on_call("UpdateFirmware", {}, NOW) is None
+    assert charger.on_call("PublishFirmware", {}, NOW) is None

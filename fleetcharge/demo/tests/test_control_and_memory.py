@@ -122,3 +122,13 @@ async def test_a_reserved_plan_moves_its_vehicle_and_a_lost_one_lets_it_go(city:
         assert hero.bay is not None and hero.bay.site == bay.site
         apps.follow("namma-logistics", [])
         assert (hero.state, hero.plan_id, hero.bay) == (v.DRIVING, None, None)
+
+
+async def test_habits_and_power_cuts_on_demand(city: City) -> None:
+    odd = await send(city, "POST", "/control/quirks", {"charger": "BLR-001", "quirks": ["mixed_units", "clock_1970"]})
+    assert odd.json() == {"charger": "BLR-001", "quirks": ["clock_1970", "mixed_units"]}
+    assert (await send(city, "POST", "/control/quirks", {"charger": "BLR-001", "quirks": ["x"]})).status_code == 400
+    assert (await send(city, "POST", "/control/power", {"charger": "BLR-001", "seconds": 4})).json()["restart_at"]
+    state = (await send(city, "GET", "/control/state")).json()
+    first = next(one for one in state["chargers"] if one["identity"] == "BLR-001")
+    assert first["quirks"] == ["clock_1970", "mixed_units"]
