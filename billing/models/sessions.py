@@ -20,6 +20,11 @@ class ChargingSessionQuerySet(models.QuerySet["ChargingSession"]):
     def active(self) -> Self:
         return self.filter(state=ChargingSession.State.ACTIVE)
 
+    def unfinished(self, *, since: datetime) -> Self:
+        """Without a stop of the station: running, or ended by our own estimate after `since`."""
+        estimated = Q(state=ChargingSession.State.ENDED, is_stop_estimated=True, ended_at__gte=since)
+        return self.filter(Q(state=ChargingSession.State.ACTIVE) | estimated)
+
     def unreconciled(self) -> Self:
         """Ended sessions without a verdict; the sweep finds what an event missed."""
         return self.filter(state=ChargingSession.State.ENDED, reconciled_at=None)

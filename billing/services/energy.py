@@ -1,67 +1,104 @@
-"""How much energy a session drew, and whether its meter can be believed."""
+"""The evidence of one session, gathered from the rows: samples, messages, and what its connector showed."""
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from billing.models import ChargingSession, MeterValue
+from django.db.models import Q, QuerySet
 
-POWER_TOLERANCE_PERCENT = 120
-CLOCK_TOLERANCE = timedelta(seconds=60)
-DELIVERING_W = 100
+from billing import reconstruction
+from billing.models import ChargingSession, MeterValue, SessionMessage
+from billing.reconstruction import DELIVERING, DELIVERING_W, FULL, LIMITED, QUIET, Evidence, Sample
+from stations.models import StatusChange
 
-
-@dataclass(frozen=True)
-class Drawn:
-    """`problem` is "" | backwards | too_much; `is_estimated` when no meter stop was given."""
-
-    energy_wh: int
-    problem: str = ""
-    is_estimated: bool = False
+EARLY = timedelta(seconds=60)
+LONGEST = timedelta(days=30)
+FROM_RAW_STATUS = {"Charging": DELIVERING, "SuspendedEV": FULL, "SuspendedEVSE": LIMITED}  # OCPP 1.6 section 7.7
+FROM_CHARGING_STATE = FROM_RAW_STATUS | {"EVConnected": FULL, "Idle": FULL}  # OCPP 2.0.1 ChargingStateEnumType
 
 
-def drawn(session: ChargingSession, *, meter_stop_wh: int | None, ended_at: datetime) -> Drawn:
-    """Meter stop minus start; else the last register; else what the samples added up to (OCPP rule 31)."""
-    start = session.meter_start_wh
-    last = meter_stop_wh if meter_stop_wh is not None else session.meter_last_wh
-    if start is None or last is None:
-        return _plausible(session, Drawn(session.energy_wh, is_estimated=True), ended_at)
-    if last < start:
-        believed = max(0, (session.meter_last_wh or start) - start)
-        return Drawn(believed, "backwards", is_estimated=True)
-    return _plausible(session, Drawn(last - start, is_estimated=meter_stop_wh is None), ended_at)
-
-
-def _plausible(session: ChargingSession, figure: Drawn, ended_at: datetime) -> Drawn:
-    """More than the plug can give in the time, plus a fifth, is not energy but a mistake."""
-    power_w = session.connector.max_power_w
-    seconds = (ended_at - session.started_at + CLOCK_TOLERANCE).total_seconds()
-    if power_w and figure.energy_wh * 3600 * 100 > power_w * seconds * POWER_TOLERANCE_PERCENT:
-        return Drawn(figure.energy_wh, "too_much", figure.is_estimated)
-    return figure
+def evidence_of(session: ChargingSession) -> Evidence:
+    """Everything known of an ended session. Needs connector and, when it has one, vehicle__model."""
+    assert session.ended_at is not None  # noqa: S101 (only ended sessions have figures)
+    vehicle = session.vehicle
+    return Evidence(
+        started_at=session.started_at,
+        ended_at=session.ended_at,
+        meter_start_wh=session.meter_start_wh if session.is_meter_start_reported else None,
+        meter_stop_wh=session.meter_stop_wh,
+        samples=_samples(session),
+        is_start_reported=session.is_start_reported,
+        is_stop_reported=not session.is_stop_estimated,
+        max_power_w=session.connector.max_power_w,
+        battery_wh=vehicle.model.battery_wh if vehicle else None,
+        sequence=_sequence(session),
+    )
 
 
 def samples_of(session: ChargingSession) -> list[tuple[datetime, int | None, int | None]]:
     """(at, energy_wh, power_w) of this session, oldest first; a network's session has none of ours."""
-    if session.charger_id is None:
-        return []
-    rows = MeterValue.objects.filter(
-        charger_id=session.charger_id,
-        transaction_ref=session.transaction_ref,
-        at__gte=session.started_at,
-        at__lte=session.ended_at or session.started_at + timedelta(days=30),
-    )
-    return list(rows.order_by("at").values_list("at", "energy_wh", "power_w"))
+    return list(_rows(session).values_list("at", "energy_wh", "power_w"))
+
+
+def first_and_last_sample_at(
+    session: ChargingSession, *, not_after: datetime | None = None
+) -> tuple[datetime | None, datetime | None]:
+    """The oldest and newest sample of its transaction, wherever the session's own limits stand."""
+    rows = MeterValue.objects.filter(charger_id=session.charger_id, transaction_ref=session.transaction_ref)
+    if not_after is not None:
+        rows = rows.filter(at__lte=not_after)
+    times = rows.exclude(context=reconstruction.CLOCK).order_by("at").values_list("at", flat=True)
+    return times.first(), times.last()
 
 
 def idle_seconds(session: ChargingSession, ended_at: datetime) -> int:
-    """From the first sample without power after the last with power; 0 when no sample proves idleness."""
-    idle_since: datetime | None = None
-    was_delivering = False
-    for at, _, power_w in samples_of(session):
-        if power_w is None or at > ended_at:
-            continue
-        if power_w >= DELIVERING_W:
-            was_delivering, idle_since = True, None
-        elif was_delivering and idle_since is None:
-            idle_since = at
-    return int((ended_at - idle_since).total_seconds()) if idle_since else 0
+    """From when delivery ended for good, by power, OCPP 2.x chargingState or OCPP 1.6 status; 0 without proof."""
+    power = [
+        (at, DELIVERING if power_w >= DELIVERING_W else QUIET)
+        for at, _, power_w in samples_of(session)
+        if power_w is not None
+    ]
+    return reconstruction.idle_seconds([*_states(session, ended_at), *power], ended_at)
+
+
+def _rows(session: ChargingSession) -> QuerySet[MeterValue]:
+    """Samples of its time; without a reported stop `ended_at` itself bounds them."""
+    if session.charger_id is None:
+        return MeterValue.objects.none()
+    return MeterValue.objects.filter(
+        charger_id=session.charger_id,
+        transaction_ref=session.transaction_ref,
+        at__gte=session.started_at - EARLY,
+        at__lte=session.ended_at or session.started_at + LONGEST,
+    ).order_by("at", "energy_wh")
+
+
+def _samples(session: ChargingSession) -> tuple[Sample, ...]:
+    rows = _rows(session).values_list("at", "energy_wh", "power_w", "interval_wh", "context")
+    return tuple(Sample(*row) for row in rows)
+
+
+def _states(session: ChargingSession, ended_at: datetime) -> list[tuple[datetime, str]]:
+    """What the station said of the flow: its messages (2.x), or the statuses of its connector (1.6)."""
+    if session.charger_id is None:
+        return []
+    said = SessionMessage.objects.filter(charger_id=session.charger_id, transaction_ref=session.transaction_ref)
+    states = [
+        (at, FROM_CHARGING_STATE[state])
+        for at, state in said.values_list("at", "charging_state")
+        if state in FROM_CHARGING_STATE
+    ]
+    if states:
+        return states
+    shown = StatusChange.objects.filter(
+        connector_id=session.connector_id, at__gte=session.started_at, at__lte=ended_at, raw_status__in=FROM_RAW_STATUS
+    )
+    return [(at, FROM_RAW_STATUS[raw]) for at, raw in shown.values_list("at", "raw_status")]
+
+
+def _sequence(session: ChargingSession) -> list[int]:
+    """Every seqNo we have of the transaction (OCPP 2.x)."""
+    if session.charger_id is None:
+        return []
+    of_session = Q(charger_id=session.charger_id, transaction_ref=session.transaction_ref, sequence__isnull=False)
+    sampled = MeterValue.objects.filter(of_session).order_by().values_list("sequence", flat=True).distinct()
+    said = SessionMessage.objects.filter(of_session).values_list("sequence", flat=True)
+    return [number for number in (*sampled, *said) if number is not None]

@@ -1,5 +1,6 @@
 """The queue of things a person in finance must decide."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -17,7 +18,12 @@ UNBLOCKS_CDR = {
     BillingException.Kind.MISSING_TARIFF,
     BillingException.Kind.ODD_METER,
     BillingException.Kind.UNKNOWN_TOKEN,
+    BillingException.Kind.MISSING_START,
+    BillingException.Kind.NEVER_ENDED,
 }
+
+
+WITHDRAWN = "What arrived later settles it."
 
 
 @transaction.atomic
@@ -77,6 +83,28 @@ def resolve_exception(*, exception_id: int, actor: User | None, reason: str, at:
         _unblock(exception.session_id)
     publish(ExceptionResolved(exception.pk, exception.organisation_id, at))
     return exception
+
+
+@transaction.atomic
+def withdraw(*, session_id: int, kinds: Iterable[str], at: datetime) -> int:
+    """Close what later evidence has settled by itself; what a person decided stays as it is. Returns how many."""
+    settled = list(BillingException.objects.open().filter(session_id=session_id, kind__in=list(kinds)))
+    for exception in settled:
+        withdraw_one(exception, resolution=WITHDRAWN, at=at)
+    return len(settled)
+
+
+def withdraw_one(exception: BillingException, *, resolution: str, at: datetime) -> None:
+    """Nobody has to decide this any more."""
+    exception.resolved_at, exception.resolution = at, resolution
+    exception.save(update_fields=["resolved_at", "resolution"])
+    publish(ExceptionResolved(exception.pk, exception.organisation_id, at))
+
+
+def is_decided(*, session_id: int, kind: str) -> bool:
+    """Has a person decided this doubt already? Then it is not raised again."""
+    closed = BillingException.objects.filter(session_id=session_id, kind=kind, resolved_at__isnull=False)
+    return closed.exclude(resolution=WITHDRAWN).exists()
 
 
 @transaction.atomic

@@ -27,6 +27,7 @@ class MeterReading:
 
     `transaction_ref` "" means the charger did not say: the session active there at that time is meant.
     `dedupe_key` is 32 hex digits over what a retry repeats. `sampled` is JSON (a list, or an orjson.Fragment of one).
+    `interval_wh`: what came since the sample before, where the meter says it so. `sequence`: seqNo of OCPP 2.x.
     """
 
     charger_id: int
@@ -40,44 +41,57 @@ class MeterReading:
     context: str
     sampled: object
     dedupe_key: str
+    interval_wh: int | None = None
+    sequence: int | None = None
 
 
 # Everything in one statement is one transaction: a reading is never stored without its session knowing, nor doubled.
-# Rows are inserted in key order so that two processes replaying one charger cannot deadlock.
+# Rows are inserted in key order so that two processes replaying one charger cannot deadlock. A reading without a
+# transaction belongs to the session of that EVSE at that time, running or ended; Sample.Clock belongs to none. A
+# register that says more than a megawatt moves no running figure (the end of the session looks at every sample).
 _WRITE = """
 WITH input AS MATERIALIZED (
     SELECT r.charger_id, r.evse_number, r.at, r.received_at, r.energy_wh, r.power_w, r.soc_percent, r.context,
-           r.sampled, decode(r.dedupe_key, 'hex') AS dedupe_key,
-           CASE WHEN r.transaction_ref <> '' THEN r.transaction_ref ELSE COALESCE((
-               SELECT s.transaction_ref FROM billing_chargingsession s
-               JOIN stations_connector c ON c.id = s.connector_id JOIN stations_evse e ON e.id = c.evse_id
-               WHERE s.charger_id = r.charger_id AND s.state = 'active' AND e.evse_number = r.evse_number
-                 AND s.started_at <= r.at ORDER BY s.started_at DESC LIMIT 1), '') END AS transaction_ref
+           r.sampled, r.interval_wh, r.sequence, decode(r.dedupe_key, 'hex') AS dedupe_key,
+           CASE WHEN r.transaction_ref <> '' OR r.context = 'Sample.Clock' THEN r.transaction_ref ELSE COALESCE((
+               SELECT s.transaction_ref FROM stations_evse e JOIN stations_connector c ON c.evse_id = e.id
+               JOIN billing_chargingsession s ON s.connector_id = c.id
+               WHERE e.charger_id = r.charger_id AND e.evse_number = r.evse_number AND s.charger_id = r.charger_id
+                 AND s.started_at <= r.at AND (s.state = 'active' OR s.ended_at >= r.at)
+               ORDER BY s.started_at DESC LIMIT 1), '') END AS transaction_ref
     FROM jsonb_to_recordset(%s::jsonb) AS r(
         charger_id bigint, evse_number smallint, transaction_ref text, at timestamptz, received_at timestamptz,
-        energy_wh bigint, power_w integer, soc_percent double precision, context text, sampled jsonb, dedupe_key text)
+        energy_wh bigint, power_w integer, soc_percent double precision, context text, sampled jsonb, dedupe_key text,
+        interval_wh bigint, sequence bigint)
 ), inserted AS (
     INSERT INTO billing_metervalue (charger_id, evse_number, transaction_ref, at, received_at, energy_wh, power_w,
-                                    soc_percent, context, sampled, dedupe_key)
+                                    soc_percent, context, sampled, dedupe_key, interval_wh, sequence)
     SELECT charger_id, evse_number, transaction_ref, at, received_at, energy_wh, power_w, soc_percent, context,
-           sampled, dedupe_key
+           sampled, dedupe_key, interval_wh, sequence
     FROM input ORDER BY dedupe_key
     ON CONFLICT (dedupe_key) DO NOTHING
-    RETURNING dedupe_key, charger_id, transaction_ref, at, energy_wh, power_w, soc_percent
+    RETURNING dedupe_key, charger_id, transaction_ref, at, energy_wh, power_w, soc_percent, interval_wh
 ), newest AS (
     SELECT charger_id, transaction_ref, max(at) AS at,
            (array_agg(energy_wh ORDER BY at) FILTER (WHERE energy_wh IS NOT NULL))[1] AS first_energy_wh,
            (array_agg(energy_wh ORDER BY at DESC) FILTER (WHERE energy_wh IS NOT NULL))[1] AS energy_wh,
            (array_agg(power_w ORDER BY at DESC) FILTER (WHERE power_w IS NOT NULL))[1] AS power_w,
            (array_agg(soc_percent ORDER BY at) FILTER (WHERE soc_percent IS NOT NULL))[1] AS first_soc,
-           (array_agg(soc_percent ORDER BY at DESC) FILTER (WHERE soc_percent IS NOT NULL))[1] AS soc_percent
+           (array_agg(soc_percent ORDER BY at DESC) FILTER (WHERE soc_percent IS NOT NULL))[1] AS soc_percent,
+           COALESCE(sum(interval_wh), 0) AS interval_wh
     FROM inserted WHERE transaction_ref <> '' GROUP BY charger_id, transaction_ref
 ), updated AS (
     UPDATE billing_chargingsession s SET
         metered_at = n.at,
         meter_start_wh = COALESCE(s.meter_start_wh, n.first_energy_wh),
-        meter_last_wh = GREATEST(s.meter_last_wh, n.energy_wh),
-        energy_wh = GREATEST(s.energy_wh, n.energy_wh - COALESCE(s.meter_start_wh, n.first_energy_wh), 0),
+        meter_last_wh = GREATEST(s.meter_last_wh, CASE
+            WHEN n.energy_wh - COALESCE(s.meter_start_wh, n.first_energy_wh)
+                 <= 334 * (EXTRACT(EPOCH FROM n.at - s.started_at) + 60) THEN n.energy_wh END),
+        energy_wh = GREATEST(0, s.energy_wh, CASE
+            WHEN n.energy_wh - COALESCE(s.meter_start_wh, n.first_energy_wh)
+                 <= 334 * (EXTRACT(EPOCH FROM n.at - s.started_at) + 60)
+            THEN n.energy_wh - COALESCE(s.meter_start_wh, n.first_energy_wh) END)
+            + CASE WHEN n.energy_wh IS NULL THEN n.interval_wh ELSE 0 END,
         power_w = COALESCE(n.power_w, s.power_w),
         soc_start_percent = COALESCE(s.soc_start_percent, n.first_soc),
         soc_percent = COALESCE(n.soc_percent, s.soc_percent)

@@ -46,7 +46,7 @@ def rate_and_capture(*, cdr_id: int, now: datetime | None = None) -> bool:
         session_key=hold_key(cdr.session_id),
         entry_key=f"charge:{cdr.session_id}",
         charges=_charges(cdr),
-        about=_dimensions(cdr.session),
+        about=dimensions_of(cdr.session),
         at=cdr.ended_at,
         now=now,
         currency=cdr.currency,
@@ -171,7 +171,8 @@ def _charges(cdr: CDR) -> list[Charge]:
     return [Charge(account, amount, "charge", memo) for account, amount in parts if amount]
 
 
-def _dimensions(session: ChargingSession) -> Dimensions:
+def dimensions_of(session: ChargingSession) -> Dimensions:
+    """What a posting of this session is about; reads vehicle, driver and connector__evse."""
     return Dimensions(
         organisation_id=session.organisation_id,
         session_id=session.pk,

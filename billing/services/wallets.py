@@ -205,6 +205,31 @@ def capture(
 
 
 @transaction.atomic
+def refund(
+    *,
+    organisation_id: int,
+    entry_key: str,
+    refunds: Sequence[tuple[str, int]],
+    memo: str,
+    about: Dimensions,
+    at: datetime,
+    currency: str = "INR",
+) -> bool:
+    """Give back what was charged too much: (account it comes from, paise). False when `entry_key` was posted before.
+
+    What the organisation still owes is paid off first, as by a top-up; without a wallet it only owes less.
+    """
+    has_wallet = Wallet.objects.filter(organisation_id=organisation_id).exists()
+    to = ledger.wallet_code(organisation_id) if has_wallet else ledger.receivable_code(organisation_id)
+    legs = [Leg(account, to, amount, "adjustment", memo) for account, amount in refunds]
+    posted = ledger.post(entry_key=entry_key, legs=legs, occurred_at=at, about=about, currency=currency)
+    if posted.is_new and has_wallet:
+        _settle_receivable(organisation_id, entry_key, at)
+        _announce(organisation_id)
+    return posted.is_new
+
+
+@transaction.atomic
 def change_terms(
     *,
     organisation_id: int,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from billing.models import Wallet
+from billing.models import MeterValue, Wallet
 from billing.services import sessions, wallets
 from billing.services.sessions import EndedSession, StartedSession
 from fleetcharge.accounts.models import Organisation
@@ -90,6 +90,18 @@ def fund(organisation: Organisation, amount_paise: int, **fields: Any) -> Wallet
             organisation_id=organisation.pk, amount_paise=amount_paise, key=f"test-{next(_numbers)}", at=NOON
         )
     return Wallet.objects.get(organisation=organisation)
+
+
+def sample(
+    fleet: Fleet, transaction_ref: str, minutes: float, energy_wh: int | None = None, **fields: Any
+) -> MeterValue:
+    """One stored reading, `minutes` after noon."""
+    defaults: dict[str, Any] = {
+        "charger": fleet.charger, "evse_number": 1, "transaction_ref": transaction_ref,
+        "at": NOON + timedelta(minutes=minutes), "received_at": NOON + timedelta(minutes=minutes),
+        "energy_wh": energy_wh, "sampled": [], "dedupe_key": next(_numbers).to_bytes(16),
+    }  # fmt: skip
+    return MeterValue.objects.create(**{**defaults, **fields})
 
 
 def start(fleet: Fleet, **fields: Any) -> StartedSession:

@@ -6,7 +6,7 @@ import pytest
 
 from billing.models import CDR, BillingException, ChargingSession, Hold, Wallet
 from billing.services import wallets
-from billing.tests.factories import NOON, Fleet, make_fleet, start, stop
+from billing.tests.factories import NOON, Fleet, make_fleet, sample, start, stop
 from fleetcharge.accounts.models import Organisation
 from stations.models import Connector
 
@@ -133,7 +133,7 @@ def test_more_energy_than_the_plug_can_give_needs_review(organisation: Organisat
 
 def test_energy_falls_back_to_the_last_register(fleet: Fleet) -> None:
     started = start(fleet)
-    ChargingSession.objects.filter(pk=started.session_id).update(meter_last_wh=6_000)
+    sample(fleet, started.transaction_ref, 20, 6_000)
     assert stop(fleet, started.transaction_ref, meter_stop_wh=None).energy_wh == 5_000
     assert ChargingSession.objects.get().quality == "estimated"
 

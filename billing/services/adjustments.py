@@ -1,0 +1,128 @@
+"""A rated CDR is final: what we learn afterwards is priced by the same tariff and posted as a difference."""
+
+import dataclasses
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Sum
+
+from billing.models import CDR, BillingException, CDRAdjustment, ChargingSession
+from billing.rating import Rating
+from billing.services import rating, wallets
+from billing.services.exceptions import open_exception
+from billing.services.wallets import Charge, hold_key
+from stations.models import Source
+
+HEADS = ("taxable_paise", "cgst_paise", "sgst_paise", "igst_paise")
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What a CDR says of a session."""
+
+    started_at: datetime
+    ended_at: datetime
+    energy_wh: int
+    charging_seconds: int
+    idle_seconds: int
+
+
+def figures_of(cdr: CDR) -> Figures:
+    """The figures now in force: the newest adjustment's, else the record's own."""
+    newest = cdr.adjustments.order_by("-number").first() or cdr
+    return Figures(*(getattr(newest, field.name) for field in dataclasses.fields(Figures)))
+
+
+@transaction.atomic
+def adjust(*, cdr: CDR, figures: Figures, reason: str, now: datetime) -> CDRAdjustment | None:
+    """Post the difference between what was booked and what these figures cost; None when they are in force already.
+
+    The caller holds the lock of the CDR's row, which must be rated. A tariff that cannot price the new figures opens
+    an exception with both, and books nothing.
+    """
+    if figures == figures_of(cdr):
+        return None
+    rated = rating.rate_cdr(_as_if(cdr, figures))
+    if rated is None:
+        _report(cdr, figures, reason, now)
+        return None
+    booked = _booked(cdr)
+    differences = {name: value - booked[name] for name, value in _heads(rated).items()}
+    tax_paise = sum(differences[name] for name in HEADS[1:])
+    adjustment = CDRAdjustment.objects.create(
+        cdr=cdr,
+        number=cdr.adjustments.count() + 1,
+        **dataclasses.asdict(figures),
+        **differences,
+        tax_paise=tax_paise,
+        total_paise=differences["taxable_paise"] + tax_paise,
+        explanation=rating.explain(rated, gst_percent=settings.GST_PERCENT),
+        reason=reason[:200],
+        created_at=now,
+    )
+    _post(cdr, adjustment, differences, now)
+    ChargingSession.objects.filter(pk=cdr.session_id).update(
+        adjusted_paise=F("adjusted_paise") + adjustment.total_paise
+    )
+    return adjustment
+
+
+def _as_if(cdr: CDR, figures: Figures) -> CDR:
+    """The record as it would be written today, by the tariff it is pinned to; never saved."""
+    return CDR(
+        organisation=cdr.organisation, session=cdr.session, tariff=cdr.tariff, currency=cdr.currency,
+        **dataclasses.asdict(figures),
+    )  # fmt: skip
+
+
+def _heads(rated: Rating) -> dict[str, int]:
+    tax = rated.tax
+    return dict(zip(HEADS, (rated.taxable_paise, tax.cgst_paise, tax.sgst_paise, tax.igst_paise), strict=True))
+
+
+def _booked(cdr: CDR) -> dict[str, int]:
+    sums = cdr.adjustments.aggregate(**{name: Sum(name) for name in HEADS})
+    return {name: (getattr(cdr, name) or 0) + (sums[name] or 0) for name in HEADS}
+
+
+def _post(cdr: CDR, adjustment: CDRAdjustment, differences: dict[str, int], now: datetime) -> None:
+    """More goes through the wallet like a charge, less comes back to it; each head on its own account."""
+    session, key = cdr.session, f"adjust:{cdr.session_id}:{adjustment.number}"
+    parts = _parts(session, differences)
+    memo = f"Session {session.transaction_ref}, corrected"
+    about = rating.dimensions_of(session)
+    if more := [Charge(account, amount, "adjustment", memo) for account, amount in parts if amount > 0]:
+        wallets.capture(
+            organisation_id=cdr.organisation_id, session_key=hold_key(cdr.session_id), entry_key=key, charges=more,
+            about=about, at=adjustment.ended_at, now=now, currency=cdr.currency,
+        )  # fmt: skip
+    if less := [(account, -amount) for account, amount in parts if amount < 0]:
+        wallets.refund(
+            organisation_id=cdr.organisation_id, entry_key=f"{key}:refund", refunds=less, memo=memo, about=about,
+            at=now, currency=cdr.currency,
+        )  # fmt: skip
+
+
+def _parts(session: ChargingSession, differences: dict[str, int]) -> list[tuple[str, int]]:
+    if session.source.kind != Source.Kind.OWN_OCPP:
+        return [(f"cpo_payable:{session.source.slug}", sum(differences.values()))]
+    accounts = ("revenue:charging", "output_cgst", "output_sgst", "output_igst")
+    return list(zip(accounts, differences.values(), strict=True))
+
+
+def _report(cdr: CDR, figures: Figures, reason: str, now: datetime) -> None:
+    known = figures_of(cdr)
+    open_exception(
+        organisation_id=cdr.organisation_id,
+        kind=BillingException.Kind.NOT_ADJUSTED,
+        session_id=cdr.session_id,
+        title="A late correction cannot be priced by the session's tariff",
+        details={
+            "reason": reason,
+            "booked": {"energy_wh": known.energy_wh, "ended_at": known.ended_at.isoformat()},
+            "corrected": {"energy_wh": figures.energy_wh, "ended_at": figures.ended_at.isoformat()},
+        },
+        at=now,
+    )

@@ -1,0 +1,31 @@
+"""Which plug a station means by its own numbers."""
+
+from datetime import datetime
+
+from stations import services as stations
+from stations.models import Charger, Connector
+
+
+def find_connector(charger: Charger, evse_number: int | None, connector_id: int, received_at: datetime) -> Connector:
+    """The row of this plug; a station may have plugs nobody told us of, so a missing one is created.
+
+    `connector_id` counts over the station for OCPP 1.6 (`evse_number` None), within the EVSE for 2.x.
+    """
+    number = max(connector_id, 1)
+    evse = number if evse_number is None else max(evse_number, 1)
+    plugs = Connector.objects.filter(evse__charger=charger, evse__evse_number=evse)
+    plugs = plugs.select_related("evse__location", "tariff")
+    found = plugs.filter(connector_id=number).first() or (plugs.first() if connector_id < 1 else None)
+    if found is None:
+        report = stations.StatusReport(
+            charger_id=charger.pk,
+            evse_number=None if evse_number is None else evse,
+            connector_id=number,
+            raw_status="",
+            status=Connector.Status.UNKNOWN,
+            at=received_at,
+            received_at=received_at,
+        )
+        stations.report_statuses([report])
+        found = plugs.get(connector_id=number)
+    return found

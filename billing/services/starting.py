@@ -1,0 +1,187 @@
+"""The beginning of a session: recorded whatever the station says, completed when more arrives."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import IntegrityError, transaction
+from django.db.models import Q
+
+from billing.events import SessionStarted
+from billing.models import ChargingSession
+from billing.services import learning, ledger, messages, money, orphans
+from billing.services.afterwards import keep_start
+from billing.services.authorisation import ACCEPTED, Decision, authorise, decide
+from billing.services.ending import apply_stop
+from billing.services.messages import Said
+from billing.services.places import find_connector
+from fleetcharge.lib.events import publish
+from stations import services as stations
+from stations.models import Charger
+
+Quality = ChargingSession.Quality
+NOT_ASKED = Decision(False, "", None)
+
+
+@dataclass(frozen=True)
+class StartedSession:
+    """`connector_id`: the plug (primary key) while the session runs, 0 once it has ended."""
+
+    session_id: int
+    transaction_ref: str
+    is_new: bool
+    decision: Decision
+    connector_id: int = 0
+
+
+@dataclass(frozen=True)
+class Start:
+    """A start, or any other message that shows a session we did not know (`is_reported` False).
+
+    `connector_id` is the station's own number, station-wide for OCPP 1.6 (`evse_number` None).
+    """
+
+    charger_id: int
+    evse_number: int | None
+    connector_id: int
+    id_token: str
+    started_at: datetime
+    received_at: datetime
+    meter_start_wh: int | None
+    start_key: str
+    transaction_ref: str | None
+    reservation_number: int | None
+    remote_start_id: int | None
+    is_reported: bool
+    is_offline: bool
+
+    def __str__(self) -> str:
+        return f"start of {self.started_at:%Y-%m-%d %H:%M:%S}Z"
+
+
+@transaction.atomic
+def start_session(
+    *,
+    charger_id: int,
+    evse_number: int | None,
+    connector_id: int,
+    id_token: str,
+    started_at: datetime,
+    received_at: datetime,
+    meter_start_wh: int | None,
+    start_key: str,
+    transaction_ref: str | None = None,
+    reservation_number: int | None = None,
+    remote_start_id: int | None = None,
+    is_reported: bool = True,
+    is_offline: bool = False,
+    said: Said | None = None,
+) -> StartedSession:
+    """Record a start, also of an unknown token or hours late; the same `start_key` is the same session.
+
+    Without `transaction_ref` the session gets a positive int32 (OCPP 1.6 transactionId). `is_reported` False: another
+    message than the start shows the session, which is provisional until its start arrives. What a known session did not
+    know yet (start, token, place) is completed and audited. A session without a token is not judged before one comes.
+    """
+    start = Start(
+        charger_id, evse_number, connector_id, id_token[:36], started_at, received_at, meter_start_wh, start_key,
+        transaction_ref, reservation_number, remote_start_id, is_reported, is_offline,
+    )  # fmt: skip
+    if said is not None and transaction_ref:
+        messages.keep(charger_id=charger_id, transaction_ref=transaction_ref, said=said)
+    cause = str(said or start)
+    if known := _started_before(start):
+        return _complete(known, start, cause)
+    try:
+        with transaction.atomic():
+            session = _record(start)
+    except IntegrityError:  # the same start on another socket was first
+        known = _started_before(start)
+        if known is None:
+            raise
+        return _complete(known, start, cause)
+    if stop := orphans.take(session, received_at):
+        apply_stop(session, stop, received_at=received_at, cause=str(stop))
+    return _as_started(session, is_new=True)
+
+
+@transaction.atomic
+def note_message(*, charger_id: int, transaction_ref: str, said: Said) -> None:
+    """Keep what a running transaction says besides samples (OCPP 2.x chargingState, seqNo)."""
+    messages.keep(charger_id=charger_id, transaction_ref=transaction_ref, said=said)
+
+
+def _started_before(start: Start) -> ChargingSession | None:
+    """Without a lock: nearly always there is nothing to complete."""
+    same = Q(start_key=start.start_key)
+    if start.transaction_ref:
+        same |= Q(charger_id=start.charger_id, transaction_ref=start.transaction_ref)
+    return ChargingSession.objects.filter(same).select_related("id_token").first()
+
+
+def _complete(known: ChargingSession, start: Start, cause: str) -> StartedSession:
+    session = learning.complete(known, start, cause)
+    if start.id_token and start.id_token.lower() != session.id_token_uid.lower():  # another card, for this session
+        decision = authorise(
+            id_token=start.id_token, connector_id=session.connector_id, charger_id=start.charger_id, at=start.started_at
+        )
+        return StartedSession(session.pk, session.transaction_ref, False, decision, _running_at(session))
+    return _as_started(session, is_new=False)
+
+
+def _record(start: Start) -> ChargingSession:
+    charger = Charger.objects.select_related("location__source").get(pk=start.charger_id)
+    connector = find_connector(charger, start.evse_number, start.connector_id, start.received_at)
+    decision = NOT_ASKED
+    if start.id_token:
+        decision = decide(
+            id_token=start.id_token, connector_id=connector.pk, charger_id=charger.pk, at=start.started_at,
+            is_start=True,
+        )  # fmt: skip
+    session = ChargingSession(
+        organisation_id=decision.organisation_id or charger.organisation_id,
+        source=charger.location.source,
+        charger=charger,
+        connector=connector,
+        transaction_ref=start.transaction_ref or str(ledger.next_transaction_id()),
+        start_key=start.start_key,
+        id_token_uid=start.id_token,
+        id_token_id=decision.id_token_id,
+        vehicle_id=decision.vehicle_id,
+        driver_id=decision.driver_id,
+        authorisation_reason=decision.reason,
+        reservation_number=start.reservation_number,
+        remote_start_id=start.remote_start_id,
+        quality=Quality.BILLABLE if decision.is_accepted else Quality.REVIEW,
+        is_start_reported=start.is_reported,
+        is_meter_start_reported=start.meter_start_wh is not None,
+        started_at=start.started_at,
+        meter_start_wh=start.meter_start_wh,
+        meter_last_wh=start.meter_start_wh,
+    )
+    session.save(force_insert=True)
+    stations.set_session(connector_id=connector.pk, has_session=True, is_delivering=False, at=start.started_at)
+    if decision.is_accepted:
+        money.hold_for(session, start.received_at)
+    if start.id_token:
+        keep_start(session=session, decision=decision, received_at=start.received_at, is_offline=start.is_offline)
+    publish(
+        SessionStarted(
+            session.pk, session.organisation_id, connector.pk, charger.location_id, session.vehicle_id,
+            session.started_at,
+        )
+    )  # fmt: skip
+    return session
+
+
+def _as_started(session: ChargingSession, *, is_new: bool) -> StartedSession:
+    reason = session.authorisation_reason
+    decision = Decision(
+        reason == ACCEPTED, reason, session.organisation_id, session.vehicle_id, session.driver_id,
+        session.id_token_id, session.id_token.valid_until if session.id_token else None,
+    )  # fmt: skip
+    return StartedSession(session.pk, session.transaction_ref, is_new, decision, _running_at(session))
+
+
+def _running_at(session: ChargingSession) -> int:
+    """0 when the session has ended: a late message must not make its connector look busy again."""
+    return session.connector_id if session.state == ChargingSession.State.ACTIVE else 0
