@@ -13,6 +13,7 @@ from fleetcharge.lib.partitions import DayPartitions
 from ocpp_bridge.models.frames import Frame
 from ocpp_bridge.recorder import hash_tag
 
+ERRORS = (Frame.Kind.MALFORMED, Frame.Kind.ERROR, Frame.Kind.RESULT_ERROR)
 PARTITIONS = DayPartitions("ocpp_bridge_frame", "at")
 
 
@@ -24,7 +25,7 @@ class Wanted:
     until: datetime | None = None
     action: str = ""
     direction: int | None = None
-    kind: int | None = None
+    has_error: bool = False
     message_id: str = ""
     text: str = ""
     tag: str = ""
@@ -37,6 +38,8 @@ def search(*, charger_id: int, wanted: Wanted) -> QuerySet[Frame]:
         found = found.filter(at__gte=wanted.since)
     if wanted.until:
         found = found.filter(at__lt=wanted.until)
+    if wanted.has_error:
+        found = found.filter(kind__in=ERRORS)
     for text in filter(None, (wanted.text, hash_tag(wanted.tag) if wanted.tag else "")):
         found = found.filter(Q(payload__icontains=text))
     return found.order_by("-id")
@@ -46,7 +49,6 @@ def _exact(wanted: Wanted) -> dict[str, Any]:
     fields = {
         "action": wanted.action or None,
         "direction": wanted.direction,
-        "kind": wanted.kind,
         "message_id": wanted.message_id or None,
     }
     return {name: value for name, value in fields.items() if value is not None}

@@ -1,0 +1,102 @@
+"""Frames over REST: for those who look after the chargers, and only their own."""
+
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import pytest
+from django.db import connection
+from django.test import Client
+
+from fleetcharge.accounts.models import Organisation, User
+from ocpp_bridge.tests import factories
+from stations.models import Charger
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+
+
+def record(
+    charger: Charger, *, action: str, direction: int = 0, kind: int = 2, payload: str = "{}", age: int = 0
+) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO ocpp_bridge_frame (charger_id, at, direction, kind, action, message_id, error_code,"
+            " size_bytes, payload) VALUES (%s, %s, %s, %s, %s, %s, '', %s, %s) RETURNING id",
+            [charger.pk, NOW - timedelta(minutes=age), direction, kind, action, f"m-{action}", len(payload), payload],
+        )
+        return int(cursor.fetchone()[0])
+
+
+@pytest.fixture
+def charger(organisation: Organisation) -> Charger:
+    return factories.charger(organisation, "BLR-1")
+
+
+def actions(client: Client, **query: object) -> list[str]:
+    answer = client.get("/api/v1/frames/", {"charger": "BLR-1", **query})
+    assert answer.status_code == 200, answer.content
+    return [row["action"] for row in answer.json()["results"]]
+
+
+def test_frames_are_found_by_what_they_are(client: Client, dispatcher: User, charger: Charger) -> None:
+    client.force_login(dispatcher)
+    record(charger, action="BootNotification", age=30)
+    record(charger, action="Heartbeat", direction=1, kind=3, payload='[3,"m",{"currentTime":"now"}]', age=20)
+    record(charger, action="Reset", direction=1, kind=4, age=10)
+    assert actions(client) == ["Reset", "Heartbeat", "BootNotification"]
+    assert actions(client, action="Heartbeat") == ["Heartbeat"]
+    assert actions(client, direction="in") == ["BootNotification"]
+    assert actions(client, errors="true") == ["Reset"]
+    assert actions(client, text="currenttime") == ["Heartbeat"]
+    assert actions(client, message_id="m-Reset") == ["Reset"]
+    assert actions(client, since=(NOW - timedelta(minutes=25)).isoformat()) == ["Reset", "Heartbeat"]
+    assert actions(client, until=(NOW - timedelta(minutes=25)).isoformat()) == ["BootNotification"]
+
+
+def test_pages_go_back_and_the_tail_goes_on(client: Client, dispatcher: User, charger: Charger) -> None:
+    client.force_login(dispatcher)
+    ids = [record(charger, action=f"A{number}") for number in range(5)]
+    page = client.get("/api/v1/frames/", {"charger": "BLR-1", "limit": 2}).json()
+    assert [row["id"] for row in page["results"]] == [ids[4], ids[3]]
+    older = client.get("/api/v1/frames/", {"charger": "BLR-1", "limit": 9, "before": page["next_before"]}).json()
+    assert [row["id"] for row in older["results"]] == [ids[2], ids[1], ids[0]]
+    assert older["next_before"] is None
+    assert client.get("/api/v1/frames/", {"charger": "BLR-1", "after": page["newest"]}).json()["results"] == []
+    newest = record(charger, action="A5")
+    tail = client.get("/api/v1/frames/", {"charger": "BLR-1", "after": page["newest"]}).json()
+    assert [row["id"] for row in tail["results"]] == [newest]
+
+
+def test_a_long_frame_is_shortened_in_the_list_and_whole_by_itself(
+    client: Client, dispatcher: User, charger: Charger
+) -> None:
+    client.force_login(dispatcher)
+    frame_id = record(charger, action="NotifyReport", payload="x" * 9_000)
+    row = client.get("/api/v1/frames/", {"charger": "BLR-1"}).json()["results"][0]
+    assert (len(row["frame"]), row["is_cut"], row["size_bytes"]) == (2_000, True, 9_000)
+    assert len(client.get(f"/api/v1/frames/{frame_id}/").json()["frame"]) == 9_000
+
+
+def test_the_download_is_json_lines_in_time_order(client: Client, dispatcher: User, charger: Charger) -> None:
+    client.force_login(dispatcher)
+    record(charger, action="BootNotification")
+    record(charger, action="Heartbeat")
+    answer = client.get("/api/v1/frames/download/", {"charger": "BLR-1"})
+    rows = [orjson.loads(line) for line in b"".join(answer.streaming_content).splitlines()]
+    assert [row["action"] for row in rows] == ["BootNotification", "Heartbeat"]
+    assert "attachment" in answer["Content-Disposition"]
+
+
+def test_others_see_nothing(client: Client, stranger: User, finance: User, dispatcher: User, charger: Charger) -> None:
+    frame_id = record(charger, action="BootNotification")
+    client.force_login(stranger)
+    for path in (
+        "/api/v1/frames/?charger=BLR-1",
+        "/api/v1/frames/download/?charger=BLR-1",
+        f"/api/v1/frames/{frame_id}/",
+    ):
+        assert client.get(path).status_code in {403, 404}
+    client.force_login(finance)
+    assert client.get("/api/v1/frames/?charger=BLR-1").status_code == 403
+    client.force_login(dispatcher)
+    assert client.get("/api/v1/frames/").json()["code"] == "invalid"
+    assert client.get("/api/v1/frames/?charger=BLR-1&before=x").status_code == 400

@@ -1,0 +1,80 @@
+"""/metrics: the format of Prometheus, true figures, and a door."""
+
+import re
+
+import pytest
+from django.test import Client
+
+from fleetcharge.accounts.models import Organisation
+from ocpp_bridge import metrics
+from ocpp_bridge.recorder import recorder
+from ocpp_bridge.tests import factories
+from ocpp_bridge.tests.conftest import Connect
+from ocpp_bridge.threads import in_database
+
+SAMPLE = re.compile(r'^[a-z_]+(\{[a-z_]+="(?:[^"\\\n]|\\.)*"(,[a-z_]+="(?:[^"\\\n]|\\.)*")*\})? [0-9.+-e]+$')
+BOOT = {"chargePointVendor": "Zz", "chargePointModel": "Z1"}
+
+
+@pytest.fixture(autouse=True)
+def _from_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    for counter in metrics.COUNTERS:
+        monkeypatch.setattr(counter, "totals", {})
+    monkeypatch.setattr(metrics.answers, "counts", {})
+    monkeypatch.setattr(metrics.answers, "sums", {})
+
+
+async def test_what_a_socket_did_is_counted(connect: Connect, organisation: Organisation) -> None:
+    await in_database(factories.charger, organisation, "BLR-1")
+    charger = await connect("BLR-1")
+    await charger.call("BootNotification", BOOT)
+    await charger.call("NoSuchThing", {})
+    again = await connect("BLR-1")
+    await again.call("BootNotification", BOOT)
+    with pytest.raises(Exception, match="404"):
+        await connect("NOBODY")
+    await recorder.flush()
+    text = await in_database(metrics.render)
+    for line in (
+        'ocpp_frames_total{direction="in",action="BootNotification"} 2',
+        'ocpp_frames_total{direction="out",action="BootNotification"} 2',
+        'ocpp_call_errors_total{direction="out",code="NotImplemented"} 1',
+        'ocpp_handshakes_refused_total{reason="unknown_charger"} 1',
+        'ocpp_connects_total{protocol="ocpp1.6"} 2',
+        'ocpp_reconnects_total{protocol="ocpp1.6"} 1',
+        'ocpp_answer_seconds_count{direction="out"} 3',
+        'ocpp_answer_seconds_bucket{direction="out",le="+Inf"} 3',
+    ):
+        assert line in text.splitlines()
+    assert re.search(r'ocpp_chargers_online\{protocol="ocpp1\.6",node="[^"]+"\} 1', text)
+
+
+def test_every_line_is_one_prometheus_reads(db: None) -> None:
+    metrics.frames.add((0, 'odd "action"\\\n'))
+    metrics.answered(1, "NotSupported", 0.003)
+    lines = metrics.render().splitlines()
+    assert [line for line in lines if not line.startswith("# ") and not SAMPLE.match(line)] == []
+    names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
+    assert len(names) == len(set(names))
+
+
+def test_endless_names_do_not_fill_the_memory() -> None:
+    for number in range(metrics.MAX_LABELS + 50):
+        metrics.frames.add((0, f"Odd{number}"))
+    assert len(metrics.frames.totals) <= metrics.MAX_LABELS + 1
+    assert metrics.frames.totals[0, "(other)"] == 50
+
+
+def test_loopback_may_read_and_the_world_may_not(client: Client, db: None) -> None:
+    assert client.get("/metrics").status_code == 200
+    assert client.get("/metrics", REMOTE_ADDR="198.51.100.7").json()["code"] == "forbidden"
+    through_our_proxy = client.get("/metrics", headers={"X-Forwarded-For": "127.0.0.1, 198.51.100.7"})
+    assert through_our_proxy.status_code == 403
+
+
+def test_a_token_opens_it_from_anywhere_and_a_wrong_one_does_not(client: Client, db: None, settings) -> None:
+    settings.METRICS_TOKEN = "t0ken"
+    outside = {"REMOTE_ADDR": "198.51.100.7"}
+    assert client.get("/metrics", headers={"Authorization": "Bearer t0ken"}, **outside).status_code == 200
+    assert client.get("/metrics", headers={"Authorization": "Bearer other"}, **outside).status_code == 403
+    assert client.get("/metrics", **outside).status_code == 403

@@ -1,0 +1,139 @@
+"""The flight recorder: every frame of both directions is found again, and no charger ever waits for it."""
+
+from datetime import UTC, datetime, timedelta
+
+import orjson
+import psycopg
+import pytest
+from django.db import connection
+
+from fleetcharge.accounts.models import Organisation
+from ocpp_bridge import metrics, recordings
+from ocpp_bridge import recorder as module
+from ocpp_bridge.models.frames import Frame
+from ocpp_bridge.recorder import IN, OUT, Recorder, hash_tag, recorder
+from ocpp_bridge.recordings import Wanted, search
+from ocpp_bridge.tests import factories
+from ocpp_bridge.tests.conftest import Connect
+from ocpp_bridge.threads import in_database
+
+BOOT = {"chargePointVendor": "Zz", "chargePointModel": "Z1"}
+START = {"connectorId": 1, "idTag": "S3CR3T-4711", "meterStart": 5, "timestamp": "2026-11-21T10:00:00Z"}
+
+
+async def frames_of(charger_id: int) -> list[Frame]:
+    """Oldest first."""
+    await recorder.flush()
+    return await in_database(lambda: list(Frame.objects.filter(charger_id=charger_id).order_by("id")))
+
+
+async def test_both_sides_of_an_exchange_are_kept_with_the_answers_latency(
+    connect: Connect, organisation: Organisation
+) -> None:
+    row = factories.charger(organisation, "BLR-1")
+    charger = await connect("BLR-1")
+    await charger.call("BootNotification", BOOT, "boot-1")
+    asked, answered = await frames_of(row.pk)
+    assert (asked.direction, asked.kind, asked.action, asked.message_id) == (IN, 2, "BootNotification", "boot-1")
+    assert orjson.loads(asked.payload) == [2, "boot-1", "BootNotification", BOOT]
+    assert (answered.direction, answered.kind, answered.action) == (OUT, 3, "BootNotification")
+    assert answered.latency_ms is not None
+    assert answered.latency_ms >= 0
+    assert asked.size_bytes == len(asked.payload)
+    assert asked.at <= answered.at
+
+
+async def test_tags_are_hashed_before_they_are_stored_and_still_found(
+    connect: Connect, organisation: Organisation
+) -> None:
+    row = factories.charger(organisation, "BLR-1")
+    charger = await connect("BLR-1")
+    await charger.call("BootNotification", BOOT)
+    await charger.call("StartTransaction", START)
+    kept = await frames_of(row.pk)
+    assert not [frame for frame in kept if "4711" in frame.payload]
+    found = await in_database(lambda: list(search(charger_id=row.pk, wanted=Wanted(tag="s3cr3t-4711"))))
+    assert [frame.action for frame in found] == ["StartTransaction"]
+    assert orjson.loads(found[0].payload)[3]["idTag"] == hash_tag("S3CR3T-4711")
+
+
+async def test_malformed_frames_and_our_refusals_are_kept_too(connect: Connect, organisation: Organisation) -> None:
+    row = factories.charger(organisation, "BLR-1")
+    charger = await connect("BLR-1")
+    await charger.call("BootNotification", BOOT)
+    await charger.send("no json \x00 at all")
+    error = await charger.call("NoSuchThing", {}, "odd-1")
+    kept = await frames_of(row.pk)
+    broken = next(frame for frame in kept if frame.kind == Frame.Kind.MALFORMED)
+    assert broken.payload == "no json  at all"
+    refusal = next(frame for frame in kept if frame.kind == Frame.Kind.ERROR)
+    assert (refusal.action, refusal.error_code, refusal.message_id) == ("NoSuchThing", error[2], "odd-1")
+    wrong = await in_database(lambda: list(search(charger_id=row.pk, wanted=Wanted(has_error=True))))
+    assert {frame.pk for frame in wrong} == {broken.pk, refusal.pk}
+
+
+async def test_a_full_buffer_drops_and_counts_and_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BUFFER_FRAMES", 3)
+    monkeypatch.setattr(metrics.frames_dropped, "totals", {})
+    small = Recorder()
+    for _ in range(5):
+        small.note(1, IN, "[2]")
+    assert len(small) == 3
+    assert metrics.frames_dropped.totals == {(IN, "overload"): 2}
+
+
+async def test_large_frames_fill_the_buffer_by_their_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BUFFER_CHARACTERS", 1_000)
+    small = Recorder()
+    for _ in range(5):
+        small.note(1, IN, "x" * 400)
+    assert len(small) == 2
+    await small._read(10)
+    small.note(1, IN, "x" * 400)
+    assert len(small) == 1
+
+
+async def test_frames_lost_with_the_database_are_counted(
+    connect: Connect, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = factories.charger(organisation, "BLR-1")
+    charger = await connect("BLR-1")
+
+    async def no_database(data: bytes) -> None:
+        raise psycopg.OperationalError("away")
+
+    monkeypatch.setattr(metrics.frames_dropped, "totals", {})
+    monkeypatch.setattr(recorder, "_copy", no_database)
+    answer = await charger.call("BootNotification", BOOT)
+    assert answer["status"] == "Accepted"
+    assert await frames_of(row.pk) == []
+    assert metrics.frames_dropped.totals == {(IN, "database"): 1, (OUT, "database"): 1}
+
+
+async def test_switched_off_it_counts_and_stores_nothing(
+    connect: Connect, organisation: Organisation, settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.OCPP_RECORD_DAYS = 0
+    monkeypatch.setattr(metrics.frames, "totals", {})
+    row = factories.charger(organisation, "BLR-1")
+    charger = await connect("BLR-1")
+    await charger.call("BootNotification", BOOT)
+    assert await frames_of(row.pk) == []
+    assert metrics.frames.totals[IN, "BootNotification"] == 1
+
+
+def test_old_days_are_dropped_and_the_days_ahead_exist(db: None, settings) -> None:
+    settings.OCPP_RECORD_DAYS = 7
+    today = datetime(2031, 3, 10, tzinfo=UTC).date()
+    made, _ = recordings.keep_partitions(today=today)
+    assert today in made
+    assert recordings.keep_partitions(today=today) == ([], [])
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO ocpp_bridge_frame (charger_id, at, direction, kind, action, message_id, error_code,"
+            " size_bytes, payload) VALUES (1, '2031-03-10', 0, 2, 'Heartbeat', 'm', '', 2, '{}')"
+        )
+    assert Frame.objects.filter(at__year=2031).count() == 1
+    _, dropped = recordings.keep_partitions(today=today + timedelta(days=8))
+    assert today in dropped
+    assert Frame.objects.filter(at__year=2031).count() == 0
