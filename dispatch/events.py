@@ -34,3 +34,15 @@ class AlertChanged:
     organisation_id: int
     op: str
     revision: int
+
+
+@dataclass(frozen=True)
+class ReservationBreached:
+    """Somebody else began to charge on a promised connector; `state` is flagged | stopping."""
+
+    breach_id: int
+    reservation_number: int
+    organisation_id: int
+    session_id: int
+    state: str
+    at: datetime

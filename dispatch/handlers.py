@@ -4,10 +4,11 @@ from django.utils import timezone
 
 from billing.events import ExceptionOpened, ExceptionResolved, SessionEnded, SessionMetered, SessionStarted
 from dispatch import live, services, tasks
-from dispatch.events import AlertChanged, PlanChanged, ReservationChanged
-from dispatch.models import Alert, ChargePlan, Reservation
+from dispatch.events import AlertChanged, PlanChanged, ReservationBreached, ReservationChanged
+from dispatch.models import Alert, ChargePlan, Reservation, ReservationBreach
 from fleetcharge.lib.events import subscribe
 from stations.events import (
+    ChargerBooted,
     ChargerCameBack,
     ChargerMatterSettled,
     ChargerNeedsAttention,
@@ -19,6 +20,8 @@ from stations.events import (
 )
 from stations.models import Connector
 from vehicles.events import SocLow, SocRecovered, VehiclesMoved
+
+STOP_AFTER_SECONDS = 2
 
 
 @subscribe(VehiclesMoved)
@@ -72,6 +75,19 @@ def reserve_what_was_accepted(event: PlanChanged) -> None:
 def let_go_at_the_network(event: ReservationChanged) -> None:
     if event.state in (Reservation.State.CANCELLED, Reservation.State.EXPIRED):
         tasks.cancel_at_network.delay(event.reservation_number)
+
+
+@subscribe(ReservationBreached)
+def stop_the_stranger(event: ReservationBreached) -> None:
+    """A little later: the charger gets its answer to the start first."""
+    if event.state == ReservationBreach.State.STOPPING:
+        tasks.stop_breach.apply_async((event.breach_id,), countdown=STOP_AFTER_SECONDS)
+
+
+@subscribe(ChargerBooted)
+def remind_a_restarted_charger(event: ChargerBooted) -> None:
+    if services.has_promises(event.charger_id, event.at):
+        tasks.send_reservations_again.delay(event.charger_id, event.at.isoformat())
 
 
 @subscribe(ReservationAnswered)
@@ -137,6 +153,7 @@ def follow_start(event: SessionStarted) -> None:
 @subscribe(SessionEnded)
 def follow_end(event: SessionEnded) -> None:
     services.session_ended(session_id=event.session_id, now=timezone.now())
+    services.session_over(session_id=event.session_id, now=timezone.now())
 
 
 @subscribe(ExceptionOpened)

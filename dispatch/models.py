@@ -153,6 +153,33 @@ class Reservation(models.Model):
         return f"{self.vehicle} at {self.connector} ({self.state})"
 
 
+class ReservationBreach(models.Model):
+    """Somebody else began to charge on a promised connector; what was done about it, until that session ends."""
+
+    class State(models.TextChoices):
+        FLAGGED = "flagged", _("Alert only")
+        STOPPING = "stopping", _("Being stopped")
+        STOPPED = "stopped", _("Stopped")
+        NOT_STOPPED = "not_stopped", _("Could not be stopped")
+
+    reservation = models.OneToOneField(Reservation, models.PROTECT, related_name="breach")
+    session = models.ForeignKey(ChargingSession, models.PROTECT, related_name="+")
+    organisation = models.ForeignKey(
+        Organisation, models.PROTECT, related_name="+", help_text=_("Whose promise it was.")
+    )
+    state = models.CharField(max_length=12, choices=State)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    asked_at = models.DateTimeField(null=True, blank=True)
+    found_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["session"], condition=Q(closed_at=None), name="open_breaches")]
+
+    def __str__(self) -> str:
+        return f"{self.reservation} ({self.state})"
+
+
 class AlertQuerySet(models.QuerySet["Alert"]):
     def for_organisation(self, organisation: Organisation) -> Self:
         return self.filter(organisation=organisation)

@@ -47,6 +47,16 @@ def cancel_at_network(number: int) -> None:
 
 
 @shared_task
+def stop_breach(breach_id: int) -> None:
+    services.ask_to_stop(breach_id=breach_id, now=timezone.now())
+
+
+@shared_task(autoretry_for=(CPOUnavailable,), retry_backoff=True, max_retries=3)
+def send_reservations_again(charger_id: int, booted_at: str) -> None:
+    services.send_again(charger_id=charger_id, booted_at=datetime.fromisoformat(booted_at), now=timezone.now())
+
+
+@shared_task
 def follow_connector(connector_id: int, status: str) -> None:
     services.connector_changed(connector_id=connector_id, status=status, now=timezone.now())
 
@@ -105,6 +115,7 @@ def sweep_reservations() -> int:
     unanswered = requested.filter(sent_at__lt=now - ANSWER_WITHIN)
     for key in unanswered.values_list("key", flat=True):
         services.answer_reservation(reservation_key=str(key), state="timed_out", reason="no answer", at=now)
+    services.sweep_breaches(now=now)
     for plan_id in stranded(now).values_list("pk", flat=True):
         services.replan(plan_id=plan_id, reason="rejected", now=now)
     return services.expire_reservations(now=now)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from ocpp_bridge import commands
 from ocpp_bridge.instants import to_wire
 from ocpp_bridge.models import Command
-from stations.cpo.base import PENDING, Capability, CommandReceipt, CPOError, PullReport, ReserveRequest
+from stations.cpo.base import PENDING, Capability, CommandReceipt, CPOError, PullReport, ReserveRequest, StopRequest
 from stations.models import Charger, Connector, Source
 
 ANSWER_WITHIN = timedelta(seconds=60)
@@ -37,18 +37,35 @@ class OwnChargersAdapter:
         }
         now = timezone.now()
         deadline_at = min(now + ANSWER_WITHIN, request.expires_at)
-        return _ask(request.connector, Command.Action.RESERVE_NOW, request.reservation_key, parameters, deadline_at)
+        name = f"{request.reservation_key}:{request.occasion}".rstrip(":")
+        return _ask(
+            request.connector, Command.Action.RESERVE_NOW, name, parameters, deadline_at, request.reservation_key
+        )
 
     def cancel(self, connector: Connector, reservation_key: str, reservation_number: int) -> CommandReceipt:
         """Queue CancelReservation; an offline charger forgets by its own clock, so it is no reason to wait long."""
         parameters = {"reservation_number": reservation_number}
         deadline_at = timezone.now() + CANCEL_WITHIN
-        return _ask(connector, Command.Action.CANCEL_RESERVATION, reservation_key, parameters, deadline_at)
+        return _ask(
+            connector, Command.Action.CANCEL_RESERVATION, reservation_key, parameters, deadline_at, reservation_key
+        )
+
+    def stop(self, request: StopRequest) -> CommandReceipt:
+        """Queue the end of a session; whether it ended is told by the session itself."""
+        parameters = {"transaction_ref": request.transaction_ref}
+        deadline_at = timezone.now() + ANSWER_WITHIN
+        return _ask(request.connector, Command.Action.REMOTE_STOP, request.stop_key, parameters, deadline_at)
 
 
 def _ask(
-    connector: Connector, action: str, reservation_key: str, parameters: dict[str, Any], deadline_at: datetime
+    connector: Connector,
+    action: str,
+    name: str,
+    parameters: dict[str, Any],
+    deadline_at: datetime,
+    reservation_key: str = "",
 ) -> CommandReceipt:
+    """`name` and action make the idempotency key."""
     charger = _charger_of(connector)
     if action == Command.Action.RESERVE_NOW and not charger.is_online:
         return CommandReceipt("rejected", "The charger is offline.")
@@ -56,7 +73,7 @@ def _ask(
         charger_id=charger.pk,
         action=action,
         parameters=parameters,
-        idempotency_key=f"{action}:{reservation_key}",
+        idempotency_key=f"{action}:{name}",
         deadline_at=deadline_at,
         actor="dispatch",
         reservation_key=reservation_key,

@@ -37,6 +37,17 @@ class ChargerCameBack:
 
 
 @dataclass(frozen=True)
+class ChargerBooted:
+    """A charger said BootNotification (values of Charger.Registration): it may have forgotten what it was told."""
+
+    charger_id: int
+    location_id: int
+    organisation_id: int
+    registration: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class ChargerNeedsAttention:
     """A charger said something that a person should look at.
 
@@ -78,7 +89,7 @@ class SourceStateChanged:
 
 @dataclass(frozen=True)
 class ReservationAnswered:
-    """A network decided about a reservation: state is accepted | rejected | cancelled | failed | timed_out.
+    """A network decided about a reservation: state is accepted | rejected | cancelled | expired | failed | timed_out.
 
     `reservation_key` is the id we gave it; `reason` is the network's own word (Occupied, EVSE_INOPERATIVE, ...).
     """

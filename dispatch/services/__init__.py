@@ -12,6 +12,12 @@ from dispatch.services.decisions import (
     dismiss_plan,
     undo_plan,
 )
+from dispatch.services.enforcement import (
+    ask_to_stop,
+    enforce,
+    session_over,
+    sweep_breaches,
+)
 from dispatch.services.following import (
     charger_lost,
     close_recovered,
@@ -37,7 +43,9 @@ from dispatch.services.reservations import (
     cancel_reservation,
     create_reservation,
     expire_reservations,
+    has_promises,
     reserve_plan,
+    send_again,
     send_reservation,
     waiting_reservations,
 )
@@ -46,6 +54,7 @@ __all__ = [
     "DecisionRefused",
     "accept_plan",
     "answer_reservation",
+    "ask_to_stop",
     "cancel_at_network",
     "cancel_reservation",
     "charger_lost",
@@ -56,7 +65,9 @@ __all__ = [
     "connector_changed",
     "create_reservation",
     "dismiss_plan",
+    "enforce",
     "expire_reservations",
+    "has_promises",
     "matter_key",
     "money_key",
     "open_alert",
@@ -64,12 +75,15 @@ __all__ = [
     "replan",
     "replan_affected",
     "reserve_plan",
+    "send_again",
     "send_reservation",
     "session_ended",
+    "session_over",
     "session_started",
     "settle_network_alerts",
     "show_network",
     "snooze_alert",
+    "sweep_breaches",
     "undo_plan",
     "waiting_reservations",
 ]

@@ -73,8 +73,11 @@ def session_started(
     *, session_id: int, vehicle_id: int | None, connector_id: int, location_id: int, now: datetime
 ) -> None:
     """The vehicle has plugged in, where it was sent or elsewhere; a stranger at the plug sends ours elsewhere."""
+    from dispatch.services import enforcement  # it replans, and that is here
+
     if vehicle_id is not None:
         _begin_charging(session_id, vehicle_id, connector_id, location_id, now)
+    enforcement.enforce(session_id=session_id, now=now)
     replan_affected(connector_id, "taken", now)
 
 

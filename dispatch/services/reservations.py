@@ -4,8 +4,9 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
+from billing.services.authorisation import group_of
 from dispatch.events import PlanChanged, ReservationChanged
 from dispatch.models import ChargePlan, Reservation
 from dispatch.services import stories
@@ -20,6 +21,7 @@ from vehicles.models import IdToken, Vehicle
 
 State = Reservation.State
 ARRIVAL_GRACE = timedelta(minutes=15)
+CLOCKS_DIFFER = timedelta(seconds=60)
 HELD_BY_US = "held in FleetCharge only"
 """Reason of a promise at a network that cannot reserve: our own vehicles still never collide."""
 
@@ -100,14 +102,15 @@ def waiting_reservations(connector_id: int) -> list[int]:
     return list(waiting.values_list("number", flat=True))
 
 
-def _ask(reservation: Reservation) -> CommandReceipt | None:
+def _ask(reservation: Reservation, occasion: str = "") -> CommandReceipt | None:
     """None when the network cannot be reached just now."""
     source, evse = reservation.connector.evse.location.source, reservation.connector.evse
     if not (registry.can(source, Capability.RESERVE) and evse.is_reservable and reservation.id_token):
         return CommandReceipt("accepted", HELD_BY_US)
     request = ReserveRequest(
         connector=reservation.connector, reservation_key=str(reservation.key), reservation_number=reservation.number,
-        id_token=reservation.id_token, expires_at=reservation.expires_at,
+        id_token=reservation.id_token, expires_at=reservation.expires_at, group_id=group_of(reservation.vehicle_id),
+        occasion=occasion,
     )  # fmt: skip
     try:
         return registry.adapter_for(source).reserve(request)
@@ -117,16 +120,48 @@ def _ask(reservation: Reservation) -> CommandReceipt | None:
         return CommandReceipt("failed", str(error))
 
 
+def send_again(*, charger_id: int, booted_at: datetime, now: datetime) -> int:
+    """A charger that restarted may have forgotten what it promised: it is told once more; how many it was told.
+
+    Its answer counts like the first one, but silence does not: we keep the promise ourselves (services.enforcement).
+    """
+    told = 0
+    kept = _promised_before(charger_id, booted_at).filter(expires_at__gt=now)
+    for reservation in kept.select_related("connector__evse__location__source").order_by("pk"):
+        receipt = _ask(reservation, f"{booted_at:%Y%m%d%H%M%S}")
+        told += receipt is not None and receipt.state == "pending"
+    return told
+
+
+def has_promises(charger_id: int, booted_at: datetime) -> bool:
+    """Did this charger promise anything before it restarted?"""
+    return _promised_before(charger_id, booted_at).exists()
+
+
+def _promised_before(charger_id: int, booted_at: datetime) -> QuerySet[Reservation]:
+    made = Reservation.objects.filter(state=State.CONFIRMED, sent_at__lt=booted_at, expires_at__gt=booted_at)
+    return made.filter(connector__evse__charger_id=charger_id).exclude(reason=HELD_BY_US)
+
+
 def answer_reservation(*, reservation_key: str, state: str, reason: str, at: datetime) -> bool:
-    """The network's word (accepted | rejected | failed | timed_out | cancelled). False when it changes nothing."""
+    """The network's word: accepted, rejected, failed, timed_out, cancelled or expired. False: it changes nothing."""
     if state == "accepted":
         return _confirm(reservation_key, reason, at)
+    if state == "expired":
+        return _expired_there(reservation_key, at)
     return _lose(reservation_key, state, reason, at)
+
+
+def _expired_there(reservation_key: str, at: datetime) -> bool:
+    """Our clock decides when a promise is over: a charger that is ahead of it is told again."""
+    known = Reservation.objects.filter(key=reservation_key, state=State.CONFIRMED, expires_at__gt=at + CLOCKS_DIFFER)
+    reservation = known.select_related("connector__evse__location__source").first()
+    return reservation is not None and _ask(reservation, f"{at:%Y%m%d%H%M%S}") is not None
 
 
 def _confirm(reservation_key: str, reason: str, at: datetime) -> bool:
     with transaction.atomic():
-        reservation = _locked(reservation_key)
+        reservation = locked(reservation_key)
         if reservation is None or reservation.state != State.REQUESTED:
             if reservation is not None and reservation.state in (State.CANCELLED, State.EXPIRED):
                 _tell(reservation, reservation.state, "answered too late", at)  # so that the network is told again
@@ -149,11 +184,12 @@ def _lose(reservation_key: str, state: str, reason: str, at: datetime) -> bool:
 
     lost = {"rejected": State.REJECTED, "cancelled": State.CANCELLED}.get(state, State.FAILED)
     with transaction.atomic():
-        reservation = _locked(reservation_key)
+        reservation = locked(reservation_key)
         if reservation is None or reservation.state not in Reservation.ACTIVE_STATES:
             return False
-        _settle(reservation, lost, reason or state, at)
-        set_hold(connector_id=reservation.connector_id, is_held=False, at=at)
+        if reservation.state == State.CONFIRMED and lost == State.FAILED:  # asked again, and heard nothing
+            return False
+        settle(reservation, lost, reason or state, at)
     if reservation.plan_id is not None:
         trigger = "cancelled" if lost == State.CANCELLED else "rejected"
         following.replan(plan_id=reservation.plan_id, reason=trigger, now=at)
@@ -172,7 +208,12 @@ def release(plan: ChargePlan, *, state: str, reason: str, now: datetime) -> bool
 
 def use(reservation: Reservation, now: datetime) -> None:
     """The vehicle has come. With the reservation locked."""
-    _settle(reservation, State.USED, "", now)
+    settle(reservation, State.USED, "", now)
+
+
+def settle(reservation: Reservation, state: str, reason: str, now: datetime) -> None:
+    """End a promise and let the connector go. With the reservation locked."""
+    _settle(reservation, state, reason, now)
     set_hold(connector_id=reservation.connector_id, is_held=False, at=now)
 
 
@@ -211,7 +252,7 @@ def expire_reservations(*, now: datetime) -> int:
     expired = 0
     for key in Reservation.objects.active().filter(expires_at__lte=now).values_list("key", flat=True):
         with transaction.atomic():
-            reservation = _locked(str(key))
+            reservation = locked(str(key))
             if reservation is None or reservation.state not in Reservation.ACTIVE_STATES:
                 continue
             _settle(reservation, State.EXPIRED, "nobody came", now)
@@ -227,14 +268,15 @@ def expire_reservations(*, now: datetime) -> int:
     return expired
 
 
-def _locked(reservation_key: str) -> Reservation | None:
+def locked(reservation_key: str) -> Reservation | None:
     """The reservation with its plan, locked plan first (the order everybody keeps)."""
     plan_id = Reservation.objects.filter(key=reservation_key).values_list("plan_id", flat=True).first()
     plans = ChargePlan.objects.select_for_update(of=("self",)).select_related(
         "vehicle", "connector__evse__location", "replaces"
     )
     plan = plans.filter(pk=plan_id).first() if plan_id else None
-    reservation = Reservation.objects.select_for_update().filter(key=reservation_key).first()
+    held = Reservation.objects.select_for_update(of=("self",)).select_related("vehicle")
+    reservation = held.filter(key=reservation_key).first()
     if reservation is not None and plan is not None:
         reservation.plan = plan
     return reservation

@@ -69,13 +69,14 @@ def _energy_wh(parameters: dict[str, Any], name: str) -> int | None:
 
 
 async def reservation_status_update(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
-    """Expired or Removed: to whoever holds the reservation both mean that the bay is no longer kept (H01.FR.24)."""
+    """Expired by the charger's clock, or Removed: the bay is no longer kept there (H01.FR.24)."""
+    status = text(payload, "reservationUpdateStatus", limit=20)
     await in_database(
         notices.reservation_ended,
         charger_id=station.charger_id,
         reservation_number=integer(payload, "reservationId", high=MAX_INT32),
-        state="cancelled",
-        reason=f"{text(payload, 'reservationUpdateStatus', limit=20)} by the charger",
+        state="expired" if status == "Expired" else "cancelled",
+        reason=f"{status} by the charger",
         at=received_at,
     )
     return {}

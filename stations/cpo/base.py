@@ -43,6 +43,17 @@ class ReserveRequest:
     expires_at: datetime
     token_type: str = "RFID"  # noqa: S105 (an OCPI TokenType)
     group_id: str = ""
+    occasion: str = ""
+    """Names a later asking of the same reservation (a charger that restarted may have forgotten it)."""
+
+
+@dataclass(frozen=True)
+class StopRequest:
+    """End a running session. The same `stop_key` (36 characters at most) asks only once."""
+
+    connector: Connector
+    transaction_ref: str
+    stop_key: str
 
 
 @dataclass(frozen=True)
@@ -80,3 +91,9 @@ class CPOAdapter(Protocol):
     def reserve(self, request: ReserveRequest) -> CommandReceipt: ...
 
     def cancel(self, connector: Connector, reservation_key: str, reservation_number: int) -> CommandReceipt: ...
+
+
+class StopsSessions(Protocol):
+    """What an adapter with the capability START_STOP can do besides."""
+
+    def stop(self, request: StopRequest) -> CommandReceipt: ...

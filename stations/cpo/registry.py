@@ -1,6 +1,8 @@
 """Which adapter serves which kind of source. Higher apps register theirs in AppConfig.ready()."""
 
-from stations.cpo.base import Capability, CPOAdapter, CPOError
+from typing import cast
+
+from stations.cpo.base import Capability, CPOAdapter, CPOError, StopsSessions
 from stations.models import Source
 
 _adapters: dict[str, CPOAdapter] = {}
@@ -28,3 +30,8 @@ def adapter_for(source: Source) -> CPOAdapter:
 def can(source: Source, capability: Capability) -> bool:
     adapter = _adapters.get(source.kind)
     return adapter is not None and capability in adapter.capabilities
+
+
+def stopper_for(source: Source) -> StopsSessions | None:
+    """Who can end a session at this source; None when nobody can."""
+    return cast(StopsSessions, adapter_for(source)) if can(source, Capability.START_STOP) else None
