@@ -13,6 +13,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetcharge.settings")
 django_application = get_asgi_application()
 
 from dispatch.routing import websocket_routes as live_routes  # noqa: E402  (Django must be set up first)
+from ocpp_bridge.draining import drain_on_sigterm  # noqa: E402
+from ocpp_bridge.hub import hub  # noqa: E402
 from ocpp_bridge.routing import websocket_routes as ocpp_routes  # noqa: E402
 from stations.webhooks import http_routes as webhook_routes  # noqa: E402
 from vehicles.ingest import http_routes as ingest_routes  # noqa: E402
@@ -65,7 +67,9 @@ async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
+            drain_on_sigterm()
             await send({"type": "lifespan.startup.complete"})
         else:
+            await hub.close()
             await send({"type": "lifespan.shutdown.complete"})
             return

@@ -50,6 +50,11 @@ class Calls:
         self._waiting.append((call, received_at))
         self._work_on()
 
+    @property
+    def is_idle(self) -> bool:
+        """Everything that came has been answered."""
+        return not self._waiting and self._written is None and self._worker is None
+
     def stop(self) -> None:
         """The socket is gone: what was not written yet is withdrawn, the charger will say it again."""
         self._is_stopped = True

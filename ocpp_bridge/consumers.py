@@ -41,6 +41,8 @@ class ChargerConsumer(LeanConsumer):
     epoch = 0
     is_closed = False
     has_courier = False
+    has_settled = False
+    is_leaving = False
 
     async def websocket_connect(self, message: dict[str, Any]) -> None:
         try:
@@ -62,6 +64,8 @@ class ChargerConsumer(LeanConsumer):
         await hub.register(self)
 
     async def _authenticate(self) -> tuple[str, Known]:
+        if hub.is_draining:
+            raise Refused(503, "draining", "This node is stopping; another one takes over.")
         identity = handshake.identity_of(self.scope)
         address = handshake.address_of(self.scope)
         pair = f"{identity}|{address}"

@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ocpp_bridge import commands
+from ocpp_bridge import actions, commands
 from ocpp_bridge.lane import CallFailed
 from ocpp_bridge.models import Command
 from ocpp_bridge.station import Unusable
@@ -15,16 +15,18 @@ from stations.models import Charger
 if TYPE_CHECKING:
     from ocpp_bridge.consumers import ChargerConsumer
 
+BOOT_GRACE_SECONDS = 5.0
+
 logger = logging.getLogger(__name__)
 
 
-async def deliver(consumer: "ChargerConsumer") -> None:
+async def deliver(consumer: "ChargerConsumer", node: str) -> None:
     """Claim and send until the queue is empty. Only one courier per socket is on the way."""
-    if consumer.has_courier or not _may_be_commanded(consumer):
+    if consumer.has_courier or not is_ready(consumer):
         return
     consumer.has_courier = True
     try:
-        while not consumer.is_closed and (command := await _claim(consumer)):
+        while not consumer.is_closed and not consumer.is_leaving and (command := await _claim(consumer, node)):
             await _carry(consumer, command)
     except Exception as error:  # the row says `sent`; the sweep closes it, the poll finds the rest
         logger.warning("command delivery interrupted: %s", error)
@@ -32,39 +34,56 @@ async def deliver(consumer: "ChargerConsumer") -> None:
         consumer.has_courier = False
 
 
-def _may_be_commanded(consumer: "ChargerConsumer") -> bool:
-    """OCPP 1.6 section 4.2: nothing is sent to a charger that was not accepted."""
-    return consumer.station is not None and consumer.station.registration == Charger.Registration.ACCEPTED
+def is_ready(consumer: "ChargerConsumer") -> bool:
+    """May the charger be spoken to? Never while rejected, and not before its BootNotification has been answered.
+
+    A charger that reconnects after a network loss does not boot: then any other message of its own, answered, or a few
+    seconds of silence will do. What a pending charger may be told is decided per command.
+    """
+    if consumer.station is None or not consumer.station.has_booted:
+        return False
+    if consumer.station.registration == Charger.Registration.REJECTED:
+        return False
+    if not consumer.has_settled:
+        has_spoken = consumer.heard_at > consumer.connected_at and consumer.calls.is_idle
+        consumer.has_settled = has_spoken or time.monotonic() - consumer.connected_at > BOOT_GRACE_SECONDS
+    return consumer.has_settled
 
 
-async def _claim(consumer: "ChargerConsumer") -> Command | None:
+async def _claim(consumer: "ChargerConsumer", node: str) -> Command | None:
     assert consumer.station is not None  # noqa: S101 (a courier only runs for a registered socket)
-    return await in_database(commands.claim_next, charger_id=consumer.station.charger_id, now=datetime.now(UTC))
+    return await in_database(
+        commands.claim_next,
+        charger_id=consumer.station.charger_id,
+        node=node,
+        protocol=consumer.dialect.subprotocol,
+        registration=consumer.station.registration,
+        now=datetime.now(UTC),
+    )
 
 
 async def _carry(consumer: "ChargerConsumer", command: Command) -> None:
-    state, reason, response = await _ask(consumer, command)
+    try:
+        state, reason, response = await _ask(consumer, command)
+    except ConnectionError:
+        await in_database(commands.lose, command_id=command.pk, at=datetime.now(UTC))
+        return
     await in_database(
         commands.finish, command_id=command.pk, state=state, reason=reason, response=response, at=datetime.now(UTC)
     )
 
 
 async def _ask(consumer: "ChargerConsumer", command: Command) -> tuple[str, str, Any]:
-    """(state, reason, raw response) of one command."""
+    """(state, reason, raw response) of one command; ConnectionError when the socket died before the answer."""
     try:
-        action, payload = consumer.meaning.command(command.action, command.parameters)
-        await in_database(commands.note_request, command_id=command.pk, request=payload)
-        answer = await consumer.lane.call(action, payload)
-    except Unusable as error:
-        return Command.State.FAILED, str(error), None
+        answer = await consumer.lane.call(command.wire_action, command.request, commands.answer_seconds(command.action))
     except CallFailed as error:
+        if error.code == "Disconnected":
+            raise ConnectionError(error.description) from error
         return Command.State.FAILED, str(error), {"error": error.code, "description": error.description}
     except TimeoutError:
         return Command.State.TIMED_OUT, "No answer from the charger.", None
-    status = answer.get("status", "") if isinstance(answer, dict) else ""
-    if status == "Accepted":
-        return Command.State.ACCEPTED, "", answer
-    return Command.State.REJECTED, str(status) or "Unreadable answer", answer
+    return *actions.judge(command.action, answer), answer
 
 
 def is_mute(consumer: "ChargerConsumer", after_seconds: float) -> bool:
@@ -77,7 +96,7 @@ async def ask_for_status(consumer: "ChargerConsumer") -> None:
     """Once per socket; chargers that cannot do it say so and are left alone."""
     assert consumer.station is not None  # noqa: S101 (see is_mute)
     consumer.station.has_reported = True
-    if not _may_be_commanded(consumer):
+    if not is_ready(consumer) or consumer.station.registration != Charger.Registration.ACCEPTED:
         return
     try:
         action, payload = consumer.meaning.command(Command.Action.TRIGGER_MESSAGE, {"message": "StatusNotification"})

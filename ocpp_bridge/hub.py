@@ -1,9 +1,10 @@
-"""The sockets of this process: newest wins, commands find their charger, silence is noticed."""
+"""The sockets of this process: newest wins, commands find their charger, silence is noticed, the end is in order."""
 
 import asyncio
 import contextlib
 import logging
 import os
+import random
 import socket
 import time
 import uuid
@@ -13,18 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
 from django.conf import settings
+from django.db import connection
 
-from ocpp_bridge import commands, courier
+from ocpp_bridge import bell, commands, courier, nodes
 from ocpp_bridge.threads import in_database
 from stations import services as stations
-from stations.models import Charger
 
 if TYPE_CHECKING:
     from ocpp_bridge.consumers import ChargerConsumer
 
-REPLACED_CHANNEL = "fc:ocpp:replaced"
-POLL_SECONDS, EPOCH_SECONDS, SEEN_SECONDS = 1.0, 5.0, 15.0
+POLL_SECONDS, EPOCH_SECONDS, LEASE_SECONDS, SEEN_SECONDS = 1.0, 5.0, 5.0, 60.0
 ASK_STATUS_AFTER_SECONDS = 20.0
+ANNOUNCE_AFTER_SECONDS = 0.05
+SETTLE_SECONDS = 5.0  # what is being answered when a socket is let go may take this long
+SERVICE_RESTART = 1012
+SEEN_AT_ONCE = 1000
 
 logger = logging.getLogger(__name__)
 Duty = Callable[[], Coroutine[Any, Any, None]]
@@ -42,6 +46,9 @@ class Hub:
         self._sockets: dict[int, ChargerConsumer] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running: set[asyncio.Task[None]] = set()
+        self._taken_over: dict[int, int] = {}
+        self._valkey: redis.asyncio.Redis | None = None
+        self.is_draining = False
 
     def __len__(self) -> int:
         return len(self._sockets)
@@ -58,7 +65,7 @@ class Hub:
         self._sockets[charger_id] = consumer
         if present is not None:
             await present.replaced()
-        self._start(self._tell_others(charger_id, consumer.epoch))
+        self._announce(charger_id, consumer.epoch)
         self._deliver_to(charger_id)
 
     def unregister(self, consumer: "ChargerConsumer") -> None:
@@ -69,11 +76,19 @@ class Hub:
         return self._sockets.get(charger_id)
 
     async def close(self) -> None:
-        """Stop the background tasks (orderly shutdown, end of a test)."""
+        """Stop the background tasks and give the lease back (orderly shutdown, end of a test)."""
         tasks = [*self._tasks.values(), *self._running]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if tasks:
+            try:
+                await in_database(nodes.forget, node=self.node, now=datetime.now(UTC))
+            except Exception as error:
+                logger.warning("the lease of %s runs out by itself: %s", self.node, error)
+        if self._valkey is not None:
+            with contextlib.suppress(redis.RedisError, OSError):
+                await self._valkey.aclose()
         self._reset()
 
     def _ensure_running(self) -> None:
@@ -85,7 +100,8 @@ class Hub:
             "listen": self._listen,
             "commands": _every(POLL_SECONDS, self._poll_commands),
             "epochs": _every(EPOCH_SECONDS, self._check_epochs),
-            "seen": _every(SEEN_SECONDS, self._report_seen),
+            "lease": _every(LEASE_SECONDS, self._keep_lease, at_once=True),
+            "seen": _every(SEEN_SECONDS, self._report_present),
         }
         for name, duty in duties.items():
             if name not in self._tasks or self._tasks[name].done():
@@ -100,7 +116,9 @@ class Hub:
     def _deliver_to(self, charger_id: int) -> None:
         consumer = self._sockets.get(charger_id)
         if consumer is not None and not consumer.is_closed:
-            self._start(courier.deliver(consumer))
+            self._start(courier.deliver(consumer, self.node))
+
+    # --- wake-ups -------------------------------------------------------------------------------------------------
 
     async def _listen(self) -> None:
         """Wake-ups from anywhere; reconnects for ever, the polls do the work meanwhile."""
@@ -108,57 +126,136 @@ class Hub:
             try:
                 client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_timeout=None)
                 async with client, client.pubsub() as channel:
-                    await channel.subscribe(commands.WAKE_CHANNEL, REPLACED_CHANNEL)
+                    await channel.subscribe(bell.EVERYBODY, bell.channel_of(self.node))
                     async for message in channel.listen():
                         if message["type"] == "message":
-                            await self._hear(message["channel"].decode(), message["data"].decode())
+                            await self._hear(message["data"].decode())
             except (redis.RedisError, OSError) as error:
                 logger.warning("no wake-ups until Valkey is back: %s", error)
             except Exception:
                 logger.exception("wake-up failed")
             await asyncio.sleep(1)
 
-    async def _hear(self, channel: str, text: str) -> None:
-        if channel == commands.WAKE_CHANNEL:
-            self._deliver_to(int(text))
+    async def _hear(self, text: str) -> None:
+        """`wake <charger>`, or `taken <node> <charger>:<epoch>,...`: sockets that a newer one has replaced."""
+        kind, _, rest = text.partition(" ")
+        if kind == "wake":
+            self._deliver_to(int(rest))
             return
-        charger_id, epoch, node = text.split("|", 2)
-        consumer = self._sockets.get(int(charger_id))
-        if node != self.node and consumer is not None and consumer.epoch < int(epoch):
-            await consumer.replaced()
+        node, _, pairs = rest.partition(" ")
+        for pair in pairs.split(",") if node != self.node else ():
+            charger_id, _, epoch = pair.partition(":")
+            consumer = self._sockets.get(int(charger_id))
+            if consumer is not None and consumer.epoch < int(epoch):
+                await consumer.replaced()
 
-    async def _tell_others(self, charger_id: int, epoch: int) -> None:
-        with contextlib.suppress(redis.RedisError, OSError):
-            client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_timeout=2)
-            async with client:
-                await client.publish(REPLACED_CHANNEL, f"{charger_id}|{epoch}|{self.node}")
+    def _announce(self, charger_id: int, epoch: int) -> None:
+        """Tell the other nodes; in a reconnect storm many sockets share one message."""
+        if not self._taken_over:
+            self._start(self._tell_others())
+        self._taken_over[charger_id] = epoch
+
+    async def _tell_others(self) -> None:
+        await asyncio.sleep(ANNOUNCE_AFTER_SECONDS)
+        taken, self._taken_over = self._taken_over, {}
+        pairs = ",".join(f"{charger_id}:{epoch}" for charger_id, epoch in taken.items())
+        if self._valkey is None:
+            self._valkey = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=2)
+        try:
+            await self._valkey.publish(bell.EVERYBODY, f"taken {self.node} {pairs}")
+        except (redis.RedisError, OSError) as error:
+            logger.info("replaced sockets are found by the next look at the epochs: %s", error)
+
+    # --- the polls ------------------------------------------------------------------------------------------------
 
     async def _poll_commands(self) -> None:
         if self._sockets:
-            for charger_id in await in_database(commands.chargers_with_work, list(self._sockets)):
+            for charger_id in await in_database(commands.chargers_with_work, node=self.node):
                 self._deliver_to(charger_id)
 
     async def _check_epochs(self) -> None:
         """The truth about who owns a charger, should a message have been lost; and sockets that only look alive."""
-        epochs = await in_database(_epochs_of, list(self._sockets)) if self._sockets else {}
-        idle_since = time.monotonic() - 4 * settings.OCPP_HEARTBEAT_SECONDS
-        for charger_id, consumer in list(self._sockets.items()):
-            if consumer.epoch < epochs.get(charger_id, 0):
+        if not self._sockets:
+            return
+        for charger_id, epoch in await in_database(_newer_epochs, self._epochs()):
+            consumer = self._sockets.get(charger_id)
+            if consumer is not None and consumer.epoch < epoch:
                 await consumer.replaced()
-            elif consumer.heard_at < idle_since:
+        idle_since = time.monotonic() - 4 * settings.OCPP_HEARTBEAT_SECONDS
+        for consumer in list(self._sockets.values()):
+            if consumer.heard_at < idle_since:
                 await consumer.close(1001, "silent for too long")
             elif courier.is_mute(consumer, ASK_STATUS_AFTER_SECONDS):
                 self._start(courier.ask_for_status(consumer))
 
-    async def _report_seen(self) -> None:
-        if self._sockets:
-            await in_database(stations.charger_seen, charger_ids=list(self._sockets), at=datetime.now(UTC))
+    async def _keep_lease(self) -> None:
+        """Say that this process lives; take note of those that do not any more."""
+        is_new = await in_database(
+            nodes.refresh, node=self.node, sockets=len(self._sockets), is_draining=self.is_draining
+        )
+        await in_database(nodes.bury_the_lost, now=datetime.now(UTC))
+        if is_new and self._sockets:
+            await self._report_present()
+
+    async def _report_present(self) -> None:
+        """Ten thousand sockets are some small statements, so that no lock is held for long."""
+        epochs = list(self._epochs().items())
+        for start in range(0, len(epochs), SEEN_AT_ONCE):
+            sockets = dict(epochs[start : start + SEEN_AT_ONCE])
+            await in_database(stations.chargers_present, sockets=sockets, node=self.node, at=datetime.now(UTC))
+
+    def _epochs(self) -> dict[int, int]:
+        return {charger_id: consumer.epoch for charger_id, consumer in self._sockets.items()}
+
+    # --- letting go -----------------------------------------------------------------------------------------------
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new sockets and close ours with 1012, spread over `seconds`, each when its answers are out.
+
+        Without another node nobody could take the chargers over, so then nothing is spread.
+        """
+        self.is_draining = True
+        seconds = seconds if await self._has_others() else 0.0
+        leaving = list(self._sockets.values())
+        random.shuffle(leaving)
+        logger.warning("letting go of %d chargers within %.0f s", len(leaving), seconds)
+        started = time.monotonic()
+        for index, consumer in enumerate(leaving):
+            await asyncio.sleep(max(0.0, started + seconds * index / len(leaving) - time.monotonic()))
+            self._start(_let_go(consumer))
+        while self._running and self._sockets:
+            await asyncio.wait(self._running, timeout=SETTLE_SECONDS)
+            if time.monotonic() > started + seconds + 2 * SETTLE_SECONDS:
+                return
+
+    async def _has_others(self) -> bool:
+        try:
+            await in_database(nodes.refresh, node=self.node, sockets=len(self._sockets), is_draining=True)
+            return await in_database(nodes.has_others, node=self.node)
+        except Exception as error:
+            logger.warning("no database, no successor: %s", error)
+            return False
 
 
-def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> Duty:
+async def _let_go(consumer: "ChargerConsumer") -> None:
+    """No command of ours is begun any more; what is under way is answered, then the socket closes."""
+    consumer.is_leaving = True
+    give_up_at = time.monotonic() + SETTLE_SECONDS
+    while not _is_quiet(consumer) and time.monotonic() < give_up_at:  # noqa: ASYNC110 (the hot path need not tell us)
+        await asyncio.sleep(0.05)
+    await consumer.close(SERVICE_RESTART, "service restart")
+
+
+def _is_quiet(consumer: "ChargerConsumer") -> bool:
+    return consumer.calls.is_idle and consumer.lane.is_idle and not consumer.has_courier
+
+
+def _every(seconds: float, work: Callable[[], Awaitable[None]], *, at_once: bool = False) -> Duty:
     async def run() -> None:
+        pause = 0.0 if at_once else seconds
         while True:
-            await asyncio.sleep(seconds)
+            await asyncio.sleep(pause)
+            pause = seconds
             try:
                 await work()
             except Exception as error:  # the database may be away; the next round tries again
@@ -167,8 +264,18 @@ def _every(seconds: float, work: Callable[[], Awaitable[None]]) -> Duty:
     return run
 
 
-def _epochs_of(charger_ids: list[int]) -> dict[int, int]:
-    return dict(Charger.objects.filter(pk__in=charger_ids).values_list("pk", "connection_epoch"))
+_NEWER = """
+SELECT c.id, c.connection_epoch FROM stations_charger c
+JOIN unnest(%s::bigint[], %s::bigint[]) AS mine(id, epoch) ON c.id = mine.id
+WHERE c.connection_epoch > mine.epoch
+"""
+
+
+def _newer_epochs(epochs: dict[int, int]) -> list[tuple[int, int]]:
+    """Chargers of ours that another socket has taken over; one query however many there are."""
+    with connection.cursor() as cursor:
+        cursor.execute(_NEWER, [list(epochs), list(epochs.values())])
+        return cursor.fetchall()
 
 
 hub = Hub()

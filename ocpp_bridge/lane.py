@@ -27,18 +27,26 @@ class Lane:
         self._dialect, self._send, self._timeout_seconds = dialect, send, timeout_seconds
         self._turn = asyncio.Lock()
         self._waiting: tuple[str, asyncio.Future[Any]] | None = None
+        self._gone = ""
 
-    async def call(self, action: str, payload: dict[str, Any]) -> Any:
+    @property
+    def is_idle(self) -> bool:
+        """Nothing of ours is unanswered."""
+        return self._waiting is None
+
+    async def call(self, action: str, payload: dict[str, Any], timeout_seconds: float | None = None) -> Any:
         """Send one CALL and return the payload of its result; TimeoutError or CallFailed otherwise."""
         if error := self._dialect.request_error(action, payload):
             raise CallFailed(*error)
         async with self._turn:
+            if self._gone:
+                raise CallFailed("Disconnected", self._gone)
             message_id = str(uuid.uuid4())
             future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
             self._waiting = (message_id, future)
             try:
                 await self._send(frames.encode_call(message_id, action, payload))
-                async with asyncio.timeout(self._timeout_seconds):
+                async with asyncio.timeout(timeout_seconds or self._timeout_seconds):
                     result = await future
             finally:
                 self._waiting = None
@@ -58,5 +66,6 @@ class Lane:
 
     def fail(self, reason: str) -> None:
         """The socket is gone: nobody waits for nothing."""
+        self._gone = reason
         if self._waiting is not None and not self._waiting[1].done():
             self._waiting[1].set_exception(CallFailed("Disconnected", reason))

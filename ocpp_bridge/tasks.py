@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from celery import shared_task
 from django.utils import timezone
 
-from ocpp_bridge import answers, commands, recordings
+from ocpp_bridge import answers, commands, following, nodes, recordings
 
 logger = logging.getLogger(__name__)
 
@@ -23,7 +23,8 @@ def keep_frames() -> None:
 
 @shared_task
 def sweep_commands() -> int:
-    """Close expired and lost commands; returns how many."""
+    """Close expired and lost commands, and starts that became no session; returns how many."""
     now = timezone.now()
     answers.forget_old(now)
-    return commands.sweep(now=now)
+    nodes.bury_the_lost(now=now)
+    return commands.sweep(now=now) + following.sweep(now=now)

@@ -140,7 +140,7 @@ def test_a_profile_in_both_families() -> None:
         (1, {"periods": [{"start_seconds": 0, "limit": 1}, {"start_seconds": 0, "limit": 2}]}, "follow each other"),
         (1, {"periods": [{"start_seconds": 0, "limit": -1}]}, "no limit"),
         (1, {"periods": [{"start_seconds": 0, "limit": "NaN"}]}, "no limit"),
-        (1, {"unit": None}, ""),
+        (1, {"unit": None}, "missing parameter unit"),
         (1, {"purpose": "nonsense"}, "missing parameter"),
     ],
 )

@@ -1,5 +1,6 @@
 """Every write to the registry."""
 
+from stations.services.keys import ProfileOnlyRises, new_charger_key, raise_security_profile, stage_charger_key
 from stations.services.networks import (
     finish_cpo_command,
     is_push_noted,
@@ -8,10 +9,12 @@ from stations.services.networks import (
     source_polled,
     switch_source,
 )
+from stations.services.onboarding import onboard_charger
 from stations.services.presence import (
     charger_connected,
     charger_disconnected,
-    charger_seen,
+    chargers_present,
+    node_lost,
     register_boot,
     show_silent,
 )
@@ -37,17 +40,22 @@ from stations.services.statuses import (
 from stations.services.tariffs import cache_tariff, withdraw_tariff
 
 __all__ = [
+    "ProfileOnlyRises",
     "StatusReport",
     "cache_tariff",
     "charger_connected",
     "charger_disconnected",
-    "charger_seen",
+    "chargers_present",
     "external_key_of",
     "find_evse",
     "find_location",
     "finish_cpo_command",
     "is_push_noted",
+    "new_charger_key",
+    "node_lost",
+    "onboard_charger",
     "push_received",
+    "raise_security_profile",
     "register_boot",
     "remove_location",
     "report_evse_status",
@@ -58,6 +66,7 @@ __all__ = [
     "show_silent",
     "source_failed",
     "source_polled",
+    "stage_charger_key",
     "switch_connector",
     "switch_source",
     "update_location",

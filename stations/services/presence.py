@@ -12,13 +12,27 @@ from stations.services.statuses import locked, show
 
 
 @transaction.atomic
-def charger_connected(*, charger_id: int, node: str, protocol: str, at: datetime) -> int:
-    """A socket opened; returns the epoch that every later write of this socket must carry."""
+def charger_connected(
+    *,
+    charger_id: int,
+    node: str,
+    protocol: str,
+    at: datetime,
+    security_profile: int | None = None,
+    used_key_hash: str = "",
+) -> int:
+    """A socket opened; returns the epoch that every later write of this socket must carry.
+
+    `used_key_hash`: the key to come was used, which retires the one before.
+    """
     charger = Charger.objects.select_for_update().get(pk=charger_id)
     was_silent = charger.disconnected_at is not None and not charger.is_online
     charger.connection_epoch += 1
     charger.is_online, charger.node, charger.protocol = True, node, protocol
     charger.connected_at, charger.last_seen_at, charger.disconnected_at = at, at, None
+    charger.security_profile = security_profile
+    if used_key_hash and used_key_hash == charger.next_auth_key_hash:
+        charger.auth_key_hash, charger.next_auth_key_hash = used_key_hash, ""
     charger.save()
     if was_silent:
         publish(ChargerCameBack(charger.pk, charger.location_id, charger.organisation_id, at))

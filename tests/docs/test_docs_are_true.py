@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]+)(?:#[^)]*)?\)")
 CODE = re.compile(r"`([\w/.-]+/[\w.-]+\.(?:py|js|html|css|md|toml|txt))`")
-APPS = ("stations", "vehicles", "billing", "dispatch")
+APPS = ("stations", "vehicles", "billing", "dispatch", "ocpp_bridge")
 
 
 @pytest.mark.parametrize("document", PAGES, ids=lambda document: str(document.relative_to(ROOT)))

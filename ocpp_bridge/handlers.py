@@ -1,0 +1,12 @@
+"""Subscribers: one thought each, no logic."""
+
+from django.utils import timezone
+
+from billing.events import SessionStarted
+from fleetcharge.lib.events import subscribe
+from ocpp_bridge import following
+
+
+@subscribe(SessionStarted)
+def see_which_start_it_was(event: SessionStarted) -> None:
+    following.session_started(session_id=event.session_id, now=timezone.now())
