@@ -175,7 +175,7 @@ def run(browsers: int, events: int, vehicles: int) -> dict[str, dict[str, float]
     port = random_free_port()
     command = [
         sys.executable, "-m", "uvicorn", "bench.live:application", "--host", "127.0.0.1", "--port", str(port), "--ws",
-        "websockets-sansio", "--lifespan", "off", "--log-level", "error",
+        "fleetcharge.lib.sockets:LeanWebSocketProtocol", "--lifespan", "off", "--log-level", "error",
     ]  # fmt: skip
     server = subprocess.Popen(command, cwd=ROOT)
     try:

@@ -132,7 +132,7 @@ def server(application: str, port: int, core: int) -> Iterator[int]:
     """uvicorn as production runs it, pinned to one core; yields its pid."""
     command = [
         sys.executable, "-m", "uvicorn", application, "--host", "127.0.0.1", "--port", str(port), "--no-access-log",
-        "--log-level", "warning", "--loop", "uvloop", "--http", "httptools", "--ws", "websockets-sansio",
+        "--log-level", "warning", "--loop", "uvloop", "--http", "httptools", "--ws", "none",
     ]  # fmt: skip
     process = subprocess.Popen(command, cwd=ROOT, preexec_fn=lambda: os.sched_setaffinity(0, {core}))
     try:

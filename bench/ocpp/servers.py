@@ -29,7 +29,7 @@ _application: list[Any] = []
 
 
 async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """The least an ASGI server can do for an OCPP CALL: read its id, answer with nothing."""
+    """The least an ASGI server can do for an OCPP CALL: read its id, answer with nothing. On uvicorn's own protocol."""
     if scope["type"] != "websocket":
         return
     await receive()
@@ -153,9 +153,10 @@ def _command(name: str, port: int) -> list[str]:
         return ["node", "server.js", str(port)]
     if name == PACKAGE:
         return [sys.executable, "-m", "bench.ocpp", "--package-on", str(port)]
+    protocol = "websockets-sansio" if name == ECHO else "fleetcharge.lib.sockets:LeanWebSocketProtocol"
     return [
         sys.executable, "-m", "uvicorn", f"bench.ocpp.servers:{name}", "--host", "127.0.0.1", "--port", str(port),
-        "--log-level", "error", "--loop", "uvloop", "--ws", "websockets-sansio", "--lifespan", "off",
+        "--log-level", "error", "--loop", "uvloop", "--ws", protocol, "--lifespan", "off",
         "--ws-per-message-deflate", "false", "--backlog", "8192", "--timeout-graceful-shutdown", "20",
     ]  # fmt: skip
 

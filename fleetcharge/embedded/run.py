@@ -89,20 +89,27 @@ def shows_life(path: Path, since: float) -> Callable[[], bool]:
 
 # --- what runs ----------------------------------------------------------------------------------------------------
 def process_specs(address: Address, var: Path, env: Mapping[str, str]) -> list[ProcessSpec]:
-    specs = [_realtime(address, env), _web(address, env), _worker(var, env)]
+    specs = [realtime_spec(address, env), _web(address, env), _worker(var, env)]
     if env.get("FLEETCHARGE_DEMO", "1") != "0" and DEMO_CITY.exists():
         argv = [PYTHON, "manage.py", "run_demo_city"]
         specs.append(ProcessSpec("demo", argv, env, cwd=CHECKOUT, essential=False))
     return specs
 
 
-def _realtime(address: Address, env: Mapping[str, str]) -> ProcessSpec:
+def realtime_spec(address: Address, env: Mapping[str, str]) -> ProcessSpec:
     where = [address.host, str(address.realtime_port)]
     if env.get("FLEETCHARGE_ASGI_SERVER", "uvicorn") == "daphne":
         command = ["daphne", "-b", where[0], "-p", where[1], "--access-log", os.devnull]
     else:
         command = ["uvicorn", "--host", where[0], "--port", where[1], "--loop", "uvloop", "--no-access-log"]
-        command += ["--ws", "websockets-sansio", "--ws-per-message-deflate", "false", "--log-level", "warning"]
+        command += [
+            "--ws",
+            "fleetcharge.lib.sockets:LeanWebSocketProtocol",
+            "--ws-per-message-deflate",
+            "false",
+            "--log-level",
+            "warning",
+        ]
         pause = env.get("FLEETCHARGE_OCPP_PING_SECONDS", "30")
         command += ["--ws-ping-interval", pause, "--ws-ping-timeout", pause]  # a dead socket is gone within two
     argv = [PYTHON, "-m", *command, "fleetcharge.asgi:application"]

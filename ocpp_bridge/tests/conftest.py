@@ -87,7 +87,7 @@ async def port(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Async
     monkeypatch.setattr(consumers, "address_throttle", Throttle(100, 60))
     number = random_free_port()
     config = uvicorn.Config(
-        _app, port=number, ws="websockets-sansio", lifespan="off", log_level="warning", ws_per_message_deflate=False
+        _app, port=number, ws="fleetcharge.lib.sockets:LeanWebSocketProtocol", lifespan="off", log_level="warning", ws_per_message_deflate=False
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve())
