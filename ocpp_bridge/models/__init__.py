@@ -1,7 +1,15 @@
 """What crossed the wire and must not be forgotten."""
 
 from ocpp_bridge.models.calls import AnsweredCall
+from ocpp_bridge.models.certificates import ChargerCertificate
 from ocpp_bridge.models.commands import Command
+from ocpp_bridge.models.configuration import (
+    ChargerConfiguration,
+    ConfigurationChange,
+    ConfigurationRollout,
+    ConfigurationValue,
+    DesiredConfiguration,
+)
 from ocpp_bridge.models.frames import Frame
 from ocpp_bridge.models.jobs import ChargerJob
 from ocpp_bridge.models.money import Settlement, StationCost
@@ -9,14 +17,21 @@ from ocpp_bridge.models.nodes import Node
 from ocpp_bridge.models.notices import ChargingNeeds, ComponentEvent, ExternalLimit, Notice, OddMessage
 from ocpp_bridge.models.reports import Report, ReportPart
 from ocpp_bridge.models.security import CertificateRequest, SecurityEvent
+from ocpp_bridge.models.uploads import Upload
 
 __all__ = [
     "AnsweredCall",
     "CertificateRequest",
+    "ChargerCertificate",
+    "ChargerConfiguration",
     "ChargerJob",
     "ChargingNeeds",
     "Command",
     "ComponentEvent",
+    "ConfigurationChange",
+    "ConfigurationRollout",
+    "ConfigurationValue",
+    "DesiredConfiguration",
     "ExternalLimit",
     "Frame",
     "Node",
@@ -27,4 +42,5 @@ __all__ = [
     "SecurityEvent",
     "Settlement",
     "StationCost",
+    "Upload",
 ]
