@@ -88,7 +88,13 @@ def sweep_breaches(*, now: datetime) -> int:
 
 def _session(session_id: int) -> ChargingSession | None:
     related = ("connector__evse__location__source", "charger", "vehicle")
-    return ChargingSession.objects.active().select_related(*related).filter(pk=session_id).first()
+    session = ChargingSession.objects.active().select_related(*related).filter(pk=session_id).first()
+    return session if session is not None and _has_shown_itself(session) else None
+
+
+def _has_shown_itself(session: ChargingSession) -> bool:
+    """OCPP 2.x may plug in first and say the token later: until then, and while nothing flows, nobody is a stranger."""
+    return bool(session.id_token_uid) or session.vehicle_id is not None or session.energy_wh > 0
 
 
 def _promises_at(session: ChargingSession) -> list[tuple[str, int | None, int, int]]:

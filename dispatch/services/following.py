@@ -56,8 +56,8 @@ def replan(*, plan_id: int, reason: str, now: datetime) -> ChargePlan | None:
 
 def _is_taken_by_another(plan: ChargePlan) -> bool:
     session = ChargingSession.objects.active().filter(connector=plan.connector).order_by("-pk").first()
-    if session is not None:
-        return session.vehicle_id != plan.vehicle_id
+    if session is not None and (session.id_token_uid or session.vehicle_id is not None):
+        return session.vehicle_id != plan.vehicle_id  # without a token (OCPP 2.x, plugged in first) nobody knows yet
     return not _is_at_site(plan)
 
 

@@ -14,6 +14,7 @@ from stations.cpo import registry
 from stations.cpo.base import PENDING, Capability, CPOUnavailable
 from stations.events import ChargerBooted
 from stations.models import Connector
+from vehicles.models import VehicleState
 
 pytestmark = pytest.mark.django_db
 SOON = NOW + timedelta(minutes=10)
@@ -99,6 +100,12 @@ def begin(connector, vehicle=None, *, token="", at=SOON, follow=True, **fields):
             location_id=connector.evse.location_id, now=at,
         )  # fmt: skip
     return session
+
+
+def arrive(promised, connector):
+    site = connector.evse.location
+    VehicleState.objects.filter(vehicle=promised.vehicle).update(latitude=site.latitude, longitude=site.longitude)
+    return site
 
 
 def stop_policy(organisation, reserved_bay="stop"):
@@ -230,6 +237,26 @@ def test_another_token_of_the_vehicle_is_the_vehicle(promised, bay):
 def test_an_unknown_token_is_a_stranger(promised, bay):
     begin(bay, token="NOBODY")
     assert "Token NOBODY started to charge" in Alert.objects.get(dedupe_key__startswith="breach").body
+
+
+def test_who_plugs_in_before_showing_a_token_is_not_judged_yet(promised, bay):
+    """OCPP 2.x: cable first, card second. Our own vehicle stands there."""
+    site = arrive(promised, bay)
+    session = begin(bay)
+    assert services.sweep_breaches(now=SOON) == 0
+    ChargingSession.objects.update(vehicle=promised.vehicle, id_token_uid=promised.id_token)
+    services.session_started(
+        session_id=session.pk, vehicle_id=promised.vehicle_id, connector_id=bay.pk, location_id=site.pk, now=SOON
+    )
+    promised.refresh_from_db()
+    assert (promised.state, ChargePlan.objects.get().state) == ("used", "charging")
+
+
+def test_energy_without_any_token_is_a_stranger(promised, bay):
+    arrive(promised, bay)
+    begin(bay)
+    ChargingSession.objects.update(energy_wh=1)
+    assert services.sweep_breaches(now=SOON) == 1
 
 
 def test_another_plug_of_the_same_evse_is_the_same_place(promised, bay, organisation, asked):
