@@ -1,5 +1,6 @@
 """One charger's socket: handshake, frames in order, answers out; no input may end it wrongly."""
 
+import asyncio
 import logging
 import time
 from collections import deque
@@ -11,20 +12,22 @@ from django.conf import settings
 
 from ocpp_bridge import frames, handshake, metrics
 from ocpp_bridge.calls import Calls
-from ocpp_bridge.handshake import Known, Refused
+from ocpp_bridge.clocks import ClockWatch
+from ocpp_bridge.handshake import Admission, Known, Refused
 from ocpp_bridge.hub import hub
 from ocpp_bridge.lane import Lane
 from ocpp_bridge.lean import LeanConsumer
 from ocpp_bridge.recorder import IN, OUT, recorder
 from ocpp_bridge.station import Station
 from ocpp_bridge.threads import in_database
-from ocpp_bridge.throttle import Throttle
+from ocpp_bridge.throttle import Bucket, Throttle
 from ocpp_bridge.v2 import MEANING_21, MEANING_201
 from ocpp_bridge.v16 import MEANING_16
 from stations import services as stations
 
 MEANINGS = {meaning.dialect.subprotocol: meaning for meaning in (MEANING_16, MEANING_201, MEANING_21)}
 MALFORMED_PER_MINUTE = 20
+MAX_HANDSHAKES = 5_000  # at a time; a storm of reconnects is far below, a flood is told to come again
 REPLACED, PROTOCOL_ERROR = 4000, 1002
 
 # Per address and identity, so that a stranger's failures never lock a charger out of its own line.
@@ -43,29 +46,40 @@ class ChargerConsumer(LeanConsumer):
     has_courier = False
     has_settled = False
     is_leaving = False
+    handshakes = 0
 
     async def websocket_connect(self, message: dict[str, Any]) -> None:
+        offered = self.scope.get("subprotocols") or ()
+        ChargerConsumer.handshakes += 1
         try:
-            identity, known = await self._authenticate()
-            subprotocol = handshake.choose_subprotocol(self.scope.get("subprotocols") or (), known.subprotocols)
-            self.epoch = await self._take_over(known, subprotocol)
+            identity, known, admission = await self._authenticate()
+            subprotocol = handshake.choose_subprotocol(offered, known.subprotocols)
+            self.epoch = await self._take_over(known, subprotocol, admission)
         except Refused as refused:
             await self._refuse(refused)
             raise StopConsumer from None
+        finally:
+            ChargerConsumer.handshakes -= 1
         self.meaning, self.dialect = MEANINGS[subprotocol], MEANINGS[subprotocol].dialect
         self.lane = Lane(self.dialect, self.send_frame, settings.OCPP_CALL_TIMEOUT_SECONDS)
         self.station = Station(known.charger_id, known.organisation_id, identity, known.registration)
+        self.station.has_booted = known.has_booted or self.meaning.before_acceptance is None
+        self.station.profile = known.profile
+        self.station.clock = ClockWatch(known.clock_skew_seconds)
+        self._bucket = Bucket(settings.OCPP_MESSAGES_PER_SECOND, settings.OCPP_MESSAGES_BURST)
         self.calls = Calls(self.station, self.meaning, self.send_frame)
         self._malformed: deque[float] = deque(maxlen=MALFORMED_PER_MINUTE)
         self.connected_at = self.heard_at = time.monotonic()
         recorder.start()
         metrics.connected(subprotocol, self.epoch)
-        await self.send({"type": "websocket.accept", "subprotocol": subprotocol})
+        await self.send({"type": "websocket.accept", "subprotocol": subprotocol if offered else None})
         await hub.register(self)
 
-    async def _authenticate(self) -> tuple[str, Known]:
+    async def _authenticate(self) -> tuple[str, Known, Admission]:
         if hub.is_draining:
             raise Refused(503, "draining", "This node is stopping; another one takes over.")
+        if ChargerConsumer.handshakes > MAX_HANDSHAKES:
+            raise Refused(503, "busy", "Too many chargers knock at once; try again in a minute.")
         identity = handshake.identity_of(self.scope)
         address = handshake.address_of(self.scope)
         pair = f"{identity}|{address}"
@@ -73,18 +87,20 @@ class ChargerConsumer(LeanConsumer):
             raise Refused(429, "throttled", "Too many failed attempts; try again in a minute.")
         try:
             known = await self._look_up(identity)
-            handshake.check_key(self.scope, identity, known)
+            admission = handshake.admit(self.scope, identity, known)
         except Refused as refused:
             if refused.status in {401, 404}:
                 identity_throttle.fail(pair)
                 address_throttle.fail(address)
             raise
         identity_throttle.forgive(pair)
-        return identity, known
+        return identity, known, admission
 
     async def _look_up(self, identity: str) -> Known:
         try:
             known = await in_database(handshake.find_charger, identity)
+            if known is None and settings.OCPP_UNKNOWN_CHARGERS == "onboard":
+                known = await in_database(handshake.onboard, identity, self.scope, datetime.now(UTC))
         except Exception:
             logger.exception("cannot look up %r", identity)
             raise Refused(503, "unavailable", "The database does not answer.") from None
@@ -92,7 +108,7 @@ class ChargerConsumer(LeanConsumer):
             raise Refused(404, "unknown_charger", "No charger has this identity.")
         return known
 
-    async def _take_over(self, known: Known, subprotocol: str) -> int:
+    async def _take_over(self, known: Known, subprotocol: str, admission: Admission) -> int:
         """From here on, the charger's newest socket is this one: a higher epoch than any before."""
         try:
             return await in_database(
@@ -100,6 +116,8 @@ class ChargerConsumer(LeanConsumer):
                 charger_id=known.charger_id,
                 node=hub.node,
                 protocol=subprotocol,
+                security_profile=admission.security_profile,
+                used_key_hash=admission.next_key_hash,
                 at=datetime.now(UTC),
             )
         except Exception:
@@ -139,8 +157,12 @@ class ChargerConsumer(LeanConsumer):
             await self.calls.put(frame)
         elif isinstance(frame, frames.Malformed):
             await self._answer_malformed(frame)
+        elif isinstance(frame, frames.ResultError):
+            logger.warning("%s cannot use our answer: %s %s", self.station.identity, frame.code, frame.description)
         else:
             self.lane.resolve(frame)
+        if pause := self._bucket.take():
+            await asyncio.sleep(pause)
 
     async def _answer_malformed(self, frame: frames.Malformed) -> None:
         now = time.monotonic()

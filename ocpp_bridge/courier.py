@@ -99,7 +99,8 @@ async def ask_for_status(consumer: "ChargerConsumer") -> None:
     if not is_ready(consumer) or consumer.station.registration != Charger.Registration.ACCEPTED:
         return
     try:
-        action, payload = consumer.meaning.command(Command.Action.TRIGGER_MESSAGE, {"message": "StatusNotification"})
+        wanted = "StatusNotification" if consumer.station.has_booted else "BootNotification"
+        action, payload = consumer.meaning.command(Command.Action.TRIGGER_MESSAGE, {"message": wanted})
         await consumer.lane.call(action, payload)
     except (CallFailed, TimeoutError, Unusable) as error:
         logger.info("%s does not report on request: %s", consumer.station.identity, error)

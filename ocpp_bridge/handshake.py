@@ -1,10 +1,11 @@
-"""Who is knocking: identity from the path, key from Basic auth, one sub-protocol both sides speak."""
+"""Who is knocking: identity from the path, key or certificate, security profile, one sub-protocol both sides speak."""
 
 import base64
 import binascii
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -12,7 +13,10 @@ from django.conf import settings
 
 from fleetcharge.lib import crypto
 from fleetcharge.lib.asgi import header
+from ocpp_bridge import certificates, quirks
 from ocpp_bridge.dialects import DIALECTS
+from ocpp_bridge.quirks import QuirkProfile
+from stations import services as stations
 from stations.models import Charger
 
 PREFIX = b"/ocpp/"
@@ -38,6 +42,19 @@ class Known:
     auth_key_hash: str
     subprotocols: tuple[str, ...]
     registration: str
+    next_auth_key_hash: str = ""
+    min_security_profile: int = 0
+    has_booted: bool = True
+    clock_skew_seconds: float | None = None
+    profile: QuirkProfile | None = None
+
+
+@dataclass(frozen=True)
+class Admission:
+    """How a charger proved itself: the OCPP security profile of this socket, and the new key it has used, as a hash."""
+
+    security_profile: int
+    next_key_hash: str = ""
 
 
 def identity_of(scope: dict[str, Any]) -> str:
@@ -55,23 +72,65 @@ def identity_of(scope: dict[str, Any]) -> str:
 
 def find_charger(identity: str) -> Known | None:
     """One query; None for a stranger."""
-    fields = ("pk", "organisation_id", "auth_key_hash", "subprotocols", "registration")
+    fields = (
+        "pk", "organisation_id", "auth_key_hash", "subprotocols", "registration", "next_auth_key_hash",
+        "min_security_profile", "last_boot_at", "clock_skew_seconds", "vendor", "model", "firmware_version",
+    )  # fmt: skip
     row = Charger.objects.filter(ocpp_identity=identity).values_list(*fields).first()
-    return Known(row[0], row[1], row[2], tuple(row[3]), row[4]) if row else None
+    return Known(*row[:3], tuple(row[3]), *row[4:7], row[7] is not None, row[8], quirks.find(*row[9:12])) if row else None
 
 
-def check_key(scope: dict[str, Any], identity: str, known: Known) -> None:
-    """Raise Refused(401) unless the Basic credentials are the charger's; no stored key means no question."""
+def onboard(identity: str, scope: dict[str, Any], at: datetime) -> Known | None:
+    """A stranger becomes a Pending charger of the fleet that takes them, with the key it brought; None: not now."""
+    credentials = basic_credentials(header(scope, b"authorization"))
+    is_its_own = credentials is not None and credentials[0] == identity.encode() and credentials[1]
+    key_hash = crypto.keyed_hash(credentials[1], purpose=Charger.KEY_PURPOSE) if credentials and is_its_own else ""
+    charger_id = stations.onboard_charger(
+        ocpp_identity=identity,
+        auth_key_hash=key_hash,
+        organisation_slug=settings.OCPP_ONBOARD_ORGANISATION,
+        at=at,
+    )
+    return None if charger_id is None else find_charger(identity)
+
+
+def admit(scope: dict[str, Any], identity: str, known: Known) -> Admission:
+    """Raise Refused(401) unless the charger proves who it is, by at least the profile its record asks for.
+
+    OCPP 1.6 security white paper section 3, OCPP 2.0.1 part 2 A00: 1 is a key, 2 a key over TLS, 3 a client certificate.
+    """
+    name = certificates.subject_of(scope)
+    if name is not None and name != identity:
+        raise Refused(401, "wrong_certificate", "The certificate is another charger's.")
+    if name is not None:
+        admission = Admission(Charger.SecurityProfile.CERTIFICATE)
+    else:
+        next_key_hash = check_key(scope, identity, known)
+        keyed = Charger.SecurityProfile.TLS if certificates.is_encrypted(scope) else Charger.SecurityProfile.BASIC
+        admission = Admission(keyed if known.auth_key_hash else Charger.SecurityProfile.NONE, next_key_hash)
+    if admission.security_profile < known.min_security_profile:
+        detail = f"Security profile {known.min_security_profile} is needed, this is {admission.security_profile}."
+        raise Refused(401, "security_profile", detail)
+    return admission
+
+
+def check_key(scope: dict[str, Any], identity: str, known: Known) -> str:
+    """Raise Refused(401) unless the Basic credentials are the charger's; no stored key means no question.
+
+    The key to come is as good as the present one; its hash is returned when it was the one used, else "".
+    """
     if not known.auth_key_hash:
-        return
+        return ""
     credentials = basic_credentials(header(scope, b"authorization"))
     if credentials is None:
         raise Refused(401, "no_credentials", "Basic authorization is needed.")
     user, key = credentials
     if user != identity.encode():
         raise Refused(401, "wrong_user", "The user name must be the charger's identity.")
-    if not is_key(key, known.auth_key_hash):
+    is_new = bool(known.next_auth_key_hash) and is_key(key, known.next_auth_key_hash)
+    if not is_key(key, known.auth_key_hash) and not is_new:
         raise Refused(401, "wrong_key", "The key is wrong.")
+    return known.next_auth_key_hash if is_new else ""
 
 
 def basic_credentials(value: bytes) -> tuple[bytes, bytes] | None:
@@ -100,7 +159,9 @@ def is_key(presented: bytes, stored_hash: str) -> bool:
 
 
 def choose_subprotocol(offered: Sequence[str], allowed: Sequence[str]) -> str:
-    """The first of the client's list that we speak and the record allows."""
+    """The first of the client's list that we speak and the record allows; for one that offers none, our setting's."""
+    if not offered and settings.OCPP_DEFAULT_SUBPROTOCOL:
+        offered = [settings.OCPP_DEFAULT_SUBPROTOCOL]
     for name in offered:
         if name in DIALECTS and (not allowed or name in allowed):
             return name

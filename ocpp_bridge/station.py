@@ -10,6 +10,9 @@ from typing import Any
 import orjson
 
 from ocpp_bridge import frames
+from ocpp_bridge.clocks import ClockWatch
+from ocpp_bridge.instants import parse_instant
+from ocpp_bridge.quirks import QuirkProfile
 from stations.models import Charger
 
 MAX_SMALL, MAX_INT32, MAX_INT = 32_767, 2**31 - 1, 2**63 - 1
@@ -32,6 +35,7 @@ class TransactionMemory:
     connector_pk: int = 0
     is_known: bool = False
     charging_state: str = ""
+    meter_start_wh: int | None = None
 
 
 @dataclass(slots=True)
@@ -45,11 +49,19 @@ class Station:
     has_booted: bool = True
     transactions: dict[str, TransactionMemory] = field(default_factory=dict)
     has_reported: bool = False
+    profile: QuirkProfile | None = None
+    clock: ClockWatch = field(default_factory=ClockWatch)
 
     @property
     def is_accepted(self) -> bool:
         """It may say and be told everything."""
         return self.has_booted and self.registration == Charger.Registration.ACCEPTED
+
+    def instant(self, raw: object, received_at: datetime) -> datetime:
+        """What the station's clock means, in UTC; `received_at` for what cannot be true."""
+        if self.profile is None:
+            return parse_instant(raw, received_at=received_at)
+        return parse_instant(raw, received_at=received_at, ahead=self.profile.clock_ahead)
 
     def transaction(self, reference: str) -> TransactionMemory:
         """Bounded: a station runs a handful of transactions at a time."""

@@ -1,10 +1,38 @@
-"""Failed handshakes are counted, so that nobody tries keys all night; memory stays bounded."""
+"""Who knocks or talks too much is slowed down: failed handshakes are counted, floods wait. Memory stays bounded."""
 
+import math
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
 MAX_KEYS = 10_000
+
+
+class Bucket:
+    """So many messages a second from one charger, after a burst: the rest waits in its socket, nothing is dropped.
+
+    The clock is only asked when the credit is used up. A charger that replays an outage waits for each answer and
+    never notices; a rate of 0 means no limit.
+    """
+
+    __slots__ = ("_burst", "_clock", "_credit", "_filled_at", "_rate", "pauses")
+
+    def __init__(self, rate: float, burst: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._rate, self._burst, self._clock = rate, burst, clock
+        self._credit, self._filled_at, self.pauses = (burst if rate > 0 else math.inf), clock(), 0
+
+    def take(self) -> float:
+        """Take one; how many seconds to wait before the next one is read, 0 nearly always."""
+        self._credit -= 1
+        if self._credit >= 0:
+            return 0.0
+        now = self._clock()
+        self._credit = min(self._burst, self._credit + (now - self._filled_at) * self._rate)
+        self._filled_at = now
+        if self._credit >= 0:
+            return 0.0
+        self.pauses += 1
+        return -self._credit / self._rate
 
 
 class Throttle:

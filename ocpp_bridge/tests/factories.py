@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from django.utils import timezone
+
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib import crypto
 from stations.models import EVSE, Charger, Connector, Location, Plug, Source
@@ -28,7 +30,7 @@ def charger(organisation: Organisation, identity: str, *, plugs: int = 2, key: s
         location=place,
         ocpp_identity=identity,
         auth_key_hash=crypto.keyed_hash(key, purpose=Charger.KEY_PURPOSE) if key else "",
-        **fields,
+        **{"last_boot_at": timezone.now(), **fields},
     )
     numbering = fields.get("subprotocols") != ["ocpp2.0.1"]
     for number in range(1, plugs + 1):

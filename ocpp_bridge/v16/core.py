@@ -5,6 +5,7 @@ from typing import Any
 
 from billing.services import authorisation, sessions
 from billing.services.meters import MeterReading
+from ocpp_bridge.clocks import watch
 from ocpp_bridge.instants import parse_instant, to_wire
 from ocpp_bridge.intervals import boot_interval
 from ocpp_bridge.metering import MAX_ENERGY_WH
@@ -58,6 +59,7 @@ async def boot_notification(station: Station, payload: dict[str, Any], received_
         firmware_version=text(payload, "firmwareVersion", limit=50, default=""),
         at=received_at,
     )
+    station.has_booted = True
     return {
         "status": station.registration,
         "currentTime": to_wire(received_at),
@@ -89,6 +91,7 @@ async def status_notification(station: Station, payload: dict[str, Any], receive
         )
     )
     station.has_reported = True
+    await watch(station, payload.get("timestamp"), received_at)
     return {}
 
 

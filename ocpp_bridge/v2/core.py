@@ -8,6 +8,7 @@ from typing import Any
 from billing.models import ChargingSession
 from billing.services import authorisation, sessions
 from billing.services.meters import MeterReading
+from ocpp_bridge.clocks import watch
 from ocpp_bridge.instants import parse_instant, to_wire
 from ocpp_bridge.intervals import boot_interval
 from ocpp_bridge.station import (
@@ -69,6 +70,7 @@ async def boot_notification(station: Station, payload: dict[str, Any], received_
         firmware_version=text(unit, "firmwareVersion", limit=50, default=""),
         at=received_at,
     )
+    station.has_booted = True
     return {
         "status": station.registration,
         "currentTime": to_wire(received_at),
@@ -100,6 +102,7 @@ async def status_notification(station: Station, payload: dict[str, Any], receive
         )
     )
     station.has_reported = True
+    await watch(station, payload.get("timestamp"), received_at)
     return {}
 
 
@@ -170,6 +173,8 @@ async def transaction_event(station: Station, payload: dict[str, Any], received_
         started = await _start(station, event, memory, received_at)
         if event.id_token:
             answer["idTokenInfo"] = id_token_info(started.decision)
+    if payload.get("offline") is not True:
+        await watch(station, payload.get("timestamp"), received_at)
     await store_readings(event.readings)
     if event.kind == "Ended":
         answer |= await _end(station, event, received_at)
