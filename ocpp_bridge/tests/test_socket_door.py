@@ -79,7 +79,7 @@ async def test_the_newest_socket_wins_and_the_old_one_is_told(connect: Connect, 
 async def test_a_socket_that_another_node_took_over_is_closed_by_message(connect: Connect, station: Charger) -> None:
     old = await connect("BLR-017")
     await old.call("Heartbeat", {})
-    await hub._hear("fc:ocpp:replaced", f"{station.pk}|2|some-other-node")
+    await hub._hear(f"taken some-other-node {station.pk}:2")
     assert await old.closed() == 4000
 
 
@@ -94,7 +94,7 @@ async def test_a_lost_takeover_message_is_made_up_by_the_poll(connect: Connect, 
 async def test_an_older_takeover_message_closes_nobody(connect: Connect, station: Charger) -> None:
     socket = await connect("BLR-017")
     await socket.call("Heartbeat", {})
-    await hub._hear("fc:ocpp:replaced", f"{station.pk}|1|some-other-node")
+    await hub._hear(f"taken some-other-node {station.pk}:1")
     assert "currentTime" in await socket.call("Heartbeat", {})
 
 
