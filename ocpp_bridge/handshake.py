@@ -77,7 +77,9 @@ def find_charger(identity: str) -> Known | None:
         "min_security_profile", "last_boot_at", "clock_skew_seconds", "vendor", "model", "firmware_version",
     )  # fmt: skip
     row = Charger.objects.filter(ocpp_identity=identity).values_list(*fields).first()
-    return Known(*row[:3], tuple(row[3]), *row[4:7], row[7] is not None, row[8], quirks.find(*row[9:12])) if row else None
+    if row is None:
+        return None
+    return Known(*row[:3], tuple(row[3]), *row[4:7], row[7] is not None, row[8], quirks.find(*row[9:12]))
 
 
 def onboard(identity: str, scope: dict[str, Any], at: datetime) -> Known | None:

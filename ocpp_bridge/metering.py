@@ -1,11 +1,16 @@
-"""Sampled values of both OCPP generations, brought to integer Wh, W and percent. Pure; Decimal, never float sums."""
+"""Sampled values of every OCPP version, brought to integer Wh, W and percent. Pure; Decimal, never float sums."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from billing.services.meters import MeterReading
+    from ocpp_bridge.quirks import QuirkProfile
 
 ENERGY, POWER, SOC = "Energy.Active.Import.Register", "Power.Active.Import", "SoC"
-WANTED = frozenset({ENERGY, POWER, SOC})
+INTERVAL = "Energy.Active.Import.Interval"
+WANTED = frozenset({ENERGY, POWER, SOC, INTERVAL})
 MAX_ENERGY_WH = 10**13  # ten terawatt-hours: beyond is a broken meter, and would not fit what we add it to
 MAX_POWER_W = 2 * 10**9
 Number = int | Decimal
@@ -21,6 +26,7 @@ class Sampled(NamedTuple):
     power_w: int | None
     soc_percent: float | None
     context: str
+    interval_wh: int | None = None
 
 
 def normalise(samples: Sequence[Any]) -> Sampled:
@@ -54,7 +60,38 @@ def normalise(samples: Sequence[Any]) -> Sampled:
         _bounded(totals.get(POWER), -MAX_POWER_W, MAX_POWER_W),
         float(soc) if soc is not None and 0 <= soc <= 100 else None,
         str(context)[:20],
+        _bounded(totals.get(INTERVAL), 0, MAX_ENERGY_WH),
     )
+
+
+def normalise_odd(samples: Sequence[Any], profile: "QuirkProfile") -> Sampled:
+    """As `normalise`, for a charger whose model has a quirk profile."""
+    plain = normalise(profile.rewrite(samples))
+    return plain._replace(
+        energy_wh=_scaled(plain.energy_wh, profile.energy_scale, MAX_ENERGY_WH),
+        interval_wh=_scaled(plain.interval_wh, profile.energy_scale, MAX_ENERGY_WH),
+        power_w=_scaled(plain.power_w, profile.power_scale, MAX_POWER_W),
+    )
+
+
+def register_at_begin(readings: Sequence["MeterReading"]) -> int | None:
+    """The register a start carries: the sample marked Transaction.Begin, else the oldest."""
+    return _register_at(readings, "Transaction.Begin", min)
+
+
+def register_at_end(readings: Sequence["MeterReading"]) -> int | None:
+    """The register an end carries: the sample marked Transaction.End, else the newest."""
+    return _register_at(readings, "Transaction.End", max)
+
+
+def _register_at(readings: Sequence["MeterReading"], context: str, choose: Callable[..., "MeterReading"]) -> int | None:
+    said = [reading for reading in readings if reading.energy_wh is not None]
+    marked = [reading for reading in said if reading.context == context]
+    return choose(marked or said, key=lambda reading: reading.at).energy_wh if said else None
+
+
+def _scaled(value: int | None, scale: Decimal, limit: int) -> int | None:
+    return value if value is None or scale == 1 else _bounded(value * scale, -limit, limit)
 
 
 def _value(sample: dict[str, Any], measurand: str) -> Number | None:

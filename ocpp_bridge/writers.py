@@ -12,7 +12,8 @@ from billing.services import meters
 from billing.services.meters import MeterReading
 from fleetcharge.lib.batching import Batcher
 from ocpp_bridge.instants import parse_instant
-from ocpp_bridge.metering import normalise
+from ocpp_bridge.metering import normalise, normalise_odd
+from ocpp_bridge.quirks import QuirkProfile
 from ocpp_bridge.station import Promise, Unusable, digest
 from ocpp_bridge.threads import in_database
 from stations import services as stations
@@ -40,33 +41,63 @@ status_writer: Batcher[StatusReport, bool] = Batcher(
 
 
 def readings_of(
-    moments: object, *, charger_id: int, evse_number: int, transaction_ref: str, received_at: datetime
+    moments: object,
+    *,
+    charger_id: int,
+    evse_number: int,
+    transaction_ref: str,
+    received_at: datetime,
+    sequence: int | None = None,
+    profile: QuirkProfile | None = None,
+    base_wh: int = 0,
 ) -> list[MeterReading]:
-    """The meterValue list of any message as rows; raises Unusable when it is no list of sampled moments."""
+    """The meterValue list of any message as rows; raises Unusable when it is no list of sampled moments.
+
+    `base_wh` is added to registers that count from the start of their session (a quirk).
+    """
     if not isinstance(moments, list) or len(moments) > MAX_MOMENTS:
         raise Unusable("meterValue: expected a list")
-    return [_reading(moment, charger_id, evse_number, transaction_ref, received_at) for moment in moments]
+    readings = [_reading(moment, charger_id, evse_number, transaction_ref, received_at, profile) for moment in moments]
+    if sequence is not None or base_wh:
+        for reading in readings:
+            reading.sequence = sequence
+            reading.energy_wh = None if reading.energy_wh is None else reading.energy_wh + base_wh
+    return readings
 
 
-def _reading(moment: Any, charger_id: int, evse_number: int, reference: str, received_at: datetime) -> MeterReading:
+def _reading(
+    moment: Any,
+    charger_id: int,
+    evse_number: int,
+    reference: str,
+    received_at: datetime,
+    profile: QuirkProfile | None,
+) -> MeterReading:
     samples = moment.get("sampledValue") if isinstance(moment, dict) else None
     if not isinstance(samples, list):
         raise Unusable("meterValue: expected timestamp and sampledValue")
     raw_at = moment.get("timestamp")
     sampled = orjson.Fragment(orjson.dumps(samples, option=orjson.OPT_SORT_KEYS))  # one text to store and to hash
-    energy_wh, power_w, soc_percent, context = normalise(samples)
+    if profile is None:
+        at = parse_instant(raw_at, received_at=received_at)
+        energy_wh, power_w, soc_percent, context, interval_wh = normalise(samples)
+    else:
+        at = parse_instant(raw_at, received_at=received_at, ahead=profile.clock_ahead)
+        energy_wh, power_w, soc_percent, context, interval_wh = normalise_odd(samples, profile)
     return MeterReading(
         charger_id,
         evse_number,
         reference,
-        parse_instant(raw_at, received_at=received_at),
+        at,
         received_at,
         energy_wh,
         power_w,
         soc_percent,
         context,
         sampled,
-        digest(charger_id, evse_number, reference, raw_at, sampled),
+        # a transaction's sample is the same whatever plug we took it for meanwhile
+        digest(charger_id, 0 if reference else evse_number, reference, raw_at, sampled),
+        interval_wh,
     )
 
 

@@ -31,6 +31,36 @@ class EndedSession:
     total_paise: int | None
 
 
+@dataclass(frozen=True)
+class Found:
+    """The session a message belongs to, as its station names it; `transaction_ref` as asked when there is none."""
+
+    transaction_ref: str
+    evse_number: int = 0
+    meter_start_wh: int | None = None
+
+
+@transaction.atomic
+def find_stopped(
+    *, charger_id: int, transaction_ref: str, ended_at: datetime, meter_stop_wh: int | None, id_token: str
+) -> Found:
+    """Which session a stop will end, so that the samples it carries get there; changes nothing."""
+    stop = Stop(charger_id, transaction_ref, ended_at, meter_stop_wh, "", id_token, None)
+    return _found(find_for_stop(stop), transaction_ref)
+
+
+def find_running(*, charger_id: int, transaction_ref: str) -> Found:
+    """The session of a transaction, for what a socket has forgotten of it."""
+    rows = ChargingSession.objects.select_related("connector__evse")
+    return _found(rows.filter(charger_id=charger_id, transaction_ref=transaction_ref).first(), transaction_ref)
+
+
+def _found(session: ChargingSession | None, transaction_ref: str) -> Found:
+    if session is None:
+        return Found(transaction_ref)
+    return Found(session.transaction_ref, session.connector.evse.evse_number, session.meter_start_wh)
+
+
 @transaction.atomic
 def end_session(
     *,

@@ -4,7 +4,7 @@ from typing import Any
 
 from ocpp_bridge.dialects import V16
 from ocpp_bridge.meaning import Meaning
-from ocpp_bridge.v16 import core, reporting
+from ocpp_bridge.v16 import core, reporting, transactions
 from ocpp_bridge.v16.words import command
 
 
@@ -14,8 +14,8 @@ def is_remembered(action: str, payload: dict[str, Any]) -> bool:
 
 MEANING_16 = Meaning(
     dialect=V16,
-    handlers={**core.HANDLERS, **reporting.HANDLERS},
-    at_once=core.AT_ONCE,
+    handlers={**core.HANDLERS, **transactions.HANDLERS, **reporting.HANDLERS},
+    at_once={**core.AT_ONCE, **transactions.AT_ONCE},
     lenient=frozenset({"StartTransaction", "StopTransaction", "MeterValues"}),
     is_remembered=is_remembered,
     command=command,

@@ -5,7 +5,7 @@ from typing import Any
 
 from ocpp_bridge.dialects import V21, V201
 from ocpp_bridge.meaning import Meaning
-from ocpp_bridge.v2 import core, limits, reporting, v21
+from ocpp_bridge.v2 import core, limits, reporting, transactions, v21
 from ocpp_bridge.v2.words import command, command_21
 
 
@@ -23,8 +23,8 @@ WHILE_PENDING = frozenset({
 
 MEANING_201 = Meaning(
     dialect=V201,
-    handlers={**core.HANDLERS, **reporting.HANDLERS, **limits.HANDLERS},
-    at_once=core.AT_ONCE,
+    handlers={**core.HANDLERS, **transactions.HANDLERS, **reporting.HANDLERS, **limits.HANDLERS},
+    at_once={**core.AT_ONCE, **transactions.AT_ONCE},
     lenient=frozenset({"TransactionEvent", "MeterValues"}),
     is_remembered=is_remembered,
     command=command,
@@ -37,7 +37,7 @@ MEANING_21 = replace(
     dialect=V21,
     command=command_21,
     handlers={**MEANING_201.handlers, **v21.HANDLERS},
-    at_once={**core.AT_ONCE, **v21.AT_ONCE},
+    at_once={**MEANING_201.at_once, **v21.AT_ONCE},
     kept=limits.KEPT | v21.KEPT,
     declined=reporting.DECLINED | v21.DECLINED,
 )

@@ -9,7 +9,7 @@ from ocpp_bridge.instants import parse_instant, to_wire
 from ocpp_bridge.models import Report
 from ocpp_bridge.station import AtOnce, Handler, Promise, Station, Unusable, section, text
 from ocpp_bridge.threads import in_database
-from ocpp_bridge.v2 import core
+from ocpp_bridge.v2 import transactions
 from ocpp_bridge.v2.limits import kept
 from ocpp_bridge.v2.reporting import part_of
 
@@ -26,14 +26,14 @@ def paise(amount: object) -> int | None:
 
 async def transaction_event(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
     """As in 2.0.1, and a station that calculates cost itself tells it on the way (I07, I12)."""
-    answer = await core.transaction_event(station, payload, received_at)
+    answer = await transactions.transaction_event(station, payload, received_at)
     if details := section(payload, "costDetails"):
         await _note_cost(station, section(payload, "transactionInfo"), details, payload, received_at)
     return answer
 
 
 def transaction_event_at_once(station: Station, payload: dict[str, Any], received_at: datetime) -> Promise:
-    return None if "costDetails" in payload else core.transaction_event_at_once(station, payload, received_at)
+    return None if "costDetails" in payload else transactions.transaction_event_at_once(station, payload, received_at)
 
 
 async def _note_cost(

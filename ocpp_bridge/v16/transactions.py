@@ -1,0 +1,145 @@
+"""OCPP 1.6J: transactions and their meters (sections 4.7, 4.8 and 4.10, 5.13, 5.16)."""
+
+from datetime import datetime
+from typing import Any
+
+from billing.services import sessions
+from billing.services.meters import MeterReading
+from ocpp_bridge.metering import MAX_ENERGY_WH
+from ocpp_bridge.station import (
+    MAX_INT32,
+    MAX_SMALL,
+    AtOnce,
+    Handler,
+    Promise,
+    Station,
+    TransactionMemory,
+    Unusable,
+    digest,
+    integer,
+    optional_integer,
+    text,
+)
+from ocpp_bridge.threads import in_database
+from ocpp_bridge.v16.core import id_tag_info
+from ocpp_bridge.writers import offer_readings, readings_of, store_readings
+
+
+async def start_transaction(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
+    """Always answered with an id, also for a tag that may not charge: the session is a fact."""
+    connector_id = integer(payload, "connectorId", high=MAX_SMALL)
+    id_tag = text(payload, "idTag", limit=36, default="")
+    repeated = (connector_id, id_tag, payload.get("timestamp"), payload.get("meterStart"))
+    meter_start_wh = _transaction_meter(station, payload, "meterStart")
+    started = await in_database(
+        sessions.start_session,
+        charger_id=station.charger_id,
+        evse_number=None,
+        connector_id=connector_id,
+        id_token=id_tag,
+        started_at=station.instant(payload.get("timestamp"), received_at),
+        received_at=received_at,
+        meter_start_wh=meter_start_wh,
+        start_key=digest(station.charger_id, *repeated),
+        reservation_number=optional_integer(payload, "reservationId", low=-MAX_INT32, high=MAX_INT32),
+    )
+    memory = station.transaction(started.transaction_ref)
+    memory.evse_number, memory.is_known, memory.meter_start_wh = max(connector_id, 1), True, meter_start_wh
+    return {"transactionId": int(started.transaction_ref), "idTagInfo": id_tag_info(started.decision)}
+
+
+async def stop_transaction(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
+    """Always confirmed. A stop that lost its id (0, -1, unknown) finds its session by token, place and time."""
+    reference = str(integer(payload, "transactionId", low=-(2**31)))
+    stop: dict[str, Any] = {
+        "charger_id": station.charger_id,
+        "transaction_ref": reference,
+        "ended_at": station.instant(payload.get("timestamp"), received_at),
+        "meter_stop_wh": _transaction_meter(station, payload, "meterStop"),
+        "id_token": text(payload, "idTag", limit=36, default=""),
+    }
+    if reference in station.transactions:
+        memory, found = station.transactions[reference], reference
+    else:
+        session = await in_database(sessions.find_stopped, **stop)
+        memory = TransactionMemory(evse_number=session.evse_number, meter_start_wh=session.meter_start_wh)
+        found = session.transaction_ref
+    await store_readings(_transaction_data(station, payload, found, memory, received_at))
+    reason = text(payload, "reason", limit=30, default="Local")
+    await in_database(sessions.end_session, **stop, received_at=received_at, reason=reason)
+    station.transactions.pop(reference, None)
+    return {"idTagInfo": {"status": "Accepted"}} if stop["id_token"] else {}
+
+
+def _transaction_meter(station: Station, payload: dict[str, Any], key: str) -> int | None:
+    value = optional_integer(payload, key, high=MAX_ENERGY_WH)
+    return value if station.profile is None else station.profile.transaction_meter(value)
+
+
+def _transaction_data(
+    station: Station, payload: dict[str, Any], reference: str, memory: TransactionMemory, received_at: datetime
+) -> list[MeterReading]:
+    """Broken samples never keep a stop from being booked."""
+    try:
+        return readings_of(
+            payload.get("transactionData", []),
+            charger_id=station.charger_id,
+            evse_number=memory.evse_number,
+            transaction_ref=reference,
+            received_at=received_at,
+            profile=station.profile,
+            base_wh=_base_wh(station, memory),
+        )
+    except Unusable:
+        return []
+
+
+async def meter_values(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
+    reference = _reference(payload)
+    if reference and reference not in station.transactions and _is_relative(station):
+        session = await in_database(sessions.find_running, charger_id=station.charger_id, transaction_ref=reference)
+        station.transaction(reference).meter_start_wh = session.meter_start_wh
+    await store_readings(_readings(station, payload, received_at))
+    return {}
+
+
+def meter_values_at_once(station: Station, payload: dict[str, Any], received_at: datetime) -> Promise:
+    if station.profile is not None and _is_relative(station) and _reference(payload) not in station.transactions:
+        return None
+    return offer_readings(_readings(station, payload, received_at), {})
+
+
+def _readings(station: Station, payload: dict[str, Any], received_at: datetime) -> list[MeterReading]:
+    reference = _reference(payload)
+    memory = station.transactions.get(reference)
+    return readings_of(
+        payload.get("meterValue"),
+        charger_id=station.charger_id,
+        evse_number=integer(payload, "connectorId", high=MAX_SMALL),
+        transaction_ref=reference,
+        received_at=received_at,
+        profile=station.profile,
+        base_wh=_base_wh(station, memory) if memory else 0,
+    )
+
+
+def _reference(payload: dict[str, Any]) -> str:
+    """Missing, 0 and -1 mean the session that runs there at that time."""
+    number = optional_integer(payload, "transactionId", low=1)
+    return "" if number is None else str(number)
+
+
+def _is_relative(station: Station) -> bool:
+    return station.profile is not None and station.profile.is_register_relative
+
+
+def _base_wh(station: Station, memory: TransactionMemory) -> int:
+    return (memory.meter_start_wh or 0) if _is_relative(station) else 0
+
+
+HANDLERS: dict[str, Handler] = {
+    "StartTransaction": start_transaction,
+    "StopTransaction": stop_transaction,
+    "MeterValues": meter_values,
+}
+AT_ONCE: dict[str, AtOnce] = {"MeterValues": meter_values_at_once}
