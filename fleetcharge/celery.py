@@ -21,6 +21,6 @@ app.conf.beat_schedule = {
     "hold-sweep": {"task": "billing.tasks.sweep_holds", "schedule": 60.0},
     "frame-partitions": {"task": "ocpp_bridge.tasks.keep_frames", "schedule": 3600.0},
     "prune-authorisations": {"task": "billing.tasks.prune_authorisations", "schedule": 600.0},
-    "frame-partitions": {"task": "ocpp_bridge.tasks.keep_frames", "schedule": 3600.0},
+    "configuration-sweep": {"task": "ocpp_bridge.tasks.sweep_configurations", "schedule": 15.0},
     "command-sweep": {"task": "ocpp_bridge.tasks.sweep_commands", "schedule": 10.0},
 }

@@ -6,9 +6,29 @@ from datetime import UTC, datetime
 from celery import shared_task
 from django.utils import timezone
 
-from ocpp_bridge import answers, commands, following, nodes, recordings
+from ocpp_bridge import answers, commands, configuration, following, nodes, recordings, rollouts
+from ocpp_bridge.models import Command
 
 logger = logging.getLogger(__name__)
+A = Command.Action
+BRINGS_NEWS = frozenset({A.GET_CONFIGURATION, A.GET_VARIABLES, A.CHANGE_CONFIGURATION})
+
+
+@shared_task
+def take_command_answer(command_id: str) -> None:
+    """Keep what an answered command told us of the charger."""
+    now = timezone.now()
+    configuration.take_answer(command_id=command_id, at=now)
+    rollouts.take_answer(command_id=command_id, now=now)
+
+
+@shared_task
+def sweep_configurations() -> int:
+    """Ask after boots, keep what was answered, move roll-outs on; returns how many chargers were asked."""
+    now = timezone.now()
+    configuration.take_lost_answers(now=now)
+    rollouts.sweep(now=now)
+    return configuration.ask_after_boots(now=now)
 
 
 @shared_task
