@@ -12,6 +12,7 @@ from ocpp_bridge.models.configuration import (
 )
 from ocpp_bridge.models.frames import Frame
 from ocpp_bridge.models.jobs import ChargerJob
+from ocpp_bridge.models.local_lists import LocalList
 from ocpp_bridge.models.money import Settlement, StationCost
 from ocpp_bridge.models.nodes import Node
 from ocpp_bridge.models.notices import ChargingNeeds, ComponentEvent, ExternalLimit, Notice, OddMessage
@@ -34,6 +35,7 @@ __all__ = [
     "DesiredConfiguration",
     "ExternalLimit",
     "Frame",
+    "LocalList",
     "Node",
     "Notice",
     "OddMessage",
