@@ -56,8 +56,7 @@ class ChargerConsumer(LeanConsumer):
             subprotocol = handshake.choose_subprotocol(offered, known.subprotocols)
             self.epoch = await self._take_over(known, subprotocol, admission)
         except Refused as refused:
-            await self._refuse(refused)
-            raise StopConsumer from None
+            return await self._refuse(refused)
         finally:
             ChargerConsumer.handshakes -= 1
         self.meaning, self.dialect = MEANINGS[subprotocol], MEANINGS[subprotocol].dialect
@@ -83,10 +82,10 @@ class ChargerConsumer(LeanConsumer):
         identity = handshake.identity_of(self.scope)
         address = handshake.address_of(self.scope)
         pair = f"{identity}|{address}"
-        if identity_throttle.is_blocked(pair) or address_throttle.is_blocked(address):
-            raise Refused(429, "throttled", "Too many failed attempts; try again in a minute.")
+        self._check_throttle(pair, address)
         try:
             known = await self._look_up(identity)
+            self._check_throttle(pair, address)  # hundreds may have asked while the database looked
             admission = handshake.admit(self.scope, identity, known)
         except Refused as refused:
             if refused.status in {401, 404}:
@@ -95,6 +94,11 @@ class ChargerConsumer(LeanConsumer):
             raise
         identity_throttle.forgive(pair)
         return identity, known, admission
+
+    @staticmethod
+    def _check_throttle(pair: str, address: str) -> None:
+        if identity_throttle.is_blocked(pair) or address_throttle.is_blocked(address):
+            raise Refused(429, "throttled", "Too many failed attempts; try again in a minute.")
 
     async def _look_up(self, identity: str) -> Known:
         try:
@@ -125,13 +129,16 @@ class ChargerConsumer(LeanConsumer):
             raise Refused(503, "unavailable", "The database does not answer.") from None
 
     async def _refuse(self, refused: Refused) -> None:
-        """A real HTTP status where the server has the extension (uvicorn); Daphne can only say 403."""
+        """A real HTTP status where the server has the extension (uvicorn); Daphne can only say 403.
+
+        The answer is complete once uvicorn says that the connection is gone; then the consumer ends.
+        """
         path = self.scope["path"][:80]
         logger.warning("refused %r: %s %s (%s)", path, refused.status, refused.code, refused.detail)
         metrics.refusals.add((refused.code,))
         if "websocket.http.response" not in (self.scope.get("extensions") or {}):
             await self.send({"type": "websocket.close", "code": 4000 + refused.status})
-            return
+            raise StopConsumer
         headers = [(b"content-type", b"application/json")]
         if refused.status == 401:
             headers.append((b"www-authenticate", b'Basic realm="OCPP"'))

@@ -89,28 +89,34 @@ def shows_life(path: Path, since: float) -> Callable[[], bool]:
 
 # --- what runs ----------------------------------------------------------------------------------------------------
 def process_specs(address: Address, var: Path, env: Mapping[str, str]) -> list[ProcessSpec]:
-    specs = [realtime_spec(address, env), _web(address, env), _worker(var, env)]
+    specs = [_realtime(address, env), _web(address, env), _worker(var, env)]
     if env.get("FLEETCHARGE_DEMO", "1") != "0" and DEMO_CITY.exists():
         argv = [PYTHON, "manage.py", "run_demo_city"]
         specs.append(ProcessSpec("demo", argv, env, cwd=CHECKOUT, essential=False))
     return specs
 
 
-def realtime_spec(address: Address, env: Mapping[str, str]) -> ProcessSpec:
+def _realtime(address: Address, env: Mapping[str, str]) -> ProcessSpec:
     where = [address.host, str(address.realtime_port)]
+    pause = env.get("FLEETCHARGE_OCPP_PING_SECONDS", "30")
     if env.get("FLEETCHARGE_ASGI_SERVER", "uvicorn") == "daphne":
         command = ["daphne", "-b", where[0], "-p", where[1], "--access-log", os.devnull]
+        command += ["--ping-interval", pause, "--ping-timeout", pause, "--websocket_timeout=-1"]  # not after a day
+        command += ["--websocket_connect_timeout", "30", "--websocket-max-message-size", str(16 * 1024 * 1024)]
+        command += ["--websocket-max-frame-size", str(16 * 1024 * 1024)]
     else:
         command = ["uvicorn", "--host", where[0], "--port", where[1], "--loop", "uvloop", "--no-access-log"]
         command += [
             "--ws",
             "fleetcharge.lib.sockets:LeanWebSocketProtocol",
+            "--http",
+            "fleetcharge.lib.patience:ImpatientProtocol",
+            "--no-proxy-headers",  # whom to believe is decided by FLEETCHARGE_TRUSTED_PROXIES
             "--ws-per-message-deflate",
             "false",
             "--log-level",
             "warning",
         ]
-        pause = env.get("FLEETCHARGE_OCPP_PING_SECONDS", "30")
         command += ["--ws-ping-interval", pause, "--ws-ping-timeout", pause]  # a dead socket is gone within two
     argv = [PYTHON, "-m", *command, "fleetcharge.asgi:application"]
     health = answers(address.health_url(address.realtime_port))

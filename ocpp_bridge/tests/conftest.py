@@ -81,13 +81,28 @@ class _Server(uvicorn.Server):
 
 
 @pytest.fixture
-async def port(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]:
+def ping_seconds() -> float:
+    """How often the server pings, and how long it waits for the pong."""
+    return 20.0
+
+
+@pytest.fixture
+async def port(transactional_db: None, monkeypatch: pytest.MonkeyPatch, ping_seconds: float) -> AsyncIterator[int]:
     """A uvicorn in this process, with the options of production."""
     monkeypatch.setattr(consumers, "identity_throttle", Throttle(10, 60))
     monkeypatch.setattr(consumers, "address_throttle", Throttle(100, 60))
     number = random_free_port()
     config = uvicorn.Config(
-        _app, port=number, ws="fleetcharge.lib.sockets:LeanWebSocketProtocol", lifespan="off", log_level="warning", ws_per_message_deflate=False
+        _app,
+        port=number,
+        ws="fleetcharge.lib.sockets:LeanWebSocketProtocol",
+        http="fleetcharge.lib.patience:ImpatientProtocol",
+        proxy_headers=False,
+        lifespan="off",
+        log_level="warning",
+        ws_per_message_deflate=False,
+        ws_ping_interval=ping_seconds,
+        ws_ping_timeout=ping_seconds,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve())
@@ -106,20 +121,29 @@ async def port(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> Async
     connections.close_all()  # those of the test's own coroutines
 
 
+def _named(subprotocols: list[str]) -> list[websockets.Subprotocol] | None:
+    return [websockets.Subprotocol(name) for name in subprotocols] or None
+
+
 @pytest.fixture
 async def connect(port: int) -> AsyncIterator[Connect]:
     """`await connect("BLR-017")` opens a socket as that charger."""
     sockets: list[ClientConnection] = []
 
     async def open_socket(
-        identity: str, *, key: str | bytes = KEY, subprotocols: list[str] | None = None, user: str | None = None
+        identity: str,
+        *,
+        key: str | bytes = KEY,
+        subprotocols: list[str] | None = None,
+        user: str | None = None,
+        headers: dict[str, str] | None = None,
     ) -> Charger:
         secret = key.encode() if isinstance(key, str) else key
         header = base64.b64encode((user or identity).encode() + b":" + secret).decode()
         socket = await websockets.connect(
             f"ws://127.0.0.1:{port}/ocpp/{identity}",
-            subprotocols=[websockets.Subprotocol(name) for name in subprotocols or ["ocpp1.6"]],
-            additional_headers={"Authorization": f"Basic {header}"},
+            subprotocols=_named(["ocpp1.6"] if subprotocols is None else subprotocols),
+            additional_headers={"Authorization": f"Basic {header}", **(headers or {})},
             compression=None,
         )
         sockets.append(socket)
