@@ -18,9 +18,8 @@ from billing.services.tariffs import zone_of
 from dispatch.core import choose, curves, energy, waits
 from dispatch.engines.base import Matrix, RoutingEngine
 from dispatch.plug_rows import PlugRow, at_sites, parsed
-from stations.belief import pushed_since
+from stations.belief import BELIEVED, freshness_at
 from stations.models import Connector, Location
-from stations.status import LIVE, RECENT, freshness
 
 NEAREST_SITES = 40
 CHECK_SECONDS = 1.0
@@ -108,10 +107,9 @@ def _usable(question: Question, place_ids: list[int]) -> list[tuple[PlugRow, str
     """Rows that can be offered, each with its freshness."""
     rows = at_sites(place_ids, organisation_id=question.organisation_id, vehicle_id=question.vehicle_id)
     taken_evses = {row.evse_id for row in rows if row.has_session or row.is_held}
-    pushed_after = pushed_since(question.now)
     fitting = [row for row in rows if _fits(question, row) and (row.status in BUSY or row.evse_id not in taken_evses)]
-    known = [(row, _freshness(row, question.now, pushed_after)) for row in fitting]
-    return [(row, fresh) for row, fresh in known if fresh in (LIVE, RECENT)]
+    known = [(row, _freshness(row, question.now)) for row in fitting]
+    return [(row, fresh) for row, fresh in known if fresh in BELIEVED]
 
 
 def _fits(question: Question, row: PlugRow) -> bool:
@@ -123,17 +121,9 @@ def _fits(question: Question, row: PlugRow) -> bool:
     return question.facts.is_fast(is_dc=_is_dc(row), plug_power_w=row.power_w)
 
 
-def _freshness(row: PlugRow, now: datetime, pushed_after: datetime) -> str:
-    """As the API says it: an open socket or a pushing network keeps the last word live."""
-    is_pushed = row.last_push_at is not None and row.last_push_at > pushed_after
-    return freshness(
-        row.heard_at,
-        now,
-        is_push_healthy=row.is_online if row.charger_id else is_pushed,
-        live_seconds=settings.STATUS_LIVE_SECONDS,
-        recent_seconds=settings.STATUS_RECENT_SECONDS,
-        stale_seconds=settings.STATUS_STALE_SECONDS,
-    )
+def _freshness(row: PlugRow, now: datetime) -> str:
+    is_online = row.is_online if row.charger_id else None
+    return freshness_at(row.heard_at, is_online=is_online, last_push_at=row.last_push_at, now=now)
 
 
 def _is_dc(row: PlugRow) -> bool:

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from billing.models import ChargingSession
 from dispatch.live_reads import DRIVING_ABOVE_KMH
 from fleetcharge.accounts.models import Organisation
+from stations.belief import BELIEVED, freshness_of
 from stations.models import Connector, Location, StatusChange, Tariff
 from vehicles.models import POSITION_STALE_AFTER, Stop, Vehicle
 
@@ -158,14 +159,13 @@ def plugs_of(location: Location, organisation: Organisation, *, now: datetime) -
     connectors = list(
         Connector.objects.existing()
         .filter(evse__location=location)
-        .select_related("evse", "tariff")
+        .select_related("evse__charger", "evse__location__source", "tariff")
         .order_by("evse__physical_reference", "evse__evse_number", "evse_id", "connector_id")
     )
     running = ChargingSession.objects.for_organisation(organisation).active()
     sessions = {session.connector_id: session for session in running.filter(connector__in=connectors)}
-    stale = now - timedelta(seconds=settings.STATUS_RECENT_SECONDS)
     bays = _bay_names([row.evse.physical_reference for row in connectors])
-    return [_plug_row(bay, row, sessions.get(row.pk), stale) for bay, row in zip(bays, connectors, strict=True)]
+    return [_plug_row(bay, row, sessions.get(row.pk), now) for bay, row in zip(bays, connectors, strict=True)]
 
 
 def _bay_names(painted: list[str]) -> list[str]:
@@ -175,9 +175,9 @@ def _bay_names(painted: list[str]) -> list[str]:
     return names if is_clear else [str(number) for number in range(1, len(names) + 1)]
 
 
-def _plug_row(bay: str, row: Connector, session: ChargingSession | None, stale: datetime) -> PlugRow:
+def _plug_row(bay: str, row: Connector, session: ChargingSession | None, now: datetime) -> PlugRow:
     icon, tone = STATUS_LOOKS.get(Connector.Status(row.status), ("slash", "off"))
-    is_old = row.heard_at is None or row.heard_at < stale
+    is_old = freshness_of(row, now) not in BELIEVED
     return PlugRow(
         id=row.pk,
         bay=bay,

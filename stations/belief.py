@@ -27,11 +27,20 @@ def pushed_since(now: datetime) -> datetime:
 def freshness_of(connector: "Connector", now: datetime) -> str:
     """live | recent | stale | none; an open socket or a pushing CPO keeps the last word live. Reads evse and source."""
     charger, source = connector.evse.charger, connector.evse.location.source
-    is_pushed = source.last_push_at is not None and source.last_push_at > pushed_since(now)
+    return freshness_at(
+        connector.heard_at, is_online=charger.is_online if charger else None, last_push_at=source.last_push_at, now=now
+    )
+
+
+def freshness_at(
+    heard_at: datetime | None, *, is_online: bool | None, last_push_at: datetime | None, now: datetime
+) -> str:
+    """The same from plain values; `is_online` None for a connector that is on no charger of ours."""
+    is_pushed = last_push_at is not None and last_push_at > pushed_since(now)
     return freshness(
-        connector.heard_at,
+        heard_at,
         now,
-        is_push_healthy=charger.is_online if charger else is_pushed,
+        is_push_healthy=is_pushed if is_online is None else is_online,
         live_seconds=settings.STATUS_LIVE_SECONDS,
         recent_seconds=settings.STATUS_RECENT_SECONDS,
         stale_seconds=settings.STATUS_STALE_SECONDS,

@@ -32,7 +32,12 @@ def sign_in(user: User) -> str:
 async def served() -> AsyncIterator[str]:
     """The live socket behind uvicorn on a free port of this machine; yields its address."""
     config = uvicorn.Config(
-        live_socket, host="127.0.0.1", port=0, ws="fleetcharge.lib.sockets:LeanWebSocketProtocol", lifespan="off", log_level="warning"
+        live_socket,
+        host="127.0.0.1",
+        port=0,
+        ws="fleetcharge.lib.sockets:LeanWebSocketProtocol",
+        lifespan="off",
+        log_level="warning",
     )
     server = uvicorn.Server(config)
     sock = bind()
