@@ -3,11 +3,12 @@
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 from django_filters import rest_framework as filters
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, status, viewsets
+from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,14 +17,21 @@ from fleetcharge.accounts.models import APIKey, Scope
 from fleetcharge.accounts.tenancy import organisation_of
 from fleetcharge.lib.api import Conflict, CursorPagination
 from ocpp_bridge import commands
-from ocpp_bridge.instants import to_wire
 from ocpp_bridge.models import Command
-from ocpp_bridge.serializers import CommandRequestSerializer, CommandSerializer
+from ocpp_bridge.serializers import CancelSerializer, CommandRequestSerializer, CommandSerializer
 from stations.models import Charger
 
 
 class CommandFilter(filters.FilterSet):
     charger = filters.CharFilter(field_name="charger__ocpp_identity")
+    state = filters.MultipleChoiceFilter(choices=Command.State.choices)
+    is_open = filters.BooleanFilter(method="_open", label="queued or sent")
+    created_after = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="gte")
+    created_before = filters.IsoDateTimeFilter(field_name="created_at", lookup_expr="lt")
+
+    def _open(self, queryset: QuerySet[Command], name: str, value: bool) -> QuerySet[Command]:
+        is_open = Q(state__in=Command.OPEN_STATES)
+        return queryset.filter(is_open if value else ~is_open)
 
     class Meta:
         model = Command
@@ -45,8 +53,7 @@ class CommandViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     write_scope = Scope.DISPATCH_WRITE
 
     def get_queryset(self) -> QuerySet[Command]:
-        own = Command.objects.filter(organisation=organisation_of(self.request))
-        return own.select_related("charger")
+        return Command.objects.for_organisation(organisation_of(self.request)).select_related("charger")
 
     @extend_schema(
         request=CommandRequestSerializer,
@@ -54,12 +61,28 @@ class CommandViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         parameters=[OpenApiParameter("Idempotency-Key", str, OpenApiParameter.HEADER)],
     )
     def create(self, request: Request) -> Response:
-        """Queue a command. The same idempotency key returns the same command (200)."""
+        """Queue a command. The same idempotency key returns the same command (200).
+
+        What the charger's OCPP version has no words for comes back as `failed` at once, with the reason.
+        """
         wanted = CommandRequestSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         command, is_new = _enqueue(request, wanted.validated_data)
         code = status.HTTP_201_CREATED if is_new else status.HTTP_200_OK
         return Response(CommandSerializer(command).data, status=code)
+
+    @extend_schema(request=CancelSerializer, responses={200: CommandSerializer})
+    @action(methods=["post"], detail=True)
+    def cancel(self, request: Request, pk: str) -> Response:
+        """Take a command back while it is still queued; later it is a conflict (409)."""
+        wanted = CancelSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        command = self.get_object()
+        reason = wanted.validated_data["reason"] or f"Taken back by {_actor(request)}."
+        if not commands.cancel(command_id=command.pk, reason=reason, at=timezone.now()):
+            raise Conflict("This command is on its way or over.", code="not_queued")
+        command.refresh_from_db()
+        return Response(CommandSerializer(command).data)
 
 
 def _enqueue(request: Request, wanted: dict[str, Any]) -> tuple[Command, bool]:
@@ -67,21 +90,20 @@ def _enqueue(request: Request, wanted: dict[str, Any]) -> tuple[Command, bool]:
     charger = Charger.objects.for_organisation(organisation).filter(ocpp_identity=wanted["charger"]).first()
     if charger is None:
         raise NotFound("You have no charger of this identity.", code="unknown_charger")
-    key = f"{organisation.pk}:{_key(request, wanted)}"
-    now = timezone.now()
-    is_new = not Command.objects.filter(idempotency_key=key).exists()
+    now, seconds = timezone.now(), wanted.get("expires_in_seconds")
     try:
         command = commands.enqueue(
             charger_id=charger.pk,
             action=wanted["action"],
-            parameters=_plain(wanted["parameters"]),
-            idempotency_key=key,
-            deadline_at=now + timedelta(seconds=wanted["expires_in_seconds"]),
+            parameters=wanted["parameters"],
+            idempotency_key=_key(request, wanted),
+            deadline_at=now + timedelta(seconds=seconds) if seconds else None,
             actor=_actor(request),
+            now=now,
         )
     except commands.KeyReused:
         raise Conflict("This idempotency key belongs to another command.", code="key_reused") from None
-    return command, is_new
+    return command, command.created_at == now
 
 
 def _key(request: Request, wanted: dict[str, Any]) -> str:
@@ -89,12 +111,6 @@ def _key(request: Request, wanted: dict[str, Any]) -> str:
     if not key or len(key) > 60:
         raise ValidationError({"idempotency_key": "Send 1 to 60 characters, here or as Idempotency-Key header."})
     return key
-
-
-def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
-    """As JSON keeps it."""
-    expires_at = parameters.get("expires_at")
-    return {**parameters, **({"expires_at": to_wire(expires_at)} if expires_at else {})}
 
 
 def _actor(request: Request) -> str:

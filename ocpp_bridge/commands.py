@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from fleetcharge.lib.events import publish
 from ocpp_bridge import actions, bell
+from ocpp_bridge.discretion import without_secrets
 from ocpp_bridge.events import CommandFinished
 from ocpp_bridge.models import Command
 from ocpp_bridge.saying import Said
@@ -96,8 +97,10 @@ def enqueue(
 
 def _same_or_raise(command: Command, charger_id: int, action: str, parameters: dict[str, Any]) -> None:
     number = actions.TERMS[action].numbered
-    known = {name: value for name, value in command.parameters.items() if name != number}
-    asked = {name: value for name, value in parameters.items() if name != number}
+    known, asked = (
+        {name: value for name, value in without_secrets(given).items() if name != number}
+        for given in (command.parameters, parameters)
+    )
     if (command.charger_id, command.action, known) != (charger_id, action, asked):
         raise KeyReused(command.idempotency_key)
 
@@ -212,10 +215,16 @@ def _lose(command: Command, at: datetime) -> None:
 
 
 def _finish(command: Command, *, state: str, reason: str, response: object, at: datetime) -> None:
-    command.state, command.reason, command.response, command.answered_at = state, reason[:120], response, at
+    command.state, command.reason, command.answered_at = state, reason[:120], at
+    command.response = without_secrets(response)
+    command.parameters, command.request = without_secrets(command.parameters), without_secrets(command.request)
     if state == _State.ACCEPTED and command.action == Command.Action.REMOTE_START and command.session_id is None:
         command.session_due_at = at + timedelta(seconds=settings.OCPP_CONNECTION_TIMEOUT_SECONDS) + SESSION_MARGIN
-    command.save(update_fields=["state", "reason", "response", "answered_at", "session_due_at", "protocol"])
+    command.save(
+        update_fields=[
+            "state", "reason", "response", "answered_at", "session_due_at", "protocol", "parameters", "request",
+        ]
+    )  # fmt: skip
     tell(command, at)
     if command.reservation_key and command.action in _RESERVING:
         publish(ReservationAnswered(command.reservation_key, *_reservation_outcome(command), at))

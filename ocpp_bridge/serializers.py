@@ -4,30 +4,12 @@ from typing import Any
 
 from rest_framework import serializers
 
+from ocpp_bridge import actions
+from ocpp_bridge.discretion import without_secrets
 from ocpp_bridge.models import Command
-from ocpp_bridge.station import MAX_SMALL
+from ocpp_bridge.parameters import ParametersSerializer
 
-MESSAGES = ("BootNotification", "Heartbeat", "StatusNotification", "MeterValues")
-NEEDS: dict[str, tuple[str, ...]] = {
-    Command.Action.REMOTE_START: ("id_token",),
-    Command.Action.REMOTE_STOP: ("transaction_ref",),
-    Command.Action.RESERVE_NOW: ("evse_number", "id_token", "reservation_number", "expires_at"),
-    Command.Action.CANCEL_RESERVATION: ("reservation_number",),
-    Command.Action.TRIGGER_MESSAGE: ("message",),
-}
-
-
-class ParametersSerializer(serializers.Serializer[Any]):
-    """Version-neutral; which ones an action needs is checked beside it."""
-
-    evse_number = serializers.IntegerField(min_value=1, max_value=MAX_SMALL, required=False)
-    id_token = serializers.CharField(max_length=36, required=False)
-    token_type = serializers.CharField(max_length=20, required=False)
-    transaction_ref = serializers.CharField(max_length=36, required=False)
-    reservation_number = serializers.IntegerField(min_value=1, max_value=2**31 - 1, required=False)
-    expires_at = serializers.DateTimeField(required=False)
-    group_id = serializers.CharField(max_length=36, required=False)
-    message = serializers.ChoiceField(MESSAGES, required=False)
+WEEK_SECONDS = 7 * 24 * 3600
 
 
 class CommandRequestSerializer(serializers.Serializer[Any]):
@@ -37,29 +19,37 @@ class CommandRequestSerializer(serializers.Serializer[Any]):
     action = serializers.ChoiceField(Command.Action.choices)
     parameters = ParametersSerializer(required=False)
     idempotency_key = serializers.CharField(max_length=60, required=False)
-    expires_in_seconds = serializers.IntegerField(min_value=5, max_value=86_400, default=60)
+    expires_in_seconds = serializers.IntegerField(
+        min_value=5, max_value=WEEK_SECONDS, required=False, help_text="Left out: as long as the action may wait."
+    )
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         given = attrs.setdefault("parameters", {})
-        missing = [name for name in NEEDS[attrs["action"]] if name not in given]
-        if missing:
-            raise serializers.ValidationError({"parameters": f"{attrs['action']} needs {', '.join(missing)}."})
+        if lacking := actions.missing(attrs["action"], given):
+            raise serializers.ValidationError({"parameters": f"{attrs['action']} needs {', '.join(lacking)}."})
         return attrs
+
+
+class CancelSerializer(serializers.Serializer[Any]):
+    reason = serializers.CharField(max_length=120, required=False, allow_blank=True, default="")
 
 
 class CommandSerializer(serializers.ModelSerializer[Command]):
     charger = serializers.CharField(source="charger.ocpp_identity", read_only=True)
+    parameters = serializers.SerializerMethodField()
+    request = serializers.SerializerMethodField()
 
     class Meta:
         model = Command
         fields = [
-            "id", "charger", "action", "parameters", "idempotency_key", "state", "reason", "actor", "request",
-            "response", "deadline_at", "created_at", "sent_at", "answered_at",
+            "id", "charger", "action", "parameters", "idempotency_key", "state", "reason", "actor", "protocol",
+            "wire_action", "request", "response", "session", "attempts", "deadline_at", "created_at", "sent_at",
+            "answered_at",
         ]  # fmt: skip
         read_only_fields = fields
 
-    idempotency_key = serializers.SerializerMethodField()
+    def get_parameters(self, command: Command) -> dict[str, Any]:
+        return without_secrets(command.parameters)
 
-    def get_idempotency_key(self, command: Command) -> str:
-        """As the client chose it, without the tenant we keep it under."""
-        return command.idempotency_key.removeprefix(f"{command.organisation_id}:")
+    def get_request(self, command: Command) -> dict[str, Any] | None:
+        return without_secrets(command.request)

@@ -1,14 +1,19 @@
 """Commands over REST: own chargers only, once per key, with clear errors."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from rest_framework.test import APIClient
 
 from fleetcharge.accounts.models import Organisation, Scope, User
 from fleetcharge.accounts.services import create_api_key
+from ocpp_bridge import commands
 from ocpp_bridge.models import Command
 from ocpp_bridge.tests import factories
+from stations.models import Charger
 
 URL = "/api/v1/commands/"
 TRIGGER = {"charger": "BLR-017", "action": "TriggerMessage", "parameters": {"message": "StatusNotification"}}
@@ -92,3 +97,116 @@ def test_a_dispatcher_may_command_from_the_page(client: APIClient, dispatcher: U
     browser.force_login(dispatcher)
     answer = post(browser, TRIGGER)
     assert (answer.status_code, answer.json()["actor"]) == (201, str(dispatcher))
+
+
+def test_a_queued_command_can_be_taken_back_once(client: APIClient) -> None:
+    made = post(client, TRIGGER).json()["id"]
+    answer = client.post(f"{URL}{made}/cancel/", {"reason": "wrong charger"}, format="json")
+    assert (answer.status_code, answer.json()["state"], answer.json()["reason"]) == (200, "cancelled", "wrong charger")
+    again = client.post(f"{URL}{made}/cancel/", {}, format="json")
+    assert (again.status_code, again.json()["code"]) == (409, "not_queued")
+
+
+def test_what_is_on_its_way_cannot_be_taken_back(client: APIClient, other_organisation: Organisation) -> None:
+    made = post(client, TRIGGER).json()["id"]
+    Command.objects.update(state="sent")
+    assert client.post(f"{URL}{made}/cancel/", {}, format="json").status_code == 409
+    Command.objects.update(state="queued")
+    stranger = client_of(other_organisation, Scope.DISPATCH_READ, Scope.DISPATCH_WRITE)
+    assert stranger.post(f"{URL}{made}/cancel/", {}, format="json").status_code == 404
+    assert Command.objects.get().state == "queued"
+
+
+def test_two_fleets_may_use_the_same_key(client: APIClient, other_organisation: Organisation) -> None:
+    factories.charger(other_organisation, "DEL-001")
+    neighbour = client_of(other_organisation, Scope.DISPATCH_READ, Scope.DISPATCH_WRITE)
+    ours, theirs = post(client, TRIGGER), post(neighbour, TRIGGER | {"charger": "DEL-001"})
+    assert (ours.status_code, theirs.status_code) == (201, 201)
+    assert ours.json()["id"] != theirs.json()["id"]
+
+
+def test_the_same_key_with_other_parameters_is_a_conflict(client: APIClient) -> None:
+    start = {"charger": "BLR-017", "action": "RemoteStart", "parameters": {"id_token": "TAG1"}}
+    assert [post(client, start).status_code for _ in range(2)] == [201, 200]
+    answer = post(client, start | {"parameters": {"id_token": "TAG2"}})
+    assert (answer.status_code, answer.json()["code"]) == (409, "key_reused")
+
+
+def test_what_a_version_cannot_say_fails_at_once_with_the_reason(client: APIClient) -> None:
+    Charger.objects.update(protocol="ocpp1.6")
+    report = {"charger": "BLR-017", "action": "GetBaseReport"}
+    answer = post(client, report).json()
+    assert (answer["state"], answer["reason"]) == ("failed", "not_supported by OCPP 1.6")
+    long_tag = {"charger": "BLR-017", "action": "RemoteStart", "parameters": {"id_token": "T" * 21}}
+    answer = post(client, long_tag, "k2").json()
+    assert answer["state"] == "failed"
+    assert answer["reason"].startswith("RemoteStartTransaction idTag")
+
+
+def test_a_profile_arrives_as_it_was_typed(client: APIClient) -> None:
+    profile = {
+        "profile_id": 1, "stack_level": 0, "purpose": "station_max", "kind": "absolute", "unit": "A",
+        "start_at": "2030-01-01T00:00:00Z", "periods": [{"start_seconds": 0, "limit": "32.5", "phases": 3}],
+    }  # fmt: skip
+    wanted = {
+        "charger": "BLR-017", "action": "SetChargingProfile",
+        "parameters": {"evse_number": 0, "charging_profile": profile},
+    }  # fmt: skip
+    made = post(client, wanted)
+    assert made.status_code == 201, made.json()
+    kept = Command.objects.get().parameters
+    assert kept["charging_profile"]["periods"] == [{"start_seconds": 0, "limit": "32.500", "phases": 3}]
+    assert "is_operative" not in kept
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"message": "Heartbeat", "colour": "blue"},
+        {"message": "Heartbeat", "variables": [{"component": "C", "unknown": 1}]},
+        {"message": "Heartbeat", "evse_number": 40_000},
+        {"message": "Nonsense"},
+        {"message": "Heartbeat", "charging_profile": {"periods": []}},
+        {"message": "Heartbeat", "total_cost": "-1"},
+        ["a list"],
+    ],
+)
+def test_parameters_are_typed_and_known(client: APIClient, parameters: Any) -> None:
+    assert post(client, TRIGGER | {"parameters": parameters}).status_code == 400
+    assert not Command.objects.exists()
+
+
+def test_each_action_waits_as_long_as_makes_sense(client: APIClient) -> None:
+    start = post(client, {"charger": "BLR-017", "action": "RemoteStart", "parameters": {"id_token": "T"}}, "a").json()
+    listing = post(client, {"charger": "BLR-017", "action": "GetLocalListVersion"}, "b").json()
+    waits = [parse_datetime(row["deadline_at"]) - parse_datetime(row["created_at"]) for row in (start, listing)]
+    assert waits == [timedelta(seconds=45), timedelta(hours=24)]
+
+
+def test_the_list_is_filtered(client: APIClient) -> None:
+    for key in ("a", "b"):
+        post(client, TRIGGER, key)
+    Command.objects.filter(idempotency_key="b").update(state="accepted")
+
+    def keys(**query: str) -> list[str]:
+        return [row["idempotency_key"] for row in client.get(URL, query).json()["results"]]
+
+    assert keys() == ["b", "a"]
+    assert keys(is_open="true") == keys(state="queued") == ["a"]
+    assert keys(state="accepted", action="TriggerMessage", charger="BLR-017") == ["b"]
+    assert keys(action="Reset") == keys(created_after="2040-01-01T00:00:00Z") == []
+
+
+def test_secrets_are_never_shown_and_not_kept(client: APIClient) -> None:
+    secret = {
+        "charger": "BLR-017", "action": "ChangeConfiguration",
+        "parameters": {"key": "AuthorizationKey", "value": "S3CR3T-4711"},
+    }  # fmt: skip
+    made = post(client, secret)
+    assert made.status_code == 201
+    assert Command.objects.get().parameters["value"] == "S3CR3T-4711"
+    assert "S3CR3T" not in made.content.decode() + client.get(URL).content.decode()
+    assert post(client, secret).status_code == 200
+    commands.cancel(command_id=made.json()["id"], reason="", at=timezone.now())
+    assert "S3CR3T" not in str(Command.objects.values().get())
+    assert post(client, secret).status_code == 200

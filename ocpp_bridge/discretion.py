@@ -1,0 +1,27 @@
+"""What the command ledger may keep and show: everything but keys, passwords and the secrets in addresses (pure)."""
+
+from typing import Any
+
+from ocpp_bridge import redaction
+
+
+def without_secrets(value: Any) -> Any:
+    """Parameters, a request or an answer; tags stay readable, they belong to whoever may see the command."""
+    return redaction.redact_frame(_neutral(value), _shortly)
+
+
+def _shortly(value: str) -> str:
+    return f"of {len(value)} characters" if "BEGIN CERTIFICATE" in value else value
+
+
+def _neutral(value: Any) -> Any:
+    """Our own way to name a variable (`{"variable": ..., "value": ...}`), which no frame has."""
+    if isinstance(value, list):
+        return [_neutral(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {name: _neutral(item) for name, item in value.items()}
+    variable = value.get("variable")
+    if "value" in value and isinstance(variable, str) and redaction.is_secret_name(variable):
+        kept["value"] = redaction.REMOVED
+    return kept
