@@ -36,6 +36,18 @@ class SessionEnded:
 
 
 @dataclass(frozen=True)
+class SessionDoubted:
+    """A running session is probably over without a stop; `why` is superseded, left, rebooted or silent."""
+
+    session_id: int
+    organisation_id: int
+    charger_id: int
+    transaction_ref: str
+    why: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class CDRCaptured:
     """A session was priced and paid from the wallet (and, for a shortfall, booked as receivable)."""
 

@@ -84,11 +84,8 @@ def grade(reasons: Iterable[str]) -> str:
 def account(evidence: Evidence) -> Account:
     """Energy, reasons and gaps; the same whatever order the evidence arrived in (OCPP reference rules 24-31)."""
     drawn = _drawn(evidence)
-    reasons = list(drawn.reasons)
-    if not evidence.is_start_reported:
-        reasons.insert(0, NO_START)
-    if not evidence.is_stop_reported:
-        reasons.append(NO_STOP)
+    reasons = [] if evidence.is_start_reported else [NO_START]
+    reasons += [*([] if evidence.is_stop_reported else [NO_STOP]), *drawn.reasons]
     battery_wh = evidence.battery_wh
     if battery_wh and drawn.energy_wh * 100 > battery_wh * BATTERY_TOLERANCE_PERCENT:
         reasons.append(OVER_BATTERY)

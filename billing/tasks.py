@@ -8,7 +8,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from billing.models import CDR, ChargingSession
-from billing.services import authorisation, holds, rating, reconciliation
+from billing.services import authorisation, holds, overdue, rating, reconciliation
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +48,13 @@ def sweep_unreconciled() -> None:
     late = reconciliation.overtaken_by_late_pings(now=now, since=now - LATE_PINGS_UNTIL, limit=CHUNK)
     for session_id in [*fresh, *late]:
         _survive(reconcile, session_id)
+
+
+@shared_task
+def sweep_sessions() -> None:
+    """End sessions that are over without a stop; compute estimates again that late samples improve."""
+    overdue.sweep(now=timezone.now())
+    overdue.revise_estimates(now=timezone.now())
 
 
 @shared_task

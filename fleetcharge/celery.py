@@ -18,9 +18,11 @@ app.conf.beat_schedule = {
     "alert-sweep": {"task": "dispatch.tasks.sweep_alerts", "schedule": 30.0},
     "rate-sweep": {"task": "billing.tasks.sweep_unrated", "schedule": 10.0},
     "reconcile-sweep": {"task": "billing.tasks.sweep_unreconciled", "schedule": 10.0},
+    "session-sweep": {"task": "billing.tasks.sweep_sessions", "schedule": 60.0},
     "hold-sweep": {"task": "billing.tasks.sweep_holds", "schedule": 60.0},
     "frame-partitions": {"task": "ocpp_bridge.tasks.keep_frames", "schedule": 3600.0},
     "prune-authorisations": {"task": "billing.tasks.prune_authorisations", "schedule": 600.0},
     "configuration-sweep": {"task": "ocpp_bridge.tasks.sweep_configurations", "schedule": 15.0},
+    "local-lists": {"task": "ocpp_bridge.tasks.sweep_local_lists", "schedule": 30.0},
     "command-sweep": {"task": "ocpp_bridge.tasks.sweep_commands", "schedule": 10.0},
 }

@@ -117,10 +117,10 @@ def apply_stop(session: ChargingSession, stop: Stop, *, received_at: datetime, c
 
 
 @transaction.atomic
-def end_as_estimated(*, session_id: int, why: str, not_after: datetime, now: datetime) -> bool:
-    """End a session that is over without a stop, at its last sample until `not_after`; False when it is not active.
+def end_as_estimated(*, session_id: int, why: str, not_after: datetime | None, now: datetime) -> bool:
+    """End a session that is over without a stop, at its last sample until `not_after` (None: the last of all).
 
-    Another worker's session is left to it.
+    False when it is not active, or not doubted for this reason any more.
     """
     session = locked().filter(pk=session_id, state=ChargingSession.State.ACTIVE, suspect_reason=why).first()
     if session is None:

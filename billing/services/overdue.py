@@ -1,0 +1,154 @@
+"""Sessions without a stop: which are certainly over, how long we wait, and how they are ended and revised."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import connection, transaction
+from django.db.models import Exists, OuterRef, Q
+
+from billing.events import SessionDoubted
+from billing.models import ChargingSession, MeterValue
+from billing.services import ending
+from fleetcharge.lib.events import publish
+
+SUPERSEDED, LEFT, REBOOTED, SILENT, NOT_ONGOING = "superseded", "left", "rebooted", "silent", "not_ongoing"
+GRACE = {
+    SUPERSEDED: timedelta(minutes=10),  # a replay may deliver the next start before this stop
+    LEFT: timedelta(minutes=10),
+    REBOOTED: timedelta(minutes=15),
+    NOT_ONGOING: timedelta(minutes=2),
+    SILENT: timedelta(0),  # has been silent for long enough already
+}
+SILENT_AFTER = timedelta(hours=24)
+REVISE_UNTIL = timedelta(days=7)
+AT_ONCE = 500
+
+# One pass over the running sessions of our own chargers, served by active_sessions_by_connector,
+# sessions_of_a_connector and primary keys. A plug that says it is free, a boot, and silence only count from the last
+# sample on.
+_SUSPECTS = """
+SELECT * FROM (
+    SELECT s.id, CASE
+             WHEN n.started_at IS NOT NULL THEN 'superseded'
+             WHEN c.reported_status = 'available' AND c.status_at > GREATEST(s.started_at, s.metered_at) THEN 'left'
+             WHEN h.is_online AND h.last_boot_at > GREATEST(s.created_at, s.started_at, s.metered_at)
+                  AND NOT (c.status_at > h.last_boot_at
+                           AND c.raw_status IN ('Charging', 'SuspendedEV', 'SuspendedEVSE')) THEN 'rebooted'
+             WHEN NOT h.is_online AND GREATEST(h.last_seen_at, s.created_at) < %s THEN 'silent'
+             WHEN s.suspect_reason = 'not_ongoing' THEN 'not_ongoing'
+           END AS why, s.suspect_reason, s.suspect_since,
+           n.started_at AS next_start_at, c.status_at, h.last_boot_at, h.last_seen_at
+    FROM billing_chargingsession s
+    JOIN stations_connector c ON c.id = s.connector_id
+    JOIN stations_charger h ON h.id = s.charger_id
+    LEFT JOIN LATERAL (
+        SELECT min(o.started_at) AS started_at FROM stations_connector oc
+        JOIN billing_chargingsession o ON o.connector_id = oc.id
+        WHERE oc.evse_id = c.evse_id AND o.started_at > s.started_at AND o.id <> s.id AND o.state <> 'invalid'
+    ) n ON true
+    WHERE s.state = 'active'
+) q WHERE why IS NOT NULL ORDER BY suspect_since NULLS LAST, id
+"""
+
+
+@dataclass(frozen=True)
+class Suspect:
+    session_id: int
+    why: str
+    known_reason: str
+    since: datetime | None
+    next_start_at: datetime | None
+    status_at: datetime | None
+    last_boot_at: datetime | None
+    last_seen_at: datetime | None
+
+    @property
+    def not_after(self) -> datetime | None:
+        """By when it was over; None: no sample is too late."""
+        moments = {
+            SUPERSEDED: self.next_start_at, LEFT: self.status_at, REBOOTED: self.last_boot_at,
+            SILENT: None, NOT_ONGOING: None,
+        }  # fmt: skip
+        return moments[self.why]
+
+
+def sweep(*, now: datetime) -> int:
+    """Doubt, wait, end: returns how many sessions were ended as estimated. May run twice, on several nodes."""
+    suspects = _suspects(now)
+    _clear([suspect.session_id for suspect in suspects])
+    ended = 0
+    for suspect in suspects[:AT_ONCE]:
+        since = suspect.since
+        if suspect.known_reason != suspect.why or since is None:
+            _doubt(suspect.session_id, suspect.why, now)
+            since = now
+        if now - since >= GRACE[suspect.why] and not _is_speaking(suspect, now):
+            ended += ending.end_as_estimated(
+                session_id=suspect.session_id, why=suspect.why, not_after=suspect.not_after, now=now
+            )
+    return ended
+
+
+def revise_estimates(*, now: datetime) -> int:
+    """Compute ended sessions without a full account again when samples arrived after that; returns how many."""
+    newer = MeterValue.objects.filter(
+        charger_id=OuterRef("charger_id"), transaction_ref=OuterRef("transaction_ref"),
+        received_at__gt=OuterRef("revised_at"),
+    )  # fmt: skip
+    estimated = ChargingSession.objects.filter(
+        state=ChargingSession.State.ENDED, quality=ChargingSession.Quality.ESTIMATED, charger__isnull=False,
+        ended_at__gt=now - REVISE_UNTIL,
+    )  # fmt: skip
+    ids = list(estimated.filter(Exists(newer)).order_by("ended_at").values_list("pk", flat=True)[:AT_ONCE])
+    return sum(ending.revise(session_id=session_id, now=now) for session_id in ids)
+
+
+@transaction.atomic
+def transaction_status(*, charger_id: int, transaction_ref: str, is_ongoing: bool, now: datetime) -> bool:
+    """What the station answers about a transaction (OCPP 2.x GetTransactionStatus); True when a session is doubted now.
+
+    A transaction that is not ongoing, whose messages are not in the station's queue, will never be ended by it.
+    """
+    session = ChargingSession.objects.active().filter(charger_id=charger_id, transaction_ref=transaction_ref).first()
+    if session is None:
+        return False
+    if is_ongoing:
+        _clear_one(session.pk)
+        return False
+    return _doubt(session.pk, NOT_ONGOING, now)
+
+
+def _suspects(now: datetime) -> list[Suspect]:
+    with connection.cursor() as cursor:
+        cursor.execute(_SUSPECTS, [now - SILENT_AFTER])
+        return [Suspect(*row) for row in cursor.fetchall()]
+
+
+def _clear(suspected: list[int]) -> None:
+    """Doubts that have gone: the connector was busy after all, samples went on."""
+    doubted = ChargingSession.objects.active().exclude(suspect_reason="").exclude(pk__in=suspected)
+    doubted.update(suspect_reason="", suspect_since=None)
+
+
+def _clear_one(session_id: int) -> None:
+    ChargingSession.objects.active().filter(pk=session_id).update(suspect_reason="", suspect_since=None)
+
+
+def _doubt(session_id: int, why: str, now: datetime) -> bool:
+    """Begin to wait; a 2.x station can be asked meanwhile."""
+    fresh = ChargingSession.objects.active().filter(~Q(suspect_reason=why), pk=session_id)
+    if not fresh.update(suspect_reason=why, suspect_since=now):
+        return False
+    session = ChargingSession.objects.get(pk=session_id)
+    if why != NOT_ONGOING and session.charger_id is not None:
+        publish(
+            SessionDoubted(session.pk, session.organisation_id, session.charger_id, session.transaction_ref, why, now)
+        )
+    return True
+
+
+def _is_speaking(suspect: Suspect, now: datetime) -> bool:
+    """Samples are still coming in (a replay, or a clock that is behind): wait for them."""
+    session = ChargingSession.objects.get(pk=suspect.session_id)
+    samples = MeterValue.objects.filter(charger_id=session.charger_id, transaction_ref=session.transaction_ref)
+    return samples.filter(received_at__gt=now - GRACE[suspect.why]).exists()
