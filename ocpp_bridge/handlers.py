@@ -4,8 +4,9 @@ from django.utils import timezone
 
 from billing.events import SessionStarted
 from fleetcharge.lib.events import subscribe
-from ocpp_bridge import following, tasks
+from ocpp_bridge import following, local_lists, tasks
 from ocpp_bridge.events import CommandFinished
+from stations.events import ChargerBooted
 
 
 @subscribe(SessionStarted)
@@ -17,3 +18,14 @@ def see_which_start_it_was(event: SessionStarted) -> None:
 def read_what_it_brought(event: CommandFinished) -> None:
     if event.action in tasks.BRINGS_NEWS:
         tasks.take_command_answer.delay(event.command_id)
+
+
+@subscribe(CommandFinished)
+def go_on_with_the_local_list(event: CommandFinished) -> None:
+    if event.action in local_lists.ASKS:
+        local_lists.command_finished(command_id=event.command_id, now=timezone.now())
+
+
+@subscribe(ChargerBooted)
+def compare_the_local_list(event: ChargerBooted) -> None:
+    local_lists.charger_booted(charger_id=event.charger_id, now=event.at)

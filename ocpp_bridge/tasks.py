@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from celery import shared_task
 from django.utils import timezone
 
-from ocpp_bridge import answers, commands, configuration, following, nodes, recordings, rollouts
+from ocpp_bridge import answers, commands, configuration, following, local_lists, nodes, recordings, rollouts
 from ocpp_bridge.models import Command
 
 logger = logging.getLogger(__name__)
@@ -48,3 +48,9 @@ def sweep_commands() -> int:
     answers.forget_old(now)
     nodes.bury_the_lost(now=now)
     return commands.sweep(now=now) + following.sweep(now=now)
+
+
+@shared_task
+def sweep_local_lists() -> int:
+    """Compare every charger's local list with who may charge there, and send what is missing."""
+    return local_lists.sweep(now=timezone.now())

@@ -1,0 +1,246 @@
+"""Keeps the local list of every charger as it should be: compared after a restart, sent as a difference, retried.
+
+One row per charger is the whole state. `advance` takes the next step whenever the last one is answered: read the
+charger's limits, ask for its version, send what is missing, message by message (OCPP 1.6 section 5.15, OCPP 2.0.1 part
+2 D01 and D02).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+
+from billing.services.rosters import Listed, Rosters, fleets_with_lists
+from ocpp_bridge import commands, list_answers
+from ocpp_bridge.instants import to_wire
+from ocpp_bridge.list_pushes import MAX_ID_TAG, Entry, Push, after, digest, pushes
+from ocpp_bridge.models import Command, LocalList
+from stations.models import Charger
+
+A, S = Command.Action, LocalList.State
+ACTOR = "local list"
+ASKS = frozenset({A.GET_CONFIGURATION, A.GET_LOCAL_LIST_VERSION, A.SEND_LOCAL_LIST})
+DEFAULT_PER_MESSAGE = 20
+"""Entries per message for a charger that does not say; every one that we know takes as many."""
+RETRY_AFTER = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6))
+KEYS_16 = ("LocalAuthListEnabled", "LocalAuthListMaxLength", "SendLocalListMaxLength")
+KEYS_2 = ("LocalAuthListCtrlr.Enabled", "LocalAuthListCtrlr.ItemsPerMessage")
+
+
+def sweep(*, now: datetime) -> int:
+    """Compare every list with who may charge there now, and take every step that is due; how many lists changed."""
+    chargers = list(
+        Charger.objects.online()
+        .filter(registration=Charger.Registration.ACCEPTED)
+        .exclude(protocol="")
+        .select_related("location__source")
+        .order_by("pk")
+    )
+    fleets = fleets_with_lists({charger.organisation_id for charger in chargers})
+    kept = [charger for charger in chargers if charger.organisation_id in fleets]
+    changed = refresh(kept, now=now)
+    unfinished = LocalList.objects.filter(charger__in=kept).exclude(state__in=(S.CURRENT, S.UNSUPPORTED))
+    due = unfinished.filter(Q(retry_at=None) | Q(retry_at__lte=now))
+    for charger_id in list(due.order_by("pk").values_list("pk", flat=True)):
+        advance(charger_id=charger_id, now=now)
+    return changed
+
+
+def refresh(chargers: Iterable[Charger], *, now: datetime) -> int:
+    """Write down what each list should be; how many differ from before. Chargers need `location__source`."""
+    rosters, rows = Rosters(now=now), {row.pk: row for row in LocalList.objects.filter(charger__in=chargers)}
+    return sum(_want(charger, rows.get(charger.pk), rosters.at(charger.location), now) for charger in chargers)
+
+
+def advance(*, charger_id: int, now: datetime) -> LocalList | None:
+    """Take in what the charger answered, and ask the next thing. None: no list is kept for it."""
+    with transaction.atomic():
+        rows = LocalList.objects.select_for_update(of=("self",))
+        rows = rows.select_related("charger__location__source", "command")
+        row = rows.filter(pk=charger_id).first()
+        if row is None or (row.command is not None and row.command.state in Command.OPEN_STATES):
+            return row
+        if row.command is not None:
+            _take_answer(row, row.command, now)
+        if row.charger.is_online and not (row.retry_at and row.retry_at > now):
+            _ask_next(row, now)
+        row.save()
+    return row
+
+
+def command_finished(*, command_id: str, now: datetime) -> None:
+    """One of our questions may have been answered."""
+    charger_id = LocalList.objects.filter(command_id=command_id).values_list("pk", flat=True).first()
+    if charger_id is not None:
+        advance(charger_id=charger_id, now=now)
+
+
+def charger_booted(*, charger_id: int, now: datetime) -> None:
+    """It may have forgotten the list, or learned to keep one: ask again. Nothing happens where none is kept."""
+    found = LocalList.objects.filter(pk=charger_id).update(
+        compared_at=None, limits_read_at=None, state=S.WAITING, retry_at=None, failures=0
+    )
+    if found:
+        advance(charger_id=charger_id, now=now)
+
+
+@transaction.atomic
+def send_anew(*, charger_id: int, now: datetime) -> None:
+    """A person does not believe the charger: everything is said again."""
+    LocalList.objects.filter(pk=charger_id).update(
+        entries_there=None,
+        compared_at=None,
+        limits_read_at=None,
+        state=S.WAITING,
+        retry_at=None,
+        failures=0,
+        pending=[],
+    )
+
+
+# --- what it should be --------------------------------------------------------------------------------------------
+
+
+def _want(charger: Charger, row: LocalList | None, roster: list[Listed], now: datetime) -> bool:
+    entries, left_out = _entries(charger, roster, row.capacity if row else None)
+    content_hash = digest(entries)
+    if row is not None and row.content_hash == content_hash and row.left_out == left_out:
+        return False
+    values = {"entries": entries, "content_hash": content_hash, "left_out": left_out, "changed_at": now}
+    if row is None:
+        LocalList.objects.get_or_create(
+            charger=charger, defaults={"organisation_id": charger.organisation_id, **values}
+        )
+    else:  # what is on its way is finished first: its answer says where the charger then stands
+        LocalList.objects.filter(pk=row.pk).update(**values)
+        LocalList.objects.filter(pk=row.pk, state=S.CURRENT).update(state=S.WAITING)
+    return True
+
+
+def _entries(charger: Charger, roster: list[Listed], capacity: int | None) -> tuple[dict[str, Entry], int]:
+    """The list in the charger's terms, and how many tokens are not on it: too long for OCPP 1.6, or too many."""
+    fitting = [one for one in roster if charger.protocol != "ocpp1.6" or len(one.uid) <= MAX_ID_TAG]
+    kept = fitting if capacity is None else fitting[:capacity]
+    return {one.uid.lower(): _entry(one) for one in kept}, len(roster) - len(kept)
+
+
+def _entry(listed: Listed) -> Entry:
+    return {
+        "id_token": listed.uid,
+        "token_type": listed.kind,
+        "status": "accepted",
+        "expires_at": to_wire(listed.expires_at) if listed.expires_at else None,
+        "group_id": listed.group_id,
+    }
+
+
+# --- the next question --------------------------------------------------------------------------------------------
+
+
+def _ask_next(row: LocalList, now: datetime) -> None:
+    if row.state == S.UNSUPPORTED:
+        return
+    if row.limits_read_at is None:
+        is_16 = row.charger.protocol == "ocpp1.6"
+        _ask(row, A.GET_CONFIGURATION, {"keys": list(KEYS_16 if is_16 else KEYS_2)}, now)
+    elif row.compared_at is None:
+        _ask(row, A.GET_LOCAL_LIST_VERSION, {}, now)
+    elif row.pending or _plan(row):
+        row.state = S.SENDING
+        _ask(row, A.SEND_LOCAL_LIST, row.pending[0], now)
+    else:
+        row.state, row.failures, row.retry_at = S.CURRENT, 0, None
+
+
+def _plan(row: LocalList) -> bool:
+    """Fill `pending` with the messages that are missing; False when there are none."""
+    version = max(row.version_there or 0, row.version_wanted)
+    limit = row.max_per_message or DEFAULT_PER_MESSAGE
+    planned = pushes(row.entries, row.entries_there, version=version, limit=limit)
+    row.pending = [asdict(push) for push in planned]
+    row.version_wanted = planned[-1].version if planned else row.version_wanted
+    return bool(planned)
+
+
+def _ask(row: LocalList, action: str, parameters: Mapping[str, Any], now: datetime) -> None:
+    row.asked += 1
+    row.command = commands.enqueue(
+        charger_id=row.pk,
+        action=action,
+        parameters=dict(parameters),
+        idempotency_key=f"local-list:{row.pk}:{row.asked}",
+        actor=ACTOR,
+        now=now,
+    )
+
+
+# --- the last answer ----------------------------------------------------------------------------------------------
+
+
+def _take_answer(row: LocalList, command: Command, now: datetime) -> None:
+    row.command, row.last_result_at = None, now
+    row.last_result = f"{command.action}: {command.reason or command.state}"[:120]
+    if list_answers.is_unheard(command):
+        row.compared_at, row.pending = None, []  # it may have been taken all the same: ask what is there
+        _later(row, now)
+    elif list_answers.is_not_supported(command) and command.action != A.GET_CONFIGURATION:
+        row.state, row.pending = S.UNSUPPORTED, []
+    elif command.action == A.GET_CONFIGURATION:
+        _take_limits(row, command, now)
+    elif command.action == A.GET_LOCAL_LIST_VERSION:
+        _take_version(row, command, now)
+    else:
+        _take_push(row, command, now)
+
+
+def _take_limits(row: LocalList, command: Command, now: datetime) -> None:
+    """A charger that says nothing of them gets the defaults; whether it keeps lists, the next question tells."""
+    limits = list_answers.limits_of(command.response)
+    row.limits_read_at, row.is_enabled = now, limits.is_enabled
+    row.max_per_message, row.capacity = limits.per_message, limits.capacity
+    if row.is_enabled is False:
+        row.last_result = "LocalAuthListEnabled is false: the charger keeps the list and does not use it"
+    if row.capacity is not None and len(row.entries) > row.capacity:
+        row.entries, row.left_out = _entries(row.charger, Rosters(now=now).at(row.charger.location), row.capacity)
+        row.content_hash = digest(row.entries)
+
+
+def _take_version(row: LocalList, command: Command, now: datetime) -> None:
+    version = list_answers.version_of(command.response)
+    if version is None:
+        _fail(row, now)
+        return
+    if version == -1:  # OCPP 1.6 section 6.28
+        row.state = S.UNSUPPORTED
+        return
+    row.compared_at = now
+    if version == 0:
+        row.version_there, row.entries_there = 0, {}
+    elif version != row.version_there:  # somebody else wrote it, or it is older than what we sent
+        row.version_there, row.entries_there = version, None
+
+
+def _take_push(row: LocalList, command: Command, now: datetime) -> None:
+    push = Push(command.parameters["version"], command.parameters["update"], command.parameters["entries"])
+    if command.state == Command.State.ACCEPTED:
+        row.version_there, row.entries_there = push.version, after(row.entries_there, push)
+        row.pending, row.confirmed_at, row.failures = row.pending[1:], now, 0
+        return
+    row.pending, row.entries_there = [], None  # Failed or VersionMismatch: all is said anew
+    row.compared_at = None
+    _fail(row, now)
+
+
+def _fail(row: LocalList, now: datetime) -> None:
+    """The first failure is answered at once, by a full list; from the second on we wait."""
+    row.failures += 1
+    if row.failures > 1:
+        row.state, row.retry_at = S.FAILED, now + RETRY_AFTER[min(row.failures - 2, len(RETRY_AFTER) - 1)]
+
+
+def _later(row: LocalList, now: datetime) -> None:
+    row.failures += 1
+    row.state, row.retry_at = S.FAILED, now + RETRY_AFTER[min(row.failures - 1, len(RETRY_AFTER) - 1)]
