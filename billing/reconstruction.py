@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
-from statistics import median
+from statistics import median_low
 from typing import NamedTuple
 
 BILLABLE, ESTIMATED, REVIEW = "billable", "estimated", "review"
@@ -248,7 +248,7 @@ def _silences(evidence: Evidence) -> list[tuple[datetime, datetime]]:
     marks = [evidence.started_at, *(at for at in times if evidence.started_at < at < evidence.ended_at)]
     marks.append(evidence.ended_at)
     pauses = [(after - before).total_seconds() for before, after in pairwise(times)] or [0.0]
-    limit = max(SHORTEST_GAP, timedelta(seconds=3 * median(pauses)))
+    limit = max(SHORTEST_GAP, timedelta(seconds=3 * median_low(pauses)))
     return [(before, after) for before, after in pairwise(marks) if after - before > limit]
 
 
