@@ -30,7 +30,7 @@ def pushes(wanted: Entries, there: Entries | None, *, version: int, limit: int) 
     if there is not None and dict(there) == dict(wanted):
         return []
     full = _parts(list(wanted.values()), limit) or [[]]
-    changes = None if there is None else _parts(_changes(wanted, there), limit)
+    changes = _parts(_changes(wanted, there), limit) if there else None
     is_full = changes is None or len(full) < len(changes)
     parts = full if changes is None or is_full else changes
     first = version if version + len(parts) < TOP_VERSION else 0

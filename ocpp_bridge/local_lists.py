@@ -166,7 +166,7 @@ def _plan(row: LocalList) -> bool:
 
 
 def _ask(row: LocalList, action: str, parameters: Mapping[str, Any], now: datetime) -> None:
-    row.asked += 1
+    row.asked, row.retry_at = row.asked + 1, None
     row.command = commands.enqueue(
         charger_id=row.pk,
         action=action,

@@ -35,7 +35,7 @@ def test_the_charger_ends_with_the_wanted_list(wanted: Any, there: Any, version:
     versions = [push.version for push in sent]
     assert versions == list(range(version + 1, version + 1 + len(sent)))
     assert all(push.update == "differential" for push in sent[1:])
-    if there is None:
+    if sent and not there:
         assert sent[0].update == "full"
 
 
