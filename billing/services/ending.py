@@ -177,8 +177,9 @@ def find_for_stop(stop: Stop) -> ChargingSession | None:
     if stop.id_token:
         unfinished = unfinished.filter(id_token_uid__iexact=stop.id_token)
     fitting = [session for session in unfinished.order_by("started_at") if stop.fits(session)]
-    places = {session.connector_id for session in fitting}
-    return fitting[-1] if len(places) == 1 else None
+    if not fitting:  # a repeat of the stop that ended it
+        return of_charger.filter(ended_at=stop.ended_at, meter_stop_wh=stop.meter_stop_wh).order_by("pk").last()
+    return fitting[-1] if len({session.connector_id for session in fitting}) == 1 else None
 
 
 def _close(session: ChargingSession, *, now: datetime, cause: str, idle_seconds: int | None, is_first: bool) -> Outcome:
