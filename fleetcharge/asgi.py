@@ -15,6 +15,7 @@ django_application = get_asgi_application()
 from dispatch.routing import websocket_routes as live_routes  # noqa: E402  (Django must be set up first)
 from ocpp_bridge.draining import drain_on_sigterm  # noqa: E402
 from ocpp_bridge.hub import hub  # noqa: E402
+from ocpp_bridge.routing import http_routes as upload_routes  # noqa: E402
 from ocpp_bridge.routing import websocket_routes as ocpp_routes  # noqa: E402
 from stations.webhooks import http_routes as webhook_routes  # noqa: E402
 from vehicles.ingest import http_routes as ingest_routes  # noqa: E402
@@ -25,7 +26,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Longest prefix first. A raw route costs a twentieth of a Django view, and checks its own credentials.
-HTTP_ROUTES: list[tuple[str, Application]] = [*ingest_routes, *webhook_routes]
+HTTP_ROUTES: list[tuple[str, Application]] = [*ingest_routes, *webhook_routes, *upload_routes]
 WEBSOCKET_ROUTES: list[tuple[str, Application]] = [*ocpp_routes, *live_routes]
 
 gc.collect()

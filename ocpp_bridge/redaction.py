@@ -96,7 +96,8 @@ def _redact_string(value: str, hash_tag: Hash, key: str) -> str:
     if key in SECRET_KEYS or SECRET_NAMES.search(key):
         return REMOVED
     if key == "certificate" and "BEGIN CERTIFICATE" in value:  # a contract certificate names its holder
-        return f"[certificate {hash_tag(value)}]"
+        hashed = hash_tag(value)
+        return value if hashed == value else f"[certificate {hashed}]"
     if key == "data" and value[:1] in {"{", "["}:
         return _redact_nested(value, hash_tag)
     if value.startswith("OCMF|"):

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from django.db import transaction
 
-from ocpp_bridge import csr
+from ocpp_bridge import csr, signing
 from ocpp_bridge.matters import raise_matter
 from ocpp_bridge.models import CertificateRequest, SecurityEvent
 from ocpp_bridge.station import digest
@@ -25,6 +25,7 @@ SUSPICIOUS = frozenset({
     "InvalidFirmwareSigningCertificate", "InvalidCentralSystemCertificate", "InvalidCsmsCertificate",
     "InvalidChargePointCertificate", "InvalidChargingStationCertificate", "InvalidTLSVersion", "InvalidTLSCipherSuite",
 })  # fmt: skip
+NO_SIGNER = "This installation signs no certificates."
 VERY_BAD = frozenset({"TamperDetectionActivated", "SecurityLogWasCleared", "AttemptedReplayAttacks"})
 
 
@@ -50,10 +51,14 @@ def note_security_event(*, charger_id: int, type: str, tech_info: str, at: datet
 def take_certificate_request(
     *, charger_id: int, pem: str, kind: str, request_id: int | None, received_at: datetime
 ) -> bool:
-    """Check and keep a certificate signing request; True when it may be signed. The same CSR is one request."""
+    """Check and keep a certificate signing request; True when it will be signed. The same CSR is one request.
+
+    Without a signer (ocpp_bridge/signing.py) every request is refused; the same one is welcome once there is one.
+    """
     identity = Charger.objects.values_list("ocpp_identity", flat=True).get(pk=charger_id)
     checked = csr.check(pem, identity=identity, needs_identity=kind == "ChargingStationCertificate")
-    state = CertificateRequest.State.REFUSED if checked.flaw else CertificateRequest.State.WAITING
+    flaw = checked.flaw or ("" if signing.is_configured() else NO_SIGNER)
+    state = CertificateRequest.State.REFUSED if flaw else CertificateRequest.State.WAITING
     request, is_new = CertificateRequest.objects.get_or_create(
         charger_id=charger_id,
         csr_hash=digest(pem),
@@ -64,12 +69,15 @@ def take_certificate_request(
             "subject": checked.subject[:255],
             "key": checked.key,
             "state": state,
-            "reason": checked.flaw[:200],
+            "reason": flaw[:200],
             "received_at": received_at,
         },
     )
     if is_new:
-        title = "certificate request refused" if checked.flaw else "asks for a certificate"
-        detail = checked.flaw or checked.subject
+        title = "certificate request refused" if flaw else "asks for a certificate"
+        detail = flaw or checked.subject
         raise_matter(charger_id=charger_id, cause="certificate", key=kind, title=title, detail=detail, at=received_at)
+    elif request.reason == NO_SIGNER and not flaw:
+        request.state, request.reason = CertificateRequest.State.WAITING, ""
+        request.save(update_fields=["state", "reason"])
     return request.state != CertificateRequest.State.REFUSED

@@ -6,12 +6,26 @@ from datetime import UTC, datetime
 from celery import shared_task
 from django.utils import timezone
 
-from ocpp_bridge import answers, commands, configuration, following, local_lists, nodes, recordings, rollouts
+from ocpp_bridge import (
+    answers,
+    commands,
+    configuration,
+    firmware,
+    following,
+    inventory,
+    local_lists,
+    nodes,
+    recordings,
+    rollouts,
+    uploads,
+)
 from ocpp_bridge.models import Command
 
 logger = logging.getLogger(__name__)
 A = Command.Action
-BRINGS_NEWS = frozenset({A.GET_CONFIGURATION, A.GET_VARIABLES, A.CHANGE_CONFIGURATION})
+BRINGS_NEWS = (
+    frozenset({A.GET_CONFIGURATION, A.GET_VARIABLES, A.CHANGE_CONFIGURATION}) | inventory.NEWS | firmware.KIND_OF.keys()
+)
 
 
 @shared_task
@@ -20,6 +34,8 @@ def take_command_answer(command_id: str) -> None:
     now = timezone.now()
     configuration.take_answer(command_id=command_id, at=now)
     rollouts.take_answer(command_id=command_id, now=now)
+    inventory.take_answer(command_id=command_id, at=now)
+    firmware.begin_job(command_id=command_id, at=now)
 
 
 @shared_task
@@ -39,6 +55,15 @@ def keep_frames() -> None:
         logger.warning("dropped the frames of %s", ", ".join(map(str, dropped)))
     if made:
         logger.info("frames of %s have a table", ", ".join(map(str, made)))
+
+
+@shared_task
+def sweep_certificates() -> int:
+    """Sign what waits, warn of what ends, forget uploads that never came or are old; returns how many were signed."""
+    now = timezone.now()
+    uploads.sweep(now=now)
+    inventory.warn_of_expiry(now=now)
+    return inventory.sign_waiting(now=now)
 
 
 @shared_task
