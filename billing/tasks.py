@@ -8,7 +8,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from billing.models import CDR, ChargingSession
-from billing.services import authorisation, holds, overdue, rating, reconciliation
+from billing.services import authorisation, bounds, holds, overdue, rating, reconciliation
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +62,12 @@ def sweep_holds() -> None:
     """Hold more for sessions that run past their hold; report those that never end."""
     holds.extend_running(now=timezone.now())
     holds.report_never_ended(now=timezone.now())
+
+
+@shared_task
+def stop_exhausted_sessions() -> int:
+    """End sessions that have used up their limit; returns how many were asked for."""
+    return bounds.stop_exhausted(now=timezone.now())
 
 
 @shared_task

@@ -21,9 +21,11 @@ app.conf.beat_schedule = {
     "session-sweep": {"task": "billing.tasks.sweep_sessions", "schedule": 60.0},
     "hold-sweep": {"task": "billing.tasks.sweep_holds", "schedule": 60.0},
     "frame-partitions": {"task": "ocpp_bridge.tasks.keep_frames", "schedule": 3600.0},
+    "session-bounds": {"task": "billing.tasks.stop_exhausted_sessions", "schedule": 15.0},
     "prune-authorisations": {"task": "billing.tasks.prune_authorisations", "schedule": 600.0},
     "certificate-sweep": {"task": "ocpp_bridge.tasks.sweep_certificates", "schedule": 10.0},
     "configuration-sweep": {"task": "ocpp_bridge.tasks.sweep_configurations", "schedule": 15.0},
     "local-lists": {"task": "ocpp_bridge.tasks.sweep_local_lists", "schedule": 30.0},
+    "report-sweep": {"task": "ocpp_bridge.tasks.sweep_reports", "schedule": 60.0},
     "command-sweep": {"task": "ocpp_bridge.tasks.sweep_commands", "schedule": 10.0},
 }

@@ -1,0 +1,60 @@
+"""Sessions end when they have drawn, or cost, what they may: asked of the charger, for as long as they run on."""
+
+import logging
+from datetime import datetime
+
+from django.db.models import Q
+
+from billing.models import AuthorisationDecision, ChargingSession
+from billing.services import tariffs
+from stations.cpo import registry
+from stations.cpo.base import CPOError, StopRequest
+
+ASKED_EVERY_SECONDS = 120
+"""A charger that does not stop is asked again after so long."""
+
+logger = logging.getLogger(__name__)
+
+
+def stop_exhausted(*, now: datetime, limit: int = 1_000) -> int:
+    """Ask for the end of every running session whose bound is reached; how many were asked for.
+
+    Chargers that take limits themselves (OCPP 2.1 transactionLimit) are not even there any more. Outside any
+    transaction, as the network is called.
+    """
+    bounded = AuthorisationDecision.objects.filter(
+        Q(max_energy_wh__isnull=False) | Q(max_paise__isnull=False), session__state=ChargingSession.State.ACTIVE
+    ).select_related("session__connector__evse__location__source", "session__connector__tariff")
+    found = {decision.session_id: decision for decision in bounded.order_by("pk")[:limit]}
+    return sum(_stop(decision.session, now) for decision in found.values() if is_exhausted(decision, now=now))
+
+
+def is_exhausted(decision: AuthorisationDecision, *, now: datetime) -> bool:
+    """By the meter, and by what the session costs up to now at its tariff including GST."""
+    session = decision.session
+    if session is None:
+        return False
+    if decision.max_energy_wh is not None and session.energy_wh >= decision.max_energy_wh:
+        return True
+    if decision.max_paise is None:
+        return False
+    price = tariffs.quote_at(
+        connector=session.connector,
+        energy_wh=session.energy_wh,
+        duration_s=max(0, int((now - session.started_at).total_seconds())),
+        at=session.started_at,
+    )
+    return price is not None and price >= decision.max_paise
+
+
+def _stop(session: ChargingSession | None, now: datetime) -> bool:
+    stopper = session and registry.stopper_for(session.connector.evse.location.source)
+    if session is None or not stopper:
+        return False
+    key = f"bound:{session.pk}:{int(now.timestamp()) // ASKED_EVERY_SECONDS}"
+    try:
+        stopper.stop(StopRequest(session.connector, session.transaction_ref, key))
+    except CPOError as error:
+        logger.warning("session %s has used up its limit and cannot be stopped: %s", session.pk, error)
+        return False
+    return True
