@@ -10,6 +10,7 @@ from billing.services import tariffs
 from stations.cpo import registry
 from stations.cpo.base import CPOError, StopRequest
 
+BOUNDED = Q(session__isnull=False) & (Q(max_energy_wh__isnull=False) | Q(max_paise__isnull=False))
 ASKED_EVERY_SECONDS = 120
 """A charger that does not stop is asked again after so long."""
 
@@ -22,11 +23,19 @@ def stop_exhausted(*, now: datetime, limit: int = 1_000) -> int:
     Chargers that take limits themselves (OCPP 2.1 transactionLimit) are not even there any more. Outside any
     transaction, as the network is called.
     """
-    bounded = AuthorisationDecision.objects.filter(
-        Q(max_energy_wh__isnull=False) | Q(max_paise__isnull=False), session__state=ChargingSession.State.ACTIVE
-    ).select_related("session__connector__evse__location__source", "session__connector__tariff")
+    bounded = AuthorisationDecision.objects.filter(BOUNDED, session__state=ChargingSession.State.ACTIVE).select_related(
+        "session__connector__evse__location__source", "session__connector__tariff"
+    )
     found = {decision.session_id: decision for decision in bounded.order_by("pk")[:limit]}
     return sum(_stop(decision.session, now) for decision in found.values() if is_exhausted(decision, now=now))
+
+
+def of_session(*, charger_id: int, transaction_ref: str) -> tuple[int | None, int | None]:
+    """(Wh, paise including GST) that a session may draw and cost; None: no bound."""
+    decisions = AuthorisationDecision.objects.filter(
+        BOUNDED, session__charger_id=charger_id, session__transaction_ref=transaction_ref
+    )
+    return decisions.order_by("pk").values_list("max_energy_wh", "max_paise").last() or (None, None)
 
 
 def is_exhausted(decision: AuthorisationDecision, *, now: datetime) -> bool:

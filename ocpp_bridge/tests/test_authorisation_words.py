@@ -100,3 +100,26 @@ async def test_the_group_is_the_vehicle_in_both_versions(
     new = await connect("BLR-017", subprotocols=["ocpp2.0.1"])
     answer = await new.call("Authorize", {"idToken": {"idToken": "TAG1", "type": "ISO14443"}})
     assert answer["idTokenInfo"]["groupIdToken"] == {"idToken": f"VEHICLE-{vehicle.pk}", "type": "Central"}
+
+
+@pytest.mark.parametrize(
+    ("bound", "limit"),
+    [
+        ({"session_energy_wh": 12_000, "session_paise": 300_50}, {"maxEnergy": 12_000, "maxCost": 300.5}),
+        ({"session_energy_wh": 12_000}, {"maxEnergy": 12_000}),
+        ({}, None),
+    ],
+)
+async def test_ocpp_21_takes_the_limit_of_the_session(
+    connect: Connect, station: Charger, organisation: Organisation, bound: dict[str, int], limit: Any
+) -> None:
+    ChargingLimit.objects.create(organisation=organisation, **bound)
+    socket = await connect("BLR-017", subprotocols=["ocpp2.1"])
+    event = {
+        "eventType": "Started", "timestamp": to_wire(timezone.now()), "triggerReason": "Authorized", "seqNo": 0,
+        "transactionInfo": {"transactionId": "tx-1"}, "evse": {"id": 1, "connectorId": 1},
+        "idToken": {"idToken": "TAG1", "type": "ISO14443"},
+    }  # fmt: skip
+    answer = await socket.call("TransactionEvent", event)
+    assert answer["idTokenInfo"]["status"] == "Accepted"
+    assert answer.get("transactionLimit") == limit

@@ -4,6 +4,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from billing.services import bounds
 from ocpp_bridge import notices
 from ocpp_bridge.instants import parse_instant, to_wire
 from ocpp_bridge.models import Report
@@ -29,7 +30,18 @@ async def transaction_event(station: Station, payload: dict[str, Any], received_
     answer = await transactions.transaction_event(station, payload, received_at)
     if details := section(payload, "costDetails"):
         await _note_cost(station, section(payload, "transactionInfo"), details, payload, received_at)
+    if section(answer, "idTokenInfo").get("status") == "Accepted":
+        reference = text(section(payload, "transactionInfo"), "transactionId", limit=36)
+        answer |= await in_database(_limit, station.charger_id, reference)
     return answer
+
+
+def _limit(charger_id: int, reference: str) -> dict[str, Any]:
+    """What the station itself ends the transaction at (E16); bounds.stop_exhausted sees to it where it does not."""
+    max_energy_wh, max_paise = bounds.of_session(charger_id=charger_id, transaction_ref=reference)
+    limit = {"maxEnergy": max_energy_wh, "maxCost": None if max_paise is None else max_paise / 100}
+    known = {name: value for name, value in limit.items() if value is not None}
+    return {"transactionLimit": known} if known else {}
 
 
 def transaction_event_at_once(station: Station, payload: dict[str, Any], received_at: datetime) -> Promise:
@@ -113,10 +125,7 @@ async def no_validation(station: Station, payload: dict[str, Any], received_at: 
     return answer | ({"evseId": payload["evseId"]} if "evseId" in payload else {})
 
 
-KEPT = frozenset({
-    "NotifyPriorityCharging", "NotifyAllowedEnergyTransfer", "NotifyWebPaymentStarted", "NotifyDERAlarm",
-    "NotifyDERStartStop", "NotifyPeriodicEventStream",
-})  # fmt: skip
+KEPT = frozenset({"NotifyPriorityCharging", "NotifyDERAlarm", "NotifyDERStartStop", "NotifyPeriodicEventStream"})
 DECLINED = frozenset({
     "GetCertificateChainStatus", "OpenPeriodicEventStream", "PullDynamicScheduleUpdate", "VatNumberValidation",
 })  # fmt: skip
