@@ -109,10 +109,13 @@ class ChargingSessionAdmin(TotalsMixin, ReadOnlyAdmin):
             "state", "quality", "started_at", "ended_at", "stop_reason", "energy", "meter_start_wh", "meter_stop_wh",
             "soc_start_percent", "soc_percent",
         ]}),
+        (gettext_lazy("Is it complete?"), {"fields": ["reasons", "missing", "corrected"]}),
         (gettext_lazy("What it costs"), {"fields": ["cost", "explanation"]}),
         (gettext_lazy("Does the evidence agree?"), {"fields": ["verdict_shown", "findings"]}),
     ]  # fmt: skip
-    readonly_fields = ["energy", "cost", "explanation", "verdict_shown", "findings"]
+    readonly_fields = [
+        "energy", "cost", "reasons", "missing", "corrected", "explanation", "verdict_shown", "findings",
+    ]  # fmt: skip
 
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
         sums = rows.aggregate(count=Count("pk"), energy=Sum("energy_wh"), cost=Sum("cdr__total_paise"))
@@ -136,7 +139,23 @@ class ChargingSessionAdmin(TotalsMixin, ReadOnlyAdmin):
 
     @display(description=gettext_lazy("Cost incl. GST"), ordering="cdr__total_paise")
     def cost(self, row: ChargingSession) -> str:
-        return money(row.cdr.total_paise) if hasattr(row, "cdr") else "—"
+        if not hasattr(row, "cdr") or row.cdr.total_paise is None:
+            return "—"
+        return money(row.cdr.total_paise + row.adjusted_paise)
+
+    @display(description=gettext_lazy("Why not simply billable"))
+    def reasons(self, row: ChargingSession) -> str:
+        return ", ".join(evidence.in_words(reason) for reason in row.quality_reasons) or "—"
+
+    @display(description=gettext_lazy("What is missing"))
+    def missing(self, row: ChargingSession) -> str:
+        return "; ".join(evidence.gap_in_words(gap) for gap in row.gaps) or "—"
+
+    @display(description=gettext_lazy("Corrections"))
+    def corrected(self, row: ChargingSession) -> SafeString:
+        adjustments = row.cdr.adjustments.all() if hasattr(row, "cdr") else []
+        lines = evidence.correction_rows(row.corrections.all(), adjustments)
+        return render_to_string("admin/billing/corrections.html", {"lines": lines})
 
     @display(description=gettext_lazy("Verdict"), ordering="verdict__points", label=VERDICT_COLOURS)
     def judged(self, row: ChargingSession) -> Any:

@@ -201,4 +201,6 @@ def meter_values(session: ChargingSession) -> list[MeterValue]:
         .only("at", "energy_wh", "power_w", "soc_percent")
         .order_by("at")
     )
+    for row in rows:
+        row.is_after_stop = session.ended_at is not None and row.at > session.ended_at  # type: ignore[attr-defined]
     return rows[:: len(rows) // METER_POINTS + 1]

@@ -1,8 +1,10 @@
-"""How a price and a verdict are shown to people: explanation rows, and the track drawn around the station."""
+"""How a price, a verdict and corrections are shown to people: rows, words, the track drawn around the station."""
 
+from collections.abc import Iterable
 from math import cos, radians
 from typing import Any
 
+from billing.models import CDRAdjustment, SessionCorrection
 from fleetcharge.lib.money import format_inr
 
 NAMES = {"ENERGY": "Energy", "TIME": "Charging time", "PARKING_TIME": "Idle time", "FLAT": "Flat fee"}
@@ -22,6 +24,40 @@ def explanation_rows(lines: list[dict[str, Any]]) -> list[dict[str, str]]:
         }
         for line in lines
     ]
+
+
+def in_words(reason: str) -> str:
+    """`missing_stop` as people write it."""
+    return reason.replace("_", " ")
+
+
+def gap_in_words(gap: dict[str, Any]) -> str:
+    if gap["kind"] in {"start", "stop"}:
+        return f"the {gap['kind']}"
+    if gap["kind"] == "messages":
+        return f"messages {gap['from']} to {gap['to']}"
+    return f"samples from {gap['from'][11:19]} to {gap['to'][11:19]} UTC"
+
+
+def correction_rows(
+    corrections: Iterable[SessionCorrection], adjustments: Iterable[CDRAdjustment]
+) -> list[dict[str, Any]]:
+    """Every audited change in the order it happened, money last."""
+    rows = [
+        {
+            "at": row.at, "what": in_words(row.field), "before": row.before, "after": row.after, "why": row.reason,
+            "cause": row.cause,
+        }
+        for row in corrections
+    ]  # fmt: skip
+    money = [
+        {
+            "at": row.created_at, "what": "price", "before": "", "after": format_inr(row.total_paise),
+            "why": row.reason, "cause": f"adjustment {row.number}",
+        }
+        for row in adjustments
+    ]  # fmt: skip
+    return [*rows, *money]
 
 
 def findings_view(findings: list[dict[str, Any]], evidence: dict[str, Any]) -> dict[str, Any]:

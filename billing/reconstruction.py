@@ -140,7 +140,7 @@ def _ends(evidence: Evidence, registers: Sequence[tuple[datetime, int]]) -> tupl
         is_end = last is not None and (last.context == END or evidence.ended_at - last.at <= CLOCK_TOLERANCE)
         if is_end and last is not None and evidence.is_stop_reported:
             stop_wh = last.register_wh
-        elif start_wh is not None:
+        elif start_wh is not None and evidence.is_stop_reported:
             missing.append(NO_METER_STOP)
     return start_wh, stop_wh, missing
 

@@ -9,9 +9,11 @@ from billing.models import (
     CDR,
     AuthorisationDecision,
     BillingException,
+    CDRAdjustment,
     ChargingSession,
     LedgerTransfer,
     ReconciliationVerdict,
+    SessionCorrection,
     Wallet,
 )
 
@@ -28,7 +30,10 @@ class SessionVehicleSerializer(serializers.Serializer[Any]):
 
 
 class SessionSerializer(serializers.ModelSerializer[ChargingSession]):
-    """One charging session; `total_paise` includes GST and is null until priced."""
+    """One charging session; `total_paise` includes GST and adjustments and is null until priced.
+
+    `quality_reasons` says why it is not simply billable.
+    """
 
     vehicle = SessionVehicleSerializer(allow_null=True)
     driver = serializers.CharField(source="driver.name", default=None)
@@ -36,20 +41,57 @@ class SessionSerializer(serializers.ModelSerializer[ChargingSession]):
     location = serializers.CharField(source="connector.evse.location.public_id")
     location_name = serializers.CharField(source="connector.evse.location.name")
     id_token = serializers.CharField(source="id_token_uid")
-    total_paise = serializers.IntegerField(source="cdr.total_paise", default=None, allow_null=True)
+    total_paise = serializers.SerializerMethodField()
+    quality_reasons = serializers.ListField(child=serializers.CharField())
     verdict = serializers.CharField(source="verdict.verdict", default=None, allow_null=True)
 
     class Meta:
         model = ChargingSession
         fields = [
-            "id", "transaction_ref", "state", "quality", "authorisation_reason", "vehicle", "driver", "id_token",
-            "connector", "location", "location_name", "started_at", "ended_at", "stop_reason", "energy_wh", "power_w",
-            "soc_start_percent", "soc_percent", "total_paise", "verdict",
+            "id", "transaction_ref", "state", "quality", "quality_reasons", "authorisation_reason", "vehicle", "driver",
+            "id_token", "connector", "location", "location_name", "started_at", "ended_at", "stop_reason", "energy_wh",
+            "power_w", "soc_start_percent", "soc_percent", "total_paise", "verdict",
+        ]  # fmt: skip
+
+    def get_total_paise(self, row: ChargingSession) -> int | None:
+        total: int | None = row.cdr.total_paise if hasattr(row, "cdr") else None
+        return None if total is None else total + row.adjusted_paise
+
+
+class GapSerializer(serializers.Serializer[Any]):
+    """`kind` is start, stop, samples (`from` and `to` are instants) or messages (sequence numbers)."""
+
+    kind = serializers.ChoiceField(["start", "stop", "samples", "messages"])
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        ends = {name: serializers.JSONField(required=False) for name in ("from", "to")}
+        return {**super().get_fields(), **ends}
+
+
+class CorrectionSerializer(serializers.ModelSerializer[SessionCorrection]):
+    """One audited change: `cause` is the message, or the sweep, that brought it about."""
+
+    class Meta:
+        model = SessionCorrection
+        fields = ["field", "before", "after", "reason", "cause", "at"]
+
+
+class AdjustmentSerializer(serializers.ModelSerializer[CDRAdjustment]):
+    """What was posted after pricing: corrected figures, and the signed difference in money."""
+
+    class Meta:
+        model = CDRAdjustment
+        fields = [
+            "number", "started_at", "ended_at", "energy_wh", "charging_seconds", "idle_seconds", "taxable_paise",
+            "tax_paise", "total_paise", "reason", "created_at",
         ]  # fmt: skip
 
 
 class MeterSampleSerializer(serializers.Serializer[Any]):
+    """`is_after_stop`: said of a moment after the session's end; kept, not billed."""
+
     at = serializers.DateTimeField()
+    is_after_stop = serializers.BooleanField(default=False)
     energy_wh = serializers.IntegerField(allow_null=True)
     power_w = serializers.IntegerField(allow_null=True)
     soc_percent = serializers.FloatField(allow_null=True)
@@ -80,14 +122,20 @@ class CDRSerializer(serializers.ModelSerializer[CDR]):
 
 
 class SessionDetailSerializer(SessionSerializer):
-    """With the meter series, the price explained line by line, and the evidence."""
+    """With the meter series, the price line by line, the evidence, what is missing and what was corrected."""
 
+    gaps = GapSerializer(many=True)
+    corrections = CorrectionSerializer(many=True)
+    adjustments = AdjustmentSerializer(many=True, source="cdr.adjustments", default=list)
     cdr = CDRSerializer(allow_null=True, default=None)
     evidence = VerdictSerializer(source="verdict", allow_null=True, default=None)
     meter_values = serializers.SerializerMethodField()
 
     class Meta(SessionSerializer.Meta):
-        fields = [*SessionSerializer.Meta.fields, "meter_start_wh", "meter_stop_wh", "cdr", "evidence", "meter_values"]
+        fields = [
+            *SessionSerializer.Meta.fields, "meter_start_wh", "meter_stop_wh", "is_start_reported",
+            "is_stop_estimated", "gaps", "corrections", "adjustments", "cdr", "evidence", "meter_values",
+        ]  # fmt: skip
 
     @extend_schema_field(MeterSampleSerializer(many=True))  # type: ignore[untyped-decorator]
     def get_meter_values(self, row: ChargingSession) -> Any:

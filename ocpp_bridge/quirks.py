@@ -102,7 +102,7 @@ def _profile(entry: dict[str, Any]) -> QuirkProfile:
     unknown = entry.keys() - _names()
     if unknown or not entry.get("name"):
         raise BadProfile(f"{entry.get('name', '(no name)')}: unknown keys {', '.join(sorted(unknown)) or '-'}")
-    values = {key: Decimal(value) if key in _DECIMALS else value for key, value in entry.items()}
+    values: dict[str, Any] = {key: Decimal(value) if key in _DECIMALS else value for key, value in entry.items()}
     values["ignored_measurands"] = tuple(entry.get("ignored_measurands", ()))
     return QuirkProfile(**values)
 

@@ -42,7 +42,7 @@ def first_and_last_sample_at(
     session: ChargingSession, *, not_after: datetime | None = None
 ) -> tuple[datetime | None, datetime | None]:
     """The oldest and newest sample of its transaction, wherever the session's own limits stand."""
-    rows = MeterValue.objects.filter(charger_id=session.charger_id, transaction_ref=session.transaction_ref)
+    rows = MeterValue.objects.filter(charger_id=session.charger_id or 0, transaction_ref=session.transaction_ref)
     if not_after is not None:
         rows = rows.filter(at__lte=not_after)
     times = rows.exclude(context=reconstruction.CLOCK).order_by("at").values_list("at", flat=True)

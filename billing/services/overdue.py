@@ -150,5 +150,5 @@ def _doubt(session_id: int, why: str, now: datetime) -> bool:
 def _is_speaking(suspect: Suspect, now: datetime) -> bool:
     """Samples are still coming in (a replay, or a clock that is behind): wait for them."""
     session = ChargingSession.objects.get(pk=suspect.session_id)
-    samples = MeterValue.objects.filter(charger_id=session.charger_id, transaction_ref=session.transaction_ref)
+    samples = MeterValue.objects.filter(charger_id=session.charger_id or 0, transaction_ref=session.transaction_ref)
     return samples.filter(received_at__gt=now - GRACE[suspect.why]).exists()

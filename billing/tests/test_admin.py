@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from billing.models import CDR, BillingException, ChargingSession, LedgerTransfer, ReconciliationVerdict, Wallet
-from billing.services import rating, reconciliation
+from billing.services import ending, rating, reconciliation
 from billing.tests.factories import NOON, Fleet, make_fleet, start, stop
 from fleetcharge.accounts.models import APIKey, AuditEntry, Organisation, User
 from fleetcharge.accounts.services import find_api_key
@@ -116,6 +116,16 @@ def test_a_session_shows_its_price_and_its_evidence(desk: Client, fleet: Fleet) 
         "No shifts are planned"
         in desk.get(address("reconciliationverdict", verdict.pk, page="change")).content.decode()
     )
+
+
+def test_a_session_shows_what_was_corrected_and_why(desk: Client, fleet: Fleet) -> None:
+    session = ChargingSession.objects.get(pk=start(fleet).session_id)
+    ChargingSession.objects.update(suspect_reason="left")
+    ending.end_as_estimated(session_id=session.pk, why="left", not_after=NOON, now=NOON)
+    page = desk.get(address("chargingsession", session.pk, page="change")).content.decode()
+    assert "missing stop" in page
+    assert "No stop was reported." in page
+    assert "sweep: left" in page
 
 
 def test_totals_follow_the_filter(desk: Client, fleet: Fleet) -> None:

@@ -5,9 +5,9 @@ from datetime import timedelta
 import pytest
 from rest_framework.test import APIClient
 
-from billing.models import CDR, BillingException, MeterValue
-from billing.services import rating, reconciliation
-from billing.tests.factories import NOON, Fleet, make_fleet, start, stop
+from billing.models import CDR, BillingException, ChargingSession, MeterValue
+from billing.services import ending, rating, reconciliation
+from billing.tests.factories import NOON, Fleet, make_fleet, sample, start, stop
 from fleetcharge.accounts.models import Organisation, Scope, User
 from fleetcharge.accounts.services import create_api_key
 
@@ -64,6 +64,30 @@ def test_a_running_session_has_no_price_yet(api: APIClient, fleet: Fleet) -> Non
     [running] = api.get("/api/v1/sessions/", {"state": "active"}).json()["results"]
     assert (running["total_paise"], running["verdict"], running["vehicle"]) == (None, None, None)
     assert api.get(f"/api/v1/sessions/{running['id']}/").json()["cdr"] is None
+
+
+def test_a_corrected_session_tells_what_was_missing_and_what_it_changed(
+    api: APIClient, organisation: Organisation
+) -> None:
+    fleet = make_fleet(organisation, money_paise=10_000_00)
+    started = start(fleet)
+    sample(fleet, started.transaction_ref, 10, 7_000)
+    sample(fleet, started.transaction_ref, 90, 9_000)
+    session = ChargingSession.objects.get()
+    ChargingSession.objects.update(suspect_reason="left")
+    ended_at = NOON + timedelta(minutes=12)
+    ending.end_as_estimated(session_id=session.pk, why="left", not_after=ended_at, now=ended_at)
+    rating.rate_and_capture(cdr_id=CDR.objects.get().pk, now=ended_at)
+    body = api.get(f"/api/v1/sessions/{session.pk}/").json()
+    assert (body["quality"], body["quality_reasons"]) == ("estimated", ["missing_stop"])
+    assert [gap["kind"] for gap in body["gaps"]] == ["stop", "samples"]
+    assert {row["field"] for row in body["corrections"]} == {"ended_at", "stop_reason", "is_stop_estimated"}
+    assert [row["is_after_stop"] for row in body["meter_values"]] == [False, True]
+    stop(fleet, started.transaction_ref, ended_at=ended_at, meter_stop_wh=7_500)
+    body = api.get(f"/api/v1/sessions/{session.pk}/").json()
+    [adjustment] = body["adjustments"]
+    assert (adjustment["energy_wh"], adjustment["taxable_paise"], body["quality"]) == (6_500, 9_00, "billable")
+    assert body["total_paise"] == body["cdr"]["total_paise"] + adjustment["total_paise"] == 6_500 * 2124 // 1000
 
 
 def test_filters(api: APIClient, fleet: Fleet) -> None:

@@ -75,7 +75,7 @@ def test_a_running_session_is_left_alone(fleet: Fleet) -> None:
 def test_a_plug_that_says_free_ends_the_session_after_the_grace(fleet: Fleet) -> None:
     session = end_without_stop(fleet)
     assert (session.state, session.ended_at, session.energy_wh) == ("ended", NOON + 10 * MINUTE, 6_000)
-    assert (session.quality, session.quality_reasons) == ("estimated", ["missing_stop", "missing_meter_stop"])
+    assert (session.quality, session.quality_reasons) == ("estimated", ["missing_stop"])
     assert session.is_stop_estimated
     assert {"kind": "stop"} in session.gaps
     assert list(BillingException.objects.open().values_list("kind", flat=True)) == [Kind.NEVER_ENDED]

@@ -51,7 +51,7 @@ OPEN: dict[str, object] = {"meter_stop_wh": None}
         ([], {"meter_start_wh": None, "meter_stop_wh": None}, 0, {rec.NO_METER}, "review"),
         ([], {"meter_stop_wh": None}, 0, {rec.NO_METER_STOP, rec.NO_METER}, "review"),
         ([(10, 4_000)], {"is_start_reported": False}, 10_000, {rec.NO_START}, "review"),
-        ([(10, 4_000)], {**OPEN, "is_stop_reported": False}, 3_000, {rec.NO_STOP, rec.NO_METER_STOP}, "estimated"),
+        ([(10, 4_000)], {**OPEN, "is_stop_reported": False}, 3_000, {rec.NO_STOP}, "estimated"),
         ([(10, 4_000)], {"battery_wh": 5_000}, 10_000, {rec.OVER_BATTERY}, "review"),
     ],
 )  # fmt: skip
