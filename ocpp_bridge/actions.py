@@ -120,6 +120,6 @@ def _words(answer: dict[str, Any]) -> list[str]:
     words = []
     for value in answer.values():
         for entry in value if isinstance(value, list) else ():
-            if isinstance(entry, dict) and (word := entry.get("attributeStatus") or entry.get("status")):
-                words.append(str(word))
+            if isinstance(entry, dict) and (found := entry.get("attributeStatus") or entry.get("status")):
+                words.append(str(found))
     return words

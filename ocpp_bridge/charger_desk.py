@@ -24,7 +24,7 @@ A = Command.Action
 Action = Callable[[Any, HttpRequest, QuerySet[Charger]], HttpResponse | None]
 
 
-def _choice(label: str, *choices: tuple[str, Any]) -> forms.ChoiceField:
+def _choice(label: Any, *choices: tuple[str, Any]) -> forms.ChoiceField:
     return forms.ChoiceField(label=label, choices=choices, widget=UnfoldAdminSelectWidget())
 
 

@@ -76,7 +76,9 @@ async def _carry(consumer: "ChargerConsumer", command: Command) -> None:
 async def _ask(consumer: "ChargerConsumer", command: Command) -> tuple[str, str, Any]:
     """(state, reason, raw response) of one command; ConnectionError when the socket died before the answer."""
     try:
-        answer = await consumer.lane.call(command.wire_action, command.request, commands.answer_seconds(command.action))
+        answer = await consumer.lane.call(
+            command.wire_action, command.request or {}, commands.answer_seconds(command.action)
+        )
     except CallFailed as error:
         if error.code == "Disconnected":
             raise ConnectionError(error.description) from error

@@ -275,7 +275,7 @@ def _newer_epochs(epochs: dict[int, int]) -> list[tuple[int, int]]:
     """Chargers of ours that another socket has taken over; one query however many there are."""
     with connection.cursor() as cursor:
         cursor.execute(_NEWER, [list(epochs), list(epochs.values())])
-        return cursor.fetchall()
+        return [(charger_id, epoch) for charger_id, epoch in cursor.fetchall()]
 
 
 hub = Hub()

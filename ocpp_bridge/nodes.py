@@ -19,11 +19,14 @@ ON CONFLICT (name) DO UPDATE SET seen_at = now(), sockets = EXCLUDED.sockets, is
 RETURNING xmax = 0
 """
 _LOST = """
-SELECT name, seen_at FROM ocpp_bridge_node WHERE seen_at < now() - %s
+SELECT name, seen_at FROM ocpp_bridge_node WHERE seen_at < now() - make_interval(secs => %s)
 ORDER BY name FOR UPDATE SKIP LOCKED
 """
 _OTHERS = """
-SELECT EXISTS (SELECT 1 FROM ocpp_bridge_node WHERE name <> %s AND NOT is_draining AND seen_at > now() - %s)
+SELECT EXISTS (
+    SELECT 1 FROM ocpp_bridge_node
+    WHERE name <> %s AND NOT is_draining AND seen_at > now() - make_interval(secs => %s)
+)
 """
 
 
@@ -37,7 +40,7 @@ def refresh(*, node: str, sockets: int, is_draining: bool) -> bool:
 def has_others(*, node: str) -> bool:
     """Is there another process that would take this one's chargers?"""
     with connection.cursor() as cursor:
-        cursor.execute(_OTHERS, [node, LEASE])
+        cursor.execute(_OTHERS, [node, LEASE.total_seconds()])
         return bool(cursor.fetchone()[0])
 
 
@@ -54,7 +57,7 @@ def bury_the_lost(*, now: datetime) -> int:
     One that lives after all makes its chargers present again with its next refresh.
     """
     with connection.cursor() as cursor:
-        cursor.execute(_LOST, [LEASE])
+        cursor.execute(_LOST, [LEASE.total_seconds()])
         lost = [name for name, _ in cursor.fetchall()]
     for name in lost:
         logger.warning("node %s is gone: %d chargers lost", name, _release(name, now))

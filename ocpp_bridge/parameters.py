@@ -88,7 +88,7 @@ class ProfileSerializer(Strict):
     valid_from = _instant()
     valid_to = _instant()
     unit = serializers.ChoiceField(UNITS)
-    periods = PeriodSerializer(many=True, allow_empty=False, max_length=1024)
+    periods = PeriodSerializer(many=True, allow_empty=False, max_length=1024)  # type: ignore[call-arg]  # of the list
     duration_seconds = _number()
     start_at = _instant()
     min_charging_rate = _amount()
@@ -118,12 +118,12 @@ class ParametersSerializer(Strict):
     keys = serializers.ListField(child=serializers.CharField(max_length=120), max_length=200, required=False)
     key = _text(120)
     value = _text(2500, allow_blank=True)
-    variables = VariableSerializer(many=True, required=False, max_length=200)
+    variables = VariableSerializer(many=True, required=False, max_length=200)  # type: ignore[call-arg]  # of the list
     report = _word("full", "configuration", "summary")
     criteria = serializers.ListField(child=serializers.ChoiceField(CRITERIA), max_length=4, required=False)
     version = _number(low=1)
-    update = _word("full", "differential")
-    entries = ListEntrySerializer(many=True, required=False, max_length=5000)
+    update = _word("full", "differential")  # type: ignore[assignment]  # a field, the metaclass takes it away
+    entries = ListEntrySerializer(many=True, required=False, max_length=5000)  # type: ignore[call-arg]  # of the list
     charging_profile = ProfileSerializer(required=False)
     profile_id = _number()
     purpose = _word(*PURPOSES)
@@ -147,7 +147,7 @@ class ParametersSerializer(Strict):
     certificate_hash = CertificateHashSerializer(required=False)
     vendor_id = _text(255)
     message_id = _text(50)
-    data = serializers.JSONField(required=False, help_text="OCPP 1.6 gets it as text.")
+    data = serializers.JSONField(required=False, help_text="OCPP 1.6 gets text.")  # type: ignore[assignment]  # a field
     total_cost = _amount()
     is_final = serializers.BooleanField(required=False)
     is_idle = serializers.BooleanField(required=False)

@@ -49,7 +49,7 @@ class CommandSerializer(serializers.ModelSerializer[Command]):
         read_only_fields = fields
 
     def get_parameters(self, command: Command) -> dict[str, Any]:
-        return without_secrets(command.parameters)
+        return dict(without_secrets(command.parameters))
 
     def get_request(self, command: Command) -> dict[str, Any] | None:
-        return without_secrets(command.request)
+        return None if command.request is None else dict(without_secrets(command.request))

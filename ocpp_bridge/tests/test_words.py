@@ -1,11 +1,12 @@
 """Every action in the words of every version: fits the official schema, or says plainly that it cannot be said."""
 
 import copy
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from ocpp_bridge import actions
+from ocpp_bridge import actions, vocabulary
 from ocpp_bridge.dialects import DIALECTS, Dialect
 from ocpp_bridge.models import Command
 from ocpp_bridge.saying import NotSupported
@@ -235,3 +236,8 @@ def test_an_empty_full_list_clears_the_chargers_list() -> None:
 )  # fmt: skip
 def test_the_answer_decides(answer: object, state: str, reason: str) -> None:
     assert actions.judge(A.RESET, answer) == (state, reason)
+
+
+def test_the_table_in_the_docs_is_the_codes() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs/ocpp.md").read_text()
+    assert vocabulary.markdown() in page, vocabulary.markdown()

@@ -291,7 +291,7 @@ WORDS: dict[str, Say] = {
     A.DATA_TRANSFER: _data_transfer,
     A.COST_UPDATED: _cost_updated,
 }
-WIRE = {
+WIRE: dict[str, str] = {
     A.REMOTE_START: "RemoteStartTransaction",
     A.REMOTE_STOP: "RemoteStopTransaction",
     A.TRIGGER_MESSAGE: "TriggerMessage, ExtendedTriggerMessage",

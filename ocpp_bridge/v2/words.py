@@ -392,7 +392,7 @@ WORDS_21: dict[str, Say] = {
     A.GET_TARIFFS: lambda parameters: ("GetTariffs", {"evseId": parameters["evse_number"]}),
     A.CLEAR_TARIFFS: _clear_tariffs,
 }
-WIRE = {
+WIRE: dict[str, str] = {
     A.REMOTE_START: "RequestStartTransaction",
     A.REMOTE_STOP: "RequestStopTransaction",
     A.GET_CONFIGURATION: "GetVariables",

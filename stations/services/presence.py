@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -76,7 +77,7 @@ def chargers_present(*, sockets: Mapping[int, int], node: str, at: datetime) -> 
     charger's socket, not this time) every five minutes.
     """
     when = {"at": at, "seen_before": at - SEEN_EVERY, "heard_before": at - HEARD_EVERY}
-    values = {"ids": list(sockets), "epochs": list(sockets.values()), **when}
+    values: dict[str, Any] = {"ids": list(sockets), "epochs": list(sockets.values()), **when}
     with connection.cursor() as cursor:
         cursor.execute(_SEEN, values)
         given_up = cursor.fetchall()
