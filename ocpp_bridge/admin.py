@@ -67,3 +67,6 @@ class NodeAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: Any) -> QuerySet[Node]:
         return Node.objects.all() if request.user.is_superuser else Node.objects.none()
+
+
+from ocpp_bridge import list_admin  # noqa: E402, F401 (registered with the rest)

@@ -40,8 +40,10 @@ def pushes(wanted: Entries, there: Entries | None, *, version: int, limit: int) 
     ]
 
 
-def after(there: Entries | None, push: Push) -> dict[str, Entry]:
-    """What the charger has once it took `push`."""
+def after(there: Entries | None, push: Push) -> dict[str, Entry] | None:
+    """What the charger has once it took `push`; None: still unknown."""
+    if there is None and push.update != "full":
+        return None
     known = {} if push.update == "full" or there is None else dict(there)
     for entry in push.entries:
         key = entry["id_token"].lower()

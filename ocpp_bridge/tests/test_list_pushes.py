@@ -39,6 +39,10 @@ def test_the_charger_ends_with_the_wanted_list(wanted: Any, there: Any, version:
         assert sent[0].update == "full"
 
 
+def test_a_difference_to_an_unknown_list_leaves_it_unknown() -> None:
+    assert after(None, Push(2, "differential", [entry("A")])) is None
+
+
 def test_nothing_is_sent_when_nothing_is_missing() -> None:
     assert pushes(listed("A", "B"), listed("B", "A"), version=4, limit=20) == []
 

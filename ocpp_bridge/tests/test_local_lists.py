@@ -4,11 +4,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from billing.models import AllowedSite, ChargingPolicy
 from billing.tests.factories import fund
-from fleetcharge.accounts.models import Organisation
+from fleetcharge.accounts.models import Organisation, Scope, User
+from fleetcharge.accounts.services import create_api_key
 from ocpp_bridge import local_lists, tasks
 from ocpp_bridge.models import Command, LocalList
 from ocpp_bridge.tests import factories
@@ -312,3 +314,21 @@ async def test_a_silent_charger_is_asked_again_later(connect: Connect, station: 
     asked = Command.objects.count()
     tasks.sweep_local_lists()
     assert Command.objects.count() == asked
+
+
+def test_its_state_shows_to_its_fleet_alone(
+    station: Charger, organisation: Organisation, other_organisation: Organisation, owner: User, client: Client
+) -> None:
+    local_lists.refresh([station], now=timezone.now())
+    scopes = [Scope.DISPATCH_READ]
+    for fleet, seen in ((organisation, ["BLR-017"]), (other_organisation, [])):
+        _, secret = create_api_key(organisation=fleet, name="k", scopes=scopes)
+        body = client.get("/api/v1/local-lists/?state=waiting", headers={"Authorization": f"Bearer {secret}"}).json()
+        assert [row["charger"] for row in body["results"]] == seen
+        assert [row["tokens"] for row in body["results"]] == [2 for _ in seen]
+    client.force_login(owner)
+    assert "BLR-017" in client.get("/admin/ocpp_bridge/locallist/").content.decode()
+    LocalList.objects.update(state="failed", retry_at=timezone.now() + timedelta(hours=6))
+    chosen = {"action": "send_anew", "_selected_action": [station.pk]}
+    client.post("/admin/ocpp_bridge/locallist/", chosen)
+    assert (row().state, row().retry_at) == ("waiting", None)
