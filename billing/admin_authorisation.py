@@ -5,7 +5,6 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import ForeignKey
 from django.utils.translation import gettext_lazy
-from unfold.decorators import display
 
 from billing.models import AllowedSite, AuthorisationDecision, ChargingLimit, ChargingPolicy
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, TenantAdmin
@@ -34,7 +33,7 @@ class AuthorisationDecisionAdmin(ReadOnlyAdmin):
     date_hierarchy = "decided_at"
     ordering = ["-pk"]
 
-    @display(description=gettext_lazy("Took, ms"), ordering="duration_us")
+    @admin.display(description=gettext_lazy("Took, ms"), ordering="duration_us")
     def milliseconds(self, row: AuthorisationDecision) -> str:
         return f"{row.duration_us / 1000:.1f}"
 
@@ -57,15 +56,15 @@ class ChargingLimitAdmin(TenantAdmin):
     search_fields = ["vehicle__registration", "driver__name"]
     readonly_fields: list[str] = []
 
-    @display(description=gettext_lazy("Per session"), ordering="session_paise")
+    @admin.display(description=gettext_lazy("Per session"), ordering="session_paise")
     def per_session(self, row: ChargingLimit) -> str:
         return rupees(row.session_paise)
 
-    @display(description=gettext_lazy("Per day"), ordering="day_paise")
+    @admin.display(description=gettext_lazy("Per day"), ordering="day_paise")
     def per_day(self, row: ChargingLimit) -> str:
         return rupees(row.day_paise)
 
-    @display(description=gettext_lazy("Per month"), ordering="month_paise")
+    @admin.display(description=gettext_lazy("Per month"), ordering="month_paise")
     def per_month(self, row: ChargingLimit) -> str:
         return rupees(row.month_paise)
 

@@ -30,7 +30,7 @@ class LocalListSerializer(serializers.ModelSerializer[LocalList]):
         return len(row.entries)
 
 
-class LocalListFilter(filters.FilterSet):
+class LocalListFilter(filters.FilterSet):  # type: ignore[misc]
     charger = filters.CharFilter(field_name="charger__ocpp_identity")
 
     class Meta:

@@ -144,7 +144,8 @@ def _payer(facts: Facts, charger_id: int | None) -> int | None:
         return facts.organisation_id
     if owner := facts.site_owner_id or facts.network_owner_id:
         return owner
-    return Charger.objects.filter(pk=charger_id).values_list("organisation_id", flat=True).first()
+    charger = Charger.objects.filter(pk=charger_id) if charger_id is not None else Charger.objects.none()
+    return charger.values_list("organisation_id", flat=True).first()
 
 
 def _inputs(facts: Facts, limits: Sequence[Limit]) -> dict[str, Any]:

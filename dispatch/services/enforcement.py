@@ -1,5 +1,6 @@
 """Our promises hold even where the charger does not keep them: who starts on a reserved connector is found out."""
 
+import uuid
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -97,7 +98,7 @@ def _has_shown_itself(session: ChargingSession) -> bool:
     return bool(session.id_token_uid) or session.vehicle_id is not None or session.energy_wh > 0
 
 
-def _promises_at(session: ChargingSession) -> list[tuple[str, int | None, int, int]]:
+def _promises_at(session: ChargingSession) -> list[tuple[uuid.UUID, int | None, int, int]]:
     """Promises of this place that were in force when the session began; an EVSE charges one vehicle at a time."""
     began_at = session.started_at
     if abs(session.created_at - began_at) < reservations.CLOCKS_DIFFER:  # we heard it live: our clock made both
@@ -105,7 +106,7 @@ def _promises_at(session: ChargingSession) -> list[tuple[str, int | None, int, i
     in_force = Reservation.objects.active().filter(
         connector__evse_id=session.connector.evse_id, created_at__lte=began_at, expires_at__gt=began_at
     )
-    return list(in_force.order_by("pk").values_list("key", "plan_id", "vehicle_id", "number"))
+    return [(row.key, row.plan_id, row.vehicle_id, row.number) for row in in_force.order_by("pk")]
 
 
 @transaction.atomic
