@@ -2,10 +2,11 @@
 
 from django.utils import timezone
 
-from billing.events import SessionStarted
+from billing.events import SessionDoubted, SessionStarted
 from fleetcharge.lib.events import subscribe
-from ocpp_bridge import following, local_lists, tasks
+from ocpp_bridge import doubts, following, local_lists, tasks
 from ocpp_bridge.events import CommandFinished
+from ocpp_bridge.models import Command
 from stations.events import ChargerBooted
 
 
@@ -29,3 +30,14 @@ def go_on_with_the_local_list(event: CommandFinished) -> None:
 @subscribe(ChargerBooted)
 def compare_the_local_list(event: ChargerBooted) -> None:
     local_lists.charger_booted(charger_id=event.charger_id, now=event.at)
+
+
+@subscribe(SessionDoubted)
+def ask_the_station(event: SessionDoubted) -> None:
+    doubts.ask(charger_id=event.charger_id, transaction_ref=event.transaction_ref, at=event.at)
+
+
+@subscribe(CommandFinished)
+def believe_the_station(event: CommandFinished) -> None:
+    if event.action == Command.Action.GET_TRANSACTION_STATUS:
+        doubts.take_answer(command_id=event.command_id, now=event.at)

@@ -20,6 +20,7 @@ GRACE = {
     SILENT: timedelta(0),  # has been silent for long enough already
 }
 SILENT_AFTER = timedelta(hours=24)
+BELIEVED_FOR = timedelta(hours=1)
 REVISE_UNTIL = timedelta(days=7)
 AT_ONCE = 500
 
@@ -29,13 +30,14 @@ AT_ONCE = 500
 _SUSPECTS = """
 SELECT * FROM (
     SELECT s.id, CASE
+             WHEN s.suspect_reason = 'not_ongoing' AND (s.metered_at IS NULL OR s.metered_at <= s.suspect_since)
+                  THEN 'not_ongoing'
              WHEN n.started_at IS NOT NULL THEN 'superseded'
              WHEN c.reported_status = 'available' AND c.status_at > GREATEST(s.started_at, s.metered_at) THEN 'left'
              WHEN h.is_online AND h.last_boot_at > GREATEST(s.created_at, s.started_at, s.metered_at)
                   AND NOT (c.status_at > h.last_boot_at
                            AND c.raw_status IN ('Charging', 'SuspendedEV', 'SuspendedEVSE')) THEN 'rebooted'
              WHEN NOT h.is_online AND GREATEST(h.last_seen_at, s.created_at) < %s THEN 'silent'
-             WHEN s.suspect_reason = 'not_ongoing' THEN 'not_ongoing'
            END AS why, s.suspect_reason, s.suspect_since,
            n.started_at AS next_start_at, c.status_at, h.last_boot_at, h.last_seen_at
     FROM billing_chargingsession s
@@ -107,13 +109,15 @@ def revise_estimates(*, now: datetime) -> int:
 def transaction_status(*, charger_id: int, transaction_ref: str, is_ongoing: bool, now: datetime) -> bool:
     """What the station answers about a transaction (OCPP 2.x GetTransactionStatus); True when a session is doubted now.
 
-    A transaction that is not ongoing, whose messages are not in the station's queue, will never be ended by it.
+    A transaction that is not ongoing, whose messages are not in the station's queue, will never be ended by it. One
+    that goes on is believed for an hour.
     """
     session = ChargingSession.objects.active().filter(charger_id=charger_id, transaction_ref=transaction_ref).first()
     if session is None:
         return False
     if is_ongoing:
-        _clear_one(session.pk)
+        doubted = ChargingSession.objects.active().filter(pk=session.pk).exclude(suspect_reason="")
+        doubted.update(suspect_since=now + BELIEVED_FOR)
         return False
     return _doubt(session.pk, NOT_ONGOING, now)
 
@@ -128,10 +132,6 @@ def _clear(suspected: list[int]) -> None:
     """Doubts that have gone: the connector was busy after all, samples went on."""
     doubted = ChargingSession.objects.active().exclude(suspect_reason="").exclude(pk__in=suspected)
     doubted.update(suspect_reason="", suspect_since=None)
-
-
-def _clear_one(session_id: int) -> None:
-    ChargingSession.objects.active().filter(pk=session_id).update(suspect_reason="", suspect_since=None)
 
 
 def _doubt(session_id: int, why: str, now: datetime) -> bool:
