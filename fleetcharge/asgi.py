@@ -43,7 +43,15 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
         return await _lifespan(receive, send)
     if scope["type"] == "websocket":
         return await (_find(WEBSOCKET_ROUTES, scope["path"]) or _no_such_socket)(scope, receive, send)
+    if hub.is_draining and scope["path"] == "/healthz/":  # load balancers choose another node
+        return await _draining(send)
     return await (_find(HTTP_ROUTES, scope["path"]) or _django)(scope, receive, send)
+
+
+async def _draining(send: Send) -> None:
+    headers = [(b"content-type", b"application/json")]
+    await send({"type": "http.response.start", "status": 503, "headers": headers})
+    await send({"type": "http.response.body", "body": b'{"detail":"This node is stopping.","code":"draining"}'})
 
 
 async def _django(scope: Scope, receive: Receive, send: Send) -> None:

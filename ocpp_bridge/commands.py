@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from fleetcharge.lib.events import publish
-from ocpp_bridge import actions, bell
+from ocpp_bridge import actions, bell, reserving
 from ocpp_bridge.discretion import without_secrets
 from ocpp_bridge.events import CommandFinished
 from ocpp_bridge.models import Command
@@ -23,6 +23,7 @@ from stations.models import Charger
 
 MAX_KEY = 80
 MAX_ATTEMPTS = 3
+FORGET_AT_ONCE = 5000
 ANSWER_MARGIN = timedelta(seconds=15)  # beyond the time-out of the process that waits for the answer
 SESSION_MARGIN = timedelta(seconds=30)  # beyond the chargers' ConnectionTimeOut
 MAY_HAVE_BEEN_DONE = "The connection was lost before the answer; it may have been carried out."
@@ -87,7 +88,7 @@ def enqueue(
     )
     if not is_new:
         _same_or_raise(command, charger_id, action, parameters)
-    elif charger.protocol and (flaw := _flaw(charger.protocol, action, parameters)):
+    elif charger.protocol and (flaw := _flaw(charger, action, parameters)):
         command.protocol = charger.protocol
         _finish(command, state=_State.FAILED, reason=flaw, response=None, at=now)
     else:
@@ -105,13 +106,13 @@ def _same_or_raise(command: Command, charger_id: int, action: str, parameters: d
         raise KeyReused(command.idempotency_key)
 
 
-def _flaw(protocol: str, action: str, parameters: dict[str, Any]) -> str:
-    """Why this version cannot say it; '' when it can."""
+def _flaw(charger: Charger, action: str, parameters: dict[str, Any]) -> str:
+    """Why its version cannot say it, or this charger cannot do it; '' when it can."""
     try:
-        _say(protocol, action, parameters)
+        _say(charger.protocol, action, parameters)
     except Unusable as error:
         return str(error)
-    return ""
+    return reserving.flaw_of(charger_id=charger.pk, action=action, parameters=parameters)
 
 
 def _say(protocol: str, action: str, parameters: dict[str, Any]) -> Said:
@@ -267,6 +268,13 @@ def sweep(*, now: datetime) -> int:
         _lose(command, now)
         count += 1
     return count
+
+
+def forget_old(*, now: datetime) -> int:
+    """Delete finished commands that are older than we keep them, a bounded number at a time."""
+    before = now - timedelta(days=settings.OCPP_COMMAND_DAYS)
+    old = Command.objects.filter(created_at__lt=before).exclude(state__in=Command.OPEN_STATES).order_by("created_at")
+    return Command.objects.filter(pk__in=list(old.values_list("pk", flat=True)[:FORGET_AT_ONCE])).delete()[0]
 
 
 @transaction.atomic

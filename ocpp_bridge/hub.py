@@ -48,6 +48,7 @@ class Hub:
         self._running: set[asyncio.Task[None]] = set()
         self._taken_over: dict[int, int] = {}
         self._valkey: redis.asyncio.Redis | None = None
+        self._leased_at = time.monotonic()
         self.is_draining = False
 
     def __len__(self) -> int:
@@ -190,12 +191,28 @@ class Hub:
 
     async def _keep_lease(self) -> None:
         """Say that this process lives; take note of those that do not any more."""
-        is_new = await in_database(
-            nodes.refresh, node=self.node, sockets=len(self._sockets), is_draining=self.is_draining
-        )
+        try:
+            is_new = await in_database(
+                nodes.refresh, node=self.node, sockets=len(self._sockets), is_draining=self.is_draining
+            )
+        except Exception:
+            if time.monotonic() - self._leased_at > settings.OCPP_CUT_OFF_SECONDS:
+                self._give_up_sockets()
+            raise
+        self._leased_at = time.monotonic()
         await in_database(nodes.bury_the_lost, now=datetime.now(UTC))
         if is_new and self._sockets:
             await self._report_present()
+
+    def _give_up_sockets(self) -> None:
+        """Cut off from the database we can only answer "not stored", and chargers stop repeating after a few times.
+
+        Without a socket they keep everything in their offline queue, and find a node that can store it.
+        """
+        logger.error("no database for too long: letting go of %d chargers", len(self._sockets))
+        for consumer in list(self._sockets.values()):
+            if not consumer.is_leaving:
+                self._start(_let_go(consumer, after=random.uniform(0, SETTLE_SECONDS)))  # noqa: S311 (jitter)
 
     async def _report_present(self) -> None:
         """Ten thousand sockets are some small statements, so that no lock is held for long."""
@@ -237,9 +254,10 @@ class Hub:
             return False
 
 
-async def _let_go(consumer: "ChargerConsumer") -> None:
+async def _let_go(consumer: "ChargerConsumer", after: float = 0.0) -> None:
     """No command of ours is begun any more; what is under way is answered, then the socket closes."""
     consumer.is_leaving = True
+    await asyncio.sleep(after)
     give_up_at = time.monotonic() + SETTLE_SECONDS
     while not _is_quiet(consumer) and time.monotonic() < give_up_at:  # noqa: ASYNC110 (the hot path need not tell us)
         await asyncio.sleep(0.05)

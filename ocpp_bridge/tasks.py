@@ -13,9 +13,12 @@ from ocpp_bridge import (
     firmware,
     following,
     inventory,
+    jobs,
     local_lists,
     nodes,
+    notices,
     recordings,
+    reports,
     rollouts,
     uploads,
 )
@@ -71,8 +74,17 @@ def sweep_commands() -> int:
     """Close expired and lost commands, and starts that became no session; returns how many."""
     now = timezone.now()
     answers.forget_old(now)
+    commands.forget_old(now=now)
     nodes.bury_the_lost(now=now)
     return commands.sweep(now=now) + following.sweep(now=now)
+
+
+@shared_task
+def sweep_reports() -> int:
+    """Reports whose rest did not come, jobs that fell silent, notices past their time; returns how many were closed."""
+    now = timezone.now()
+    notices.forget_old(now=now)
+    return reports.close_silent(now=now) + jobs.show_stuck(now=now)
 
 
 @shared_task

@@ -129,6 +129,7 @@ class Command(models.Model):
                 fields=["deadline_at"], condition=Q(state__in=("queued", "sent")), name="open_commands_by_deadline"
             ),
             models.Index(fields=["charger", "-created_at"], name="commands_of_a_charger"),
+            models.Index(fields=["created_at"], name="commands_by_age"),
             models.Index(
                 fields=["session_due_at"],
                 condition=Q(state="accepted", session=None, session_due_at__isnull=False),
