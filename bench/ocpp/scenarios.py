@@ -11,7 +11,7 @@ from typing import Any
 import uvloop
 
 from bench.ocpp import servers, stations
-from bench.ocpp.servers import DURABLE, ECHO, NODE, PACKAGE, ROUTER, TITLES, serving
+from bench.ocpp.servers import BARE, DURABLE, ECHO, NODE, PACKAGE, ROUTER, TITLES, serving
 from bench.ocpp.stations import Station, is_answer
 
 
@@ -42,13 +42,13 @@ def throughput(cores: Cores, transactions: list[int], seconds: float, var: Path)
     print(f"MeterValues, {len(transactions)} sockets in a closed loop")
     results: dict[str, dict[str, Any]] = {}
     node = servers.node_folder(var)
-    for name in (ECHO, ROUTER, DURABLE, PACKAGE, NODE):
+    for name in (ECHO, ROUTER, BARE, DURABLE, PACKAGE, NODE):
         if name == NODE and isinstance(node, str):
             print(f"  {TITLES[name]:26} skipped: {node}")
             continue
         folder = node if name == NODE and isinstance(node, Path) else None
         with serving(name, core=cores.server, folder=folder) as (port, pid):
-            results[name] = uvloop.run(_closed_loop(port, transactions, seconds, pid))
+            results[name] = uvloop.run(_closed_loop(port, transactions, seconds, pid, 20_000 * len(results)))
         _print_rate(name, results[name])
     rates = {name: result["rate"] for name, result in results.items()}
     cpu = {name: result["busy"] / result["rate"] for name, result in results.items()}
@@ -56,13 +56,13 @@ def throughput(cores: Cores, transactions: list[int], seconds: float, var: Path)
     verdict("durable / no database", rates[DURABLE] / rates[ROUTER], 0.4)
     verdict("durable / `ocpp` package, by rate", rates[DURABLE] / rates[PACKAGE], 10)
     verdict("durable / `ocpp` package, by server CPU", cpu[PACKAGE] / cpu[DURABLE], 10)
-    lost = results[DURABLE]["count"] - _stored_readings()
+    lost = results[BARE]["count"] + results[DURABLE]["count"] - _stored_readings()
     failures = [failure for result in results.values() for failure in result["failures"]]
     print(f"  acknowledged but not stored, or doubled: {lost}; refused: {len(failures)} {failures[:1] or ''}")
     return not (lost or failures)
 
 
-async def _closed_loop(port: int, transactions: list[int], seconds: float, pid: int) -> dict[str, Any]:
+async def _closed_loop(port: int, transactions: list[int], seconds: float, pid: int, first: int) -> dict[str, Any]:
     latencies: list[float] = []
     failures: list[bytes] = []
     is_stopping = False
@@ -80,6 +80,7 @@ async def _closed_loop(port: int, transactions: list[int], seconds: float, pid: 
 
     sockets = await stations.connect(port, range(len(transactions)), heard)
     for station in sockets:
+        station.count = first
         station.send_sample(transactions[station.number])
     await asyncio.sleep(1)  # validators compile, statements are prepared
     warm, used, began = len(latencies), servers.cpu_seconds(pid), time.perf_counter()
@@ -148,7 +149,7 @@ async def _open_loop(
         due = int(elapsed * len(sockets))
         for number in range(sent, due):
             station = sockets[number % len(sockets)]
-            station.count = max(station.count, 100_000)  # other moments than those of the closed loop
+            station.count = max(station.count, 500_000)  # other moments than those of the closed loop
             station.send_sample(transactions[station.number])
         sent = due
         await asyncio.sleep(0.001)

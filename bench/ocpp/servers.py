@@ -16,10 +16,11 @@ from typing import Any
 from fleetcharge.embedded.ports import random_free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-ECHO, ROUTER, DURABLE, PACKAGE, NODE = "echo", "router", "durable", "package", "node"
+ECHO, ROUTER, BARE, DURABLE, PACKAGE, NODE = "echo", "router", "bare", "durable", "package", "node"
 TITLES = {
     ECHO: "raw ASGI echo (floor)",
     ROUTER: "ours, no database",
+    BARE: "ours, durable, no recorder",
     DURABLE: "ours, durable",
     PACKAGE: "`ocpp` package example",
     NODE: "npm ocpp-rpc, strict",
@@ -43,6 +44,11 @@ async def durable(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Our endpoint as it is."""
     if scope["type"] == "websocket":
         await _endpoint()(scope, receive, send)
+
+
+async def bare(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Our endpoint without the flight recorder."""
+    await durable(scope, receive, send)
 
 
 async def router(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -130,9 +136,12 @@ def node_folder(var: Path) -> Path | str:
 def serving(name: str, *, core: int, folder: Path | None = None) -> Iterator[tuple[int, int]]:
     """One server pinned to one core; yields (port, pid)."""
     port = random_free_port()
+    unlimited = {"FLEETCHARGE_OCPP_MESSAGES_PER_SECOND": "1000000", "FLEETCHARGE_OCPP_MESSAGES_BURST": "1000000"}
+    recorder = {} if name == DURABLE else {"FLEETCHARGE_OCPP_RECORD_DAYS": "0"}
     process = subprocess.Popen(
         _command(name, port),
         cwd=folder or ROOT,
+        env=os.environ | unlimited | recorder,
         preexec_fn=lambda: os.sched_setaffinity(0, {core}),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
