@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetcharge.embedded.ports import next_free_port
+from fleetcharge.embedded.run import Address, process_specs
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -101,6 +102,11 @@ class RunningSystem:
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{path}: {error.code} {error.read().decode()[:500]}") from None
 
+    def database_url(self) -> str:
+        """Where its database answers."""
+        code = "import json; from django.conf import settings; print(json.dumps(settings.DATABASE_URL))"
+        return str(self.manage(code))
+
     def kill(self, name: str) -> int:
         """kill -9 one part: postgres, valkey, realtime, worker or web. Returns the pid that died."""
         pid = wait_for(f"a process of {name}", lambda: next(self._pids(name), 0), 30)
@@ -140,6 +146,51 @@ class RunningSystem:
                 self.process.wait(30)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
+        self.log.close()
+
+
+class RealtimeNode:
+    """One more realtime process beside a running system: the same database, another port."""
+
+    def __init__(self, system: RunningSystem, *, server: str = "uvicorn", **extra_env: str) -> None:
+        self.port = next_free_port(system.realtime_port + 1, "127.0.0.1", frozenset({system.web_port}))
+        self.log_path = system.var / "log" / f"node-{self.port}.log"
+        env = {**system.env, "FLEETCHARGE_ASGI_SERVER": server, **extra_env}
+        spec = process_specs(Address("127.0.0.1", system.web_port, self.port), system.var, env)[0]
+        self.log = self.log_path.open("w+")
+        self.process = subprocess.Popen(
+            list(spec.argv), cwd=ROOT, env=env, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+
+    @property
+    def realtime(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ocpp(self) -> str:
+        return f"ws://127.0.0.1:{self.port}/ocpp"
+
+    def wait_until_ready(self, seconds: float = 60.0) -> None:
+        def ready() -> bool:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"the node ended: {self.log_path.read_text()[-2000:]}")
+            with urllib.request.urlopen(f"{self.realtime}/healthz/", timeout=3) as answer:
+                return bool(answer.status == 200)
+
+        wait_for("the node to be ready", ready, seconds)
+
+    def signal(self, number: signal.Signals) -> None:
+        os.killpg(self.process.pid, number)
+
+    def stop(self) -> None:
+        if self.process.poll() is None:
+            self.signal(signal.SIGCONT)
+            self.signal(signal.SIGTERM)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.signal(signal.SIGKILL)
+                self.process.wait(10)
         self.log.close()
 
 
