@@ -255,6 +255,12 @@ class CDR(models.Model):
             models.Index(fields=["ended_at"], condition=Q(rated_at=None), name="unrated_cdrs"),
             models.Index(fields=["ended_at"], condition=Q(captured_at=None), name="uncaptured_cdrs"),
             models.Index(fields=["organisation", "-ended_at"], name="cdrs_of_an_organisation"),
+            models.Index(
+                fields=["organisation", "ended_at"],
+                include=["total_paise"],
+                condition=Q(captured_at__isnull=False),
+                name="spending_of_an_organisation",
+            ),
         ]
 
     def __str__(self) -> str:
