@@ -133,3 +133,34 @@ async def test_what_was_said_is_kept_word_for_word(session: ChargingSession) -> 
     said = [{"value": "OCMF|{...}|{...}", "format": "SignedData"}, {"value": "0.15003999999999998", "unit": "kWh"}]
     await write_meter_values([reading(session, 1, 150, sampled=said)])
     assert MeterValue.objects.get().sampled == said
+
+
+async def test_a_clock_aligned_reading_belongs_to_no_session(session: ChargingSession) -> None:
+    await write_meter_values([reading(session, 1, 2000, transaction_ref="", context="Sample.Clock")])
+    assert MeterValue.objects.get().transaction_ref == ""
+
+
+async def test_a_late_reading_without_transaction_finds_a_session_that_has_ended(session: ChargingSession) -> None:
+    ChargingSession.objects.update(state="ended", ended_at=NOW + timedelta(minutes=5))
+    await write_meter_values([
+        reading(session, 2, 3000, transaction_ref=""), reading(session, 7, 4000, transaction_ref=""),
+    ])  # fmt: skip
+    stored = dict(MeterValue.objects.values_list("energy_wh", "transaction_ref"))
+    assert stored == {3000: "7", 4000: ""}
+
+
+async def test_a_register_beyond_a_megawatt_moves_nothing(session: ChargingSession) -> None:
+    await write_meter_values([reading(session, 1, 2000)])
+    await write_meter_values([reading(session, 2, 90_000_000)])
+    await write_meter_values([reading(session, 3, 3000)])
+    session.refresh_from_db()
+    assert (session.energy_wh, session.meter_last_wh) == (2000, 3000)
+
+
+async def test_intervals_add_up_while_no_register_is_said(session: ChargingSession) -> None:
+    ChargingSession.objects.update(meter_start_wh=None, meter_last_wh=None)
+    await write_meter_values([reading(session, 1, interval_wh=300), reading(session, 2, interval_wh=200)])
+    await write_meter_values([reading(session, 3, interval_wh=400, sequence=7)])
+    session.refresh_from_db()
+    assert (session.energy_wh, session.meter_last_wh) == (900, None)
+    assert MeterValue.objects.get(sequence=7).interval_wh == 400

@@ -1,10 +1,15 @@
 """Units, phases and contexts become integer Wh, W and percent, as rule 30 of the OCPP reference says."""
 
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ocpp_bridge.metering import normalise
+from billing.services.meters import MeterReading
+from ocpp_bridge.metering import normalise, register_at_begin, register_at_end
 
 
 def sample(value: object, **extra: Any) -> dict[str, Any]:
@@ -52,3 +57,36 @@ def test_what_is_no_register_reading_is_none(value: object) -> None:
 @pytest.mark.parametrize("samples", [[None], ["x"], [{}], [[]], [{"value": "1", "measurand": []}]])
 def test_broken_samples_are_skipped(samples: list[Any]) -> None:
     assert normalise(samples).energy_wh is None
+
+
+def test_intervals_are_read_beside_the_register() -> None:
+    interval = sample("0.5", measurand="Energy.Active.Import.Interval", unit="kWh")
+    assert normalise([interval, sample("1200")])[:1] == (1200,)
+    assert normalise([interval]).interval_wh == 500
+    assert normalise([interval]).energy_wh is None
+
+
+def test_a_start_carries_its_marked_register_and_an_end_the_last() -> None:
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+
+    def reading(minutes: int, energy_wh: int | None, context: str = "") -> MeterReading:
+        return MeterReading(1, 1, "t", now + timedelta(minutes=minutes), now, energy_wh, None, None, context, [], "00")
+
+    unordered = [reading(2, 300), reading(0, 100), reading(3, None), reading(1, 200)]
+    assert (register_at_begin(unordered), register_at_end(unordered)) == (100, 300)
+    marked = [*unordered, reading(5, 150, "Transaction.Begin"), reading(-5, 290, "Transaction.End")]
+    assert (register_at_begin(marked), register_at_end(marked)) == (150, 290)
+    assert register_at_begin([reading(0, None)]) is None
+
+
+kwh = st.decimals("0", "99999", places=3, allow_nan=False, allow_infinity=False)
+
+
+@given(value=kwh, multiplier=st.integers(-3, 3))
+def test_every_way_to_write_a_register_means_the_same(value: Decimal, multiplier: int) -> None:
+    wh = int(value * 1000)
+    unit = {"unit": "Wh", "multiplier": multiplier}
+    scaled = {"value": float(Decimal(wh).scaleb(-multiplier)), "unitOfMeasure": unit}
+    assert normalise([sample(str(wh))]).energy_wh == wh
+    assert normalise([sample(str(value), unit="kWh")]).energy_wh == wh
+    assert normalise([scaled]).energy_wh == wh
