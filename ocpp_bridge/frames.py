@@ -10,7 +10,7 @@ from ocpp_bridge.dialects import Dialect
 
 CALL, RESULT, ERROR, RESULT_ERROR, SEND = 2, 3, 4, 5, 6
 MAX_DEPTH = 32
-MAX_ID_LENGTH = 36
+MAX_ID_LENGTH, MAX_ECHO = 36, 255
 
 MessageId = str | int
 
@@ -121,7 +121,8 @@ def _refusal(message: list[Any]) -> tuple[str, str, Any]:
 
 def _call(message: list[Any], message_id: MessageId, dialect: Dialect) -> Call | Malformed:
     if isinstance(message_id, str) and len(message_id) > MAX_ID_LENGTH:
-        return Malformed(message_id[:255], dialect.framework, f"Message id is longer than {MAX_ID_LENGTH}")
+        echoed = message_id if len(message_id) <= MAX_ECHO else dialect.anonymous_id
+        return Malformed(echoed, dialect.framework, f"Message id is longer than {MAX_ID_LENGTH}")
     if len(message) != 4:
         return Malformed(message_id, dialect.framework, f"A CALL has 4 elements, this has {len(message)}")
     action, payload = message[2], message[3]
