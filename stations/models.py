@@ -202,6 +202,9 @@ class Charger(models.Model):
     next_auth_key_hash = models.CharField(
         max_length=64, blank=True, help_text=_("HMAC of the key to come; its first use retires the one before.")
     )
+    max_power_w = models.PositiveIntegerField(
+        default=0, help_text=_("What its plugs may draw together; 0: as much as they can.")
+    )
     min_security_profile = models.PositiveSmallIntegerField(
         choices=SecurityProfile, default=SecurityProfile.NONE, help_text=_("It only ever rises.")
     )

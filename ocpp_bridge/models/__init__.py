@@ -2,6 +2,7 @@
 
 from ocpp_bridge.models.calls import AnsweredCall
 from ocpp_bridge.models.certificates import ChargerCertificate
+from ocpp_bridge.models.charging import ChargingGoal, ChargingLimit, ChargingPlan, ChargingSite
 from ocpp_bridge.models.commands import Command
 from ocpp_bridge.models.configuration import (
     ChargerConfiguration,
@@ -26,7 +27,11 @@ __all__ = [
     "ChargerCertificate",
     "ChargerConfiguration",
     "ChargerJob",
+    "ChargingGoal",
+    "ChargingLimit",
     "ChargingNeeds",
+    "ChargingPlan",
+    "ChargingSite",
     "Command",
     "ComponentEvent",
     "ConfigurationChange",
