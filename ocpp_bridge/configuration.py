@@ -154,7 +154,7 @@ def take_report(*, report_id: int) -> int:
 
 
 @transaction.atomic
-def ask(*, charger_id: int, actor: str, now: datetime) -> Command:
+def ask(*, charger_id: int, actor: str, now: datetime, key: str = "") -> Command:
     """Ask a charger for its configuration: for all of it in OCPP 1.6, for what we have wishes for in 2.x."""
     charger = Charger.objects.get(pk=charger_id)
     state, _ = ChargerConfiguration.objects.select_for_update().get_or_create(charger=charger)
@@ -165,9 +165,10 @@ def ask(*, charger_id: int, actor: str, now: datetime) -> Command:
         charger_id=charger_id,
         action=Command.Action.GET_CONFIGURATION,
         parameters={"keys": keys},
-        idempotency_key=f"configuration:{charger_id}:{now.timestamp():.3f}",
+        idempotency_key=key or f"configuration:{charger_id}:{now.timestamp():.3f}",
         deadline_at=now + ASK_AGAIN_AFTER,
         actor=actor,
+        now=now,
     )
 
 

@@ -179,6 +179,7 @@ def _say(rollout: ConfigurationRollout, change: ConfigurationChange, value: str,
         idempotency_key=f"rollout:{rollout.pk}:{change.pk}:{why}",
         deadline_at=now + PATIENCE,
         actor=rollout.actor,
+        now=now,
     )
 
 

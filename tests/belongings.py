@@ -38,6 +38,8 @@ class Belongings:
         row = next((row for key, row in self.rows.items() if key in route), None)
         if row is None:
             return "1"
+        if name == "identity":
+            return str(row.ocpp_identity)
         return str(getattr(row, "public_id", row.pk) if name in {"public_id", "slug"} else row.pk)
 
     def fingerprint(self) -> dict[str, list[Any]]:
