@@ -6,9 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('accounts', '0002_audit_is_append_only'),
         ('billing', '0006_authorisations'),
-        ('stations', '0007_power_of_a_charger'),
     ]
 
     operations = [
