@@ -199,9 +199,10 @@ class Hub:
             if time.monotonic() - self._leased_at > settings.OCPP_CUT_OFF_SECONDS:
                 self._give_up_sockets()
             raise
+        was_away = time.monotonic() - self._leased_at > 2 * LEASE_SECONDS
         self._leased_at = time.monotonic()
         await in_database(nodes.bury_the_lost, now=datetime.now(UTC))
-        if is_new and self._sockets:
+        if is_new or was_away:
             await self._report_present()
 
     def _give_up_sockets(self) -> None:
@@ -216,6 +217,8 @@ class Hub:
 
     async def _report_present(self) -> None:
         """Ten thousand sockets are some small statements, so that no lock is held for long."""
+        now, held = datetime.now(UTC), list(self._sockets)
+        await in_database(stations.node_holds, node=self.node, charger_ids=held, at=now)
         epochs = list(self._epochs().items())
         for start in range(0, len(epochs), SEEN_AT_ONCE):
             sockets = dict(epochs[start : start + SEEN_AT_ONCE])

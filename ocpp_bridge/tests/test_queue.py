@@ -1,9 +1,11 @@
 """The durable queue: what may be sent when, what waits, what is said again, what a dead connection leaves behind."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from fleetcharge.accounts.models import Organisation
@@ -15,7 +17,8 @@ from ocpp_bridge.tests.conftest import Charger as Socket
 from ocpp_bridge.tests.conftest import Connect, until
 from ocpp_bridge.tests.test_commands import RESERVE, ask, outcome_of, outcomes, ready
 from stations.events import ReservationAnswered
-from stations.models import Charger
+from stations.models import Charger, Connector
+from stations.services import presence
 
 __all__ = ["outcomes"]  # a fixture
 
@@ -215,3 +218,58 @@ def test_a_node_is_buried_once_and_its_chargers_are_offline(station: Charger, or
     assert (station.is_online, station.node, station.disconnected_at) == (False, "", now)
     assert Charger.objects.get(pk=alive.pk).is_online
     assert list(Node.objects.values_list("name", flat=True)) == ["alive"]
+
+
+def test_finished_commands_are_forgotten_after_a_while(station: Charger, settings: Any) -> None:
+    settings.OCPP_COMMAND_DAYS = 30
+    for key in ("old", "old but open", "young"):
+        ask(station, A.TRIGGER_MESSAGE, HEARTBEAT, key)
+    Command.objects.exclude(idempotency_key="old but open").update(state=S.ACCEPTED)
+    Command.objects.exclude(idempotency_key="young").update(created_at=timezone.now() - timedelta(days=31))
+    assert commands.forget_old(now=timezone.now()) == 1
+    assert set(states()) == {"old but open", "young"}
+
+
+def test_one_command_per_key_however_many_ask_at_once(station: Charger) -> None:
+    def one(_: int) -> str:
+        try:
+            return str(ask(station, A.REMOTE_START, {"id_token": "TAG1"}, "same").pk)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(one, range(24)))) == 1
+    assert Command.objects.count() == 1
+
+
+def test_sockets_that_ended_unnoticed_are_offline_at_the_next_report(
+    station: Charger, organisation: Organisation
+) -> None:
+    now = timezone.now()
+    held, fresh, elsewhere = (factories.charger(organisation, name) for name in ("HELD", "FRESH", "ELSEWHERE"))
+    Charger.objects.update(node="here", is_online=True, connected_at=now - timedelta(minutes=5))
+    Charger.objects.filter(pk=fresh.pk).update(connected_at=now)
+    Charger.objects.filter(pk=elsewhere.pk).update(node="there")
+    assert presence.node_holds(node="here", charger_ids=[held.pk], at=now) == 1
+    online = set(Charger.objects.online().values_list("ocpp_identity", flat=True))
+    assert online == {"HELD", "FRESH", "ELSEWHERE"}
+
+
+def test_presence_writes_rows_only_now_and_then(station: Charger, django_assert_num_queries: Any) -> None:
+    now = timezone.now()
+    Charger.objects.update(is_online=True, connection_epoch=3, last_seen_at=now)
+    Connector.objects.update(status_at=now, heard_at=now)
+
+    def report(after: timedelta, epoch: int = 3) -> tuple[timedelta, timedelta]:
+        with django_assert_num_queries(2):
+            presence.chargers_present(sockets={station.pk: epoch}, node="here", at=now + after)
+        seen = Charger.objects.get(pk=station.pk).last_seen_at
+        heard = Connector.objects.filter(evse__charger=station).values_list("heard_at", flat=True).first()
+        assert seen and heard
+        return seen - now, heard - now
+
+    nothing, minute, later = timedelta(0), timedelta(minutes=1), timedelta(minutes=6)
+    assert report(timedelta(seconds=30)) == (nothing, nothing)
+    assert report(minute) == (minute, nothing)
+    assert report(later, epoch=2)[0] == minute
+    assert report(later) == (later, later)

@@ -1,6 +1,6 @@
 """Which of our chargers are there: sockets that open and close, signs of life, silence."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -52,6 +52,7 @@ def charger_disconnected(*, charger_id: int, epoch: int, at: datetime) -> bool:
 
 SEEN_EVERY = timedelta(seconds=45)
 HEARD_EVERY = timedelta(minutes=5)
+JUST_NOW = timedelta(seconds=30)
 
 _SEEN = """
 WITH mine AS (SELECT * FROM unnest(%(ids)s::bigint[], %(epochs)s::bigint[]) AS t(id, epoch)),
@@ -96,6 +97,15 @@ def _is_back(*, charger_id: int, epoch: int, node: str, at: datetime) -> bool:
     publish(ChargerCameBack(charger.pk, charger.location_id, charger.organisation_id, at))
     _show_all(charger, at)
     return True
+
+
+def node_holds(*, node: str, charger_ids: Iterable[int], at: datetime) -> int:
+    """The only sockets that `node` has; others in its name ended while nothing could be stored. Returns how many.
+
+    A socket that opened just now may not be counted yet.
+    """
+    held = Charger.objects.filter(node=node, is_online=True, connected_at__lt=at - JUST_NOW)
+    return held.exclude(pk__in=list(charger_ids)).update(is_online=False, disconnected_at=at, node="")
 
 
 def node_lost(*, node: str, at: datetime) -> int:
