@@ -1,0 +1,242 @@
+"""Sessions that are told badly over real sockets: late tokens, lost ids, values after the stop, silence in between."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+
+from billing.models import CDR, BillingException, ChargingSession, Hold, MeterValue, SessionCorrection
+from billing.tests.factories import fund, make_tariff
+from fleetcharge.accounts.models import Organisation
+from ocpp_bridge.tests import factories
+from ocpp_bridge.tests.conftest import Charger as Socket
+from ocpp_bridge.tests.conftest import Connect
+from stations.models import Charger, Connector
+from vehicles.models import IdToken, Vehicle, VehicleModel
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+TOKEN = {"idToken": "TAG1", "type": "ISO14443"}
+Kind = BillingException.Kind
+
+
+def instant(minutes: float) -> str:
+    return (NOW + timedelta(minutes=minutes)).isoformat()
+
+
+def moment(minutes: float, wh: int, power_w: int | None = None, context: str = "Sample.Periodic") -> dict[str, Any]:
+    sampled: list[dict[str, Any]] = [{"value": wh, "context": context}]
+    if power_w is not None:
+        sampled.append({"value": power_w, "measurand": "Power.Active.Import"})
+    return {"timestamp": instant(minutes), "sampledValue": sampled}
+
+
+def text_moment(minutes: float, wh: int) -> dict[str, Any]:
+    return {"timestamp": instant(minutes), "sampledValue": [{"value": str(wh)}]}
+
+
+def event(kind: str, minutes: float, sequence: int = 0, state: str = "", **fields: Any) -> dict[str, Any]:
+    info = {"transactionId": "tx-1"} | ({"chargingState": state} if state else {})
+    return {
+        "eventType": kind, "timestamp": instant(minutes), "triggerReason": "Trigger", "seqNo": sequence,
+        "transactionInfo": info, **fields,
+    }  # fmt: skip
+
+
+@pytest.fixture
+def station(transactional_db: None, organisation: Organisation) -> Charger:
+    model = VehicleModel.objects.create(
+        manufacturer="Tata", name="Ace", battery_wh=40_000, plugs=["ccs2"], max_dc_power_w=60_000,
+        consumption_wh_per_km=150,
+    )  # fmt: skip
+    vehicle = Vehicle.objects.create(organisation=organisation, registration="KA 01 AB 0001", model=model)
+    IdToken.objects.create(organisation=organisation, uid="TAG1", vehicle=vehicle)
+    fund(organisation, 10_000_00)
+    made = factories.charger(organisation, "HYD-1")
+    Connector.objects.filter(evse__charger=made).update(tariff=make_tariff(made.location.source))
+    return made
+
+
+@pytest.fixture
+async def old(connect: Connect, station: Charger) -> Socket:
+    opened: Socket = await connect("HYD-1", subprotocols=["ocpp1.6"])
+    return opened
+
+
+@pytest.fixture
+async def new(connect: Connect, station: Charger) -> Socket:
+    opened: Socket = await connect("HYD-1", subprotocols=["ocpp2.0.1"])
+    return opened
+
+
+async def start_16(socket: Socket, minutes: float = -60, **fields: Any) -> int:
+    start = {"connectorId": 1, "idTag": "TAG1", "meterStart": 1_000, "timestamp": instant(minutes)}
+    return int((await socket.call("StartTransaction", {**start, **fields}))["transactionId"])
+
+
+def reasons() -> list[str]:
+    return list(ChargingSession.objects.get().quality_reasons)
+
+
+# --- OCPP 2.x -----------------------------------------------------------------------------------------------------
+
+
+async def test_a_token_that_arrives_in_an_update_is_judged_then(new: Socket) -> None:
+    begin = [moment(-60, 1_000, context="Transaction.Begin")]
+    plugged = event("Started", -60, 0, "EVConnected", evse={"id": 1, "connectorId": 1}, meterValue=begin)
+    assert await new.call("TransactionEvent", plugged) == {}
+    assert not Hold.objects.exists()
+    assert not BillingException.objects.exists()
+    answer = await new.call("TransactionEvent", event("Updated", -59, 1, "Charging", idToken=TOKEN))
+    assert answer["idTokenInfo"]["status"] == "Accepted"
+    session = await sync_to_async(ChargingSession.objects.select_related("vehicle").get)()
+    assert (session.id_token_uid, session.vehicle.registration) == ("TAG1", "KA 01 AB 0001")
+    assert (session.authorisation_reason, session.quality) == ("accepted", "billable")
+    assert Hold.objects.get().state == Hold.State.ACTIVE
+    learnt = SessionCorrection.objects.get(field="id_token_uid")
+    assert (learnt.before, learnt.after) == ("", "TAG1")
+    assert "Updated seqNo 1" in learnt.cause
+    await new.call("TransactionEvent", event("Ended", -30, 2, meterValue=[moment(-30, 9_000)]))
+    assert reasons() == []
+    assert CDR.objects.get().energy_wh == 8_000
+
+
+async def test_a_session_without_any_token_waits_for_finance(new: Socket) -> None:
+    await new.call("TransactionEvent", event("Started", -60, evse={"id": 1}, meterValue=[moment(-60, 1_000)]))
+    await new.call("TransactionEvent", event("Ended", -30, 1, meterValue=[moment(-30, 9_000)]))
+    assert BillingException.objects.get().kind == Kind.UNKNOWN_TOKEN
+    assert (reasons(), CDR.objects.get().is_blocked) == (["unknown_token"], True)
+
+
+async def test_another_card_is_answered_for_itself_and_changes_nothing(new: Socket) -> None:
+    await new.call("TransactionEvent", event("Started", -60, evse={"id": 1}, idToken=TOKEN))
+    other = {"idToken": "NOBODY", "type": "ISO14443"}
+    answer = await new.call("TransactionEvent", event("Updated", -50, 1, idToken=other))
+    assert answer["idTokenInfo"]["status"] == "Unknown"
+    assert ChargingSession.objects.get().id_token_uid == "TAG1"
+
+
+async def test_a_late_start_puts_the_session_at_its_own_plug(new: Socket) -> None:
+    await new.call("TransactionEvent", event("Updated", -50, 1, "Charging", meterValue=[moment(-50, 2_000)]))
+    provisional = await sync_to_async(ChargingSession.objects.select_related("connector__evse").get)()
+    assert (provisional.is_start_reported, provisional.connector.evse.evse_number) == (False, 1)
+    begin = [moment(-60, 1_000, context="Transaction.Begin")]
+    start = event("Started", -60, 0, evse={"id": 2, "connectorId": 2}, idToken=TOKEN, meterValue=begin)
+    await new.call("TransactionEvent", start)
+    session = await sync_to_async(ChargingSession.objects.select_related("connector__evse").get)()
+    assert (session.started_at, session.meter_start_wh) == (NOW - timedelta(minutes=60), 1_000)
+    assert session.connector.evse.evse_number == 2
+    taken = dict(Connector.objects.values_list("evse__evse_number", "has_session"))
+    assert taken == {1: False, 2: True}
+    assert set(SessionCorrection.objects.values_list("field", flat=True)) >= {"started_at", "connector_id"}
+
+
+async def test_what_the_vehicle_does_not_take_is_idle_what_the_station_holds_back_is_not(new: Socket) -> None:
+    begin, end = [moment(-60, 1_000)], [moment(-10, 9_000)]
+    await new.call("TransactionEvent", event("Started", -60, 0, evse={"id": 1}, idToken=TOKEN, meterValue=begin))
+    await new.call("TransactionEvent", event("Updated", -59, 1, "Charging"))
+    await new.call("TransactionEvent", event("Updated", -40, 2, "SuspendedEVSE"))
+    await new.call("TransactionEvent", event("Updated", -30, 3, "SuspendedEV", meterValue=[moment(-30, 9_000, 0)]))
+    await new.call("TransactionEvent", event("Ended", -10, 4, meterValue=end))
+    assert (CDR.objects.get().idle_seconds, CDR.objects.get().charging_seconds) == (20 * 60, 30 * 60)
+
+
+async def test_skipped_messages_are_listed(new: Socket) -> None:
+    begin, end = [moment(-60, 1_000)], [moment(-57, 2_000)]
+    await new.call("TransactionEvent", event("Started", -60, 0, evse={"id": 1}, idToken=TOKEN, meterValue=begin))
+    await new.call("TransactionEvent", event("Updated", -59, 1, meterValue=[moment(-59, 1_300)]))
+    await new.call("TransactionEvent", event("Updated", -58, 4))
+    await new.call("TransactionEvent", event("Ended", -57, 5, meterValue=end))
+    session = ChargingSession.objects.get()
+    assert session.gaps == [{"kind": "messages", "from": 2, "to": 3}]
+    assert session.quality == "billable"
+
+
+# --- OCPP 1.6 -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("lost_id", [0, -1, 987_654])
+async def test_a_stop_that_lost_its_id_brings_its_samples_to_the_session(old: Socket, lost_id: int) -> None:
+    number = await start_16(old)
+    stop = {
+        "transactionId": lost_id, "idTag": "TAG1", "meterStop": 9_000, "timestamp": instant(-30),
+        "transactionData": [text_moment(-50, 3_000), text_moment(-40, 6_000)],
+    }  # fmt: skip
+    assert await old.call("StopTransaction", stop) == {"idTagInfo": {"status": "Accepted"}}
+    session = ChargingSession.objects.get()
+    assert (session.state, session.energy_wh, session.transaction_ref) == ("ended", 8_000, str(number))
+    assert set(MeterValue.objects.values_list("transaction_ref", "energy_wh")) == {
+        (str(number), 3_000), (str(number), 6_000),
+    }  # fmt: skip
+    found = SessionCorrection.objects.get(field="transaction_ref")
+    assert (found.before, found.after) == (str(lost_id), str(number))
+    await old.call("StopTransaction", stop, "another-id")
+    assert not BillingException.objects.open().exists()
+
+
+async def test_samples_of_a_stop_that_were_sent_before_are_kept_once(old: Socket, connect: Connect) -> None:
+    number = await start_16(old)
+    sent = {"connectorId": 1, "transactionId": number, "meterValue": [text_moment(-50, 3_000)]}
+    await old.call("MeterValues", sent)
+    again: Socket = await connect("HYD-1", subprotocols=["ocpp1.6"])
+    stop = {"transactionId": number, "meterStop": 9_000, "timestamp": instant(-30)}
+    await again.call("StopTransaction", {**stop, "transactionData": [text_moment(-50, 3_000), text_moment(-35, 8_000)]})
+    assert sorted(MeterValue.objects.values_list("energy_wh", flat=True)) == [3_000, 8_000]
+    assert ChargingSession.objects.get().energy_wh == 8_000
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_values_after_the_stop_are_kept_and_not_billed(old: Socket, named: bool) -> None:
+    number = await start_16(old)
+    await old.call("StopTransaction", {"transactionId": number, "meterStop": 9_000, "timestamp": instant(-30)})
+    late = {"connectorId": 1, "transactionId": number if named else 0, "meterValue": [text_moment(-20, 12_000)]}
+    assert await old.call("MeterValues", late) == {}
+    session = ChargingSession.objects.get()
+    assert (session.state, session.energy_wh) == ("ended", 8_000)
+    assert MeterValue.objects.get().transaction_ref == (str(number) if named else "")
+
+
+async def test_a_start_without_a_tag_is_answered_with_an_id(old: Socket) -> None:
+    start = {"connectorId": 1, "idTag": "", "meterStart": 0, "timestamp": instant(-60)}
+    answer = await old.call("StartTransaction", start)
+    assert (answer["transactionId"] > 0, answer["idTagInfo"]["status"]) == (True, "Invalid")
+
+
+async def test_a_suspended_vehicle_is_idle_in_1_6(old: Socket) -> None:
+    number = await start_16(old)
+    for minutes, status in ((-59, "Charging"), (-30, "SuspendedEV")):
+        said = {"connectorId": 1, "errorCode": "NoError", "status": status, "timestamp": instant(minutes)}
+        await old.call("StatusNotification", said)
+    await old.call("StopTransaction", {"transactionId": number, "meterStop": 9_000, "timestamp": instant(-10)})
+    assert CDR.objects.get().idle_seconds == 20 * 60
+
+
+async def test_units_may_change_within_a_session_and_signed_values_are_kept(old: Socket) -> None:
+    """As solidstudio's VCP sends them: kWh with float noise, then Wh, then a signed text as a value."""
+    number = await start_16(old, meterStart=0)
+    signed = 'OCMF|{"FV":"1.0","RD":[{"RV":0.15}]}|{"SD":"3045"}'
+    sampled = [{"value": "0.15003999999999998", "unit": "kWh", "measurand": "Energy.Active.Import.Register"}]
+    await old.call("MeterValues", {
+        "connectorId": 1, "transactionId": number, "meterValue": [{"timestamp": instant(-50), "sampledValue": sampled}],
+    })  # fmt: skip
+    end = [{"value": "8000"}, {"value": signed, "format": "SignedData", "context": "Transaction.End"}]
+    await old.call("StopTransaction", {
+        "transactionId": number, "meterStop": 8_000, "timestamp": instant(-30),
+        "transactionData": [{"timestamp": instant(-30), "sampledValue": end}],
+    })  # fmt: skip
+    assert list(MeterValue.objects.order_by("at").values_list("energy_wh", flat=True)) == [150, 8_000]
+    assert MeterValue.objects.order_by("at").last().sampled[1]["value"] == signed
+    assert (ChargingSession.objects.get().energy_wh, reasons()) == (8_000, [])
+
+
+async def test_the_stop_of_hours_ago_is_still_the_stop(old: Socket, connect: Connect) -> None:
+    """As SAP's simulator replays it: values go on, and the stop, older than they are, comes last."""
+    number = await start_16(old, minutes=-300)
+    for minutes in (-100, -90):
+        values = {"connectorId": 1, "transactionId": number, "meterValue": [text_moment(minutes, 9_500)]}
+        await old.call("MeterValues", values)
+    again: Socket = await connect("HYD-1", subprotocols=["ocpp1.6"])
+    stop = {"transactionId": number, "meterStop": 9_000, "timestamp": instant(-200), "idTag": "TAG1"}
+    await again.call("StopTransaction", stop)
+    session = ChargingSession.objects.get()
+    assert (session.ended_at, session.energy_wh, session.quality) == (NOW - timedelta(minutes=200), 8_000, "billable")
