@@ -5,7 +5,7 @@ charger's limits, ask for its version, send what is missing, message by message 
 2 D01 and D02).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +21,7 @@ from ocpp_bridge.models import Command, LocalList
 from stations.models import Charger
 
 A, S = Command.Action, LocalList.State
+Roster = tuple[Listed, ...]
 ACTOR = "local list"
 ASKS = frozenset({A.GET_CONFIGURATION, A.GET_LOCAL_LIST_VERSION, A.SEND_LOCAL_LIST})
 DEFAULT_PER_MESSAGE = 20
@@ -49,10 +50,12 @@ def sweep(*, now: datetime) -> int:
     return changed
 
 
-def refresh(chargers: Iterable[Charger], *, now: datetime) -> int:
+def refresh(chargers: Sequence[Charger], *, now: datetime) -> int:
     """Write down what each list should be; how many differ from before. Chargers need `location__source`."""
-    rosters, rows = Rosters(now=now), {row.pk: row for row in LocalList.objects.filter(charger__in=chargers)}
-    return sum(_want(charger, rows.get(charger.pk), rosters.at(charger.location), now) for charger in chargers)
+    rosters, made = Rosters(now=now), Wanted()
+    known = LocalList.objects.filter(charger__in=chargers).only("pk", "content_hash", "left_out", "capacity")
+    rows = {row.pk: row for row in known}
+    return sum(_want(one, rows.get(one.pk), made, rosters.at(one.location), now) for one in chargers)
 
 
 def advance(*, charger_id: int, now: datetime) -> LocalList | None:
@@ -104,27 +107,36 @@ def send_anew(*, charger_id: int, now: datetime) -> None:
 # --- what it should be --------------------------------------------------------------------------------------------
 
 
-def _want(charger: Charger, row: LocalList | None, roster: list[Listed], now: datetime) -> bool:
-    entries, left_out = _entries(charger, roster, row.capacity if row else None)
-    content_hash = digest(entries)
-    if row is not None and row.content_hash == content_hash and row.left_out == left_out:
+class Wanted:
+    """Lists in the chargers' terms, each made once for all chargers that want the same."""
+
+    def __init__(self) -> None:
+        self._made: dict[tuple[int, bool, int | None], tuple[dict[str, Entry], int, str]] = {}
+
+    def of(self, charger: Charger, roster: Roster, capacity: int | None) -> tuple[dict[str, Entry], int, str]:
+        """(entries, how many tokens are not among them, fingerprint): too long for OCPP 1.6, or too many."""
+        is_16 = charger.protocol == "ocpp1.6"
+        key = (id(roster), is_16, capacity)
+        if key not in self._made:
+            fitting = [one for one in roster if not is_16 or len(one.uid) <= MAX_ID_TAG]
+            kept = fitting if capacity is None else fitting[:capacity]
+            entries = {one.uid.lower(): _entry(one) for one in kept}
+            self._made[key] = entries, len(roster) - len(kept), digest(entries)
+        return self._made[key]
+
+
+def _want(charger: Charger, row: LocalList | None, made: Wanted, roster: Roster, now: datetime) -> bool:
+    entries, left_out, content_hash = made.of(charger, roster, row.capacity if row else None)
+    if row is not None and (row.content_hash, row.left_out) == (content_hash, left_out):
         return False
     values = {"entries": entries, "content_hash": content_hash, "left_out": left_out, "changed_at": now}
     if row is None:
-        LocalList.objects.get_or_create(
-            charger=charger, defaults={"organisation_id": charger.organisation_id, **values}
-        )
+        first = {"organisation_id": charger.organisation_id, **values}
+        LocalList.objects.get_or_create(charger=charger, defaults=first)
     else:  # what is on its way is finished first: its answer says where the charger then stands
         LocalList.objects.filter(pk=row.pk).update(**values)
         LocalList.objects.filter(pk=row.pk, state=S.CURRENT).update(state=S.WAITING)
     return True
-
-
-def _entries(charger: Charger, roster: list[Listed], capacity: int | None) -> tuple[dict[str, Entry], int]:
-    """The list in the charger's terms, and how many tokens are not on it: too long for OCPP 1.6, or too many."""
-    fitting = [one for one in roster if charger.protocol != "ocpp1.6" or len(one.uid) <= MAX_ID_TAG]
-    kept = fitting if capacity is None else fitting[:capacity]
-    return {one.uid.lower(): _entry(one) for one in kept}, len(roster) - len(kept)
 
 
 def _entry(listed: Listed) -> Entry:
@@ -204,8 +216,8 @@ def _take_limits(row: LocalList, command: Command, now: datetime) -> None:
     if row.is_enabled is False:
         row.last_result = "LocalAuthListEnabled is false: the charger keeps the list and does not use it"
     if row.capacity is not None and len(row.entries) > row.capacity:
-        row.entries, row.left_out = _entries(row.charger, Rosters(now=now).at(row.charger.location), row.capacity)
-        row.content_hash = digest(row.entries)
+        roster = Rosters(now=now).at(row.charger.location)
+        row.entries, row.left_out, row.content_hash = Wanted().of(row.charger, roster, row.capacity)
 
 
 def _take_version(row: LocalList, command: Command, now: datetime) -> None:

@@ -33,7 +33,7 @@ class _Held:
 
 
 class Rosters:
-    """Everything that decides, read once (six queries); then one roster per site without any.
+    """Everything that decides, read once (four queries); then one roster per site without any.
 
     Left out is what changes by the hour: shifts, limits and the amount in the wallet; who charges offline against those
     is found out afterwards (services.afterwards).
@@ -41,6 +41,7 @@ class Rosters:
 
     def __init__(self, *, now: datetime) -> None:
         self._tokens = _tokens_by_fleet(now)
+        self._made: dict[tuple[tuple[int, ...], int], tuple[Listed, ...]] = {}
         self._contracts: dict[int, set[int]] = defaultdict(set)
         for organisation_id, source_id in NetworkAccess.objects.values_list("organisation_id", "source_id"):
             self._contracts[source_id].add(organisation_id)
@@ -50,14 +51,21 @@ class Rosters:
             where = self._sites_of_token[token_id] if token_id else self._sites_of_vehicle[vehicle_id]
             where.add(location_id)
 
-    def at(self, location: Location) -> list[Listed]:
-        """The tokens of the site's own fleet first, each fleet's in the order of their ids. Needs `source`."""
+    def at(self, location: Location) -> tuple[Listed, ...]:
+        """The tokens of the site's own fleet first, each fleet's in the order of their ids. Needs `source`.
+
+        Sites with the same fleets get the very same tuple, unless somebody keeps site lists.
+        """
         owner_id = location.source.organisation_id
         fleets = self._contracts.get(location.source_id, set()) | ({owner_id} if owner_id else set())
         if location.organisation_id is not None:
             fleets &= {location.organisation_id}
-        ordered = sorted(fleets, key=lambda fleet_id: (fleet_id != owner_id, fleet_id))
-        return [held.listed for fleet in ordered for held in self._tokens.get(fleet, ()) if self._may(held, location)]
+        ordered = tuple(sorted(fleets, key=lambda fleet_id: (fleet_id != owner_id, fleet_id)))
+        key = (ordered, location.pk if self._sites_of_token or self._sites_of_vehicle else 0)
+        if key not in self._made:
+            held = (held for fleet in ordered for held in self._tokens.get(fleet, ()))
+            self._made[key] = tuple(one.listed for one in held if self._may(one, location))
+        return self._made[key]
 
     def _may(self, held: _Held, location: Location) -> bool:
         sites = self._sites_of_token.get(held.token_id, set()) | self._sites_of_vehicle.get(held.vehicle_id or 0, set())

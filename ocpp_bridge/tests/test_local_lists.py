@@ -332,3 +332,14 @@ def test_its_state_shows_to_its_fleet_alone(
     chosen = {"action": "send_anew", "_selected_action": [station.pk]}
     client.post("/admin/ocpp_bridge/locallist/", chosen)
     assert (row().state, row().retry_at) == ("waiting", None)
+
+
+def test_looking_at_more_chargers_takes_no_more_queries(
+    station: Charger, organisation: Organisation, django_assert_num_queries: Any
+) -> None:
+    chargers = [station, *(factories.charger(organisation, f"BLR-{number}") for number in range(3))]
+    loaded = list(Charger.objects.filter(pk__in=[one.pk for one in chargers]).select_related("location__source"))
+    assert local_lists.refresh(loaded, now=timezone.now()) == len(chargers)
+    for some in (loaded[:1], loaded):
+        with django_assert_num_queries(5):
+            assert local_lists.refresh(some, now=timezone.now()) == 0
