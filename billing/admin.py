@@ -118,11 +118,13 @@ class ChargingSessionAdmin(TotalsMixin, ReadOnlyAdmin):
     ]  # fmt: skip
 
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
-        sums = rows.aggregate(count=Count("pk"), energy=Sum("energy_wh"), cost=Sum("cdr__total_paise"))
+        sums = rows.aggregate(
+            count=Count("pk"), energy=Sum("energy_wh"), cost=Sum("cdr__total_paise"), adjusted=Sum("adjusted_paise")
+        )
         return [
             (_("Sessions"), f"{sums['count']}"),
             (_("Energy, kWh"), kwh(sums["energy"] or 0)),
-            (_("Cost incl. GST"), money(sums["cost"] or 0)),
+            (_("Cost incl. GST"), money((sums["cost"] or 0) + (sums["adjusted"] or 0))),
         ]
 
     @display(description=gettext_lazy("Site"), ordering="connector__evse__location__name")

@@ -56,7 +56,8 @@ def figures(*, organisation: Organisation | None, now: datetime) -> dict[str, An
 
 
 def _sum(cdrs: QuerySet[CDR]) -> int:
-    return int(cdrs.aggregate(total=Sum("total_paise"))["total"] or 0)
+    sums = cdrs.aggregate(priced=Sum("total_paise"), adjusted=Sum("session__adjusted_paise"))
+    return int((sums["priced"] or 0) + (sums["adjusted"] or 0))
 
 
 def _wallet(of: Q) -> dict[str, int]:

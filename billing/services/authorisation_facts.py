@@ -30,7 +30,8 @@ SELECT t.id, t.organisation_id, t.is_active, t.valid_until, v.id, d.id, v.is_act
        CASE WHEN %(is_start)s AND NOT coalesce(p.allows_parallel_use, false) THEN (
            SELECT x.id FROM billing_chargingsession x
            WHERE x.id_token_id = t.id AND x.started_at <= %(at)s AND x.connector_id <> %(connector_id)s
-             AND (x.state = 'active' AND coalesce(x.metered_at, x.started_at) > %(parallel_since)s
+             AND (x.state = 'active' AND x.suspect_reason = ''
+                      AND coalesce(x.metered_at, x.started_at) > %(parallel_since)s
                   OR x.state = 'ended' AND x.ended_at > %(at)s)
            ORDER BY x.id DESC LIMIT 1) END,
        coalesce(o.time_zone, ''),

@@ -23,6 +23,17 @@ CHECKS: dict[str, str] = {
           ON t.entry_key = 'charge:' || c.session_id AND t.kind = 'charge'
         WHERE c.captured_at IS NOT NULL
         GROUP BY c.session_id, c.total_paise HAVING c.total_paise <> COALESCE(sum(t.amount_paise), 0)""",
+    "adjustment without exactly its difference in the ledger": """
+        SELECT * FROM (
+            SELECT d.session_id, a.number, a.total_paise, COALESCE(sum(CASE
+                       WHEN c.code LIKE 'wallet:%%' OR c.code LIKE 'receivable:%%' THEN -t.amount_paise
+                       ELSE t.amount_paise END), 0) AS posted
+            FROM billing_cdradjustment a JOIN billing_cdr d ON d.id = a.cdr_id
+            LEFT JOIN billing_ledgertransfer t ON t.kind = 'adjustment' AND t.entry_key IN (
+                'adjust:' || d.session_id || ':' || a.number, 'adjust:' || d.session_id || ':' || a.number || ':refund')
+            LEFT JOIN billing_ledgeraccount c ON c.id = t.credit_id
+            GROUP BY d.session_id, a.number, a.total_paise
+        ) q WHERE total_paise <> posted""",
     "session with more than one charge": """
         SELECT session_id, count(DISTINCT entry_key) FROM billing_ledgertransfer
         WHERE kind = 'charge' GROUP BY session_id HAVING count(DISTINCT entry_key) > 1""",
