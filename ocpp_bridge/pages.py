@@ -15,6 +15,7 @@ from billing.models import ChargingSession
 from fleetcharge.accounts.models import AuditEntry, Organisation
 from ocpp_bridge import configuration, recordings
 from ocpp_bridge.deeds import DEEDS, TABS_OF_DEEDS, Deed
+from ocpp_bridge.discretion import without_secrets
 from ocpp_bridge.models import (
     CertificateRequest,
     ChargerCertificate,
@@ -190,7 +191,7 @@ def commands(charger: Charger, organisation: Organisation, wanted: dict[str, Any
     shown = [
         {
             "command": row, "icon": icon, "tone": tone, "why": reasons.get(str(row.pk), ""),
-            "said": pretty(orjson.dumps([row.parameters, row.request, row.response]).decode()),
+            "said": pretty(orjson.dumps(without_secrets([row.parameters, row.request, row.response])).decode()),
         }
         for row in rows
         for icon, tone in [COMMAND_LOOKS.get(row.state, ("warn", "warn"))]

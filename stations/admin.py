@@ -260,9 +260,10 @@ class ChargerAdmin(TenantAdmin):
     fields = [
         "organisation", "location", "ocpp_identity", "registration", "subprotocols", "vendor", "model", "serial_number",
         "firmware_version", "protocol", "is_online", "node", "connected_at", "disconnected_at", "last_seen_at",
-        "last_boot_at", "is_faulted", "is_inoperative", "clock_skew_seconds",
+        "last_boot_at", "is_faulted", "is_inoperative", "clock_skew_seconds", "its_page",
     ]  # fmt: skip
     readonly_fields = [
+        "its_page",
         "vendor", "model", "serial_number", "firmware_version", "protocol", "is_online", "node", "connected_at",
         "disconnected_at", "last_seen_at", "last_boot_at", "is_faulted", "is_inoperative", "clock_skew_seconds",
     ]  # fmt: skip
@@ -272,6 +273,12 @@ class ChargerAdmin(TenantAdmin):
         super().save_model(request, obj, form, change)
         if not change:
             self._show_key(request, obj, "registered")
+
+    @admin.display(description=_("Frames, settings, commands"))
+    def its_page(self, charger: Charger) -> str:
+        if not charger.pk:
+            return "–"
+        return format_html('<a href="{}">{}</a>', reverse("charger", args=[charger.ocpp_identity]), charger)
 
     @action(description=_("New key"), url_path="new-key")
     def replace_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
