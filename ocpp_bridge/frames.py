@@ -14,7 +14,7 @@ MAX_ID_LENGTH, MAX_ECHO = 36, 255
 
 MessageId = str | int
 
-_ID_IN_HEAD = re.compile(r'\s*\[\s*2\s*,\s*"((?:[^"\\]|\\.){1,36})"\s*(?:,|\])')
+_ID_IN_HEAD = re.compile(r'\s*\[\s*2(?:\.0+)?\s*,\s*("(?:[^"\\]|\\.){0,255}"|-?\d{1,18})\s*(?:,|\])')
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _ROUND_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
@@ -162,8 +162,12 @@ def _id_of(message: Any) -> MessageId | None:
 
 def _unreadable(data: bytes, dialect: Dialect, code: str, description: str) -> Malformed:
     """The id is in the first bytes of every frame; with it we can answer what we cannot read."""
-    match = _ID_IN_HEAD.match(data[:200].decode("utf-8", "replace"))
-    return Malformed(match[1] if match else dialect.anonymous_id, code, description[:255])
+    match = _ID_IN_HEAD.match(data[:300].decode("utf-8", "replace"))
+    try:
+        message_id = orjson.loads(match[1]) if match else dialect.anonymous_id
+    except orjson.JSONDecodeError:
+        message_id = dialect.anonymous_id
+    return Malformed(message_id, code, description[:255])
 
 
 def encode_call(message_id: str, action: str, payload: object) -> str:
