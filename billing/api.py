@@ -23,8 +23,8 @@ from billing.models import (
     Wallet,
 )
 from billing.services import exceptions
-from fleetcharge.accounts.models import Scope, User
-from fleetcharge.accounts.tenancy import organisation_of
+from fleetcharge.accounts.models import Scope
+from fleetcharge.accounts.tenancy import author_of, organisation_of
 from fleetcharge.lib.api import CursorPagination
 
 METER_POINTS = 2_000
@@ -185,9 +185,9 @@ class ExceptionResolve(BillingView, APIView):
         form.is_valid(raise_exception=True)
         row = exceptions.resolve_exception(
             exception_id=row.pk,
-            actor=request.user if isinstance(request.user, User) else None,
             reason=form.validated_data["reason"],
             at=timezone.now(),
+            **author_of(request),
         )
         return Response(shapes.ExceptionSerializer(row).data)
 

@@ -27,16 +27,11 @@ from dispatch.serializers import (
     ReservationSerializer,
     SnoozeSerializer,
 )
-from fleetcharge.accounts.models import Scope, User
-from fleetcharge.accounts.tenancy import organisation_of
+from fleetcharge.accounts.models import Scope
+from fleetcharge.accounts.tenancy import author_of, organisation_of
 from fleetcharge.lib.api import Conflict
 from stations.models import Connector
 from vehicles.models import Vehicle
-
-
-def actor_of(request: Request) -> User | None:
-    """The person; None for a machine's key."""
-    return request.user if isinstance(request.user, User) else None
 
 
 def conflict(refusal: services.DecisionRefused) -> Conflict:
@@ -83,23 +78,23 @@ class PlanViewSet(viewsets.ReadOnlyModelViewSet[ChargePlan]):
     @extend_schema(summary="Accept: promise the plug and reserve it", request=None, responses=PlanSerializer)
     @action(detail=True, methods=["post"])
     def accept(self, request: Request, pk: str) -> Response:
-        actor, now = actor_of(request), timezone.now()
-        return self._decide(lambda plan_id: services.accept_plan(plan_id=plan_id, actor=actor, now=now))
+        author, now = author_of(request), timezone.now()
+        return self._decide(lambda plan_id: services.accept_plan(plan_id=plan_id, now=now, **author))
 
     @extend_schema(summary="Dismiss", request=ReasonSerializer, responses=PlanSerializer)
     @action(detail=True, methods=["post"])
     def dismiss(self, request: Request, pk: str) -> Response:
         def dismiss(plan_id: int) -> ChargePlan:
             reason = checked(ReasonSerializer(data=request.data))["reason"]
-            return services.dismiss_plan(plan_id=plan_id, actor=actor_of(request), reason=reason, now=timezone.now())
+            return services.dismiss_plan(plan_id=plan_id, reason=reason, now=timezone.now(), **author_of(request))
 
         return self._decide(dismiss)
 
     @extend_schema(summary="Take an acceptance back, within ten seconds", request=None, responses=PlanSerializer)
     @action(detail=True, methods=["post"])
     def undo(self, request: Request, pk: str) -> Response:
-        actor, now = actor_of(request), timezone.now()
-        return self._decide(lambda plan_id: services.undo_plan(plan_id=plan_id, actor=actor, now=now))
+        author, now = author_of(request), timezone.now()
+        return self._decide(lambda plan_id: services.undo_plan(plan_id=plan_id, now=now, **author))
 
     def _decide(self, decide: Callable[[int], ChargePlan]) -> Response:
         plan = self.get_object()
@@ -134,14 +129,14 @@ class AlertViewSet(viewsets.ReadOnlyModelViewSet[Alert]):
     def snooze(self, request: Request, pk: str) -> Response:
         alert, minutes = self.get_object(), checked(SnoozeSerializer(data=request.data))["minutes"]
         until = timezone.now() + timedelta(minutes=minutes)
-        services.snooze_alert(alert_id=alert.pk, until=until, actor=actor_of(request))
+        services.snooze_alert(alert_id=alert.pk, until=until, **author_of(request))
         return Response(AlertSerializer(self.get_queryset().get(pk=alert.pk)).data)
 
     @extend_schema(summary="Close", request=ReasonSerializer, responses=AlertSerializer)
     @action(detail=True, methods=["post"])
     def close(self, request: Request, pk: str) -> Response:
         alert, reason = self.get_object(), checked(ReasonSerializer(data=request.data))["reason"]
-        services.close_alert(alert_id=alert.pk, actor=actor_of(request), reason=reason, now=timezone.now())
+        services.close_alert(alert_id=alert.pk, reason=reason, now=timezone.now(), **author_of(request))
         return Response(AlertSerializer(self.get_queryset().get(pk=alert.pk)).data)
 
 
@@ -179,7 +174,7 @@ class ReservationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, views
         named = {"pk": wish["connector_id"]} if "connector_id" in wish else {"public_id": wish["connector_public_id"]}
         connector = get_object_or_404(Connector.objects.usable_by(organisation), **named)
         reservation = services.create_reservation(
-            vehicle_id=vehicle.pk, connector_id=connector.pk, actor=actor_of(request), now=now,
+            vehicle_id=vehicle.pk, connector_id=connector.pk, now=now, **author_of(request),
             expires_at=now + timedelta(minutes=wish.get("minutes", settings.RESERVATION_MINUTES)),
         )  # fmt: skip
         if reservation is None:
@@ -191,5 +186,5 @@ class ReservationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, views
     @action(detail=True, methods=["post"])
     def cancel(self, request: Request, number: str) -> Response:
         row, reason = self.get_object(), checked(ReasonSerializer(data=request.data))["reason"]
-        services.cancel_reservation(number=row.pk, actor=actor_of(request), reason=reason, now=timezone.now())
+        services.cancel_reservation(number=row.pk, reason=reason, now=timezone.now(), **author_of(request))
         return Response(ReservationSerializer(self.get_queryset().get(pk=row.pk)).data)

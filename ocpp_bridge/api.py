@@ -13,8 +13,8 @@ from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from fleetcharge.accounts.models import APIKey, Scope
-from fleetcharge.accounts.tenancy import organisation_of
+from fleetcharge.accounts.models import Scope
+from fleetcharge.accounts.tenancy import author_of, organisation_of
 from fleetcharge.lib.api import Conflict, CursorPagination
 from ocpp_bridge import commands
 from ocpp_bridge.models import Command
@@ -78,7 +78,7 @@ class CommandViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
         wanted = CancelSerializer(data=request.data)
         wanted.is_valid(raise_exception=True)
         command = self.get_object()
-        reason = wanted.validated_data["reason"] or f"Taken back by {_actor(request)}."
+        reason = wanted.validated_data["reason"] or f"Taken back by {author_of(request)['actor_label']}."
         if not commands.cancel(command_id=command.pk, reason=reason, at=timezone.now()):
             raise Conflict("This command is on its way or over.", code="not_queued")
         command.refresh_from_db()
@@ -98,7 +98,7 @@ def _enqueue(request: Request, wanted: dict[str, Any]) -> tuple[Command, bool]:
             parameters=wanted["parameters"],
             idempotency_key=_key(request, wanted),
             deadline_at=now + timedelta(seconds=seconds) if seconds else None,
-            actor=_actor(request),
+            actor=author_of(request)["actor_label"],
             now=now,
         )
     except commands.KeyReused:
@@ -111,7 +111,3 @@ def _key(request: Request, wanted: dict[str, Any]) -> str:
     if not key or len(key) > 60:
         raise ValidationError({"idempotency_key": "Send 1 to 60 characters, here or as Idempotency-Key header."})
     return key
-
-
-def _actor(request: Request) -> str:
-    return f"key {request.auth.name}" if isinstance(request.auth, APIKey) else str(request.user)

@@ -63,7 +63,9 @@ def open_exception(
 
 
 @transaction.atomic
-def resolve_exception(*, exception_id: int, actor: User | None, reason: str, at: datetime) -> BillingException:
+def resolve_exception(
+    *, exception_id: int, actor: User | None, actor_label: str = "", reason: str, at: datetime
+) -> BillingException:
     """Close one with a reason. Resolving the last one that holds a CDR back lets the sweep price it.
 
     Raises Conflict when it is closed already and ValueError without a reason.
@@ -78,7 +80,10 @@ def resolve_exception(*, exception_id: int, actor: User | None, reason: str, at:
     exception = BillingException.objects.select_related("organisation").get(pk=exception_id)
     if not claimed:
         raise Conflict("This exception was decided already.", code="already_resolved")
-    audit(action="resolve", target=exception, actor=actor, reason=reason, after={"kind": exception.kind})
+    audit(
+        action="resolve", target=exception, actor=actor, actor_label=actor_label, reason=reason,
+        after={"kind": exception.kind},
+    )  # fmt: skip
     if exception.session_id and exception.kind in UNBLOCKS_CDR:
         _unblock(exception.session_id)
     publish(ExceptionResolved(exception.pk, exception.organisation_id, at))

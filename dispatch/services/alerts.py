@@ -54,25 +54,28 @@ def close_alert_by_key(*, organisation_id: int, dedupe_key: str, reason: str, no
 
 
 @transaction.atomic
-def close_alert(*, alert_id: int, actor: User | None, reason: str, now: datetime) -> bool:
-    """A person has dealt with it; False when it was closed already."""
+def close_alert(*, alert_id: int, actor: User | None, actor_label: str = "", reason: str, now: datetime) -> bool:
+    """Somebody has dealt with it; False when it was closed already."""
     organisation_id = Alert.objects.values_list("organisation_id", flat=True).get(pk=alert_id)
     revision = next_revision(organisation_id)
     alert = Alert.objects.select_for_update().get(pk=alert_id)
     if alert.closed_at is not None:
         return False
-    audit(action="alert.close", target=alert, actor=actor, reason=reason)
+    audit(action="alert.close", target=alert, actor=actor, actor_label=actor_label, reason=reason)
     return _close(alert, revision, reason, actor, now)
 
 
 @transaction.atomic
-def snooze_alert(*, alert_id: int, until: datetime, actor: User | None) -> bool:
+def snooze_alert(*, alert_id: int, until: datetime, actor: User | None, actor_label: str = "") -> bool:
     """Out of sight until then; False when it was closed already."""
     organisation_id = Alert.objects.values_list("organisation_id", flat=True).get(pk=alert_id)
     revision = next_revision(organisation_id)
     if not Alert.objects.open().filter(pk=alert_id).update(snoozed_until=until, revision=revision):
         return False
-    audit(action="alert.snooze", target=Alert.objects.get(pk=alert_id), actor=actor, after={"until": until.isoformat()})
+    audit(
+        action="alert.snooze", target=Alert.objects.get(pk=alert_id), actor=actor, actor_label=actor_label,
+        after={"until": until.isoformat()},
+    )  # fmt: skip
     publish(AlertChanged(alert_id, organisation_id, "upd", revision))
     return True
 

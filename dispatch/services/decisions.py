@@ -25,7 +25,7 @@ class DecisionRefused(Exception):
         self.code = code
 
 
-def accept_plan(*, plan_id: int, actor: User | None, now: datetime) -> ChargePlan:
+def accept_plan(*, plan_id: int, actor: User | None, actor_label: str = "", now: datetime) -> ChargePlan:
     """Promise the plug to the vehicle; the network is asked after the commit. Accepting twice is accepting once.
 
     DecisionRefused: plan_closed; connector_taken or connector_lost when the plug went meanwhile, and then another
@@ -33,7 +33,7 @@ def accept_plan(*, plan_id: int, actor: User | None, now: datetime) -> ChargePla
     """
     try:
         with transaction.atomic():
-            return _accept(plan_id, actor, now)
+            return _accept(plan_id, actor, actor_label, now)
     except IntegrityError as error:
         refusal = DecisionRefused("connector_taken", "Another vehicle has this plug now; a new plan is being made.")
         refusal.__cause__ = error
@@ -47,7 +47,7 @@ def accept_plan(*, plan_id: int, actor: User | None, now: datetime) -> ChargePla
     raise refusal
 
 
-def _accept(plan_id: int, actor: User | None, now: datetime) -> ChargePlan:
+def _accept(plan_id: int, actor: User | None, actor_label: str, now: datetime) -> ChargePlan:
     plan = locked(plan_id)
     if plan.state in (State.ACCEPTED, State.RESERVED, State.CHARGING):
         return plan
@@ -57,13 +57,17 @@ def _accept(plan_id: int, actor: User | None, now: datetime) -> ChargePlan:
         raise DecisionRefused("connector_lost", f"This plug is {plan.connector.get_status_display().lower()} now.")
     reservations.promise(plan, actor=actor, now=now)
     move(plan, State.ACCEPTED, now, decided_at=now, decided_by=actor, undo_until=now + timedelta(seconds=UNDO_SECONDS))
-    if actor is not None:
-        audit(action="plan.accept", target=plan, actor=actor, after={"connector_id": plan.connector_id})
+    audit(
+        action="plan.accept", target=plan, actor=actor, actor_label=actor_label,
+        after={"connector_id": plan.connector_id},
+    )  # fmt: skip
     return plan
 
 
 @transaction.atomic
-def dismiss_plan(*, plan_id: int, actor: User | None, reason: str = "", now: datetime) -> ChargePlan:
+def dismiss_plan(
+    *, plan_id: int, actor: User | None, actor_label: str = "", reason: str = "", now: datetime
+) -> ChargePlan:
     """No, thank you. A promise already made is taken back; dismissing twice is dismissing once."""
     plan = locked(plan_id)
     if plan.state == State.DISMISSED:
@@ -72,24 +76,34 @@ def dismiss_plan(*, plan_id: int, actor: User | None, reason: str = "", now: dat
         raise DecisionRefused("plan_closed", f"This plan cannot be dismissed ({plan.get_state_display()}).")
     before = plan.state
     reservations.release(plan, state=Reservation.State.CANCELLED, reason="dismissed", now=now)
-    move(plan, State.DISMISSED, now, decided_at=now, decided_by=actor, closed_at=now, undo_until=None)
-    audit(action="plan.dismiss", target=plan, actor=actor, reason=reason, before={"state": before})
+    undo_until = now + timedelta(seconds=UNDO_SECONDS)
+    move(plan, State.DISMISSED, now, decided_at=now, decided_by=actor, closed_at=now, undo_until=undo_until)
+    audit(
+        action="plan.dismiss",
+        target=plan,
+        actor=actor,
+        actor_label=actor_label,
+        reason=reason,
+        before={"state": before},
+    )
     return plan
 
 
 @transaction.atomic
-def undo_plan(*, plan_id: int, actor: User | None, now: datetime) -> ChargePlan:
-    """Take an acceptance back while the grace lasts: the promise is cancelled, the plan is a proposal again."""
+def undo_plan(*, plan_id: int, actor: User | None, actor_label: str = "", now: datetime) -> ChargePlan:
+    """Take a decision back while the grace lasts: a promise is cancelled, the plan is a proposal again."""
     plan = locked(plan_id)
     if plan.state == State.PROPOSED:
         return plan
-    if plan.state not in (State.ACCEPTED, State.RESERVED):
+    if plan.state not in (State.ACCEPTED, State.RESERVED, State.DISMISSED):
         raise DecisionRefused("plan_closed", f"This plan cannot be undone ({plan.get_state_display()}).")
     if plan.undo_until is None or now > plan.undo_until:
-        raise DecisionRefused("undo_too_late", f"Undo lasts {UNDO_SECONDS} seconds. Dismiss the plan instead.")
+        raise DecisionRefused("undo_too_late", f"Undo lasts {UNDO_SECONDS} seconds.")
+    if plan.state == State.DISMISSED and ChargePlan.objects.open().filter(vehicle_id=plan.vehicle_id).exists():
+        raise DecisionRefused("plan_closed", "The vehicle has another plan by now.")
     reservations.release(plan, state=Reservation.State.CANCELLED, reason="undone", now=now)
-    move(plan, State.PROPOSED, now, decided_at=None, decided_by=None, undo_until=None)
-    audit(action="plan.undo", target=plan, actor=actor)
+    move(plan, State.PROPOSED, now, decided_at=None, decided_by=None, closed_at=None, undo_until=None)
+    audit(action="plan.undo", target=plan, actor=actor, actor_label=actor_label)
     return plan
 
 

@@ -45,7 +45,8 @@ def plan_charge_stop(
 ) -> ChargePlan | None:
     """The vehicle's plan for this trigger: made, or found when it exists already (same key, or another open one).
 
-    None when nobody knows where the vehicle is or how full. `replaces` is closed in the same transaction; when it was
+    None when nobody knows how full the vehicle is, or where: if it was heard of once, its silence becomes the alert.
+    `replaces` is closed in the same transaction; when it was
     closed meanwhile, nothing is written. In automatic mode a plan that can be driven is accepted at once. While no
     charger can be reached, the vehicle keeps one infeasible plan that is brought up to date.
     """
@@ -53,6 +54,10 @@ def plan_charge_stop(
         return known
     seen = situation.read(vehicle_id, failed_since=now - EXCLUDED_FOR)
     if seen.latitude is None or seen.longitude is None or seen.soc_percent is None:
+        return None
+    if seen.is_silent(now):
+        if replaces is None:
+            stories.tell_silence(seen, now=now)
         return None
     draft = _draft(seen, _question(seen, now, excluded), current())
     draft.trigger, draft.trigger_key, draft.replaces = trigger, trigger_key, replaces
@@ -68,7 +73,7 @@ def plan_charge_stop(
 def _accept_by_itself(plan: ChargePlan, now: datetime) -> ChargePlan | None:
     """Automatic mode. When the plug went meanwhile, accepting has planned (and accepted) again: that plan counts."""
     with contextlib.suppress(decisions.DecisionRefused):
-        return decisions.accept_plan(plan_id=plan.pk, actor=None, now=now)
+        return decisions.accept_plan(plan_id=plan.pk, actor=None, actor_label="automatic mode", now=now)
     return ChargePlan.objects.open().filter(vehicle_id=plan.vehicle_id).first() or plan
 
 

@@ -35,14 +35,23 @@ def promise(plan: ChargePlan, *, actor: User | None, now: datetime) -> Reservati
 
 
 def create_reservation(
-    *, vehicle_id: int, connector_id: int, expires_at: datetime, actor: User | None, now: datetime
+    *,
+    vehicle_id: int,
+    connector_id: int,
+    expires_at: datetime,
+    actor: User | None,
+    actor_label: str = "",
+    now: datetime,
 ) -> Reservation | None:
     """A dispatcher reserves by hand; None when the plug is promised already. The network is asked after the commit."""
     vehicle = Vehicle.objects.get(pk=vehicle_id)
     try:
         with transaction.atomic():
             reservation = _create(vehicle, connector_id, None, actor, now, expires_at)
-            audit(action="reservation.create", target=reservation, actor=actor, after={"connector_id": connector_id})
+            audit(
+                action="reservation.create", target=reservation, actor=actor, actor_label=actor_label,
+                after={"connector_id": connector_id},
+            )  # fmt: skip
     except IntegrityError:
         return None
     return reservation
@@ -218,21 +227,23 @@ def settle(reservation: Reservation, state: str, reason: str, now: datetime) -> 
 
 
 @transaction.atomic
-def cancel_reservation(*, number: int, actor: User | None, reason: str = "", now: datetime) -> bool:
+def cancel_reservation(
+    *, number: int, actor: User | None, actor_label: str = "", reason: str = "", now: datetime
+) -> bool:
     """A dispatcher takes a promise back; the plan behind it is dismissed with it. False when it was not active."""
     plan_id = Reservation.objects.values_list("plan_id", flat=True).get(pk=number)
     if plan_id is not None:
         from dispatch.services import decisions
 
         if ChargePlan.objects.filter(pk=plan_id, state__in=("proposed", "accepted", "reserved")).exists():
-            decisions.dismiss_plan(plan_id=plan_id, actor=actor, reason=reason, now=now)
+            decisions.dismiss_plan(plan_id=plan_id, actor=actor, actor_label=actor_label, reason=reason, now=now)
             return True
     reservation = Reservation.objects.select_for_update().get(pk=number)
     if reservation.state not in Reservation.ACTIVE_STATES:
         return False
     _settle(reservation, State.CANCELLED, reason or "cancelled", now)
     set_hold(connector_id=reservation.connector_id, is_held=False, at=now)
-    audit(action="reservation.cancel", target=reservation, actor=actor, reason=reason)
+    audit(action="reservation.cancel", target=reservation, actor=actor, actor_label=actor_label, reason=reason)
     return True
 
 

@@ -72,7 +72,7 @@ def audit(
     return AuditEntry.objects.create(
         organisation=organisation or getattr(target, "organisation", None),
         actor=actor,
-        actor_label=actor_label or (str(actor) if actor else "system"),
+        actor_label=(actor_label or (str(actor) if actor else "system"))[:120],
         action=action,
         target_type=target._meta.label_lower,
         target_id=str(target.pk),

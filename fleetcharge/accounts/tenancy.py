@@ -1,10 +1,19 @@
-"""The request as our views see it, and the one way to find its organisation."""
+"""The request as our views see it, and the one way to find its organisation and its author."""
+
+from typing import TypedDict
 
 from django.http import HttpRequest
 from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 
-from fleetcharge.accounts.models import APIKey, Organisation
+from fleetcharge.accounts.models import APIKey, Organisation, User
+
+
+class Author(TypedDict):
+    """Who decides, as `audit()` and the services want it: `service(**author_of(request))`."""
+
+    actor: User | None
+    actor_label: str
 
 
 class FleetRequest(HttpRequest):
@@ -31,3 +40,12 @@ def scopes_of(request: Request | HttpRequest) -> frozenset[str]:
     """What the caller may do: the key's scopes, or the role's."""
     key = getattr(request, "auth", None)
     return frozenset(key.scopes) if isinstance(key, APIKey) else getattr(request, "scopes", frozenset())
+
+
+def author_of(request: Request | HttpRequest) -> Author:
+    """The person, or the machine by the name of its key; never nobody."""
+    key = getattr(request, "auth", None)
+    if isinstance(key, APIKey):
+        return Author(actor=None, actor_label=f"key {key.name}")
+    person = request.user if isinstance(request.user, User) else None
+    return Author(actor=person, actor_label=str(request.user))
