@@ -1,0 +1,53 @@
+"""`manage.py replay_frames FILE --url ws://... --identity ...`: a downloaded recording, played into a test server."""
+
+import asyncio
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from ocpp_bridge import replay
+
+
+class Command(BaseCommand):
+    help = "Plays the charger's side of a recording (JSON Lines from /api/v1/frames/download/) into a test server."
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("file", type=Path)
+        parser.add_argument("--url", required=True, help="e.g. ws://127.0.0.1:8001/ocpp")
+        parser.add_argument("--identity", required=True, help="the charger's identity at that server")
+        parser.add_argument("--key", default="", help="its Basic-auth key")
+        parser.add_argument("--protocol", default="ocpp1.6")
+        parser.add_argument("--speed", type=float, default=1.0, help="10: ten times as fast; 0: without pauses")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        with options["file"].open("rb") as file:
+            lines = replay.read(file)
+        if not lines:
+            raise CommandError("There are no frames in this file.")
+        player = replay.Replay(lines, speed=options["speed"])
+        try:
+            outcome = asyncio.run(
+                player.run(
+                    options["url"], identity=options["identity"], key=options["key"], protocol=options["protocol"]
+                )
+            )
+        except OSError as error:
+            raise CommandError(f"Cannot connect: {error}") from error
+        except replay.websockets.WebSocketException as error:
+            raise CommandError(f"The server does not let us in: {error}") from error
+        self._report(outcome)
+
+    def _report(self, outcome: replay.Outcome) -> None:
+        self.stdout.write(
+            f"{outcome.sent} CALLs sent, {outcome.answered} answered, {outcome.unanswered} not;"
+            f" {outcome.skipped} other frames; {outcome.asked} times asked; {outcome.seconds:.1f} s"
+        )
+        for code, count in sorted(outcome.errors.items()):
+            self.stdout.write(f"  CALLERROR {code}: {count}")
+        self.stdout.write(f"{len(outcome.different)} answers mean something else than then")
+        for text in outcome.different[:50]:
+            self.stdout.write(f"  {text}")
+        if outcome.unanswered:
+            raise CommandError(f"{outcome.unanswered} CALLs were not answered")
