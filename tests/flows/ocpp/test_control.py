@@ -51,7 +51,7 @@ async def test_rule_33_a_promise_is_kept_by_us_when_the_charger_does_not(world: 
         await station.status("Available", plug)
     mine, stranger = world.tag(), world.tag()
     numbers = set()
-    for word, states in (("Occupied", ("rejected", "failed")), ("Accepted", ("accepted",))):
+    for word, states in (("Occupied", ("rejected", "failed")), ("Accepted", ("confirmed",))):
         reserves(station, word)
         made = await world.reserve(charger, mine)
         asked = await station.next("ReserveNow")
@@ -79,7 +79,7 @@ async def test_rule_33_a_promise_is_kept_by_us_when_the_charger_does_not(world: 
 
     kept = await world.reserve(charger, world.tag(), number=2)
     await station.next("ReserveNow")
-    await becomes(world, kept["number"], "accepted")
+    await becomes(world, kept["number"], "confirmed")
     if version == V16:
         cancelled = await world.api(f"/api/v1/reservations/{kept['number']}/cancel/", {"reason": "test"})
         assert number_in(await station.next("CancelReservation")) == kept["number"]
@@ -87,7 +87,7 @@ async def test_rule_33_a_promise_is_kept_by_us_when_the_charger_does_not(world: 
     else:
         update = {"reservationId": kept["number"], "reservationUpdateStatus": "Removed"}
         await station.call("ReservationStatusUpdate", update)
-        ended = lambda: Reservation.objects.get(number=kept["number"]).state not in ("requested", "accepted")  # noqa: E731
+        ended = lambda: Reservation.objects.get(number=kept["number"]).state not in ("requested", "confirmed")  # noqa: E731
         await until(ended, "the removed reservation to end")
 
 

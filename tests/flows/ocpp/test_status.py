@@ -24,7 +24,7 @@ async def test_rule_20_station_wide_in_order_and_without_flapping(world: World, 
             await world.shows(charger, shown, plug)
     await station.status("Available", 0)
 
-    said_at = now()
+    said_at = now() + timedelta(seconds=2)  # after what was said without a time
     await station.status("Faulted", 1, said_at)
     await station.status("Available", 1, said_at - timedelta(minutes=5))  # old news, replayed
     assert (await world.shows(charger, "faulted"))["status"] == "faulted"
