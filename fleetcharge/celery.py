@@ -27,5 +27,6 @@ app.conf.beat_schedule = {
     "configuration-sweep": {"task": "ocpp_bridge.tasks.sweep_configurations", "schedule": 15.0},
     "local-lists": {"task": "ocpp_bridge.tasks.sweep_local_lists", "schedule": 30.0},
     "report-sweep": {"task": "ocpp_bridge.tasks.sweep_reports", "schedule": 60.0},
+    "charging-sweep": {"task": "ocpp_bridge.tasks.sweep_charging", "schedule": 10.0},
     "command-sweep": {"task": "ocpp_bridge.tasks.sweep_commands", "schedule": 10.0},
 }

@@ -2,12 +2,13 @@
 
 from django.utils import timezone
 
-from billing.events import SessionDoubted, SessionStarted
+from billing.events import SessionDoubted, SessionEnded, SessionStarted
 from fleetcharge.lib.events import subscribe
 from ocpp_bridge import doubts, following, local_lists, tasks
+from ocpp_bridge.charging import planning
 from ocpp_bridge.events import CommandFinished
 from ocpp_bridge.models import Command
-from stations.events import ChargerBooted
+from stations.events import ChargerBooted, ChargerCameBack, ChargerWentSilent
 
 
 @subscribe(SessionStarted)
@@ -41,3 +42,28 @@ def ask_the_station(event: SessionDoubted) -> None:
 def believe_the_station(event: CommandFinished) -> None:
     if event.action == Command.Action.GET_TRANSACTION_STATUS:
         doubts.take_answer(command_id=event.command_id, now=event.at)
+
+
+@subscribe(SessionStarted, SessionEnded)
+def share_the_power_anew(event: SessionStarted | SessionEnded) -> None:
+    for site_id in planning.mark_due(location_id=event.location_id, now=timezone.now()):
+        tasks.plan_charging.delay(site_id, type(event).__name__)
+
+
+@subscribe(CommandFinished)
+def go_on_with_the_profiles(event: CommandFinished) -> None:
+    if event.action in planning.ASKS:
+        for site_id in planning.mark_due(charger_id=event.charger_id, now=timezone.now()):
+            tasks.plan_charging.delay(site_id, "answer")
+
+
+@subscribe(ChargerBooted)
+def say_the_profiles_again(event: ChargerBooted) -> None:
+    for site_id in planning.forget_after_boot(charger_id=event.charger_id, now=timezone.now()):
+        tasks.plan_charging.delay(site_id, "boot")
+
+
+@subscribe(ChargerWentSilent, ChargerCameBack)
+def count_with_a_silent_charger(event: ChargerWentSilent | ChargerCameBack) -> None:
+    for site_id in planning.mark_due(location_id=event.location_id, now=timezone.now()):
+        tasks.plan_charging.delay(site_id, type(event).__name__)

@@ -22,6 +22,7 @@ from ocpp_bridge import (
     rollouts,
     uploads,
 )
+from ocpp_bridge.charging import planning
 from ocpp_bridge.models import Command
 
 logger = logging.getLogger(__name__)
@@ -91,3 +92,15 @@ def sweep_reports() -> int:
 def sweep_local_lists() -> int:
     """Compare every charger's local list with who may charge there, and send what is missing."""
     return local_lists.sweep(now=timezone.now())
+
+
+@shared_task
+def plan_charging(location_id: int, reason: str) -> None:
+    """Split a site's power anew."""
+    planning.plan(location_id=location_id, reason=reason, now=timezone.now())
+
+
+@shared_task
+def sweep_charging() -> int:
+    """Sites where something happened, and every site once a minute; returns how many were planned."""
+    return planning.sweep(now=timezone.now())

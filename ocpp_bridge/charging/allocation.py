@@ -227,9 +227,15 @@ def _walk(slots: Sequence[Slot], caps: Mapping[int, int], ordered: Sequence[Sess
             left = wanted[key]
             wanted[key] = None if left is None else max(0, left - watts * slot.seconds)
         power.append(given)
-    leaving = [session.key for session in ordered if session.leaves_in_seconds is not None]
-    missing = {key: -(-left // HOUR) for key in leaving if (left := wanted[key])}
-    return Plan(tuple(slots), tuple(power), missing)
+    return Plan(tuple(slots), tuple(power), {key: lack for key, lack in _lacks(ordered, wanted) if lack})
+
+
+def _lacks(ordered: Iterable[Session], wanted: Mapping[int, int | None]) -> Iterable[tuple[int, int]]:
+    """(key, Wh); less than one watt over the whole stay is the price of whole watts, and not missing."""
+    for session in ordered:
+        left, stay = wanted[session.key], session.leaves_in_seconds
+        if left is not None and stay is not None and left > stay:
+            yield session.key, -(-left // HOUR)
 
 
 def _moment(

@@ -1,0 +1,135 @@
+"""The planner of a site: one decision at a time, written down with its reasons, and carried out over the ledger."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+
+from ocpp_bridge.charging import checking, sending
+from ocpp_bridge.charging.deciding import Decision, decide
+from ocpp_bridge.charging.outlets import Outlet, Picture, picture_of
+from ocpp_bridge.models import ChargingLimit, ChargingPlan, ChargingSite, Command
+
+ASKS = frozenset({Command.Action.SET_CHARGING_PROFILE, Command.Action.GET_COMPOSITE_SCHEDULE})
+EVERY = timedelta(minutes=1)
+KEEP = timedelta(days=14)
+UNCHANGED_FOR = timedelta(minutes=15)
+
+
+def mark_due(*, location_id: int | None = None, charger_id: int | None = None, now: datetime) -> list[int]:
+    """Something happened at a site: it is planned anew. The ids of the sites that care (none: not managed)."""
+    sites = ChargingSite.objects.filter(is_active=True)
+    sites = sites.filter(location=location_id) if location_id else sites.filter(location__chargers=charger_id)
+    ids = list(sites.values_list("pk", flat=True))
+    if ids:
+        ChargingSite.objects.filter(pk__in=ids).update(due_at=now)
+    return ids
+
+
+@transaction.atomic
+def forget_after_boot(*, charger_id: int, now: datetime) -> list[int]:
+    """A restarted charger may have lost its profiles, and may take what it refused before."""
+    ids = mark_due(charger_id=charger_id, now=now)
+    if ids:
+        ChargingLimit.objects.filter(charger=charger_id).update(must_renew=True, refusals=0, retry_at=None)
+    return ids
+
+
+def sweep(*, now: datetime) -> int:
+    """Plan every site where something happened, and every other one once a minute; how many were planned."""
+    ChargingPlan.objects.filter(at__lt=now - KEEP).delete()
+    late = Q(planned_at=None) | Q(planned_at__lte=now - EVERY) | Q(due_at__isnull=False)
+    ids = list(ChargingSite.objects.filter(late, is_active=True).order_by("pk").values_list("pk", flat=True))
+    for location_id in ids:
+        plan(location_id=location_id, reason="sweep", now=now)
+    return len(ids)
+
+
+@transaction.atomic
+def plan(*, location_id: int, reason: str, now: datetime) -> ChargingPlan | None:
+    """Take in what the chargers answered, decide, and send what is worth saying.
+
+    None: the site is not managed, or nothing is different from the last decision. One planner per site at a time.
+    """
+    sites = ChargingSite.objects.select_for_update(of=("self",)).select_related("location")
+    site = sites.filter(pk=location_id, is_active=True).first()
+    if site is None:
+        return None
+    site.due_at, site.planned_at = None, now
+    site.save(update_fields=["due_at", "planned_at"])
+    picture = picture_of(site, now=now)
+    checking.settle(picture, now=now)
+    over = checking.watch(picture, now=now)
+    decision = decide(picture, now=now)
+    sent = sending.send(picture, decision, now=now)
+    return _write_down(picture, decision, reason=reason, sent=sent, over=over, now=now)
+
+
+def _write_down(
+    picture: Picture, decision: Decision, *, reason: str, sent: int, over: int, now: datetime
+) -> ChargingPlan | None:
+    """Only what differs from the last one, and one each quarter of an hour."""
+    site, books = picture.site, decision.books
+    result = {
+        "outlets": [_outlet(outlet, decision) for outlet in picture.outlets],
+        "sent": sent,
+        "over": over,
+        "excess_w": books.excess(),
+    }
+    last = site.plans.order_by("-at").first()
+    if last and not sent and last.result == result and now - last.at < UNCHANGED_FOR:
+        return None
+    return ChargingPlan.objects.create(
+        site=site, at=now, reason=reason[:40], limit_w=books.limit_at(books.now),
+        allowed_w=books.total_at(books.now), missing=len(decision.plan.missing_wh),
+        inputs=_inputs(picture, decision), result=result,
+    )  # fmt: skip
+
+
+def _inputs(picture: Picture, decision: Decision) -> dict[str, Any]:
+    site = picture.site
+    return {
+        "limits": decision.books.limits,
+        "policy": site.policy,
+        "safe_percent": site.safe_percent,
+        "other_load_w": site.other_load_w,
+        "caps": {str(charger): watts for charger, watts in picture.caps().items()},
+        "sessions": [_session(outlet) for outlet in picture.outlets if outlet.session],
+    }
+
+
+def _session(outlet: Outlet) -> dict[str, Any]:
+    want, session = outlet.want, outlet.session
+    return {
+        "evse": outlet.key,
+        "session": session.pk if session else None,
+        "min_w": outlet.min_w,
+        "max_w": outlet.session_max_w,
+        "needed_wh": want.needed_wh,
+        "leaves_at": want.leaves_at.isoformat() if want.leaves_at else None,
+        "soc_percent": want.soc_percent,
+        "target_soc_percent": want.target_soc_percent,
+        "departure_from": want.source,
+    }
+
+
+def _outlet(outlet: Outlet, decision: Decision) -> dict[str, Any]:
+    """What one plug is to have; `wanted_w` None: it is not ours to steer now."""
+    powers = decision.plan.power_w
+    return {
+        "evse": outlet.key,
+        "charger": outlet.charger.ocpp_identity,
+        "evse_number": outlet.evse_number,
+        "session": outlet.session.pk if outlet.session else None,
+        "wanted_w": powers[0].get(outlet.key) if powers else None,
+        "missing_wh": decision.plan.missing_wh.get(outlet.key, 0),
+    }
+
+
+@transaction.atomic
+def release(*, location_id: int, now: datetime) -> int:
+    """The site is not managed any more: take every profile of ours back; how many were asked to go."""
+    ChargingSite.objects.select_for_update().filter(pk=location_id).update(is_active=False, due_at=None)
+    rows = ChargingLimit.objects.filter(charger__location=location_id).order_by("pk")
+    return len(list(sending.clear(rows, now=now)))
