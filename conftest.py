@@ -12,8 +12,13 @@ from django.apps import apps
 from django.db import connection
 from django.db.models.signals import post_migrate
 from django.dispatch import receiver
+from hypothesis import settings as hypothesis_settings
 
 from fleetcharge.accounts.models import Membership, Organisation, User
+
+# The same examples on every run, and as long as a busy machine takes.
+hypothesis_settings.register_profile("fleetcharge", deadline=None, derandomize=True, database=None)
+hypothesis_settings.load_profile("fleetcharge")
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,9 @@
 """OCPI TariffElements, read strictly: what we cannot measure we refuse to price. Pure."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from fractions import Fraction
 from functools import lru_cache
 from math import lcm
@@ -15,6 +16,9 @@ DIMENSIONS = ("ENERGY", "FLAT", "TIME", "PARKING_TIME")
 UNMEASURED = ("min_current", "max_current", "min_power", "max_power")
 WEEKDAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 MIDNIGHT = time(0, 0)
+NOT_LOCAL = time(0, 0, tzinfo=UTC)
+MAX_NUMBER = 10**9
+_SANE_NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{0,15})?([eE][+-]?\d{1,2})?")
 
 
 class TariffError(ValueError):
@@ -135,35 +139,53 @@ def _plain(raw: bytes) -> PlainPrices | None:
 
 @lru_cache(maxsize=4096)
 def _read(raw: bytes) -> tuple[Element, ...]:
-    elements = orjson.loads(raw)
-    if not isinstance(elements, list):
-        raise TariffError("the tariff is not a list of elements")
     parsed: list[Element] = []
-    for item in elements:
-        if not isinstance(item, Mapping):
-            raise TariffError("a tariff element is not an object")
-        if not (item.get("restrictions") or {}).get("reservation"):
-            parsed.append(_element(item, len(parsed)))
+    for item in _list(orjson.loads(raw), "the tariff"):
+        element = _object(item, "a tariff element")
+        restrictions = _object(element.get("restrictions") or {}, "restrictions")
+        if not restrictions.get("reservation"):
+            parsed.append(_element(element, restrictions, len(parsed)))
     if not any(element.components for element in parsed):
         raise TariffError("the tariff has no price component")
     return tuple(parsed)
 
 
-def _element(raw: Mapping[str, Any], index: int) -> Element:
+def _element(raw: Mapping[str, Any], restrictions: Mapping[str, Any], index: int) -> Element:
     components: dict[str, Component] = {}
-    for item in raw.get("price_components") or ():
-        dimension = item.get("type")
-        if dimension not in DIMENSIONS:
+    for item in _list(raw.get("price_components") or [], "price_components"):
+        component = _object(item, "a price component")
+        dimension = component.get("type")
+        if not isinstance(dimension, str) or dimension not in DIMENSIONS:
             raise TariffError(f"unknown price component {dimension!r}")
-        price = _number(item.get("price"), "price")
-        components.setdefault(dimension, Component(price * 100, int(item.get("step_size") or 0), index))
-    return Element(components=components, **_restrictions(raw.get("restrictions") or {}))
+        price = _number(component.get("price"), "price")
+        components.setdefault(dimension, Component(price * 100, _step(component.get("step_size")), index))
+    return Element(components=components, **_restrictions(restrictions))
+
+
+def _list(value: Any, name: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise TariffError(f"{name} is not a list")
+    return value
+
+
+def _object(value: Any, name: str) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise TariffError(f"{name} is not an object")
+    return value
+
+
+def _step(value: Any) -> int:
+    """A whole number however it is written (`1`, `"1"`, `"1.0"`); what is below one steps nothing."""
+    step = _number(value or 0, "step_size")
+    if step.denominator != 1:
+        raise TariffError(f"step_size is not a whole number: {value!r}")
+    return max(int(step), 0)
 
 
 def _restrictions(raw: Mapping[str, Any]) -> dict[str, Any]:
     if unmeasured := [name for name in UNMEASURED if raw.get(name) is not None]:
         raise TariffError(f"restricted by {unmeasured[0]}, which a session's totals cannot decide")
-    days = raw.get("day_of_week") or None
+    days = _list(raw["day_of_week"], "day_of_week") if raw.get("day_of_week") else None
     return {
         "start_time": _time(raw.get("start_time")),
         "end_time": _time(raw.get("end_time")),
@@ -183,10 +205,14 @@ def _within(value: Fraction, minimum: Fraction | None, maximum: Fraction | None)
 
 def _number(value: Any, name: str) -> Fraction:
     """Exactly what is written: `12.5` and `"12.50"` are the same number, without a detour over binary floats."""
+    text = "" if isinstance(value, bool) else str(value)
     try:
-        return Fraction(str(value))
+        number = Fraction(text) if _SANE_NUMBER.fullmatch(text.strip()) else None
     except (ValueError, ZeroDivisionError):
-        raise TariffError(f"{name} is not a number: {value!r}") from None
+        number = None
+    if number is None or abs(number) > MAX_NUMBER:
+        raise TariffError(f"{name} is not a usable number: {text[:40]!r}")
+    return number
 
 
 def _limit(value: Any, factor: int) -> Fraction | None:
@@ -195,9 +221,12 @@ def _limit(value: Any, factor: int) -> Fraction | None:
 
 def _time(value: Any) -> time | None:
     try:
-        return time.fromisoformat(value) if value else None
+        clock = time.fromisoformat(value) if value else None
     except (TypeError, ValueError):
-        raise TariffError(f"not a clock time: {value!r}") from None
+        clock = NOT_LOCAL
+    if clock is not None and clock.tzinfo is not None:
+        raise TariffError(f"not a local clock time: {value!r}")
+    return clock
 
 
 def _date(value: Any) -> date | None:

@@ -141,9 +141,9 @@ def _with_ways(
     prices: dict[str, Any] = {}
     candidates = []
     for number, (row, fresh) in enumerate(rows):
-        way = (float(there.metres[0, number]), float(there.seconds[0, number]))
-        if np.isnan(way[1]):
+        if np.isnan(there.seconds[0, number]):
             continue
+        way = (round(float(there.metres[0, number]), 1), round(float(there.seconds[0, number]), 1))
         if row.elements is not None and row.elements not in prices:
             prices[row.elements] = parsed(row.elements)
         tariff = prices.get(row.elements or "")
@@ -165,10 +165,11 @@ def _candidate(
     wait = waits.wait_seconds(_plug_state(row, question.now), arrives_in_seconds=way[1])
     return choose.Candidate(
         connector_id=row.connector_id, location_id=row.location_id, station=row.name, is_dc=_is_dc(row),
-        plug_power_w=float(row.power_w), drive_m=round(way[0], 1), drive_seconds=round(way[1], 1),
+        plug_power_w=float(row.power_w), drive_m=way[0], drive_seconds=way[1],
         onward_m=onward[0], onward_seconds=onward[1], freshness=fresh,
         is_free=row.status == Connector.Status.AVAILABLE, is_reservable=row.is_reservable, wait_seconds=round(wait, 1),
-        price_paise=_price(question, rules, row, way, wait, tariff), is_network_failing=row.is_network_failing,
+        price_paise=_price(question, rules, row, way, onward[0], wait, tariff),
+        is_network_failing=row.is_network_failing,
     )  # fmt: skip
 
 
@@ -192,16 +193,17 @@ def _remaining_by_curve(row: PlugRow) -> float | None:
 
 
 def _price(
-    question: Question, rules: choose.Rules, row: PlugRow, way: tuple[float, float], wait: float, tariff: Any
-) -> int | None:
+    question: Question, rules: choose.Rules, row: PlugRow, way: tuple[float, float], onward_m: float | None,
+    wait: float, tariff: Any,
+) -> int | None:  # fmt: skip
     """Paise incl. GST for what the vehicle would draw there, at the clock time it would plug in; None: no tariff."""
     facts = question.facts
     arrival = energy.arrival_percent(
         soc_percent=facts.soc_percent, battery_wh=facts.battery_wh, distance_m=way[0], wh_per_km=facts.wh_per_km
     )
-    span = {"battery_wh": facts.battery_wh, "from_percent": max(0.0, arrival), "to_percent": rules.target_percent}
+    target = choose.target_of(facts, rules, onward_m=onward_m, arrival_percent=arrival)
     power = facts.power_w(is_dc=_is_dc(row), plug_power_w=row.power_w)
-    wh = curves.metered_wh(**span)
+    wh = curves.metered_wh(battery_wh=facts.battery_wh, from_percent=max(0.0, arrival), to_percent=target)
     zone: ZoneInfo = zone_of(row.time_zone)
     return rating.quote(
         elements=tariff, energy_wh=round(wh), duration_s=round(wh * 3600 / power),

@@ -208,6 +208,7 @@ class Alert(models.Model):
         CHARGER_SILENT = "charger_silent", _("Charger stopped reporting")
         MONEY = "money", _("Session held back")
         NETWORK_DOWN = "network_down", _("Network does not answer")
+        VEHICLE_SILENT = "vehicle_silent", _("Low and does not report")
         CHARGER_MATTER = "charger_matter", _("Charger needs attention")
 
     class Severity(models.TextChoices):

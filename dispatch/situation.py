@@ -7,12 +7,12 @@ from django.db import connection, models
 
 from dispatch.plug_rows import parsed
 from fleetcharge.accounts.models import Organisation
-from vehicles.models import Vehicle
+from vehicles.models import POSITION_STALE_AFTER, Vehicle
 
 SITUATION = """
 SELECT v.id, v.registration, v.organisation_id, m.plugs, m.battery_wh, m.consumption_wh_per_km, m.max_dc_power_w,
-       m.max_ac_power_w, m.charge_curve, s.latitude, s.longitude, s.soc_percent, s.soc_low_at,
-       o.dispatch_mode, o.reserve_soc_percent, o.target_soc_percent, o.cost_per_minute_paise,
+       m.max_ac_power_w, m.charge_curve, s.latitude, s.longitude, s.position_at, s.soc_percent, s.soc_low_at,
+       o.dispatch_mode, o.time_zone, o.reserve_soc_percent, o.target_soc_percent, o.cost_per_minute_paise,
        stop.name, stop.latitude, stop.longitude, stop.due_at,
        ARRAY(SELECT p.connector_id FROM dispatch_chargeplan p WHERE p.vehicle_id = v.id AND p.state = 'replaced'
              AND p.closed_at > %(failed_since)s AND p.connector_id IS NOT NULL AND NOT EXISTS (
@@ -44,9 +44,11 @@ class Situation(NamedTuple):
     charge_curve: Any
     latitude: float | None
     longitude: float | None
+    position_at: datetime | None
     soc_percent: float | None
     soc_low_at: datetime | None
     dispatch_mode: str
+    time_zone: str
     reserve_percent: int
     target_percent: int
     cost_per_minute_paise: int
@@ -59,6 +61,10 @@ class Situation(NamedTuple):
     @property
     def is_automatic(self) -> bool:
         return self.dispatch_mode == Organisation.DispatchMode.AUTOMATIC
+
+    def is_silent(self, now: datetime) -> bool:
+        """Nobody knows where it is by now; a charger booked for it would be taken from those who come."""
+        return self.position_at is None or now - self.position_at >= POSITION_STALE_AFTER
 
     @property
     def next_stop(self) -> tuple[float, float] | None:

@@ -1,5 +1,8 @@
 """Dispatch in the background: quick answers to events, and sweeps that find what an event missed."""
 
+import contextlib
+import logging
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from celery import shared_task
@@ -14,10 +17,13 @@ from vehicles.models import VehicleState
 STALE_PROPOSAL = timedelta(minutes=5)
 RETRY_INFEASIBLE = timedelta(minutes=1)
 RETRY_AFTER_CHARGING = timedelta(minutes=10)
+RETRY_AFTER_NO_SHOW = timedelta(minutes=10)
 SEND_AGAIN_AFTER = timedelta(seconds=5)
 ANSWER_WITHIN = timedelta(seconds=60)
 STRANDED_AFTER = timedelta(seconds=30)
 State = ChargePlan.State
+
+logger = logging.getLogger(__name__)
 
 
 @shared_task
@@ -86,20 +92,24 @@ def sweep_low_vehicles() -> int:
         key = soc_key(state.vehicle_id, state.version)
         if ChargePlan.objects.filter(trigger_key=key).exists():  # an earlier answer for the same moment: try again
             key = f"again:{state.vehicle_id}:{int(now.timestamp()) // 60}"
-        services.plan_charge_stop(vehicle_id=state.vehicle_id, trigger="soc_low", trigger_key=key, now=now)
+        with _survived("vehicle", state.vehicle_id):
+            services.plan_charge_stop(vehicle_id=state.vehicle_id, trigger="soc_low", trigger_key=key, now=now)
     stale = ChargePlan.objects.filter(state=State.PROPOSED, created_at__lt=now - STALE_PROPOSAL)
     for plan_id in stale.values_list("pk", flat=True):
-        services.replan(plan_id=plan_id, reason="stale", now=now)
+        with _survived("plan", plan_id):
+            services.replan(plan_id=plan_id, reason="stale", now=now)
     return len(stale)
 
 
 def low_without_plan(now: datetime) -> QuerySet[VehicleState]:
-    """Low, not charging, no open plan; not dismissed since it fell low; not just found infeasible or charged."""
+    """Low, not charging, no open plan; not dismissed since; not just found infeasible, charged or missed."""
     plans = ChargePlan.objects.filter(vehicle_id=OuterRef("vehicle_id"))
     answered = Q(state__in=ChargePlan.OPEN_STATES)
     answered |= Q(state=State.DISMISSED, decided_at__gte=OuterRef("soc_low_at"))
     answered |= Q(state=State.INFEASIBLE, closed_at__gt=now - RETRY_INFEASIBLE)
     answered |= Q(state=State.COMPLETED, closed_at__gt=now - RETRY_AFTER_CHARGING)
+    nobody_came = Q(state=State.EXPIRED, reservations__state=Reservation.State.EXPIRED)
+    answered |= nobody_came & Q(closed_at__gt=now - RETRY_AFTER_NO_SHOW)
     low = VehicleState.objects.filter(is_soc_low=True, is_charging=False, vehicle__is_active=True)
     return low.filter(~Exists(plans.filter(answered))).order_by("soc_percent")
 
@@ -111,13 +121,16 @@ def sweep_reservations() -> int:
     requested = Reservation.objects.filter(state=Reservation.State.REQUESTED)
     unsent = requested.filter(sent_at=None, created_at__lt=now - SEND_AGAIN_AFTER)
     for number in unsent.values_list("number", flat=True):
-        services.send_reservation(number, now)
+        with _survived("reservation", number):
+            services.send_reservation(number, now)
     unanswered = requested.filter(sent_at__lt=now - ANSWER_WITHIN)
     for key in unanswered.values_list("key", flat=True):
-        services.answer_reservation(reservation_key=str(key), state="timed_out", reason="no answer", at=now)
+        with _survived("reservation", key):
+            services.answer_reservation(reservation_key=str(key), state="timed_out", reason="no answer", at=now)
     services.sweep_breaches(now=now)
     for plan_id in stranded(now).values_list("pk", flat=True):
-        services.replan(plan_id=plan_id, reason="rejected", now=now)
+        with _survived("plan", plan_id):
+            services.replan(plan_id=plan_id, reason="rejected", now=now)
     return services.expire_reservations(now=now)
 
 
@@ -126,3 +139,12 @@ def stranded(now: datetime) -> QuerySet[ChargePlan]:
     active = Reservation.objects.active().filter(plan_id=OuterRef("pk"))
     waiting = ChargePlan.objects.filter(state__in=(State.ACCEPTED, State.RESERVED))
     return waiting.filter(~Exists(active), decided_at__lt=now - STRANDED_AFTER)
+
+
+@contextlib.contextmanager
+def _survived(kind: str, number: object) -> Iterator[None]:
+    """One row that cannot be worked on never keeps the rest of a sweep waiting."""
+    try:
+        yield
+    except Exception:
+        logger.exception("the sweep could not work on %s %s", kind, number)

@@ -18,7 +18,7 @@ NOON = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)  # Friday, 12:00 in Bengaluru
 Elements = list[dict[str, Any]]
 
 
-def component(kind: str, price: str, step: int = 1) -> dict[str, Any]:
+def component(kind: Any, price: Any, step: Any = 1) -> dict[str, Any]:
     return {"type": kind, "price": price, "step_size": step}
 
 
@@ -154,12 +154,29 @@ def test_reservation_prices_are_not_charging_prices() -> None:
         [element(component("ENERGY", "-1"))],
         ["not an element"],
         "not a list",
+        [{"price_components": ["not a component"]}],
+        [{"price_components": {"type": "ENERGY"}}],
+        [{"price_components": [{"type": ["ENERGY"], "price": 1}]}],
+        [element(component("ENERGY", True))],
+        [element(component("ENERGY", "1/3"))],
+        [element(component("ENERGY", "1e90"))],
+        [element(component("ENERGY", "1", "often"))],
+        [element(component("ENERGY", "1", "0.5"))],
+        [element(component("ENERGY", "1", [1]))],
+        [element(component("ENERGY", "1"), day_of_week=5)],
+        [element(component("ENERGY", "1"), start_time="10:00+05:30")],
+        [element(component("ENERGY", "1"), min_kwh={})],
+        [{**element(component("ENERGY", "1")), "restrictions": ["HAPPY_HOUR"]}],
     ],
 )
 def test_what_cannot_be_priced_is_refused_never_free(elements: Any) -> None:
     with pytest.raises(TariffError):
         taxable(elements, energy_wh=1000, charging_s=60)
     assert quote(elements=elements, energy_wh=1000, duration_s=60, at=NOON, tz=KOLKATA, gst_percent=18) is None
+
+
+def test_a_step_written_as_a_decimal_is_a_step() -> None:
+    assert taxable([element(component("ENERGY", "10", "1000.0"))], energy_wh=1_100) == 20_00
 
 
 def test_no_tariff_has_no_quote() -> None:

@@ -114,7 +114,7 @@ def _curve(vehicle: VehicleFacts, *, is_dc: bool) -> curves.Curve:
 def _judge(vehicle: VehicleFacts, rules: Rules, candidate: Candidate, curve: curves.Curve) -> Verdict:
     """The figures of one candidate."""
     arrival, missing_wh = _arrival(vehicle, rules, candidate)
-    target = _target(vehicle, rules, candidate, arrival)
+    target = target_of(vehicle, rules, onward_m=candidate.onward_m, arrival_percent=arrival)
     seconds = curves.charge_seconds(
         curve, battery_wh=vehicle.battery_wh, plug_power_w=candidate.plug_power_w,
         from_percent=arrival, to_percent=target,
@@ -162,10 +162,10 @@ def _arrival(vehicle: VehicleFacts, rules: Rules, candidate: Candidate) -> tuple
     return arrival, max(0.0, reserve - arrival) / 100 * vehicle.battery_wh
 
 
-def _target(vehicle: VehicleFacts, rules: Rules, candidate: Candidate, arrival: float) -> float:
-    """The fleet's target, or what the way on to the next stop takes if that is more; never below arrival."""
-    onward = energy.leg_wh(candidate.onward_m or 0.0, vehicle.wh_per_km) / vehicle.battery_wh * 100
-    return min(100.0, max(rules.target_percent, onward + rules.reserve_percent, arrival))
+def target_of(vehicle: VehicleFacts, rules: Rules, *, onward_m: float | None, arrival_percent: float) -> float:
+    """Percent to charge to: the fleet's target, or what the way on to the next stop takes; never below arrival."""
+    onward = energy.leg_wh(onward_m or 0.0, vehicle.wh_per_km) / vehicle.battery_wh * 100
+    return min(100.0, max(rules.target_percent, onward + rules.reserve_percent, arrival_percent))
 
 
 def _priced(

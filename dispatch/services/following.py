@@ -48,10 +48,21 @@ def replan(*, plan_id: int, reason: str, now: datetime) -> ChargePlan | None:
             return None
         reservations.release(plan, state=Reservation.State.CANCELLED, reason=reason, now=now)
     excluded = [plan.connector_id] if plan.connector_id and reason != "stale" else []
-    return planning.plan_charge_stop(
+    made = planning.plan_charge_stop(
         vehicle_id=plan.vehicle_id, trigger=reason, trigger_key=f"{reason}:{plan.pk}", now=now, replaces=plan,
         excluded=excluded,
     )  # fmt: skip
+    if made is None:
+        _expire(plan.pk, now)
+    return made
+
+
+@transaction.atomic
+def _expire(plan_id: int, now: datetime) -> None:
+    """Nobody knows where the vehicle is: an offer from here would bind a plug for nothing."""
+    plan = decisions.locked(plan_id)
+    if plan.state in UNDER_WAY:
+        decisions.move(plan, State.EXPIRED, now, closed_at=now)
 
 
 def _is_taken_by_another(plan: ChargePlan) -> bool:

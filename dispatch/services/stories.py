@@ -1,9 +1,12 @@
 """What an alert says about a vehicle and its plan: kind, severity, words and figures, decided in one place."""
 
+from datetime import datetime
 from typing import Any
 
+from billing.services.tariffs import zone_of
 from dispatch.models import Alert, ChargePlan
 from dispatch.services.alerts import close_alert_by_key, open_alert
+from dispatch.situation import Situation
 
 State, Kind, Severity = ChargePlan.State, Alert.Kind, Alert.Severity
 LOST = {"faulted": "is out of order", "taken": "was taken", "rejected": "refused the reservation",
@@ -26,6 +29,18 @@ def tell(plan: ChargePlan, *, now: Any) -> None:
         organisation_id=plan.organisation_id, kind=kind, dedupe_key=key_of(plan.vehicle_id), title=_title(plan),
         body=_body(plan), severity=severity, vehicle_id=plan.vehicle_id, plan=plan, now=now,
         location_id=plan.connector.evse.location_id if plan.connector else None, data=_data(plan),
+    )  # fmt: skip
+
+
+def tell_silence(seen: Situation, *, now: datetime) -> None:
+    """A low vehicle that has stopped reporting is a person's matter; it is planned for when it is heard again."""
+    assert seen.position_at is not None  # noqa: S101 (a vehicle without a place tells nothing)
+    open_alert(
+        organisation_id=seen.organisation_id, kind=Kind.VEHICLE_SILENT, dedupe_key=key_of(seen.vehicle_id),
+        title=f"{seen.registration} has {round(seen.soc_percent or 0)} % and does not report", severity=Severity.WARN,
+        body=f"Last heard of at {seen.position_at.astimezone(zone_of(seen.time_zone)):%d %b %H:%M}. "
+        "Call the driver; a charger is looked for when it reports again.",
+        vehicle_id=seen.vehicle_id, now=now, data={"registration": seen.registration, "soc_percent": seen.soc_percent},
     )  # fmt: skip
 
 

@@ -2,11 +2,14 @@
 
 import threading
 from datetime import timedelta
+from fractions import Fraction
 
 import pytest
+import time_machine
 from django.db import connections
 
 from billing.models import ChargingSession
+from billing.rating import round_half_up
 from dispatch import candidates, services, tasks
 from dispatch.core import choose
 from dispatch.models import Alert, ChargePlan, Reservation
@@ -15,7 +18,7 @@ from dispatch.tests.factories import NOW
 from fleetcharge.accounts.models import AuditEntry
 from stations.cpo import registry
 from stations.cpo.base import PENDING, Capability, CommandReceipt, CPOUnavailable
-from stations.models import Connector
+from stations.models import Connector, Tariff
 from vehicles.models import Stop, VehicleState
 
 pytestmark = pytest.mark.django_db
@@ -35,6 +38,11 @@ def network(organisation):
         factories.connector(factories.location(source, latitude=factories.HERE[0] + km / 111.2)) for km in (1, 2, 4)
     )
     return source
+
+
+@pytest.fixture
+def vehicle(organisation):
+    return factories.vehicle(organisation)
 
 
 @pytest.fixture
@@ -370,3 +378,76 @@ def start(session):
         session_id=session.pk, vehicle_id=session.vehicle_id, connector_id=session.connector_id,
         location_id=session.connector.evse.location_id, now=NOW,
     )  # fmt: skip
+
+
+def test_the_price_of_a_plan_is_the_price_of_its_energy(organisation, network, vehicle):
+    """A long way on to the next stop takes more than the usual target, and costs more."""
+    tariff = Tariff.objects.create(
+        source=network, external_id="T", elements=[{"price_components": [{"type": "ENERGY", "price": "20.00"}]}]
+    )
+    Connector.objects.filter(evse__location__source=network).update(tariff=tariff)
+    Stop.objects.create(
+        vehicle=vehicle, sequence=1, name="Far", latitude=factories.HERE[0] + 120 / 111.2, longitude=factories.HERE[1]
+    )
+    plan = plan_for(vehicle)
+    assert plan.target_soc_percent > organisation.target_soc_percent
+    taxable_paise = plan.energy_wh * 2
+    assert plan.cost_paise == taxable_paise + round_half_up(Fraction(taxable_paise * 18, 100))
+
+
+def test_one_unreadable_tariff_keeps_nobody_else_waiting(organisation, network, vehicle, monkeypatch):
+    second = factories.vehicle(organisation, soc_percent=19)
+    sound = services.plan_charge_stop
+
+    def shaky(*, vehicle_id, **values):
+        if vehicle_id == vehicle.pk:
+            raise RuntimeError("a defect of ours")
+        return sound(vehicle_id=vehicle_id, **values)
+
+    monkeypatch.setattr(services, "plan_charge_stop", shaky)
+    with time_machine.travel(NOW, tick=False):
+        tasks.sweep_low_vehicles()
+    assert [plan.vehicle_id for plan in ChargePlan.objects.all()] == [second.pk]
+
+
+def test_a_low_vehicle_that_does_not_report_is_a_matter_for_a_person(organisation, network, vehicle, asked):
+    organisation.dispatch_mode = "automatic"
+    organisation.save()
+    VehicleState.objects.update(position_at=NOW - timedelta(days=7))
+    assert plan_for(vehicle) is None
+    assert not ChargePlan.objects.exists() and not Reservation.objects.exists()
+    alert = Alert.objects.open().get()
+    assert (alert.kind, alert.vehicle_id) == ("vehicle_silent", vehicle.pk)
+    VehicleState.objects.update(position_at=NOW)
+    assert plan_for(vehicle, key="soc:2") is not None
+    assert Alert.objects.open().get().kind == "rerouted"
+
+
+def test_an_offer_to_a_vehicle_that_has_fallen_silent_ends(network, vehicle):
+    plan = plan_for(vehicle)
+    VehicleState.objects.update(position_at=NOW - timedelta(hours=1))
+    assert services.replan(plan_id=plan.pk, reason="stale", now=NOW) is None
+    plan.refresh_from_db()
+    assert plan.state == ChargePlan.State.EXPIRED
+
+
+def test_a_vehicle_that_did_not_come_is_not_booked_for_at_once(network, vehicle, asked, dispatcher):
+    plan = accepted(vehicle, dispatcher)
+    later = NOW + timedelta(hours=2)
+    services.expire_reservations(now=later)
+    VehicleState.objects.update(position_at=later)
+    plan.refresh_from_db()
+    assert plan.state == ChargePlan.State.EXPIRED
+    assert not tasks.low_without_plan(later + timedelta(minutes=1)).exists()
+    assert tasks.low_without_plan(later + timedelta(minutes=11)).exists()
+
+
+def test_a_dismissal_can_be_undone_while_the_grace_lasts(network, vehicle, dispatcher):
+    plan = plan_for(vehicle)
+    services.dismiss_plan(plan_id=plan.pk, actor=dispatcher, now=NOW)
+    undone = services.undo_plan(plan_id=plan.pk, actor=dispatcher, now=NOW + timedelta(seconds=9))
+    assert (undone.state, undone.closed_at) == (ChargePlan.State.PROPOSED, None)
+    assert Alert.objects.open().get().plan_id == plan.pk
+    services.dismiss_plan(plan_id=plan.pk, actor=dispatcher, now=NOW)
+    with pytest.raises(services.DecisionRefused, match="10 seconds"):
+        services.undo_plan(plan_id=plan.pk, actor=dispatcher, now=NOW + timedelta(seconds=11))
