@@ -123,16 +123,19 @@ class Hub:
 
     async def _listen(self) -> None:
         """Wake-ups from anywhere; reconnects for ever, the polls do the work meanwhile."""
+        is_deaf = False
         while True:
             try:
                 client = redis.asyncio.Redis.from_url(settings.REDIS_URL, socket_timeout=None)
                 async with client, client.pubsub() as channel:
                     await channel.subscribe(bell.EVERYBODY, bell.channel_of(self.node))
+                    is_deaf = False
                     async for message in channel.listen():
                         if message["type"] == "message":
                             await self._hear(message["data"].decode())
             except (redis.RedisError, OSError) as error:
-                logger.warning("no wake-ups until Valkey is back: %s", error)
+                logger.log(logging.DEBUG if is_deaf else logging.WARNING, "no wake-ups until Valkey is back: %s", error)
+                is_deaf = True
             except Exception:
                 logger.exception("wake-up failed")
             await asyncio.sleep(1)
@@ -210,7 +213,8 @@ class Hub:
 
         Without a socket they keep everything in their offline queue, and find a node that can store it.
         """
-        logger.error("no database for too long: letting go of %d chargers", len(self._sockets))
+        if self._sockets:
+            logger.error("no database for too long: letting go of %d chargers", len(self._sockets))
         for consumer in list(self._sockets.values()):
             if not consumer.is_leaving:
                 self._start(_let_go(consumer, after=random.uniform(0, SETTLE_SECONDS)))  # noqa: S311 (jitter)

@@ -14,7 +14,9 @@ import httpx
 import pytest
 import websockets
 from django.conf import settings
+from django.db import connection
 from django.utils import timezone
+from psycopg.conninfo import make_conninfo
 from websockets.asyncio.client import ClientConnection
 
 from billing.models import ChargingSession
@@ -46,10 +48,17 @@ class Process:
             spec.argv, env=dict(spec.env), cwd=spec.cwd, stdout=self._log, stderr=subprocess.STDOUT
         )
 
-    def is_up(self) -> bool:
+    async def health(self) -> int:
+        """The status of its health page; 0 while nobody listens."""
         with contextlib.suppress(httpx.HTTPError):
-            return httpx.get(f"http://127.0.0.1:{self.port}/healthz/", timeout=2).status_code == 200
-        return False
+            async with httpx.AsyncClient() as client:
+                return (await client.get(f"http://127.0.0.1:{self.port}/healthz/", timeout=5)).status_code
+        return 0
+
+    async def up(self) -> None:
+        async with asyncio.timeout(120):
+            while await self.health() != 200:
+                await asyncio.sleep(0.1)
 
     @property
     def has_ended(self) -> bool:
@@ -86,7 +95,7 @@ async def plug(station: Charger) -> AsyncIterator[Callable[..., Any]]:
     sockets: list[ClientConnection] = []
 
     async def one(process: Process, identity: str = "BLR-017") -> Socket:
-        await until(process.is_up)
+        await process.up()
         client = await websockets.connect(
             f"ws://127.0.0.1:{process.port}/ocpp/{identity}", subprotocols=[websockets.Subprotocol("ocpp1.6")]
         )
@@ -130,7 +139,7 @@ async def test_a_command_given_to_one_node_goes_out_through_the_other(
 ) -> None:
     owner, other = start(), start()
     socket = await plug(owner)
-    await until(other.is_up)
+    await other.up()
     _, secret = create_api_key(organisation=organisation, name="ops", scopes=[Scope.DISPATCH_WRITE], created_by=None)
     body = {"charger": "BLR-017", "action": "TriggerMessage", "parameters": HEARTBEAT}
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{other.port}") as client:
@@ -229,6 +238,7 @@ async def test_a_node_that_is_told_to_stop_lets_every_charger_go_and_refuses_new
             f"ws://127.0.0.1:{leaving.port}/ocpp/BLR-017", subprotocols=[websockets.Subprotocol("ocpp1.6")]
         )
     assert refused.value.response.status_code == 503
+    assert await leaving.health() == 503
     started = await asyncio.gather(*(begin_a_session(socket) for socket in sockets))
     assert [await socket.closed() for socket in sockets] == [1012] * 4
     assert ChargingSession.objects.count() == sum(started)
@@ -255,6 +265,75 @@ async def test_a_node_that_is_alone_does_not_make_its_chargers_wait(
     node.process.send_signal(signal.SIGTERM)
     assert await socket.closed() == 1012
     await until(lambda: node.has_ended)
+
+
+class Line:
+    """A TCP line to an engine that can be cut."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port, self.port, self.is_cut = host, port, random_free_port(), False
+        self._writers: list[asyncio.StreamWriter] = []
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.is_cut:
+            writer.close()
+            return
+        if self._host.startswith("/"):
+            there, back = await asyncio.open_unix_connection(f"{self._host}/.s.PGSQL.{self._port}")
+        else:
+            there, back = await asyncio.open_connection(self._host, self._port)
+        self._writers += [writer, back]
+        await asyncio.gather(self._pump(reader, back), self._pump(there, writer))
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+        writer.close()
+
+    def cut(self) -> None:
+        self.is_cut = True
+        for writer in self._writers:
+            writer.close()
+
+    async def close(self) -> None:
+        self.cut()
+        self._server.close()
+
+
+async def test_a_node_cut_off_from_the_database_lets_its_chargers_move_over(
+    start: Callable[..., Process], plug: Callable[..., Any], station: Charger
+) -> None:
+    parts = connection.get_connection_params()
+    line = Line(parts["host"] or "127.0.0.1", int(parts["port"]))
+    await line.open()
+    elsewhere = make_conninfo(conninfo(), host="127.0.0.1", port=line.port)
+    cut_off, healthy = start(DATABASE_URL=elsewhere, FLEETCHARGE_OCPP_CUT_OFF_SECONDS="2"), start()
+    old = await plug(cut_off)
+    assert await begin_a_session(old)
+    name = await until(lambda: cut_off.node)
+    line.cut()
+    assert (await old.call("Heartbeat", {}))["currentTime"]
+    assert (await old.call("Authorize", {"idTag": "TAG1"}))[2] == "InternalError"
+    assert await old.closed() == 1012
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await websockets.connect(
+            f"ws://127.0.0.1:{cut_off.port}/ocpp/BLR-017", subprotocols=[websockets.Subprotocol("ocpp1.6")]
+        )
+    assert refused.value.response.status_code == 503
+    new = await plug(healthy)
+    assert await begin_a_session(new)
+    assert ChargingSession.objects.count() == 1
+    command = ask(station, A.TRIGGER_MESSAGE, HEARTBEAT)
+    await new.receive()
+    await until(lambda: state_of(command) == S.ACCEPTED)
+    Node.objects.filter(name=name).update(seen_at=timezone.now() - timedelta(minutes=1))
+    await until(lambda: not Node.objects.filter(name=name).exists())
+    assert Charger.objects.get(pk=station.pk).is_online
+    await line.close()
 
 
 async def test_without_valkey_messages_are_answered_and_commands_go_out(
