@@ -8,12 +8,20 @@ from typing import Any
 from django.apps import apps
 from django.utils import timezone
 
-from billing.models import CDR, BillingException, ChargingSession
+from billing.models import (
+    CDR,
+    AllowedSite,
+    AuthorisationDecision,
+    BillingException,
+    ChargingLimit,
+    ChargingPolicy,
+    ChargingSession,
+)
 from billing.services import wallets
 from dispatch.models import Alert, ChargePlan, Reservation
 from fleetcharge.accounts import services as accounts
 from fleetcharge.accounts.models import Organisation
-from ocpp_bridge.models import Command
+from ocpp_bridge.models import Command, LocalList
 from stations.models import EVSE, Charger, Connector, Location, Source, Tariff
 from vehicles.models import Driver, IdToken, Shift, Vehicle, VehicleModel, VehicleState
 
@@ -118,7 +126,17 @@ def _make(fleet: Organisation) -> dict[str, Any]:
     command = Command.objects.create(
         organisation=fleet, charger=charger, action="RemoteStart", idempotency_key="zz", deadline_at=now
     )
+    policy = ChargingPolicy.objects.create(organisation=fleet)
+    limit = ChargingLimit.objects.create(organisation=fleet, vehicle=vehicle, day_paise=4711)
+    allowed = AllowedSite.objects.create(organisation=fleet, vehicle=vehicle, location=site)
+    decision = AuthorisationDecision.objects.create(
+        organisation=fleet, id_token_uid=TAG, id_token=token, vehicle=vehicle, driver=driver, charger=charger,
+        door="start", is_accepted=True, reason="accepted", at=now,
+    )  # fmt: skip
+    local_list = LocalList.objects.create(charger=charger, organisation=fleet, entries={TAG.lower(): {"id_token": TAG}})
     return {
+        "authorisationdecision": decision, "chargingpolicy": policy, "charginglimit": limit, "allowedsite": allowed,
+        "locallist": local_list,
         "commands": command, "command": command, "reservations": reservation, "reservation": reservation,
         "alerts": alert, "alert": alert, "plans": plan, "chargeplan": plan, "exceptions": exception,
         "billingexception": exception, "cdrs": cdr, "cdr": cdr, "sessions": session, "chargingsession": session,
