@@ -74,12 +74,20 @@ def find_charger(identity: str) -> Known | None:
     """One query; None for a stranger."""
     fields = (
         "pk", "organisation_id", "auth_key_hash", "subprotocols", "registration", "next_auth_key_hash",
-        "min_security_profile", "last_boot_at", "clock_skew_seconds", "vendor", "model", "firmware_version",
+        "min_security_profile", "last_boot_at", "clock_skew_seconds",
     )  # fmt: skip
-    row = Charger.objects.filter(ocpp_identity=identity).values_list(*fields).first()
-    if row is None:
-        return None
-    return Known(*row[:3], tuple(row[3]), *row[4:7], row[7] is not None, row[8], quirks.find(*row[9:12]))
+    row = Charger.objects.filter(ocpp_identity=identity).values_list(*fields, named=True).first()
+    return row and Known(
+        charger_id=row.pk,
+        organisation_id=row.organisation_id,
+        auth_key_hash=row.auth_key_hash,
+        subprotocols=tuple(row.subprotocols),
+        registration=row.registration,
+        next_auth_key_hash=row.next_auth_key_hash,
+        min_security_profile=row.min_security_profile,
+        has_booted=row.last_boot_at is not None,
+        clock_skew_seconds=row.clock_skew_seconds,
+    )
 
 
 def onboard(identity: str, scope: dict[str, Any], at: datetime) -> Known | None:

@@ -12,7 +12,7 @@ from ocpp_bridge.models.security import CertificateRequest, OfChargerQuerySet
 from stations.models import Charger
 
 
-class ChargerCertificateQuerySet(OfChargerQuerySet):
+class ChargerCertificateQuerySet(OfChargerQuerySet["ChargerCertificate"]):
     def current(self) -> Self:
         return self.filter(removed_at=None)
 

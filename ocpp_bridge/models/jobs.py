@@ -27,7 +27,7 @@ class ChargerJob(models.Model):
     started_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 
-    objects = OfChargerQuerySet.as_manager()
+    objects = OfChargerQuerySet["ChargerJob"].as_manager()
 
     class Meta:
         ordering = ["-started_at"]

@@ -19,7 +19,7 @@ class StationCost(models.Model):
     details = models.JSONField()
     at = models.DateTimeField()
 
-    objects = OfChargerQuerySet.as_manager()
+    objects = OfChargerQuerySet["StationCost"].as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint("charger", "transaction_ref", name="one_station_cost_per_transaction")]
@@ -43,7 +43,7 @@ class Settlement(models.Model):
     settled_at = models.DateTimeField()
     received_at = models.DateTimeField()
 
-    objects = OfChargerQuerySet.as_manager()
+    objects = OfChargerQuerySet["Settlement"].as_manager()
 
     class Meta:
         ordering = ["-settled_at"]

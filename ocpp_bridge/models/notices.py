@@ -19,7 +19,7 @@ class Notice(models.Model):
     payload = models.JSONField()
     received_at = models.DateTimeField(default=timezone.now)
 
-    objects = OfChargerQuerySet.as_manager()
+    objects = OfChargerQuerySet["Notice"].as_manager()
 
     class Meta:
         ordering = ["-received_at"]
@@ -46,7 +46,7 @@ class OddMessage(models.Model):
     is_taken = models.BooleanField(help_text=_("What we needed of it was there; the charger got an ordinary answer."))
     received_at = models.DateTimeField(default=timezone.now)
 
-    objects = OfChargerQuerySet.as_manager()
+    objects = OfChargerQuerySet["OddMessage"].as_manager()
 
     class Meta:
         ordering = ["-received_at"]
@@ -78,7 +78,7 @@ class ComponentEvent(models.Model):
     at = models.DateTimeField()
     received_at = models.DateTimeField(default=timezone.now)
 
-    objects = OfChargerQuerySet.as_manager()
+    objects = OfChargerQuerySet["ComponentEvent"].as_manager()
 
     class Meta:
         ordering = ["-at"]
@@ -100,7 +100,7 @@ class ExternalLimit(models.Model):
     notified_at = models.DateTimeField()
     cleared_at = models.DateTimeField(null=True, blank=True)
 
-    objects = OfChargerQuerySet.as_manager()
+    objects = OfChargerQuerySet["ExternalLimit"].as_manager()
 
     class Meta:
         ordering = ["-notified_at"]
@@ -127,7 +127,7 @@ class ChargingNeeds(models.Model):
     payload = models.JSONField()
     received_at = models.DateTimeField()
 
-    objects = OfChargerQuerySet.as_manager()
+    objects = OfChargerQuerySet["ChargingNeeds"].as_manager()
 
     class Meta:
         constraints = [models.UniqueConstraint("charger", "evse_number", name="the_latest_needs_per_evse")]

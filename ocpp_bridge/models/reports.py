@@ -36,7 +36,7 @@ class Report(models.Model):
     started_at = models.DateTimeField()
     updated_at = models.DateTimeField()
 
-    objects = OfChargerQuerySet.as_manager()
+    objects = OfChargerQuerySet["Report"].as_manager()
 
     class Meta:
         ordering = ["-started_at"]

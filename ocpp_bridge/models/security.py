@@ -1,6 +1,6 @@
 """What chargers say of their own safety."""
 
-from typing import Self
+from typing import Self, TypeVar
 
 from django.db import models
 from django.utils import timezone
@@ -9,8 +9,10 @@ from django.utils.translation import gettext_lazy as _
 from fleetcharge.accounts.models import Organisation
 from stations.models import Charger
 
+M = TypeVar("M", bound=models.Model)
 
-class OfChargerQuerySet(models.QuerySet[models.Model]):
+
+class OfChargerQuerySet(models.QuerySet[M]):
     """Rows of one of our chargers."""
 
     def for_organisation(self, organisation: Organisation) -> Self:
@@ -27,7 +29,7 @@ class SecurityEvent(models.Model):
     at = models.DateTimeField(help_text=_("By the charger's clock."))
     received_at = models.DateTimeField(default=timezone.now)
 
-    objects = OfChargerQuerySet.as_manager()
+    objects = OfChargerQuerySet["SecurityEvent"].as_manager()
 
     class Meta:
         ordering = ["-at"]
@@ -59,7 +61,7 @@ class CertificateRequest(models.Model):
     reason = models.CharField(max_length=200, blank=True)
     received_at = models.DateTimeField(default=timezone.now)
 
-    objects = OfChargerQuerySet.as_manager()
+    objects = OfChargerQuerySet["CertificateRequest"].as_manager()
 
     class Meta:
         ordering = ["-received_at"]

@@ -36,7 +36,7 @@ class Upload(models.Model):
     expires_at = models.DateTimeField()
     received_at = models.DateTimeField(null=True, blank=True)
 
-    objects = OfChargerQuerySet.as_manager()
+    objects = OfChargerQuerySet["Upload"].as_manager()
 
     class Meta:
         ordering = ["-created_at"]
