@@ -2,14 +2,13 @@
 
 import threading
 from datetime import timedelta
-from fractions import Fraction
 
 import pytest
 import time_machine
 from django.db import connections
 
 from billing.models import ChargingSession
-from billing.rating import round_half_up
+from billing.rating import gst
 from dispatch import candidates, services, tasks
 from dispatch.core import choose
 from dispatch.models import Alert, ChargePlan, Reservation
@@ -392,7 +391,7 @@ def test_the_price_of_a_plan_is_the_price_of_its_energy(organisation, network, v
     plan = plan_for(vehicle)
     assert plan.target_soc_percent > organisation.target_soc_percent
     taxable_paise = plan.energy_wh * 2
-    assert plan.cost_paise == taxable_paise + round_half_up(Fraction(taxable_paise * 18, 100))
+    assert plan.cost_paise == taxable_paise + gst(taxable_paise, 18).total_paise
 
 
 def test_one_unreadable_tariff_keeps_nobody_else_waiting(organisation, network, vehicle, monkeypatch):
