@@ -176,6 +176,15 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
 ]
+# Without a mail server, invitations are shown to the owner who makes them instead of being sent.
+EMAIL_HOST = os.environ.get("FLEETCHARGE_EMAIL_HOST", "")
+EMAIL_PORT = int(os.environ.get("FLEETCHARGE_EMAIL_PORT", "587"))
+EMAIL_HOST_USER = os.environ.get("FLEETCHARGE_EMAIL_USER", "")
+EMAIL_HOST_PASSWORD = os.environ.get("FLEETCHARGE_EMAIL_PASSWORD", "")
+EMAIL_USE_SSL = EMAIL_PORT == 465
+EMAIL_USE_TLS = EMAIL_PORT == 587
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = os.environ.get("FLEETCHARGE_EMAIL_FROM", "FleetCharge <noreply@localhost>")
 SESSION_COOKIE_AGE = 14 * 24 * 3600
 SESSION_COOKIE_SAMESITE = "Lax"
 

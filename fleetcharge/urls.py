@@ -8,11 +8,13 @@ from drf_spectacular.views import SpectacularAPIView
 
 from fleetcharge import api_docs, views
 from fleetcharge.accounts.public import public
+from fleetcharge.accounts.views import invitation
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/dispatch/"), name="home"),
     path("healthz/", public(views.healthz), name="healthz"),
     path("login/", public(auth_views.LoginView.as_view(template_name="login.html")), name="login"),
+    path("invitations/<str:token>/", public(invitation), name="invitation"),
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/", admin.site.urls),

@@ -4,17 +4,15 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
-from django.contrib.auth.forms import AdminUserCreationForm
+from django.contrib.admin.utils import get_fields_from_path
 from django.db.models import ForeignKey, Model, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.admin import ModelAdmin, TabularInline
+from unfold.admin import ModelAdmin
 from unfold.decorators import action
-from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from fleetcharge.accounts.models import APIKey, AuditEntry, Membership, Organisation, User
@@ -23,6 +21,24 @@ from fleetcharge.accounts.services import audit, create_api_key, revoke_api_key
 Role = Membership.Role
 DESK = frozenset({Role.OWNER, Role.FINANCE})
 OWNERS = frozenset({Role.OWNER})
+
+
+class TenantRelatedFilter(admin.RelatedFieldListFilter):
+    """Offers the rows that the person may see in their own list; Django's own offers those of every tenant."""
+
+    def field_choices(self, field: Any, request: Any, model_admin: Any) -> list[tuple[Any, str]]:
+        rows = visible_rows(model_admin.admin_site, field.remote_field.model, request)
+        return [(row.pk, str(row)) for row in rows]
+
+
+def visible_rows(site: Any, model: type[Model], request: Any) -> QuerySet[Any]:
+    """What the person sees of a model: what its own admin lists, nothing of a model without one."""
+    if request.user.is_superuser:
+        return model._default_manager.all()
+    if not site.is_registered(model):
+        return model._default_manager.none()
+    rows: QuerySet[Any] = site.get_model_admin(model).get_queryset(request)
+    return rows
 
 
 class TenantScope:
@@ -57,13 +73,13 @@ class TenantScope:
         return self._has_role(request, self.change_roles)
 
     def formfield_for_foreignkey(self, db_field: ForeignKey[Any, Any], request: Any, **kwargs: Any) -> Any:
-        """Choices stay within the organisation too."""
+        """Choices stay within the organisation too: its own rows, else what one sees in their list."""
         if not request.user.is_superuser and "queryset" not in kwargs:
             related: Any = db_field.remote_field.model
-            if related is Organisation:
-                kwargs["queryset"] = Organisation.objects.filter(pk__in=[getattr(request.organisation, "pk", 0)])
-            elif any(field.name == "organisation" for field in related._meta.fields):
+            if any(field.name == "organisation" for field in related._meta.fields):
                 kwargs["queryset"] = related._default_manager.filter(organisation=request.organisation)
+            else:
+                kwargs["queryset"] = visible_rows(self.admin_site, related, request)  # type: ignore[attr-defined]
         return super().formfield_for_foreignkey(db_field, request, **kwargs)  # type: ignore[misc]
 
     def _has_role(self, request: Any, roles: frozenset[str]) -> bool:
@@ -77,17 +93,24 @@ class TenantAdmin(TenantScope, ModelAdmin):
     show_full_result_count = False
     list_per_page = 50
 
+    def get_list_filter(self, request: HttpRequest) -> list[Any]:
+        return [self._scoped(entry) for entry in super().get_list_filter(request)]
+
+    def _scoped(self, entry: Any) -> Any:
+        is_relation = isinstance(entry, str) and get_fields_from_path(self.model, entry)[-1].is_relation
+        return (entry, TenantRelatedFilter) if is_relation else entry
+
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
         before = {name: str(form.initial.get(name)) for name in form.changed_data} if change else {}
         super().save_model(request, obj, form, change)
         after = {name: str(form.cleaned_data.get(name)) for name in form.changed_data if "password" not in name}
         audit(
-            action="change" if change else "add", target=obj, actor=_actor(request), before=before, after=after,
+            action="change" if change else "add", target=obj, actor=actor_of(request), before=before, after=after,
             organisation=obj if isinstance(obj, Organisation) else getattr(request, "organisation", None),
         )  # fmt: skip
 
     def delete_model(self, request: HttpRequest, obj: Any) -> None:
-        audit(action="delete", target=obj, actor=_actor(request), before={"row": str(obj)})
+        audit(action="delete", target=obj, actor=actor_of(request), before={"row": str(obj)})
         super().delete_model(request, obj)
 
 
@@ -146,15 +169,8 @@ def back_to(model_admin: Any, object_id: Any = None) -> HttpResponse:
     return HttpResponseRedirect(address)
 
 
-def _actor(request: HttpRequest) -> User | None:
+def actor_of(request: HttpRequest) -> User | None:
     return request.user if isinstance(request.user, User) else None
-
-
-class MembershipInline(TenantScope, TabularInline):
-    model = Membership
-    view_roles = OWNERS
-    extra = 0
-    min_num = 1
 
 
 @admin.register(Organisation)
@@ -169,56 +185,6 @@ class OrganisationAdmin(TenantAdmin):
 
     def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
         return False
-
-
-class UserAddForm(AdminUserCreationForm):  # type: ignore[type-arg]
-    class Meta:
-        model = User
-        fields = ("email", "full_name")
-
-
-@admin.register(User)
-class UserAdmin(TenantAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
-    """Owners add people and give them roles; somebody who also works elsewhere is not theirs to change."""
-
-    organisation_path = "memberships__organisation"
-    view_roles = OWNERS
-    form = UserChangeForm
-    add_form = UserAddForm
-    change_password_form = AdminPasswordChangeForm
-    inlines = [MembershipInline]
-    ordering = ["email"]
-    list_display = ["email", "full_name", "is_active", "is_staff", "last_login"]
-    list_filter = ["is_active", "is_staff"]
-    search_fields = ["email", "full_name"]
-    readonly_fields = ["last_login", "date_joined"]
-    filter_horizontal = []
-    fieldsets = [
-        (None, {"fields": ["email", "full_name", "password", "language"]}),
-        (gettext_lazy("Access"), {"fields": ["is_active", "is_staff", "last_login", "date_joined"]}),
-    ]
-    add_fieldsets = [(None, {"fields": ["email", "full_name", "usable_password", "password1", "password2"]})]
-
-    def has_change_permission(self, request: Any, obj: Any = None) -> bool:
-        allowed = super().has_change_permission(request, obj)
-        if not allowed or obj is None or request.user.is_superuser:
-            return allowed
-        works_elsewhere = obj.memberships.exclude(organisation=request.organisation).exists()
-        return not obj.is_superuser and not works_elsewhere
-
-    def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
-        return False
-
-
-@admin.register(Membership)
-class MembershipAdmin(TenantAdmin):
-    view_roles = OWNERS
-    list_display = ["user", "organisation", "role", "created_at"]
-    list_filter = ["role"]
-    list_select_related = ["user", "organisation"]
-    search_fields = ["user__email", "user__full_name"]
-    autocomplete_fields = ["user"]
-    readonly_fields = ["created_at"]
 
 
 @admin.register(APIKey)
@@ -261,11 +227,11 @@ class APIKeyAdmin(TenantAdmin):
             organisation=obj.organisation,
             name=obj.name,
             scopes=form.cleaned_data["scopes"],
-            created_by=_actor(request),
+            created_by=actor_of(request),
             expires_at=obj.expires_at,
         )
         obj.__dict__.update(key.__dict__)
-        audit(action="add", target=key, actor=_actor(request), after={"name": key.name, "scopes": key.scopes})
+        audit(action="add", target=key, actor=actor_of(request), after={"name": key.name, "scopes": key.scopes})
         messages.warning(request, _("Copy this key now, it is never shown again: %(secret)s") % {"secret": secret})
 
     @action(description=gettext_lazy("Revoke"), url_path="revoke", permissions=["revoke"])
@@ -275,7 +241,7 @@ class APIKeyAdmin(TenantAdmin):
             return back_to(self)
         form = ReasonForm(request.POST or None)
         if form.is_valid():
-            revoke_api_key(key=key, actor=_actor(request), reason=form.cleaned_data["reason"])
+            revoke_api_key(key=key, actor=actor_of(request), reason=form.cleaned_data["reason"])
             messages.success(request, _("%(name)s is revoked.") % {"name": key.name})
             return back_to(self)
         return ask(request, self, title=_("Revoke %(name)s") % {"name": key.name}, form=form, submit=_("Revoke"))
@@ -289,3 +255,6 @@ class AuditEntryAdmin(ReadOnlyAdmin):
     search_fields = ["actor_label", "target_id", "reason"]
     date_hierarchy = "at"
     ordering = ["-at"]
+
+
+from fleetcharge.accounts import people_admin  # noqa: E402, F401 (registered with the rest)

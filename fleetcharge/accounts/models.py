@@ -72,6 +72,10 @@ class User(AbstractBaseUser, PermissionsMixin):
     is_staff = models.BooleanField(default=False)
     language = models.CharField(max_length=5, default="en")
     date_joined = models.DateTimeField(default=timezone.now)
+    created_for = models.ForeignKey(
+        Organisation, models.SET_NULL, null=True, blank=True, editable=False, related_name="+",
+        help_text=_("Whose invitation made this account; only that organisation may manage it."),
+    )  # fmt: skip
 
     objects: ClassVar[UserManager] = UserManager()
     USERNAME_FIELD = "email"
@@ -108,6 +112,37 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} ({self.get_role_display()}, {self.organisation})"
+
+
+class InvitationQuerySet(models.QuerySet["Invitation"]):
+    def open(self, now: datetime | None = None) -> Self:
+        """Neither accepted nor expired."""
+        return self.filter(accepted_at=None, expires_at__gt=now or timezone.now())
+
+
+class Invitation(models.Model):
+    """A place in a fleet, offered to an address; only whoever accepts it becomes a member."""
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="invitations")
+    email = models.EmailField()
+    role = models.CharField(max_length=12, choices=Membership.Role)
+    invited_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()
+    accepted_at = models.DateTimeField(null=True, blank=True)
+
+    objects = InvitationQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                Lower("email"), "organisation", condition=Q(accepted_at=None), name="one_open_invitation_per_address"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.email} ({self.get_role_display()})"
 
 
 class Scope(models.TextChoices):

@@ -1,0 +1,39 @@
+"""The page on which somebody who was invited becomes a member."""
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.views.decorators.cache import never_cache
+
+from fleetcharge.accounts import invitations
+from fleetcharge.accounts.models import Invitation
+
+
+class AcceptForm(forms.Form):
+    full_name = forms.CharField(max_length=120, required=False)
+    password = forms.CharField(max_length=128, strip=False)
+
+
+@never_cache
+def invitation(request: HttpRequest, token: str) -> HttpResponse:
+    """What is offered, by whom; accepting leads to the sign-in. A dead link is a 404."""
+    offer = invitations.find(token, now=timezone.now())
+    if offer is None:
+        raise Http404("This invitation is over.")
+    form = AcceptForm(request.POST if request.method == "POST" else None)
+    if form.is_valid() and _accept(offer, form):
+        return redirect("login")
+    return render(request, "invitation.html", {"invitation": offer, "form": form})
+
+
+def _accept(offer: Invitation, form: AcceptForm) -> bool:
+    try:
+        invitations.accept(invitation_id=offer.pk, now=timezone.now(), **form.cleaned_data)
+    except (invitations.Refused, ValidationError) as refusal:
+        messages = refusal.messages if isinstance(refusal, ValidationError) else [str(refusal)]
+        for message in messages:
+            form.add_error(None, message)
+        return False
+    return True
