@@ -43,9 +43,12 @@ async def becomes(world: World, number: int, *states: str) -> str:
     return str(await until(look, f"reservation {number} to be {states}"))
 
 
-@pytest.mark.parametrize("version", ALL_VERSIONS)
-async def test_rule_33_a_promise_is_kept_by_us_when_the_charger_does_not(world: World, version: str) -> None:
+async def test_rule_33_a_promise_is_kept_by_us_when_the_charger_does_not(world: World) -> None:
     ChargingPolicy.objects.update_or_create(organisation=world.fleet, defaults={"reserved_bay": "stop"})
+    await asyncio.gather(*(_keep_a_promise(world, version) for version in ALL_VERSIONS))
+
+
+async def _keep_a_promise(world: World, version: str) -> None:
     charger, station = await world.ready(version)
     for plug in (1, 2):
         await station.status("Available", plug)
@@ -82,8 +85,9 @@ async def test_rule_33_a_promise_is_kept_by_us_when_the_charger_does_not(world: 
     await becomes(world, kept["number"], "confirmed")
     if version == V16:
         cancelled = await world.api(f"/api/v1/reservations/{kept['number']}/cancel/", {"reason": "test"})
-        assert number_in(await station.next("CancelReservation")) == kept["number"]
         assert cancelled["number"] == kept["number"]
+        while number_in(await station.next("CancelReservation")) != kept["number"]:
+            pass  # the one that was broken is taken back too
     else:
         update = {"reservationId": kept["number"], "reservationUpdateStatus": "Removed"}
         await station.call("ReservationStatusUpdate", update)

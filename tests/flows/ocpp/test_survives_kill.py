@@ -11,7 +11,7 @@ from billing.models import CDR, ChargingSession
 from tests.flows.ocpp.conftest import SETTINGS
 from tests.flows.ocpp.station import V16, V21, V201
 from tests.flows.ocpp.world import KEY, World, inside
-from tests.flows.ocpp.yard import Yard, reach
+from tests.flows.ocpp.yard import Yard, mixed, reach
 from tests.running import RealtimeNode, RunningSystem
 
 CHARGERS = 200
@@ -74,7 +74,7 @@ def test_two_hundred_sessions_survive_the_death_of_every_part(
             (world.charger(plugs=1, subprotocols=[versions[number % 3]]).ocpp_identity, KEY, world.tag())
             for number in range(CHARGERS)
         ]
-    yard = Yard(keys, system.realtime, node.realtime)
+    yard = Yard(mixed(keys), system.realtime, node.realtime)
     asyncio.run(charge_while_killing(system, yard))
     truth = yard.facts()
     with django_db_blocker.unblock(), inside(system.database_url()):

@@ -6,6 +6,7 @@ import random
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -28,26 +29,44 @@ TICK_SECONDS = 0.2
 POWER_W = 60_000
 
 
+@dataclass(frozen=True)
+class Place:
+    """One charger of a yard, and the tag of the car that comes to it."""
+
+    identity: str
+    key: str
+    tag: str
+    dialect: type[Dialect]
+    quirks: frozenset[Quirk] = frozenset()
+
+
+def mixed(keys: Iterable[tuple[str, str, str]]) -> list[Place]:
+    """(identity, key, tag) as places of every version and oddity in turn."""
+    return [
+        Place(*key, DIALECTS[number % 3], frozenset(ODDITIES[number % len(ODDITIES)]))
+        for number, key in enumerate(keys)
+    ]
+
+
 class Yard:
     """`facts()` is the truth: every session that ran, with the energy its meter counted."""
 
-    def __init__(self, keys: Iterable[tuple[str, str, str]], *urls: str, meter_every_seconds: float = 2.0) -> None:
-        """`keys` are (identity, key, tag), `urls` the nodes: every loss of the line sends a charger to the next one."""
+    def __init__(self, places: Iterable[Place], *urls: str, meter_every_seconds: float = 2.0) -> None:
+        """`urls` are the nodes of one system: every loss of the line sends a charger to the next one."""
         self.tags: dict[str, str] = {}
         self.chargers: list[SimCharger] = []
         self.lines: list[ChargerConnection] = []
-        for number, (identity, key, tag) in enumerate(keys):
-            bay = Bay(f"{identity}/1", 1, "yard", 0.0, 0.0, "ccs2", POWER_W, meter_wh=1000.0 * number)
+        for number, place in enumerate(places):
+            bay = Bay(f"{place.identity}/1", 1, "yard", 0.0, 0.0, "ccs2", POWER_W, meter_wh=1000.0 * number)
             charger = SimCharger(
-                identity, key, "Yard 60", DIALECTS[number % 3](), [bay], random.Random(number),
-                set(ODDITIES[number % len(ODDITIES)]), meter_every=timedelta(seconds=meter_every_seconds),
-                finished=deque(maxlen=5000),
+                place.identity, place.key, "Yard 60", place.dialect(), [bay], random.Random(number),
+                set(place.quirks), meter_every=timedelta(seconds=meter_every_seconds), finished=deque(maxlen=5000),
             )  # fmt: skip
             start = number % len(urls)
             nodes = (*urls[start:], *urls[:start])
             self.chargers.append(charger)
             self.lines.append(ChargerConnection(charger, *nodes, longest_pause_seconds=2.0))
-            self.tags[identity] = tag
+            self.tags[place.identity] = place.tag
         self._tasks: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
