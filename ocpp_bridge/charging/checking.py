@@ -6,7 +6,7 @@ from ocpp_bridge.charging.outlets import Outlet, Picture
 from ocpp_bridge.charging.profiles import composite_of, exceeds, held_at
 from ocpp_bridge.charging.sending import ask_composite
 from ocpp_bridge.matters import raise_matter, settle_matter
-from ocpp_bridge.models import ChargingLimit, Command
+from ocpp_bridge.models import Command, HeldProfile
 
 S = Command.State
 AGAIN_AFTER = (timedelta(minutes=5), timedelta(hours=1), timedelta(hours=6))
@@ -33,7 +33,7 @@ def settle(picture: Picture, *, now: datetime) -> None:
             row.save()
 
 
-def _of_this_session(outlet: Outlet, now: datetime) -> ChargingLimit | None:
+def _of_this_session(outlet: Outlet, now: datetime) -> HeldProfile | None:
     """A session's profile dies with it."""
     row, session = outlet.tx, outlet.session
     if row is None or (session is not None and row.transaction_ref == session.transaction_ref):
@@ -44,14 +44,14 @@ def _of_this_session(outlet: Outlet, now: datetime) -> ChargingLimit | None:
     return None
 
 
-def _settle(outlet: Outlet, row: ChargingLimit, now: datetime) -> None:
-    if _take_answer(row, now) and row.purpose == ChargingLimit.Purpose.TX:
+def _settle(outlet: Outlet, row: HeldProfile, now: datetime) -> None:
+    if _take_answer(row, now) and row.purpose == HeldProfile.Purpose.TX:
         ask_composite(outlet, row, now)
     if row.check_command is not None and row.check_command.state not in Command.OPEN_STATES:
         _take_composite(outlet, row, now)
 
 
-def _take_answer(row: ChargingLimit, now: datetime) -> bool:
+def _take_answer(row: HeldProfile, now: datetime) -> bool:
     """True when the charger has just accepted what we asked."""
     command = row.command
     if row.asked is None or (command is not None and command.state in Command.OPEN_STATES):
@@ -71,7 +71,7 @@ def _take_answer(row: ChargingLimit, now: datetime) -> bool:
     return False
 
 
-def _take_composite(outlet: Outlet, row: ChargingLimit, now: datetime) -> None:
+def _take_composite(outlet: Outlet, row: HeldProfile, now: datetime) -> None:
     command, row.check_command = row.check_command, None
     if command is None or row.accepted is None:
         return
@@ -84,14 +84,14 @@ def _take_composite(outlet: Outlet, row: ChargingLimit, now: datetime) -> None:
     )
     row.flaws = list(found.flaws)[:10]
     if not found.is_answered:
-        row.verdict = ChargingLimit.Verdict.UNANSWERED
+        row.verdict = HeldProfile.Verdict.UNANSWERED
     elif found.held is None:
-        row.verdict = ChargingLimit.Verdict.UNREADABLE
+        row.verdict = HeldProfile.Verdict.UNREADABLE
     elif exceeds(found.held, row.accepted, now=int(now.timestamp()), tolerance_w=_tolerance(outlet.max_w)):
-        row.verdict = ChargingLimit.Verdict.DIFFERS
+        row.verdict = HeldProfile.Verdict.DIFFERS
         _fault(outlet, row, "reports a higher limit than it accepted", now)
     else:
-        row.verdict = ChargingLimit.Verdict.MATCHES
+        row.verdict = HeldProfile.Verdict.MATCHES
 
 
 def _tolerance(watts: int) -> int:
@@ -108,7 +108,7 @@ def watch(picture: Picture, *, now: datetime) -> int:
     return count
 
 
-def _watch(outlet: Outlet, row: ChargingLimit, now: datetime) -> bool:
+def _watch(outlet: Outlet, row: HeldProfile, now: datetime) -> bool:
     session, allowed = outlet.session, held_at(row.accepted, int(now.timestamp()))
     is_recent = session is not None and session.metered_at is not None and row.accepted_at is not None and (
         session.metered_at > row.accepted_at + GRACE
@@ -127,7 +127,7 @@ def _watch(outlet: Outlet, row: ChargingLimit, now: datetime) -> bool:
     return True
 
 
-def _obeys(outlet: Outlet, row: ChargingLimit, now: datetime) -> None:
+def _obeys(outlet: Outlet, row: HeldProfile, now: datetime) -> None:
     if row.over_since is None:
         return
     row.over_since, row.over_w = None, None
@@ -136,7 +136,7 @@ def _obeys(outlet: Outlet, row: ChargingLimit, now: datetime) -> None:
     row.faults = 0
 
 
-def _fault(outlet: Outlet, row: ChargingLimit, what: str, now: datetime) -> None:
+def _fault(outlet: Outlet, row: HeldProfile, what: str, now: datetime) -> None:
     """Say it again, twice; then its promises count for nothing, and a person is told."""
     row.faults = min(row.faults + 1, 1000)
     row.must_renew = True

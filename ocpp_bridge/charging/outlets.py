@@ -9,7 +9,7 @@ from billing.models import ChargingSession
 from ocpp_bridge.charging.ceilings import Ceiling
 from ocpp_bridge.charging.profiles import KEYS, STATION_MAX, TX, TX_DEFAULT, Abilities, Wiring, abilities, unit_for
 from ocpp_bridge.charging.wants import Want, wants_of
-from ocpp_bridge.models import ChargingLimit, ChargingSite, ConfigurationValue
+from ocpp_bridge.models import ChargingSite, ConfigurationValue, HeldProfile
 from stations.models import EVSE, Charger, Connector
 
 LEAST_AMPERES = 6  # IEC 61851-1
@@ -35,8 +35,8 @@ class Outlet:
     known: Abilities
     session: ChargingSession | None = None
     want: Want = field(default_factory=Want)
-    default: ChargingLimit | None = None
-    tx: ChargingLimit | None = None
+    default: HeldProfile | None = None
+    tx: HeldProfile | None = None
     safe_w: int = 0
 
     @property
@@ -68,7 +68,7 @@ class Outlet:
         )
 
 
-def _possible(row: ChargingLimit | None) -> tuple[tuple[Any, ...], bool]:
+def _possible(row: HeldProfile | None) -> tuple[tuple[Any, ...], bool]:
     """(everything that may be in force, is one of them for sure)."""
     if row is None:
         return (), False
@@ -83,7 +83,7 @@ class Picture:
     site: ChargingSite
     chargers: list[Charger]
     outlets: list[Outlet]
-    station_limits: dict[int, ChargingLimit]
+    station_limits: dict[int, HeldProfile]
 
     def caps(self) -> dict[int, int]:
         return {charger.pk: charger.max_power_w for charger in self.chargers if charger.max_power_w}
@@ -92,7 +92,7 @@ class Picture:
 def picture_of(site: ChargingSite, *, now: datetime) -> Picture:
     """Ten queries, whatever the number of plugs. A charger that never connected is not there."""
     chargers = list(Charger.objects.filter(location=site.location_id).exclude(last_seen_at=None).order_by("pk"))
-    rows = ChargingLimit.objects.filter(charger__in=chargers).select_related("command", "check_command")
+    rows = HeldProfile.objects.filter(charger__in=chargers).select_related("command", "check_command")
     limits = {(row.charger_id, row.evse_number, row.purpose): row for row in rows}
     known, sessions = _abilities(chargers), _sessions(chargers)
     wants = wants_of(sessions.values(), now=now)

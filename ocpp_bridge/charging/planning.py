@@ -9,7 +9,7 @@ from django.db.models import Q
 from ocpp_bridge.charging import checking, sending
 from ocpp_bridge.charging.deciding import Decision, decide
 from ocpp_bridge.charging.outlets import Outlet, Picture, picture_of
-from ocpp_bridge.models import ChargingLimit, ChargingPlan, ChargingSite, Command
+from ocpp_bridge.models import ChargingPlan, ChargingSite, Command, HeldProfile
 
 ASKS = frozenset({Command.Action.SET_CHARGING_PROFILE, Command.Action.GET_COMPOSITE_SCHEDULE})
 EVERY = timedelta(minutes=1)
@@ -32,7 +32,7 @@ def forget_after_boot(*, charger_id: int, now: datetime) -> list[int]:
     """A restarted charger may have lost its profiles, and may take what it refused before."""
     ids = mark_due(charger_id=charger_id, now=now)
     if ids:
-        ChargingLimit.objects.filter(charger=charger_id).update(must_renew=True, refusals=0, retry_at=None)
+        HeldProfile.objects.filter(charger=charger_id).update(must_renew=True, refusals=0, retry_at=None)
     return ids
 
 
@@ -131,5 +131,5 @@ def _outlet(outlet: Outlet, decision: Decision) -> dict[str, Any]:
 def release(*, location_id: int, now: datetime) -> int:
     """The site is not managed any more: take every profile of ours back; how many were asked to go."""
     ChargingSite.objects.select_for_update().filter(pk=location_id).update(is_active=False, due_at=None)
-    rows = ChargingLimit.objects.filter(charger__location=location_id).order_by("pk")
+    rows = HeldProfile.objects.filter(charger__location=location_id).order_by("pk")
     return len(list(sending.clear(rows, now=now)))

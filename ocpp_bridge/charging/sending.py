@@ -10,7 +10,7 @@ from ocpp_bridge.charging.ceilings import Ceiling
 from ocpp_bridge.charging.deciding import PROFILE_SECONDS, Decision
 from ocpp_bridge.charging.outlets import Outlet, Picture
 from ocpp_bridge.charging.profiles import STATION_MAX, TX, TX_DEFAULT, Held, Wiring, held_at, profile_of, rounded
-from ocpp_bridge.models import ChargingLimit, Command
+from ocpp_bridge.models import Command, HeldProfile
 from stations.models import Charger
 
 ACTOR = "smart charging"
@@ -60,7 +60,7 @@ def _rise(outlet: Outlet, decision: Decision) -> int:
     return wanted - decision.books.ceilings[outlet.key].at(decision.books.now)
 
 
-def _is_on_its_way(row: ChargingLimit | None) -> bool:
+def _is_on_its_way(row: HeldProfile | None) -> bool:
     return row is not None and row.asked is not None
 
 
@@ -135,9 +135,9 @@ def replace_evse(outlet: Outlet) -> Outlet:
     return replace(outlet, evse_number=0, session=None, default=None, tx=None)
 
 
-def _say(outlet: Outlet, purpose: str, held: Rows, row: ChargingLimit | None, now: datetime) -> ChargingLimit:
+def _say(outlet: Outlet, purpose: str, held: Rows, row: HeldProfile | None, now: datetime) -> HeldProfile:
     """One SetChargingProfile, written down before it goes."""
-    row = row or ChargingLimit(charger=outlet.charger, evse_number=outlet.evse_number, purpose=purpose)
+    row = row or HeldProfile(charger=outlet.charger, evse_number=outlet.evse_number, purpose=purpose)
     row.transaction_ref = outlet.session.transaction_ref if outlet.session and purpose == TX else ""
     row.times_asked += 1
     row.asked, row.must_renew = held, False
@@ -156,7 +156,7 @@ def _say(outlet: Outlet, purpose: str, held: Rows, row: ChargingLimit | None, no
     return row
 
 
-def ask_composite(outlet: Outlet, row: ChargingLimit, now: datetime) -> None:
+def ask_composite(outlet: Outlet, row: HeldProfile, now: datetime) -> None:
     """Let the charger say what it will do (GetCompositeSchedule)."""
     row.check_command = _enqueue(
         outlet,
@@ -179,7 +179,7 @@ def _enqueue(outlet: Outlet, action: str, parameters: dict[str, Any], key: str, 
     )
 
 
-def clear(rows: Iterable[ChargingLimit], *, now: datetime) -> Iterator[Command]:
+def clear(rows: Iterable[HeldProfile], *, now: datetime) -> Iterator[Command]:
     """Take our profiles back (ClearChargingProfile), and forget them."""
     for row in rows:
         profile = profile_of(

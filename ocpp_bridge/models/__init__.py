@@ -2,7 +2,7 @@
 
 from ocpp_bridge.models.calls import AnsweredCall
 from ocpp_bridge.models.certificates import ChargerCertificate
-from ocpp_bridge.models.charging import ChargingGoal, ChargingLimit, ChargingPlan, ChargingSite
+from ocpp_bridge.models.charging import ChargingGoal, ChargingPlan, ChargingSite, HeldProfile
 from ocpp_bridge.models.commands import Command
 from ocpp_bridge.models.configuration import (
     ChargerConfiguration,
@@ -28,7 +28,6 @@ __all__ = [
     "ChargerConfiguration",
     "ChargerJob",
     "ChargingGoal",
-    "ChargingLimit",
     "ChargingNeeds",
     "ChargingPlan",
     "ChargingSite",
@@ -40,6 +39,7 @@ __all__ = [
     "DesiredConfiguration",
     "ExternalLimit",
     "Frame",
+    "HeldProfile",
     "LocalList",
     "Node",
     "Notice",

@@ -83,7 +83,7 @@ class ChargingPlan(models.Model):
         return f"{self.site_id} {self.at:%Y-%m-%d %H:%M:%S} ({self.reason})"
 
 
-class ChargingLimit(models.Model):
+class HeldProfile(models.Model):
     """The profile of ours that a charger holds at one place: what it accepted, and what it may have accepted.
 
     `accepted`, `asked` and `unsure` are lists of [from, until, watts] with Unix seconds; `until` null has no end.
@@ -101,7 +101,7 @@ class ChargingLimit(models.Model):
         UNREADABLE = "unreadable", _("The answer makes no sense")
         UNANSWERED = "unanswered", _("The charger does not say")
 
-    charger = models.ForeignKey(Charger, models.CASCADE, related_name="charging_limits", db_index=False)
+    charger = models.ForeignKey(Charger, models.CASCADE, related_name="held_profiles", db_index=False)
     evse_number = models.PositiveSmallIntegerField(help_text=_("0: the whole charger."))
     purpose = models.CharField(max_length=12, choices=Purpose)
     transaction_ref = models.CharField(max_length=36, blank=True)

@@ -15,7 +15,7 @@ from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib import events
 from ocpp_bridge import tasks
 from ocpp_bridge.charging import planning
-from ocpp_bridge.models import ChargingGoal, ChargingLimit, ChargingPlan, ChargingSite, Command
+from ocpp_bridge.models import ChargingGoal, ChargingPlan, ChargingSite, Command, HeldProfile
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Charger as Socket
 from ocpp_bridge.tests.conftest import Connect
@@ -175,7 +175,7 @@ async def start(depot: Depot, number: int) -> None:
 
 
 def held(number: int, purpose: str = "tx") -> list[list[Any]] | None:
-    row = ChargingLimit.objects.filter(charger__ocpp_identity=f"BLR-{number}", purpose=purpose).first()
+    row = HeldProfile.objects.filter(charger__ocpp_identity=f"BLR-{number}", purpose=purpose).first()
     return row.accepted if row else None
 
 
@@ -185,7 +185,7 @@ def watts(number: int) -> int | None:
 
 
 def running(count: int) -> Callable[[], bool]:
-    return lambda: ChargingLimit.objects.filter(purpose="tx").exclude(accepted=None).count() == count
+    return lambda: HeldProfile.objects.filter(purpose="tx").exclude(accepted=None).count() == count
 
 
 async def test_sessions_start_one_by_one_and_the_limit_always_holds(
@@ -193,7 +193,7 @@ async def test_sessions_start_one_by_one_and_the_limit_always_holds(
 ) -> None:
     site = Site()
     depots = [await open_charger(connect, site, number) for number in (1, 2, 3)]
-    defaults = ChargingLimit.objects.filter(purpose="tx_default").exclude(accepted=None)
+    defaults = HeldProfile.objects.filter(purpose="tx_default").exclude(accepted=None)
     planning.plan(location_id=place.pk, reason="start", now=timezone.now())
     await worker(lambda: defaults.count() == 3)
     assert site.total() == 0
@@ -204,7 +204,7 @@ async def test_sessions_start_one_by_one_and_the_limit_always_holds(
     assert [watts(number) for number in (1, 2, 3)] == pytest.approx([10_000, 10_000, 10_000], abs=70)
     totals = [total for depot, _ in depots for total in depot.totals]
     assert max(totals) <= LIMIT_W and site.total() > LIMIT_W - 3 * 70
-    checked = ChargingLimit.objects.filter(purpose="tx", verdict=ChargingLimit.Verdict.MATCHES)
+    checked = HeldProfile.objects.filter(purpose="tx", verdict=HeldProfile.Verdict.MATCHES)
     await worker(lambda: checked.count() == 3)
 
 
@@ -258,7 +258,7 @@ async def test_a_charger_that_refuses_is_counted_at_its_full_power(
     depots = [await open_charger(connect, site, number, refuses=number == 3) for number in (1, 2, 3)]
     for (depot, _), number in zip(depots, (1, 2, 3), strict=True):
         await start(depot, number)
-    await worker(lambda: ChargingLimit.objects.filter(charger__ocpp_identity="BLR-3", refusals__gt=0).count() == 2)
+    await worker(lambda: HeldProfile.objects.filter(charger__ocpp_identity="BLR-3", refusals__gt=0).count() == 2)
     await worker(lambda: (watts(1) or 0) + (watts(2) or 0) > 0)
     assert site.limit_of("BLR-3") == MAX_W
     assert site.total() <= LIMIT_W
@@ -280,7 +280,7 @@ async def test_an_end_gives_its_power_to_the_others(
     site.session_ended("BLR-1")
     await worker(lambda: (watts(2) or 0) > 20_000)
     assert watts(2) == pytest.approx(MAX_W, abs=70)
-    assert not ChargingLimit.objects.filter(charger__ocpp_identity="BLR-1", purpose="tx").exists()
+    assert not HeldProfile.objects.filter(charger__ocpp_identity="BLR-1", purpose="tx").exists()
 
 
 def test_every_handler_is_there() -> None:
