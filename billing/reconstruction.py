@@ -13,8 +13,8 @@ NO_START, NO_STOP = "missing_start", "missing_stop"
 NO_METER_START, NO_METER_STOP, NO_METER = "missing_meter_start", "missing_meter_stop", "no_meter"
 BACKWARDS, TOO_MUCH, RESET = "meter_ran_backwards", "more_than_the_plug_gives", "register_changed_base"
 DISAGREES, JUMPED, OVER_BATTERY = "samples_exceed_the_stop", "implausible_samples", "more_than_the_battery_takes"
-INTERVALS_LOST = "intervals_lost"
-ODD_METER = frozenset({BACKWARDS, TOO_MUCH, RESET, DISAGREES})
+INTERVALS_LOST, OVERLAPS = "intervals_lost", "overlaps_the_next_session"
+ODD_METER = frozenset({BACKWARDS, TOO_MUCH, RESET, DISAGREES, OVERLAPS})
 """The figures contradict each other: nothing is priced before somebody has looked."""
 NEEDS_REVIEW = ODD_METER | {NO_START, NO_METER, OVER_BATTERY}
 IS_ESTIMATE = frozenset({NO_STOP, NO_METER_START, NO_METER_STOP, INTERVALS_LOST})
@@ -43,7 +43,8 @@ class Sample(NamedTuple):
 class Evidence:
     """`meter_*_wh`: what start and stop themselves said. `samples` in time order, none after `ended_at`.
 
-    `sequence`: the seqNo of every OCPP 2.x event we have of the session, in any order.
+    `sequence`: the seqNo of every OCPP 2.x event we have of the session, in any order. `next_start_at`: when the next
+    session at the same plug began.
     """
 
     started_at: datetime
@@ -56,6 +57,7 @@ class Evidence:
     max_power_w: int = 0
     battery_wh: int | None = None
     sequence: Sequence[int] = ()
+    next_start_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,8 @@ def account(evidence: Evidence) -> Account:
     drawn = _drawn(evidence)
     reasons = [] if evidence.is_start_reported else [NO_START]
     reasons += [*([] if evidence.is_stop_reported else [NO_STOP]), *drawn.reasons]
+    if evidence.next_start_at and evidence.ended_at > evidence.next_start_at + CLOCK_TOLERANCE:
+        reasons.append(OVERLAPS)
     battery_wh = evidence.battery_wh
     if battery_wh and drawn.energy_wh * 100 > battery_wh * BATTERY_TOLERANCE_PERCENT:
         reasons.append(OVER_BATTERY)

@@ -142,7 +142,7 @@ def revise(*, session_id: int, now: datetime) -> bool:
         return False
     cause = "sweep: late samples"
     if session.is_stop_estimated:
-        _, last_at = energy.first_and_last_sample_at(session, not_after=next_start_at(session))
+        _, last_at = energy.first_and_last_sample_at(session, not_after=energy.next_start_at(session))
         values = {"ended_at": max(last_at or session.started_at, session.started_at)}
         corrections.apply(session, values, reason="Samples arrived after our estimate.", cause=cause, at=now)
     figures.settle(session, now=now, reason="Samples arrived late.", cause=cause)
@@ -154,14 +154,6 @@ def locked() -> ChargingSessionQuerySet:
     related = ("connector__evse__location", "connector__tariff", "source", "vehicle__model", "driver", "organisation")
     rows = ChargingSession.objects.select_related(*related)
     return rows.select_for_update(of=("self",), no_key=True)
-
-
-def next_start_at(session: ChargingSession) -> datetime | None:
-    """When the next session began at the same EVSE: this one was over by then."""
-    later = ChargingSession.objects.filter(
-        connector__evse_id=session.connector.evse_id, started_at__gt=session.started_at
-    ).exclude(pk=session.pk)
-    return later.order_by("started_at").values_list("started_at", flat=True).first()
 
 
 def find_for_stop(stop: Stop) -> ChargingSession | None:
@@ -177,9 +169,19 @@ def find_for_stop(stop: Stop) -> ChargingSession | None:
     if stop.id_token:
         unfinished = unfinished.filter(id_token_uid__iexact=stop.id_token)
     fitting = [session for session in unfinished.order_by("started_at") if stop.fits(session)]
-    if not fitting:  # a repeat of the stop that ended it
-        return of_charger.filter(ended_at=stop.ended_at, meter_stop_wh=stop.meter_stop_wh).order_by("pk").last()
+    if not fitting:
+        return _ended_by(of_charger, stop)
     return fitting[-1] if len({session.connector_id for session in fitting}) == 1 else None
+
+
+def _ended_by(of_charger: ChargingSessionQuerySet, stop: Stop) -> ChargingSession | None:
+    """The session that this stop ended before, else the one it contradicts (it ended later, by another stop)."""
+    ended = of_charger.filter(state=ChargingSession.State.ENDED)
+    repeated = ended.filter(ended_at=stop.ended_at, meter_stop_wh=stop.meter_stop_wh).order_by("pk").last()
+    if repeated or not stop.id_token:
+        return repeated
+    around = ended.filter(started_at__lte=stop.ended_at, ended_at__gte=stop.ended_at)
+    return around.filter(id_token_uid__iexact=stop.id_token).order_by("started_at").last()
 
 
 def _close(session: ChargingSession, *, now: datetime, cause: str, idle_seconds: int | None, is_first: bool) -> Outcome:
@@ -228,6 +230,7 @@ def _report_conflict(session: ChargingSession, stop: Stop, received_at: datetime
         kind=BillingException.Kind.CONFLICTING_STOP,
         session_id=session.pk,
         title="The station reported a second, different end",
-        details={"ended_at": stop.ended_at.isoformat(), "meter_stop_wh": stop.meter_stop_wh},
+        details=orphans.details_of(stop),
         at=received_at,
     )
+    figures.settle(session, now=received_at, reason="A second, different stop arrived.", cause=str(stop))

@@ -30,7 +30,14 @@ def evidence_of(session: ChargingSession) -> Evidence:
         max_power_w=session.connector.max_power_w,
         battery_wh=vehicle.model.battery_wh if vehicle else None,
         sequence=_sequence(session),
+        next_start_at=next_start_at(session),
     )
+
+
+def next_start_at(session: ChargingSession) -> datetime | None:
+    """When the next session began at the same plug: this one was over by then."""
+    later = ChargingSession.objects.filter(connector_id=session.connector_id, started_at__gt=session.started_at)
+    return later.exclude(pk=session.pk).order_by("started_at").values_list("started_at", flat=True).first()
 
 
 def samples_of(session: ChargingSession) -> list[tuple[datetime, int | None, int | None]]:

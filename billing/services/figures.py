@@ -13,12 +13,14 @@ from billing.services.authorisation import ACCEPTED, UNKNOWN_TOKEN
 from billing.services.exceptions import is_decided, open_exception, withdraw
 
 Kind = BillingException.Kind
+DISPUTED = "conflicting_stop"
 
 OF_THE_ENGINE = (Kind.UNKNOWN_TOKEN, Kind.ODD_METER, Kind.MISSING_START, Kind.NEVER_ENDED)
 TITLES = {
     reconstruction.BACKWARDS: "The meter ran backwards",
     reconstruction.TOO_MUCH: "More energy than the plug can give in the time",
     reconstruction.RESET: "The meter changed its base during the session",
+    reconstruction.OVERLAPS: "It ends after the next session at the same plug began",
     reconstruction.DISAGREES: "The samples show more than the stop says",
 }
 
@@ -68,10 +70,14 @@ def _figures(session: ChargingSession, account: Account) -> dict[str, object]:
     reasons = list(account.reasons)
     if session.authorisation_reason != ACCEPTED:
         reasons.insert(0, session.authorisation_reason or UNKNOWN_TOKEN)
+    is_disputed = BillingException.objects.open().filter(session=session, kind=Kind.CONFLICTING_STOP).exists()
+    if is_disputed:
+        reasons.append(DISPUTED)
+    needs_review = is_disputed or session.authorisation_reason != ACCEPTED
     figures: dict[str, object] = {
         "energy_wh": account.energy_wh,
         "quality_reasons": reasons,
-        "quality": REVIEW if session.authorisation_reason != ACCEPTED else account.grade,
+        "quality": REVIEW if needs_review else account.grade,
     }
     if not session.is_meter_start_reported:
         figures["meter_start_wh"] = account.meter_start_wh

@@ -47,7 +47,7 @@ def keep(stop: Stop, received_at: datetime) -> None:
             kind=KIND,
             reference=reference,
             title=f"{charger.ocpp_identity} ended a session we never saw start",
-            details={**asdict(stop), "ended_at": stop.ended_at.isoformat()},
+            details=details_of(stop),
             at=received_at,
         )
 
@@ -58,8 +58,8 @@ def take(session: ChargingSession, received_at: datetime) -> Stop | None:
     by_id = waiting.filter(reference=_reference(session.charger_id, session.transaction_ref)).first()
     if by_id is not None:
         withdraw_one(by_id, resolution="The start arrived later.", at=received_at)
-        return _stop(by_id.details)
-    named = [(_stop(row.details), row) for row in waiting.filter(reference__startswith=f"{session.charger_id}/")]
+        return stop_in(by_id.details)
+    named = [(stop_in(row.details), row) for row in waiting.filter(reference__startswith=f"{session.charger_id}/")]
     fitting = [
         (stop, row)
         for stop, row in named
@@ -78,5 +78,11 @@ def _reference(charger_id: int | None, transaction_ref: str) -> str:
     return f"{charger_id}/{transaction_ref}"
 
 
-def _stop(details: dict[str, Any]) -> Stop:
+def details_of(stop: Stop) -> dict[str, Any]:
+    """A stop as an exception keeps it."""
+    return {**asdict(stop), "ended_at": stop.ended_at.isoformat()}
+
+
+def stop_in(details: dict[str, Any]) -> Stop:
+    """The stop an exception keeps."""
     return Stop(**{**details, "ended_at": datetime.fromisoformat(details["ended_at"])})

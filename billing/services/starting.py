@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from billing.events import SessionStarted
 from billing.models import ChargingSession
-from billing.services import learning, ledger, messages, money, orphans
+from billing.services import learning, ledger, messages, money, orphans, rematching
 from billing.services.afterwards import keep_start
 from billing.services.authorisation import ACCEPTED, Decision, authorise, decide
 from billing.services.ending import apply_stop
@@ -99,6 +99,8 @@ def start_session(
         if known is None:
             raise
         return _complete(known, start, cause)
+    if rematching.put_right(session, now=received_at, cause=cause):
+        return _as_started(session, is_new=True)
     if stop := orphans.take(session, received_at):
         apply_stop(session, stop, received_at=received_at, cause=str(stop))
     return _as_started(session, is_new=True)

@@ -229,3 +229,49 @@ def assert_doubted(station: Station, scene: Scene, lost: str) -> None:
         assert CDR.objects.get(session=session).is_blocked
     else:
         assert (session.state, CDR.objects.filter(session=session).count()) == ("active", 0)
+
+
+# --- two sessions of one card at one plug, every id lost ----------------------------------------------------------
+
+
+PAIR = {"a": (0, 5), "b": (15, 25)}
+Line = tuple[str, str]
+
+
+async def tell_pair(order: list[Line], site: Organisation) -> Station:
+    station = await asyncio.to_thread(in_thread, station_of, site)
+    for place, (name, kind) in enumerate(order):
+        received_at = BEGAN + timedelta(hours=1, seconds=place)
+        minute = PAIR[name][kind == "stop"]
+        register = METER_START_WH + STEP_WH * minute
+        if kind == "start":
+            start = {"connectorId": 1, "idTag": station.identity, "timestamp": instant(minute), "meterStart": register}
+            await v16.start_transaction(station, start, received_at)
+        else:
+            stop = {"transactionId": -1, "idTag": station.identity, "timestamp": instant(minute), "meterStop": register}
+            await v16.stop_transaction(station, stop, received_at)
+    return station
+
+
+def assert_pair(station: Station, order: list[Line]) -> None:
+    sessions = {
+        session.started_at: session for session in ChargingSession.objects.filter(charger_id=station.charger_id)
+    }
+    begun = {name for name, kind in order if kind == "start"}
+    is_all_told = len(set(order)) == 4
+    assert len(sessions) == len(begun)
+    for name in begun:
+        first, last = PAIR[name]
+        session = sessions[BEGAN + timedelta(minutes=first)]
+        is_right = (session.state, session.energy_wh) == ("ended", STEP_WH * (last - first))
+        assert is_right or (not is_all_told and (session.state == "active" or session.quality != "billable"))
+
+
+@any_order
+@given(order=st.permutations([("a", "start"), ("a", "stop"), ("b", "start"), ("b", "stop")]), lost=st.integers(0, 4))
+async def test_two_sessions_that_lost_their_ids_are_told_apart_or_questioned(
+    order: list[Line], lost: int, site: Organisation
+) -> None:
+    told = [line for place, line in enumerate(order) if place != lost]
+    station = await tell_pair(told, site)
+    await asyncio.to_thread(in_thread, assert_pair, station, told)
