@@ -80,7 +80,7 @@ def authorise(*, id_token: str, connector_id: int | None, charger_id: int | None
 def decide(
     *, id_token: str, connector_id: int | None, charger_id: int | None, at: datetime, is_start: bool = False
 ) -> Decision:
-    """Decide for the station's clock `at`; holds and writes nothing. One query, two where limits are set.
+    """Decide for the station's clock `at`; holds no money and writes nothing. One query, two where limits are set.
 
     What has a date (expiry, shift, other sessions) is judged at `at`; what has none (a blocked card, the wallet) as it
     is now. `is_start`: a token that runs another session is refused (OCPP 1.6 section 7.2, ConcurrentTx is only for

@@ -9,8 +9,9 @@ from django.db import connection
 from billing.entitlement import Facts, Limit
 from billing.services.tariffs import zone_of
 
-PARALLEL_WITHIN = timedelta(hours=12)
-"""A session nobody has heard of for longer is a forgotten stop, not a second use of the token."""
+PARALLEL_WITHIN = timedelta(minutes=30)
+"""A session that says nothing for longer, or whose charger is away, is a lost stop and no second use of the token."""
+_TOKEN_LOCK_SPACE = 7302
 
 # The shift running at the moment names vehicle or driver when the token names only one; then the usual ones do.
 _FACTS = """
@@ -32,6 +33,8 @@ SELECT t.id, t.organisation_id, t.is_active, t.valid_until, v.id, d.id, v.is_act
            WHERE x.id_token_id = t.id AND x.started_at <= %(at)s AND x.connector_id <> %(connector_id)s
              AND (x.state = 'active' AND x.suspect_reason = ''
                       AND coalesce(x.metered_at, x.started_at) > %(parallel_since)s
+                      AND (x.charger_id IS NULL
+                           OR EXISTS (SELECT 1 FROM stations_charger y WHERE y.id = x.charger_id AND y.is_online))
                   OR x.state = 'ended' AND x.ended_at > %(at)s)
            ORDER BY x.id DESC LIMIT 1) END,
        coalesce(o.time_zone, ''),
@@ -113,12 +116,14 @@ class Question:
 
 
 def read_facts(question: Question) -> Facts:
-    """One query."""
+    """One query; at a start another one, which makes two starts of one token wait for each other."""
     values: dict[str, Any] = {
         "uid": question.uid, "connector_id": question.connector_id or 0, "charger_id": question.charger_id or 0,
         "at": question.at, "is_start": question.is_start, "parallel_since": question.at - PARALLEL_WITHIN,
     }  # fmt: skip
     with connection.cursor() as cursor:
+        if question.is_start and question.uid:
+            cursor.execute("SELECT pg_advisory_xact_lock(%s, hashtext(%s))", [_TOKEN_LOCK_SPACE, question.uid])
         cursor.execute(_FACTS, values)
         return Facts(*cursor.fetchone())
 

@@ -1,10 +1,11 @@
 """Limits, sites, shifts and a token's second use: each rule says no by its own name, and the decision is kept."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
@@ -24,10 +25,10 @@ from billing.services.authorisation import Decision, authorise, decide
 from billing.tests.factories import NOON, Fleet, make_fleet, make_site, start, stop
 from fleetcharge.accounts.models import Organisation, Scope, User
 from fleetcharge.accounts.services import create_api_key
-from stations.models import EVSE, Connector
+from stations.models import EVSE, Charger, Connector
 from vehicles.models import Driver, IdToken, Shift, Vehicle
 
-HOUR = timedelta(hours=1)
+HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
 @pytest.fixture
@@ -187,37 +188,86 @@ def test_a_fleet_with_a_broken_time_zone_still_charges(fleet: Fleet) -> None:
 # --- twice --------------------------------------------------------------------------------------------------------
 
 
-def test_a_token_charges_once_at_a_time(fleet: Fleet) -> None:
-    second_plug(fleet)
-    start(fleet)
-    again = start(fleet, connector_id=2, started_at=NOON + timedelta(minutes=5))
+@pytest.fixture
+def online(fleet: Fleet) -> Fleet:
+    Charger.objects.update(is_online=True)
+    return fleet
+
+
+def test_a_token_charges_once_at_a_time(online: Fleet) -> None:
+    second_plug(online)
+    start(online)
+    again = start(online, connector_id=2, started_at=NOON + timedelta(minutes=5))
     assert (again.decision.is_accepted, again.decision.reason) == (False, "concurrent_tx")
     session = ChargingSession.objects.get(pk=again.session_id)
     assert (session.quality, session.authorisation_reason) == ("review", "concurrent_tx")
 
 
-def test_asking_is_no_second_use(fleet: Fleet) -> None:
+def test_asking_is_no_second_use(online: Fleet) -> None:
     """People authorise to stop, too (OCPP 1.6 section 7.2)."""
-    start(fleet)
-    assert ask(fleet, at=NOON + HOUR).is_accepted
+    start(online)
+    assert ask(online, at=NOON + HOUR).is_accepted
 
 
-def test_the_next_start_on_the_same_plug_is_no_second_use(fleet: Fleet) -> None:
-    start(fleet)
-    assert start(fleet, started_at=NOON + HOUR, start_key="next").decision.is_accepted
+def test_the_next_start_on_the_same_plug_is_no_second_use(online: Fleet) -> None:
+    start(online)
+    assert start(online, started_at=NOON + HOUR, start_key="next").decision.is_accepted
 
 
-def test_a_forgotten_stop_does_not_lock_a_token_out(fleet: Fleet) -> None:
-    second_plug(fleet)
-    start(fleet)
-    assert start(fleet, connector_id=2, started_at=NOON + 13 * HOUR).decision.is_accepted
+def test_a_forgotten_stop_does_not_lock_a_token_out(online: Fleet) -> None:
+    second_plug(online)
+    start(online)
+    assert start(online, connector_id=2, started_at=NOON + 31 * MINUTE).decision.is_accepted
 
 
-def test_a_fleet_may_share_a_token(fleet: Fleet) -> None:
-    policy(fleet, allows_parallel_use=True)
-    second_plug(fleet)
-    start(fleet)
-    assert start(fleet, connector_id=2, started_at=NOON + HOUR).decision.is_accepted
+def test_a_charger_that_is_gone_does_not_lock_a_token_out(online: Fleet) -> None:
+    second_plug(online)
+    start(online)
+    Charger.objects.update(is_online=False)
+    assert start(online, connector_id=2, started_at=NOON + MINUTE).decision.is_accepted
+
+
+def test_a_session_that_reports_its_meter_is_alive(online: Fleet) -> None:
+    second_plug(online)
+    start(online)
+    ChargingSession.objects.update(metered_at=NOON + 50 * MINUTE)
+    assert start(online, connector_id=2, started_at=NOON + HOUR).decision.reason == "concurrent_tx"
+
+
+def test_offline_the_other_session_may_have_ended_since(online: Fleet) -> None:
+    """Both were told later: at 12:05 the token was charging elsewhere until 12:30."""
+    second_plug(online)
+    stop(online, start(online).transaction_ref)
+    late = start(online, connector_id=2, started_at=NOON + 5 * MINUTE, received_at=NOON + 5 * HOUR)
+    assert late.decision.reason == "concurrent_tx"
+    assert BillingException.objects.get().title == "Charged offline although the token was charging elsewhere"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_two_starts_at_once_one_is_the_second(online: Fleet) -> None:
+    second_plug(online)
+    gate, reasons = threading.Barrier(2), []
+
+    def work(number: int) -> None:
+        try:
+            gate.wait()
+            reasons.append(start(online, connector_id=number, start_key=f"at-once-{number}").decision.reason)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in (1, 2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(reasons) == ["accepted", "concurrent_tx"]
+
+
+def test_a_fleet_may_share_a_token(online: Fleet) -> None:
+    policy(online, allows_parallel_use=True)
+    second_plug(online)
+    start(online)
+    assert start(online, connector_id=2, started_at=NOON + 5 * MINUTE).decision.is_accepted
 
 
 # --- kept ---------------------------------------------------------------------------------------------------------
