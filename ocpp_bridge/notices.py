@@ -11,6 +11,7 @@ from fleetcharge.lib.events import publish
 from ocpp_bridge.matters import raise_matter, settle_matter
 from ocpp_bridge.models import (
     ChargingNeeds,
+    ChargingSite,
     Command,
     ComponentEvent,
     ExternalLimit,
@@ -86,12 +87,15 @@ class Needs:
     capacity_wh: int | None
 
 
+@transaction.atomic
 def note_needs(
     *, charger_id: int, evse_number: int, needs: Needs, payload: dict[str, Any], received_at: datetime
-) -> None:
-    """The latest needs of the vehicle at an EVSE."""
+) -> bool:
+    """The latest needs of the vehicle at an EVSE; True when its site is managed, and is now planned anew."""
     values = {**asdict(needs), "payload": payload, "received_at": received_at}
     ChargingNeeds.objects.update_or_create(charger_id=charger_id, evse_number=evse_number, defaults=values)
+    sites = ChargingSite.objects.filter(is_active=True, location__chargers=charger_id)
+    return ChargingSite.objects.filter(pk__in=sites.values("pk")).update(due_at=received_at) > 0
 
 
 @transaction.atomic

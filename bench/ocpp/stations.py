@@ -152,7 +152,7 @@ def make_chargers(count: int) -> list[int]:
     chargers: Any = Charger.objects.bulk_create(
         Charger(
             organisation=fleet, location=place, ocpp_identity=f"BENCH-{number}", auth_key_hash=secret,
-            registration=Charger.Registration.ACCEPTED,
+            registration=Charger.Registration.ACCEPTED, last_boot_at=timezone.now(),
         )
         for number in numbers
     )  # fmt: skip

@@ -16,6 +16,7 @@ from ocpp_bridge.models import (
     CertificateRequest,
     ChargerJob,
     ChargingNeeds,
+    ChargingSite,
     Command,
     ComponentEvent,
     ExternalLimit,
@@ -285,6 +286,13 @@ async def test_what_a_vehicle_needs_is_kept_for_whoever_plans(newer: Socket, sta
     }  # fmt: skip
     answer = await newer.call("NotifyEVChargingNeeds", {"evseId": 1, "chargingNeeds": needs})
     assert answer["status"] == "Rejected"
+    site = await ChargingSite.objects.acreate(
+        location_id=station.location_id, organisation_id=station.organisation_id, limit_w=50_000
+    )
+    answer = await newer.call("NotifyEVChargingNeeds", {"evseId": 1, "chargingNeeds": needs})
+    assert answer == {"status": "Processing"}
+    await site.arefresh_from_db()
+    assert site.due_at is not None
     kept = await ChargingNeeds.objects.aget(charger=station, evse_number=1)
     assert (kept.energy_wh, kept.soc_percent, kept.capacity_wh, kept.departure_at) == (30_000, 20, 60_000, leaves)
     plan = {"timeBase": STAMP, "evseId": 1, "chargingSchedule": SCHEDULE}

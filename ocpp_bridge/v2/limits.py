@@ -37,8 +37,8 @@ async def cleared_charging_limit(station: Station, payload: dict[str, Any], rece
 
 
 async def notify_ev_charging_needs(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
-    """Kept for whoever plans the site. Rejected (K15.FR.05): no schedule of the vehicle's own making will follow."""
-    await in_database(
+    """Processing where the site is planned: a profile follows (K15.FR.07). Elsewhere nobody will send one."""
+    will_be_planned = await in_database(
         notices.note_needs,
         charger_id=station.charger_id,
         evse_number=integer(payload, "evseId", low=1, high=MAX_SMALL),
@@ -46,7 +46,9 @@ async def notify_ev_charging_needs(station: Station, payload: dict[str, Any], re
         payload=payload,
         received_at=received_at,
     )
-    return {"status": "Rejected", "statusInfo": {"reasonCode": "NoSchedule"}}
+    if will_be_planned:
+        return {"status": "Processing"}
+    return {"status": "Rejected", "statusInfo": {"reasonCode": "NotPlanned"}}
 
 
 def _needs(needs: dict[str, Any]) -> notices.Needs:
@@ -120,4 +122,4 @@ HANDLERS: dict[str, Handler] = {
     "NotifyEVChargingSchedule": notify_ev_charging_schedule,
     "ReservationStatusUpdate": reservation_status_update,
 }
-KEPT = frozenset({"NotifyEVChargingNeeds", "NotifyEVChargingSchedule"})
+KEPT = frozenset({"NotifyEVChargingSchedule"})
