@@ -44,7 +44,7 @@ def _stop_of(session: ChargingSession) -> Stop | None:
     if matched is None or session.is_stop_estimated:
         return None
     return Stop(
-        session.charger_id or 0, matched.before, session.ended_at, session.meter_stop_wh, session.stop_reason,
+        session.charger_id or 0, str(matched.before), session.ended_at, session.meter_stop_wh, session.stop_reason,
         session.id_token_uid, None,
     )  # fmt: skip
 
