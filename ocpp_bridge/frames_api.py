@@ -53,7 +53,7 @@ class FrameQuerySerializer(serializers.Serializer[Any]):
     until = serializers.DateTimeField(required=False)
     action = serializers.CharField(max_length=60, required=False, allow_blank=True)
     direction = serializers.ChoiceField(list(DIRECTIONS), required=False, allow_blank=True)
-    errors = serializers.BooleanField(required=False, default=False, help_text="Only CALLERRORs and malformed frames.")
+    only_errors = serializers.BooleanField(required=False, default=False, help_text="CALLERRORs, malformed frames.")
     message_id = serializers.CharField(max_length=64, required=False, allow_blank=True)
     text = serializers.CharField(max_length=200, required=False, allow_blank=True)
     tag = serializers.CharField(max_length=40, required=False, allow_blank=True, help_text="A token as people know it.")
@@ -131,7 +131,7 @@ def _search(request: Request, wanted: dict[str, Any]) -> Any:
             until=wanted.get("until"),
             action=wanted.get("action", ""),
             direction=DIRECTIONS.get(wanted.get("direction", "")),
-            has_error=wanted["errors"],
+            has_error=wanted["only_errors"],
             message_id=wanted.get("message_id", ""),
             text=wanted.get("text", ""),
             tag=wanted.get("tag", ""),

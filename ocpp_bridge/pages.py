@@ -94,7 +94,7 @@ def frames(charger: Charger, organisation: Organisation, wanted: dict[str, Any])
             until=wanted.get("until"),
             action=wanted.get("action", ""),
             direction={"in": 0, "out": 1}.get(wanted.get("direction", "")),
-            has_error=bool(wanted.get("errors")),
+            has_error=bool(wanted.get("only_errors")),
             message_id=wanted.get("message_id", ""),
             text=wanted.get("text", ""),
             tag=wanted.get("tag", ""),

@@ -150,6 +150,8 @@ def _go_on(rollout: ConfigurationRollout, now: datetime) -> None:
 def _send_stage(rollout: ConfigurationRollout, now: datetime) -> None:
     """The changes of the earliest stage that is not finished."""
     stage = rollout.changes.filter(state__in=_UNFINISHED).values_list("stage", flat=True).order_by("stage").first()
+    if stage is None:
+        return
     for change in rollout.changes.filter(stage=stage, state=Change.WAITING).order_by("charger_id", "pk"):
         change.command = _say(rollout, change, change.new_value, "set", now)
         change.state, change.updated_at = Change.SENT, now

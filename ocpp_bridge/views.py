@@ -21,7 +21,7 @@ from ocpp_bridge.models import Upload
 from stations.models import Charger
 
 View = Callable[..., HttpResponseBase]
-FILTERS = ("since", "until", "action", "direction", "errors", "message_id", "text", "tag", "before")
+FILTERS = ("since", "until", "action", "direction", "only_errors", "message_id", "text", "tag", "before")
 
 
 class IdentityConverter:

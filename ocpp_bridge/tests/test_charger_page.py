@@ -82,7 +82,7 @@ def test_what_was_told_is_shown(client: Client, dispatcher: User, told: Charger)
 
 def test_frames_are_filtered_and_a_senseless_filter_is_ignored(client: Client, dispatcher: User, told: Charger) -> None:
     client.force_login(dispatcher)
-    only = page(client, errors="true")
+    only = page(client, only_errors="true")
     assert ("NotSupported" in only, "Available" in only) == (True, False)
     assert "Available" in page(client, action="StatusNotification", since="yesterday", before="x")
     assert "Nothing fits this search" in page(client, action="NoSuchAction")

@@ -45,7 +45,7 @@ def test_frames_are_found_by_what_they_are(client: Client, dispatcher: User, cha
     assert actions(client) == ["Reset", "Heartbeat", "BootNotification"]
     assert actions(client, action="Heartbeat") == ["Heartbeat"]
     assert actions(client, direction="in") == ["BootNotification"]
-    assert actions(client, errors="true") == ["Reset"]
+    assert actions(client, only_errors="true") == ["Reset"]
     assert actions(client, text="currenttime") == ["Heartbeat"]
     assert actions(client, message_id="m-Reset") == ["Reset"]
     assert actions(client, since=(NOW - timedelta(minutes=25)).isoformat()) == ["Reset", "Heartbeat"]

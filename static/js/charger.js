@@ -4,7 +4,7 @@ import { byId, h } from "fc/dom";
 const HEAD_MS = 5000;
 const TAIL_MS = 2000;
 const KEPT_ROWS = 300;
-const FILTERS = ["action", "direction", "text", "tag", "message_id", "errors", "since"];
+const FILTERS = ["action", "direction", "text", "tag", "message_id", "only_errors", "since"];
 
 const head = byId("head");
 const list = byId("frames");

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
+from websockets import WebSocketException
 
 from ocpp_bridge import replay
 
@@ -35,7 +36,7 @@ class Command(BaseCommand):
             )
         except OSError as error:
             raise CommandError(f"Cannot connect: {error}") from error
-        except replay.websockets.WebSocketException as error:
+        except WebSocketException as error:
             raise CommandError(f"The server does not let us in: {error}") from error
         self._report(outcome)
 
