@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import pytest
 from django.conf import settings
+from pytest_django import DjangoDbBlocker
 
 from tests.flows.ocpp.authority import certificate_authority
 from tests.flows.ocpp.world import World, inside
@@ -35,7 +36,7 @@ def database_url(running: RunningSystem) -> str:
 
 
 @pytest.fixture(scope="session")
-def seeded(running: RunningSystem, database_url: str, django_db_blocker: pytest.FixtureRequest) -> World:
+def seeded(running: RunningSystem, database_url: str, django_db_blocker: DjangoDbBlocker) -> World:
     with django_db_blocker.unblock(), inside(database_url):
         world = World(running)
         world.seed()
@@ -43,7 +44,7 @@ def seeded(running: RunningSystem, database_url: str, django_db_blocker: pytest.
 
 
 @pytest.fixture
-async def world(seeded: World, database_url: str, django_db_blocker: pytest.FixtureRequest) -> AsyncIterator[World]:
+async def world(seeded: World, database_url: str, django_db_blocker: DjangoDbBlocker) -> AsyncIterator[World]:
     """The system, with this process' models looking into its database."""
     with django_db_blocker.unblock(), inside(database_url):
         yield seeded

@@ -97,8 +97,8 @@ async def test_a_node_that_is_cut_off_loses_no_session(world: World, doomed: Rea
         assert (await world.outcome(row))["state"] == "accepted"
         await station.stop(reference, 4000, began_at + timedelta(minutes=6), seq=3)
     doomed.signal(signal.SIGCONT)  # it wakes, and still has the old sockets and what they said
-    await asyncio.gather(*(until(lambda s=station: s.socket.close_code is not None, "old socket closed", 30)
-                           for station in stations))  # fmt: skip
+    for station in stations:
+        await until(lambda: station.socket.close_code is not None, "the old socket to be closed", 30)  # noqa: B023
     for charger in chargers:
         session = await world.session(charger)
         assert (session["state"], session["energy_wh"]) == ("ended", 3000)

@@ -1,11 +1,13 @@
 """Every odd habit of the simulator against the running system: the sessions come out right, or are questioned."""
 
+from datetime import timedelta
+
 import websockets
 
 from billing.models import ChargingSession
 from fleetcharge.demo.connection import ChargerConnection
 from fleetcharge.demo.quirks import Quirk
-from tests.flows.ocpp.station import ALL_VERSIONS
+from tests.flows.ocpp.station import ALL_VERSIONS, now
 from tests.flows.ocpp.world import KEY, World
 from tests.flows.ocpp.yard import DIALECTS, Place, Yard, reach
 from tests.running import RealtimeNode
@@ -30,7 +32,8 @@ def places(world: World) -> list[Place]:
             is_16 = version == ALL_VERSIONS[0]
             if quirk in ELSEWHERE or (quirk in ONLY_16 and not is_16) or (quirk in ONLY_2 and is_16):
                 continue
-            charger = world.charger(plugs=1, subprotocols=[version])
+            yesterday = now() - timedelta(days=1)  # a 2.x station that was never heard to boot is rightly refused
+            charger = world.charger(plugs=1, subprotocols=[version], last_boot_at=yesterday)
             found.append(Place(charger.ocpp_identity, KEY, world.tag(), dialect, frozenset({quirk})))
     return found
 

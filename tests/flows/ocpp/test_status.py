@@ -4,12 +4,12 @@ from datetime import timedelta
 
 import pytest
 
-from stations.models import Connector, StatusChange
+from stations.models import Charger, Connector, StatusChange
 from tests.flows.ocpp.station import ALL_VERSIONS, V16, Station, now, until
 from tests.flows.ocpp.world import World
 
 
-def connector(world: World, charger: object, number: int = 1) -> Connector:
+def connector(world: World, charger: Charger, number: int = 1) -> Connector:
     return Connector.objects.get(evse__charger=charger, evse__evse_number=number)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from django.conf import settings
+from pytest_django import DjangoDbBlocker
 
 from billing.models import CDR, ChargingSession
 from tests.flows.ocpp.conftest import SETTINGS
@@ -63,7 +64,7 @@ async def _progress(yard: Yard) -> None:
 
 
 def test_two_hundred_sessions_survive_the_death_of_every_part(
-    doomed: tuple[RunningSystem, RealtimeNode], django_db_blocker: pytest.FixtureRequest
+    doomed: tuple[RunningSystem, RealtimeNode], django_db_blocker: DjangoDbBlocker
 ) -> None:
     system, node = doomed
     with django_db_blocker.unblock(), inside(system.database_url()):

@@ -129,12 +129,12 @@ class World:
         self.sockets.clear()
 
     # --- the public API -------------------------------------------------------------------------------------------
-    async def api(self, path: str, body: object = None, *, status: int = 200, **headers: str) -> Any:
-        """GET, or POST with a body; the decoded answer."""
-        sent = {"Authorization": f"Bearer {self.api_key}", **headers}
+    async def api(self, path: str, body: object = None, *, key: str = "") -> Any:
+        """GET, or POST with a body and perhaps an idempotency key; the decoded answer."""
+        sent = {"Authorization": f"Bearer {self.api_key}", **({"Idempotency-Key": key} if key else {})}
         async with httpx.AsyncClient(base_url=self.system.web, headers=sent, timeout=15, trust_env=False) as client:
             answer = await (client.get(path) if body is None else client.post(path, json=body))
-        assert answer.status_code in (status, 201, 202), f"{path}: {answer.status_code} {answer.text[:500]}"
+        assert answer.status_code in (200, 201, 202), f"{path}: {answer.status_code} {answer.text[:500]}"
         return answer.json()
 
     async def command(self, charger: Charger, action: str, *, seconds: int = 60, **parameters: Any) -> Any:
@@ -143,7 +143,7 @@ class World:
             "charger": charger.ocpp_identity, "action": action, "parameters": parameters,
             "expires_in_seconds": seconds,
         }  # fmt: skip
-        return await self.api("/api/v1/commands/", wanted, **{"Idempotency-Key": secrets.token_hex(8)})
+        return await self.api("/api/v1/commands/", wanted, key=secrets.token_hex(8))
 
     async def reserve(self, charger: Charger, tag: str, number: int = 1) -> Any:
         """Promise a plug to the vehicle of a tag, as a dispatcher would."""
