@@ -15,6 +15,7 @@ django_application = get_asgi_application()
 from dispatch.routing import websocket_routes as live_routes  # noqa: E402  (Django must be set up first)
 from ocpp_bridge.draining import drain_on_sigterm  # noqa: E402
 from ocpp_bridge.hub import hub  # noqa: E402
+from ocpp_bridge.recorder import recorder  # noqa: E402
 from ocpp_bridge.routing import http_routes as upload_routes  # noqa: E402
 from ocpp_bridge.routing import websocket_routes as ocpp_routes  # noqa: E402
 from stations.webhooks import http_routes as webhook_routes  # noqa: E402
@@ -80,5 +81,6 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             await send({"type": "lifespan.startup.complete"})
         else:
             await hub.close()
+            await recorder.close()
             await send({"type": "lifespan.shutdown.complete"})
             return

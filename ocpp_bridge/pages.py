@@ -65,7 +65,7 @@ class PlugRow:
 
 
 def header(charger: Charger, organisation: Organisation) -> dict[str, Any]:
-    """Connection and plugs. Three queries."""
+    """Connection and plugs. Four queries."""
     connectors = list(
         Connector.objects.existing().filter(evse__charger=charger).select_related("evse").order_by(
             "evse__evse_number", "connector_id"
@@ -81,7 +81,7 @@ def header(charger: Charger, organisation: Organisation) -> dict[str, Any]:
         "skew": skew,
         "skew_tone": "off" if skew is None else "warn" if abs(skew) > CLOCK_ALARM_SECONDS else "ok",
         "is_clock_wrong": skew is not None and abs(skew) > CLOCK_WRONG_SECONDS,
-        "drifted": ChargerConfiguration.objects.filter(pk=charger.pk).values_list("drifted", flat=True).first() or 0,
+        "drifted": len(configuration.drift_of(charger)),
     }
 
 

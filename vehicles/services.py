@@ -6,8 +6,9 @@ from datetime import date, datetime, timedelta
 from typing import TypeVar
 
 from django.conf import settings
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
+from fleetcharge.lib.partitions import DayPartitions
 from vehicles.models import Driver, IdToken, Position, Shift, Stop, UnknownDevice, Vehicle
 
 PARTITIONS_AHEAD_DAYS = 8
@@ -15,7 +16,7 @@ RULES = {
     "one_vehicle_per_plate": "A vehicle with this plate exists already.",
     "one_owner_per_token": "This token belongs to somebody already.",
 }
-PARTITION_PREFIX = "vehicles_position_"
+PARTITIONS = DayPartitions("vehicles_position", "fix_at")
 
 
 Row = TypeVar("Row", Vehicle, Driver, IdToken)
@@ -134,35 +135,14 @@ def driver_at(*, vehicle_id: int, at: datetime) -> Driver | None:
 
 def ensure_partitions(*, today: date) -> list[date]:
     """Make the daily tables of pings for today and the days ahead; returns the days that were missing."""
-    days = [today + timedelta(days=offset) for offset in range(PARTITIONS_AHEAD_DAYS + 1)]
-    return [day for day in days if _ensure_partition(day)]
+    return PARTITIONS.ensure(today=today, days_ahead=PARTITIONS_AHEAD_DAYS)
 
 
 def drop_old_partitions(*, today: date) -> list[date]:
     """Drop daily tables older than POSITION_RETENTION_DAYS, and such stragglers in the default one."""
-    first_kept = today - timedelta(days=settings.POSITION_RETENTION_DAYS)
-    dropped = [day for day in partition_days() if day < first_kept]
-    with connection.cursor() as cursor:
-        for day in dropped:
-            cursor.execute(f"DROP TABLE {connection.ops.quote_name(f'{PARTITION_PREFIX}{day:%Y%m%d}')}")
-        cursor.execute(
-            "DELETE FROM vehicles_position_default WHERE fix_at < %s::date::timestamp AT TIME ZONE 'UTC'", [first_kept]
-        )
-    return dropped
+    return PARTITIONS.drop_before(today - timedelta(days=settings.POSITION_RETENTION_DAYS))
 
 
 def partition_days() -> list[date]:
     """The UTC days that have a table of their own, in order."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
-            " WHERE i.inhparent = 'vehicles_position'::regclass ORDER BY c.relname"
-        )
-        suffixes = [str(name).removeprefix(PARTITION_PREFIX) for (name,) in cursor.fetchall()]
-    return [datetime.strptime(suffix, "%Y%m%d").date() for suffix in suffixes if suffix.isdigit()]
-
-
-def _ensure_partition(day: date) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT vehicles_ensure_position_partition(%s)", [day])
-        return bool(cursor.fetchone()[0])
+    return PARTITIONS.days()

@@ -6,7 +6,7 @@ import pytest
 from django.utils import timezone
 
 from fleetcharge.accounts.models import AuditEntry, Organisation, User
-from ocpp_bridge import commands, configuration, reports, rollouts
+from ocpp_bridge import commands, configuration, reports, rollouts, tasks
 from ocpp_bridge.models import (
     ChargerConfiguration,
     Command,
@@ -214,3 +214,13 @@ def test_nothing_to_change_leaves_no_trace(organisation: Organisation, other_org
     with pytest.raises(rollouts.NothingToChange):
         begin(organisation, strangers)
     assert ConfigurationRollout.objects.count() == 0
+
+
+def test_an_answered_command_is_read_by_the_task_that_its_event_starts(station: Charger) -> None:
+    command = configuration.ask(charger_id=station.pk, actor="test", now=NOW)
+    told = {"configurationKey": [{"key": "HeartbeatInterval", "readonly": False, "value": "900"}], "unknownKey": []}
+    commands.finish(command_id=command.pk, state="accepted", reason="", response=told, at=timezone.now())
+    assert command.action in tasks.BRINGS_NEWS
+    tasks.take_command_answer(str(command.pk))
+    assert values(station) == {"HeartbeatInterval": "900"}
+    assert tasks.sweep_configurations() == 0
