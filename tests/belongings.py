@@ -19,13 +19,16 @@ from billing.models import (
 )
 from billing.services import wallets
 from dispatch.models import Alert, ChargePlan, Reservation
+from fleetcharge.accounts import invitations
 from fleetcharge.accounts import services as accounts
-from fleetcharge.accounts.models import Organisation
-from ocpp_bridge.models import Command, LocalList
+from fleetcharge.accounts.models import Membership, Organisation, User
+from ocpp_bridge.models import ChargingGoal, ChargingPlan, ChargingSite, Command, HeldProfile, LocalList
 from stations.models import EVSE, Charger, Connector, Location, Source, Tariff
 from vehicles.models import Driver, IdToken, Shift, Vehicle, VehicleModel, VehicleState
 
 PLATE, SITE, PERSON, TAG, IDENTITY = "KA 99 ZZ 4711", "Secret Depot Hoodi", "Quenby Zzyx", "TAGZZ4711", "DEPOT-ZZ-1"
+COLLEAGUE, MAILBOX, NETWORK = "Wilhelmina Qoph", "w.qoph@hoodi.example", "Hoodi Private Grid"
+INVITED = "soon@hoodi.example"
 OWNED = ("stations", "vehicles", "billing", "dispatch", "ocpp_bridge")
 
 
@@ -34,7 +37,7 @@ class Belongings:
     """`fill` puts this fleet's ids into a route; `signs` are texts that must never reach a stranger."""
 
     rows: dict[str, Any] = field(default_factory=dict)
-    signs: tuple[str, ...] = (PLATE, SITE, PERSON, TAG, IDENTITY)
+    signs: tuple[str, ...] = (PLATE, SITE, PERSON, TAG, IDENTITY, COLLEAGUE, MAILBOX, NETWORK, INVITED)
 
     def fill(self, route: str) -> str:
         return re.sub(r"<(?:(\w+):)?(\w+)>|\(\?P<(\w+)>[^)]*\)", lambda match: self._value(route, match), route)
@@ -68,6 +71,10 @@ def _make(fleet: Organisation) -> dict[str, Any]:
     """Keys are parts of the routes that show such a row; the longest first."""
     now = timezone.now()
     accounts.create_api_key(organisation=fleet, name=f"key of {PERSON}", scopes=[])
+    colleague = User.objects.create_user(MAILBOX, "correct horse", full_name=COLLEAGUE, created_for=fleet)
+    membership = Membership.objects.create(user=colleague, organisation=fleet, role=Membership.Role.DRIVER)
+    invitation = invitations.invite(organisation=fleet, email=INVITED, role="driver", actor=colleague, now=now)
+    Source.objects.create(slug="zz-grid", name=NETWORK, kind="ocpp-own", organisation=fleet)
     source = Source.objects.create(slug="zz", name=f"{SITE} network", kind="ocpp-own", organisation=fleet)
     site = Location.objects.create(
         source=source, organisation=fleet, name=SITE, city="Bengaluru", latitude=12.99, longitude=77.72
@@ -109,7 +116,11 @@ def _make(fleet: Organisation) -> dict[str, Any]:
         organisation=fleet, session=session, started_at=session.started_at, ended_at=now, energy_wh=9000
     )
     exception = BillingException.objects.create(
-        organisation=fleet, kind="suspicious_session", session=session, title=f"{PLATE} charged elsewhere"
+        organisation=fleet,
+        kind="suspicious_session",
+        session=session,
+        title=f"{PLATE} charged elsewhere",
+        owner=colleague,
     )
     wallets.open_wallet(organisation_id=fleet.pk)
     wallets.top_up(organisation_id=fleet.pk, amount_paise=4711, key="zz", at=now, reason=f"by {PERSON}")
@@ -134,13 +145,23 @@ def _make(fleet: Organisation) -> dict[str, Any]:
         door="start", is_accepted=True, reason="accepted", at=now,
     )  # fmt: skip
     local_list = LocalList.objects.create(charger=charger, organisation=fleet, entries={TAG.lower(): {"id_token": TAG}})
+    shared = ChargingSite.objects.create(location=site, organisation=fleet, limit_w=50_000)
+    split = ChargingPlan.objects.create(
+        site=shared, at=now, reason="zz", limit_w=50_000, allowed_w=0, missing=0, inputs={},
+        result={"outlets": [], "excess_w": 0},
+    )  # fmt: skip
+    held = HeldProfile.objects.create(charger=charger, evse_number=1, purpose="tx", reason=f"not for {PERSON}")
+    goal = ChargingGoal.objects.create(session=session, target_soc_percent=80, actor=PERSON)
     return {
         "authorisationdecision": decision, "chargingpolicy": policy, "charginglimit": limit, "allowedsite": allowed,
         "locallist": local_list,
+        "charging-sites": site, "chargingsite": shared, "chargingplan": split, "heldprofile": held,
+        "charginggoal": goal,
         "commands": command, "command": command, "reservations": reservation, "reservation": reservation,
         "alerts": alert, "alert": alert, "plans": plan, "chargeplan": plan, "exceptions": exception,
         "billingexception": exception, "cdrs": cdr, "cdr": cdr, "sessions": session, "chargingsession": session,
         "id-tokens": token, "idtoken": token, "shifts": shift, "shift": shift, "drivers": driver, "driver": driver,
         "vehicles": vehicle, "vehicle": vehicle, "fleet": vehicle, "connectors": connector, "connector": connector,
         "tariffs": tariff, "tariff": tariff, "charger": charger, "stations": site, "location": site, "source": source,
+        "membership": membership, "invitation": invitation, "accounts/user": colleague,
     }  # fmt: skip

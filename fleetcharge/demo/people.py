@@ -61,9 +61,10 @@ def seed_people(var: Path) -> list[dict[str, str]]:
 def _write(person: Person, user: User | None, password: str) -> None:
     user = user or User(email=person.email)
     user.full_name, user.is_staff, user.is_active = person.full_name, person.is_staff, True
+    organisation = Organisation.objects.get(slug=person.organisation)
+    user.created_for = organisation
     user.set_password(password)
     user.save()
-    organisation = Organisation.objects.get(slug=person.organisation)
     Membership.objects.update_or_create(user=user, organisation=organisation, defaults={"role": person.role})
 
 
