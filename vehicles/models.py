@@ -2,9 +2,10 @@
 
 import uuid
 from datetime import datetime, timedelta
-from typing import Self
+from typing import Any, Self
 
-from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import ArrayField, DateTimeRangeField, RangeBoundary
 from django.db import models
 from django.db.models import F, Q, Value
 from django.db.models.functions import Lower, Replace, Upper
@@ -180,6 +181,20 @@ class ShiftQuerySet(models.QuerySet["Shift"]):
         return self.filter(starts_at__lte=at, ends_at__gte=at)
 
 
+class TsTzRange(models.Func):
+    """tstzrange(from, to, '[)'): two shifts may touch."""
+
+    function = "TSTZRANGE"
+    output_field = DateTimeRangeField()
+
+
+def _one_at_a_time(name: str, message: Any) -> ExclusionConstraint:
+    span = TsTzRange("starts_at", "ends_at", RangeBoundary())
+    return ExclusionConstraint(
+        name=f"one_shift_at_a_time_per_{name}", expressions=[(span, "&&"), (name, "=")], violation_error_message=message
+    )
+
+
 class Shift(models.Model):
     """Who drives which vehicle from when to when."""
 
@@ -193,7 +208,9 @@ class Shift(models.Model):
 
     class Meta:
         constraints = [
-            models.CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="shift_ends_after_it_starts")
+            models.CheckConstraint(condition=Q(ends_at__gt=F("starts_at")), name="shift_ends_after_it_starts"),
+            _one_at_a_time("vehicle", _("This vehicle is on another shift then.")),
+            _one_at_a_time("driver", _("This driver is on another shift then.")),
         ]
         indexes = [models.Index(fields=["vehicle", "starts_at"], name="shifts_of_a_vehicle")]
 

@@ -228,7 +228,7 @@ def renew_shifts(manifest: Manifest, now: datetime) -> int:
     """Every rostered vehicle is on shift for at least six more hours; returns how many shifts were added."""
     rostered = [vehicle for vehicle in manifest.vehicles if not vehicle.is_off_shift]
     last_ends = dict(
-        Shift.objects.filter(vehicle__in=[vehicle.id for vehicle in rostered], ends_at__gt=now)
+        Shift.objects.filter(vehicle__in=[vehicle.id for vehicle in rostered], ends_at__gt=now - SHIFT)
         .values_list("vehicle")
         .annotate(last=Max("ends_at"))
     )

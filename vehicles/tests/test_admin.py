@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.db import IntegrityError, transaction
 
 from vehicles.models import IdToken, Shift, UnknownDevice, VehicleModel
 from vehicles.tests.factories import NOON, make_driver, make_state, make_vehicle
@@ -51,3 +52,40 @@ def test_the_catalogue_is_looked_at_not_edited(client, owner) -> None:
     pk = VehicleModel.objects.get(name="Ace EV").pk
     assert client.get(f"/admin/vehicles/vehiclemodel/{pk}/change/").status_code == 200
     assert client.post(f"/admin/vehicles/vehiclemodel/{pk}/change/", {"name": "Mine"}).status_code == 403
+
+
+def test_a_shift_that_overlaps_is_refused_on_its_page_too(client, owner, organisation) -> None:
+    furnish(organisation, "KA03OURS")
+    first = Shift.objects.get()
+    client.force_login(owner)
+
+    def add(**changed):
+        times = {"starts_at_0": "2030-01-01", "starts_at_1": "08:00", "ends_at_0": "2030-01-01", "ends_at_1": "16:00"}
+        wanted = {"organisation": organisation.pk, "vehicle": first.vehicle_id, "driver": first.driver_id}
+        return client.post("/admin/vehicles/shift/add/", {**wanted, **times, **changed})
+
+    assert add().status_code == 302
+    overlapping = add(starts_at_1="12:00", ends_at_1="20:00")
+    assert overlapping.status_code == 200
+    assert "This vehicle is on another shift then." in overlapping.content.decode()
+    elsewhere = make_vehicle(organisation, registration="KA03OTHER", device_id="d-other")
+    same_driver = add(vehicle=elsewhere.pk, starts_at_1="12:00", ends_at_1="20:00")
+    assert "This driver is on another shift then." in same_driver.content.decode()
+    assert Shift.objects.count() == 2
+    assert add(starts_at_1="16:00", ends_at_1="20:00").status_code == 302  # shifts may touch
+
+
+def test_the_database_refuses_an_overlap_whoever_writes(organisation) -> None:
+    furnish(organisation, "KA03OURS")
+    first = Shift.objects.get()
+    for field in ("vehicle", "driver"):
+        again = Shift(
+            organisation=organisation, vehicle=first.vehicle, driver=first.driver,
+            starts_at=NOON + timedelta(hours=1), ends_at=NOON + timedelta(hours=2),
+        )  # fmt: skip
+        if field == "vehicle":
+            again.driver = make_driver(organisation, name="Somebody else")
+        else:
+            again.vehicle = make_vehicle(organisation, registration="KA03OTHER", device_id="d-other")
+        with pytest.raises(IntegrityError, match=f"one_shift_at_a_time_per_{field}"), transaction.atomic():
+            again.save()
