@@ -70,3 +70,4 @@ class NodeAdmin(ReadOnlyAdmin):
 
 
 from ocpp_bridge import configuration_admin, list_admin  # noqa: E402, F401 (registered with the rest)
+from ocpp_bridge.charging import admin as charging_admin  # noqa: E402, F401

@@ -75,8 +75,7 @@ def _share_safety(picture: Picture, lowest_w: int) -> None:
 def _session(outlet: Outlet, ceiling: Ceiling, now: datetime) -> allocation.Session:
     """Where a default is held, the plug may draw it as soon as the session's profile is over: so it has it anyway."""
     leaves_at, drawn_wh = outlet.want.leaves_at, outlet.session.energy_wh if outlet.session else 0
-    now_and_later = replace(ceiling, session=(), is_session_held=False, measured_w=0)
-    safe_w = now_and_later.at(int(now.timestamp())) if ceiling.is_default_held else 0
+    safe_w = _without_profile(ceiling, int(now.timestamp()))
     max_w = max(outlet.session_max_w, safe_w)
     return allocation.Session(
         key=outlet.key,
@@ -88,6 +87,12 @@ def _session(outlet: Outlet, ceiling: Ceiling, now: datetime) -> allocation.Sess
         safe_w=safe_w,
         rank=drawn_wh // RANK_WH,
     )
+
+
+def _without_profile(ceiling: Ceiling, moment: int) -> int:
+    """What is left to a session when its own profile ends; without a default its profile never does."""
+    bare = replace(ceiling, session=(), is_session_held=False, measured_w=0)
+    return bare.at(moment) if ceiling.is_default_held else 0
 
 
 def _left_over(books: Books, fixed: Sequence[Ceiling]) -> list[tuple[int, int]]:
@@ -106,15 +111,19 @@ def _caps(picture: Picture, fixed: Sequence[Outlet], books: Books) -> dict[int, 
 
 
 def _held(outlet: Outlet, plan: allocation.Plan, books: Books) -> list[list[int | None]]:
-    """The plan as this charger's profile. One without a default keeps its profile to the end of the session."""
+    """The plan as this charger's profile. One without a default keeps its profile to the end of the session.
+
+    A vehicle that stays beyond its departure has what is kept for it anyway, until the next plan.
+    """
     has_default = books.ceilings[outlet.key].is_default_held
+    afterwards = _without_profile(books.ceilings[outlet.key], books.now)
     until = PROFILE_SECONDS if has_default else HORIZON_HOURS * 3600
     rows: list[list[int | None]] = []
     for slot, power in zip(plan.slots, plan.power_w, strict=True):
         if slot.start_seconds < until:
             begin = books.now + slot.start_seconds
             end = books.now + min(until, slot.start_seconds + slot.seconds)
-            rows.append([begin, end, power[outlet.key]])
+            rows.append([begin, end, power.get(outlet.key, afterwards)])
     rows = fewer(joined(rounded(rows, outlet.unit, outlet.wiring)), outlet.known.max_periods)
     if not has_default:
         rows[-1][1] = None

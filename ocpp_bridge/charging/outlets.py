@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.db.models import QuerySet
+
 from billing.models import ChargingSession
 from ocpp_bridge.charging.ceilings import Ceiling
 from ocpp_bridge.charging.profiles import KEYS, STATION_MAX, TX, TX_DEFAULT, Abilities, Wiring, abilities, unit_for
@@ -54,6 +56,11 @@ class Outlet:
         vehicle_w = self.want.vehicle_max_ac_w if self.wiring.phases else self.want.vehicle_max_dc_w
         return min(self.max_w, vehicle_w) if vehicle_w else self.max_w
 
+    def want_for(self, organisation_id: int) -> Want:
+        """What this organisation may know of the vehicle: a guest's schedule is its own fleet's affair."""
+        is_guest = self.session is not None and self.session.organisation_id != organisation_id
+        return Want() if is_guest else self.want
+
     def is_waiting(self, now: datetime) -> bool:
         """It refused, and it is too early to ask again."""
         return bool(self.tx and self.tx.retry_at and self.tx.retry_at > now)
@@ -89,9 +96,14 @@ class Picture:
         return {charger.pk: charger.max_power_w for charger in self.chargers if charger.max_power_w}
 
 
+def chargers_of(site: ChargingSite) -> QuerySet[Charger]:
+    """Those of the site's organisation; a neighbour's at the same place are not ours to steer."""
+    return Charger.objects.filter(location=site.location_id, organisation=site.organisation_id)
+
+
 def picture_of(site: ChargingSite, *, now: datetime) -> Picture:
     """Ten queries, whatever the number of plugs. A charger that never connected is not there."""
-    chargers = list(Charger.objects.filter(location=site.location_id).exclude(last_seen_at=None).order_by("pk"))
+    chargers = list(chargers_of(site).exclude(last_seen_at=None).order_by("pk"))
     rows = HeldProfile.objects.filter(charger__in=chargers).select_related("command", "check_command")
     limits = {(row.charger_id, row.evse_number, row.purpose): row for row in rows}
     known, sessions = _abilities(chargers), _sessions(chargers)

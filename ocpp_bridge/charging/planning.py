@@ -8,7 +8,7 @@ from django.db.models import Q
 
 from ocpp_bridge.charging import checking, sending
 from ocpp_bridge.charging.deciding import Decision, decide
-from ocpp_bridge.charging.outlets import Outlet, Picture, picture_of
+from ocpp_bridge.charging.outlets import Outlet, Picture, chargers_of, picture_of
 from ocpp_bridge.models import ChargingPlan, ChargingSite, Command, HeldProfile
 
 ASKS = frozenset({Command.Action.SET_CHARGING_PROFILE, Command.Action.GET_COMPOSITE_SCHEDULE})
@@ -95,12 +95,12 @@ def _inputs(picture: Picture, decision: Decision) -> dict[str, Any]:
         "safe_percent": site.safe_percent,
         "other_load_w": site.other_load_w,
         "caps": {str(charger): watts for charger, watts in picture.caps().items()},
-        "sessions": [_session(outlet) for outlet in picture.outlets if outlet.session],
+        "sessions": [_session(outlet, site.organisation_id) for outlet in picture.outlets if outlet.session],
     }
 
 
-def _session(outlet: Outlet) -> dict[str, Any]:
-    want, session = outlet.want, outlet.session
+def _session(outlet: Outlet, organisation_id: int) -> dict[str, Any]:
+    want, session = outlet.want_for(organisation_id), outlet.session
     return {
         "evse": outlet.key,
         "session": session.pk if session else None,
@@ -130,6 +130,8 @@ def _outlet(outlet: Outlet, decision: Decision) -> dict[str, Any]:
 @transaction.atomic
 def release(*, location_id: int, now: datetime) -> int:
     """The site is not managed any more: take every profile of ours back; how many were asked to go."""
-    ChargingSite.objects.select_for_update().filter(pk=location_id).update(is_active=False, due_at=None)
-    rows = HeldProfile.objects.filter(charger__location=location_id).order_by("pk")
+    site = ChargingSite.objects.select_for_update(of=("self",)).get(pk=location_id)
+    site.is_active, site.due_at = False, None
+    site.save(update_fields=["is_active", "due_at"])
+    rows = HeldProfile.objects.filter(charger__in=chargers_of(site)).order_by("pk")
     return len(list(sending.clear(rows, now=now)))
