@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from billing.events import SessionEnded
-from billing.models import CDR, BillingException, ChargingSession
+from billing.models import CDR, BillingException, ChargingSession, MeterValue
 from billing.models.sessions import ChargingSessionQuerySet
 from billing.services import corrections, energy, figures, messages, orphans
 from billing.services.exceptions import open_exception
@@ -99,6 +99,7 @@ def apply_stop(session: ChargingSession, stop: Stop, *, received_at: datetime, c
         change = {"transaction_ref": (stop.transaction_ref, session.transaction_ref)}
         why = "The station had lost the transaction id; matched by token, place and time."
         corrections.record(session, change, reason=why, cause=cause, at=received_at)
+        _adopt_samples(session, stop)
     corrections.apply(
         session,
         {
@@ -114,6 +115,14 @@ def apply_stop(session: ChargingSession, stop: Stop, *, received_at: datetime, c
     )
     outcome = _close(session, now=received_at, cause=cause, idle_seconds=stop.idle_seconds, is_first=was_active)
     return EndedSession(session.pk, True, session.energy_wh, None if outcome.is_blocked else _price_of(outcome.cdr))
+
+
+def _adopt_samples(session: ChargingSession, stop: Stop) -> None:
+    """A station that counts transactions by itself said its samples under the same number as the stop."""
+    if stop.transaction_ref in NOBODY_KNOWS:
+        return
+    said = MeterValue.objects.filter(charger_id=stop.charger_id, transaction_ref=stop.transaction_ref)
+    said.filter(at__range=(session.started_at, stop.ended_at)).update(transaction_ref=session.transaction_ref)
 
 
 @transaction.atomic

@@ -174,6 +174,18 @@ async def test_a_stop_that_lost_its_id_brings_its_samples_to_the_session(old: So
     assert not BillingException.objects.open().exists()
 
 
+async def test_a_station_that_counts_transactions_by_itself_is_understood(old: Socket) -> None:
+    number = await start_16(old)
+    for minutes, wh in ((-50, 3_000), (-40, 6_000)):
+        values = {"connectorId": 1, "transactionId": 41, "meterValue": [text_moment(minutes, wh)]}
+        await old.call("MeterValues", values)
+    stop = {"transactionId": 41, "idTag": "TAG1", "meterStop": 9_000, "timestamp": instant(-30)}
+    await old.call("StopTransaction", stop)
+    session = ChargingSession.objects.get()
+    assert (session.state, session.energy_wh, session.quality) == ("ended", 8_000, "billable")
+    assert set(MeterValue.objects.values_list("transaction_ref", flat=True)) == {str(number)}
+
+
 async def test_samples_of_a_stop_that_were_sent_before_are_kept_once(old: Socket, connect: Connect) -> None:
     number = await start_16(old)
     sent = {"connectorId": 1, "transactionId": number, "meterValue": [text_moment(-50, 3_000)]}
