@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import uuid
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from django.db.models.signals import post_migrate
 from django.dispatch import receiver
 from hypothesis import settings as hypothesis_settings
 
+from fleetcharge.accounts import throttling
 from fleetcharge.accounts.models import Membership, Organisation, User
 
 # The same examples on every run, and as long as a busy machine takes.
@@ -39,6 +41,12 @@ def _bring_back_the_catalogue(sender: Any, **signal: Any) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Browser tests last: Playwright keeps an event loop in the main thread, where asyncio tests want their own."""
     items.sort(key=lambda item: "tests/e2e" in item.nodeid)
+
+
+@pytest.fixture(autouse=True)
+def _attempts_are_counted_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test tried must not keep the next one out."""
+    monkeypatch.setattr(throttling, "NAMESPACE", f"test-{uuid.uuid4().hex}")
 
 
 @pytest.fixture(autouse=True)

@@ -57,6 +57,9 @@ SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
 
+# The simulated city: `make run` switches it on; by itself it is there only where the embedded engines are.
+DEMO = _flag("FLEETCHARGE_DEMO", not os.environ.get("DATABASE_URL"))
+
 # --- What it is made of -------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     *(["daphne"] if "runserver" in sys.argv else []),  # its reactor costs every other process half a second
@@ -82,7 +85,7 @@ INSTALLED_APPS = [
     "billing",
     "dispatch",
     "ocpp_bridge",
-    "fleetcharge.demo",
+    *(["fleetcharge.demo"] if DEMO else []),
 ]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -226,11 +229,12 @@ REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "EXCEPTION_HANDLER": "fleetcharge.lib.api.exception_handler",
-    "DEFAULT_THROTTLE_RATES": {"login": "20/min", "api": os.environ.get("FLEETCHARGE_API_RATE", "6000/min")},
+    "DEFAULT_THROTTLE_CLASSES": ["fleetcharge.accounts.rates.KeyRate"],
     "PAGE_SIZE": 100,
     "COERCE_DECIMAL_TO_STRING": True,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
+API_RATE = os.environ.get("FLEETCHARGE_API_RATE", "6000/min")
 SPECTACULAR_SETTINGS = {
     "TITLE": "FleetCharge API",
     "DESCRIPTION": "One registry of chargers, one wallet, one dispatch API over every network.",

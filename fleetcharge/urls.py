@@ -8,15 +8,17 @@ from drf_spectacular.views import SpectacularAPIView
 
 from fleetcharge import api_docs, views
 from fleetcharge.accounts.public import public
-from fleetcharge.accounts.views import invitation
+from fleetcharge.accounts.sign_in import guarded
+from fleetcharge.accounts.views import invitation, invited_address
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/dispatch/"), name="home"),
     path("healthz/", public(views.healthz), name="healthz"),
-    path("login/", public(auth_views.LoginView.as_view(template_name="login.html")), name="login"),
-    path("invitations/<str:token>/", public(invitation), name="invitation"),
+    path("login/", public(guarded(auth_views.LoginView.as_view(template_name="login.html"))), name="login"),
+    path("invitations/<str:token>/", public(guarded(invitation, account_of=invited_address)), name="invitation"),
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("i18n/", include("django.conf.urls.i18n")),
+    path("admin/login/", public(guarded(admin.site.login))),  # before the admin's own, which does not count attempts
     path("admin/", admin.site.urls),
     path("api/v1/schema/", public(SpectacularAPIView.as_view()), name="schema"),
     path("api/v1/docs/", public(api_docs.api_docs), name="api-docs"),
@@ -27,5 +29,7 @@ urlpatterns = [
     path("", include("dispatch.urls")),
 ]
 
+handler400 = "fleetcharge.views.bad_request"
+handler403 = "fleetcharge.views.forbidden"
 handler404 = "fleetcharge.views.not_found"
 handler500 = "fleetcharge.views.server_error"

@@ -15,6 +15,15 @@ def healthz(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": "ok"})
 
 
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """Also a host name that is not in FLEETCHARGE_ALLOWED_HOSTS."""
+    return _error(request, 400, "bad_request", "We do not understand this request, or do not serve this host name.")
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _error(request, 403, "forbidden", "This is not for your role.")
+
+
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _error(request, 404, "not_found", "There is nothing at this address.")
 

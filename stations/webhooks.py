@@ -10,7 +10,9 @@ import orjson
 from django.core.cache import cache
 from django.utils import timezone
 
-from fleetcharge.lib.asgi import BodyTooLarge, Receive, Scope, Send, header, read_body, send_json
+from fleetcharge.accounts import throttling
+from fleetcharge.lib.addresses import address_of_scope
+from fleetcharge.lib.asgi import BodyTooLarge, Receive, Scope, Send, header, read_body, retry_after, send_json
 from fleetcharge.lib.threads import DatabaseThreads
 from stations import tasks
 from stations.cpo.ocpi import receiver, registration
@@ -37,7 +39,7 @@ async def ocpi(scope: Scope, receive: Receive, send: Send) -> None:
     except Exception:
         logger.exception("OCPI call %s failed", scope["path"])
         answer = Answer(None, 3000, "Server error; please try again.", 500)
-    await send_json(send, answer.http, _envelope(answer), _echo(scope))
+    await send_json(send, answer.http, _envelope(answer), [*_echo(scope), *retry_after(answer.wait_seconds)])
 
 
 def answer_call(scope: Scope, raw: bytes) -> Answer:
@@ -48,7 +50,7 @@ def answer_call(scope: Scope, raw: bytes) -> Answer:
         return _BAD_JSON if body is _NOTHING else receiver.command_result(path[3], path[4], body, timezone.now())
     source = source_of(header(scope, b"authorization"))
     if source is None:
-        return Answer(None, 2000, "Unknown token.", 401)
+        return _wrong_token(scope)
     module, rest = _module(path)
     if not source.endpoints and module in {"locations", "tariffs"}:
         return Answer(None, 2000, "Register first; this token is for the handshake only.", 401)
@@ -56,6 +58,12 @@ def answer_call(scope: Scope, raw: bytes) -> Answer:
     if body is _NOTHING:
         return _BAD_JSON
     return receiver.handle(module, Call(source, scope["method"], tuple(rest), body, timezone.now()))
+
+
+def _wrong_token(scope: Scope) -> Answer:
+    if seconds := throttling.wrong_credential("wrong-ocpi-token", address_of_scope(scope)):
+        return Answer(None, 2000, "Too many wrong tokens from this address.", 429, wait_seconds=seconds)
+    return Answer(None, 2000, "Unknown token.", 401)
 
 
 def _fetch_later(scope: Scope, location_id: str) -> None:
@@ -113,6 +121,8 @@ def _envelope(answer: Answer) -> dict[str, Any]:
         "status_message": answer.message,
         "timestamp": now_text(timezone.now()),
     }
+    if answer.http == 429:  # the one error that is ours as much as OCPI's
+        envelope |= {"detail": answer.message, "code": "throttled"}
     return envelope if answer.data is None else {"data": answer.data, **envelope}
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl
 
+from fleetcharge.lib.addresses import address_of_scope
 from fleetcharge.lib.asgi import (
     BodyTooLarge,
     Receive,
@@ -14,6 +15,7 @@ from fleetcharge.lib.asgi import (
     Send,
     header,
     read_body,
+    retry_after,
     send_bytes,
     send_error,
     send_json,
@@ -36,11 +38,11 @@ keys = KeyCache()
 
 
 class Refused(Exception):
-    """The whole request is refused: HTTP status, code, detail."""
+    """The whole request is refused: HTTP status, code, detail, and the seconds to wait before another try."""
 
-    def __init__(self, status: int, code: str, detail: str) -> None:
+    def __init__(self, status: int, code: str, detail: str, wait_seconds: int = 0) -> None:
         super().__init__(detail)
-        self.status, self.code = status, code
+        self.status, self.code, self.wait_seconds = status, code, wait_seconds
 
 
 async def pings(scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,6 +94,8 @@ async def _sender(scope: Scope) -> Sender:
     if not secret:
         raise Refused(401, "not_authenticated", "Send an API key as `Authorization: Bearer` or `X-API-Key`.")
     sender = await keys.find(secret)
+    if sender is None and (seconds := await keys.count_wrong(address_of_scope(scope))):
+        raise Refused(429, "throttled", "Too many wrong API keys from this address.", seconds)
     if sender is None:
         raise Refused(401, "invalid_key", "This API key is unknown, expired or revoked.")
     if not sender.may_send:
@@ -127,7 +131,8 @@ def _plain(scope: Scope, body: bytes) -> bytes:
 async def _answer_failure(send: Send, error: Exception) -> None:
     """Our error shape; whatever we could not store is answered 503, so the sender keeps it and tries again."""
     if isinstance(error, Refused):
-        await send_error(send, error.status, error.code, str(error))
+        body = {"detail": str(error), "code": error.code}
+        await send_json(send, error.status, body, retry_after(error.wait_seconds))
     elif isinstance(error, BodyTooLarge):
         await send_error(send, 413, "too_large", str(error))
     elif isinstance(error, BadBody):

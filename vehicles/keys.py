@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-from fleetcharge.accounts import services
+from fleetcharge.accounts import services, throttling
 from fleetcharge.accounts.models import Scope
 from fleetcharge.lib.asgi import Scope as AsgiScope
 from fleetcharge.lib.threads import DatabaseThreads
@@ -41,6 +41,10 @@ class KeyCache:
             self._entries[digest] = entry
         task = entry[1]
         return task.result() if task.done() else await asyncio.shield(task)
+
+    async def count_wrong(self, address: str) -> int:
+        """Count a wrong key; seconds its address is told to wait, 0 while it is only wrong."""
+        return await self._threads.run(throttling.wrong_credential, "wrong-ingest-key", address)
 
     def close(self) -> None:
         """Forget everything and let go of the thread's database connection."""

@@ -2,11 +2,12 @@
 
 from django.contrib.auth.models import AnonymousUser
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.request import Request
 
-from fleetcharge.accounts import services
+from fleetcharge.accounts import services, throttling
 from fleetcharge.accounts.models import APIKey
+from fleetcharge.lib.addresses import address_of_request
 
 
 class APIKeyAuthentication(BaseAuthentication):
@@ -17,6 +18,8 @@ class APIKeyAuthentication(BaseAuthentication):
         if not secret:
             return None
         key = services.find_api_key(secret)
+        if key is None and (seconds := throttling.wrong_credential("wrong-key", address_of_request(request))):
+            raise Throttled(seconds, "Too many wrong API keys from this address.", code="throttled")
         if key is None:
             raise AuthenticationFailed("This API key is unknown, expired or revoked.", code="invalid_key")
         services.touch_api_key(key)

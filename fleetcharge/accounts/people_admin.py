@@ -14,9 +14,10 @@ from django.utils.translation import gettext_lazy
 from unfold.admin import TabularInline
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm
 
-from fleetcharge.accounts import invitations
+from fleetcharge.accounts import invitations, throttling
 from fleetcharge.accounts.admin import OWNERS, TenantAdmin, TenantScope, actor_of
 from fleetcharge.accounts.models import Invitation, Membership, User
+from fleetcharge.accounts.sign_in import too_many
 
 
 class MembershipInline(TenantScope, TabularInline):
@@ -124,6 +125,13 @@ class InvitationAdmin(TenantAdmin):
 
     def has_change_permission(self, request: Any, obj: Any = None) -> bool:
         return False
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> Any:
+        """An owner's desk is no tool to find out who is known here."""
+        fleet = getattr(request, "organisation", None)
+        if request.method == "POST" and fleet and (seconds := throttling.may_invite(fleet.pk)):
+            return too_many(request, seconds)
+        return super().add_view(request, form_url, extra_context)
 
     def save_model(self, request: HttpRequest, obj: Invitation, form: Any, change: bool) -> None:
         made = invitations.invite(

@@ -18,5 +18,5 @@ class HasScope(BasePermission):
     def has_permission(self, request: Request, view: Any) -> bool:
         if not (isinstance(request.auth, APIKey) or (request.user and request.user.is_authenticated)):
             return False
-        needed = view.read_scope if request.method in SAFE_METHODS else getattr(view, "write_scope", None)
+        needed = getattr(view, "read_scope" if request.method in SAFE_METHODS else "write_scope", None)
         return needed is not None and needed in scopes_of(request)

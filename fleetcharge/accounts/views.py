@@ -28,6 +28,12 @@ def invitation(request: HttpRequest, token: str) -> HttpResponse:
     return render(request, "invitation.html", {"invitation": offer, "form": form})
 
 
+def invited_address(request: HttpRequest, token: str) -> str:
+    """Whose password is asked for; '' for a dead link."""
+    offer = invitations.find(token, now=timezone.now())
+    return offer.email if offer else ""
+
+
 def _accept(offer: Invitation, form: AcceptForm) -> bool:
     try:
         invitations.accept(invitation_id=offer.pk, now=timezone.now(), **form.cleaned_data)

@@ -9,7 +9,7 @@ from pathlib import Path
 import django
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
-from django.core.management import call_command, get_commands
+from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
@@ -34,9 +34,9 @@ def migrate() -> None:
 
 def seed() -> None:
     """The seed is idempotent, so it also mends demo data that somebody played with."""
-    if os.environ.get("FLEETCHARGE_DEMO", "1") == "0":
+    if not settings.DEMO:
         say("  demo data     skipped (FLEETCHARGE_DEMO=0)")
-    elif "seed_demo" in get_commands():
+    else:
         say("  demo data     checking")
         call_command("seed_demo", verbosity=0)
 

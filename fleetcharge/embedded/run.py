@@ -21,7 +21,6 @@ from fleetcharge.embedded.ports import next_free_port
 from fleetcharge.embedded.supervisor import ProcessSpec, Supervisor, say
 
 PYTHON = sys.executable
-DEMO_CITY = CHECKOUT / "fleetcharge" / "demo" / "management" / "commands" / "run_demo_city.py"
 SIGN_OF_LIFE_MAX_AGE_S = 20.0
 
 
@@ -90,43 +89,26 @@ def shows_life(path: Path, since: float) -> Callable[[], bool]:
 # --- what runs ----------------------------------------------------------------------------------------------------
 def process_specs(address: Address, var: Path, env: Mapping[str, str]) -> list[ProcessSpec]:
     specs = [_realtime(address, env), _web(address, env), _worker(var, env)]
-    if env.get("FLEETCHARGE_DEMO", "1") != "0" and DEMO_CITY.exists():
+    if env.get("FLEETCHARGE_DEMO", "1") != "0":
         argv = [PYTHON, "manage.py", "run_demo_city"]
         specs.append(ProcessSpec("demo", argv, env, cwd=CHECKOUT, essential=False))
     return specs
 
 
 def _realtime(address: Address, env: Mapping[str, str]) -> ProcessSpec:
-    where = [address.host, str(address.realtime_port)]
-    pause = env.get("FLEETCHARGE_OCPP_PING_SECONDS", "30")
-    if env.get("FLEETCHARGE_ASGI_SERVER", "uvicorn") == "daphne":
-        command = ["daphne", "-b", where[0], "-p", where[1], "--access-log", os.devnull]
-        command += ["--ping-interval", pause, "--ping-timeout", pause, "--websocket_timeout=-1"]  # not after a day
-        command += ["--websocket_connect_timeout", "30", "--websocket-max-message-size", str(16 * 1024 * 1024)]
-        command += ["--websocket-max-frame-size", str(16 * 1024 * 1024)]
-    else:
-        command = ["uvicorn", "--host", where[0], "--port", where[1], "--loop", "uvloop", "--no-access-log"]
-        command += [
-            "--ws",
-            "fleetcharge.lib.sockets:LeanWebSocketProtocol",
-            "--http",
-            "fleetcharge.lib.patience:ImpatientProtocol",
-            "--no-proxy-headers",  # whom to believe is decided by FLEETCHARGE_TRUSTED_PROXIES
-            "--ws-per-message-deflate",
-            "false",
-            "--log-level",
-            "warning",
-        ]
-        command += ["--ws-ping-interval", pause, "--ws-ping-timeout", pause]  # a dead socket is gone within two
-    argv = [PYTHON, "-m", *command, "fleetcharge.asgi:application"]
+    argv = serve("realtime", address.host, address.realtime_port)
     health = answers(address.health_url(address.realtime_port))
     return ProcessSpec("realtime", argv, env, cwd=CHECKOUT, health=health)
 
 
 def _web(address: Address, env: Mapping[str, str]) -> ProcessSpec:
-    argv = [PYTHON, "-m", "granian", "--interface", "wsgi", "--host", address.host, "--port", str(address.web_port)]
-    argv += ["--blocking-threads", "4", "--log-level", "warning", "fleetcharge.wsgi:application"]
+    argv = serve("web", address.host, address.web_port)
     return ProcessSpec("web", argv, env, cwd=CHECKOUT, health=answers(address.health_url(address.web_port)))
+
+
+def serve(server: str, host: str, port: int) -> list[str]:
+    """The launcher that production uses too; it becomes the server."""
+    return [PYTHON, "-m", "fleetcharge.serve", server, "--host", host, "--port", str(port)]
 
 
 def _worker(var: Path, env: Mapping[str, str]) -> ProcessSpec:
@@ -164,13 +146,18 @@ def _sights(address: Address) -> list[tuple[str, str]]:
 
 
 def _demo_env(address: Address) -> dict[str, str]:
-    """The demo's public network answers on loopback, which production refuses to call."""
+    """`make run` is the demo unless told otherwise. Its public network answers on loopback, which production refuses
+    to call."""
     if os.environ.get("FLEETCHARGE_DEMO", "1") == "0":
-        return {}
+        return {"FLEETCHARGE_DEMO": "0"}
     taken = frozenset({address.web_port, address.realtime_port})
     port = _free_port("demo", int(os.environ.get("FLEETCHARGE_DEMO_PORT") or 8010), "127.0.0.1", taken)
     private = os.environ.get("FLEETCHARGE_OCPI_ALLOW_PRIVATE_HOSTS", "1")
-    return {"FLEETCHARGE_DEMO_PORT": str(port), "FLEETCHARGE_OCPI_ALLOW_PRIVATE_HOSTS": private}
+    return {
+        "FLEETCHARGE_DEMO": "1",
+        "FLEETCHARGE_DEMO_PORT": str(port),
+        "FLEETCHARGE_OCPI_ALLOW_PRIVATE_HOSTS": private,
+    }
 
 
 # --- the run ------------------------------------------------------------------------------------------------------

@@ -54,6 +54,11 @@ async def send_error(send: Send, status: int, code: str, detail: str) -> None:
     await send_json(send, status, {"detail": detail, "code": code})
 
 
+def retry_after(seconds: int) -> list[tuple[bytes, bytes]]:
+    """The header that says when to try again; none for 0."""
+    return [(b"retry-after", str(seconds).encode())] if seconds else []
+
+
 def header(scope: Scope, name: bytes) -> bytes:
     """One request header (lower-case name), or b''."""
     return next((value for key, value in scope["headers"] if key == name), b"")

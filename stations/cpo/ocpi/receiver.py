@@ -40,6 +40,7 @@ class Answer:
     message: str = "Success"
     http: int = 200
     fetch: str = ""  # id of a site that we heard of but do not hold: to be fetched from the CPO
+    wait_seconds: int = 0  # with http 429
 
 
 class Refused(Exception):
