@@ -35,7 +35,7 @@ from stations.models import (
     StatusChange,
     Tariff,
 )
-from stations.services.keys import new_charger_key
+from stations.services.keys import new_charger_key, stage_charger_key
 
 Role = Membership.Role
 EVERYBODY = frozenset({Role.OWNER, Role.FINANCE, Role.DISPATCHER, Role.INTEGRATOR})
@@ -260,14 +260,15 @@ class ChargerAdmin(TenantAdmin):
     fields = [
         "organisation", "location", "ocpp_identity", "registration", "subprotocols", "vendor", "model", "serial_number",
         "firmware_version", "protocol", "is_online", "node", "connected_at", "disconnected_at", "last_seen_at",
-        "last_boot_at", "is_faulted", "is_inoperative", "clock_skew_seconds", "its_page",
+        "last_boot_at", "is_faulted", "is_inoperative", "clock_skew_seconds", "min_security_profile",
+        "security_profile", "its_page",
     ]  # fmt: skip
     readonly_fields = [
-        "its_page",
+        "its_page", "security_profile",
         "vendor", "model", "serial_number", "firmware_version", "protocol", "is_online", "node", "connected_at",
         "disconnected_at", "last_seen_at", "last_boot_at", "is_faulted", "is_inoperative", "clock_skew_seconds",
     ]  # fmt: skip
-    actions_detail = ["replace_key"]
+    actions_detail = ["replace_key", "prepare_key"]
 
     def save_model(self, request: HttpRequest, obj: Charger, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
@@ -292,8 +293,20 @@ class ChargerAdmin(TenantAdmin):
         title = _("New key for %(name)s; the old one stops working") % {"name": charger.ocpp_identity}
         return ask(request, self, title=title, form=form, submit=gettext("Make a new key"))
 
-    def _show_key(self, request: Any, charger: Charger, reason: str) -> None:
-        key = new_charger_key(charger_id=charger.pk, actor=request.user, reason=reason)
+    @action(description=_("Next key"), url_path="next-key")
+    def prepare_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        charger = self.get_object(request, object_id)
+        if charger is None or not self.has_change_permission(request, charger):
+            return back_to(self)
+        form = ReasonForm(request.POST or None)
+        if form.is_valid():
+            self._show_key(request, charger, form.cleaned_data["reason"], make=stage_charger_key)
+            return back_to(self, object_id)
+        title = _("Next key for %(name)s; the present one works until it is used") % {"name": charger.ocpp_identity}
+        return ask(request, self, title=title, form=form, submit=gettext("Make the next key"))
+
+    def _show_key(self, request: Any, charger: Charger, reason: str, make: Any = new_charger_key) -> None:
+        key = make(charger_id=charger.pk, actor=request.user, reason=reason)
         text = _("Key of {}: {} - write it down, it is never shown again.")
         messages.warning(request, format_html(str(text), charger.ocpp_identity, key))
 
