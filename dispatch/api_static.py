@@ -70,7 +70,7 @@ def _vehicles(organisation: Organisation) -> list[dict[str, Any]]:
 
 
 def _stations(organisation: Organisation) -> list[dict[str, Any]]:
-    existing = Q(evses__is_removed=False)
+    existing = Q(evses__is_removed=False, evses__connectors__is_removed=False)
     rows = Location.objects.visible_to(organisation).annotate(
         network=F("source__name"),
         max_power=Max("evses__connectors__max_power_w", filter=existing),

@@ -1,6 +1,5 @@
 """The key figures of one fleet, now and at ten moments of the last hour; all from rows."""
 
-import zoneinfo
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -9,8 +8,10 @@ from django.db import connection
 from django.db.models import Count, Q, Sum
 
 from billing.models import CDR, BillingException, ChargingSession, Wallet
+from billing.services.tariffs import zone_of
 from dispatch.models import ChargePlan
 from fleetcharge.accounts.models import Organisation
+from stations.belief import is_believed
 from stations.models import Connector
 from vehicles.models import Vehicle
 
@@ -28,11 +29,9 @@ def kpis(organisation: Organisation, *, now: datetime) -> dict[str, Any]:
 
 
 def current_figures(organisation: Organisation, *, now: datetime) -> dict[str, int]:
-    midnight = now.astimezone(zoneinfo.ZoneInfo(organisation.time_zone)).replace(
-        hour=0, minute=0, second=0, microsecond=0
-    )
+    midnight = now.astimezone(zone_of(organisation.time_zone)).replace(hour=0, minute=0, second=0, microsecond=0)
     connectors = Connector.objects.visible_to(organisation).aggregate(
-        total=Count("pk"), free=Count("pk", filter=Q(status=Connector.Status.AVAILABLE))
+        total=Count("pk"), free=Count("pk", filter=Q(status=Connector.Status.AVAILABLE) & is_believed(now))
     )
     sessions = ChargingSession.objects.for_organisation(organisation)
     running = sessions.active().aggregate(count=Count("pk"), power=Sum("power_w"))
@@ -74,7 +73,7 @@ def _read_history(organisation: Organisation, now: datetime) -> dict[str, list[i
 
 
 _VISIBLE = """
-stations_connector c JOIN stations_evse e ON e.id = c.evse_id AND NOT e.is_removed
+stations_connector c JOIN stations_evse e ON e.id = c.evse_id AND NOT e.is_removed AND NOT c.is_removed
 JOIN stations_location l ON l.id = e.location_id AND NOT l.is_removed
  AND (l.organisation_id IS NULL OR l.organisation_id = %(org)s)"""
 

@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 COALESCE_SECONDS = 0.01
 CLOCK_SECONDS = 5.0
+STATIONS_AGAIN_SECONDS = 60.0
 KPI_SECONDS = 1.0
 
 
@@ -249,14 +250,24 @@ class LiveHub:
             await asyncio.sleep(KPI_SECONDS)
             watched = {listener.organisation_id for listener in self.listeners if not listener.is_paused}
             for organisation_id in watched:
-                figures = await self.read(live_reads.kpis, organisation_id)
-                text = orjson.dumps({"type": "kpi", **figures}).decode()
-                for listener in self._of(organisation_id):
-                    listener.kpi(text)
+                await self._tell_kpis_of(organisation_id)
             for listener in list(self.listeners):
                 listener.check(time.monotonic())
 
+    async def _tell_kpis_of(self, organisation_id: int) -> None:
+        """One fleet whose figures cannot be read costs no other fleet its own."""
+        try:
+            figures = await self.read(live_reads.kpis, organisation_id)
+        except Exception:
+            logger.exception("no figures for organisation %s", organisation_id)
+            return
+        text = orjson.dumps({"type": "kpi", **figures}).decode()
+        for listener in self._of(organisation_id):
+            listener.kpi(text)
+
     async def _watch_clock(self) -> None:
+        """What changes because time passes: vehicles grow silent, words about chargers grow old."""
+        stations_read_at = time.monotonic()
         while True:
             await asyncio.sleep(CLOCK_SECONDS)
             now = time.time()
@@ -264,6 +275,9 @@ class LiveHub:
                 self._mark(board.board, board.refresh_all(now))
             if self.listeners:
                 await self._check_revisions()
+            if self.listeners and time.monotonic() - stations_read_at > STATIONS_AGAIN_SECONDS:
+                self._place_stations(await self.read(live_reads.station_rows), None)
+                stations_read_at = time.monotonic()
 
     async def _check_revisions(self) -> None:
         """A new plate, site or stop: load the boards again and tell the pages to fetch the static part."""

@@ -14,6 +14,7 @@ from dispatch import figures, wire
 from dispatch.models import Alert, ChargePlan
 from dispatch.serializers import AlertSerializer
 from fleetcharge.accounts.models import Organisation
+from stations.belief import has_believed_connector
 from stations.models import Connector, Location
 from vehicles.events import VehicleMove
 from vehicles.models import VehicleState
@@ -72,15 +73,17 @@ _BUSY = (Connector.Status.CHARGING, Connector.Status.OCCUPIED)
 
 
 def _with_counts(locations: QuerySet[Location]) -> QuerySet[Location]:
-    existing = Q(evses__is_removed=False)
+    """Free, busy, reserved and faulted are what is believed; a word that is too old counts as nothing."""
+    everything = Q(evses__is_removed=False, evses__connectors__is_removed=False)
+    existing = everything & has_believed_connector(timezone.now())
     status = "evses__connectors__status"
     return locations.annotate(
-        total=Count("evses__connectors", filter=existing),
+        total=Count("evses__connectors", filter=everything),
         free=Count("evses__connectors", filter=existing & Q(**{status: Connector.Status.AVAILABLE})),
         busy=Count("evses__connectors", filter=existing & Q(**{f"{status}__in": _BUSY})),
         reserved=Count("evses__connectors", filter=existing & Q(**{status: Connector.Status.RESERVED})),
         faulted=Count("evses__connectors", filter=existing & Q(**{status: Connector.Status.FAULTED})),
-        max_power_w=Max("evses__connectors__max_power_w", filter=existing),
+        max_power_w=Max("evses__connectors__max_power_w", filter=everything),
     )
 
 
@@ -132,7 +135,7 @@ SELECT count(*), coalesce(sum(hashtext(concat_ws('|', l.id, l.name, l.address, l
  WHERE NOT l.is_removed AND (l.organisation_id IS NULL OR l.organisation_id = %(organisation)s)
 UNION ALL
 SELECT count(*), coalesce(sum(c.max_power_w), 0)
-  FROM stations_connector c JOIN stations_evse e ON e.id = c.evse_id WHERE NOT e.is_removed
+  FROM stations_connector c JOIN stations_evse e ON e.id = c.evse_id WHERE NOT e.is_removed AND NOT c.is_removed
 """
 
 

@@ -4,18 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from django.conf import settings
 from django.db.models import Case, Count, F, IntegerField, Max, Q, QuerySet, Value, When
 from django.db.models.functions import ExtractHour
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import ChargingSession
+from billing.services.tariffs import zone_of
 from dispatch.live_reads import DRIVING_ABOVE_KMH
 from fleetcharge.accounts.models import Organisation
-from stations.belief import BELIEVED, freshness_of
+from stations.belief import BELIEVED, freshness_of, has_believed_connector
 from stations.models import Connector, Location, StatusChange, Tariff
 from vehicles.models import POSITION_STALE_AFTER, Stop, Vehicle
 
@@ -121,16 +120,17 @@ def group_counts(vehicles: QuerySet[Vehicle]) -> list[int]:
     return [counted.get(group, 0) for group in range(len(GROUPS))]
 
 
-def sites(organisation: Organisation, text: str = "") -> QuerySet[Location]:
-    """Visible sites with `free`, `total` and `max_power_w`."""
-    existing = Q(evses__is_removed=False)
+def sites(organisation: Organisation, text: str = "", *, now: datetime) -> QuerySet[Location]:
+    """Visible sites with `free` (as far as that is believed), `total` and `max_power_w`."""
+    existing = Q(evses__is_removed=False, evses__connectors__is_removed=False)
+    is_free = Q(evses__connectors__status=Connector.Status.AVAILABLE) & has_believed_connector(now)
     found = Location.objects.visible_to(organisation).select_related("source")
     if text:
         found = found.filter(Q(name__icontains=text) | Q(address__icontains=text) | Q(source__name__icontains=text)
                              | Q(city__icontains=text) | Q(public_id__iexact=text))  # fmt: skip
     return found.annotate(
         total=Count("evses__connectors", filter=existing),
-        free=Count("evses__connectors", filter=existing & Q(evses__connectors__status=Connector.Status.AVAILABLE)),
+        free=Count("evses__connectors", filter=existing & is_free),
         max_power_w=Max("evses__connectors__max_power_w", filter=existing),
     ).order_by("name", "pk")
 
@@ -198,7 +198,7 @@ def _plug_row(bay: str, row: Connector, session: ChargingSession | None, now: da
 def price_paise(tariff: Tariff | None, kind: str) -> int | None:
     """The first price of that OCPI component, excluding tax; None when the tariff has none."""
     for element in tariff.elements if tariff else []:
-        for component in element.get("price_components", []):
+        for component in element.get("price_components") or []:
             if component.get("type") == kind:
                 return _paise(component.get("price"))
     return None
@@ -213,7 +213,7 @@ def _paise(price: Any) -> int | None:
 
 def busy_by_hour(location: Location, *, now: datetime) -> list[dict[str, Any]]:
     """Charging starts of the last seven days in two-hour bars, highest 100."""
-    zone = ZoneInfo(location.time_zone or settings.TIME_ZONE)
+    zone = zone_of(location.time_zone)
     starts = (
         StatusChange.objects.filter(
             connector__evse__location=location, new=Connector.Status.CHARGING, at__gte=now - timedelta(days=7)

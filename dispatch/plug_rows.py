@@ -18,7 +18,7 @@ SELECT c.id, c.evse_id, l.id, l.name, l.latitude, l.longitude, c.plug, c.power_t
                   AND p.closed_at IS NULL AND p.state IN ('proposed', 'accepted', 'reserved')),
        s.started_at, s.soc_percent, s.battery_wh, s.charge_curve, s.max_dc_power_w
 FROM stations_connector c
-JOIN stations_evse e ON e.id = c.evse_id AND NOT e.is_removed
+JOIN stations_evse e ON e.id = c.evse_id AND NOT e.is_removed AND NOT c.is_removed
 JOIN stations_location l ON l.id = e.location_id AND NOT l.is_removed
 JOIN stations_source o ON o.id = l.source_id AND o.state <> 'disabled'
 LEFT JOIN stations_charger h ON h.id = e.charger_id

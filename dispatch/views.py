@@ -23,7 +23,7 @@ from dispatch.serializers import AlertSerializer
 from dispatch.texts import script_texts
 from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.tenancy import FleetRequest, organisation_of
-from stations.models import Location
+from stations.models import Connector, Location
 from vehicles.models import Stop
 
 FIRST_ROWS = 40
@@ -116,7 +116,7 @@ def _has_session_admin() -> bool:
 def station_drawer(request: FleetRequest, public_id: str) -> HttpResponse:
     """One site as the drawer shows it; also the whole of its own page."""
     organisation, now = organisation_of(request), timezone.now()
-    location = get_object_or_404(pages.sites(organisation), public_id=public_id)
+    location = get_object_or_404(pages.sites(organisation, now=now), public_id=public_id)
     plugs = pages.plugs_of(location, organisation, now=now)
     context = {
         "location": location,
@@ -133,8 +133,8 @@ def station_drawer(request: FleetRequest, public_id: str) -> HttpResponse:
 
 
 def _idle_price(location: Location) -> int | None:
-    evse = location.evses.filter(is_removed=False, connectors__tariff__isnull=False).first()
-    connector = evse.connectors.filter(tariff__isnull=False).select_related("tariff").first() if evse else None
+    priced = Connector.objects.existing().filter(evse__location=location, tariff__isnull=False)
+    connector = priced.select_related("tariff").order_by("evse_id", "pk").first()
     return pages.price_paise(connector.tariff, "PARKING_TIME") if connector else None
 
 
@@ -165,7 +165,9 @@ def _partial_or_page(request: FleetRequest, template: str, title: str, context: 
 @needs(Scope.STATIONS_READ)
 def station_list(request: FleetRequest) -> HttpResponse:
     text = request.GET.get("q", "").strip()[:80]
-    return _listing(request, "dispatch/stations.html", pages.sites(organisation_of(request), text), text)
+    return _listing(
+        request, "dispatch/stations.html", pages.sites(organisation_of(request), text, now=timezone.now()), text
+    )
 
 
 @needs(Scope.VEHICLES_READ)

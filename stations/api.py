@@ -90,8 +90,13 @@ def visible_stations(organisation: Organisation, query: dict[str, Any]) -> Query
     stations = Location.objects.visible_to(organisation).select_related("source")
     condition = matching_connectors(query)
     if condition or query.get("available"):
-        connectors = Connector.objects.filter(condition, evse__location=OuterRef("pk"), evse__is_removed=False)
+        connectors = Connector.objects.existing().filter(condition, evse__location=OuterRef("pk"))
         stations = stations.filter(Exists(connectors.available() if query.get("available") else connectors))
+    return matching_sites(stations, query)
+
+
+def matching_sites(stations: QuerySet[Location], query: dict[str, Any]) -> QuerySet[Location]:
+    """The part of the filters that is about the site."""
     if bbox := query.get("bbox"):
         stations = stations.in_box(west=bbox[0], south=bbox[1], east=bbox[2], north=bbox[3])
     if network := query.get("network"):
@@ -126,9 +131,8 @@ class StationList(RegistryView, ListAPIView[Location]):
 
     def _nearest(self, query: dict[str, Any]) -> Response:
         """Distances first, in one fast statement; then the rows of those few sites."""
-        reach_m = query.get("radius_km", float("inf")) * 1000
         organisation = self.organisation()
-        distance_m = {pk: metres for pk, metres in nearest(_near(organisation, query)) if metres <= reach_m}
+        distance_m = _distances(organisation, query)
         stations = Location.objects.visible_to(organisation).select_related("source").filter(pk__in=distance_m)
         rows = list(with_connectors(stations))
         for row in rows:
@@ -136,6 +140,12 @@ class StationList(RegistryView, ListAPIView[Location]):
         rows.sort(key=lambda row: distance_m[row.pk])
         results = self.get_serializer(rows, many=True).data
         return Response({"next": None, "previous": None, "results": results})
+
+
+def _distances(organisation: Organisation, query: dict[str, Any]) -> dict[int, float]:
+    """Metres by site id, nearest first, within `radius_km`."""
+    reach_m = query.get("radius_km", float("inf")) * 1000
+    return {pk: metres for pk, metres in nearest(_near(organisation, query)) if metres <= reach_m}
 
 
 def _near(organisation: Organisation, query: dict[str, Any]) -> Near:
@@ -158,7 +168,7 @@ class StationDetail(RegistryView, RetrieveAPIView[Location]):
 
 
 class ConnectorList(RegistryView, ListAPIView[Connector]):
-    """Connectors of every network this fleet may see."""
+    """Connectors of every network this fleet may see. With `near`: those of the `limit` closest sites, on one page."""
 
     serializer_class = ConnectorSerializer
     queryset = Connector.objects.none()
@@ -168,13 +178,19 @@ class ConnectorList(RegistryView, ListAPIView[Connector]):
         connectors = Connector.objects.visible_to(self.organisation()).filter(matching_connectors(query))
         if query.get("available"):
             connectors = connectors.available()
-        if query.get("network"):
-            connectors = connectors.filter(evse__location__source__slug=query["network"])
+        if query.keys() & {"bbox", "network", "q"}:
+            connectors = connectors.filter(evse__location__in=matching_sites(Location.objects.all(), query))
         return connectors.select_related("evse__charger", "evse__location__source")
 
     @extend_schema(parameters=[StationQuery])
     def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        return super().get(request, *args, **kwargs)
+        query = self.query()
+        if "near" not in query:
+            return super().get(request, *args, **kwargs)
+        distance_m = _distances(self.organisation(), query)
+        found = list(self.get_queryset().filter(evse__location__in=distance_m))
+        found.sort(key=lambda connector: (distance_m[connector.evse.location_id], connector.pk))
+        return Response({"next": None, "previous": None, "results": self.get_serializer(found, many=True).data})
 
 
 class ConnectorDetail(RegistryView, RetrieveAPIView[Connector]):
@@ -191,7 +207,8 @@ class ConnectorDetail(RegistryView, RetrieveAPIView[Connector]):
 COMPACT = """
 SELECT coalesce(json_agg(json_build_array(c.public_id, c.status, c.heard_at, l.public_id) ORDER BY c.id), '[]')::text
 FROM stations_connector c JOIN stations_evse e ON e.id = c.evse_id JOIN stations_location l ON l.id = e.location_id
-WHERE NOT e.is_removed AND NOT l.is_removed AND (l.organisation_id IS NULL OR l.organisation_id = %s)
+WHERE NOT c.is_removed AND NOT e.is_removed AND NOT l.is_removed
+  AND (l.organisation_id IS NULL OR l.organisation_id = %s)
 """
 
 

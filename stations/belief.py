@@ -49,9 +49,19 @@ def freshness_at(
 
 def is_believed(now: datetime) -> Q:
     """Connectors whose freshness is live or recent, as a condition on Connector."""
-    pushed = Q(evse__charger=None, evse__location__source__last_push_at__gt=pushed_since(now))
-    has_spoken = Q(heard_at__isnull=False)
-    return Q(heard_at__gt=heard_since(now)) | has_spoken & (Q(evse__charger__is_online=True) | pushed)
+    return _is_believed(now, "", "evse__", "evse__location__source__")
+
+
+def has_believed_connector(now: datetime) -> Q:
+    """The same as a condition on Location, for counting its connectors."""
+    return _is_believed(now, "evses__connectors__", "evses__", "source__")
+
+
+def _is_believed(now: datetime, connector: str, evse: str, source: str) -> Q:
+    pushed = Q(**{f"{evse}charger": None, f"{source}last_push_at__gt": pushed_since(now)})
+    online = Q(**{f"{evse}charger__is_online": True})
+    has_spoken = Q(**{f"{connector}heard_at__isnull": False})
+    return Q(**{f"{connector}heard_at__gt": heard_since(now)}) | has_spoken & (online | pushed)
 
 
 # The same condition for hand-written SQL over stations_connector c, stations_evse e and stations_location l.

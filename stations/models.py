@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Self
 
 from django.contrib.postgres.fields import ArrayField
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower
@@ -243,6 +244,12 @@ class Charger(models.Model):
     def __str__(self) -> str:
         return self.ocpp_identity
 
+    def clean(self) -> None:
+        """A security profile is never lowered (OCPP 2.0.1 part 2 A05.FR.02); queries."""
+        before = Charger.objects.filter(pk=self.pk).values_list("min_security_profile", flat=True).first()
+        if before is not None and self.min_security_profile < before:
+            raise ValidationError({"min_security_profile": _("A security profile is never lowered.")})
+
 
 class EVSE(models.Model):
     """A unit that charges one vehicle at a time (OCPI EVSE; OCPP 2.x EVSE; one per connector for OCPP 1.6)."""
@@ -308,7 +315,7 @@ class ConnectorQuerySet(models.QuerySet["Connector"]):
         return self.existing().filter(public_or_own)
 
     def existing(self) -> Self:
-        return self.filter(evse__is_removed=False, evse__location__is_removed=False)
+        return self.filter(is_removed=False, evse__is_removed=False, evse__location__is_removed=False)
 
     def usable_by(self, organisation: Organisation) -> Self:
         """Connectors this fleet may charge at: its own chargers, and networks it has access to."""
@@ -377,6 +384,7 @@ class Connector(models.Model):
     heard_at = models.DateTimeField(null=True, blank=True, help_text=_("Ours, when it last said anything."))
     error_code = models.CharField(max_length=50, blank=True)
     error_info = models.CharField(max_length=255, blank=True)
+    is_removed = models.BooleanField(default=False, help_text=_("The source no longer names it; kept for history."))
     is_switched_off = models.BooleanField(default=False, help_text=_("Taken out of service by an operator."))
     has_session = models.BooleanField(default=False)
     is_delivering = models.BooleanField(default=False)

@@ -21,7 +21,7 @@ ORDER BY distance_m LIMIT {limit}
 """
 HAS_CONNECTOR = """ AND EXISTS (
     SELECT 1 FROM stations_connector c JOIN stations_evse e ON e.id = c.evse_id
-    WHERE e.location_id = l.id AND NOT e.is_removed{filters})"""
+    WHERE e.location_id = l.id AND NOT e.is_removed AND NOT c.is_removed{filters})"""
 HAS_TEXT = " AND (l.name ILIKE %(text)s OR l.address ILIKE %(text)s OR l.city ILIKE %(text)s)"
 IN_BOX = " AND l.latitude BETWEEN %(south)s AND %(north)s AND l.longitude BETWEEN %(west)s AND %(east)s"
 

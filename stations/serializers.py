@@ -123,7 +123,7 @@ def connectors_of(location: Location) -> list[Connector]:
 
 
 def _with_evse(evse: EVSE) -> list[Connector]:
-    rows = list(evse.connectors.all())
+    rows = [connector for connector in evse.connectors.all() if not connector.is_removed]
     for connector in rows:
         connector.evse = evse
     return rows

@@ -96,8 +96,12 @@ def _write_evse(source: Source, location: Location, evse: EVSE, doc: EvseDoc, ev
     evse.is_removed = doc.raw_status == "REMOVED"
     evse.save()
     _remember(source, Kind.EVSE, evse_key, evse.pk, at)
-    for number, connector in enumerate(doc.connectors, start=1):
+    kept = [
         _upsert_connector(source, evse, connector, f"{evse_key}*{connector.external_id}", number, at)
+        for number, connector in enumerate(doc.connectors, start=1)
+    ]
+    if kept and evse.charger_id is None:  # a charger of ours knows its plugs itself
+        evse.connectors.exclude(pk__in=kept).update(is_removed=True)
 
 
 def remove_location(*, source: Source, external_key: str, at: datetime) -> bool:
@@ -151,7 +155,7 @@ def _party(source: Source, doc: LocationDoc) -> Party | None:
     return party
 
 
-def _upsert_connector(source: Source, evse: EVSE, doc: ConnectorDoc, key: str, number: int, at: datetime) -> None:
+def _upsert_connector(source: Source, evse: EVSE, doc: ConnectorDoc, key: str, number: int, at: datetime) -> int:
     connector = _find(source, Kind.CONNECTOR, key, Connector)
     if connector is None:
         taken = set(evse.connectors.values_list("connector_id", flat=True))
@@ -161,8 +165,10 @@ def _upsert_connector(source: Source, evse: EVSE, doc: ConnectorDoc, key: str, n
         setattr(connector, name, getattr(doc, name))
     connector.tariff_ids = [tariff_id[:36] for tariff_id in doc.tariff_ids]
     connector.tariff = _current_tariff(source, doc.tariff_ids)
+    connector.is_removed = False
     connector.save()
     _remember(source, Kind.CONNECTOR, key, connector.pk, at)
+    return int(connector.pk)
 
 
 def _current_tariff(source: Source, tariff_ids: tuple[str, ...]) -> Tariff | None:

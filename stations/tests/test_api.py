@@ -9,8 +9,10 @@ from django.utils import timezone
 
 from fleetcharge.accounts import services as accounts
 from fleetcharge.accounts.models import Organisation, Scope
+from stations.cpo.documents import ConnectorDoc, EvseDoc, LocationDoc
 from stations.examples import A_STATION, A_STATUS_TABLE
 from stations.models import Charger, Connector, Location, Source
+from stations.services import upsert_location
 from stations.tests.factories import make_charger, make_public_connector, make_source
 
 
@@ -43,6 +45,46 @@ def test_the_nearest_come_first_with_their_distance(get: Any, volt: Source) -> N
     assert names(answer) == ["Nearest", "Near"]
     assert answer.json()["results"][0]["distance_m"] == pytest.approx(62, abs=3)
     assert names(get("stations/?near=12.9716,77.5946&radius_km=1")) == ["Nearest"]
+
+
+def test_connectors_know_every_filter_of_the_sites(get: Any, volt: Source) -> None:
+    blr = free(volt, name="Koramangala", plug="ccs2", max_power_w=60_000, latitude=12.935, longitude=77.624)
+    far = free(volt, name="Connaught Place", plug="ccs2", max_power_w=120_000, latitude=28.63, longitude=77.22)
+
+    def found(query: str) -> list[str]:
+        answer = get(f"connectors/?{query}")
+        assert answer.status_code == 200, answer.content
+        return [row["public_id"] for row in answer.json()["results"]]
+
+    assert found("bbox=77,12,78,13") == [blr.public_id]
+    assert found("q=connaught") == [far.public_id]
+    assert found("q=zzz") == []
+    assert found("network=voltgrid&min_kw=100") == [far.public_id]
+    assert found("network=nobody") == []
+    assert found("near=28.6,77.2") == [far.public_id, blr.public_id]
+    assert found("near=28.6,77.2&radius_km=10") == [far.public_id]
+    assert found("near=28.6,77.2&available=true&min_kw=100") == [far.public_id]
+
+
+def test_a_plug_that_its_network_no_longer_names_is_gone_everywhere(get: Any, volt: Source) -> None:
+    def site(*plugs: ConnectorDoc) -> LocationDoc:
+        evse = EvseDoc(uid="E1", connectors=plugs, raw_status="AVAILABLE", status="available")
+        return LocationDoc(external_key="L1", name="Shrinking", latitude=12.97, longitude=77.59, evses=(evse,))
+
+    def plug(number: str, kind: str) -> ConnectorDoc:
+        return ConnectorDoc(number, kind, kind, "CABLE", "DC", 50_000)
+
+    ccs, chademo = plug("1", "ccs2"), plug("2", "chademo")
+    upsert_location(source=volt, doc=site(ccs, chademo), at=timezone.now())
+    assert len(names(get("stations/?plug=chademo&available=true"))) == 1
+    upsert_location(source=volt, doc=site(ccs), at=timezone.now())
+    assert names(get("stations/?plug=chademo")) == []
+    assert names(get("stations/?plug=chademo&near=12.9,77.6")) == []
+    [shown] = get("stations/").json()["results"]
+    assert [row["plug"] for row in shown["connectors"]] == ["ccs2"]
+    assert len(get("connectors/status/").json()["rows"]) == 1
+    upsert_location(source=volt, doc=site(chademo, ccs), at=timezone.now())
+    assert sorted(row["plug"] for row in get("connectors/").json()["results"]) == ["ccs2", "chademo"]
 
 
 def test_filters_by_plug_power_network_box_text_and_availability(get: Any, volt: Source) -> None:

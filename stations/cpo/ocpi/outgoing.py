@@ -33,7 +33,7 @@ def location_out(location: Location, external_id: str) -> dict[str, Any]:
 
 
 def evse_out(evse: EVSE) -> dict[str, Any]:
-    connectors = list(evse.connectors.all())
+    connectors = [connector for connector in evse.connectors.all() if not connector.is_removed]
     return {
         "uid": evse.uid,
         "status": "REMOVED" if evse.is_removed else (connectors[0].raw_status if connectors else "") or "UNKNOWN",
