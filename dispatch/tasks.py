@@ -127,11 +127,16 @@ def sweep_reservations() -> int:
     for key in unanswered.values_list("key", flat=True):
         with _survived("reservation", key):
             services.answer_reservation(reservation_key=str(key), state="timed_out", reason="no answer", at=now)
-    services.sweep_breaches(now=now)
     for plan_id in stranded(now).values_list("pk", flat=True):
         with _survived("plan", plan_id):
             services.replan(plan_id=plan_id, reason="rejected", now=now)
     return services.expire_reservations(now=now)
+
+
+@shared_task
+def sweep_breaches() -> int:
+    """Find strangers on promised places that an event missed, and end what they left open."""
+    return services.sweep_breaches(now=timezone.now())
 
 
 def stranded(now: datetime) -> QuerySet[ChargePlan]:

@@ -3,6 +3,7 @@
 import os
 
 from celery import Celery
+from celery.schedules import crontab
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetcharge.settings")
 app = Celery("fleetcharge")
@@ -15,10 +16,12 @@ app.conf.beat_schedule = {
     "position-partitions": {"task": "vehicles.tasks.keep_partitions", "schedule": 3600.0},
     "low-soc-sweep": {"task": "dispatch.tasks.sweep_low_vehicles", "schedule": 10.0},
     "reservation-sweep": {"task": "dispatch.tasks.sweep_reservations", "schedule": 10.0},
+    "breach-sweep": {"task": "dispatch.tasks.sweep_breaches", "schedule": 10.0},
     "alert-sweep": {"task": "dispatch.tasks.sweep_alerts", "schedule": 30.0},
     "rate-sweep": {"task": "billing.tasks.sweep_unrated", "schedule": 10.0},
     "reconcile-sweep": {"task": "billing.tasks.sweep_unreconciled", "schedule": 10.0},
     "session-sweep": {"task": "billing.tasks.sweep_sessions", "schedule": 60.0},
+    "books-proof": {"task": "billing.tasks.prove_books", "schedule": crontab(hour=21, minute=10)},  # 02:40 in India
     "hold-sweep": {"task": "billing.tasks.sweep_holds", "schedule": 60.0},
     "frame-partitions": {"task": "ocpp_bridge.tasks.keep_frames", "schedule": 3600.0},
     "session-bounds": {"task": "billing.tasks.stop_exhausted_sessions", "schedule": 15.0},

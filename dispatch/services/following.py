@@ -10,7 +10,8 @@ from dispatch.models import Alert, ChargePlan, Reservation
 from dispatch.services import decisions, planning, reservations, stories
 from dispatch.services.alerts import close_alert_by_key, open_alert
 from fleetcharge.lib.geo import distance_m
-from stations.models import Charger, Connector
+from stations.models import Charger, Connector, Location
+from vehicles.models import VehicleState
 
 State = ChargePlan.State
 UNDER_WAY = (State.PROPOSED, State.ACCEPTED, State.RESERVED)
@@ -73,10 +74,15 @@ def _is_taken_by_another(plan: ChargePlan) -> bool:
 
 
 def _is_at_site(plan: ChargePlan) -> bool:
-    state = getattr(plan.vehicle, "state", None)
-    if state is None or state.latitude is None or plan.connector is None:
+    return plan.connector_id is not None and is_at(plan.vehicle_id, plan.connector_id)
+
+
+def is_at(vehicle_id: int, connector_id: int) -> bool:
+    """Does the vehicle stand where this plug is, as far as it told us?"""
+    state = VehicleState.objects.filter(vehicle_id=vehicle_id, latitude__isnull=False).first()
+    if state is None or state.latitude is None or state.longitude is None:
         return False
-    site = plan.connector.evse.location
+    site = Location.objects.get(evses__connectors=connector_id)
     return distance_m(state.latitude, state.longitude, site.latitude, site.longitude) <= AT_SITE_M
 
 

@@ -196,13 +196,23 @@ def _lose(reservation_key: str, state: str, reason: str, at: datetime) -> bool:
         reservation = locked(reservation_key)
         if reservation is None or reservation.state not in Reservation.ACTIVE_STATES:
             return False
-        if reservation.state == State.CONFIRMED and lost == State.FAILED:  # asked again, and heard nothing
+        if reservation.state == State.CONFIRMED and not _is_loss(reservation, lost, reason):
             return False
         settle(reservation, lost, reason or state, at)
     if reservation.plan_id is not None:
         trigger = "cancelled" if lost == State.CANCELLED else "rejected"
         following.replan(plan_id=reservation.plan_id, reason=trigger, now=at)
     return True
+
+
+def _is_loss(reservation: Reservation, state: str, reason: str) -> bool:
+    """A charger that was told again and says nothing, or that our own vehicle already stands at it, breaks nothing."""
+    from dispatch.services import following  # it replans, and that comes back here
+
+    if state == State.FAILED:
+        return False
+    is_occupied = state == State.REJECTED and reason.startswith("Occupied")
+    return not (is_occupied and following.is_at(reservation.vehicle_id, reservation.connector_id))
 
 
 def release(plan: ChargePlan, *, state: str, reason: str, now: datetime) -> bool:

@@ -17,7 +17,7 @@ from stations.models import Connector
 from vehicles.models import VehicleState
 
 pytestmark = pytest.mark.django_db
-SOON = NOW + timedelta(minutes=10)
+SOON = NOW + timedelta(minutes=5)
 
 
 @pytest.fixture(autouse=True)
@@ -340,6 +340,14 @@ def test_silence_after_a_restart_keeps_the_promise_and_a_refusal_ends_it(promise
     promised.refresh_from_db()
     assert promised.state == "rejected"
     assert ChargePlan.objects.open().get().connector != bay
+
+
+def test_a_restarted_charger_that_says_occupied_by_our_own_vehicle_keeps_the_promise(promised, bay, asked):
+    arrive(promised, bay)
+    key = str(promised.key)
+    assert not services.answer_reservation(reservation_key=key, state="rejected", reason="Occupied", at=SOON)
+    promised.refresh_from_db()
+    assert promised.state == "confirmed"
 
 
 def test_our_clock_ends_a_promise_not_the_chargers(promised, bay, asked):
