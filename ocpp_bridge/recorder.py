@@ -29,7 +29,7 @@ IN, OUT = Frame.Direction.IN.value, Frame.Direction.OUT.value
 TAG_PURPOSE = "recorded-tag"
 BUFFER_FRAMES, BUFFER_CHARACTERS = 50_000, 64 * 1024 * 1024
 KEPT_CHARACTERS = 256 * 1024
-BATCH, SLICE = 2_000, 25
+BATCH, SLICE = 1_000, 25
 IDLE_SECONDS = 0.5
 SHARE = 5  # after each slice of work the loop belongs to others for (SHARE - 1) times as long
 MEMORY = 20_000  # CALLs whose answer we still expect
@@ -47,6 +47,7 @@ _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "
 
 logger = logging.getLogger(__name__)
 Noted = tuple[int, int, float, str | bytes]  # charger, direction, epoch seconds, the frame
+Row = tuple[int, bytes]  # direction, a line of COPY's text format
 
 
 class Line(NamedTuple):
@@ -126,17 +127,18 @@ class Recorder:
             except Exception:
                 logger.exception("the flight recorder stumbled")
 
-    async def _read(self, limit: int) -> list[Line]:
-        """Up to `limit` frames as lines, in slices that leave the loop to others in between."""
-        lines: list[Line] = []
-        while self._buffer and len(lines) < limit:
+    async def _read(self, limit: int) -> list[Row]:
+        """Up to `limit` frames as rows of the table, in slices that leave the loop to others in between."""
+        rows: list[Row] = []
+        while self._buffer and len(rows) < limit:
             began = time.perf_counter()
             for _ in range(min(SLICE, len(self._buffer))):
                 noted = self._buffer.popleft()
                 self._characters -= len(noted[3])
-                lines.append(self._line(*noted))
+                line = self._line(*noted)
+                rows.append((line.direction, _copy_row(line).encode("utf-8", "replace")))
             await asyncio.sleep((time.perf_counter() - began) * (SHARE - 1))
-        return lines
+        return rows
 
     # --- one frame ------------------------------------------------------------------------------------------------
 
@@ -171,18 +173,17 @@ class Recorder:
 
     # --- writing --------------------------------------------------------------------------------------------------
 
-    async def _write(self, lines: list[Line]) -> None:
+    async def _write(self, rows: list[Row]) -> None:
         """One COPY; when the database is away, these frames are lost and counted, nobody waits."""
-        if not lines or not settings.OCPP_RECORD_DAYS:
+        if not rows or not settings.OCPP_RECORD_DAYS:
             return
-        data = "".join(map(_copy_row, lines)).encode("utf-8", "replace")
         try:
-            await self._copy(data)
+            await self._copy(b"".join(data for _, data in rows))
         except (psycopg.Error, OSError, TimeoutError) as error:
-            for line in lines:
-                metrics.frames_dropped.add((line.direction, "database"))
+            for direction, _ in rows:
+                metrics.frames_dropped.add((direction, "database"))
             await self.database.close()
-            self._warn("the flight recorder lost %d frames: %s", len(lines), error)
+            self._warn("the flight recorder lost %d frames: %s", len(rows), error)
 
     async def _copy(self, data: bytes) -> None:
         async with asyncio.timeout(20):
