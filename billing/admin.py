@@ -28,6 +28,7 @@ from billing.models import (
     Wallet,
 )
 from billing.services import exceptions, wallets
+from billing.wallet_opening import OpensWallets
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
 from fleetcharge.accounts.models import User
 from fleetcharge.lib.api import Conflict
@@ -312,7 +313,7 @@ class TermsForm(ReasonForm):
 
 
 @admin.register(Wallet)
-class WalletAdmin(ReadOnlyAdmin):
+class WalletAdmin(OpensWallets, ReadOnlyAdmin):
     list_display = ["organisation", "available", "posted", "held", "credit", "state"]
     list_select_related = ["organisation"]
     list_filter = ["state"]

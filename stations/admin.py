@@ -380,16 +380,6 @@ class ConnectorAdmin(RegistryScope, TenantAdmin):
         messages.info(request, _("%d of your own connectors changed.") % len(own))
 
 
-@admin.register(Tariff)
-class TariffAdmin(RegistryScope, ReadOnlyAdmin):
-    organisation_path = "source__organisation"
-    view_roles = EVERYBODY
-    list_display = ["__str__", "source", "currency", "valid_from", "valid_to"]
-    list_filter = ["source"]
-    list_select_related = ["source"]
-    search_fields = ["name", "external_id"]
-
-
 @admin.register(StatusChange)
 class StatusChangeAdmin(RegistryScope, ReadOnlyAdmin):
     organisation_path = "connector__evse__location__organisation"
@@ -423,3 +413,6 @@ class PartyAdmin(RegistryScope, ReadOnlyAdmin):
     list_display = ["name", "country_code", "party_id", "source"]
     list_select_related = ["source"]
     search_fields = ["name", "party_id"]
+
+
+from stations import tariff_admin  # noqa: E402, F401 (registered with the rest)

@@ -152,6 +152,10 @@ class Location(models.Model):
     opening_times = models.JSONField(null=True, blank=True)
     is_removed = models.BooleanField(default=False)
     source_updated_at = models.DateTimeField(null=True, blank=True)
+    tariff = models.ForeignKey(
+        "Tariff", models.SET_NULL, null=True, blank=True, editable=False, related_name="locations",
+        help_text=_("Of plugs that appear here later; those present have their own."),
+    )  # fmt: skip
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
 

@@ -77,15 +77,23 @@ def hold_key(session_id: int) -> str:
 
 
 @transaction.atomic
-def open_wallet(*, organisation_id: int, credit_limit_paise: int = 0, low_threshold_paise: int = 0) -> Wallet:
-    """The organisation's wallet, opened empty when it has none yet."""
+def open_wallet(
+    *,
+    organisation_id: int,
+    credit_limit_paise: int = 0,
+    low_threshold_paise: int = 0,
+    actor: User | None = None,
+    actor_label: str = "",
+    reason: str = "",
+) -> Wallet:
+    """The organisation's wallet, opened empty when it has none yet. Money only ever comes by `top_up`."""
     existing = Wallet.objects.filter(organisation_id=organisation_id).first()
     if existing:
         return existing
     organisation = Organisation.objects.get(pk=organisation_id)
     code = ledger.wallet_code(organisation_id)
     account = ledger.accounts_for([code], currency=organisation.currency)[code]
-    wallet, _ = Wallet.objects.get_or_create(
+    wallet, is_new = Wallet.objects.get_or_create(
         organisation=organisation,
         defaults={
             "account": account,
@@ -93,6 +101,9 @@ def open_wallet(*, organisation_id: int, credit_limit_paise: int = 0, low_thresh
             "low_threshold_paise": low_threshold_paise,
         },
     )
+    if is_new:
+        audit(action="open_wallet", target=wallet, actor=actor, actor_label=actor_label, reason=reason)
+        _announce(organisation_id)
     return wallet
 
 

@@ -38,11 +38,12 @@ from stations.services.statuses import (
     set_session,
     switch_connector,
 )
-from stations.services.tariffs import cache_tariff, withdraw_tariff
+from stations.services.tariffs import assign_tariff, cache_tariff, withdraw_tariff
 
 __all__ = [
     "ProfileOnlyRises",
     "StatusReport",
+    "assign_tariff",
     "cache_tariff",
     "charger_connected",
     "charger_disconnected",

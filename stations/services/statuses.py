@@ -88,7 +88,9 @@ def _discover(report: StatusReport, charger: Charger) -> Connector:
     evse, _ = EVSE.objects.get_or_create(
         charger=charger, evse_number=evse_number, defaults={"location_id": charger.location_id}
     )
-    connector = Connector.objects.create(evse=evse, connector_id=connector_id, status_since=report.at)
+    connector = Connector.objects.create(
+        evse=evse, connector_id=connector_id, status_since=report.at, tariff_id=evse.location.tariff_id
+    )
     connector.evse.charger = charger
     return connector
 

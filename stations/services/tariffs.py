@@ -1,15 +1,17 @@
 """Tariffs are kept in versions: a change closes the current one and opens the next."""
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
 import orjson
 from django.db import transaction
+from django.db.models import Q
 
 from fleetcharge.lib.events import publish
 from stations.events import TariffChanged
-from stations.models import Connector, Source, Tariff
+from stations.models import Connector, Location, Source, Tariff
 
 
 @transaction.atomic
@@ -41,6 +43,7 @@ def _next_version(
     )  # fmt: skip
     if current:
         current.connectors.update(tariff=tariff)
+        current.locations.update(tariff=tariff)
     _adopt(tariff)
     publish(TariffChanged(tariff.pk, tariff.external_id, source.pk))
     return tariff
@@ -56,6 +59,21 @@ def _adopt(tariff: Tariff) -> None:
 
 
 @transaction.atomic
+def assign_tariff(*, tariff_id: int, location_ids: Iterable[int] = (), connector_ids: Iterable[int] = ()) -> int:
+    """Price whole sites, with the plugs that appear there later, and single plugs; returns how many plugs have it now.
+
+    Only what belongs to the tariff's own source is priced.
+    """
+    tariff = Tariff.objects.select_related("source").get(pk=tariff_id)
+    sites = Location.objects.filter(source=tariff.source, pk__in=list(location_ids))
+    sites.update(tariff=tariff)
+    priced = Connector.objects.filter(evse__location__source=tariff.source).filter(
+        Q(evse__location__in=sites) | Q(pk__in=list(connector_ids))
+    )
+    return priced.update(tariff=tariff)
+
+
+@transaction.atomic
 def withdraw_tariff(*, source: Source, external_id: str, at: datetime) -> bool:
     """The source dropped a tariff: no current version any more, connectors without price; history stays."""
     current = Tariff.objects.select_for_update().filter(
@@ -63,6 +81,7 @@ def withdraw_tariff(*, source: Source, external_id: str, at: datetime) -> bool:
     )
     for tariff in current:
         tariff.connectors.update(tariff=None)
+        tariff.locations.update(tariff=None)
         Tariff.objects.filter(pk=tariff.pk).update(valid_to=max(at, tariff.valid_from))
         return True
     return False

@@ -1,0 +1,90 @@
+"""Opening a wallet on the desk: the first thing a fleet does before it can charge."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import messages
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from billing.models import Wallet
+from billing.services import wallets
+from fleetcharge.accounts.admin import DESK, ReasonForm, actor_of, ask, back_to
+from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib.money import PAISE_PER_RUPEE, format_inr
+
+
+def rupees(label: Any, **more: Any) -> forms.DecimalField:
+    return forms.DecimalField(
+        label=label, max_digits=11, decimal_places=2, required=False, widget=UnfoldAdminDecimalFieldWidget, **more
+    )
+
+
+class OpenWalletForm(ReasonForm):
+    """Whose, when to warn, and money that has really arrived."""
+
+    field_order = ["organisation", "low_threshold", "amount", "reference", "reason"]
+    organisation = forms.ModelChoiceField(
+        Organisation.objects.none(), label=gettext_lazy("Organisation"), widget=UnfoldAdminSelectWidget
+    )
+    low_threshold = rupees(gettext_lazy("Warn below, in rupees"), min_value=0)
+    amount = rupees(
+        gettext_lazy("Opening top-up in rupees"), min_value=1,
+        help_text=gettext_lazy("Only money that is in the bank; leave it empty to open an empty wallet."),
+    )  # fmt: skip
+    reference = forms.CharField(
+        label=gettext_lazy("Bank reference (UTR)"), max_length=60, required=False, widget=UnfoldAdminTextInputWidget
+    )
+
+    def __init__(self, *args: Any, fleets: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["organisation"].queryset = fleets  # type: ignore[attr-defined]
+        if len(fleets) == 1:
+            self.fields["organisation"].initial = fleets[0]
+
+    def clean(self) -> dict[str, Any]:
+        data: dict[str, Any] = super().clean() or {}
+        if bool(data.get("amount")) != bool(data.get("reference")):
+            self.add_error("reference", _("A top-up has an amount and the bank's reference, or there is none."))
+        return data
+
+
+class OpensWallets:
+    """Mixed into the admin of wallets: "Add" is "Open wallet", once per fleet."""
+
+    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
+        return self._has_role(request, DESK) and _without_wallet(request).exists()  # type: ignore[attr-defined]
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        if not self.has_add_permission(request):
+            return back_to(self)
+        form = OpenWalletForm(request.POST or None, fleets=_without_wallet(request))
+        if form.is_valid():
+            return back_to(self, _open(request, form.cleaned_data).pk)
+        return ask(request, self, title=_("Open a wallet"), form=form, submit=_("Open wallet"))
+
+
+def _without_wallet(request: Any) -> Any:
+    fleets = Organisation.objects.filter(wallet=None)
+    return fleets if request.user.is_superuser else fleets.filter(pk=getattr(request.organisation, "pk", 0))
+
+
+@transaction.atomic
+def _open(request: HttpRequest, wanted: dict[str, Any]) -> Wallet:
+    fleet, actor = wanted["organisation"], actor_of(request)
+    wallet = wallets.open_wallet(
+        organisation_id=fleet.pk, low_threshold_paise=int((wanted["low_threshold"] or 0) * PAISE_PER_RUPEE),
+        actor=actor, reason=wanted["reason"],
+    )  # fmt: skip
+    if wanted["amount"]:
+        paise = int(wanted["amount"] * PAISE_PER_RUPEE)
+        wallets.top_up(
+            organisation_id=fleet.pk, amount_paise=paise, key=wanted["reference"], at=timezone.now(), actor=actor,
+            reason=wanted["reason"],
+        )  # fmt: skip
+        messages.success(request, _("%(amount)s credited.") % {"amount": format_inr(paise)})
+    return wallet
