@@ -73,7 +73,6 @@ def _write_down(
     site, books = picture.site, decision.books
     result = {
         "outlets": [_outlet(outlet, decision) for outlet in picture.outlets],
-        "sent": sent,
         "over": over,
         "excess_w": books.excess(),
     }
@@ -83,7 +82,7 @@ def _write_down(
     return ChargingPlan.objects.create(
         site=site, at=now, reason=reason[:40], limit_w=books.limit_at(books.now),
         allowed_w=books.total_at(books.now), missing=len(decision.plan.missing_wh),
-        inputs=_inputs(picture, decision), result=result,
+        inputs=_inputs(picture, decision) | {"sent": sent}, result=result,
     )  # fmt: skip
 
 

@@ -103,7 +103,7 @@ def _default(outlet: Outlet, decision: Decision, now: datetime) -> int:
     if row is not None and row.accepted is not None and not row.must_renew:
         old = row.accepted[0][2]
         worth = max(WORTH_SAYING_W, old * WORTH_SAYING_PERCENT // 100)
-        if old == outlet.safe_w or (outlet.safe_w > old and outlet.safe_w - old < worth):
+        if old == outlet.safe_w or (old and outlet.safe_w and abs(outlet.safe_w - old) < worth):
             return 0
     ceiling = decision.books.ceilings[outlet.key]
     changed = replace(ceiling, default=(*ceiling.default, held))
@@ -118,19 +118,18 @@ def _station_max(charger: Charger, picture: Picture, now: datetime) -> int:
     """What the plugs of a charger may draw together, said to the charger itself."""
     outlets = [o for o in picture.outlets if o.charger.pk == charger.pk and o.is_reachable]
     row = picture.station_limits.get(charger.pk)
-    if not charger.max_power_w or len(outlets) < 2 or _is_on_its_way(row):
+    is_later = row is not None and row.retry_at is not None and row.retry_at > now
+    if not charger.max_power_w or len(outlets) < 2 or _is_on_its_way(row) or is_later:
         return 0
-    if row and ((row.retry_at and row.retry_at > now) or (row.accepted and not row.must_renew)):
-        is_same = row.accepted is not None and row.accepted[0][2] == charger.max_power_w
-        if is_same or (row.retry_at and row.retry_at > now):
-            return 0
-    whole = replace_evse(outlets[0])
-    held = [[int(now.timestamp()), None, charger.max_power_w]]
-    _say(whole, STATION_MAX, rounded(held, whole.unit, whole.wiring), row, now)
+    whole = _whole(outlets[0])
+    held = rounded([[int(now.timestamp()), None, charger.max_power_w]], whole.unit, whole.wiring)
+    if row is not None and row.accepted and row.accepted[0][2] == held[0][2] and not row.must_renew:
+        return 0
+    _say(whole, STATION_MAX, held, row, now)
     return 1
 
 
-def replace_evse(outlet: Outlet) -> Outlet:
+def _whole(outlet: Outlet) -> Outlet:
     """The whole charger as an outlet."""
     return replace(outlet, evse_number=0, session=None, default=None, tx=None)
 
