@@ -101,6 +101,8 @@ def _enqueue(request: Request, wanted: dict[str, Any]) -> tuple[Command, bool]:
             actor=author_of(request)["actor_label"],
             now=now,
         )
+    except commands.BadParameters as error:
+        raise ValidationError({"parameters": str(error)}) from None
     except commands.KeyReused:
         raise Conflict("This idempotency key belongs to another command.", code="key_reused") from None
     return command, command.created_at == now

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from fleetcharge.lib.events import publish
 from ocpp_bridge import actions, bell, reserving
-from ocpp_bridge.discretion import without_secrets
+from ocpp_bridge.discretion import storable, without_secrets
 from ocpp_bridge.events import CommandFinished
 from ocpp_bridge.models import Command
 from ocpp_bridge.saying import Said
@@ -68,7 +68,7 @@ def enqueue(
     now = now or timezone.now()
     charger = Charger.objects.only("organisation_id", "protocol", "node").get(pk=charger_id)
     terms = actions.TERMS[action]
-    parameters = json.loads(json.dumps(parameters, cls=DjangoJSONEncoder))
+    parameters = _plain(parameters)
     if terms.numbered:
         parameters = {terms.numbered: secrets.randbelow(2**31 - 1) + 1, **parameters}
     if lacking := actions.missing(action, parameters):
@@ -94,6 +94,15 @@ def enqueue(
     else:
         transaction.on_commit(functools.partial(bell.ring, charger_id, charger.node))
     return command
+
+
+def _plain(parameters: dict[str, Any]) -> dict[str, Any]:
+    """As the database keeps them: instants and decimals as text."""
+    try:
+        plain: dict[str, Any] = storable(json.loads(json.dumps(parameters, cls=DjangoJSONEncoder, allow_nan=False)))
+    except (TypeError, ValueError) as error:
+        raise BadParameters(str(error)) from error
+    return plain
 
 
 def _same_or_raise(command: Command, charger_id: int, action: str, parameters: dict[str, Any]) -> None:
@@ -216,8 +225,8 @@ def _lose(command: Command, at: datetime) -> None:
 
 
 def _finish(command: Command, *, state: str, reason: str, response: object, at: datetime) -> None:
-    command.state, command.reason, command.answered_at = state, reason[:120], at
-    command.response = without_secrets(response)
+    command.state, command.reason, command.answered_at = state, storable(reason)[:120], at
+    command.response = without_secrets(storable(response))
     command.parameters, command.request = without_secrets(command.parameters), without_secrets(command.request)
     if state == _State.ACCEPTED and command.action == Command.Action.REMOTE_START and command.session_id is None:
         command.session_due_at = at + timedelta(seconds=settings.OCPP_CONNECTION_TIMEOUT_SECONDS) + SESSION_MARGIN

@@ -10,6 +10,17 @@ def without_secrets(value: Any) -> Any:
     return redaction.redact_frame(_neutral(value), _as_it_is)
 
 
+def storable(value: Any) -> Any:
+    """PostgreSQL keeps no NUL in JSON or text; chargers have been seen to pad with it."""
+    if isinstance(value, str):
+        return value.replace("\0", "")
+    if isinstance(value, list):
+        return [storable(item) for item in value]
+    if isinstance(value, dict):
+        return {storable(name): storable(item) for name, item in value.items()}
+    return value
+
+
 def _as_it_is(value: str) -> str:
     """Tags and certificates stay: the inventory (inventory.py) learns from a finished command what was installed."""
     return value

@@ -9,7 +9,7 @@ from ocpp_bridge import commands
 from ocpp_bridge.models import Command
 
 State = Command.State
-EARLY = timedelta(minutes=1)  # a charger may tell of the session before it answers
+EARLY = timedelta(seconds=5)  # clocks of two nodes; a session cannot begin before it was asked for
 MEMORY = timedelta(hours=1)  # a start that is older than this explains no session any more
 REASON = "No session began in time."
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from decimal import ROUND_DOWN, Decimal, InvalidOperation
+from decimal import ROUND_DOWN, Decimal
 from typing import Any
 
 from ocpp_bridge.instants import to_wire
@@ -31,7 +31,7 @@ def speaker(version: str, words: Mapping[str, Say]) -> Callable[[str, dict[str, 
             raise NotSupported(f"not_supported by OCPP {version}: {error}") from None
         except KeyError as error:
             raise Unusable(f"missing parameter {error.args[0]}") from None
-        except (TypeError, ValueError, AttributeError, InvalidOperation) as error:
+        except (TypeError, ValueError, AttributeError, ArithmeticError) as error:
             raise Unusable(f"cannot say {action} in OCPP {version}: {error}") from error
 
     return command
@@ -56,6 +56,14 @@ def tenth(value: Any) -> float:
     if not limit.is_finite() or limit < 0:
         raise Unusable(f"limit {value} is no limit")
     return float(limit)
+
+
+def amount(value: Any) -> float:
+    """An amount of money as OCPP has it: a JSON number."""
+    figure = float(Decimal(str(value)))
+    if not 0 <= figure < 1e12:
+        raise Unusable(f"{value} is no amount")
+    return figure
 
 
 def check_profile(parameters: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import orjson
+
 from ocpp_bridge.actions import TERMS
 from ocpp_bridge.dialects import DIALECTS
 from ocpp_bridge.models import Command
@@ -24,6 +26,10 @@ def say(protocol: str, action: str, parameters: dict[str, Any]) -> Said:
     wire_action, payload = SPEAKERS[protocol](action, parameters)
     if flaw := DIALECTS[protocol].request_error(wire_action, payload):
         raise Unusable(f"{wire_action} {flaw[1]}")
+    try:
+        orjson.dumps(payload)
+    except TypeError as error:  # a number of more than 64 bits fits every schema
+        raise Unusable(f"{wire_action}: {error}") from None
     return wire_action, payload
 
 

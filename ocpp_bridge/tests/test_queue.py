@@ -273,3 +273,21 @@ def test_presence_writes_rows_only_now_and_then(station: Charger, django_assert_
     assert report(minute) == (minute, nothing)
     assert report(later, epoch=2)[0] == minute
     assert report(later) == (later, later)
+
+
+@pytest.mark.parametrize("value", [float("nan"), object(), {1, 2}])
+def test_parameters_that_no_database_keeps_are_refused(station: Charger, value: object) -> None:
+    with pytest.raises(commands.BadParameters):
+        ask(station, A.DATA_TRANSFER, {"vendor_id": "x", "data": value})
+    assert not Command.objects.exists()
+
+
+async def test_an_answer_with_unstorable_characters_is_kept_without_them(connect: Connect, station: Charger) -> None:
+    socket = await ready(connect)
+    socket.replies["DataTransfer"] = {"status": "Rejected\u0000", "da\u0000ta": "a\u0000b"}
+    command = await outcome_of(socket, ask(station, A.DATA_TRANSFER, {"vendor_id": "x", "data": "q\u0000"}))
+    assert (command.state, command.reason) == (S.REJECTED, "Rejected")
+    assert (command.response, command.request) == (
+        {"status": "Rejected", "data": "ab"},
+        {"vendorId": "x", "data": "q"},
+    )

@@ -1,6 +1,5 @@
 """How our version-neutral commands are said in OCPP 1.6J and its security white paper."""
 
-from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -11,6 +10,7 @@ from ocpp_bridge.saying import (
     NotSupported,
     Said,
     Say,
+    amount,
     certificate_hash,
     check_profile,
     check_start_profile,
@@ -241,7 +241,7 @@ def _data_transfer(parameters: dict[str, Any]) -> Said:
 
 def _cost_updated(parameters: dict[str, Any]) -> Said:
     """1.6 has no cost message; chargers that show prices take the OCA's DataTransfer `RunningCost` (or `FinalCost`)."""
-    cost = float(Decimal(str(parameters["total_cost"])))
+    cost = amount(parameters["total_cost"])
     body: dict[str, Any] = {"transactionId": int(parameters["transaction_ref"]), "cost": cost}
     if parameters.get("is_final"):
         message = "FinalCost"
@@ -260,7 +260,7 @@ def _cost_updated(parameters: dict[str, Any]) -> Said:
 def _prices(parameters: dict[str, Any]) -> dict[str, float]:
     names = {"kWhPrice": "price_per_kwh", "hourPrice": "price_per_hour", "flatFee": "flat_fee"}
     given = {wire: parameters.get(neutral) for wire, neutral in names.items()}
-    return {wire: float(Decimal(str(value))) for wire, value in given.items() if value is not None}
+    return {wire: amount(value) for wire, value in given.items() if value is not None}
 
 
 WORDS: dict[str, Say] = {

@@ -1,6 +1,5 @@
 """How our version-neutral commands are said in OCPP 2.0.1 and 2.1."""
 
-from decimal import Decimal
 from typing import Any
 
 from ocpp_bridge.models import Command
@@ -9,6 +8,7 @@ from ocpp_bridge.saying import (
     NotSupported,
     Said,
     Say,
+    amount,
     certificate_hash,
     check_profile,
     check_start_profile,
@@ -300,7 +300,7 @@ def _cost_updated(parameters: dict[str, Any]) -> Said:
     """The final cost belongs into the answer to TransactionEvent Ended (part 2 I03), not here."""
     if parameters.get("is_final"):
         raise NotSupported("a final cost outside the answer to the end of the transaction")
-    cost = float(Decimal(str(parameters["total_cost"])))
+    cost = amount(parameters["total_cost"])
     return "CostUpdated", {"totalCost": cost, "transactionId": str(parameters["transaction_ref"])}
 
 
