@@ -11,7 +11,7 @@ from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext_lazy as _
 from unfold.widgets import (
-    UnfoldAdminCheckboxSelectMultiple,
+    UnfoldAdminCheckboxSelectMultipleWidget,
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminTextareaWidget,
 )
@@ -41,11 +41,14 @@ class TariffForm(forms.ModelForm):  # type: ignore[type-arg]
         help_text=_("One row per line, local time of the site: 22:00-06:00 12.50"),
     )  # fmt: skip
     locations = forms.ModelMultipleChoiceField(
-        Location.objects.none(), required=False, widget=UnfoldAdminCheckboxSelectMultiple, label=_("Sites"),
+        Location.objects.none(), required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget, label=_("Sites"),
         help_text=_("All plugs of these sites get this price, also those that appear later."),
     )  # fmt: skip
     connectors = forms.ModelMultipleChoiceField(
-        Connector.objects.none(), required=False, widget=UnfoldAdminCheckboxSelectMultiple, label=_("Single plugs")
+        Connector.objects.none(),
+        required=False,
+        widget=UnfoldAdminCheckboxSelectMultipleWidget,
+        label=_("Single plugs"),
     )
 
     class Meta:
@@ -125,7 +128,7 @@ class TariffAdmin(RegistryScope, TenantAdmin):
     def save_model(self, request: Any, obj: Tariff, form: Any, change: bool) -> None:
         """Through the services: a new version, then its places."""
         before = {"version": obj.version} if change else {}
-        made, is_new = services.cache_tariff(
+        made, _is_new = services.cache_tariff(
             source=obj.source, external_id=obj.external_id if change else _new_id(obj.name),
             elements=pricing.elements_of(form.prices), currency=obj.currency, at=timezone.now(), name=obj.name,
         )  # fmt: skip

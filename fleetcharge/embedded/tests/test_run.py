@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from fleetcharge import serve
 from fleetcharge.embedded import run
 from fleetcharge.embedded.home import CHECKOUT
 from fleetcharge.embedded.ports import next_free_port, random_free_port
@@ -94,7 +95,7 @@ def test_it_comes_up_heals_refuses_a_second_and_goes(running: Run, var: Path) ->
 def test_daphne_serves_the_same_application(var: Path) -> None:
     address = run.Address("127.0.0.1", random_free_port(), random_free_port())
     specs = [run._realtime(address, {"FLEETCHARGE_ASGI_SERVER": "daphne"})]
-    assert "daphne" in specs[0].argv
+    assert "daphne" in serve.command(serve.arguments(specs[0].argv[3:]), specs[0].env)
     is_ready: list[bool] = []
     deadline = time.monotonic() + 60
     Supervisor(specs, var, lambda line: None).run(
