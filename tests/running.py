@@ -107,6 +107,10 @@ class RunningSystem:
         code = "import json; from django.conf import settings; print(json.dumps(settings.DATABASE_URL))"
         return str(self.manage(code))
 
+    def redis_url(self) -> str:
+        """Where its Valkey answers."""
+        return str(self.manage("import json; from django.conf import settings; print(json.dumps(settings.REDIS_URL))"))
+
     def kill(self, name: str) -> int:
         """kill -9 one part: postgres, valkey, realtime, worker or web. Returns the pid that died."""
         pid = wait_for(f"a process of {name}", lambda: next(self._pids(name), 0), 30)
@@ -152,23 +156,27 @@ class RunningSystem:
 class RealtimeNode:
     """One more realtime process beside a running system: the same database, another port."""
 
-    def __init__(self, system: RunningSystem, *, server: str = "uvicorn", **extra_env: str) -> None:
+    def __init__(
+        self, system: RunningSystem, *, server: str = "uvicorn", host: str = "127.0.0.1", prefix: tuple[str, ...] = (),
+        **extra_env: str,
+    ) -> None:  # fmt: skip
+        """`prefix` goes before the command line (`ip netns exec ...`), `host` is where it listens then."""
         self.port = next_free_port(system.realtime_port + 1, "127.0.0.1", frozenset({system.web_port}))
-        self.log_path = system.var / "log" / f"node-{self.port}.log"
+        self.host, self.log_path = host, system.var / "log" / f"node-{self.port}.log"
         env = {**system.env, "FLEETCHARGE_ASGI_SERVER": server, **extra_env}
-        spec = process_specs(Address("127.0.0.1", system.web_port, self.port), system.var, env)[0]
+        spec = process_specs(Address(host, system.web_port, self.port), system.var, env)[0]
         self.log = self.log_path.open("w+")
         self.process = subprocess.Popen(
-            list(spec.argv), cwd=ROOT, env=env, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True
+            [*prefix, *spec.argv], cwd=ROOT, env=env, stdout=self.log, stderr=subprocess.STDOUT, start_new_session=True
         )
 
     @property
     def realtime(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def ocpp(self) -> str:
-        return f"ws://127.0.0.1:{self.port}/ocpp"
+        return f"ws://{self.host}:{self.port}/ocpp"
 
     def wait_until_ready(self, seconds: float = 60.0) -> None:
         def ready() -> bool:

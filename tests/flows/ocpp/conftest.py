@@ -24,7 +24,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]
     authority = certificate_authority(tmp_path_factory.mktemp("authority"))
     system = RunningSystem(tmp_path_factory.mktemp("ocpp"), **secrets, **authority, **SETTINGS)
     try:
-        system.wait_until_ready()
+        system.wait_until_ready(300)
         yield system
     finally:
         system.stop()
@@ -55,7 +55,7 @@ async def world(seeded: World, database_url: str, django_db_blocker: DjangoDbBlo
 def daphne(running: RunningSystem, seeded: World) -> Iterator[RealtimeNode]:
     node = RealtimeNode(running, server="daphne")
     try:
-        node.wait_until_ready()
+        node.wait_until_ready(180)
         yield node
     finally:
         node.stop()
@@ -75,7 +75,7 @@ def second(running: RunningSystem, seeded: World) -> Iterator[RealtimeNode]:
     newcomers = {"FLEETCHARGE_OCPP_UNKNOWN_CHARGERS": "onboard", "FLEETCHARGE_OCPP_ONBOARD_ORGANISATION": "namma"}
     node = RealtimeNode(running, **newcomers)
     try:
-        node.wait_until_ready()
+        node.wait_until_ready(180)
         yield node
     finally:
         node.stop()

@@ -10,6 +10,7 @@ import pytest
 import websockets
 
 from billing.models import ChargingSession
+from tests.flows.ocpp import hosts
 from tests.flows.ocpp.station import ALL_VERSIONS, Station, connect, now, until
 from tests.flows.ocpp.world import World
 from tests.running import RealtimeNode
@@ -22,7 +23,7 @@ async def doomed(world: World) -> AsyncIterator[RealtimeNode]:
     """A node that will not outlive its test."""
     node = RealtimeNode(world.system, FLEETCHARGE_OCPP_DRAIN_SECONDS="2")
     try:
-        await asyncio.to_thread(node.wait_until_ready)
+        await asyncio.to_thread(node.wait_until_ready, 180)
         yield node
     finally:
         await asyncio.to_thread(node.stop)
@@ -106,6 +107,41 @@ async def test_a_node_that_is_cut_off_loses_no_session(world: World, doomed: Rea
     assert ChargingSession.objects.filter(charger__in=chargers).count() == MOVED
     for station in moved:
         assert "currentTime" in await station.call("Heartbeat", {})
+
+
+@pytest.mark.skipif(not hosts.is_possible(), reason="needs root and network namespaces")
+async def test_a_host_whose_cable_is_pulled_loses_no_session(world: World, database_url: str) -> None:
+    """Its chargers, the database and Valkey all vanish for it at once, and it for them; later it comes back."""
+    other = await asyncio.to_thread(hosts.OtherHost, world.system, database_url, world.system.redis_url())
+    try:
+        await asyncio.to_thread(other.node.wait_until_ready, 180)
+        versions = [ALL_VERSIONS[number % 3] for number in range(MOVED)]
+        chargers = [world.charger(subprotocols=[version]) for version in versions]
+        began_at, references, said = now() - timedelta(minutes=20), [], []
+        for charger, version in zip(chargers, versions, strict=True):
+            station = await world.connect(charger, version, at=other.node.ocpp)
+            await station.boot()
+            references.append(await station.start(world.tag(), 1000, began_at))
+            await station.meter(references[-1], 2000, began_at + timedelta(minutes=2))
+            said.append(station.metered(references[-1], 3000, began_at + timedelta(minutes=4), seq=2))
+            await station.send([2, "in flight", *said[-1]])
+        await asyncio.to_thread(other.pull_the_cable)
+        for charger, version, reference, unsure in zip(chargers, versions, references, said, strict=True):
+            station = await world.connect(charger, version)
+            await station.call(*unsure)
+            row = await world.command(charger, "TriggerMessage", message="StatusNotification")
+            await station.next("TriggerMessage")
+            assert (await world.outcome(row))["state"] == "accepted"
+            await station.stop(reference, 4000, began_at + timedelta(minutes=6), seq=3)
+        await asyncio.to_thread(other.plug_the_cable)
+        await asyncio.to_thread(other.node.wait_until_ready, 180)  # it is a part of the system again
+        for charger in chargers:
+            session = await world.session(charger)
+            assert (session["state"], session["energy_wh"]) == ("ended", 3000)
+            assert world.fresh(charger).is_online
+        assert ChargingSession.objects.filter(charger__in=chargers).count() == MOVED
+    finally:
+        await asyncio.to_thread(other.remove)
 
 
 async def test_a_replay_over_two_nodes_is_one_session(world: World, second: RealtimeNode) -> None:

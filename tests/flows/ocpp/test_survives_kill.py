@@ -27,9 +27,9 @@ def doomed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningSy
     system = RunningSystem(tmp_path_factory.mktemp("kill200"), **SETTINGS, FLEETCHARGE_SECRET_KEY=settings.SECRET_KEY)
     node = None
     try:
-        system.wait_until_ready()
+        system.wait_until_ready(300)
         node = RealtimeNode(system)
-        node.wait_until_ready()
+        node.wait_until_ready(180)
         yield system, node
     finally:
         if node:
