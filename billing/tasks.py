@@ -8,7 +8,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from billing.models import CDR, ChargingSession
-from billing.services import authorisation, bounds, holds, overdue, rating, reconciliation
+from billing.services import authorisation, bounds, holds, overdue, rating, reconciliation, verification
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +74,12 @@ def stop_exhausted_sessions() -> int:
 def prune_authorisations() -> int:
     """Forget old decisions; returns how many."""
     return authorisation.prune(now=timezone.now())
+
+
+@shared_task
+def prove_books() -> int:
+    """The nightly proof of the books; returns how many differences there are."""
+    return verification.prove(now=timezone.now())
 
 
 def _survive(work: Callable[[int], None], row_id: int) -> None:

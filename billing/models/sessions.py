@@ -354,6 +354,7 @@ class BillingException(models.Model):
         CONFLICTING_STOP = "conflicting_stop", _("Two different stops")
         NEVER_ENDED = "never_ended", _("Session without an end")
         MISSING_START = "missing_start", _("Session without a start")
+        BOOKS_DIFFER = "books_differ", _("The books do not add up")
         NOT_ADJUSTED = "not_adjusted", _("Late correction could not be booked")
 
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="billing_exceptions")

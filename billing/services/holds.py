@@ -12,17 +12,21 @@ EXTEND_AT_PERCENT = 80
 EXTEND_BY_PERCENT = 150
 
 
-def extend_running(*, now: datetime, limit: int = 1_000) -> int:
-    """Raise the holds of running sessions that used up most of theirs; returns how many were raised.
+def extend_running(*, now: datetime, chunk: int = 1_000) -> int:
+    """Raise the holds of all running sessions that used up most of theirs; returns how many were raised.
 
     A refusal is no reason to stop the vehicle here: the capture books the shortfall and finance sees it.
     """
-    running = {
-        hold_key(session.pk): session
-        for session in ChargingSession.objects.active()
-        .select_related("connector__tariff", "connector__evse__location")
-        .order_by("pk")[:limit]
-    }
+    raised, last_id = 0, 0
+    active = ChargingSession.objects.active().select_related("connector__tariff", "connector__evse__location")
+    while sessions := list(active.filter(pk__gt=last_id).order_by("pk")[:chunk]):
+        raised += _extend(sessions, now)
+        last_id = sessions[-1].pk
+    return raised
+
+
+def _extend(sessions: list[ChargingSession], now: datetime) -> int:
+    running = {hold_key(session.pk): session for session in sessions}
     raised = 0
     for hold in Hold.objects.filter(session_key__in=running, state=Hold.State.ACTIVE):
         missing = _missing_paise(running[hold.session_key], hold, now)

@@ -1,6 +1,17 @@
 """Proves the books: projection equals journal, holds add up, every captured session has exactly one charge."""
 
-from django.db import connection
+import logging
+from datetime import datetime
+
+from django.db import connection, transaction
+
+from billing.models import BillingException, Wallet
+from billing.services.exceptions import open_exception
+from fleetcharge.accounts.services import audit
+
+logger = logging.getLogger(__name__)
+# the checks that name a wallet's account first: that wallet must not be spent from until somebody looked
+ABOUT_A_WALLET = ("wallet balance differs from its journal", "held money differs from the active holds")
 
 CHECKS: dict[str, str] = {
     "wallet balance differs from its journal": """
@@ -75,3 +86,26 @@ def volume() -> tuple[int, int, int]:
         )
         transfers, wallets, captured = cursor.fetchone()
     return transfers, wallets, captured
+
+
+def prove(*, now: datetime) -> int:
+    """The nightly proof; a wallet that differs from its journal is frozen, and finance sees why. Returns how many."""
+    found = differences(limit=1_000)
+    for name, rows in found.items():
+        logger.critical("the books do not add up: %s: %s", name, rows[:20])
+    codes = {str(row[0]): name for name in ABOUT_A_WALLET for row in found.get(name, ())}
+    wallets = Wallet.objects.filter(account__code__in=codes).select_related("account")
+    for wallet in wallets:
+        _freeze(wallet, codes[wallet.account.code], now)
+    return sum(map(len, found.values()))
+
+
+@transaction.atomic
+def _freeze(wallet: Wallet, problem: str, now: datetime) -> None:
+    changed = Wallet.objects.filter(pk=wallet.pk, state=Wallet.State.ACTIVE).update(state=Wallet.State.FROZEN)
+    if changed:
+        audit(action="wallet.freeze", target=wallet, actor=None, reason=problem, organisation=wallet.organisation)
+    open_exception(
+        organisation_id=wallet.organisation_id, kind=BillingException.Kind.BOOKS_DIFFER, title=f"Wallet: {problem}",
+        reference=wallet.account.code, details={"problem": problem}, at=now,
+    )  # fmt: skip

@@ -6,8 +6,8 @@ import pytest
 from django.db import Error, connection, transaction
 from django.utils import timezone
 
-from billing.models import LedgerAccount, LedgerTransfer, Wallet
-from billing.services import ledger
+from billing.models import BillingException, LedgerAccount, LedgerTransfer, Wallet
+from billing.services import ledger, verification
 from billing.services.ledger import Dimensions, Leg
 from billing.tests.factories import NOON, fund
 from fleetcharge.accounts.models import Organisation
@@ -182,3 +182,18 @@ def test_the_journal_refuses_an_overdraft(organisation: Organisation) -> None:
 def test_transaction_ids_are_positive_and_new() -> None:
     first, second = ledger.next_transaction_id(), ledger.next_transaction_id()
     assert 0 < first < second <= 2**31 - 1
+
+
+def test_a_wallet_that_differs_from_its_journal_is_frozen_and_shown(
+    organisation: Organisation, other_organisation: Organisation
+) -> None:
+    fund(organisation, 1_000_00)
+    fund(other_organisation, 1_000_00)
+    assert verification.prove(now=NOON) == 0
+    Wallet.objects.filter(organisation=organisation).update(held_paise=1)  # past the application
+    assert verification.prove(now=NOON) == 1
+    assert verification.prove(now=NOON) == 1
+    assert Wallet.objects.get(organisation=organisation).state == Wallet.State.FROZEN
+    assert Wallet.objects.get(organisation=other_organisation).state == Wallet.State.ACTIVE
+    exception = BillingException.objects.get()
+    assert (exception.kind, exception.organisation_id) == ("books_differ", organisation.pk)
