@@ -37,7 +37,7 @@ class SessionEnded:
 
 @dataclass(frozen=True)
 class SessionDoubted:
-    """A running session is probably over without a stop; `why` is superseded, left, rebooted or silent."""
+    """A running session has seemed to be over for a while; `why` is superseded, left, rebooted or silent. Repeated."""
 
     session_id: int
     organisation_id: int

@@ -131,7 +131,8 @@ def end_as_estimated(*, session_id: int, why: str, not_after: datetime | None, n
 
     False when it is not active, or not doubted for this reason any more.
     """
-    session = locked().filter(pk=session_id, state=ChargingSession.State.ACTIVE, suspect_reason=why).first()
+    running = locked(skip=True).filter(pk=session_id, state=ChargingSession.State.ACTIVE, suspect_reason=why)
+    session = running.first()
     if session is None:
         return False
     _, last_at = energy.first_and_last_sample_at(session, not_after=not_after)
@@ -158,11 +159,14 @@ def revise(*, session_id: int, now: datetime) -> bool:
     return True
 
 
-def locked() -> ChargingSessionQuerySet:
-    """Sessions with what their figures need. Ledger rows may still refer to a locked one (no_key)."""
+def locked(*, skip: bool = False) -> ChargingSessionQuerySet:
+    """Sessions with what their figures need. Ledger rows may still refer to a locked one (no_key).
+
+    `skip`: leave those that somebody else works on.
+    """
     related = ("connector__evse__location", "connector__tariff", "source", "vehicle__model", "driver", "organisation")
     rows = ChargingSession.objects.select_related(*related)
-    return rows.select_for_update(of=("self",), no_key=True)
+    return rows.select_for_update(of=("self",), no_key=True, skip_locked=skip)
 
 
 def find_for_stop(stop: Stop) -> ChargingSession | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Exists, OuterRef, Q
 
 from billing.events import SessionDoubted
@@ -21,6 +21,7 @@ GRACE = {
 }
 SILENT_AFTER = timedelta(hours=24)
 BELIEVED_FOR = timedelta(hours=1)
+ASK_AFTER = timedelta(minutes=1)
 REVISE_UNTIL = timedelta(days=7)
 AT_ONCE = 500
 
@@ -88,6 +89,8 @@ def sweep(*, now: datetime) -> int:
             ended += ending.end_as_estimated(
                 session_id=suspect.session_id, why=suspect.why, not_after=suspect.not_after, now=now
             )
+        elif now - since >= ASK_AFTER and suspect.why != NOT_ONGOING:
+            _ask(suspect, now)
     return ended
 
 
@@ -105,7 +108,6 @@ def revise_estimates(*, now: datetime) -> int:
     return sum(ending.revise(session_id=session_id, now=now) for session_id in ids)
 
 
-@transaction.atomic
 def transaction_status(*, charger_id: int, transaction_ref: str, is_ongoing: bool, now: datetime) -> bool:
     """What the station answers about a transaction (OCPP 2.x GetTransactionStatus); True when a session is doubted now.
 
@@ -135,16 +137,19 @@ def _clear(suspected: list[int]) -> None:
 
 
 def _doubt(session_id: int, why: str, now: datetime) -> bool:
-    """Begin to wait; a 2.x station can be asked meanwhile."""
+    """Begin to wait."""
     fresh = ChargingSession.objects.active().filter(~Q(suspect_reason=why), pk=session_id)
-    if not fresh.update(suspect_reason=why, suspect_since=now):
-        return False
-    session = ChargingSession.objects.get(pk=session_id)
-    if why != NOT_ONGOING and session.charger_id is not None:
-        publish(
-            SessionDoubted(session.pk, session.organisation_id, session.charger_id, session.transaction_ref, why, now)
+    return bool(fresh.update(suspect_reason=why, suspect_since=now))
+
+
+def _ask(suspect: Suspect, now: datetime) -> None:
+    """The doubt has lasted: a 2.x station can be asked. Who listens asks once."""
+    session = ChargingSession.objects.get(pk=suspect.session_id)
+    publish(
+        SessionDoubted(
+            session.pk, session.organisation_id, session.charger_id or 0, session.transaction_ref, suspect.why, now
         )
-    return True
+    )
 
 
 def _is_speaking(suspect: Suspect, now: datetime) -> bool:

@@ -56,7 +56,7 @@ async def answer_once(socket: Socket, answer: dict[str, Any]) -> None:
 
 async def test_what_the_station_calls_over_ends_within_minutes(socket: Socket) -> None:
     await leave_without_a_stop(socket)
-    assert await sweep(0) == 0
+    assert (await sweep(0), await sweep(1)) == (0, 0)
     await answer_once(socket, {"ongoingIndicator": False, "messagesInQueue": False})
     assert ("GetTransactionStatus", {"transactionId": "tx-1"}) in socket.asked
     session = await until(lambda: ChargingSession.objects.filter(suspect_reason="not_ongoing").first())
@@ -68,7 +68,7 @@ async def test_what_the_station_calls_over_ends_within_minutes(socket: Socket) -
 @pytest.mark.parametrize("answer", [{"ongoingIndicator": True, "messagesInQueue": False}, {"messagesInQueue": True}])
 async def test_what_the_station_still_holds_is_waited_for(socket: Socket, answer: dict[str, Any]) -> None:
     await leave_without_a_stop(socket)
-    assert await sweep(0) == 0
+    assert (await sweep(0), await sweep(1)) == (0, 0)
     await answer_once(socket, answer)
     await until(lambda: ChargingSession.objects.get().suspect_since > NOW + timedelta(minutes=30))
     assert await sweep(15) == 0
