@@ -7,7 +7,7 @@ from datetime import datetime
 from ocpp_bridge.charging import allocation
 from ocpp_bridge.charging.ceilings import Books, Ceiling
 from ocpp_bridge.charging.outlets import Outlet, Picture
-from ocpp_bridge.charging.profiles import fewer, joined, rounded
+from ocpp_bridge.charging.profiles import fewer, held_at, joined, rounded
 from ocpp_bridge.charging.windows import limits_over
 from ocpp_bridge.models import ChargingSite
 
@@ -32,7 +32,9 @@ def decide(picture: Picture, *, now: datetime) -> Decision:
     """Split what the others cannot draw. Sets `safe_w` of the outlets."""
     books = books_of(picture, now=now)
     _share_safety(picture, min(watts for _, watts in books.limits))
-    free = [o for o in picture.outlets if o.session and o.is_reachable and not o.is_waiting(now)]
+    ours = [o for o in picture.outlets if o.session and o.is_reachable and not o.is_waiting(now)]
+    defiant = [outlet for outlet in ours if books.ceilings[outlet.key].measured_w]
+    free = [outlet for outlet in ours if outlet not in defiant]
     fixed = [outlet for outlet in picture.outlets if outlet not in free]
     sessions = [_session(outlet, books.ceilings[outlet.key], now) for outlet in free]
     by_deadline = picture.site.policy == ChargingSite.Policy.DEADLINE
@@ -44,7 +46,9 @@ def decide(picture: Picture, *, now: datetime) -> Decision:
     )
     split = allocation.plan_by_deadline if by_deadline else allocation.plan_fair
     plan = split(slots, _caps(picture, fixed, books), sessions)
-    return Decision(books, plan, {outlet.key: _held(outlet, plan, books) for outlet in free}, free)
+    held = {outlet.key: _held(outlet, plan, books) for outlet in free}
+    held |= {outlet.key: _the_same_again(outlet, books) for outlet in defiant}
+    return Decision(books, plan, held, ours)
 
 
 def books_of(picture: Picture, *, now: datetime) -> Books:
@@ -108,6 +112,15 @@ def _caps(picture: Picture, fixed: Sequence[Outlet], books: Books) -> dict[int, 
         if outlet.charger.pk in caps:
             caps[outlet.charger.pk] = max(0, caps[outlet.charger.pk] - books.ceilings[outlet.key].at(books.now))
     return caps
+
+
+def _the_same_again(outlet: Outlet, books: Books) -> list[list[int | None]]:
+    """Who draws more than it may is counted with what it draws, and reminded of what it accepted."""
+    ceiling = books.ceilings[outlet.key]
+    said = held_at(outlet.tx.accepted, books.now) if outlet.tx else None
+    watts = _without_profile(ceiling, books.now) if said is None else said
+    until = books.now + PROFILE_SECONDS if ceiling.is_default_held else None
+    return [[books.now, until, watts]]
 
 
 def _held(outlet: Outlet, plan: allocation.Plan, books: Books) -> list[list[int | None]]:

@@ -76,7 +76,7 @@ def _write_down(
         "over": over,
         "excess_w": books.excess(),
     }
-    last = site.plans.order_by("-at").first()
+    last = site.plans.order_by("-at", "-pk").first()
     if last and not sent and last.result == result and now - last.at < UNCHANGED_FOR:
         return None
     return ChargingPlan.objects.create(

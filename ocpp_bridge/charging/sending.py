@@ -75,7 +75,8 @@ def _is_news(outlet: Outlet, ceiling: Ceiling, held: Held, decision: Decision, *
         return True
     edges = {now, *(since for since, _, _ in held if since and since > now)}
     for moment in edges:
-        new, old = held_at(held, moment) or 0, ceiling.at(moment)
+        said = held_at(row.accepted, moment)
+        new, old = held_at(held, moment) or 0, ceiling.at(moment) if said is None else said
         worth = max(WORTH_SAYING_W, old * WORTH_SAYING_PERCENT // 100) if is_thrifty else 1
         stops_or_starts = (new == 0) != (old == 0)
         if stops_or_starts or abs(new - old) >= worth:

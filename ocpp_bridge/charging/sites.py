@@ -83,7 +83,7 @@ def own_locations(organisation: Organisation) -> Any:
 def view_of(site: ChargingSite, *, now: datetime | None = None) -> dict[str, Any]:
     """What every plug wants, may draw and draws, by the newest plan and what the chargers hold right now."""
     now = now or timezone.now()
-    last = site.plans.order_by("-at").first()
+    last = site.plans.order_by("-at", "-pk").first()
     planned = {row["evse"]: row for row in last.result["outlets"]} if last else {}
     outlets = picture_of(site, now=now).outlets
     return {
