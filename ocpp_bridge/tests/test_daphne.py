@@ -41,6 +41,7 @@ def daphne_port(transactional_db: None, tmp_path: Path) -> Iterator[int]:
         "REDIS_URL": _redis_url(),
     }
     command = [sys.executable, "-m", "daphne", "-b", "127.0.0.1", "-p", str(port), "ocpp_only:application"]
+    command += ["--ping-interval", "1", "--ping-timeout", "1"]
     process = subprocess.Popen(command, env=environment, cwd=tmp_path)
     try:
         _wait_for(port, process)
@@ -90,4 +91,27 @@ def test_a_charger_on_daphne(daphne_port: int, organisation: Organisation) -> No
         station.refresh_from_db()
         if not station.is_online:
             break
+    assert not station.is_online
+
+
+def test_a_half_open_socket_is_cleared_by_daphnes_ping(daphne_port: int, organisation: Organisation) -> None:
+    station = factories.charger(organisation, "DAPHNE-2")
+    basic = base64.b64encode(f"DAPHNE-2:{factories.KEY}".encode()).decode()
+    head = (
+        "GET /ocpp/DAPHNE-2 HTTP/1.1", "Host: x", "Upgrade: websocket", "Connection: Upgrade",
+        f"Sec-WebSocket-Key: {base64.b64encode(bytes(16)).decode()}", "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Protocol: ocpp1.6", f"Authorization: Basic {basic}",
+    )  # fmt: skip
+    with socket.create_connection(("127.0.0.1", daphne_port), 60) as line:
+        line.sendall("\r\n".join([*head, "", ""]).encode())
+        assert b" 101 " in line.recv(4096)
+        with contextlib.suppress(ConnectionResetError):
+            while line.recv(4096):  # pings come, no pong goes back, and then the end
+                pass
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        station.refresh_from_db()
+        if not station.is_online:
+            break
+        time.sleep(0.05)
     assert not station.is_online
