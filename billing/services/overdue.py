@@ -21,7 +21,7 @@ GRACE = {
 }
 SILENT_AFTER = timedelta(hours=24)
 BELIEVED_FOR = timedelta(hours=1)
-ASK_AFTER = timedelta(minutes=1)
+ASK_AFTER = timedelta(minutes=1)  # a plug may say free for a moment; a next session is no mistake
 REVISE_UNTIL = timedelta(days=7)
 AT_ONCE = 500
 
@@ -89,7 +89,7 @@ def sweep(*, now: datetime) -> int:
             ended += ending.end_as_estimated(
                 session_id=suspect.session_id, why=suspect.why, not_after=suspect.not_after, now=now
             )
-        elif now - since >= ASK_AFTER and suspect.why != NOT_ONGOING:
+        elif suspect.why == SUPERSEDED or (suspect.why != NOT_ONGOING and now - since >= ASK_AFTER):
             _ask(suspect, now)
     return ended
 
