@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.http import Http404
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
-from rest_framework import generics
+from rest_framework import generics, status
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -22,7 +22,7 @@ from billing.models import (
     MeterValue,
     Wallet,
 )
-from billing.services import exceptions
+from billing.services import exceptions, wallets
 from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.tenancy import author_of, organisation_of
 from fleetcharge.lib.api import CursorPagination
@@ -154,6 +154,14 @@ class WalletDetail(BillingView):
         if wallet is None:
             raise Http404("This organisation has no wallet yet.")
         return Response(self.get_serializer(wallet).data)
+
+    @extend_schema(request=shapes.OpenWalletSerializer, responses={201: shapes.WalletSerializer})
+    def post(self, request: Request) -> Response:
+        """Open the wallet, empty; asking again changes nothing."""
+        wanted = shapes.OpenWalletSerializer(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        wallets.open_wallet(organisation_id=organisation_of(request).pk, **wanted.validated_data, **author_of(request))
+        return Response(self.get_serializer(self.get_queryset().get()).data, status=status.HTTP_201_CREATED)
 
 
 class TransferList(BillingView, generics.ListAPIView[LedgerTransfer]):

@@ -171,6 +171,11 @@ class WalletSerializer(serializers.ModelSerializer[Wallet]):
         ]  # fmt: skip
 
 
+class OpenWalletSerializer(serializers.Serializer[Any]):
+    low_threshold_paise = serializers.IntegerField(min_value=0, default=0, help_text="Warn below this.")
+    reason = serializers.CharField(max_length=500, required=False, default="")
+
+
 class TransferSerializer(serializers.ModelSerializer[LedgerTransfer]):
     debit = serializers.CharField(source="debit.code")
     credit = serializers.CharField(source="credit.code")

@@ -4,6 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
+from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
@@ -61,7 +62,7 @@ class OpensWallets:
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         if not self.has_add_permission(request):
-            return back_to(self)
+            raise PermissionDenied("There is a wallet already, or it is not yours to open.")
         form = OpenWalletForm(request.POST or None, fleets=_without_wallet(request))
         if form.is_valid():
             return back_to(self, _open(request, form.cleaned_data).pk)

@@ -8,19 +8,22 @@ from django.http import HttpResponse
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiResponse, extend_schema
+from rest_framework import status
 from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from fleetcharge.accounts.models import Organisation, Scope
-from fleetcharge.accounts.tenancy import organisation_of
+from fleetcharge.accounts.tenancy import author_of, organisation_of
 from fleetcharge.lib.api import etag_of
+from stations import services
 from stations.examples import A_STATION, A_STATUS_TABLE, BAD_PARAMETER
 from stations.models import EVSE, Connector, Location, NetworkAccess, Source, StatusChange, Tariff
 from stations.nearest import Near, nearest
 from stations.serializers import (
     ConnectorSerializer,
     NetworkSerializer,
+    PriceListSerializer,
     StationQuery,
     StationSerializer,
     TariffSerializer,
@@ -234,9 +237,18 @@ class TariffList(RegistryView, ListAPIView[Tariff]):
 
     serializer_class = TariffSerializer
     queryset = Tariff.objects.none()
+    write_scope = Scope.STATIONS_WRITE
 
     def get_queryset(self) -> QuerySet[Tariff]:
         return _visible_tariffs(self.organisation()).filter(valid_to=None)
+
+    @extend_schema(request=PriceListSerializer, responses={201: TariffSerializer})
+    def post(self, request: Request) -> Response:
+        """Price one's own chargers. Another price under the same `external_id` is its next version."""
+        wanted = PriceListSerializer(data=request.data, context={"organisation": self.organisation()})
+        wanted.is_valid(raise_exception=True)
+        tariff = services.set_prices(**wanted.validated_data, at=timezone.now(), **author_of(request))
+        return Response(TariffSerializer(tariff).data, status=status.HTTP_201_CREATED)
 
 
 class TariffDetail(RegistryView, RetrieveAPIView[Tariff]):

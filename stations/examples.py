@@ -17,7 +17,8 @@ A_STATION = OpenApiExample(
     status_codes=["200"],
     value={
         "public_id": "FC-IN-2W8T4NHB", "name": "Ring Road Hub", "network": "City Charging Network",
-        "address": "Outer Ring Road", "city": "Bengaluru", "state": "Karnataka", "postal_code": "560037", "country_code": "IN", "latitude": 12.9569,
+        "address": "Outer Ring Road", "city": "Bengaluru", "state": "Karnataka", "postal_code": "560037",
+        "country_code": "IN", "latitude": 12.9569,
         "longitude": 77.7011, "time_zone": "Asia/Kolkata", "opening_times": None, "is_private": False,
         "distance_m": 11_640, "connectors_total": 1, "connectors_available": 1, "connectors": [_CONNECTOR],
     },

@@ -1,5 +1,6 @@
 """The public shapes of sites, connectors, tariffs and networks."""
 
+from decimal import Decimal
 from functools import cached_property
 from math import isfinite
 from typing import Any
@@ -8,6 +9,7 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
+from stations import pricing
 from stations.belief import BELIEVED, freshness_of
 from stations.models import EVSE, Connector, Location, Plug, Source, Tariff
 
@@ -137,6 +139,50 @@ class TariffSerializer(serializers.ModelSerializer[Tariff]):
     class Meta:
         model = Tariff
         fields = ["id", "external_id", "version", "name", "network", "currency", "elements", "valid_from", "valid_to"]
+
+
+class HoursSerializer(serializers.Serializer[Any]):
+    """Another energy price by time of day, local time of the site."""
+
+    start = serializers.TimeField(format="%H:%M", input_formats=["%H:%M"])
+    end = serializers.TimeField(format="%H:%M", input_formats=["%H:%M"], help_text="Before `start`: over midnight.")
+    per_kwh = serializers.DecimalField(10, 4, min_value=0)
+
+
+class PriceListSerializer(serializers.Serializer[Any]):
+    """Prices of one's own chargers in rupees, without GST."""
+
+    network = serializers.SlugField(help_text="Slug of your own network.")
+    external_id = serializers.CharField(max_length=36)
+    name = serializers.CharField(max_length=120)
+    per_kwh = serializers.DecimalField(10, 4, min_value=0)
+    per_session = serializers.DecimalField(10, 4, min_value=0, default=Decimal(0))
+    idle_per_hour = serializers.DecimalField(10, 4, min_value=0, default=Decimal(0))
+    hours = HoursSerializer(many=True, default=list)
+    stations = serializers.ListField(child=serializers.CharField(), default=list, help_text="Public ids.")
+    connectors = serializers.ListField(child=serializers.CharField(), default=list, help_text="Public ids.")
+
+    def validate(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        """The arguments of `services.set_prices`, everything of one's own."""
+        source = Source.objects.filter(
+            slug=wanted["network"], kind=Source.Kind.OWN_OCPP, organisation=self.context["organisation"]
+        ).first()
+        if source is None:
+            raise serializers.ValidationError({"network": "No network of your own has this slug."})
+        places = Location.objects.filter(source=source, public_id__in=wanted["stations"])
+        plugs = Connector.objects.filter(evse__location__source=source, public_id__in=wanted["connectors"])
+        for name, rows in (("stations", places), ("connectors", plugs)):
+            if unknown := set(wanted[name]) - set(rows.values_list("public_id", flat=True)):
+                raise serializers.ValidationError({name: f"Not of this network: {', '.join(sorted(unknown))[:200]}"})
+        try:
+            hours = pricing.without_overlap(pricing.Hours(**row) for row in wanted["hours"])
+        except ValueError as error:
+            raise serializers.ValidationError({"hours": str(error)}) from error
+        return {
+            "source": source, "external_id": wanted["external_id"], "name": wanted["name"],
+            "prices": pricing.Prices(wanted["per_kwh"], wanted["per_session"], wanted["idle_per_hour"], hours),
+            "location_ids": [row.pk for row in places], "connector_ids": [row.pk for row in plugs],
+        }  # fmt: skip
 
 
 class NetworkSerializer(serializers.ModelSerializer[Source]):

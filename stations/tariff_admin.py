@@ -17,7 +17,6 @@ from unfold.widgets import (
 )
 
 from fleetcharge.accounts.admin import DESK, TenantAdmin, actor_of
-from fleetcharge.accounts.services import audit
 from stations import pricing, services
 from stations.admin import EVERYBODY, RegistryScope
 from stations.models import Connector, Location, Source, Tariff
@@ -127,23 +126,15 @@ class TariffAdmin(RegistryScope, TenantAdmin):
 
     def save_model(self, request: Any, obj: Tariff, form: Any, change: bool) -> None:
         """Through the services: a new version, then its places."""
-        before = {"version": obj.version} if change else {}
-        made, _is_new = services.cache_tariff(
-            source=obj.source, external_id=obj.external_id if change else _new_id(obj.name),
-            elements=pricing.elements_of(form.prices), currency=obj.currency, at=timezone.now(), name=obj.name,
+        made = services.set_prices(
+            source=obj.source, external_id=obj.external_id if change else _new_id(obj.name), name=obj.name,
+            prices=form.prices, location_ids=[row.pk for row in form.cleaned_data["locations"]],
+            connector_ids=[row.pk for row in form.cleaned_data["connectors"]], at=timezone.now(),
+            actor=actor_of(request),
         )  # fmt: skip
         obj.__dict__.update(made.__dict__)
-        plugs = services.assign_tariff(
-            tariff_id=made.pk, location_ids=[row.pk for row in form.cleaned_data["locations"]],
-            connector_ids=[row.pk for row in form.cleaned_data["connectors"]],
-        )  # fmt: skip
-        audit(
-            action="tariff.change" if change else "tariff.add", target=made, actor=actor_of(request), before=before,
-            after={"version": made.version, "elements": made.elements}, organisation=obj.source.organisation,
-        )  # fmt: skip
-        messages.info(
-            request, _("Version %(version)d; %(plugs)d plugs set.") % {"version": made.version, "plugs": plugs}
-        )
+        text = _("Version %(version)d; %(plugs)d plugs have this price.")
+        messages.info(request, text % {"version": made.version, "plugs": made.connectors.count()})
 
 
 def _own_sources(request: Any) -> QuerySet[Source]:

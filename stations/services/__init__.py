@@ -38,7 +38,7 @@ from stations.services.statuses import (
     set_session,
     switch_connector,
 )
-from stations.services.tariffs import assign_tariff, cache_tariff, withdraw_tariff
+from stations.services.tariffs import assign_tariff, cache_tariff, set_prices, withdraw_tariff
 
 __all__ = [
     "ProfileOnlyRises",
@@ -65,6 +65,7 @@ __all__ = [
     "report_from_source",
     "report_statuses",
     "set_hold",
+    "set_prices",
     "set_session",
     "show_silent",
     "source_failed",

@@ -9,9 +9,12 @@ import orjson
 from django.db import transaction
 from django.db.models import Q
 
+from fleetcharge.accounts.models import User
+from fleetcharge.accounts.services import audit
 from fleetcharge.lib.events import publish
 from stations.events import TariffChanged
 from stations.models import Connector, Location, Source, Tariff
+from stations.pricing import Prices, elements_of
 
 
 @transaction.atomic
@@ -71,6 +74,33 @@ def assign_tariff(*, tariff_id: int, location_ids: Iterable[int] = (), connector
         Q(evse__location__in=sites) | Q(pk__in=list(connector_ids))
     )
     return priced.update(tariff=tariff)
+
+
+@transaction.atomic
+def set_prices(
+    *,
+    source: Source,
+    external_id: str,
+    name: str,
+    prices: Prices,
+    location_ids: Iterable[int] = (),
+    connector_ids: Iterable[int] = (),
+    at: datetime,
+    actor: User | None = None,
+    actor_label: str = "",
+) -> Tariff:
+    """The current version of a price list of one's own chargers, at its places; the same again changes nothing."""
+    currency = source.organisation.currency if source.organisation else "INR"
+    tariff, is_new = cache_tariff(
+        source=source, external_id=external_id, elements=elements_of(prices), currency=currency, at=at, name=name
+    )
+    assign_tariff(tariff_id=tariff.pk, location_ids=location_ids, connector_ids=connector_ids)
+    if is_new:
+        audit(
+            action="tariff.set", target=tariff, actor=actor, actor_label=actor_label, organisation=source.organisation,
+            after={"version": tariff.version, "elements": tariff.elements},
+        )  # fmt: skip
+    return tariff
 
 
 @transaction.atomic
