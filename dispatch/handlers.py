@@ -5,7 +5,7 @@ from django.utils import timezone
 from billing.events import ExceptionOpened, ExceptionResolved, SessionEnded, SessionMetered, SessionStarted
 from dispatch import live, services, tasks
 from dispatch.events import AlertChanged, PlanChanged, ReservationBreached, ReservationChanged
-from dispatch.models import Alert, ChargePlan, Reservation, ReservationBreach
+from dispatch.models import Alert, ChargePlan, ReservationBreach
 from fleetcharge.lib.events import subscribe
 from stations.events import (
     ChargerBooted,
@@ -73,7 +73,7 @@ def reserve_what_was_accepted(event: PlanChanged) -> None:
 
 @subscribe(ReservationChanged)
 def let_go_at_the_network(event: ReservationChanged) -> None:
-    if event.state in (Reservation.State.CANCELLED, Reservation.State.EXPIRED):
+    if event.state in services.LET_GO:
         tasks.cancel_at_network.delay(event.reservation_number)
 
 

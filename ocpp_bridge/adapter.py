@@ -43,12 +43,17 @@ class OwnChargersAdapter:
         )
 
     def cancel(self, connector: Connector, reservation_key: str, reservation_number: int) -> CommandReceipt:
-        """Queue CancelReservation; an offline charger forgets by its own clock, so it is no reason to wait long."""
+        """Queue CancelReservation; an offline charger forgets by its own clock, so it is no reason to wait long.
+
+        While one is on its way, asking again is that one; once it is answered, the charger is told anew.
+        """
+        action = Command.Action.CANCEL_RESERVATION
+        told = Command.objects.filter(action=action, reservation_key=reservation_key)
+        attempt = told.exclude(state__in=Command.OPEN_STATES).count()
         parameters = {"reservation_number": reservation_number}
         deadline_at = timezone.now() + CANCEL_WITHIN
-        return _ask(
-            connector, Command.Action.CANCEL_RESERVATION, reservation_key, parameters, deadline_at, reservation_key
-        )
+        name = f"{reservation_key}:{attempt}" if attempt else reservation_key
+        return _ask(connector, action, name, parameters, deadline_at, reservation_key)
 
     def stop(self, request: StopRequest) -> CommandReceipt:
         """Queue the end of a session; whether it ended is told by the session itself."""

@@ -38,6 +38,7 @@ from dispatch.services.planning import (
     plan_charge_stop,
 )
 from dispatch.services.reservations import (
+    LET_GO,
     answer_reservation,
     cancel_at_network,
     cancel_reservation,
@@ -51,6 +52,7 @@ from dispatch.services.reservations import (
 )
 
 __all__ = [
+    "LET_GO",
     "DecisionRefused",
     "accept_plan",
     "answer_reservation",

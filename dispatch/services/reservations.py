@@ -22,6 +22,8 @@ from vehicles.models import IdToken, Vehicle
 State = Reservation.State
 ARRIVAL_GRACE = timedelta(minutes=15)
 CLOCKS_DIFFER = timedelta(seconds=60)
+LET_GO = (State.CANCELLED, State.EXPIRED, State.FAILED)
+"""Promises we no longer want; a network that was asked for one may yet grant it, or have granted it unheard."""
 HELD_BY_US = "held in FleetCharge only"
 """Reason of a promise at a network that cannot reserve: our own vehicles still never collide."""
 
@@ -43,7 +45,10 @@ def create_reservation(
     actor_label: str = "",
     now: datetime,
 ) -> Reservation | None:
-    """A dispatcher reserves by hand; None when the plug is promised already. The network is asked after the commit."""
+    """A dispatcher reserves by hand; None when the plug is promised to another. The network is asked after the commit.
+
+    Asking again for the same vehicle (a retry after a lost answer) returns the promise there is.
+    """
     vehicle = Vehicle.objects.get(pk=vehicle_id)
     try:
         with transaction.atomic():
@@ -53,7 +58,7 @@ def create_reservation(
                 after={"connector_id": connector_id},
             )  # fmt: skip
     except IntegrityError:
-        return None
+        return Reservation.objects.active().filter(vehicle=vehicle, connector_id=connector_id).first()
     return reservation
 
 
@@ -172,7 +177,7 @@ def _confirm(reservation_key: str, reason: str, at: datetime) -> bool:
     with transaction.atomic():
         reservation = locked(reservation_key)
         if reservation is None or reservation.state != State.REQUESTED:
-            if reservation is not None and reservation.state in (State.CANCELLED, State.EXPIRED):
+            if reservation is not None and reservation.state in LET_GO:
                 _tell(reservation, reservation.state, "answered too late", at)  # so that the network is told again
             return False
         _settle(reservation, State.CONFIRMED, reason, at)
@@ -261,7 +266,7 @@ def cancel_at_network(number: int) -> bool:
     """Tell the network that we let go; True when it was asked. Raises CPOUnavailable, so that the task tries again."""
     reservation = Reservation.objects.select_related("connector__evse__location__source").get(pk=number)
     source = reservation.connector.evse.location.source
-    was_asked = reservation.sent_at is not None and reservation.state in (State.CANCELLED, State.EXPIRED)
+    was_asked = reservation.sent_at is not None and reservation.state in LET_GO
     if not was_asked or not registry.can(source, Capability.RESERVE) or not reservation.id_token:
         return False
     registry.adapter_for(source).cancel(reservation.connector, str(reservation.key), reservation.number)

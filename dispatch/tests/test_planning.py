@@ -9,8 +9,9 @@ from django.db import connections
 
 from billing.models import ChargingSession
 from billing.rating import gst
-from dispatch import candidates, services, tasks
+from dispatch import candidates, handlers, services, tasks
 from dispatch.core import choose
+from dispatch.events import ReservationChanged
 from dispatch.models import Alert, ChargePlan, Reservation
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
@@ -450,3 +451,31 @@ def test_a_dismissal_can_be_undone_while_the_grace_lasts(network, vehicle, dispa
     services.dismiss_plan(plan_id=plan.pk, actor=dispatcher, now=NOW)
     with pytest.raises(services.DecisionRefused, match="10 seconds"):
         services.undo_plan(plan_id=plan.pk, actor=dispatcher, now=NOW + timedelta(seconds=11))
+
+
+def test_a_promise_that_is_granted_too_late_is_given_back(network, vehicle, asked, dispatcher):
+    """A network may take longer than we wait; its bay must not stay blocked for a van that went elsewhere."""
+    accepted(vehicle, dispatcher)
+    late = Reservation.objects.get()
+    answer(late, "timed_out")
+    late.refresh_from_db()
+    assert late.state == Reservation.State.FAILED
+    assert services.cancel_at_network(late.number)
+    assert not answer(late, "accepted")
+    assert services.cancel_at_network(late.number)
+    assert asked.cancelled == [late.number, late.number]
+
+
+def test_a_promise_that_ends_any_way_is_told_to_the_network(network, vehicle, asked, dispatcher, monkeypatch):
+    told = []
+    monkeypatch.setattr(tasks.cancel_at_network, "delay", told.append)
+    for state in ("cancelled", "expired", "failed", "rejected", "used", "confirmed"):
+        handlers.let_go_at_the_network(ReservationChanged(1, 1, 1, 1, state, "", NOW))
+    assert told == [1, 1, 1]
+
+
+def test_reserving_the_same_bay_for_the_same_vehicle_again_is_the_same_promise(network, vehicle, organisation):
+    wish = {"connector_id": network.near.pk, "expires_at": NOW + timedelta(hours=1), "actor": None, "now": NOW}
+    first = services.create_reservation(vehicle_id=vehicle.pk, **wish)
+    assert services.create_reservation(vehicle_id=vehicle.pk, **wish) == first
+    assert services.create_reservation(vehicle_id=factories.vehicle(organisation).pk, **wish) is None

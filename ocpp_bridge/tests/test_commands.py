@@ -279,3 +279,14 @@ async def test_a_reconnect_without_status_is_asked_for_it(connect: Connect, stat
     await socket.receive()
     assert socket.asked == [("TriggerMessage", {"requestedMessage": "StatusNotification"})]
     assert ChargingSession.objects.count() == 0
+
+
+@pytest.mark.django_db
+def test_a_cancellation_that_was_answered_can_be_said_again(organisation: Organisation) -> None:
+    charger = factories.charger(organisation, "BLR-018")
+    connector, key = Connector.objects.filter(evse__charger=charger)[0], "4b1d6f4e-0000-4000-8000-000000000001"
+    adapter = OwnChargersAdapter()
+    first = adapter.cancel(connector, key, 77).reference
+    assert adapter.cancel(connector, key, 77).reference == first
+    commands.finish(command_id=first, state=S.ACCEPTED, reason="", response=None, at=timezone.now())
+    assert adapter.cancel(connector, key, 77).reference != first
