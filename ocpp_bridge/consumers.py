@@ -56,7 +56,8 @@ class ChargerConsumer(LeanConsumer):
             subprotocol = handshake.choose_subprotocol(offered, known.subprotocols)
             self.epoch = await self._take_over(known, subprotocol, admission)
         except Refused as refused:
-            return await self._refuse(refused)
+            await self._refuse(refused)
+            return
         finally:
             ChargerConsumer.handshakes -= 1
         self.meaning, self.dialect = MEANINGS[subprotocol], MEANINGS[subprotocol].dialect
