@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
+from django.conf import global_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -33,15 +34,65 @@ def test_every_event_is_described() -> None:
     assert [name for name in names if f"`{name}`" not in described] == []
 
 
-def test_every_setting_is_in_the_operations_page() -> None:
-    described = (ROOT / "docs/operations.md").read_text()
-    sources = [ROOT / "fleetcharge/settings.py", *(ROOT / "fleetcharge/embedded").glob("*.py")]
-    names = {
+SETTING = re.compile(r"FLEETCHARGE_[A-Z][A-Z_]*[A-Z]|(?<![A-Z_])(?:DATABASE_URL|REDIS_URL)")
+ROW = re.compile(r"^\| `((?:FLEETCHARGE_|DATABASE_URL|REDIS_URL)[A-Z_]*)` \|", re.MULTILINE)
+CODE_PATHS = ["manage.py", "fleetcharge", *APPS]
+
+
+def product_code() -> dict[Path, str]:
+    """Source by path, without tests and migrations."""
+    files = [
+        path for name in CODE_PATHS for path in ([ROOT / name] if name.endswith(".py") else (ROOT / name).rglob("*.py"))
+    ]
+    return {path: path.read_text() for path in files if not {"tests", "migrations"} & set(path.parts)}
+
+
+def test_the_settings_of_the_code_and_of_the_operations_page_are_the_same() -> None:
+    read = {
         name
-        for path in sources
-        for name in re.findall(r"\"((?:FLEETCHARGE_[A-Z_]+|DATABASE_URL|REDIS_URL))\"", path.read_text())
+        for text in product_code().values()
+        for name in re.findall(r"\"([A-Z_]+)\"", text)
+        if SETTING.fullmatch(name)
     }
-    assert sorted(name for name in names if f"`{name}`" not in described) == []
+    documented = ROW.findall((ROOT / "docs/operations.md").read_text())
+    assert sorted(documented) == sorted(read)  # sorted lists: a name that stands there twice fails too
+
+
+def test_no_page_names_a_setting_that_is_not_there() -> None:
+    known = set(ROW.findall((ROOT / "docs/operations.md").read_text()))
+    pages = [page for page in [*PAGES, ROOT / "Makefile"] if page.name != "CHANGELOG.md"]
+    assert [
+        (page.name, name) for page in pages for name in SETTING.findall(page.read_text()) if name not in known
+    ] == []
+
+
+def unused_settings(text: str, others: str) -> list[str]:
+    """Names that settings.py takes from the environment and nobody uses, there or elsewhere."""
+    lines = text.splitlines()
+    own = [
+        (number, match[1])
+        for number, line in enumerate(lines)
+        if (match := re.match(r"([A-Z][A-Z_]+) = .*\"FLEETCHARGE_", line))
+    ]
+    unused = []
+    for number, name in own:
+        elsewhere = "\n".join([*lines[:number], *lines[number + 1 :]])
+        is_django = name in dir(global_settings)
+        if not (is_django or re.search(rf"\bsettings\.{name}\b", others) or re.search(rf"\b{name}\b", elsewhere)):
+            unused.append(name)
+    return unused
+
+
+def test_every_setting_does_something() -> None:
+    code = product_code()
+    settings_file = ROOT / "fleetcharge/settings.py"
+    assert unused_settings(code.pop(settings_file), "\n".join(code.values())) == []
+
+
+def test_a_setting_that_does_nothing_is_found() -> None:
+    text = 'A_B = os.environ.get("FLEETCHARGE_A_B", "")\nDEBUG = _flag("FLEETCHARGE_DEBUG", False)\n'
+    assert unused_settings(text, "settings.A_BC") == ["A_B"]
+    assert unused_settings(text, "x = settings.A_B") == []
 
 
 def test_the_readme_fits_on_one_and_a_half_pages() -> None:
