@@ -13,7 +13,7 @@ from django.conf import settings
 
 from fleetcharge.lib import crypto
 from fleetcharge.lib.asgi import header
-from ocpp_bridge import certificates, quirks
+from ocpp_bridge import certificates
 from ocpp_bridge.dialects import DIALECTS
 from ocpp_bridge.quirks import QuirkProfile
 from stations import services as stations
@@ -107,7 +107,7 @@ def onboard(identity: str, scope: dict[str, Any], at: datetime) -> Known | None:
 def admit(scope: dict[str, Any], identity: str, known: Known) -> Admission:
     """Raise Refused(401) unless the charger proves who it is, by at least the profile its record asks for.
 
-    OCPP 1.6 security white paper section 3, OCPP 2.0.1 part 2 A00: 1 is a key, 2 a key over TLS, 3 a client certificate.
+    OCPP 1.6 security white paper section 3, OCPP 2.0.1 part 2 A00: 1 is a key, 2 a key over TLS, 3 a certificate.
     """
     name = certificates.subject_of(scope)
     if name is not None and name != identity:
