@@ -58,7 +58,8 @@ class OpensWallets:
     """Mixed into the admin of wallets: "Add" is "Open wallet", once per fleet."""
 
     def has_add_permission(self, request: Any, obj: Any = None) -> bool:
-        return self._has_role(request, DESK) and _without_wallet(request).exists()  # type: ignore[attr-defined]
+        is_at_the_desk: bool = self._has_role(request, DESK)  # type: ignore[attr-defined]
+        return is_at_the_desk and bool(_without_wallet(request).exists())
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         if not self.has_add_permission(request):

@@ -57,13 +57,7 @@ def prices_of(elements: list[dict[str, Any]]) -> Prices | None:
     try:
         *special, always = elements
         by_type = {part["type"]: Decimal(part["price"]) for part in always["price_components"]}
-        hours = tuple(
-            Hours(
-                *(time.fromisoformat(row["restrictions"][name]) for name in ("start_time", "end_time")),
-                Decimal(row["price_components"][0]["price"]),
-            )
-            for row in special
-        )
+        hours = tuple(_hours_of(row) for row in special)
         prices = Prices(by_type["ENERGY"], by_type.get("FLAT", ZERO), by_type.get("PARKING_TIME", ZERO), hours)
     except (ValueError, KeyError, TypeError, IndexError, ArithmeticError):
         return None
@@ -97,6 +91,11 @@ def without_overlap(rows: Iterable[Hours]) -> tuple[Hours, ...]:
 
 def write_hours(rows: Iterable[Hours]) -> str:
     return "\n".join(f"{row.start:%H:%M}-{row.end:%H:%M} {_text(row.per_kwh)}" for row in rows)
+
+
+def _hours_of(element: dict[str, Any]) -> Hours:
+    start, end = (time.fromisoformat(element["restrictions"][name]) for name in ("start_time", "end_time"))
+    return Hours(start, end, Decimal(element["price_components"][0]["price"]))
 
 
 def _component(dimension: str, price: Decimal, step_size: int) -> dict[str, Any]:

@@ -58,11 +58,11 @@ class TariffForm(forms.ModelForm):  # type: ignore[type-arg]
         super().__init__(*args, **kwargs)
         self.fields["name"].required = True
         if self.instance.pk and (prices := pricing.prices_of(self.instance.elements)):
-            self.initial |= {name: getattr(prices, name) for name in ("per_kwh", "per_session", "idle_per_hour")}
-            self.initial |= {
-                "hours": pricing.write_hours(prices.hours), "locations": self.instance.locations.all(),
-                "connectors": self.instance.connectors.all(),
-            }  # fmt: skip
+            self.initial.update(
+                per_kwh=prices.per_kwh, per_session=prices.per_session, idle_per_hour=prices.idle_per_hour,
+                hours=pricing.write_hours(prices.hours), locations=self.instance.locations.all(),
+                connectors=self.instance.connectors.all(),
+            )  # fmt: skip
 
     def clean_hours(self) -> tuple[pricing.Hours, ...]:
         try:
@@ -73,8 +73,8 @@ class TariffForm(forms.ModelForm):  # type: ignore[type-arg]
     @property
     def prices(self) -> pricing.Prices:
         data = self.cleaned_data
-        fees = (data[name] or pricing.ZERO for name in ("per_session", "idle_per_hour"))
-        return pricing.Prices(data["per_kwh"], *fees, hours=data["hours"])
+        session, idle = (data[name] or pricing.ZERO for name in ("per_session", "idle_per_hour"))
+        return pricing.Prices(data["per_kwh"], session, idle, data["hours"])
 
 
 @admin.register(Tariff)

@@ -26,7 +26,7 @@ OWNERS = frozenset({Role.OWNER})
 class TenantRelatedFilter(admin.RelatedFieldListFilter):
     """Offers the rows that the person may see in their own list; Django's own offers those of every tenant."""
 
-    def field_choices(self, field: Any, request: Any, model_admin: Any) -> list[tuple[Any, str]]:
+    def field_choices(self, field: Any, request: Any, model_admin: Any) -> list[tuple[Any, Any]]:
         rows = visible_rows(model_admin.admin_site, field.remote_field.model, request)
         return [(row.pk, str(row)) for row in rows]
 

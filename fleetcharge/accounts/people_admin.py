@@ -20,7 +20,7 @@ from fleetcharge.accounts.models import Invitation, Membership, User
 from fleetcharge.accounts.sign_in import too_many
 
 
-class MembershipInline(TenantScope, TabularInline):
+class MembershipInline(TenantScope, TabularInline):  # type: ignore[misc]
     model = Membership
     view_roles = OWNERS
     fields = ["organisation", "role"]
