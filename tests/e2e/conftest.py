@@ -44,7 +44,9 @@ class Server:
         self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
         self._loop: asyncio.AbstractEventLoop | None = None
         self.has_line = True
-        config = uvicorn.Config(self._application(), log_level="warning", ws="fleetcharge.lib.sockets:LeanWebSocketProtocol", lifespan="off")
+        config = uvicorn.Config(
+            self._application(), log_level="warning", ws="fleetcharge.lib.sockets:LeanWebSocketProtocol", lifespan="off"
+        )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
