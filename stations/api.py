@@ -18,7 +18,7 @@ from fleetcharge.accounts.tenancy import author_of, organisation_of
 from fleetcharge.lib.api import etag_of
 from stations import services
 from stations.examples import A_STATION, A_STATUS_TABLE, BAD_PARAMETER
-from stations.models import EVSE, Connector, Location, NetworkAccess, Source, StatusChange, Tariff
+from stations.models import EVSE, Connector, Location, LocationQuerySet, NetworkAccess, Source, StatusChange, Tariff
 from stations.nearest import Near, nearest
 from stations.serializers import (
     ConnectorSerializer,
@@ -98,7 +98,7 @@ def visible_stations(organisation: Organisation, query: dict[str, Any]) -> Query
     return matching_sites(stations, query)
 
 
-def matching_sites(stations: QuerySet[Location], query: dict[str, Any]) -> QuerySet[Location]:
+def matching_sites(stations: LocationQuerySet, query: dict[str, Any]) -> LocationQuerySet:
     """The part of the filters that is about the site."""
     if bbox := query.get("bbox"):
         stations = stations.in_box(west=bbox[0], south=bbox[1], east=bbox[2], north=bbox[3])

@@ -59,7 +59,8 @@ def _rows_of_few(near: Near, parameters: dict[str, Any]) -> list[Any]:
     """A name or a box may leave hardly anything; how little decides whether walking by distance is wise."""
     with connection.cursor() as cursor:
         cursor.execute(_statement(near), parameters)
-        return cursor.fetchall()
+        rows: list[Any] = cursor.fetchall()
+    return rows
 
 
 def _statement(near: Near) -> str:
