@@ -47,10 +47,11 @@ def answer_call(scope: Scope, raw: bytes) -> Answer:
     path = [unquote(part) for part in scope["raw_path"].decode("latin-1").split("/") if part][1:]
     if path[:3] == ["2.2.1", "emsp", "commands"] and len(path) == 5:
         body = _json(raw)
-        return _BAD_JSON if body is _NOTHING else receiver.command_result(path[3], path[4], body, timezone.now())
+        answer = _BAD_JSON if body is _NOTHING else receiver.command_result(path[3], path[4], body, timezone.now())
+        return _guessed(scope, answer) if answer.http == 404 else answer
     source = source_of(header(scope, b"authorization"))
     if source is None:
-        return _wrong_token(scope)
+        return _guessed(scope, Answer(None, 2000, "Unknown token.", 401))
     module, rest = _module(path)
     if not source.endpoints and module in {"locations", "tariffs"}:
         return Answer(None, 2000, "Register first; this token is for the handshake only.", 401)
@@ -60,10 +61,11 @@ def answer_call(scope: Scope, raw: bytes) -> Answer:
     return receiver.handle(module, Call(source, scope["method"], tuple(rest), body, timezone.now()))
 
 
-def _wrong_token(scope: Scope) -> Answer:
+def _guessed(scope: Scope, refusal: Answer) -> Answer:
+    """The refusal, or 429 for an address that guesses tokens."""
     if seconds := throttling.wrong_credential("wrong-ocpi-token", address_of_scope(scope)):
         return Answer(None, 2000, "Too many wrong tokens from this address.", 429, wait_seconds=seconds)
-    return Answer(None, 2000, "Unknown token.", 401)
+    return refusal
 
 
 def _fetch_later(scope: Scope, location_id: str) -> None:

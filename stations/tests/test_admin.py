@@ -136,7 +136,12 @@ def test_an_owner_completes_a_discovered_plug_and_no_other(desk: Client, organis
 
 def test_a_new_charger_shows_its_key_once(desk: Client, organisation: Organisation) -> None:
     site = make_charger(organisation, "BLR-001").location
-    fields = {"organisation": organisation.pk, "location": site.pk, "ocpp_identity": "BLR-002"}
+    fields = {
+        "organisation": organisation.pk,
+        "location": site.pk,
+        "ocpp_identity": "BLR-002",
+        "min_security_profile": 0,
+    }
     said = desk.post(
         "/admin/stations/charger/add/", {**fields, "registration": "Accepted", "subprotocols": ""}, follow=True
     ).content.decode()

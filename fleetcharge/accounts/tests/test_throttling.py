@@ -75,9 +75,10 @@ def test_a_key_has_so_many_requests(client: Client, organisation: Organisation) 
     assert client.get("/api/v1/stations/", headers={"X-API-Key": secrets[1]}).status_code == 200
 
 
-async def _ask(app: Any, paths: list[str], headers: list[dict[str, str]]) -> list[httpx.Response]:
+async def _ask(app: Any, paths: list[str], headers: list[dict[str, str]], body: bytes = b"") -> list[httpx.Response]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://fleet.test") as http:
-        return [await http.request("POST", path, headers=head) for path, head in zip(paths, headers, strict=True)]
+        pairs = zip(paths, headers, strict=True)
+        return [await http.request("POST", path, headers=head, content=body) for path, head in pairs]
 
 
 @pytest.mark.django_db(transaction=True)
@@ -88,6 +89,17 @@ async def test_wrong_telemetry_keys_are_told_to_wait() -> None:
     finally:
         ingest.keys.close()
     assert {answer.status_code for answer in answers[:WRONG]} == {401}
+    assert 0 < wait_of(answers[WRONG]) <= 60
+
+
+@pytest.mark.django_db(transaction=True)
+async def test_wrong_addresses_of_ocpi_results_are_told_to_wait() -> None:
+    paths = [f"/ocpi/2.2.1/emsp/commands/RESERVE_NOW/guess{number}" for number in range(WRONG + 1)]
+    try:
+        answers = await _ask(webhooks.ocpi, paths, [{}] * len(paths), b"{}")
+    finally:
+        webhooks.threads.close()
+    assert {answer.status_code for answer in answers[:WRONG]} == {404}
     assert 0 < wait_of(answers[WRONG]) <= 60
 
 
