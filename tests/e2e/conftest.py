@@ -15,6 +15,7 @@ import uvicorn
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.db import connection
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from fleetcharge.accounts.models import Organisation, User
 from tests.e2e.city import City, build_city
@@ -73,7 +74,7 @@ class Server:
         """Close every browser's live socket and let nobody in until `has_line` is set again."""
         self.has_line = False
         for line in list(self._server.server_state.connections):
-            if type(line).__name__.startswith("WebSocket"):
+            if isinstance(line, WebSocketsSansIOProtocol):
                 assert self._loop
                 self._loop.call_soon_threadsafe(line.transport.close)
 
