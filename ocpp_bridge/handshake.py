@@ -13,7 +13,7 @@ from django.conf import settings
 
 from fleetcharge.lib import crypto
 from fleetcharge.lib.asgi import header
-from ocpp_bridge import certificates
+from ocpp_bridge import certificates, quirks
 from ocpp_bridge.dialects import DIALECTS
 from ocpp_bridge.quirks import QuirkProfile
 from stations import services as stations
@@ -74,7 +74,7 @@ def find_charger(identity: str) -> Known | None:
     """One query; None for a stranger."""
     fields = (
         "pk", "organisation_id", "auth_key_hash", "subprotocols", "registration", "next_auth_key_hash",
-        "min_security_profile", "last_boot_at", "clock_skew_seconds",
+        "min_security_profile", "last_boot_at", "clock_skew_seconds", "vendor", "model", "firmware_version",
     )  # fmt: skip
     row = Charger.objects.filter(ocpp_identity=identity).values_list(*fields, named=True).first()
     return row and Known(
@@ -87,6 +87,7 @@ def find_charger(identity: str) -> Known | None:
         min_security_profile=row.min_security_profile,
         has_booted=row.last_boot_at is not None,
         clock_skew_seconds=row.clock_skew_seconds,
+        profile=quirks.find(row.vendor, row.model, row.firmware_version),
     )
 
 

@@ -39,9 +39,9 @@ for number, (name, latitude, longitude) in enumerate((("Marathahalli Hub", 12.95
         keys[identity] = secret_key
 model, _ = VehicleModel.objects.get_or_create(manufacturer="Test", name="eVan", defaults=dict(
     battery_wh=30_000, plugs=["ccs2"], max_dc_power_w=50_000, consumption_wh_per_km=200))
-driver = Driver.objects.create(organisation=fleet, name="Imran S")
 vehicles = {}
 for number in range(VEHICLES):
+    driver = Driver.objects.create(organisation=fleet, name=f"Imran S {number}" if number else "Imran S")
     van = Vehicle.objects.create(organisation=fleet, registration=f"KA 03 MX {4471 + number}", model=model,
                                  device_id=f"van-{number}", default_driver=driver)
     IdToken.objects.create(organisation=fleet, uid=f"TAG{number:04d}", vehicle=van, driver=driver)

@@ -70,7 +70,10 @@ def test_a_plug_is_reserved_by_hand_once(as_dispatcher, plan):
     made = as_dispatcher.post("/api/v1/reservations/", wish, content_type="application/json")
     assert made.status_code == 201
     again = as_dispatcher.post("/api/v1/reservations/", wish, content_type="application/json")
-    assert (again.status_code, again.json()["code"]) == (409, "connector_taken")
+    assert (again.status_code, again.json()["number"]) == (201, made.json()["number"])
+    third = {**wish, "vehicle_id": factories.vehicle(plan.organisation, at=timezone.now()).pk}
+    taken = as_dispatcher.post("/api/v1/reservations/", third, content_type="application/json")
+    assert (taken.status_code, taken.json()["code"]) == (409, "connector_taken")
     cancel = f"/api/v1/reservations/{made.json()['number']}/cancel/"
     assert as_dispatcher.post(cancel, {}, content_type="application/json").json()["state"] == "cancelled"
 

@@ -44,7 +44,7 @@ async def leave_without_a_stop(socket: Socket) -> None:
 
 
 async def sweep(minutes: float) -> int:
-    return await sync_to_async(overdue.sweep)(now=NOW + timedelta(minutes=minutes))
+    return await sync_to_async(overdue.sweep)(now=datetime.now(UTC) + timedelta(minutes=minutes))
 
 
 async def answer_once(socket: Socket, answer: dict[str, Any]) -> None:

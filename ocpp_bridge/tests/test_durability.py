@@ -1,12 +1,14 @@
 """What was acknowledged is in the database, whatever happened to the connection in between."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
-from django.db import connection
+from asgiref.sync import sync_to_async
+from django.db import connection, connections
 
 from billing.models import ChargingSession, MeterValue
 from billing.services import meters
@@ -20,6 +22,13 @@ from stations.models import Charger
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 START = {"connectorId": 1, "idTag": "TAG1", "meterStart": 0, "timestamp": NOW.isoformat()}
+
+
+@pytest.fixture(autouse=True)
+async def no_dead_connection_is_left() -> AsyncIterator[None]:
+    """The thread of asynchronous queries outlives the test, and so would the connection that was killed under it."""
+    yield
+    await sync_to_async(connections.close_all)()
 
 
 @pytest.fixture

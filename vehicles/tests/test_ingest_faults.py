@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +10,8 @@ import orjson
 import psycopg
 import pytest
 import time_machine
+from asgiref.sync import sync_to_async
+from django.db import connections
 
 from fleetcharge.lib.db import conninfo
 from vehicles import intake
@@ -21,6 +24,13 @@ from vehicles.tests.factories import make_vehicle
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 URL = "/ingest/v1/pings"
+
+
+@pytest.fixture(autouse=True)
+async def no_dead_connection_is_left() -> AsyncIterator[None]:
+    """The thread of asynchronous queries outlives the test, and so would the connection that was killed under it."""
+    yield
+    await sync_to_async(connections.close_all)()
 
 
 @pytest.fixture(autouse=True)
