@@ -199,7 +199,8 @@ TIME_ZONE = "Asia/Kolkata"
 USE_TZ = True
 USE_I18N = True
 FORMAT_MODULE_PATH = ["fleetcharge.formats"]
-USE_THOUSAND_SEPARATOR = True
+# Never by default: it would also group ids in links and data attributes. People get the `grouped` filter.
+USE_THOUSAND_SEPARATOR = False
 
 # --- Files --------------------------------------------------------------------------------------------------------
 STATIC_URL = "/static/"

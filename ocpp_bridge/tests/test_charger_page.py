@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from fleetcharge.accounts.models import AuditEntry, Membership, Organisation, User
 from ocpp_bridge import configuration, inventory, jobs, pages, security, uploads
-from ocpp_bridge.models import Command, ConfigurationRollout, Upload
+from ocpp_bridge.models import Command, ConfigurationRollout, Frame, Upload
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.test_certificates import PEM, certificate
 from ocpp_bridge.tests.test_frames_api import record
@@ -210,3 +210,12 @@ def test_a_log_is_downloaded_by_its_own_fleet_only(
     Membership.objects.filter(user=stranger).update(role="owner")
     client.force_login(stranger)
     assert client.get(f"/charger-files/{upload.pk}/").status_code == 404
+
+
+def test_a_frame_beyond_the_thousandth_is_still_reached_by_its_id(
+    client: Client, dispatcher: User, station: Charger
+) -> None:
+    record(station, action="Heartbeat")
+    Frame.objects.update(id=5_441_000)
+    client.force_login(dispatcher)
+    assert 'data-id="5441000"' in page(client)
