@@ -386,6 +386,9 @@ class Connector(models.Model):
     reported_status = models.CharField(max_length=12, choices=Status, default=Status.UNKNOWN)
     status_at = models.DateTimeField(null=True, blank=True, help_text=_("The source's clock."))
     heard_at = models.DateTimeField(null=True, blank=True, help_text=_("Ours, when it last said anything."))
+    swings = models.FloatField(default=0, editable=False, help_text=_("Changes of late, the older ones forgotten."))
+    swung_at = models.DateTimeField(null=True, editable=False)
+    is_flapping = models.BooleanField(default=False, help_text=_("Its status keeps changing; shown at its worst."))
     error_code = models.CharField(max_length=50, blank=True)
     error_info = models.CharField(max_length=255, blank=True)
     is_removed = models.BooleanField(default=False, help_text=_("The source no longer names it; kept for history."))
@@ -405,6 +408,7 @@ class Connector(models.Model):
         indexes = [
             models.Index(fields=["status", "plug", "max_power_w"], name="free_connectors_by_plug"),
             models.Index(F("heard_at").desc(), name="connectors_by_silence"),
+            models.Index(fields=["swung_at"], condition=Q(is_flapping=True), name="flapping_connectors"),
         ]
 
     def __str__(self) -> str:

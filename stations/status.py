@@ -47,10 +47,26 @@ class StatusInputs:
     has_session: bool = False
     is_delivering: bool = False
     is_held: bool = False
+    is_flapping: bool = False
+    shown: str = UNKNOWN
+
+
+# From the best to the worst: a plug that blinks is shown at its worst until it is calm.
+BADNESS = (AVAILABLE, RESERVED, OCCUPIED, CHARGING, UNAVAILABLE, FAULTED)
 
 
 def decide(inputs: StatusInputs) -> tuple[str, str]:
-    """(status, reason): station fault > connector fault > switched off > offline > session > reservation > raw word.
+    """(status, reason) to show; of a plug that swings all the time the worst, so that nobody is sent to it."""
+    status, reason = _rank(inputs)
+    if not inputs.is_flapping or status not in BADNESS:
+        return status, reason
+    least = UNAVAILABLE if status in {AVAILABLE, RESERVED} else status
+    worst = max(least, inputs.shown, key=lambda each: BADNESS.index(each) if each in BADNESS else -1)
+    return worst, "its status keeps changing"
+
+
+def _rank(inputs: StatusInputs) -> tuple[str, str]:
+    """Station fault > connector fault > switched off > offline > session > reservation > raw word.
 
     A reservation of ours only covers a plug that says it is free: one that is out of service is no promise.
     """

@@ -118,8 +118,9 @@ def expire_cpo_commands(now: datetime) -> None:
 
 @shared_task
 def sweep_silent_chargers() -> int:
-    """Sockets that closed and stayed closed, and sockets that are open but say nothing any more."""
+    """Sockets that closed and stayed closed, sockets that are open but say nothing any more, plugs that are calm."""
     now = timezone.now()
+    services.calm_connectors(now=now)
     silent_since = now - timedelta(seconds=2 * settings.OCPP_HEARTBEAT_SECONDS + 60)
     for charger in Charger.objects.online().filter(last_seen_at__lt=silent_since):
         services.charger_disconnected(charger_id=charger.pk, epoch=charger.connection_epoch, at=now)

@@ -31,6 +31,7 @@ from stations.services.sites import (
 )
 from stations.services.statuses import (
     StatusReport,
+    calm_connectors,
     report_evse_status,
     report_from_source,
     report_statuses,
@@ -45,6 +46,7 @@ __all__ = [
     "StatusReport",
     "assign_tariff",
     "cache_tariff",
+    "calm_connectors",
     "charger_connected",
     "charger_disconnected",
     "chargers_present",

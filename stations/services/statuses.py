@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from django.db import transaction
 
 from fleetcharge.lib.events import publish
+from stations import flapping
 from stations.events import ConnectorStatusChanged, LocationChanged
 from stations.models import EVSE, Charger, Connector, ExternalRef, Location, StatusChange
 from stations.status import StatusInputs, decide
@@ -101,10 +102,29 @@ def _report(connector: Connector, report: StatusReport) -> bool:
     if connector.status_at is not None and at < connector.status_at:
         connector.save(update_fields=["heard_at"])
         return False
+    if report.status != connector.reported_status:
+        _swing(connector, at)
     connector.status_at, connector.raw_status, connector.reported_status = at, report.raw_status, report.status
     connector.error_code, connector.error_info = report.error_code[:50], report.error_info[:255]
     show(connector, at)
     return True
+
+
+def _swing(connector: Connector, at: datetime) -> None:
+    """By the time of the news, so that a backlog of a day told in a second is not a plug that blinks."""
+    connector.swings = flapping.swings(connector.swings, connector.swung_at, at)
+    connector.swung_at = at
+    connector.is_flapping = connector.is_flapping or flapping.is_too_many(connector.swings)
+
+
+@transaction.atomic
+def calm_connectors(*, now: datetime) -> int:
+    """Plugs that stopped blinking are shown as they are again; returns how many."""
+    calm = list(locked(is_flapping=True, swung_at__lte=now - flapping.CALM_AFTER))
+    for connector in calm:
+        connector.is_flapping = False
+        show(connector, now)
+    return len(calm)
 
 
 def _apply_to_station(report: StatusReport, charger: Charger, connectors: dict[Slot, Connector]) -> bool:
@@ -134,6 +154,8 @@ def show(connector: Connector, at: datetime) -> None:
             has_session=connector.has_session,
             is_delivering=connector.is_delivering,
             is_held=connector.is_held,
+            is_flapping=connector.is_flapping,
+            shown=connector.status,
         )
     )
     old, connector.status_reason = connector.status, reason
@@ -158,6 +180,9 @@ def show(connector: Connector, at: datetime) -> None:
             "is_delivering",
             "is_held",
             "is_switched_off",
+            "swings",
+            "swung_at",
+            "is_flapping",
         ]
     )
 

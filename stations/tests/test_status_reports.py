@@ -140,3 +140,33 @@ def test_many_reports_cost_a_handful_of_queries(organisation: Organisation, djan
     again = [report(charger, at=NOON + timedelta(minutes=1)) for charger in chargers]
     with django_assert_max_num_queries(26):  # two locks, one row each, transaction
         assert services.report_statuses(again) == [True] * 20
+
+
+def blink(charger: Charger, times: int, *, every: timedelta, worst: str = "unavailable") -> datetime:
+    at = NOON
+    for number in range(times):
+        at = NOON + number * every
+        services.report_statuses([report(charger, "available" if number % 2 else worst, at=at)])
+    return at
+
+
+@pytest.mark.parametrize("worst", ["unavailable", "faulted", "occupied"])
+def test_a_blinking_plug_is_held_at_its_worst_until_it_is_calm(
+    charger: Charger, connector: Connector, worst: str
+) -> None:
+    at = blink(charger, 60, every=timedelta(seconds=2), worst=worst)
+    connector.refresh_from_db()
+    shown = "faulted" if worst == "faulted" else "unavailable"
+    assert (connector.status, connector.status_reason) == (shown, "its status keeps changing")
+    assert connector.reported_status == "available"
+    assert StatusChange.objects.count() <= 20
+    assert services.calm_connectors(now=at + timedelta(seconds=29)) == 0
+    assert services.calm_connectors(now=at + timedelta(seconds=30)) == 1
+    connector.refresh_from_db()
+    assert connector.status == "available"
+
+
+def test_a_busy_day_told_at_once_is_no_blinking(charger: Charger, connector: Connector) -> None:
+    blink(charger, 60, every=timedelta(minutes=5))
+    connector.refresh_from_db()
+    assert (connector.status, connector.is_flapping) == ("available", False)

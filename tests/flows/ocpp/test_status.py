@@ -34,7 +34,6 @@ async def test_rule_20_station_wide_and_in_order(world: World, version: str) -> 
         assert (row.error_code, row.error_info, row.raw_status) == ("E-17", "door", "Faulted")
 
 
-@pytest.mark.xfail(strict=True, reason="every blink of a flapping plug becomes a change of the public status")
 @pytest.mark.parametrize("version", ALL_VERSIONS)
 async def test_rule_20_flapping_is_debounced(world: World, version: str) -> None:
     flapping, station = await world.ready(version)
