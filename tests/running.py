@@ -66,7 +66,7 @@ class RunningSystem:
     def ocpp(self) -> str:
         return f"ws://127.0.0.1:{self.realtime_port}/ocpp"
 
-    def wait_until_ready(self, seconds: float = 90.0) -> None:
+    def wait_until_ready(self, seconds: float = 300.0) -> None:
         def ready() -> bool:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the system ended: {self.console()}")

@@ -129,7 +129,7 @@ async def test_rule_27_a_remote_start_is_followed_to_its_session(world: World, v
 
     async def linked() -> bool:
         await world.outcome(followed, "accepted")
-        [row] = world.commands(charger)
+        [row] = [row for row in world.commands(charger) if row.action == "RemoteStart"]
         return row.session_id == session.pk
 
     await until(linked, "the session to be linked to its command")

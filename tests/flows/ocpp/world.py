@@ -153,7 +153,7 @@ class World:
         }
         return await self.api("/api/v1/reservations/", wanted)
 
-    async def outcome(self, command: Any, *states: str, seconds: float = 15) -> Any:
+    async def outcome(self, command: Any, *states: str) -> Any:
         """The command once it is in one of these states (any final one when none is named)."""
         final = states or ("accepted", "rejected", "timed_out", "expired", "failed", "no_session")
 
@@ -161,7 +161,7 @@ class World:
             row = await self.api(f"/api/v1/commands/{command['id']}/")
             return row if row["state"] in final else None
 
-        return await until(look, f"{command['action']} to be {final}", seconds)
+        return await until(look, f"{command['action']} to be {final}")
 
     async def session(self, charger: Charger) -> Any:
         """The one session of a charger as the API shows it."""
