@@ -15,7 +15,7 @@ MAX_ID_LENGTH, MAX_ECHO = 36, 255
 MessageId = str | int
 
 _ID_IN_HEAD = re.compile(r'\s*\[\s*2(?:\.0+)?\s*,\s*("(?:[^"\\]|\\.){0,255}"|-?\d{1,18})\s*(?:,|\])')
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.S)  # nothing to try again, even when a string never ends
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _ROUND_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
 

@@ -269,7 +269,13 @@ def _surround(pick: random.Random, text: str) -> str:
     return pick.choice(("\ufeff", " \n\t", "", "[")) + text + pick.choice(("", "\n", "]", ",", text, "\x00"))
 
 
-_ON_TEXT: list[Callable[[random.Random, str], str]] = [_cut, _flip, _nest, _literal, _surround]
+def _endless(pick: random.Random, text: str) -> str:
+    """Deep enough to be measured, then a string of escapes that never ends."""
+    escape = pick.choice(('\\"', "\\\\", "\\\n", '\\\\"'))
+    return text[:-2] + ', "deep": ' + "[" * 40 + '"' + escape * pick.choice((10, 300, 100_000))
+
+
+_ON_TEXT: list[Callable[[random.Random, str], str]] = [_cut, _flip, _nest, _literal, _surround, _endless]
 
 
 # --- what must be answered ----------------------------------------------------------------------------------------

@@ -1,5 +1,8 @@
 """The codec reads everything and raises nothing; error codes are spelled as each edition spells them."""
 
+import subprocess
+import sys
+
 import orjson
 import pytest
 from hypothesis import given, seed, settings
@@ -75,6 +78,21 @@ def test_thirty_two_levels_are_the_limit() -> None:
 
 def test_an_absurdly_deep_unbalanced_frame_is_malformed() -> None:
     assert isinstance(parse("[" * 50_000), Malformed)
+
+
+ENDLESS = r"""
+from ocpp_bridge import frames
+from ocpp_bridge.dialects import V16
+for escape in ('\\"', "\\\\", "\\\n", '"', '"\\', '\\\\"'):
+    text = '[2,"1","Heartbeat",{"a":' + "[" * 40 + '"' + escape * 2**20
+    print(frames.parse(text[:2**20], V16, limit_bytes=2**20).message_id)
+"""
+
+
+def test_a_mebibyte_of_escapes_in_a_string_without_end_is_read_in_one_pass() -> None:
+    """In a process of its own: what goes back at every quote takes hours, and nothing interrupts it."""
+    done = subprocess.run([sys.executable, "-c", ENDLESS], capture_output=True, timeout=60, check=True)
+    assert done.stdout.split() == [b"1"] * 6
 
 
 def test_nul_characters_are_dropped_because_no_text_column_takes_them() -> None:
