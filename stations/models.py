@@ -14,6 +14,15 @@ from django.utils.translation import gettext_lazy as _
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib import crypto, ids
 from stations.belief import is_believed
+from stations.cpo.ubc.models import (  # noqa: F401 (Django finds the models of an app here)
+    UBCCarry,
+    UBCItem,
+    UBCKey,
+    UBCMessage,
+    UBCNetwork,
+    UBCOrder,
+    UBCRefusal,
+)
 
 models.CharField.register_lookup(Lower)  # `external_key__lower=` is served by the unique index; `__iexact` is not
 
@@ -43,6 +52,7 @@ class Source(models.Model):
     class Kind(models.TextChoices):
         OWN_OCPP = "ocpp-own", _("Own chargers (OCPP)")
         OCPI_221 = "ocpi-2.2.1", "OCPI 2.2.1"
+        UBC_09 = "ubc-0.9", "UBC 0.9 (Beckn)"
         IMPORT = "import", _("Imported file")
 
     class State(models.TextChoices):
@@ -111,7 +121,7 @@ class Party(models.Model):
 
     source = models.ForeignKey(Source, models.CASCADE, related_name="parties")
     country_code = models.CharField(max_length=2)
-    party_id = models.CharField(max_length=3)
+    party_id = models.CharField(max_length=36, help_text=_("Three letters in OCPI; a provider's id in UBC."))
     name = models.CharField(max_length=120)
 
     class Meta:
