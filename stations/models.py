@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib import crypto, ids
 from stations.belief import is_believed
+from stations.cpo.ocpi.models import CDRConflict, PeerDocument, RoamingCDR, RoamingSession  # noqa: F401 (likewise)
 from stations.cpo.ubc.models import (  # noqa: F401 (Django finds the models of an app here)
     UBCCarry,
     UBCItem,
@@ -51,7 +52,10 @@ class Source(models.Model):
 
     class Kind(models.TextChoices):
         OWN_OCPP = "ocpp-own", _("Own chargers (OCPP)")
+        OCPI = "ocpi", _("OCPI, newest common version")
+        OCPI_211 = "ocpi-2.1.1", "OCPI 2.1.1"
         OCPI_221 = "ocpi-2.2.1", "OCPI 2.2.1"
+        OCPI_230 = "ocpi-2.3.0", "OCPI 2.3.0"
         UBC_09 = "ubc-0.9", "UBC 0.9 (Beckn)"
         IMPORT = "import", _("Imported file")
 
@@ -75,6 +79,9 @@ class Source(models.Model):
     peer_token_encrypted = models.TextField(blank=True, help_text=_("What we send to the CPO; encrypted at rest."))
     our_token_hash = models.CharField(max_length=64, blank=True, db_index=True)
     old_token_hash = models.CharField(max_length=64, blank=True, db_index=True, editable=False)
+    sends_raw_token = models.BooleanField(
+        default=False, editable=False, help_text=_("The peer wants our token as it is, not in base64 (OCPI 2.1.1).")
+    )
     endpoints = models.JSONField(default=dict, blank=True)
     poll_interval_seconds = models.PositiveIntegerField(default=3600)
     next_poll_at = models.DateTimeField(null=True, blank=True)
@@ -91,6 +98,15 @@ class Source(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def is_ocpi(self) -> bool:
+        return self.kind.startswith("ocpi")
+
+    @property
+    def ocpi_version(self) -> str:
+        """The version we speak with it; "" until it is agreed."""
+        return self.kind.removeprefix("ocpi").removeprefix("-") if self.is_ocpi else ""
 
     @property
     def peer_token(self) -> str:
@@ -123,6 +139,11 @@ class Party(models.Model):
     country_code = models.CharField(max_length=2)
     party_id = models.CharField(max_length=36, help_text=_("Three letters in OCPI; a provider's id in UBC."))
     name = models.CharField(max_length=120)
+    role = models.CharField(max_length=10, blank=True, help_text=_("CPO, EMSP, HUB, ... as OCPI names it."))
+    hub_status = models.CharField(
+        max_length=10, blank=True, help_text=_("CONNECTED, OFFLINE, PLANNED or SUSPENDED, as its hub says.")
+    )
+    hub_status_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         verbose_name_plural = "parties"
@@ -476,6 +497,13 @@ class CPOCommand(models.Model):
     class Kind(models.TextChoices):
         RESERVE_NOW = "RESERVE_NOW", _("Reserve")
         CANCEL_RESERVATION = "CANCEL_RESERVATION", _("Cancel reservation")
+        START_SESSION = "START_SESSION", _("Start")
+        STOP_SESSION = "STOP_SESSION", _("Stop")
+        UNLOCK_CONNECTOR = "UNLOCK_CONNECTOR", _("Unlock")
+        SET_PROFILE = "SET_PROFILE", _("Set charging profile")
+        CLEAR_PROFILE = "CLEAR_PROFILE", _("Clear charging profile")
+        ACTIVE_PROFILE = "ACTIVE_PROFILE", _("Ask for the charging profile")
+        BOOKING = "BOOKING", _("Book")
 
     class State(models.TextChoices):
         SENT = "sent", _("Sent")
@@ -485,11 +513,15 @@ class CPOCommand(models.Model):
         FAILED = "failed", _("Failed")
         TIMED_OUT = "timed_out", _("No result in time")
         CANCELLED = "cancelled", _("Taken back by the CPO")
+        SESSION_SEEN = "session_seen", _("A session followed")
 
     source = models.ForeignKey(Source, models.CASCADE, related_name="commands")
     kind = models.CharField(max_length=20, choices=Kind)
     state = models.CharField(max_length=14, choices=State, default=State.SENT)
-    reservation_key = models.CharField(max_length=36, db_index=True)
+    reservation_key = models.CharField(
+        max_length=36, db_index=True, help_text=_("Of a start: its authorization_reference; of a stop: its key.")
+    )
+    session_ref = models.CharField(max_length=48, blank=True, help_text=_("The CPO's session it is about, or began."))
     response_token_hash = models.CharField(max_length=64, unique=True)
     request = models.JSONField()
     response = models.JSONField(null=True, blank=True)
