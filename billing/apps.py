@@ -7,3 +7,7 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         from billing import handlers  # noqa: F401  (registers subscribers)
+        from billing.roaming import FleetTokens
+        from stations.cpo.ocpi import directory
+
+        directory.register(FleetTokens())

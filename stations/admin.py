@@ -119,7 +119,7 @@ class SourceAdmin(RegistryScope, TenantAdmin):
 
     @admin.action(description=_("Test the connection"), permissions=["change"])
     def try_connection(self, request: Any, queryset: QuerySet[Source]) -> None:
-        for source in self._own(request, queryset.filter(kind=Source.Kind.OCPI_221), "test"):
+        for source in self._own(request, queryset.filter(kind__startswith="ocpi"), "test"):
             tasks.check_source.delay(source.pk)
         messages.info(request, _("Being tested; what goes wrong stands under last error."))
 
@@ -199,7 +199,7 @@ class SourceAdmin(RegistryScope, TenantAdmin):
         """An OCPI network that one may change, else None."""
         source: Source | None = self.get_object(request, object_id)
         may = source is not None and self.has_change_permission(request, source)
-        return source if source and may and source.kind == Source.Kind.OCPI_221 else None
+        return source if source and may and source.is_ocpi else None
 
 
 class EVSEInline(RegistryScope, TenantScope, TabularInline):

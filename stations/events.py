@@ -101,6 +101,90 @@ class ReservationAnswered:
 
 
 @dataclass(frozen=True)
+class RoamingSessionChanged:
+    """A CPO told something new of a session of ours (OCPI words: ACTIVE, COMPLETED, ...; old "" for a new one)."""
+
+    roaming_session_id: int
+    source_id: int
+    old: str
+    new: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class RoamingCDRReceived:
+    """A CPO sent its final record of a session, or (is_credit) took one back."""
+
+    roaming_cdr_id: int
+    source_id: int
+    is_credit: bool
+    at: datetime
+
+
+@dataclass(frozen=True)
+class CDRConflictFound:
+    """A CPO sent another CDR under an id that it used before: refused, and to be looked at by finance."""
+
+    conflict_id: int
+    roaming_cdr_id: int
+    source_id: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class CommandAnswered:
+    """A command other than a reservation has its result (CPOCommand.State); `reason` is the network's own word."""
+
+    command_id: int
+    kind: str
+    key: str
+    state: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class NetworkOrderChanged:
+    """An order at a UBC network moved on (values of UBCOrder.State); `transaction_ref` is ours, as a stop names it."""
+
+    order_id: int
+    connector_id: int
+    transaction_ref: str
+    reservation_key: str
+    id_token: str
+    old: str
+    new: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class NetworkOrderSettled:
+    """What an order cost in the end, or was given back: `balance_paise` above 0 is still owed, below 0 comes back."""
+
+    order_id: int
+    transaction_ref: str
+    id_token: str
+    currency: str
+    paid_paise: int
+    value_paise: int
+    refunded_paise: int
+    balance_paise: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class UnpaidBalanceCarried:
+    """A confirmed order pays for an earlier one (None: nobody knows which); `expected_paise` is what we held open."""
+
+    order_id: int
+    earlier_order_id: int | None
+    named_order_id: str
+    amount_paise: int
+    expected_paise: int | None
+    at: datetime
+
+
+@dataclass(frozen=True)
 class TariffChanged:
     tariff_id: int
     external_id: str

@@ -15,6 +15,7 @@ from stations.cpo import registry
 from stations.cpo.base import Capability, CPOError
 from stations.cpo.ocpi import registration
 from stations.cpo.ocpi.adapter import OCPIAdapter
+from stations.cpo.ubc import tasks as ubc_tasks  # noqa: F401 (Celery finds the tasks of an app here)
 from stations.models import Charger, CPOCommand, Source
 from stations.services.statuses import OFFLINE_GRACE
 
@@ -65,14 +66,24 @@ def poll_source(source_id: int) -> int:
 @shared_task
 def fetch_location(source_id: int, location_id: str) -> bool:
     """One site that a push named and we do not hold."""
+    return _fetch(source_id, location_id, OCPIAdapter.fetch)
+
+
+@shared_task
+def fetch_session(source_id: int, session_id: str) -> bool:
+    """One session that a push named and we do not hold."""
+    return _fetch(source_id, session_id, OCPIAdapter.fetch_session)
+
+
+def _fetch(source_id: int, object_id: str, step: Callable[[OCPIAdapter, Source, str], bool]) -> bool:
     source = Source.objects.get(pk=source_id)
     adapter = registry.adapter_for(source)
     if not isinstance(adapter, OCPIAdapter) or source.state == Source.State.DISABLED:
         return False
     try:
-        return adapter.fetch(source, location_id)
+        return step(adapter, source, object_id)
     except CPOError as error:
-        logger.warning("%s: site %s: %s", source.slug, location_id, error)
+        logger.warning("%s: %s: %s", source.slug, object_id, error)
         return False
 
 

@@ -4,7 +4,7 @@ import base64
 import binascii
 import logging
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 import orjson
 from django.core.cache import cache
@@ -15,9 +15,11 @@ from fleetcharge.lib.addresses import address_of_scope
 from fleetcharge.lib.asgi import BodyTooLarge, Receive, Scope, Send, header, read_body, retry_after, send_json
 from fleetcharge.lib.threads import DatabaseThreads
 from stations import tasks
-from stations.cpo.ocpi import receiver, registration
-from stations.cpo.ocpi.receiver import Answer, Call
-from stations.cpo.ocpi.wire import now_text
+from stations.cpo.ocpi import pacing, receivers, registration
+from stations.cpo.ocpi.dialects import DIALECTS
+from stations.cpo.ocpi.directory import OUR_COUNTRY, OUR_PARTY
+from stations.cpo.ocpi.objects.base import now_text
+from stations.cpo.ocpi.receivers import Answer, Call
 from stations.models import Source
 
 MAX_BODY_BYTES = 1024 * 1024
@@ -26,7 +28,7 @@ threads = DatabaseThreads("ocpi-database")
 
 
 async def ocpi(scope: Scope, receive: Receive, send: Send) -> None:
-    """`/ocpi/versions`, `/ocpi/2.2.1[/credentials]`, `/ocpi/2.2.1/emsp/<module>/...`."""
+    """`/ocpi/versions`, `/ocpi/<version>[/credentials]`, `/ocpi/<version>/emsp/<module>/...`."""
     try:
         body = await read_body(receive, MAX_BODY_BYTES)
         answer = await threads.run(answer_call, scope, body)
@@ -39,26 +41,32 @@ async def ocpi(scope: Scope, receive: Receive, send: Send) -> None:
     except Exception:
         logger.exception("OCPI call %s failed", scope["path"])
         answer = Answer(None, 3000, "Server error; please try again.", 500)
-    await send_json(send, answer.http, _envelope(answer), [*_echo(scope), *retry_after(answer.wait_seconds)])
+    named = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
+    headers = [*_echo(scope), *_routing(scope), *named, *retry_after(answer.wait_seconds)]
+    await send_json(send, answer.http, _envelope(answer), headers)
 
 
 def answer_call(scope: Scope, raw: bytes) -> Answer:
     """Who, what, where; then one of the modules decides."""
     path = [unquote(part) for part in scope["raw_path"].decode("latin-1").split("/") if part][1:]
-    if path[:3] == ["2.2.1", "emsp", "commands"] and len(path) == 5:
+    if len(path) == 5 and path[0] in DIALECTS and path[1:3] == ["emsp", "commands"]:
         body = _json(raw)
-        answer = _BAD_JSON if body is _NOTHING else receiver.command_result(path[3], path[4], body, timezone.now())
+        answer = _BAD_JSON if body is _NOTHING else receivers.command_result(path[3], path[4], body, timezone.now())
         return _guessed(scope, answer) if answer.http == 404 else answer
-    source = source_of(header(scope, b"authorization"))
+    source, token = source_of(header(scope, b"authorization"))
     if source is None:
         return _guessed(scope, Answer(None, 2000, "Unknown token.", 401))
-    module, rest = _module(path)
-    if not source.endpoints and module in {"locations", "tariffs"}:
+    if seconds := pacing.may_call_us(source.pk):
+        return Answer(None, 2000, "Too many calls of this network.", 429, wait_seconds=seconds)
+    version, module, rest = _module(path)
+    if not source.endpoints and module in receivers.FUNCTIONAL:
         return Answer(None, 2000, "Register first; this token is for the handshake only.", 401)
-    body = _json(raw) if scope["method"] in {"POST", "PUT", "PATCH"} else None
+    body = _json(raw) if scope["method"] in {"POST", "PUT", "PATCH"} and raw else None
     if body is _NOTHING:
         return _BAD_JSON
-    return receiver.handle(module, Call(source, scope["method"], tuple(rest), body, timezone.now()))
+    query = dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=50))
+    call = Call(source, scope["method"], tuple(rest), body, timezone.now(), version, query, token)
+    return receivers.handle(module, call)
 
 
 def _guessed(scope: Scope, refusal: Answer) -> Answer:
@@ -68,23 +76,31 @@ def _guessed(scope: Scope, refusal: Answer) -> Answer:
     return refusal
 
 
-def _fetch_later(scope: Scope, location_id: str) -> None:
-    """At most once a minute per site; without Valkey the CPO's next push asks again."""
-    source = source_of(header(scope, b"authorization"))
+def _fetch_later(scope: Scope, wanted: str) -> None:
+    """At most once a minute per site or session; without Valkey the CPO's next push asks again."""
+    source, _ = source_of(header(scope, b"authorization"))
+    kind, _, object_id = wanted.partition(":")
+    fetch = tasks.fetch_location if kind == "location" else tasks.fetch_session
     try:
-        if source and cache.add(f"ocpi-fetch:{source.pk}:{location_id[:48].lower()}", 1, timeout=60):
-            tasks.fetch_location.delay(source.pk, location_id)
+        if source and cache.add(f"ocpi-fetch:{source.pk}:{kind}:{object_id[:48].lower()}", 1, timeout=60):
+            fetch.delay(source.pk, object_id)
     except Exception:
-        logger.warning("site %s of a push could not be asked for", location_id, exc_info=True)
+        logger.warning("%s of a push could not be asked for", wanted, exc_info=True)
 
 
-def source_of(authorization: bytes) -> Source | None:
-    """`Token <base64>` as 2.2.1 wants it, or raw as many peers send it; a trailing newline is not part of it."""
+def source_of(authorization: bytes) -> tuple[Source | None, str]:
+    """`Token <base64>` as 2.2 wants it, or raw as 2.1.1 and many peers send it; a trailing newline is not part of it.
+
+    The token that was meant comes with it.
+    """
     kind, _, presented = authorization.decode("latin-1").partition(" ")
     presented = presented.strip()
     if kind.lower() != "token" or not presented:
-        return None
-    return registration.source_of_token(_decoded(presented)) or registration.source_of_token(presented)
+        return None, ""
+    for token in (_decoded(presented), presented):
+        if source := registration.source_of_token(token):
+            return source, token
+    return None, ""
 
 
 def _decoded(presented: str) -> str:
@@ -94,16 +110,18 @@ def _decoded(presented: str) -> str:
         return presented
 
 
-def _module(path: list[str]) -> tuple[str, list[str]]:
+def _module(path: list[str]) -> tuple[str, str, list[str]]:
+    """(version, module, rest of the path)."""
     if path == ["versions"]:
-        return "versions", []
-    if path == ["2.2.1"]:
-        return "details", []
-    if path[:2] == ["2.2.1", "credentials"]:
-        return "credentials", path[2:]
-    if path[:2] == ["2.2.1", "emsp"] and len(path) > 2:
-        return path[2], path[3:]
-    return "/".join(path), []
+        return "", "versions", []
+    version, rest = (path[0], path[1:]) if path and path[0] in DIALECTS else ("", [])
+    if version and not rest:
+        return version, "details", []
+    if rest[:1] == ["credentials"]:
+        return version, "credentials", rest[1:]
+    if rest[:1] == ["emsp"] and len(rest) > 1:
+        return version, rest[1].lower(), rest[2:]
+    return version, "/".join(path), []
 
 
 _NOTHING = object()
@@ -132,6 +150,20 @@ def _echo(scope: Scope) -> list[tuple[bytes, bytes]]:
     """Both ids go back as they came."""
     names = (b"x-request-id", b"x-correlation-id")
     return [(name, value) for name in names if (value := header(scope, name))]
+
+
+def _routing(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """Back to whom it came from, as functional modules want it; the handshake and 2.1.1 know no routing."""
+    country, party = header(scope, b"ocpi-from-country-code"), header(scope, b"ocpi-from-party-id")
+    parts = scope["path"].split("/")
+    if "emsp" not in parts or "hubclientinfo" in parts or not (country and party):
+        return []
+    return [
+        (b"ocpi-from-country-code", OUR_COUNTRY.encode()),
+        (b"ocpi-from-party-id", OUR_PARTY.encode()),
+        (b"ocpi-to-country-code", country),
+        (b"ocpi-to-party-id", party),
+    ]
 
 
 http_routes = [("/ocpi/", ocpi)]

@@ -233,9 +233,11 @@ class IdToken(models.Model):
     driver = models.ForeignKey(Driver, models.SET_NULL, null=True, blank=True, related_name="id_tokens")
     is_active = models.BooleanField(default=True)
     valid_until = models.DateTimeField(null=True, blank=True)
+    updated_at = models.DateTimeField(auto_now=True, help_text=_("Networks ask for what changed since."))
 
     class Meta:
         constraints = [models.UniqueConstraint(Lower("uid"), name="one_owner_per_token")]
+        indexes = [models.Index(fields=["organisation", "updated_at"], name="tokens_changed_since")]
 
     def __str__(self) -> str:
         return self.uid

@@ -57,6 +57,17 @@ class StopRequest:
 
 
 @dataclass(frozen=True)
+class StartRequest:
+    """Begin a session for one token. `start_key` (36 characters at most) is what its session and CDR carry later."""
+
+    connector: Connector
+    start_key: str
+    id_token: str
+    token_type: str = "RFID"  # noqa: S105 (an OCPI TokenType)
+    group_id: str = ""
+
+
+@dataclass(frozen=True)
 class CommandReceipt:
     """What is known at once: accepted, rejected, or pending (a ReservationAnswered event will follow)."""
 
@@ -75,6 +86,8 @@ class PullReport:
     locations: int = 0
     connectors: int = 0
     tariffs: int = 0
+    sessions: int = 0
+    cdrs: int = 0
     rejected: list[dict[str, Any]] = field(default_factory=list)
 
 
@@ -97,3 +110,9 @@ class StopsSessions(Protocol):
     """What an adapter with the capability START_STOP can do besides."""
 
     def stop(self, request: StopRequest) -> CommandReceipt: ...
+
+
+class StartsSessions(Protocol):
+    """What a roaming adapter with the capability START_STOP can do besides."""
+
+    def start(self, request: StartRequest) -> CommandReceipt: ...

@@ -15,8 +15,11 @@ def register(adapter: CPOAdapter) -> None:
 def register_builtin() -> None:
     """The adapters that live in this app."""
     from stations.cpo.ocpi.adapter import OCPIAdapter
+    from stations.cpo.ubc.adapter import UBCAdapter
 
-    register(OCPIAdapter())
+    register(UBCAdapter())
+    for kind in (Source.Kind.OCPI, Source.Kind.OCPI_211, Source.Kind.OCPI_221, Source.Kind.OCPI_230):
+        register(OCPIAdapter(kind.value))
 
 
 def adapter_for(source: Source) -> CPOAdapter:

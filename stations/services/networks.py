@@ -7,7 +7,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from fleetcharge.lib.events import publish
-from stations.events import ReservationAnswered, SourceStateChanged
+from stations.events import CommandAnswered, ReservationAnswered, SourceStateChanged
 from stations.models import Connector, CPOCommand, Source
 
 State = CPOCommand.State
@@ -18,6 +18,8 @@ ANSWERS = {
     State.TIMED_OUT: "timed_out",
     State.CANCELLED: "cancelled",
 }
+ASKS_FOR_A_PLUG = {CPOCommand.Kind.RESERVE_NOW, CPOCommand.Kind.BOOKING}
+RESERVING = {*ASKS_FOR_A_PLUG, CPOCommand.Kind.CANCEL_RESERVATION}
 FAILING_AFTER = 3
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=15), timedelta(hours=6)
 PUSH_NOTED_EVERY = timedelta(seconds=5)
@@ -91,12 +93,14 @@ def finish_cpo_command(
         return False
     command.state, command.result, command.answered_at = state, result, at
     command.save(update_fields=["state", "result", "answered_at"])
-    if command.kind == CPOCommand.Kind.RESERVE_NOW and state in ANSWERS:
+    if command.kind in ASKS_FOR_A_PLUG and state in ANSWERS:
         publish(ReservationAnswered(command.reservation_key, ANSWERS[State(state)], reason, at))
+    elif command.kind not in RESERVING:
+        publish(CommandAnswered(command.pk, command.kind, command.reservation_key, state, reason, at))
     return True
 
 
 def _may_become(old: str, new: str) -> bool:
-    if old in {State.REJECTED, State.CANCELLED} or old == new:
+    if old in {State.REJECTED, State.CANCELLED, State.SESSION_SEEN} or old == new:
         return False
     return old != State.ACCEPTED or new == State.CANCELLED

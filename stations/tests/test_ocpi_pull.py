@@ -89,7 +89,7 @@ def test_a_poll_cannot_switch_on_what_an_operator_switched_off(connected: Source
 
 
 def test_an_error_of_our_own_is_shown_and_backs_off(connected: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    def explode(*_: object) -> None:
+    def explode(*_: object, **__: object) -> None:
         raise ZeroDivisionError("our fault")
 
     monkeypatch.setattr(OCPIClient, "pages", explode)

@@ -14,7 +14,9 @@ from fleetcharge.demo.bays import Booking
 from fleetcharge.demo.cpo import Cpo, Peering
 from fleetcharge.demo.network import Network, draw_network
 from fleetcharge.demo.tests.factories import NOW
-from stations.cpo.ocpi.wire import CredentialsIn, LocationIn, TariffIn
+from stations.cpo.ocpi.objects.credentials import CredentialsIn
+from stations.cpo.ocpi.objects.locations import LocationIn
+from stations.cpo.ocpi.objects.tariffs import TariffIn
 
 BASE = "http://127.0.0.1:8010"
 PEER = "http://fleet.test"

@@ -1,9 +1,9 @@
-"""HTTP to one OCPI 2.2.1 peer: token, headers, envelope, paging; every failure becomes a CPOError with a code."""
+"""HTTP to one OCPI peer: token, headers, envelope, paging; every failure becomes a CPOError with a code."""
 
 import base64
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -14,14 +14,16 @@ import orjson
 
 from stations.cpo.base import CPOError, CPOUnavailable
 from stations.cpo.guard import check_url, same_origin
-from stations.cpo.ocpi.wire import now_text
+from stations.cpo.ocpi import pacing
+from stations.cpo.ocpi.dialects import dialect_of
+from stations.cpo.ocpi.directory import OUR_COUNTRY, OUR_PARTY
+from stations.cpo.ocpi.objects.base import now_text
 from stations.models import Source
 
 TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 MAX_SECONDS = 60.0
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_PAGES = 2000
-OUR_COUNTRY, OUR_PARTY = "IN", "FLC"
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,16 @@ class Reply:
 
 
 class OCPIClient:
-    """`transport` is for tests only; redirects are refused, since a peer could lead us anywhere."""
+    """`transport` is for tests only; redirects are refused, since a peer could lead us anywhere.
 
-    def __init__(self, source: Source, *, transport: httpx.BaseTransport | None = None) -> None:
-        self.source = source
+    `sends_raw`: the token goes as it is (2.1.1, and some later peers), not in base64.
+    """
+
+    def __init__(
+        self, source: Source, *, transport: httpx.BaseTransport | None = None, sends_raw: bool | None = None
+    ) -> None:
+        self.source, self.dialect = source, dialect_of(source.ocpi_version)
+        self.sends_raw = source.sends_raw_token if sends_raw is None else sends_raw
         self._http = httpx.Client(timeout=TIMEOUT, follow_redirects=False, transport=transport)
 
     def __enter__(self) -> "OCPIClient":
@@ -46,18 +54,23 @@ class OCPIClient:
     def __exit__(self, *error: object) -> None:
         self._http.close()
 
-    def call(self, method: str, url: str, *, body: object = None, token: str = "", routed: bool = True) -> Any:
+    def call(
+        self, method: str, url: str, *, body: object = None, token: str = "", routed: bool = True,
+        query: Mapping[str, object] | None = None,
+    ) -> Any:  # fmt: skip
         """The `data` of a successful answer. HTTP 200 with a 2xxx or 3xxx status code is a failure (pitfall 22)."""
+        if query:
+            url = f"{url}{'&' if '?' in url else '?'}{urlencode(query)}"
         return self._envelope(self._send(method, url, body, token, routed)).get("data")
 
-    def pages(self, url: str, *, since: datetime | None = None) -> Iterator[list[Any]]:
+    def pages(self, url: str, *, since: datetime | None = None, **query: str) -> Iterator[list[Any]]:
         """A list module page by page, flat in memory.
 
         An object that changes while we read moves to the end, and its neighbour slips over a page border unseen (OCPI
         issue 373). When fewer objects came than X-Total-Count promised, the list is therefore walked once more.
         """
-        query = urlencode({"limit": 100, **({"date_from": now_text(since)} if since else {})})
-        first = f"{url}{'&' if '?' in url else '?'}{query}"
+        asked = urlencode({"limit": 100, **({"date_from": now_text(since)} if since else {}), **query})
+        first = f"{url}{'&' if '?' in url else '?'}{asked}"
         seen: set[str] = set()
         for _ in range(2):
             pages, promised, unnamed = 0, 0, 0
@@ -88,6 +101,7 @@ class OCPIClient:
 
     def _send(self, method: str, url: str, body: object, token: str, routed: bool) -> Reply:
         target = check_url(url)
+        pacing.wait_for_turn(self.source)
         headers = {**self._headers(token, routed), **target.headers}
         try:
             with self._http.stream(
@@ -121,10 +135,10 @@ class OCPIClient:
         plain = token or self.source.peer_token
         if not plain:
             raise CPOError("no_token", f"{self.source.name} has given us no token yet.")
-        secret = base64.b64encode(plain.encode()).decode()
+        secret = plain if self.sends_raw else base64.b64encode(plain.encode()).decode()
         request_id = str(uuid.uuid4())
         headers = {"Authorization": f"Token {secret}", "X-Request-ID": request_id, "X-Correlation-ID": request_id}
-        party = self.source.parties.first() if routed else None
+        party = self.source.parties.first() if routed and self.dialect.has_routing else None
         if party:
             headers |= {"OCPI-from-country-code": OUR_COUNTRY, "OCPI-from-party-id": OUR_PARTY,
                         "OCPI-to-country-code": party.country_code, "OCPI-to-party-id": party.party_id}  # fmt: skip

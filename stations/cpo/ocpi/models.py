@@ -1,4 +1,4 @@
-"""What CPOs tell us of our own vehicles: sessions, charge detail records, and objects we only keep (bookings, invoices).
+"""What CPOs tell us of our own vehicles: sessions, charge detail records, and objects we only keep.
 
 Each row keeps the CPO's own words beside what we read from them.
 """

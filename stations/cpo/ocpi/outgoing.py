@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from stations import plugs
-from stations.cpo.ocpi.wire import now_text
+from stations.cpo.ocpi.objects.base import now_text
 from stations.models import EVSE, Connector, Location, Tariff
 
 

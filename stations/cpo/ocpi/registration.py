@@ -1,4 +1,4 @@
-"""The OCPI handshake, both ways: who calls whom, which token dies, which addresses we may use from then on."""
+"""The OCPI handshake, both ways: which version, who calls whom, which token dies, which addresses we may use."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,13 +12,24 @@ from fleetcharge.lib import crypto
 from fleetcharge.lib.events import publish
 from stations import services
 from stations.cpo.base import CPOError
-from stations.cpo.ocpi.client import OUR_COUNTRY, OUR_PARTY, OCPIClient
-from stations.cpo.ocpi.wire import CredentialsIn
+from stations.cpo.ocpi.client import OCPIClient
+from stations.cpo.ocpi.dialects import DIALECTS, dialect_of
+from stations.cpo.ocpi.directory import OUR_COUNTRY, OUR_PARTY
+from stations.cpo.ocpi.objects.credentials import CredentialsIn, VersionDetailsIn, VersionIn
 from stations.events import SourceStateChanged
 from stations.models import Party, Source
 
-VERSION = "2.2.1"
 NEEDED = ("credentials", "locations")
+NAMES = {"booking": "bookings"}  # as the specification prints the identifier, and as it means it
+THEY_RECEIVE = frozenset({"tokens", "commands", "chargingprofiles"})
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What a peer lists: the version to speak, and its addresses by module."""
+
+    version: str
+    endpoints: dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -26,28 +37,25 @@ class Peer:
     """What a handshake learned; stored in one go."""
 
     token: str
-    endpoints: dict[str, str]
+    offer: Offer
     credentials: CredentialsIn | None
 
 
-def our_credentials(token: str) -> dict[str, Any]:
-    """OCPI Credentials object of FleetCharge, an EMSP."""
-    return {
-        "token": token,
-        "url": f"{settings.PUBLIC_BASE_URL}/ocpi/versions",
-        "roles": [
-            {
-                "role": "EMSP",
-                "country_code": OUR_COUNTRY,
-                "party_id": OUR_PARTY,
-                "business_details": {"name": "FleetCharge"},
-            }
-        ],
+def our_credentials(token: str, version: str = "2.2.1") -> dict[str, Any]:
+    """OCPI Credentials object of FleetCharge, an EMSP, in the words of that version."""
+    role = {
+        "role": "EMSP",
+        "country_code": OUR_COUNTRY,
+        "party_id": OUR_PARTY,
+        "business_details": {"name": "FleetCharge"},
     }
+    ours = {"token": token, "url": f"{settings.PUBLIC_BASE_URL}/ocpi/versions", "roles": [role]}
+    return dialect_of(version).write("credentials", ours)
 
 
+# --- we start ---------------------------------------------------------------------------------------------------
 def register(source: Source, *, at: datetime) -> None:
-    """We start: read the CPO's versions with TOKEN_A, POST our credentials, keep TOKEN_C. Raises CPOError.
+    """Read the CPO's versions with TOKEN_A, POST our credentials, keep TOKEN_C. Raises CPOError.
 
     Our own token must be valid before the POST, because the CPO calls us back while it is open.
     """
@@ -55,53 +63,83 @@ def register(source: Source, *, at: datetime) -> None:
 
 
 def rotate(source: Source, *, at: datetime) -> None:
-    """New tokens both ways, and the CPO's addresses anew; the old ones work until the new ones are used."""
+    """New tokens both ways, and the CPO's addresses (perhaps of another version) anew.
+
+    The old tokens work until the new ones are used.
+    """
     _exchange(source, "PUT", at)
 
 
 def _exchange(source: Source, method: str, at: datetime) -> None:
     with OCPIClient(source) as client:
-        endpoints = discover(client, source.base_url, source.peer_token)
+        offer = discover(client, source.base_url, source.peer_token, wanted=source.ocpi_version)
         ours = new_token_for(source)
-        answer = client.call(method, endpoints["credentials"], body=our_credentials(ours), routed=False)
-        theirs = _credentials_of(source, answer)
-    save_peer(source, Peer(theirs.token, endpoints, theirs), at=at)
+        body = our_credentials(ours, offer.version)
+        answer = client.call(method, offer.endpoints["credentials"], body=body, routed=False)
+        theirs = _credentials_of(source, answer, offer.version)
+        save_peer(source, Peer(theirs.token, offer, theirs), at=at, is_raw=client.sends_raw)
 
 
-def _credentials_of(source: Source, answer: Any) -> CredentialsIn:
+def _credentials_of(source: Source, answer: Any, version: str) -> CredentialsIn:
     try:
-        return CredentialsIn.model_validate(answer)
+        return read_credentials(answer, version)
     except ValidationError:
         raise CPOError("not_ocpi", f"{source.name} answers the handshake without credentials.") from None
 
 
-def discover(client: OCPIClient, versions_url: str, token: str) -> dict[str, str]:
-    """Endpoint addresses by module, exactly as the peer lists them. Never built, always taken."""
+def read_credentials(raw: Any, version: str) -> CredentialsIn:
+    return CredentialsIn.model_validate(dialect_of(version).read("credentials", raw, ("", "")))
+
+
+def discover(client: OCPIClient, versions_url: str, token: str, *, wanted: str = "", is_only: bool = False) -> Offer:
+    """The version to speak and the addresses of its modules, exactly as the peer lists them. Never built, always taken.
+
+    `wanted` where the peer offers it, else the newest that both speak; `is_only`: that or nothing. Raises CPOError
+    `no_version` and `no_endpoint`.
+    """
     try:
-        endpoints = _endpoints(client, versions_url, token)
-    except (KeyError, TypeError, AttributeError):
+        return _discover(client, versions_url, token, wanted, is_only)
+    except (ValidationError, TypeError):
         raise CPOError("not_ocpi", f"{client.source.name} lists its versions in a form we cannot read.") from None
+
+
+def _discover(client: OCPIClient, versions_url: str, token: str, wanted: str, is_only: bool) -> Offer:
+    offered = [VersionIn.model_validate(entry) for entry in _versions(client, versions_url, token)]
+    urls = {entry.version.strip(): entry.url for entry in offered}
+    choices = [wanted] if is_only else [wanted, *DIALECTS]
+    version = next((choice for choice in choices if choice in urls), None)
+    if version is None:
+        raise CPOError("no_version", f"{client.source.name} does not offer OCPI {wanted or ' or '.join(DIALECTS)}.")
+    details = VersionDetailsIn.model_validate(client.call("GET", urls[version], token=token, routed=False))
+    endpoints = _endpoints(details)
     if missing := [name for name in NEEDED if name not in endpoints]:
         raise CPOError("no_endpoint", f"{client.source.name} offers no {', '.join(missing)} module.")
-    return endpoints
+    return Offer(version, endpoints)
 
 
-def _endpoints(client: OCPIClient, versions_url: str, token: str) -> dict[str, str]:
-    versions = client.call("GET", versions_url, token=token, routed=False) or []
-    url = next((entry["url"] for entry in versions if str(entry.get("version")) == VERSION), None)
-    if url is None:
-        raise CPOError("no_version", f"{client.source.name} does not offer OCPI {VERSION}.")
-    details = client.call("GET", url, token=token, routed=False) or {}
+def _versions(client: OCPIClient, url: str, token: str) -> list[Any]:
+    """Asked with the token in base64 (2.2 on) or raw (2.1.1): whichever the peer takes is kept."""
+    try:
+        return list(client.call("GET", url, token=token, routed=False) or [])
+    except CPOError as error:
+        if error.code != "http_401":
+            raise
+        client.sends_raw = not client.sends_raw
+        return list(client.call("GET", url, token=token, routed=False) or [])
+
+
+def _endpoints(details: VersionDetailsIn) -> dict[str, str]:
+    """Of each module the side we call; 2.1.1 tells no sides."""
     endpoints: dict[str, str] = {}
-    for entry in details.get("endpoints", []):
-        role = entry.get("role", "SENDER")
-        if role == ("RECEIVER" if entry["identifier"] in {"commands", "tokens"} else "SENDER") or (
-            entry["identifier"] == "credentials"
-        ):
-            endpoints[entry["identifier"]] = str(entry["url"])
+    for entry in details.endpoints:
+        name = NAMES.get(entry.identifier.lower(), entry.identifier.lower())
+        side = "RECEIVER" if name in THEY_RECEIVE else "SENDER"
+        if name == "credentials" or entry.role.upper() in {side, ""}:
+            endpoints[name] = entry.url
     return endpoints
 
 
+# --- tokens of ours ---------------------------------------------------------------------------------------------
 def new_token_for(source: Source) -> str:
     """A fresh token that the peer presents to us; the old one stays valid until this one is first used."""
     token = crypto.new_token(32)
@@ -111,14 +149,30 @@ def new_token_for(source: Source) -> str:
     return token
 
 
+def source_of_token(presented: str) -> Source | None:
+    """Who calls, by its old or new token. The first use of a new token retires the old one.
+
+    Tokens are kept as keyed hashes: looking one up compares nothing that an attacker could time.
+    """
+    digest = crypto.keyed_hash(presented, purpose=Source.OUR_TOKEN_PURPOSE)
+    if source := Source.objects.filter(our_token_hash=digest).first():
+        if source.old_token_hash:
+            Source.objects.filter(pk=source.pk).update(old_token_hash="")
+        return source
+    return Source.objects.filter(old_token_hash=digest).first()
+
+
+# --- what is kept -----------------------------------------------------------------------------------------------
 @transaction.atomic
-def save_peer(source: Source, peer: Peer, *, at: datetime) -> None:
-    source.peer_token = peer.token
-    old, source.endpoints, source.state = source.state, peer.endpoints, Source.State.CONNECTED
+def save_peer(source: Source, peer: Peer, *, at: datetime, is_raw: bool) -> None:
+    source.peer_token, source.sends_raw_token = peer.token, is_raw
+    source.kind = f"ocpi-{peer.offer.version}"
+    old, source.endpoints, source.state = source.state, peer.offer.endpoints, Source.State.CONNECTED
     source.failures_in_row, source.last_error, source.next_poll_at = 0, "", at
     source.save(
         update_fields=[
-            "peer_token_encrypted", "endpoints", "state", "failures_in_row", "last_error", "next_poll_at",
+            "peer_token_encrypted", "sends_raw_token", "kind", "endpoints", "state", "failures_in_row", "last_error",
+            "next_poll_at",
         ]
     )  # fmt: skip
     if old != source.state:
@@ -128,17 +182,21 @@ def save_peer(source: Source, peer: Peer, *, at: datetime) -> None:
             source=source,
             country_code=role.country_code.upper(),
             party_id=role.party_id.upper(),
-            defaults={"name": (role.business_details.name or role.party_id)[:120]},
+            defaults={"name": (role.business_details.name or role.party_id)[:120], "role": role.role[:10].upper()},
         )
 
 
-def accept_peer(source: Source, credentials: CredentialsIn, *, at: datetime) -> str:
-    """The CPO starts (or rotates): read its versions with its token while its call is open, answer with a new token."""
-    with OCPIClient(source) as client:
-        endpoints = discover(client, credentials.url, credentials.token)
+def accept_peer(source: Source, credentials: CredentialsIn, *, version: str, at: datetime) -> str:
+    """The CPO starts (or rotates, or upgrades): read its versions with its token while its call is open.
+
+    The version is that of the address it called. Returns the new token that it presents from now on.
+    """
+    with OCPIClient(source, sends_raw=not dialect_of(version).encodes_token) as client:
+        offer = discover(client, credentials.url, credentials.token, wanted=version, is_only=True)
+        is_raw = client.sends_raw
     ours = new_token_for(source)
     Source.objects.filter(pk=source.pk).update(base_url=credentials.url)
-    save_peer(source, Peer(credentials.token, endpoints, credentials), at=at)
+    save_peer(source, Peer(credentials.token, offer, credentials), at=at, is_raw=is_raw)
     return ours
 
 
@@ -158,17 +216,7 @@ def unregister(source: Source, *, at: datetime) -> None:
     forget_peer(source, at=at)
 
 
-def check(source: Source) -> dict[str, str]:
-    """Does the CPO answer, and with which modules? Changes nothing. Raises CPOError."""
+def check(source: Source) -> Offer:
+    """Does the CPO answer, in which version, and with which modules? Changes nothing. Raises CPOError."""
     with OCPIClient(source) as client:
-        return discover(client, source.base_url, source.peer_token)
-
-
-def source_of_token(presented: str) -> Source | None:
-    """Who calls: raw or decoded token, old or new. The first use of a new token retires the old one."""
-    digest = crypto.keyed_hash(presented, purpose=Source.OUR_TOKEN_PURPOSE)
-    if source := Source.objects.filter(our_token_hash=digest).first():
-        if source.old_token_hash:
-            Source.objects.filter(pk=source.pk).update(old_token_hash="")
-        return source
-    return Source.objects.filter(old_token_hash=digest).first()
+        return discover(client, source.base_url, source.peer_token, wanted=source.ocpi_version)
