@@ -72,6 +72,7 @@ class Migration(migrations.Migration):
                 ('paid_paise', models.BigIntegerField(blank=True, null=True)),
                 ('value_paise', models.BigIntegerField(blank=True, help_text='What the session cost in the end.', null=True)),
                 ('refunded_paise', models.BigIntegerField(default=0)),
+                ('carried_paise', models.BigIntegerField(default=0, help_text='Of what we owed, paid with later orders.')),
                 ('currency', models.CharField(default='INR', max_length=3)),
                 ('energy_wh', models.PositiveBigIntegerField(blank=True, null=True)),
                 ('power_w', models.PositiveIntegerField(blank=True, null=True)),

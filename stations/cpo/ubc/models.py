@@ -155,6 +155,7 @@ class UBCOrder(models.Model):
     paid_paise = models.BigIntegerField(null=True, blank=True)
     value_paise = models.BigIntegerField(null=True, blank=True, help_text=_("What the session cost in the end."))
     refunded_paise = models.BigIntegerField(default=0)
+    carried_paise = models.BigIntegerField(default=0, help_text=_("Of what we owed, paid with later orders."))
     currency = models.CharField(max_length=3, default="INR")
     energy_wh = models.PositiveBigIntegerField(null=True, blank=True)
     power_w = models.PositiveIntegerField(null=True, blank=True)
@@ -203,7 +204,7 @@ class UBCOrder(models.Model):
         """What is still owed to the CPO (above 0) or by it (below 0) once the session is over; 0 before."""
         if self.value_paise is None or self.paid_paise is None:
             return 0
-        return self.value_paise - self.paid_paise + self.refunded_paise
+        return self.value_paise - self.paid_paise + self.refunded_paise - self.carried_paise
 
 
 class UBCCarry(models.Model):

@@ -208,6 +208,7 @@ class Payment(Wire):
     amount: Price | None = _b("amount")
     status: str = _b("paymentStatus", default="")
     url: str = _b("paymentURL", default="")
+    beneficiary: str = _b("beneficiary", default="")
 
 
 class Invoice(Wire):

@@ -1,0 +1,204 @@
+"""Takes orders on: claims what is due, sends it outside any transaction, and keeps catalogues in the registry."""
+
+import logging
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+from django.db import DataError, IntegrityError
+from django.utils import timezone
+from pydantic import ValidationError
+
+from stations import services
+from stations.cpo.base import CPOError, CPOUnavailable, PullReport
+from stations.cpo.documents import LocationDoc
+from stations.cpo.ubc import catalogue, client, orders, receiver, wire, words
+from stations.cpo.ubc.models import UBCItem, UBCMessage, UBCNetwork, UBCOrder
+from stations.models import Connector, ExternalRef, Location, Source
+
+logger = logging.getLogger(__name__)
+PATIENCE_SECONDS = words.TTL_SECONDS
+QUIET_SECONDS = 0.5
+"""A discovery service that asks many BPPs answers in several messages; after the first, so long a silence ends it."""
+GONE_AFTER_POLLS = 3
+TRACK_EVERY = timedelta(seconds=60)
+
+
+# --- orders -------------------------------------------------------------------------------------------------------
+def step(order_id: int) -> bool:
+    """Send the next message of an order; False when there is none. What goes wrong is written on the order."""
+    claimed = orders.claim(order_id=order_id, now=timezone.now())
+    if claimed is None:
+        return False
+    order, action = claimed
+    try:
+        client.send(order.network, words.message_of(order, action, timezone.now()))
+    except CPOUnavailable as error:
+        _failed(order, action, error, is_final=False)
+    except CPOError as error:
+        _failed(order, action, error, is_final=True)
+    return True
+
+
+def _failed(order: UBCOrder, action: str, error: CPOError, *, is_final: bool) -> None:
+    now = timezone.now()
+    orders.sending_failed(
+        order_id=order.pk, action=action, code=error.code, error=str(error), is_final=is_final, now=now
+    )
+    if not is_final:
+        logger.warning("%s: %s of order %s: %s", order.network.source.slug, action, order.pk, error)
+
+
+def sweep(now: datetime) -> int:
+    """Messages nobody sent, callbacks nobody applied, answers that did not come, sessions to follow."""
+    stored = UBCMessage.objects.filter(direction="in", applied_at=None, received_at__lt=now - timedelta(seconds=10))
+    for message in stored.select_related("network__source").order_by("received_at")[:200]:
+        _apply_again(message, now)
+    for order_id in UBCOrder.objects.unanswered(now).values_list("pk", flat=True)[:200]:
+        orders.answer_overdue(order_id=order_id, now=now)
+    quiet = UBCOrder.objects.filter(
+        state=UBCOrder.State.CHARGING, next_action="", awaited="", next_at__lt=now - TRACK_EVERY
+    )
+    for order_id in quiet.values_list("pk", flat=True)[:200]:
+        orders.want_news(order_id=order_id, action="track", now=now)
+    due = list(UBCOrder.objects.due(now).order_by("next_at").values_list("pk", flat=True)[:200])
+    return sum(step(order_id) for order_id in due)
+
+
+def _apply_again(message: UBCMessage, now: datetime) -> None:
+    try:
+        if message.action == "on_discover":
+            take_message(message, now)
+        else:
+            receiver.apply(message, wire.parse(bytes(message.raw)), message.network, now)
+    except Exception:
+        logger.exception("UBC message %s cannot be applied", message.pk)
+
+
+# --- catalogues ---------------------------------------------------------------------------------------------------
+def poll(source: Source) -> Iterator[PullReport]:
+    """Discover every area; what the discovery service calls back with is kept. CPOUnavailable when it says nothing."""
+    network = UBCNetwork.objects.select_related("source").filter(source=source).first()
+    if network is None:
+        raise CPOError("not_set_up", f"{source.name} has no UBC settings yet.")
+    if not network.areas:
+        raise CPOError("no_area", f"Say where {source.name} is to be looked at (areas).")
+    began = timezone.now()
+    for area in network.areas:
+        yield from _discover(network, words.discover_area(network, area, timezone.now()))
+    _remove_gone(network, began)
+
+
+def look_up(network: UBCNetwork, *, item_id: str = "", address: str = "") -> bool:
+    """Ask for one connector by its code; True when something was found. What it stands beside stays as it is."""
+    question = words.discover_code(network, item_id=item_id, address=address, at=timezone.now())
+    return sum(report.connectors for report in _discover(network, question, is_partial=True)) > 0
+
+
+def _discover(network: UBCNetwork, question: words.Outgoing, *, is_partial: bool = False) -> Iterator[PullReport]:
+    client.send(network, question)
+    deadline, was_answered = time.monotonic() + PATIENCE_SECONDS, False
+    while time.monotonic() < deadline:
+        answers = UBCMessage.objects.filter(
+            network=network, direction="in", action="on_discover", transaction_id=question.transaction_id,
+            applied_at=None,
+        )  # fmt: skip
+        for message in answers.select_related("network__source").order_by("pk"):
+            was_answered = True
+            deadline = min(deadline, time.monotonic() + QUIET_SECONDS)
+            yield take_message(message, timezone.now(), is_partial=is_partial)
+        time.sleep(0.1)
+    if not was_answered:
+        raise CPOUnavailable(f"{network.source.name} does not answer a discover within {PATIENCE_SECONDS} s.")
+
+
+def take_message(message: UBCMessage, now: datetime, *, is_partial: bool = False) -> PullReport:
+    """A kept on_discover into the registry; again and again gives the same. Its sender may only speak for itself."""
+    report, network = PullReport(), message.network
+    try:
+        envelope = wire.read(bytes(message.raw), network.rules)
+        for raw in envelope.message.catalogs:
+            _take_catalogue(network, message.subscriber_id, raw, report, now, is_partial)
+        if envelope.error and envelope.error.text:
+            report.rejected.append({"id": "on_discover", "why": envelope.error.text})
+    except wire.BadMessage as error:
+        report.rejected.append({"id": error.code, "why": str(error)})
+    for refused in report.rejected:
+        logger.warning("%s: object %s refused: %s", network.source.slug, refused["id"], refused["why"])
+        receiver.count(network, "refused_object", f"{refused['id']}: {refused['why']}", now)
+    UBCMessage.objects.filter(pk=message.pk).update(applied_at=now)
+    return report
+
+
+def _take_catalogue(
+    network: UBCNetwork, sender: str, raw: Any, report: PullReport, now: datetime, is_partial: bool
+) -> None:
+    try:
+        found = catalogue.read(raw, at=now)
+    except wire.BadMessage as error:
+        report.rejected.append({"id": error.code, "why": str(error)})
+        return
+    bpp_id = next((item.bpp_id for item in found.items), "")
+    if sender not in {network.gateway_id.lower(), bpp_id.lower()}:
+        report.rejected.append({"id": raw.get("beckn:id"), "why": f"{sender} speaks for {bpp_id}."})
+        return
+    report.rejected += found.refused
+    for tariff in found.tariffs:
+        services.cache_tariff(
+            source=network.source, external_id=tariff.external_id, elements=tariff.elements, currency=tariff.currency,
+            at=now, name=tariff.name,
+        )  # fmt: skip
+        report.tariffs += 1
+    for doc in found.locations:
+        _take_site(network, doc, report, now, is_partial)
+    for item in found.items:
+        _take_item(network, item, now)
+
+
+def _take_site(network: UBCNetwork, doc: LocationDoc, report: PullReport, now: datetime, is_partial: bool) -> None:
+    source = network.source
+    try:
+        held = services.find_location(source, doc.external_key) if is_partial else None
+        if held is not None and not held.is_removed:
+            for evse in doc.evses:
+                services.upsert_evse(source=source, location=held, doc=evse, key=doc.external_key, at=now)
+        else:
+            report.locations += services.upsert_location(source=source, doc=doc, at=now)[1]
+        report.connectors += sum(len(evse.connectors) for evse in doc.evses)
+    except (ValidationError, ValueError, TypeError, DataError, IntegrityError) as error:
+        report.rejected.append({"id": doc.external_key, "why": str(error)[:300]})
+
+
+def _take_item(network: UBCNetwork, sold: catalogue.SoldItem, now: datetime) -> None:
+    """What an order needs, beside the connector."""
+    ref = ExternalRef.objects.filter(
+        source=network.source, kind=ExternalRef.Kind.CONNECTOR, external_key__lower=sold.connector_key.lower()
+    ).first()
+    connector = Connector.objects.filter(pk=ref.object_id).first() if ref else None
+    if connector is None:
+        return
+    UBCItem.objects.filter(network=network, bpp_id=sold.bpp_id, item_id=sold.item_id).exclude(
+        connector=connector
+    ).delete()  # it moved to another station
+    values = {
+        "network": network, "item_id": sold.item_id, "bpp_id": sold.bpp_id, "bpp_uri": sold.bpp_uri,
+        "provider_id": sold.provider_id, "provider_name": sold.provider_name, "qr": sold.qr, "offers": _plain(sold),
+        "can_reserve": sold.can_reserve, "seen_at": now,
+    }  # fmt: skip
+    UBCItem.objects.update_or_create(connector=connector, defaults=values)
+
+
+def _plain(sold: catalogue.SoldItem) -> Any:
+    return orjson.loads(wire.dump(sold.offers))
+
+
+def _remove_gone(network: UBCNetwork, now: datetime) -> None:
+    """Sites that no catalogue has named for three polls are hidden; they come back when one does."""
+    since = now - GONE_AFTER_POLLS * timedelta(seconds=network.source.poll_interval_seconds)
+    live = UBCItem.objects.filter(network=network, seen_at__gte=since).values("connector__evse__location_id")
+    gone = Location.objects.filter(source=network.source, is_removed=False, created_at__lt=since).exclude(pk__in=live)
+    for location in gone:
+        key = services.external_key_of(location, network.source)
+        services.remove_location(source=network.source, external_key=key, at=now)

@@ -1,0 +1,113 @@
+"""Public keys of peers: from the registry (DeDi or an older one), kept a while, forgotten when revoked."""
+
+import contextlib
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import orjson
+from django.core.cache import cache
+
+from stations.cpo.base import CPOError
+from stations.cpo.ubc import wire
+from stations.cpo.ubc.client import exchange
+from stations.cpo.ubc.models import UBCKey, UBCNetwork
+from stations.cpo.ubc.signing import BadSignature
+
+FRESH_FOR = timedelta(hours=1)
+ASK_AGAIN_AFTER = timedelta(minutes=5)
+USABLE_FOR = timedelta(hours=24)
+"""When the registry is away, a key it gave us within a day is still believed."""
+NEGATIVE_SECONDS = 60
+LIVE = {"", "SUBSCRIBED", "LIVE", "ACTIVE"}
+
+
+def public_key(network: UBCNetwork, subscriber_id: str, key_id: str, *, now: datetime, is_anew: bool = False) -> str:
+    """The key, from the cache or the registry (`is_anew`: it did not fit, so only a very young one is kept).
+
+    Raises BadSignature: unknown_key, registry_away. A key nobody knows is asked for once a minute.
+    """
+    held = network.keys.filter(subscriber_id=subscriber_id, key_id=key_id).first()
+    age = ASK_AGAIN_AFTER if is_anew else FRESH_FOR
+    if held and _is_usable(held, now, age):
+        return held.public_key
+    unknown = f"ubc-unknown-key:{network.pk}:{subscriber_id}:{key_id}"
+    if held is None and _was_asked(unknown):
+        raise BadSignature("unknown_key", f"The registry does not know {subscriber_id}|{key_id}.")
+    try:
+        record = lookup(network, subscriber_id, key_id)
+    except CPOError as error:
+        if held and _is_usable(held, now, USABLE_FOR):
+            return held.public_key
+        raise BadSignature("registry_away", f"The registry cannot be asked: {error}"[:255]) from None
+    if record is None or not record.get("key"):
+        network.keys.filter(subscriber_id=subscriber_id, key_id=key_id).delete()
+        _note(unknown)
+        raise BadSignature("unknown_key", f"The registry does not know {subscriber_id}|{key_id}.")
+    return _keep(network, subscriber_id, key_id, record, now)
+
+
+def _is_usable(held: UBCKey, now: datetime, age: timedelta) -> bool:
+    return held.fetched_at > now - age and (held.valid_until is None or held.valid_until > now)
+
+
+def _was_asked(name: str) -> bool:
+    try:
+        return bool(cache.get(name))
+    except Exception:  # without Valkey the registry is asked each time
+        return False
+
+
+def _note(name: str) -> None:
+    with contextlib.suppress(Exception):  # likewise
+        cache.set(name, 1, timeout=NEGATIVE_SECONDS)
+
+
+def _keep(network: UBCNetwork, subscriber_id: str, key_id: str, record: dict[str, Any], now: datetime) -> str:
+    values = {"public_key": record["key"], "url": record["url"], "valid_until": record["until"], "fetched_at": now}
+    UBCKey.objects.update_or_create(network=network, subscriber_id=subscriber_id, key_id=key_id, defaults=values)
+    return str(record["key"])
+
+
+def lookup(network: UBCNetwork, subscriber_id: str, key_id: str) -> dict[str, Any] | None:
+    """{key, url, until} of a subscriber in good standing; None when the registry knows no such key. CPOError else."""
+    names = {"subscriber_id": quote(subscriber_id, safe=""), "key_id": quote(key_id, safe="")}
+    url = network.registry_url
+    for name, value in names.items():
+        url = url.replace(f"{{{name}}}", value)
+    name = f"The registry of {network.source.name}"
+    status, body, _ = exchange("GET", url, name=name)
+    if status in {404, 410}:
+        return None
+    if status >= 300:
+        raise CPOError(f"http_{status}", f"{name} answers HTTP {status}.")
+    try:
+        return _record(orjson.loads(body), subscriber_id, key_id)
+    except (orjson.JSONDecodeError, AttributeError, TypeError):
+        raise CPOError("not_a_registry", f"{name} answers with something else.") from None
+
+
+def _record(answer: Any, subscriber_id: str, key_id: str) -> dict[str, Any] | None:
+    """DeDi wraps a record in `data.details`; older registries answer a list of records."""
+    data = answer.get("data", answer) if isinstance(answer, dict) else answer
+    state = str(data.get("state") or "") if isinstance(data, dict) else ""
+    rows = data if isinstance(data, list) else [data.get("details", data)]
+    for row in rows:
+        named = _first(row, "subscriber_id", "subscriberId"), _first(row, "key_id", "keyId", "unique_key_id", "ukId")
+        is_named = named[0].lower() == subscriber_id.lower() and named[1] in {"", key_id}
+        status = _first(row, "status").upper() or state.upper()
+        if is_named and status in LIVE:
+            key = _first(row, "signing_public_key", "signingPublicKey", "publicKey")
+            return {"key": key[:120], "url": _first(row, "url", "subscriberUrl")[:400], "until": _until(row)}
+    return None
+
+
+def _first(row: dict[str, Any], *names: str) -> str:
+    return next((str(row[name]) for name in names if row.get(name)), "")
+
+
+def _until(row: dict[str, Any]) -> datetime | None:
+    try:
+        return wire.instant(_first(row, "valid_until", "validUntil"))
+    except ValueError:
+        return None

@@ -1,0 +1,35 @@
+"""Background work of UBC networks: one step of an order, and the sweep that finds what was missed."""
+
+from datetime import timedelta
+
+from celery import shared_task
+from django.utils import timezone
+
+from stations.cpo.ubc import flow
+from stations.cpo.ubc.models import UBCMessage
+
+KEEP_MESSAGES = timedelta(days=400)
+KEEP_CATALOGUES = timedelta(days=2)
+
+
+@shared_task
+def step_ubc_order(order_id: int) -> bool:
+    """Send what an order has to say next."""
+    return flow.step(order_id)
+
+
+@shared_task
+def sweep_ubc() -> int:
+    """How many messages went out that an event had missed."""
+    return flow.sweep(timezone.now())
+
+
+@shared_task
+def prune_ubc() -> int:
+    """Catalogues are in the registry after a moment; messages of orders are kept for disputes, longer than a year."""
+    now = timezone.now()
+    catalogues = UBCMessage.objects.filter(
+        action__in=("on_discover", "discover"), received_at__lt=now - KEEP_CATALOGUES
+    )
+    orders = UBCMessage.objects.filter(received_at__lt=now - KEEP_MESSAGES)
+    return catalogues.delete()[0] + orders.delete()[0]
