@@ -11,6 +11,7 @@ from stations.cpo.ocpi import registration
 from stations.models import Source
 from stations.tasks import poll_source
 from stations.tests.cpo_peer import CPOPeer
+from stations.tests.ocpi_peers import VERSIONS, Network, network
 from stations.tests.serving import serve
 
 
@@ -45,3 +46,30 @@ def connected(source: Source) -> Source:
     poll_source(source.pk)
     source.refresh_from_db()
     return source
+
+
+@pytest.fixture(params=VERSIONS)
+def everywhere(request: Any, ours: str) -> Iterator[Network]:
+    """A CPO of each version, registered and pulled."""
+    with network(ours, request.param) as net:
+        net.register()
+        net.poll()
+        yield net
+
+
+@pytest.fixture
+def modern(ours: str) -> Iterator[Network]:
+    """A CPO of OCPI 2.3.0 with bookings and invoices, registered and pulled."""
+    with network(ours, "2.3.0") as net:
+        net.register()
+        net.poll()
+        yield net
+
+
+@pytest.fixture
+def usual(ours: str) -> Iterator[Network]:
+    """A CPO of OCPI 2.2.1, registered and pulled."""
+    with network(ours, "2.2.1") as net:
+        net.register()
+        net.poll()
+        yield net
