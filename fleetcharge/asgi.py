@@ -18,6 +18,7 @@ from ocpp_bridge.hub import hub  # noqa: E402
 from ocpp_bridge.recorder import recorder  # noqa: E402
 from ocpp_bridge.routing import http_routes as upload_routes  # noqa: E402
 from ocpp_bridge.routing import websocket_routes as ocpp_routes  # noqa: E402
+from stations.cpo.ubc.webhook import http_routes as ubc_routes  # noqa: E402
 from stations.webhooks import http_routes as webhook_routes  # noqa: E402
 from vehicles.ingest import http_routes as ingest_routes  # noqa: E402
 
@@ -27,7 +28,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Longest prefix first. A raw route costs a twentieth of a Django view, and checks its own credentials.
-HTTP_ROUTES: list[tuple[str, Application]] = [*ingest_routes, *webhook_routes, *upload_routes]
+HTTP_ROUTES: list[tuple[str, Application]] = [*ingest_routes, *webhook_routes, *ubc_routes, *upload_routes]
 WEBSOCKET_ROUTES: list[tuple[str, Application]] = [*ocpp_routes, *live_routes]
 
 gc.collect()

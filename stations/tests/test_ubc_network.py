@@ -381,7 +381,7 @@ def call_back(surya: SuryaCharge, action: str, sale: Any, message: dict[str, Any
 def test_callbacks_that_come_twice_count_once(surya: SuryaCharge, connector: Connector, told: list[Any]) -> None:
     surya.twice = True
     order = charge(connector)
-    wait_for("the repetitions", lambda: [answer[1] for answer in surya.answers].count(200) >= 12)
+    wait_for("the repetitions", lambda: [answer[1] for answer in surya.answers].count(200) >= 11)
     assert UBCMessage.objects.filter(direction="in", action="on_confirm").count() == 1
     assert UBCRefusal.objects.get(code="repeated").count >= 5
     assert [type(event).__name__ for event in told] == ["ReservationAnswered", "NetworkOrderSettled"]

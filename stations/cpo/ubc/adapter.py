@@ -25,10 +25,13 @@ CHARGE_WITHIN = timedelta(hours=4)
 
 
 class UBCAdapter:
-    """Every message goes out here or in a task; every answer comes as a callback and becomes an event."""
+    """Every message goes out here or in a task; every answer comes as a callback and becomes an event.
+
+    No PUSH: a callback speaks of one order, and must not make the status of all other connectors look live.
+    """
 
     kind = Source.Kind.UBC_09.value
-    capabilities = frozenset({Capability.PULL, Capability.PUSH, Capability.RESERVE, Capability.START_STOP})
+    capabilities = frozenset({Capability.PULL, Capability.RESERVE, Capability.START_STOP})
 
     def poll(self, source: Source) -> Iterator[PullReport]:
         """discover -> on_discover, area by area."""

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,9 +27,9 @@ TRACK_EVERY = timedelta(seconds=60)
 
 
 # --- orders -------------------------------------------------------------------------------------------------------
-def step(order_id: int) -> bool:
+def step(order_id: int, now: datetime | None = None) -> bool:
     """Send the next message of an order; False when there is none. What goes wrong is written on the order."""
-    claimed = orders.claim(order_id=order_id, now=timezone.now())
+    claimed = orders.claim(order_id=order_id, now=now or timezone.now())
     if claimed is None:
         return False
     order, action = claimed
@@ -51,6 +51,24 @@ def _failed(order: UBCOrder, action: str, error: CPOError, *, is_final: bool) ->
         logger.warning("%s: %s of order %s: %s", order.network.source.slug, action, order.pk, error)
 
 
+def rate(order_id: int, *, stars: int, comments: str = "", tags: Sequence[str] = ()) -> None:
+    """One to five stars for an order. Raises CPOError when the BPP does not take it."""
+    order = _order(order_id)
+    at = timezone.now()
+    client.send(order.network, words.rating(order, stars=stars, comments=comments, tags=list(tags), at=at))
+
+
+def ask_for_support(order_id: int, *, comments: str, tags: Sequence[str] = (), is_closed: bool = False) -> None:
+    """Complain about an order, or close the complaint; who helps comes with on_support. Raises CPOError."""
+    order, status = _order(order_id), "CLOSED" if is_closed else "OPEN"
+    at = timezone.now()
+    client.send(order.network, words.support(order, comments=comments, tags=list(tags), status=status, at=at))
+
+
+def _order(order_id: int) -> UBCOrder:
+    return UBCOrder.objects.select_related("network__source").get(pk=order_id)
+
+
 def sweep(now: datetime) -> int:
     """Messages nobody sent, callbacks nobody applied, answers that did not come, sessions to follow."""
     stored = UBCMessage.objects.filter(direction="in", applied_at=None, received_at__lt=now - timedelta(seconds=10))
@@ -64,7 +82,7 @@ def sweep(now: datetime) -> int:
     for order_id in quiet.values_list("pk", flat=True)[:200]:
         orders.want_news(order_id=order_id, action="track", now=now)
     due = list(UBCOrder.objects.due(now).order_by("next_at").values_list("pk", flat=True)[:200])
-    return sum(step(order_id) for order_id in due)
+    return sum(step(order_id, now) for order_id in due)
 
 
 def _apply_again(message: UBCMessage, now: datetime) -> None:

@@ -14,7 +14,6 @@ from stations.cpo.ubc.models import UBCMessage, UBCNetwork, UBCRefusal
 from stations.cpo.ubc.signing import BadSignature, Signature
 from stations.cpo.ubc.wire import BadMessage
 from stations.models import Source
-from stations.services import push_received
 
 logger = logging.getLogger(__name__)
 CALLBACK_PREFIX = "on_"
@@ -87,7 +86,6 @@ def _take(network: UBCNetwork, action: str, signature: Signature, authorization:
     context = wire.read_context(body, network.rules)
     _check_context(network, context, action, signature, now)
     message = _keep(network, context, signature, authorization, raw, now)
-    push_received(source_id=network.source_id, at=now)
     if message is None:
         return Ack()  # we have had it: acknowledged again, and nothing more
     if action == "on_discover":
