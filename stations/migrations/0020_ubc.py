@@ -78,6 +78,7 @@ class Migration(migrations.Migration):
                 ('power_w', models.PositiveIntegerField(blank=True, null=True)),
                 ('soc_percent', models.FloatField(blank=True, null=True)),
                 ('metered_at', models.DateTimeField(blank=True, null=True)),
+                ('charging_at', models.DateTimeField(blank=True, help_text='When the session began.', null=True)),
                 ('tracking_url', models.CharField(blank=True, max_length=400)),
                 ('invoice_url', models.CharField(blank=True, max_length=400)),
                 ('support_status', models.CharField(blank=True, max_length=20)),

@@ -426,3 +426,30 @@ def _now() -> str:
 
 def _text(at: datetime) -> str:
     return at.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def main() -> None:
+    """`python -m fleetcharge.demo.peers.ubc --bap fleet.example --key-id k1 --public-key BASE64`: Surya on its own."""
+    import argparse
+    import sys
+
+    import uvicorn
+
+    reader = argparse.ArgumentParser(description="A CPO on UBC, with its registry and its discovery service.")
+    reader.add_argument("--port", type=int, default=8070)
+    reader.add_argument("--bap", required=True, help="our subscriber id")
+    reader.add_argument("--key-id", required=True)
+    reader.add_argument("--public-key", required=True, help="as the admin shows it")
+    wish = reader.parse_args()
+    surya = SuryaCharge(plugs(5))
+    surya.base = f"http://127.0.0.1:{wish.port}"
+    surya.registry[wish.bap, wish.key_id] = wish.public_key
+    sys.stdout.write(
+        f"registry {surya.base}/registry/dedi/lookup/{{subscriber_id}}/subscribers.beckn.one/{{key_id}}\n"
+        f"discovery service {CDS} at {surya.base}/cds\n"
+    )
+    uvicorn.run(surya, host="127.0.0.1", port=wish.port, log_level="warning", lifespan="off")
+
+
+if __name__ == "__main__":
+    main()

@@ -16,7 +16,7 @@ from stations.cpo.base import CPOError, CPOUnavailable, PullReport
 from stations.cpo.documents import LocationDoc
 from stations.cpo.ubc import catalogue, client, orders, receiver, wire, words
 from stations.cpo.ubc.models import UBCItem, UBCMessage, UBCNetwork, UBCOrder
-from stations.models import Connector, ExternalRef, Location, Source
+from stations.models import EVSE, Connector, ExternalRef, Location, Source
 
 logger = logging.getLogger(__name__)
 PATIENCE_SECONDS = words.TTL_SECONDS
@@ -110,12 +110,12 @@ def poll(source: Source) -> Iterator[PullReport]:
 
 
 def look_up(network: UBCNetwork, *, item_id: str = "", address: str = "") -> bool:
-    """Ask for one connector by its code; True when something was found. What it stands beside stays as it is."""
+    """Ask for one connector by its code; True when something was found."""
     question = words.discover_code(network, item_id=item_id, address=address, at=timezone.now())
-    return sum(report.connectors for report in _discover(network, question, is_partial=True)) > 0
+    return sum(report.connectors for report in _discover(network, question)) > 0
 
 
-def _discover(network: UBCNetwork, question: words.Outgoing, *, is_partial: bool = False) -> Iterator[PullReport]:
+def _discover(network: UBCNetwork, question: words.Outgoing) -> Iterator[PullReport]:
     client.send(network, question)
     deadline, was_answered = time.monotonic() + PATIENCE_SECONDS, False
     while time.monotonic() < deadline:
@@ -126,19 +126,19 @@ def _discover(network: UBCNetwork, question: words.Outgoing, *, is_partial: bool
         for message in answers.select_related("network__source").order_by("pk"):
             was_answered = True
             deadline = min(deadline, time.monotonic() + QUIET_SECONDS)
-            yield take_message(message, timezone.now(), is_partial=is_partial)
+            yield take_message(message, timezone.now())
         time.sleep(0.1)
     if not was_answered:
         raise CPOUnavailable(f"{network.source.name} does not answer a discover within {PATIENCE_SECONDS} s.")
 
 
-def take_message(message: UBCMessage, now: datetime, *, is_partial: bool = False) -> PullReport:
+def take_message(message: UBCMessage, now: datetime) -> PullReport:
     """A kept on_discover into the registry; again and again gives the same. Its sender may only speak for itself."""
     report, network = PullReport(), message.network
     try:
         envelope = wire.read(bytes(message.raw), network.rules)
         for raw in envelope.message.catalogs:
-            _take_catalogue(network, message.subscriber_id, raw, report, now, is_partial)
+            _take_catalogue(network, message.subscriber_id, raw, report, now)
         if envelope.error and envelope.error.text:
             report.rejected.append({"id": "on_discover", "why": envelope.error.text})
     except wire.BadMessage as error:
@@ -150,9 +150,7 @@ def take_message(message: UBCMessage, now: datetime, *, is_partial: bool = False
     return report
 
 
-def _take_catalogue(
-    network: UBCNetwork, sender: str, raw: Any, report: PullReport, now: datetime, is_partial: bool
-) -> None:
+def _take_catalogue(network: UBCNetwork, sender: str, raw: Any, report: PullReport, now: datetime) -> None:
     try:
         found = catalogue.read(raw, at=now)
     except wire.BadMessage as error:
@@ -170,23 +168,31 @@ def _take_catalogue(
         )  # fmt: skip
         report.tariffs += 1
     for doc in found.locations:
-        _take_site(network, doc, report, now, is_partial)
+        _take_site(network, doc, report, now)
     for item in found.items:
         _take_item(network, item, now)
 
 
-def _take_site(network: UBCNetwork, doc: LocationDoc, report: PullReport, now: datetime, is_partial: bool) -> None:
+def _take_site(network: UBCNetwork, doc: LocationDoc, report: PullReport, now: datetime) -> None:
+    """A catalogue may name only some units of a station: those it leaves out stay (see `_remove_gone`)."""
     source = network.source
     try:
-        held = services.find_location(source, doc.external_key) if is_partial else None
-        if held is not None and not held.is_removed:
+        held = services.find_location(source, doc.external_key)
+        if held is None or held.is_removed or _is_whole(held, doc):
+            report.locations += services.upsert_location(source=source, doc=doc, at=now)[1]
+        else:
             for evse in doc.evses:
                 services.upsert_evse(source=source, location=held, doc=evse, key=doc.external_key, at=now)
-        else:
-            report.locations += services.upsert_location(source=source, doc=doc, at=now)[1]
         report.connectors += sum(len(evse.connectors) for evse in doc.evses)
     except (ValidationError, ValueError, TypeError, DataError, IntegrityError) as error:
         report.rejected.append({"id": doc.external_key, "why": str(error)[:300]})
+
+
+def _is_whole(held: Location, doc: LocationDoc) -> bool:
+    """It names every unit we show, and none that we hid: then the site is written, or confirmed, as one."""
+    named = {evse.uid for evse in doc.evses}
+    units = dict(held.evses.values_list("uid", "is_removed"))
+    return all((uid in named) != is_removed for uid, is_removed in units.items())
 
 
 def _take_item(network: UBCNetwork, sold: catalogue.SoldItem, now: datetime) -> None:
@@ -213,10 +219,16 @@ def _plain(sold: catalogue.SoldItem) -> Any:
 
 
 def _remove_gone(network: UBCNetwork, now: datetime) -> None:
-    """Sites that no catalogue has named for three polls are hidden; they come back when one does."""
+    """What no catalogue has named for three polls is hidden, a whole site or a unit; it comes back when one does."""
     since = now - GONE_AFTER_POLLS * timedelta(seconds=network.source.poll_interval_seconds)
-    live = UBCItem.objects.filter(network=network, seen_at__gte=since).values("connector__evse__location_id")
-    gone = Location.objects.filter(source=network.source, is_removed=False, created_at__lt=since).exclude(pk__in=live)
-    for location in gone:
+    live = UBCItem.objects.filter(network=network, seen_at__gte=since)
+    sites = Location.objects.filter(source=network.source, is_removed=False, created_at__lt=since)
+    for location in sites.exclude(pk__in=live.values("connector__evse__location_id")):
         key = services.external_key_of(location, network.source)
         services.remove_location(source=network.source, external_key=key, at=now)
+    units = EVSE.objects.filter(location__source=network.source, location__is_removed=False, is_removed=False)
+    old = units.filter(connectors__ubc_item__seen_at__lt=since).exclude(pk__in=live.values("connector__evse_id"))
+    for evse_id in old.values_list("pk", flat=True).distinct():
+        services.report_from_source(
+            evse_id=evse_id, raw_status="REMOVED", status="unavailable", at=now, received_at=now
+        )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import transaction
 
-from stations.cpo.ubc import catalogue, money, states, wire
+from stations.cpo.ubc import catalogue, money, sessions, states, wire
 from stations.cpo.ubc.models import UBCMessage, UBCOrder
 from stations.cpo.ubc.orders import become, go_on
 from stations.models import Connector
@@ -87,8 +87,12 @@ def _hear(order: UBCOrder, message: UBCMessage, body: wire.Order, error: wire.Er
         go_on(order, now)
     elif order.state == State.INITIALISED and order.payment_status == "COMPLETED" and not order.awaited:
         go_on(order, now)
+    if order.charging_at is None and order.state in {State.CHARGING, State.COMPLETED}:
+        order.charging_at = min(message.at, now) if order.state == State.CHARGING else order.created_at
     if is_news:
         _show_connector(order, body, session.upper(), message.at, now)
+    if order.charging_at is not None:
+        sessions.keep(order, body, at=message.at, now=now)
 
 
 def _meant(action: str, order_status: str, session_status: str, problem: str) -> str:

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Self
 
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
@@ -44,6 +45,17 @@ class UBCNetwork(models.Model):
 
     def __str__(self) -> str:
         return f"{self.subscriber_id} ({self.profile})"
+
+    def clean(self) -> None:
+        """A registry is asked for one key at a time, and an area is a circle on earth."""
+        if "{subscriber_id}" not in self.registry_url:
+            raise ValidationError({"registry_url": _("Write {subscriber_id} and {key_id} where they belong.")})
+        try:
+            circles = [(float(a["latitude"]), float(a["longitude"]), int(a["radius_m"])) for a in self.areas]
+        except (KeyError, TypeError, ValueError):
+            raise ValidationError({"areas": _("Each area has latitude, longitude and radius_m.")}) from None
+        if any(abs(latitude) > 90 or abs(longitude) > 180 or radius <= 0 for latitude, longitude, radius in circles):
+            raise ValidationError({"areas": _("Each area is a circle on earth.")})
 
     @property
     def signing_key(self) -> str:
@@ -161,6 +173,7 @@ class UBCOrder(models.Model):
     power_w = models.PositiveIntegerField(null=True, blank=True)
     soc_percent = models.FloatField(null=True, blank=True)
     metered_at = models.DateTimeField(null=True, blank=True)
+    charging_at = models.DateTimeField(null=True, blank=True, help_text=_("When the session began."))
     tracking_url = models.CharField(max_length=400, blank=True)
     invoice_url = models.CharField(max_length=400, blank=True)
     support_status = models.CharField(max_length=20, blank=True)

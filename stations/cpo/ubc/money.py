@@ -93,7 +93,9 @@ def tell_carries(order: UBCOrder, now: datetime) -> None:
     """The order is confirmed, and with it the earlier ones whose unpaid balances are fees of it are paid."""
     for carry in order.carries.select_related("earlier"):
         expected = carry.earlier.balance_paise if carry.earlier else None
-        UBCOrder.objects.filter(pk=carry.earlier_id).update(carried_paise=F("carried_paise") + carry.amount_paise)
+        if carry.earlier:
+            paid = F("carried_paise") + carry.amount_paise
+            UBCOrder.objects.filter(pk=carry.earlier.pk).update(carried_paise=paid)
         publish(UnpaidBalanceCarried(
             order.pk, carry.earlier_id, carry.named_order_id, carry.amount_paise, expected, now
         ))  # fmt: skip

@@ -24,7 +24,7 @@ def open_order(
 ) -> UBCOrder:  # fmt: skip
     """A new order with its select to be sent; the same key again is the same order. Raises UBCItem.DoesNotExist."""
     item = UBCItem.objects.select_related("network").get(connector_id=connector_id)
-    offer = next(iter(item.offers), {})
+    offer: dict[str, Any] = next(iter(item.offers), {})
     try:
         with transaction.atomic():
             return UBCOrder.objects.create(

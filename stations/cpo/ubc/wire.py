@@ -315,7 +315,8 @@ def read_context(body: Any, profile: Profile) -> Context:
     context = body.get("context") if isinstance(body, dict) else None
     if not isinstance(context, dict):
         raise BadMessage("no_context", "There is no context.")
-    return _valid(Context, profile.context_in(context), "bad_context")
+    known: Context = _valid(Context, profile.context_in(context), "bad_context")
+    return known
 
 
 def understand(body: Any, profile: Profile = UBC_09) -> Envelope:
