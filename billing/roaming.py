@@ -49,9 +49,7 @@ class FleetTokens:
         now = timezone.now()
         return [token_doc(token, now) for token in changed[offset : offset + limit]], changed.count()
 
-    def authorize(
-        self, source: Source, uid: str, *, connector: Connector | None, at: datetime
-    ) -> Authorization | None:
+    def authorize(self, source: Source, uid: str, *, connector: Connector | None, at: datetime) -> Authorization | None:
         token = known_to(source).filter(uid__lower=uid.lower()).first()
         if token is None:
             return None

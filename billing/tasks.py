@@ -8,11 +8,14 @@ from celery import shared_task
 from django.utils import timezone
 
 from billing.models import CDR, ChargingSession
-from billing.services import authorisation, bounds, holds, overdue, rating, reconciliation, verification
+from billing.services import authorisation, bounds, holds, overdue, rating, reconciliation, roaming, verification
+from stations.models import RoamingCDR, RoamingSession
 
 logger = logging.getLogger(__name__)
 
 CHUNK = 200
+ROAMING_CHUNK = 2_000
+SESSIONS_LOOKED_AT_FOR, CDRS_LOOKED_AT_FOR = timedelta(minutes=10), timedelta(days=1)
 LATE_PINGS_UNTIL = timedelta(hours=72)
 
 
@@ -31,6 +34,40 @@ def rate_session(session_id: int) -> None:
 @shared_task
 def reconcile(session_id: int) -> None:
     reconciliation.judge(session_id=session_id, now=timezone.now())
+
+
+@shared_task
+def follow_session(roaming_session_id: int) -> None:
+    roaming.follow_session(roaming_session_id=roaming_session_id, now=timezone.now())
+
+
+@shared_task
+def take_roaming_cdr(roaming_cdr_id: int) -> None:
+    cdr = roaming.take_cdr(roaming_cdr_id=roaming_cdr_id, now=timezone.now())
+    if cdr is not None:
+        rating.rate_and_capture(cdr_id=cdr.pk, now=timezone.now())
+
+
+@shared_task
+def ask_about_conflict(conflict_id: int) -> None:
+    roaming.ask_about_conflict(conflict_id=conflict_id, now=timezone.now())
+
+
+@shared_task
+def compare_price(cdr_id: int) -> None:
+    roaming.compare_price(cdr_id=cdr_id, now=timezone.now())
+
+
+@shared_task
+def sweep_roaming() -> None:
+    """Sessions and CDRs of other networks whose event was lost; a CDR of nobody's token is looked at for a day."""
+    now = timezone.now()
+    told = RoamingSession.objects.filter(updated_at__gte=now - SESSIONS_LOOKED_AT_FOR)
+    for pk in list(told.order_by("-updated_at").values_list("pk", flat=True)[:ROAMING_CHUNK]):
+        _survive(follow_session, pk)
+    records = RoamingCDR.objects.filter(received_at__gte=now - CDRS_LOOKED_AT_FOR, billed=None)
+    for pk in list(records.order_by("-received_at").values_list("pk", flat=True)[:ROAMING_CHUNK]):
+        _survive(take_roaming_cdr, pk)
 
 
 @shared_task

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from fleetcharge.accounts.models import Organisation, User
-from stations.models import Charger, Connector, Source, Tariff
+from stations.models import Charger, Connector, RoamingCDR, Source, Tariff
 from vehicles.models import Driver, IdToken, Vehicle
 
 
@@ -215,6 +215,10 @@ class CDR(models.Model):
 
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="cdrs")
     session = models.OneToOneField(ChargingSession, models.PROTECT, related_name="cdr")
+    roaming_cdr = models.OneToOneField(
+        RoamingCDR, models.PROTECT, null=True, blank=True, related_name="billed",
+        help_text=_("The network's own record that this one is made of."),
+    )  # fmt: skip
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField()
     energy_wh = models.BigIntegerField()
@@ -356,6 +360,8 @@ class BillingException(models.Model):
         MISSING_START = "missing_start", _("Session without a start")
         BOOKS_DIFFER = "books_differ", _("The books do not add up")
         NOT_ADJUSTED = "not_adjusted", _("Late correction could not be booked")
+        CPO_PRICE = "cpo_price", _("Network asks another price")
+        CPO_CORRECTION = "cpo_correction", _("Network corrected its record")
 
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="billing_exceptions")
     kind = models.CharField(max_length=20, choices=Kind)

@@ -1,0 +1,269 @@
+"""Sessions and CDRs of other networks: followed as they are told, priced by us, compared with what the network asks."""
+
+import hashlib
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.db import transaction
+
+from billing.entitlement import ACCEPTED
+from billing.events import SessionEnded, SessionMetered, SessionStarted
+from billing.models import CDR, BillingException, ChargingSession
+from billing.services import money, wallets
+from billing.services.afterwards import keep_start
+from billing.services.authorisation import decide
+from billing.services.exceptions import open_exception
+from fleetcharge.lib.events import publish
+from stations.models import CDRConflict, RoamingCDR, RoamingSession, Tariff
+from stations.services.roaming import digest
+from vehicles.models import IdToken
+
+Kind, State, Quality = BillingException.Kind, ChargingSession.State, ChargingSession.Quality
+BILLABLE = {"ACTIVE", "COMPLETED"}
+LEAST_DIFFERENCE_PAISE = 100
+DIFFERENCE_PERCENT = 1
+
+
+@transaction.atomic
+def follow_session(*, roaming_session_id: int, now: datetime) -> ChargingSession | None:
+    """The session of ours behind what a CPO tells; None while nothing charges, or for a token or plug nobody knows.
+
+    Running figures are the CPO's; what is charged for waits for its CDR. May run twice.
+    """
+    told = RoamingSession.objects.select_related("source", "connector__evse").get(pk=roaming_session_id)
+    session = _locked(told.source_id, told.key)
+    if session is None:
+        session = _begin(told, told.key, now) if told.status in BILLABLE else None
+    if session is None or session.state != State.ACTIVE:
+        return session
+    _meter(session, told)
+    if told.status == "COMPLETED":
+        _end(session, told.ended_at or told.source_updated_at)
+    elif told.status == "INVALID":
+        session.state, session.ended_at = State.INVALID, told.ended_at or told.source_updated_at
+        session.save(update_fields=["state", "ended_at"])
+        wallets.release(session_key=wallets.hold_key(session.pk), now=now)
+    return session
+
+
+@transaction.atomic
+def take_cdr(*, roaming_cdr_id: int, now: datetime) -> CDR | None:
+    """Our record of what a CPO finally says; None when a person must decide first. May run twice.
+
+    A credit, and a fresh CDR after it, change what was booked already: finance is asked, nothing moves by itself.
+    """
+    told = RoamingCDR.objects.select_related("source", "connector__evse").get(pk=roaming_cdr_id)
+    if known := CDR.objects.filter(roaming_cdr=told).first():
+        return known
+    session = _session_of(told, now)
+    if session is None:
+        _ask_about_place(told, now)
+        return None
+    if told.is_credit or CDR.objects.filter(session=session).exists():
+        _ask_about_correction(session, told, now)
+        return None
+    if session.state == State.ACTIVE:
+        session.energy_wh = told.energy_wh
+        _end(session, told.ended_at or told.source_updated_at)
+    return _record(session, told)
+
+
+@transaction.atomic
+def compare_price(*, cdr_id: int, now: datetime) -> int | None:
+    """Ours minus the CPO's figure in paise; beyond tolerance finance is asked. None: nothing to compare yet.
+
+    With tax where the CPO tells it, else without.
+    """
+    cdr = CDR.objects.select_related("roaming_cdr").get(pk=cdr_id)
+    told = cdr.roaming_cdr
+    if told is None or cdr.rated_at is None or told.total_before_taxes is None or told.currency != cdr.currency:
+        return None
+    with_tax = told.total_after_taxes is not None
+    theirs = _paise(told.total_after_taxes if told.total_after_taxes is not None else told.total_before_taxes)
+    ours = (cdr.total_paise if with_tax else cdr.taxable_paise) or 0
+    if abs(ours - theirs) > max(LEAST_DIFFERENCE_PAISE, abs(theirs) * DIFFERENCE_PERCENT // 100):
+        open_exception(
+            organisation_id=cdr.organisation_id, kind=Kind.CPO_PRICE, session_id=cdr.session_id,
+            title="The network asks another price than its tariff gives", amount_paise=theirs - ours,
+            details={"ours_paise": ours, "theirs_paise": theirs, "with_tax": with_tax, "cdr": told.key,
+                     "explanation": cdr.explanation, "costs": told.costs}, at=now,
+        )  # fmt: skip
+    return ours - theirs
+
+
+@transaction.atomic
+def ask_about_conflict(*, conflict_id: int, now: datetime) -> None:
+    """A network sent another CDR under an id that it used before: it was refused, and finance hears of it."""
+    conflict = CDRConflict.objects.select_related("cdr").get(pk=conflict_id)
+    token = IdToken.objects.filter(uid__lower=conflict.cdr.token_uid.lower()).first()
+    if token is not None:
+        title = "A network sent two different CDRs under one id"
+        _ask(token.organisation_id, conflict.cdr, title, now, reference=f"conflict:{conflict_id}")
+
+
+def start_key(source_id: int, session_key: str) -> str:
+    return hashlib.sha256(f"ocpi:{source_id}:{session_key.lower()}".encode()).hexdigest()
+
+
+# --- sessions ---------------------------------------------------------------------------------------------------
+def _locked(source_id: int, session_key: str) -> ChargingSession | None:
+    rows = ChargingSession.objects.select_related("connector__evse").select_for_update(of=("self",), no_key=True)
+    return rows.filter(start_key=start_key(source_id, session_key)).first()
+
+
+def _begin(told: RoamingSession | RoamingCDR, session_key: str, now: datetime) -> ChargingSession | None:
+    token = IdToken.objects.filter(uid__lower=told.token_uid.lower()).first() if told.token_uid else None
+    if token is None or told.connector is None:
+        return None
+    decision = decide(
+        id_token=token.uid, connector_id=told.connector.pk, charger_id=None, at=told.started_at, is_start=True
+    )
+    session, is_new = ChargingSession.objects.get_or_create(
+        start_key=start_key(told.source_id, session_key),
+        defaults={
+            "organisation_id": token.organisation_id, "source": told.source, "connector": told.connector,
+            "transaction_ref": session_key.split("*", 2)[-1][:36], "id_token_uid": token.uid, "id_token": token,
+            "vehicle_id": decision.vehicle_id, "driver_id": decision.driver_id, "started_at": told.started_at,
+            "authorisation_reason": decision.reason,
+            "quality": Quality.BILLABLE if decision.is_accepted else Quality.REVIEW,
+        },
+    )  # fmt: skip
+    if is_new:
+        if decision.reason == ACCEPTED:
+            money.hold_for(session, now)
+        keep_start(session=session, decision=decision, received_at=now)
+        place = told.connector.evse.location_id
+        publish(
+            SessionStarted(
+                session.pk, session.organisation_id, told.connector.pk, place, session.vehicle_id, told.started_at
+            )
+        )
+    return session
+
+
+def _meter(session: ChargingSession, told: RoamingSession) -> None:
+    """Energy, power and state of charge as the CPO tells them."""
+    latest = {each["type"]: each["volume"] for period in told.periods for each in period["dimensions"]}
+    session.energy_wh, session.metered_at = told.energy_wh, told.source_updated_at
+    if "POWER" in latest:
+        session.power_w = round(Decimal(latest["POWER"]) * 1000)
+    if "STATE_OF_CHARGE" in latest:
+        session.soc_percent = float(latest["STATE_OF_CHARGE"])
+    session.save(update_fields=["energy_wh", "metered_at", "power_w", "soc_percent"])
+    publish(
+        SessionMetered(((session.pk, session.connector_id, session.energy_wh, session.power_w, session.soc_percent),))
+    )
+
+
+def _end(session: ChargingSession, ended_at: datetime) -> None:
+    session.state, session.stop_reason = State.ENDED, "Network"
+    session.ended_at = max(ended_at, session.started_at)
+    session.save(update_fields=["state", "stop_reason", "ended_at", "energy_wh"])
+    publish(
+        SessionEnded(
+            session.pk, session.organisation_id, session.connector_id, session.connector.evse.location_id,
+            session.vehicle_id, session.energy_wh, session.ended_at,
+        )
+    )  # fmt: skip
+
+
+# --- CDRs -------------------------------------------------------------------------------------------------------
+def _session_of(told: RoamingCDR, now: datetime) -> ChargingSession | None:
+    """By session id, then by our reference, then by token and start; a CDR that comes first begins its session."""
+    original = _original_of(told)
+    if original is not None:
+        return original
+    owner = f"{told.country_code}*{told.party_id}"
+    session_key = f"{owner}*{told.session_ref}" if told.session_ref else _told_session_key(told)
+    session_key = session_key or told.key
+    return _locked(told.source_id, session_key) or _begin(told, session_key, now)
+
+
+def _original_of(told: RoamingCDR) -> ChargingSession | None:
+    """What a credit takes back."""
+    if not told.is_credit:
+        return None
+    key = f"{told.country_code}*{told.party_id}*{told.credit_reference}".lower()
+    taken_back = RoamingCDR.objects.filter(source_id=told.source_id, key__lower=key).first()
+    cdr = CDR.objects.filter(roaming_cdr=taken_back).select_related("session__connector__evse").first()
+    return cdr.session if cdr else None
+
+
+def _told_session_key(told: RoamingCDR) -> str:
+    sessions = RoamingSession.objects.filter(source_id=told.source_id)
+    if told.authorization_reference:
+        named = sessions.filter(authorization_reference=told.authorization_reference).first()
+        if named:
+            return named.key
+    same = sessions.filter(token_uid=told.token_uid, started_at=told.started_at, location_ref=told.location_ref)
+    found = same.first()
+    return found.key if found else ""
+
+
+def _record(session: ChargingSession, told: RoamingCDR) -> CDR:
+    ended_at = told.ended_at or told.source_updated_at
+    return CDR.objects.create(
+        organisation_id=session.organisation_id, session=session, roaming_cdr=told, started_at=told.started_at,
+        ended_at=max(ended_at, told.started_at), energy_wh=told.energy_wh, currency=told.currency,
+        charging_seconds=max(0, told.total_seconds - told.parking_seconds), idle_seconds=told.parking_seconds,
+        tariff=_tariff_of(told),
+    )  # fmt: skip
+
+
+def _tariff_of(told: RoamingCDR) -> Tariff | None:
+    """The version of ours that the CDR prices by, word for word; None lets rating find what was in force then."""
+    for named in told.tariffs:
+        versions = Tariff.objects.filter(source_id=told.source_id, external_id__lower=str(named.get("id", "")).lower())
+        for version in versions.order_by("-version"):
+            if _same_prices(version.elements, named.get("elements")):
+                return version
+    return None
+
+
+def _same_prices(ours: Any, theirs: Any) -> bool:
+    """Ours keep prices as text."""
+    return digest(_numbers(ours)) == digest(_numbers(theirs))
+
+
+def _numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: float(item) if name == "price" else _numbers(item) for name, item in value.items()}
+    return [_numbers(item) for item in value] if isinstance(value, list) else value
+
+
+def _paise(amount: Decimal) -> int:
+    return int((amount * 100).to_integral_value())
+
+
+# --- what a person decides --------------------------------------------------------------------------------------
+def _ask_about_place(told: RoamingCDR, now: datetime) -> None:
+    """A token of a fleet, at a plug that we do not hold; a token nobody knows is the CPO's mistake, and stays there."""
+    token = IdToken.objects.filter(uid__lower=told.token_uid.lower()).first()
+    if token is not None:
+        _ask(token.organisation_id, told, "A network bills a plug that we do not know", now)
+
+
+def _ask_about_correction(session: ChargingSession, told: RoamingCDR, now: datetime) -> None:
+    title = "A network took a CDR back" if told.is_credit else "A network sent another CDR for the same session"
+    _ask(session.organisation_id, told, title, now, session.pk)
+
+
+def _ask(
+    organisation_id: int,
+    told: RoamingCDR,
+    title: str,
+    now: datetime,
+    session_id: int | None = None,
+    reference: str = "",
+) -> None:
+    """Once per CDR, also after somebody has decided."""
+    reference = reference or f"cdr:{told.pk}"
+    if BillingException.objects.filter(kind=Kind.CPO_CORRECTION, reference=reference).exists():
+        return
+    amount = told.total_after_taxes if told.total_after_taxes is not None else told.total_before_taxes
+    open_exception(
+        organisation_id=organisation_id, kind=Kind.CPO_CORRECTION, reference=reference, title=title, at=now,
+        amount_paise=_paise(amount or Decimal(0)),
+        details={"cdr": told.key, "session_id": session_id, "corrects": told.credit_reference},
+    )  # fmt: skip

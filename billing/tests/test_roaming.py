@@ -1,0 +1,172 @@
+"""A fleet's van charges at another network: its session is followed, its CDR booked, priced by us and compared."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from billing import tasks
+from billing.models import CDR, BillingException, ChargingSession, LedgerTransfer
+from billing.services import rating, roaming
+from billing.tests.factories import fund
+from fleetcharge.accounts.models import Organisation
+from fleetcharge.demo.peers import objects
+from stations import services
+from stations.cpo.ocpi.dialects import V221
+from stations.cpo.ocpi.objects.locations import LocationIn
+from stations.cpo.ocpi.objects.sessions import SessionIn
+from stations.cpo.ocpi.receivers.cdrs import read_cdr
+from stations.cpo.ocpi.taking import take_location, take_tariff
+from stations.models import NetworkAccess, RoamingCDR, RoamingSession, Source
+from vehicles.models import IdToken
+
+pytestmark = pytest.mark.django_db
+NOW = datetime(2026, 11, 21, 7, tzinfo=UTC)
+OWNER = ("IN", "VLT")
+
+
+@pytest.fixture
+def source(organisation: Organisation) -> Iterator[Source]:
+    """VoltGrid, with a site and a tariff; the fleet may charge there and has money."""
+    source = Source.objects.create(slug="volt", name="VoltGrid", kind="ocpi-2.2.1")
+    take_tariff(source, objects.tariff("2.2.1"), datetime(2026, 1, 1, tzinfo=UTC))
+    take_location(source, LocationIn.model_validate(objects.location("2.2.1", 1)), NOW)
+    NetworkAccess.objects.create(source=source, organisation=organisation)
+    IdToken.objects.create(organisation=organisation, uid="CARD1")
+    fund(organisation, 1_000_000)
+    return source
+
+
+def hear(source: Source, **changes: Any) -> ChargingSession | None:
+    raw = objects.session("2.2.1", **changes)
+    told, _ = services.put_session(source=source, session=SessionIn.model_validate(raw), raw=raw, at=NOW)
+    return roaming.follow_session(roaming_session_id=told.pk, now=NOW)
+
+
+def bill(source: Source, *args: Any, **changes: Any) -> CDR | None:
+    raw = objects.cdr("2.2.1", *args, **changes)
+    told, _ = services.take_cdr(source=source, cdr=read_cdr(V221.read("cdr", raw, OWNER)), raw=raw, at=NOW)
+    return roaming.take_cdr(roaming_cdr_id=told.pk, now=NOW)
+
+
+def price(cdr: CDR | None) -> int | None:
+    assert cdr is not None
+    rating.rate_and_capture(cdr_id=cdr.pk, now=NOW)
+    return roaming.compare_price(cdr_id=cdr.pk, now=NOW)
+
+
+def test_a_session_is_followed_from_start_to_end(source: Source, organisation: Organisation) -> None:
+    session = hear(source)
+    assert session is not None
+    assert (session.organisation, session.state, session.energy_wh) == (organisation, "active", 4500)
+    assert session.connector.evse.uid == "E1-1"
+    period = objects.period("2026-11-21T06:20:00Z", POWER=48.5, STATE_OF_CHARGE=61)
+    again = hear(source, kwh=9.0, last_updated="2026-11-21T06:20:00Z", charging_periods=[period])
+    assert again is not None
+    assert (again.pk, again.energy_wh, again.power_w, again.soc_percent) == (session.pk, 9000, 48_500, 61)
+    end = {"end_date_time": "2026-11-21T06:30:00Z", "last_updated": "2026-11-21T06:30:00Z"}
+    done = hear(source, kwh=20.0, status="COMPLETED", **end)
+    assert done is not None
+    assert (done.state, done.ended_at, done.energy_wh) == ("ended", datetime(2026, 11, 21, 6, 30, tzinfo=UTC), 20_000)
+    assert not CDR.objects.exists()  # what is charged for waits for the CPO's record
+
+
+@pytest.mark.parametrize("changes", [{"status": "PENDING"}, {"status": "RESERVATION"}, {"evse_uid": "#NA"}])
+def test_what_does_not_charge_is_no_session_yet(source: Source, changes: dict[str, Any]) -> None:
+    assert hear(source, **changes) is None
+
+
+def test_a_token_nobody_knows_is_no_session_of_ours(source: Source) -> None:
+    assert hear(source, token_uid="STRANGER") is None
+    assert bill(source, "C9", "STRANGER") is None
+    assert not BillingException.objects.exists()
+
+
+def test_an_invalid_session_gives_its_money_back(source: Source, organisation: Organisation) -> None:
+    hear(source)
+    organisation.wallet.refresh_from_db()
+    assert organisation.wallet.held_paise > 0
+    gone = hear(source, status="INVALID", last_updated="2026-11-21T06:40:00Z")
+    assert gone is not None
+    assert gone.state == "invalid"
+    organisation.wallet.refresh_from_db()
+    assert organisation.wallet.held_paise == 0
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_cdr_is_booked_once_in_either_order(source: Source, is_first: bool) -> None:
+    if not is_first:
+        hear(source)
+    cdr = bill(source)
+    assert cdr is not None
+    assert bill(source) == cdr
+    hear(source, status="COMPLETED", last_updated="2026-11-21T06:40:00Z")
+    assert (cdr.session.state, cdr.energy_wh, ChargingSession.objects.count()) == ("ended", 20_000, 1)
+    assert price(cdr) == 0  # 20 kWh at 19.50 and 18 % make 460.20, as the CPO says
+    cdr.refresh_from_db()
+    assert (cdr.taxable_paise, cdr.total_paise) == (39_000, 46_020)
+    owed = LedgerTransfer.objects.filter(credit__code="cpo_payable:volt")
+    assert sum(owed.values_list("amount_paise", flat=True)) == 46_020
+    assert not BillingException.objects.exists()
+
+
+def test_another_figure_of_the_network_is_a_question_for_finance(source: Source) -> None:
+    cdr = bill(source, total_cost={"excl_vat": 450.0, "incl_vat": 531.0})
+    assert price(cdr) == 46_020 - 53_100
+    question = BillingException.objects.get()
+    assert (question.kind, question.amount_paise) == ("cpo_price", 7080)
+    assert question.details["theirs_paise"] == 53_100
+    assert price(bill(source, "C2", session_id="S2", total_cost={"excl_vat": 390.5, "incl_vat": 460.79})) == -59
+    assert BillingException.objects.count() == 1  # within a rupee
+
+
+def test_the_tariff_of_the_cdr_prices_it_though_a_newer_one_is_in_force(source: Source) -> None:
+    dearer = [{"price_components": [{"type": "ENERGY", "price": 30, "step_size": 1}]}]
+    take_tariff(source, objects.tariff("2.2.1", elements=dearer), datetime(2026, 11, 20, tzinfo=UTC))
+    cdr = bill(source)
+    assert cdr is not None
+    assert cdr.tariff is not None
+    assert (cdr.tariff.version, price(cdr)) == (1, 0)
+
+
+def test_a_credit_and_a_fresh_cdr_are_decided_by_people(source: Source) -> None:
+    cdr = bill(source)
+    price(cdr)
+    back = {"credit": True, "credit_reference_id": "C1", "total_cost": {"excl_vat": -390.0, "incl_vat": -460.2}}
+    assert bill(source, "C1-C", **back) is None
+    assert bill(source, "C1-2", total_energy=18.0) is None
+    titles = set(BillingException.objects.values_list("kind", "amount_paise"))
+    assert titles == {("cpo_correction", -46_020), ("cpo_correction", 46_020)}
+    assert CDR.objects.get() == cdr
+    BillingException.objects.update(resolved_at=NOW)
+    for told in RoamingCDR.objects.all():
+        roaming.take_cdr(roaming_cdr_id=told.pk, now=NOW)
+    assert BillingException.objects.count() == 2
+
+
+def test_a_bill_for_a_plug_we_do_not_know_is_a_question(source: Source) -> None:
+    place = {**objects.cdr("2.2.1")["cdr_location"], "evse_uid": "E99"}
+    assert bill(source, cdr_location=place) is None
+    assert BillingException.objects.get().kind == "cpo_correction"
+
+
+def test_what_an_event_missed_the_sweep_finds(source: Source) -> None:
+    raw = objects.session("2.2.1")
+    services.put_session(source=source, session=SessionIn.model_validate(raw), raw=raw, at=NOW)
+    raw = objects.cdr("2.2.1")
+    services.take_cdr(source=source, cdr=read_cdr(V221.read("cdr", raw, OWNER)), raw=raw, at=datetime.now(UTC))
+    RoamingSession.objects.update(updated_at=datetime.now(UTC))
+    tasks.sweep_roaming()
+    assert CDR.objects.get().rated_at is not None
+    assert ChargingSession.objects.get().state == "ended"
+
+
+def test_two_records_under_one_id_are_a_question(source: Source) -> None:
+    bill(source)
+    raw = objects.cdr("2.2.1", total_energy=25.0)
+    told, outcome = services.take_cdr(source=source, cdr=read_cdr(V221.read("cdr", raw, OWNER)), raw=raw, at=NOW)
+    assert outcome == "conflict"
+    for _ in range(2):
+        roaming.ask_about_conflict(conflict_id=told.conflicts.get().pk, now=NOW)
+    assert BillingException.objects.get().kind == "cpo_correction"
