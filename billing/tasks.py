@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from billing.models import CDR, ChargingSession
 from billing.services import authorisation, bounds, holds, overdue, rating, reconciliation, roaming, verification
-from stations.models import RoamingCDR, RoamingSession
+from stations.cpo.ocpi.models import RoamingCDR, RoamingSession
 
 logger = logging.getLogger(__name__)
 

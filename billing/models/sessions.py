@@ -9,7 +9,8 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from fleetcharge.accounts.models import Organisation, User
-from stations.models import Charger, Connector, RoamingCDR, Source, Tariff
+from stations.cpo.ocpi.models import RoamingCDR
+from stations.models import Charger, Connector, Source, Tariff
 from vehicles.models import Driver, IdToken, Vehicle
 
 

@@ -15,7 +15,8 @@ from billing.services.afterwards import keep_start
 from billing.services.authorisation import decide
 from billing.services.exceptions import open_exception
 from fleetcharge.lib.events import publish
-from stations.models import CDRConflict, RoamingCDR, RoamingSession, Tariff
+from stations.cpo.ocpi.models import CDRConflict, RoamingCDR, RoamingSession
+from stations.models import Tariff
 from stations.services.roaming import digest
 from vehicles.models import IdToken
 

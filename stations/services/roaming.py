@@ -123,7 +123,7 @@ def connector_of(source: Source, site_key: str, evse_uid: str, connector_id: str
         return None
     plugs = list(evse.connectors.all())
     named = [plug for plug in plugs if plug.external_id.lower() == connector_id.lower()]
-    return (named or (plugs if len(plugs) == 1 else [None]))[0]
+    return next(iter(named or plugs), None) if named or len(plugs) == 1 else None
 
 
 # --- which command began it -------------------------------------------------------------------------------------

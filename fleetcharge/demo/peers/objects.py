@@ -38,7 +38,7 @@ def evse(version: str, uid: str, **changes: Any) -> Raw:
 
 
 def location(version: str, number: int, **changes: Any) -> Raw:
-    site = {
+    site: Raw = {
         "id": f"L{number}",
         "name": f"Volt {number}",
         "address": "Outer Ring Road",
@@ -127,7 +127,13 @@ def cdr(version: str, number: str = "C1", token_uid: str = "CARD1", reference: s
     if version == "2.1.1":
         raw |= {"stop_date_time": end, "location": location(version, 1, evses=[evse(version, "E1-1")])}
     else:
-        place = {"id": "L1", "address": "Outer Ring Road", "city": "Bengaluru", "country": "IND", "evse_uid": "E1-1"}
+        place: Raw = {
+            "id": "L1",
+            "address": "Outer Ring Road",
+            "city": "Bengaluru",
+            "country": "IND",
+            "evse_uid": "E1-1",
+        }
         place |= {"coordinates": {"latitude": "12.950000", "longitude": "77.701000"}, "evse_id": "IN*VLT*EE1-1"}
         plug = {"connector_id": "1", "connector_standard": "IEC_62196_T2_COMBO", "connector_format": "CABLE"}
         raw |= {"end_date_time": end, "session_id": "S1", "total_energy_cost": money(version, 390.0, 70.2)}
@@ -145,7 +151,7 @@ def booking_location(**changes: Any) -> Raw:
         "available_timeslots": [slot],
         "last_updated": STAMP,
     }
-    terms = {"change_until_minutes": 30, "cancel_until_minutes": 15, "noshow_timeout": 10, "noshow_fee": True}
+    terms: Raw = {"change_until_minutes": 30, "cancel_until_minutes": 15, "noshow_timeout": 10, "noshow_fee": True}
     terms["supported_access_methods"] = ["TOKEN", "LICENSE_PLATE"]
     raw = {"id": "BL1", "location_id": "L1", "evse_uid": "E1-1", "booking_terms": [terms], "calendars": [calendar]}
     return owned("2.3.0", {**raw, "tariff_ids": ["DAY"], "last_updated": STAMP, **changes})

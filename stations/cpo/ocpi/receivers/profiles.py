@@ -1,6 +1,6 @@
 """Module `chargingprofiles`, sender: a CPO tells that what an EVSE will do has changed."""
 
-from stations.cpo.ocpi.models import PeerDocument
+from stations.cpo.ocpi.models import PeerDocument, RoamingSession
 from stations.cpo.ocpi.objects.commands import ActiveProfileIn
 from stations.cpo.ocpi.receivers.base import BAD_PARAMETERS, CLIENT_ERROR, Answer, Call, Refused, note_push, pick
 from stations.services import roaming
@@ -26,7 +26,7 @@ def _put(call: Call) -> Answer:
     return Answer()
 
 
-def sessions_named(call: Call) -> list[roaming.RoamingSession]:
+def sessions_named(call: Call) -> list[RoamingSession]:
     """The address names no party: any of the peer's."""
     parties = call.source.parties.all()
     keys = (f"{party.country_code}*{party.party_id}*{call.path[0]}" for party in parties)
