@@ -54,7 +54,7 @@ class UBCNetworkAdmin(OwnNetworks, TenantAdmin):
             obj.signing_key = signing.new_key_pair()[0]
         super().save_model(request, obj, form, change)
 
-    @action(description=_("New signing key"), url_path="new-key")
+    @action(description=_("New signing key"), url_path="new-key")  # type: ignore[untyped-decorator]
     def new_key(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """From now on we sign with a new key: register it first under the key id that stands here."""
         network: UBCNetwork | None = self.get_object(request, object_id)

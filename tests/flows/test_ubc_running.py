@@ -1,0 +1,72 @@
+"""UBC in the whole product as it runs: worker, beat, realtime and database, with a BPP outside of it."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fleetcharge.demo.peers.ubc import CDS, SuryaCharge
+from stations.tests.serving import serve
+from tests.running import RunningSystem, wait_for
+
+
+@pytest.fixture
+def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
+    running = RunningSystem(tmp_path_factory.mktemp("ubc"), FLEETCHARGE_OCPI_ALLOW_PRIVATE_HOSTS="1")
+    running.wait_until_ready()
+    yield running
+    running.stop()
+
+
+SET_UP = """
+import json
+from stations.cpo.ubc import signing
+from stations.cpo.ubc.models import UBCNetwork
+from stations.models import Source
+source = Source.objects.create(slug="ubc", name="UBC", kind="ubc-0.9", poll_interval_seconds=30)
+seed, public = signing.new_key_pair()
+network = UBCNetwork(source=source, subscriber_id="fleet.example", key_id="k1", gateway_id={cds!r},
+    gateway_url={base!r} + "/cds", areas=[dict(latitude=12.97, longitude=77.59, radius_m=20000)], order_kwh=10,
+    registry_url={base!r} + "/registry/dedi/lookup/{{subscriber_id}}/subscribers.beckn.one/{{key_id}}")
+network.signing_key = seed
+network.save()
+print(json.dumps(public))
+"""
+START = """
+from stations.cpo import registry
+from stations.cpo.base import StartRequest
+from stations.models import Connector
+connector = Connector.objects.get(ubc_item__item_id="IND*SURYA*BLR001*1*1")
+registry.adapter_for(connector.evse.location.source).start(StartRequest(connector, "S1", "TAG-1"))
+"""
+STOP = """
+from stations.cpo import registry
+from stations.cpo.base import StopRequest
+from stations.cpo.ubc.models import UBCOrder
+order = UBCOrder.objects.get()
+registry.adapter_for(order.network.source).stop(StopRequest(order.connector, str(order.transaction_id), "stop"))
+"""
+LOOK = """
+import json
+from stations.cpo.ubc.models import UBCOrder
+from stations.models import Connector
+print(json.dumps([Connector.objects.count(), [order.state for order in UBCOrder.objects.all()]]))
+"""
+
+
+def test_beat_discovers_and_the_worker_takes_an_order_from_quote_to_invoice(system: RunningSystem) -> None:
+    surya = SuryaCharge()
+    with serve(surya) as base:
+        surya.base = base
+        surya.registry["fleet.example", "k1"] = system.manage(SET_UP.format(cds=CDS, base=base))
+        wait_for("the catalogue", lambda: system.manage(LOOK)[0] == 4, 90)
+        system.manage(START)
+        wait_for("the session", lambda: system.manage(LOOK)[1] == ["charging"], 60)
+        system.manage(STOP)
+        wait_for("its end", lambda: system.manage(LOOK)[1] == ["completed"], 60)
+    assert surya.refused == []
+    assert {status for _, status, _ in surya.answers} == {200}, json.dumps(surya.answers)
+    heard = [body["context"]["action"] for body in surya.heard if body["context"]["action"] != "discover"]
+    assert heard == ["select", "init", "confirm", "update", "update"]
+    assert "Traceback" not in Path(system.log.name).read_text()
