@@ -21,6 +21,7 @@ app.conf.beat_schedule = {
     "breach-sweep": {"task": "dispatch.tasks.sweep_breaches", "schedule": 10.0},
     "alert-sweep": {"task": "dispatch.tasks.sweep_alerts", "schedule": 30.0},
     "rate-sweep": {"task": "billing.tasks.sweep_unrated", "schedule": 10.0},
+    "pending-sessions": {"task": "stations.tasks.watch_pending_sessions", "schedule": 60.0},
     "roaming-sweep": {"task": "billing.tasks.sweep_roaming", "schedule": 60.0},
     "reconcile-sweep": {"task": "billing.tasks.sweep_unreconciled", "schedule": 10.0},
     "session-sweep": {"task": "billing.tasks.sweep_sessions", "schedule": 60.0},

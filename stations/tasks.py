@@ -13,7 +13,7 @@ from django.utils import timezone
 from stations import services
 from stations.cpo import registry
 from stations.cpo.base import Capability, CPOError
-from stations.cpo.ocpi import registration
+from stations.cpo.ocpi import registration, watchdog
 from stations.cpo.ocpi.adapter import OCPIAdapter
 from stations.cpo.ubc import tasks as ubc_tasks  # noqa: F401 (Celery finds the tasks of an app here)
 from stations.models import Charger, CPOCommand, Source
@@ -104,6 +104,12 @@ def _attempt(source: Source, step: Callable[..., None]) -> None:
         step(source, at=timezone.now())
     except CPOError as error:
         services.source_failed(source_id=source.pk, error=str(error), at=timezone.now())
+
+
+@shared_task
+def watch_pending_sessions() -> int:
+    """Sessions at CPOs that neither begin nor end; returns how many were asked about."""
+    return watchdog.watch_pending(now=timezone.now())
 
 
 @shared_task

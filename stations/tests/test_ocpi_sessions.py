@@ -1,6 +1,6 @@
 """Sessions and CDRs of every version: replaced, appended, out of order, immutable, taken back by a credit."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -11,10 +11,12 @@ from django.db import DatabaseError
 from fleetcharge.demo.peers import objects
 from stations import tasks
 from stations.cpo.ocpi.models import CDRConflict, RoamingCDR, RoamingSession
+from stations.cpo.ocpi.watchdog import watch_pending
 from stations.models import CPOCommand
 from stations.tests.ocpi_peers import Network, code
 
 pytestmark = pytest.mark.django_db(transaction=True)
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
 LATER, LATEST = "2026-11-21T06:20:00Z", "2026-11-21T06:30:00Z"
 
 
@@ -117,6 +119,29 @@ def test_without_our_reference_token_site_and_time_join_them(everywhere: Network
     everywhere.peer.put("sessions", "S1", body=session(everywhere))
     command.refresh_from_db()
     assert command.state == "session_seen"
+
+
+def test_a_session_that_stays_pending_is_asked_about_and_stopped(usual: Network) -> None:
+    usual.peer.put("sessions", "S1", body=session(usual, status="PENDING", start_date_time="2026-11-21T06:00:00Z"))
+    usual.peer.lists["sessions"] = [session(usual, status="PENDING")]
+    RoamingSession.objects.update(updated_at=NOON - timedelta(minutes=9))
+    assert watch_pending(now=NOON) == 0  # plugging in takes a while
+    RoamingSession.objects.update(updated_at=NOON - timedelta(minutes=10), started_at=NOON - timedelta(minutes=11))
+    assert (watch_pending(now=NOON), watch_pending(now=NOON)) == (1, 0)
+    assert "/2.2.1/sessions/S1" in usual.peer.paths()
+    assert usual.peer.commands == []
+    RoamingSession.objects.update(started_at=NOON - timedelta(minutes=31))
+    for minutes in (11, 22):
+        assert watch_pending(now=NOON + timedelta(minutes=minutes)) == 1
+    assert [(kind, body["session_id"]) for kind, body in usual.peer.commands] == [("STOP_SESSION", "S1")]
+
+
+def test_a_session_that_has_begun_meanwhile_is_not_stopped(usual: Network) -> None:
+    usual.peer.put("sessions", "S1", body=session(usual, status="PENDING"))
+    usual.peer.lists["sessions"] = [session(usual, last_updated=LATER)]
+    RoamingSession.objects.update(updated_at=NOON - timedelta(hours=1))
+    assert watch_pending(now=NOON) == 1
+    assert (RoamingSession.objects.get().status, usual.peer.commands) == ("ACTIVE", [])
 
 
 # --- CDRs ------------------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from stations import services
 from stations.cpo.base import (
+    PENDING,
     Capability,
     CommandReceipt,
     CPOError,
@@ -30,6 +31,7 @@ from stations.services.roaming import session_id_of
 
 Kind = CPOCommand.Kind
 TOKENS_AT_ONCE = 500
+ON_ITS_WAY = (CPOCommand.State.SENT, CPOCommand.State.CPO_ACCEPTED, CPOCommand.State.ACCEPTED)
 
 
 class OCPIAdapter:
@@ -99,9 +101,14 @@ class OCPIAdapter:
         return self._command(source_of(request.connector), Kind.START_SESSION, request.start_key, body)
 
     def stop(self, request: StopRequest) -> CommandReceipt:
-        body = {"session_id": request.transaction_ref}
-        source = source_of(request.connector)
-        return self._command(source, Kind.STOP_SESSION, request.stop_key, body, request.transaction_ref)
+        return self.stop_session(source_of(request.connector), request.transaction_ref, request.stop_key)
+
+    def stop_session(self, source: Source, session_id: str, stop_key: str) -> CommandReceipt:
+        """STOP_SESSION by the CPO's own session id; a stop that is on its way is not asked for again."""
+        on_its_way = CPOCommand.objects.filter(source=source, kind=Kind.STOP_SESSION, reservation_key=stop_key)
+        if on_its_way.filter(state__in=ON_ITS_WAY).exists():
+            return PENDING
+        return self._command(source, Kind.STOP_SESSION, stop_key, {"session_id": session_id}, session_id)
 
     def unlock(self, connector: Connector, unlock_key: str) -> CommandReceipt:
         """For the help desk only, never for the driver (OCPI 2.2.1 commands, UnlockConnector)."""
