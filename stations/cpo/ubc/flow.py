@@ -24,6 +24,7 @@ QUIET_SECONDS = 0.5
 """A discovery service that asks many BPPs answers in several messages; after the first, so long a silence ends it."""
 GONE_AFTER_POLLS = 3
 TRACK_EVERY = timedelta(seconds=60)
+UNUSED_AFTER = timedelta(minutes=5)
 
 
 # --- orders -------------------------------------------------------------------------------------------------------
@@ -76,6 +77,8 @@ def sweep(now: datetime) -> int:
         _apply_again(message, now)
     for order_id in UBCOrder.objects.unanswered(now).values_list("pk", flat=True)[:200]:
         orders.answer_overdue(order_id=order_id, now=now)
+    for order_id in UBCOrder.objects.unused(now - UNUSED_AFTER).values_list("pk", flat=True)[:200]:
+        orders.want_cancel(order_id=order_id, now=now)
     quiet = UBCOrder.objects.filter(
         state=UBCOrder.State.CHARGING, next_action="", awaited="", next_at__lt=now - TRACK_EVERY
     )

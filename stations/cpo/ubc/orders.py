@@ -181,17 +181,13 @@ def _say_again(order: UBCOrder, now: datetime) -> None:
 
 
 # --- where it stands -------------------------------------------------------------------------------------------------
-ANSWERS = {
-    State.CONFIRMED: "accepted",
-    State.REJECTED: "rejected",
-    State.CANCELLED: "cancelled",
-    State.FAILED: "timed_out",
-}
+ENDS = {State.REJECTED: "rejected", State.CANCELLED: "cancelled", State.FAILED: "timed_out"}
+UNPROMISED = {State.SELECTING, State.QUOTED, State.INITIALISED, State.FAILED}
 
 
 def become(order: UBCOrder, state: str, reason: str, now: datetime) -> None:
     """The order's new state, told to everybody; a promise that it carries is kept, refused or lost with it."""
-    old, order.state = order.state, State(state)
+    old, order.state = State(order.state), State(state)
     if old == order.state:
         return
     if order.state in states.OVER:
@@ -202,9 +198,11 @@ def become(order: UBCOrder, state: str, reason: str, now: datetime) -> None:
         order.pk, order.connector_id, str(order.transaction_id), order.reservation_key, order.id_token, old,
         order.state, now,
     ))  # fmt: skip
-    if old in {State.SELECTING, State.QUOTED, State.INITIALISED, State.FAILED} and order.state == State.CONFIRMED:
+    is_kept = old in UNPROMISED and order.state in {State.CONFIRMED, State.CHARGING, State.COMPLETED}
+    if is_kept:
         money.tell_carries(order, now)
-    if order.reservation_key and order.state in ANSWERS:
-        was_promised = old in {State.CONFIRMED, State.CHARGING}
-        answer = "cancelled" if was_promised else ANSWERS[order.state]
+    answer = "accepted" if is_kept else ENDS.get(order.state, "")
+    if order.reservation_key and answer:
+        was_promised = old not in UNPROMISED
+        answer = "cancelled" if was_promised else answer
         publish(ReservationAnswered(order.reservation_key, answer, reason[:120], now))
