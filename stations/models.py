@@ -329,6 +329,7 @@ class Tariff(models.Model):
     content_hash = models.CharField(max_length=64)
     valid_from = models.DateTimeField(default=timezone.now)
     valid_to = models.DateTimeField(null=True, blank=True)
+    source_updated_at = models.DateTimeField(null=True, blank=True, help_text=_("The source's clock."))
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -58,3 +58,4 @@ class TariffDoc:
     currency: str
     elements: list[dict[str, Any]]
     name: str = ""
+    updated_at: datetime | None = None

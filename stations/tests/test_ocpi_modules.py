@@ -181,6 +181,15 @@ def test_a_cpo_tells_that_the_profile_changed(usual: Network) -> None:
     assert code(usual.peer.push("PUT", "chargingprofiles", "S1", body={})) == (200, 2001)
 
 
+def test_a_driver_says_when_it_must_be_full(usual: Network) -> None:
+    usual.peer.put("sessions", "S1", body=objects.session("2.2.1"))
+    held = RoamingSession.objects.get()
+    assert OCPIAdapter().prefer(held, {"profile_type": "FAST"}) == "DEPARTURE_REQUIRED"
+    wish = {"profile_type": "GREEN", "departure_time": "2026-11-21T16:00:00Z", "energy_need": 30}
+    assert OCPIAdapter().prefer(held, wish) == "ACCEPTED"
+    assert usual.peer.preferences == {"S1": wish}
+
+
 # --- hubs ------------------------------------------------------------------------------------------------------------
 def info(status: str, updated: str = objects.STAMP) -> dict[str, Any]:
     return {"party_id": "XYZ", "country_code": "IN", "role": "CPO", "status": status, "last_updated": updated}

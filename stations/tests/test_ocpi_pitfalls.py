@@ -211,6 +211,13 @@ def test_17_a_tariff_that_changes_during_a_session_leaves_its_history(usual: Net
     assert at_start.elements[0]["price_components"][0]["price"] == "19.5"
 
 
+def test_17_an_older_tariff_that_comes_late_changes_nothing(usual: Network) -> None:
+    cheaper = [{"price_components": [{"type": "ENERGY", "price": 1, "step_size": 1}]}]
+    old = objects.tariff("2.2.1", elements=cheaper, last_updated="2020-01-01T00:00:00Z")
+    assert code(usual.peer.put("tariffs", "DAY", body=old)) == (200, 1000)
+    assert Tariff.objects.get().elements[0]["price_components"][0]["price"] == "19.5"
+
+
 @pytest.mark.parametrize("word", ["RESERVATION", "RESERVED"])
 def test_18_a_reservation_is_a_session_without_a_plug(usual: Network, word: str) -> None:
     body = objects.session("2.2.1", evse_uid="#NA", connector_id="#NA", kwh=0, status=word)

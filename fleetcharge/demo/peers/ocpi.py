@@ -55,6 +55,7 @@ class OCPIPeer:
         self.commands: list[tuple[str, Raw]] = []
         self.profiles: list[tuple[str, str, Raw]] = []
         self.tokens: dict[str, Raw] = {}
+        self.preferences: dict[str, Raw] = {}
         self.bookings: dict[str, Raw] = {}
         self.calls: list[tuple[str, str, dict[str, str], dict[str, str]]] = []
         self.without: set[str] = set()
@@ -115,6 +116,9 @@ class OCPIPeer:
 
     def _module(self, method: str, rest: list[str], body: Any, query: dict[str, str]) -> tuple[Any, Headers]:
         name, ids = rest[0], rest[1:]
+        if ids[1:] == ["charging_preferences"] and method == "PUT":
+            self.preferences[ids[0]] = body
+            return "ACCEPTED" if "departure_time" in body else "DEPARTURE_REQUIRED", []
         if name in LISTS and method == "GET":
             return self._list(name, ids, query)
         if name == "booking":

@@ -17,7 +17,7 @@ from stations.cpo.base import (
     StartRequest,
     StopRequest,
 )
-from stations.cpo.ocpi import registration
+from stations.cpo.ocpi import pacing, registration
 from stations.cpo.ocpi.client import OCPIClient
 from stations.cpo.ocpi.commanding import Order, send
 from stations.cpo.ocpi.dialects import dialect_of
@@ -122,6 +122,20 @@ class OCPIAdapter:
         if not commands_url:
             return CommandReceipt("rejected", f"{source.name} takes no commands.")
         return send(Order(source, kind, about, "POST", f"{commands_url.rstrip('/')}/{kind}", body, session_ref))
+
+    def prefer(self, session: RoamingSession, preferences: dict[str, Any]) -> str:
+        """What the driver wants of a running session (departure_time, energy_need): the answer, such as ACCEPTED.
+
+        Raises CPOError, also where a CPO has no sessions module.
+        """
+        url = session.source.endpoints.get("sessions")
+        if not url:
+            raise CPOError("not_supported", f"{session.source.name} has no sessions module.")
+        pacing.check_circuit(session.source)
+        address = f"{url.rstrip('/')}/{quote(session_id_of(session), safe='')}/charging_preferences"
+        with OCPIClient(session.source) as client:
+            answer = client.call("PUT", address, body=preferences)
+        return str(answer)[:40]
 
     # --- charging profiles -----------------------------------------------------------------------------------------
     def set_profile(self, session: RoamingSession, profile_key: str, profile: dict[str, Any]) -> CommandReceipt:

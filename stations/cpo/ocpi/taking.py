@@ -20,5 +20,6 @@ def take_location(source: Source, location: LocationIn, at: datetime) -> bool:
 def take_tariff(source: Source, entry: Any, at: datetime) -> None:
     doc = TariffIn.model_validate(entry).doc()
     services.cache_tariff(
-        source=source, external_id=doc.external_id, elements=doc.elements, currency=doc.currency, at=at, name=doc.name
-    )
+        source=source, external_id=doc.external_id, elements=doc.elements, currency=doc.currency, at=at, name=doc.name,
+        updated_at=doc.updated_at,
+    )  # fmt: skip

@@ -28,7 +28,8 @@ class TariffIn(Wire):
 
     def doc(self) -> TariffDoc:
         name = next((text.text for text in self.tariff_alt_text), "")
-        return TariffDoc(self.id, self.currency, [exact(element) for element in self.elements], name[:120])
+        elements = [exact(element) for element in self.elements]
+        return TariffDoc(self.id, self.currency, elements, name[:120], self.last_updated)
 
 
 def exact(value: Any) -> Any:

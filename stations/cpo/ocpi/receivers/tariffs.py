@@ -35,11 +35,11 @@ def _put(call: Call) -> Answer:
 
 def _patch(call: Call) -> Answer:
     """Only what is named changes; older news is answered and ignored."""
-    held, at = _held(call), stamp(call)
+    stamp(call)
+    held = _held(call)
     if held is None:
         return _unknown()
-    if at >= held.valid_from:
-        take_tariff(call.source, {**tariff_out(held, call.path[:2]), **call.read("tariff")}, call.at)
+    take_tariff(call.source, {**tariff_out(held, call.path[:2]), **call.read("tariff")}, call.at)
     return Answer()
 
 
