@@ -79,7 +79,8 @@ class OCPIPeer:
             self._check_token(header(scope, b"authorization"))
             body = orjson.loads(raw) if raw else None
             data, more = await self._route(scope["method"], scope["path"].strip("/").split("/"), body, query)
-            return await send_json(send, 200, envelope(data), [*more, *self.extra_headers])
+            ids = [(name, v) for name in (b"x-request-id", b"x-correlation-id") if (v := header(scope, name))]
+            return await send_json(send, 200, envelope(data), [*more, *ids, *self.extra_headers])
         except Refusal as refusal:
             return await send_json(send, refusal.http, envelope(None, refusal.code))
 
@@ -121,6 +122,8 @@ class OCPIPeer:
             return "ACCEPTED" if "departure_time" in body else "DEPARTURE_REQUIRED", []
         if name in LISTS and method == "GET":
             return self._list(name, ids, query)
+        if name in LISTS:
+            raise Refusal(405)
         if name == "booking":
             return self._list("booking_locations", ids[1:], query) if method == "GET" else (self._book(body), [])
         if name == "commands":

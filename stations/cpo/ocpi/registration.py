@@ -124,8 +124,17 @@ def _versions(client: OCPIClient, url: str, token: str) -> list[Any]:
     except CPOError as error:
         if error.code != "http_401":
             raise
-        client.sends_raw = not client.sends_raw
+        return _versions_otherwise(client, url, token, error)
+
+
+def _versions_otherwise(client: OCPIClient, url: str, token: str, refusal: CPOError) -> list[Any]:
+    """The other way to write the token; where that fails too, however it fails, the first refusal is what is said."""
+    client.sends_raw = not client.sends_raw
+    try:
         return list(client.call("GET", url, token=token, routed=False) or [])
+    except CPOError:
+        client.sends_raw = not client.sends_raw
+        raise refusal from None
 
 
 def _endpoints(details: VersionDetailsIn) -> dict[str, str]:

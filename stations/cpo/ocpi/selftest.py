@@ -1,0 +1,214 @@
+"""Does a CPO keep the rules of OCPI? Reads only, registers nothing; one finding per rule, for a person to read."""
+
+import base64
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+from pydantic import ValidationError
+
+from stations.cpo.base import CPOError
+from stations.cpo.guard import check_url
+from stations.cpo.ocpi.dialects import DIALECTS, Dialect
+from stations.cpo.ocpi.objects.locations import LocationIn
+from stations.cpo.ocpi.objects.sessions import SessionIn
+from stations.cpo.ocpi.objects.tariffs import TariffIn
+from stations.cpo.ocpi.receivers.cdrs import read_cdr
+from stations.status import FROM_OCPI
+
+READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
+    "tariffs": ("tariff", TariffIn.model_validate),
+    "locations": ("location", LocationIn.model_validate),
+    "sessions": ("session", SessionIn.model_validate),
+    "cdrs": ("cdr", read_cdr),
+}
+LONG_AGO, FAR_AHEAD = "2015-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
+PAGES = 3
+ANYBODY = ("XX", "XXX")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """`is_good` None: could not be looked at."""
+
+    rule: str
+    is_good: bool | None
+    detail: str = ""
+
+
+class Unreadable(Exception):
+    """No answer, or none in OCPI; says why."""
+
+
+@dataclass
+class Probe:
+    """One look at one peer. `transport` is for tests."""
+
+    url: str
+    token: str
+    transport: httpx.BaseTransport | None = None
+    is_raw: bool = False
+    endpoints: dict[str, str] = field(default_factory=dict)
+    dialect: Dialect | None = None
+    named_tariffs: set[str] = field(default_factory=set)
+    tariffs: set[str] = field(default_factory=set)
+
+    def run(self) -> Iterator[Finding]:
+        """Stops where nothing further can be known."""
+        yield from self._tokens()
+        try:
+            yield from self._versions()
+        except Unreadable as error:
+            yield Finding("versions and details can be read", False, str(error))
+            return
+        for module in READERS:
+            yield from self._module(module)
+        yield from self._dangling()
+
+    # --- calling ----------------------------------------------------------------------------------------------------
+    def get(self, url: str, *, token: str | None = None, method: str = "GET", **query: str) -> httpx.Response:
+        """Raises Unreadable when nobody answers, or the address leads into a private network."""
+        shown = self.token if token is None else token
+        secret = shown if self.is_raw else base64.b64encode(shown.encode()).decode()
+        headers = {
+            "Authorization": f"Token {secret}",
+            "X-Request-ID": str(uuid.uuid4()),
+            "X-Correlation-ID": "selftest",
+        }
+        try:
+            target = check_url(url)
+            with httpx.Client(timeout=15, follow_redirects=False, transport=self.transport) as client:
+                address = httpx.URL(target.url).copy_merge_params(query) if query else target.url
+                return client.request(
+                    method, address, headers={**headers, **target.headers}, extensions=dict(target.extensions)
+                )
+        except (httpx.HTTPError, CPOError) as error:
+            raise Unreadable(str(error) or type(error).__name__) from None
+
+    def data(self, answer: httpx.Response) -> Any:
+        try:
+            envelope = answer.json()
+            code = int(envelope["status_code"])
+        except (ValueError, KeyError, TypeError):
+            raise Unreadable(f"HTTP {answer.status_code} without an OCPI envelope") from None
+        if answer.status_code != 200 or not 1000 <= code < 2000:
+            raise Unreadable(f"HTTP {answer.status_code}, OCPI {code} {envelope.get('status_message', '')}".strip())
+        return envelope.get("data")
+
+    # --- the handshake ----------------------------------------------------------------------------------------------
+    def _tokens(self) -> Iterator[Finding]:
+        try:
+            encoded = self.get(self.url).status_code
+            self.is_raw = True
+            raw = self.get(self.url).status_code
+            self.is_raw = encoded != 200
+            wrong = self.get(self.url, token=f"{self.token}x").status_code
+        except Unreadable as error:
+            yield Finding("the address answers", False, str(error))
+            return
+        yield Finding("a token in base64 is taken", encoded == 200, f"HTTP {encoded}")
+        yield Finding("a raw token is taken (2.1.1 must)", raw == 200 or None, f"HTTP {raw}")
+        yield Finding("a wrong token is HTTP 401", wrong == 401, f"HTTP {wrong}")
+
+    def _versions(self) -> Iterator[Finding]:
+        answer = self.get(self.url)
+        listed = {str(entry["version"]): str(entry["url"]) for entry in _dicts(self.data(answer), "version", "url")}
+        common = [version for version in DIALECTS if version in listed]
+        yield Finding("a version of ours is offered", bool(common), ", ".join(sorted(listed)))
+        yield Finding("request ids come back", answer.headers.get("x-correlation-id") == "selftest")
+        if not common:
+            raise Unreadable("no common version")
+        self.dialect = DIALECTS[common[0]]
+        details = self.data(self.get(listed[common[0]]))
+        entries = _dicts(details.get("endpoints") if isinstance(details, dict) else None, "identifier", "url")
+        for entry in entries:
+            if str(entry.get("role", "SENDER")).upper() == "SENDER":
+                self.endpoints[str(entry["identifier"]).lower()] = str(entry["url"])
+        modules = sorted({str(entry["identifier"]) for entry in entries})
+        yield Finding("credentials and locations are offered", {"credentials", "locations"} <= set(modules),
+                      ", ".join(modules))  # fmt: skip
+        roles = all("role" in entry for entry in entries)
+        yield Finding("endpoints say their side", roles or not self.dialect.has_roles)
+
+    # --- the lists --------------------------------------------------------------------------------------------------
+    def _module(self, module: str) -> Iterator[Finding]:
+        url = self.endpoints.get(module)
+        if url is None:
+            yield Finding(f"{module}: can be read", None, "not offered")
+            return
+        try:
+            yield from self._list(module, url)
+        except Unreadable as error:
+            yield Finding(f"{module}: can be read", False, str(error))
+
+    def _list(self, module: str, url: str) -> Iterator[Finding]:
+        answer = self.get(url, limit="2", date_from=LONG_AGO)
+        first = self.data(answer)
+        is_list = isinstance(first, list)
+        yield Finding(f"{module}: is a list", is_list)
+        if not is_list:
+            return
+        yield Finding(f"{module}: keeps the limit", len(first) <= 2, f"{len(first)} of 2")
+        counts = [answer.headers.get(name, "") for name in ("x-total-count", "x-limit")]
+        yield Finding(f"{module}: counts (X-Total-Count, X-Limit)", all(map(str.isdecimal, counts)))
+        yield from self._pages(module, answer, first)
+        later = self.data(self.get(url, date_from=FAR_AHEAD))
+        yield Finding(f"{module}: keeps date_from", later in ([], None), f"{len(later or [])} objects of the year 2999")
+        unknown = self.get(f"{url.rstrip('/')}/no-such-object-{uuid.uuid4().hex[:8]}")
+        if module == "locations":
+            yield Finding(
+                "locations: an unknown one is HTTP 404", unknown.status_code == 404, f"HTTP {unknown.status_code}"
+            )
+        wrong = self.get(url, method="PUT").status_code
+        yield Finding(f"{module}: a wrong method is HTTP 405", wrong == 405, f"HTTP {wrong}")
+
+    def _pages(self, module: str, answer: httpx.Response, first: list[Any]) -> Iterator[Finding]:
+        """The first few pages; objects are read as a poll would."""
+        seen, objects, loops = {str(answer.url)}, list(first), False
+        for _ in range(PAGES):
+            following = answer.links.get("next", {}).get("url", "")
+            if not following or (loops := following in seen):
+                break
+            seen.add(following)
+            answer = self.get(following)
+            objects += self.data(answer) or []
+        yield Finding(f"{module}: pages lead on", not loops, f"{len(objects)} objects")
+        refused = [why for each in objects if (why := self._refused(module, each))]
+        yield Finding(f"{module}: every object can be read", not refused, "; ".join(refused[:3]))
+
+    def _refused(self, module: str, raw: Any) -> str:
+        assert self.dialect is not None  # noqa: S101 (set by _versions)
+        kind, reader = READERS[module]
+        name = str(raw.get("id")) if isinstance(raw, dict) else repr(raw)[:20]
+        try:
+            found = reader(self.dialect.read(kind, raw, ANYBODY))
+            self._note(found)
+        except ValidationError as error:
+            place = ".".join(map(str, error.errors()[0]["loc"]))
+            return f"{name}: {place} {error.errors()[0]['msg']}"
+        except (ValueError, TypeError, ArithmeticError) as error:
+            return f"{name}: {error}"
+        return ""
+
+    def _note(self, found: Any) -> None:
+        if isinstance(found, TariffIn):
+            self.tariffs.add(found.id.lower())
+        if isinstance(found, LocationIn):
+            found.doc()
+            plugs = [plug for evse in found.evses for plug in evse.connectors]
+            self.named_tariffs |= {each.lower() for plug in plugs for each in plug.tariff_ids}
+            if odd := [evse.status for evse in found.evses if evse.status not in FROM_OCPI]:
+                raise ValueError(f"EVSE status {odd[0]} is no word of OCPI")
+
+    def _dangling(self) -> Iterator[Finding]:
+        missing = sorted(self.named_tariffs - self.tariffs)
+        known = self.tariffs or self.named_tariffs
+        yield Finding("tariffs that plugs name exist", not missing if known else None, ", ".join(missing[:5]))
+
+
+def _dicts(value: Any, *needed: str) -> list[dict[str, Any]]:
+    """Those entries that have what is needed."""
+    entries = value if isinstance(value, list) else []
+    return [entry for entry in entries if isinstance(entry, dict) and all(name in entry for name in needed)]
