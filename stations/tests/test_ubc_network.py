@@ -251,7 +251,7 @@ def test_from_discover_to_rating(surya: SuryaCharge, connector: Connector, told:
     session, cdr = RoamingSession.objects.get(), RoamingCDR.objects.get()
     assert (session.status, session.energy_wh, session.connector_id) == ("COMPLETED", 10_000, connector.pk)
     assert (cdr.key, cdr.token_uid, cdr.total_after_taxes, cdr.energy_wh) == (
-        str(order.transaction_id), "TAG-1", Decimal("199.62"), 10_000,
+        f"IN*UBC*{order.transaction_id}", "TAG-1", Decimal("199.62"), 10_000,
     )  # fmt: skip
 
     flow.rate(order.pk, stars=4, comments="Clean and quick", tags=["clean-station"])

@@ -37,20 +37,28 @@ def told(monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: An
     return heard
 
 
-@pytest.fixture
-def network() -> UBCNetwork:
+def make_network() -> UBCNetwork:
     source = Source.objects.create(slug="ubc", name="UBC", kind="ubc-0.9")
     return UBCNetwork.objects.create(source=source, subscriber_id="example-bap.com", key_id="k", registry_url="r")
 
 
-@pytest.fixture
-def connector(network: UBCNetwork) -> Connector:
+def make_connector(network: UBCNetwork) -> Connector:
     connector = make_public_connector(network.source)
     UBCItem.objects.create(
         connector=connector, network=network, item_id="I1", bpp_id=BPP, bpp_uri="https://bpp", provider_id="eco",
         offers=[{"beckn:id": "o", "beckn:price": {"value": 45.0}}], seen_at=timezone.now(),
     )  # fmt: skip
     return connector
+
+
+@pytest.fixture
+def network() -> UBCNetwork:
+    return make_network()
+
+
+@pytest.fixture
+def connector(network: UBCNetwork) -> Connector:
+    return make_connector(network)
 
 
 def an_order(connector: Connector, transaction_id: str = TRANSACTION, key: str = "R1") -> UBCOrder:

@@ -60,18 +60,32 @@ def _facts(order: UBCOrder, body: wire.Order, energy_wh: int, at: datetime) -> d
     }  # fmt: skip
 
 
+def _key(order: UBCOrder) -> str:
+    """country*party*id, as every roaming session is named."""
+    return f"{COUNTRY}*{PARTY}*{order.transaction_id}"
+
+
 def _keep_session(order: UBCOrder, facts: dict[str, Any], status: str, at: datetime, now: datetime) -> None:
     """Older news than what stands there changes nothing."""
-    source, key = order.network.source, str(order.transaction_id)
-    held = RoamingSession.objects.select_for_update().filter(source=source, key__lower=key).first()
+    source, key = order.network.source, _key(order)
+    held = RoamingSession.objects.select_for_update().filter(source=source, key__lower=key.lower()).first()
     if held is not None and (held.source_updated_at > at or held.status == "COMPLETED"):
         return
     row = held or RoamingSession(source=source, key=key, created_at=now)
     old, row.status, row.updated_at = row.status, status, now
     for name, value in facts.items():
         setattr(row, name, value)
+    row.periods = [_reading(order)] if order.metered_at else []
     row.save()
     publish(RoamingSessionChanged(row.pk, row.source_id, old, status, now))
+
+
+def _reading(order: UBCOrder) -> dict[str, Any]:
+    """The newest telemetry as OCPI writes it: kW and percent."""
+    known = {"POWER": None if order.power_w is None else order.power_w / 1000, "STATE_OF_CHARGE": order.soc_percent}
+    dimensions = [{"type": name, "volume": value} for name, value in known.items() if value is not None]
+    started_at = order.metered_at.isoformat() if order.metered_at else ""
+    return {"start_date_time": started_at, "dimensions": dimensions}
 
 
 def _keep_cdr(order: UBCOrder, body: wire.Order, facts: dict[str, Any], at: datetime, now: datetime) -> None:
@@ -80,7 +94,7 @@ def _keep_cdr(order: UBCOrder, body: wire.Order, facts: dict[str, Any], at: date
     try:
         with transaction.atomic():
             row = RoamingCDR.objects.create(
-                source=order.network.source, key=str(order.transaction_id), session_ref=str(order.transaction_id),
+                source=order.network.source, key=_key(order), session_ref=str(order.transaction_id),
                 total_seconds=max(0, int((at - facts["started_at"]).total_seconds())), costs={"components": costs},
                 received_at=now, **facts,
             )  # fmt: skip
