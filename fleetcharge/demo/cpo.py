@@ -5,7 +5,7 @@ import base64
 import binascii
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -98,10 +98,13 @@ class Cpo:
     def _module(self, parts: list[str], scope: Scope, raw: bytes) -> tuple[Any, Headers]:
         if not self.peering.our_token:
             raise Refused(401, 2000, "Register first.")
-        if parts[0] == "locations" and scope["method"] == "GET":
+        if parts[0] in {"locations", "tariffs"} and scope["method"] != "GET":
+            raise Refused(405, 2000, "These lists are only read.")
+        if parts[0] == "locations":
             return self._locations(parts[1:], scope)
-        if parts == ["tariffs"] and scope["method"] == "GET":
-            return ocpi.tariffs(), [(b"x-total-count", b"2"), (b"x-limit", b"100")]
+        if parts == ["tariffs"]:
+            since = _query(scope).get("date_from", "")
+            return self._page(scope, "tariffs", [each for each in ocpi.tariffs() if each["last_updated"] >= since])
         if parts[0] == "commands" and len(parts) == 2 and scope["method"] == "POST":
             return self._command(parts[1], orjson.loads(raw)), []
         raise Refused(404, 2000, "There is nothing at this address.")
@@ -118,17 +121,21 @@ class Cpo:
         return (ocpi.evse if len(ids) == 2 else ocpi.connector)(self.network, bay), []
 
     def _location_page(self, scope: Scope) -> tuple[Any, Headers]:
-        query = {name: values[-1] for name, values in parse_qs(scope["query_string"].decode()).items()}
+        query = _query(scope)
         since = datetime.fromisoformat(query["date_from"]) if "date_from" in query else None
         since = since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
-        sites = ocpi.sites_since(self.network, since)
+        chosen, headers = self._page(scope, "locations", ocpi.sites_since(self.network, since))
+        return [ocpi.location(self.network, site) for site in chosen], headers
+
+    def _page(self, scope: Scope, module: str, items: Sequence[Any]) -> tuple[Sequence[Any], Headers]:
+        query = _query(scope)
         offset, limit = int(query.get("offset", 0)), min(PAGE_LIMIT, int(query.get("limit", PAGE_LIMIT)))
-        chosen, following = ocpi.page(sites, offset, limit)
-        headers: Headers = [(b"x-total-count", str(len(sites)).encode()), (b"x-limit", str(PAGE_LIMIT).encode())]
+        chosen, following = ocpi.page(items, offset, limit)
+        headers: Headers = [(b"x-total-count", str(len(items)).encode()), (b"x-limit", str(PAGE_LIMIT).encode())]
         if following is not None:
             link = urlencode({**query, "offset": following, "limit": limit})
-            headers.append((b"link", f'<{self.base}/ocpi/2.2.1/cpo/locations?{link}>; rel="next"'.encode()))
-        return [ocpi.location(self.network, site) for site in chosen], headers
+            headers.append((b"link", f'<{self.base}/ocpi/2.2.1/cpo/{module}?{link}>; rel="next"'.encode()))
+        return chosen, headers
 
     # --- handshake ------------------------------------------------------------------------------------------------
     async def _credentials(self, method: str, raw: bytes) -> dict[str, Any]:
@@ -229,6 +236,10 @@ class Cpo:
             return (await call()).status_code < 500
         except httpx.HTTPError:
             return False
+
+
+def _query(scope: Scope) -> dict[str, str]:
+    return {name: values[-1] for name, values in parse_qs(scope["query_string"].decode()).items()}
 
 
 def _token(authorization: bytes) -> str:

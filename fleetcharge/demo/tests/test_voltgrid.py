@@ -1,5 +1,6 @@
 """The OCPI simulator answers what our own readers understand, and keeps the rules of the protocol."""
 
+import asyncio
 import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from fleetcharge.demo.tests.factories import NOW
 from stations.cpo.ocpi.objects.credentials import CredentialsIn
 from stations.cpo.ocpi.objects.locations import LocationIn
 from stations.cpo.ocpi.objects.tariffs import TariffIn
+from stations.cpo.ocpi.selftest import Probe
+from stations.tests.serving import serve
 
 BASE = "http://127.0.0.1:8010"
 PEER = "http://fleet.test"
@@ -171,3 +174,13 @@ async def test_other_commands_are_not_supported(cpo: Cpo) -> None:
     token = await register(cpo)
     answer = (await call(cpo, "POST", "/ocpi/2.2.1/cpo/commands/UNLOCK_CONNECTOR", token, {})).json()
     assert answer["data"]["result"] == "NOT_SUPPORTED"
+
+
+async def test_it_keeps_the_rules_that_we_ask_other_networks_to_keep(cpo: Cpo, settings: Any) -> None:
+    settings.OCPI_ALLOW_PRIVATE_HOSTS = True
+    token = await register(cpo)
+    with serve(cpo) as base:
+        cpo.base = base
+        findings = await asyncio.to_thread(lambda: list(Probe(f"{base}/ocpi/versions", token).run()))
+    assert [finding for finding in findings if finding.is_good is False] == []
+    assert len(findings) > 15
