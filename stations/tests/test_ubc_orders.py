@@ -239,6 +239,15 @@ def test_a_confirmed_order_that_nobody_uses_is_given_back(network: UBCNetwork, c
     assert (order.wants_cancel, order.error_code) == (True, "no_key")
 
 
+def test_an_order_that_never_gets_on_is_given_up_in_the_end(network: UBCNetwork, connector: Connector) -> None:
+    order = an_order(connector)
+    terms = {"beneficiary": "BPP"}  # it wants to be paid itself, and nobody pays
+    UBCOrder.objects.filter(pk=order.pk).update(state="initialised", next_action="", terms=terms)
+    flow.sweep(order.expires_at + timedelta(minutes=6))
+    order.refresh_from_db()
+    assert order.state == "cancelled"
+
+
 def test_a_promise_is_given_back_before_it_is_made_without_a_word(network: UBCNetwork, connector: Connector) -> None:
     order = an_order(connector)
     assert orders.want_cancel(order_id=order.pk, now=timezone.now()) == "cancelled"

@@ -123,8 +123,9 @@ class UBCOrderQuerySet(models.QuerySet["UBCOrder"]):
         return self.exclude(next_action="").filter(next_at__lte=now)
 
     def unused(self, now: datetime) -> Self:
-        """Confirmed orders whose time is over: nobody came, or the start was never heard of."""
-        return self.filter(state="confirmed", wants_cancel=False, expires_at__lt=now)
+        """Orders whose time is over before they charged: nobody came, or an answer never did."""
+        waiting = ("quoted", "initialised", "confirmed")
+        return self.filter(state__in=waiting, wants_cancel=False, expires_at__lt=now)
 
     def unanswered(self, now: datetime) -> Self:
         return self.exclude(awaited="").filter(answer_due_at__lte=now)
