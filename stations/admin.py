@@ -415,4 +415,4 @@ class PartyAdmin(RegistryScope, ReadOnlyAdmin):
     search_fields = ["name", "party_id"]
 
 
-from stations import tariff_admin, ubc_admin  # noqa: E402, F401 (registered with the rest)
+from stations import roaming_admin, tariff_admin, ubc_admin  # noqa: E402, F401 (registered with the rest)
