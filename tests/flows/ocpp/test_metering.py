@@ -27,6 +27,10 @@ WAYS_16: tuple[tuple[str, list[Sample]], ...] = (  # every one of them says 2,50
     ("phases beside the total", [energy("2500"), *(energy("900", phase=phase) for phase in ("L1", "L2", "L3"))]),
     ("phases alone", [energy("1000", phase="L1"), energy("800", phase="L2"), energy("700", phase="L3")]),
     ("a signed value beside", [energy("2500"), energy(SIGNED, format="SignedData")]),
+    ("the inlet beside the outlet", [energy("2500", location="Outlet"), energy("2600", location="Inlet")]),
+    ("the inlet before the default", [energy("2600", location="Inlet"), energy("2500"), energy("2", location="EV")]),
+    ("an inlet alone", [energy("2500", location="Inlet"), energy("9", location="EV")]),
+    ("kWh in capitals", [energy("2.5", unit="KWH")]),
 )
 WAYS_2: tuple[tuple[str, list[Sample]], ...] = (
     ("nothing but a value", [{"value": 2500}]),
@@ -39,6 +43,11 @@ WAYS_2: tuple[tuple[str, list[Sample]], ...] = (
         [energy(2500, signedMeterValue={"signedMeterData": SIGNED, "signingMethod": "", "encodingMethod": "OCMF",
                                         "publicKey": ""})],
     ),
+    ("the inlet beside the outlet", [energy(2500, location="Outlet"), energy(2600, location="Inlet")]),
+    ("the inlet before the default", [energy(2600, location="Inlet"), energy(2500), energy(2, location="EV")]),
+    ("an inlet alone", [energy(2500, location="Inlet"), energy(9, location="EV")]),
+    ("kWh in small letters", [energy(2.5, unitOfMeasure={"unit": "kwh"})]),
+    ("a multiplier that is a float", [energy(2.5, unitOfMeasure={"unit": "Wh", "multiplier": 3.0})]),
 )  # fmt: skip
 
 
