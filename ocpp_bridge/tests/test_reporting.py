@@ -21,7 +21,6 @@ from ocpp_bridge.models import (
     ComponentEvent,
     ExternalLimit,
     Notice,
-    OddMessage,
     Report,
     SecurityEvent,
     Settlement,
@@ -334,25 +333,6 @@ async def test_what_we_do_not_offer_is_declined_in_its_own_words(newer: Socket) 
     assert (await newer.call("GetCertificateStatus", {"ocspRequestData": ocsp}))["status"] == "Failed"
     wanted = {"iso15118SchemaVersion": "urn:iso:15118:2:2013:MsgDef", "action": "Install", "exiRequest": "AAAA"}
     assert (await newer.call("Get15118EVCertificate", wanted))["status"] == "Failed"
-
-
-# --- lenient ------------------------------------------------------------------------------------------------------
-async def test_a_start_that_breaks_its_schema_is_taken_kept_raw_and_flagged(connect: Connect, station: Charger) -> None:
-    socket = await connect("BLR-017")
-    start = {"connectorId": "1", "idTag": "TAG1", "meterStart": 5, "timestamp": STAMP, "extra": {"deep": [1, None]}}
-    assert (await socket.call("StartTransaction", start))["transactionId"] > 0
-    odd = await OddMessage.objects.aget(charger=station)
-    assert (odd.action, odd.is_taken, odd.payload, odd.protocol) == ("StartTransaction", True, start, "ocpp1.6")
-    unusable = await socket.call("StopTransaction", {"transactionId": None, "timestamp": STAMP})
-    assert unusable[0] == 4
-    odd = await OddMessage.objects.aget(charger=station, action="StopTransaction")
-    assert (odd.is_taken, odd.code) == (False, unusable[2])
-
-
-async def test_what_decides_about_nothing_is_refused_and_not_kept(connect: Connect, station: Charger) -> None:
-    socket = await connect("BLR-017")
-    assert (await socket.call("FirmwareStatusNotification", {"status": "Cooking"}))[2] == "PropertyConstraintViolation"
-    assert not await OddMessage.objects.aexists()
 
 
 # --- OCPP 2.1 -----------------------------------------------------------------------------------------------------

@@ -45,11 +45,12 @@ TOKEN_STATUS = {
 
 
 async def boot_notification(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
+    """Who it says it is may be anything: a charger that may not boot does not charge."""
     station.registration = await in_database(
         stations.register_boot,
         charger_id=station.charger_id,
-        vendor=text(payload, "chargePointVendor", limit=50),
-        model=text(payload, "chargePointModel", limit=50),
+        vendor=text(payload, "chargePointVendor", limit=50, default=""),
+        model=text(payload, "chargePointModel", limit=50, default=""),
         serial_number=text(payload, "chargePointSerialNumber", limit=50, default=""),
         firmware_version=text(payload, "firmwareVersion", limit=50, default=""),
         at=received_at,
@@ -77,6 +78,7 @@ def heartbeat_at_once(station: Station, payload: dict[str, Any], received_at: da
 
 async def status_notification(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
     raw_status = text(payload, "status", limit=30)
+    error_code = text(payload, "errorCode", limit=50, default="")
     await status_writer.submit(
         StatusReport(
             charger_id=station.charger_id,
@@ -86,7 +88,7 @@ async def status_notification(station: Station, payload: dict[str, Any], receive
             status=STATUS.get(raw_status, S.UNKNOWN),
             at=min(station.instant(payload.get("timestamp"), received_at), received_at),
             received_at=received_at,
-            error_code=text(payload, "vendorErrorCode", limit=50, default=text(payload, "errorCode", limit=50)),
+            error_code=text(payload, "vendorErrorCode", limit=50, default=error_code),
             error_info=text(payload, "info", limit=255, default=""),
         )
     )

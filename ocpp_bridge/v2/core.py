@@ -52,12 +52,13 @@ TOKEN_STATUS = {
 
 
 async def boot_notification(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
+    """Who it says it is may be anything: a charger that may not boot does not charge."""
     unit = section(payload, "chargingStation")
     station.registration = await in_database(
         stations.register_boot,
         charger_id=station.charger_id,
-        vendor=text(unit, "vendorName", limit=50),
-        model=text(unit, "model", limit=50),
+        vendor=text(unit, "vendorName", limit=50, default=""),
+        model=text(unit, "model", limit=50, default=""),
         serial_number=text(unit, "serialNumber", limit=50, default=""),
         firmware_version=text(unit, "firmwareVersion", limit=50, default=""),
         at=received_at,
