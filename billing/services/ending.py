@@ -42,10 +42,16 @@ class Found:
 
 @transaction.atomic
 def find_stopped(
-    *, charger_id: int, transaction_ref: str, ended_at: datetime, meter_stop_wh: int | None, id_token: str
+    *,
+    charger_id: int,
+    transaction_ref: str,
+    ended_at: datetime,
+    meter_stop_wh: int | None,
+    id_token: str,
+    is_time_ours: bool = False,
 ) -> Found:
     """Which session a stop will end, so that the samples it carries get there; changes nothing."""
-    stop = Stop(charger_id, transaction_ref, ended_at, meter_stop_wh, "", id_token, None)
+    stop = Stop(charger_id, transaction_ref, ended_at, meter_stop_wh, "", id_token, None, is_time_ours)
     return _found(find_for_stop(stop), transaction_ref)
 
 
@@ -72,14 +78,17 @@ def end_session(
     reason: str,
     id_token: str = "",
     idle_seconds: int | None = None,
+    is_time_ours: bool = False,
     said: Said | None = None,
 ) -> EndedSession:
     """Close a session and write its CDR. The first stop wins, a repeat changes nothing, an orphan is kept for finance.
 
     A stop after our own estimate replaces it: audited, and with an adjustment when the estimate was priced already.
-    `idle_seconds`: plugged in without drawing; None lets samples and states tell.
+    `idle_seconds`: plugged in without drawing; None lets samples and states tell. `is_time_ours`: see Stop.
     """
-    stop = Stop(charger_id, transaction_ref, ended_at, meter_stop_wh, reason[:30], id_token, idle_seconds)
+    stop = Stop(
+        charger_id, transaction_ref, ended_at, meter_stop_wh, reason[:30], id_token, idle_seconds, is_time_ours
+    )  # fmt: skip
     if said is not None:
         messages.keep(charger_id=charger_id, transaction_ref=transaction_ref, said=said)
     session = find_for_stop(stop)
@@ -107,6 +116,7 @@ def apply_stop(session: ChargingSession, stop: Stop, *, received_at: datetime, c
             "meter_stop_wh": stop.meter_stop_wh,
             "stop_reason": stop.reason,
             "is_stop_estimated": False,
+            "is_time_ours": session.is_time_ours or stop.is_time_ours,
         },
         reason="The station's own stop arrived after our estimate.",
         cause=cause,
@@ -190,7 +200,8 @@ def find_for_stop(stop: Stop) -> ChargingSession | None:
 def _ended_by(of_charger: ChargingSessionQuerySet, stop: Stop) -> ChargingSession | None:
     """The session that this stop ended before, else the one it contradicts (it ended later, by another stop)."""
     ended = of_charger.filter(state=ChargingSession.State.ENDED)
-    repeated = ended.filter(ended_at=stop.ended_at, meter_stop_wh=stop.meter_stop_wh).order_by("pk").last()
+    same = {"is_time_ours": True} if stop.is_time_ours else {"ended_at": stop.ended_at}
+    repeated = ended.filter(**same, meter_stop_wh=stop.meter_stop_wh).order_by("pk").last()
     if repeated or not stop.id_token:
         return repeated
     around = ended.filter(started_at__lte=stop.ended_at, ended_at__gte=stop.ended_at)
@@ -235,7 +246,8 @@ def _total_of(session: ChargingSession) -> int | None:
 def _report_conflict(session: ChargingSession, stop: Stop, received_at: datetime) -> None:
     """An identical repeat is a retry; a different one is kept beside the first, which stays in force."""
     assert session.ended_at is not None  # noqa: S101 (it is not active)
-    is_same_time = abs(stop.ended_at - session.ended_at) < timedelta(seconds=1) or stop.ended_at < session.started_at
+    is_near = abs(stop.ended_at - session.ended_at) < timedelta(seconds=1)
+    is_same_time = is_near or stop.is_time_ours or stop.ended_at < session.started_at
     if is_same_time and stop.meter_stop_wh == session.meter_stop_wh:
         return
     open_exception(

@@ -31,6 +31,7 @@ def evidence_of(session: ChargingSession) -> Evidence:
         battery_wh=vehicle.model.battery_wh if vehicle else None,
         sequence=_sequence(session),
         next_start_at=next_start_at(session),
+        is_time_ours=session.is_time_ours,
     )
 
 

@@ -48,6 +48,7 @@ def _lacks_token(session: ChargingSession, start: "Start") -> bool:
 def _learn_start(session: ChargingSession, start: "Start", cause: str) -> None:
     values: dict[str, Any] = {
         "is_start_reported": True,
+        "is_time_ours": start.is_time_ours or (session.is_time_ours and session.ended_at is not None),
         "started_at": start.started_at if session.ended_at is None else min(start.started_at, session.ended_at),
         "reservation_number": session.reservation_number or start.reservation_number,
         "remote_start_id": session.remote_start_id or start.remote_start_id,

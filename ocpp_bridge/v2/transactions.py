@@ -48,6 +48,7 @@ class Event:
     reservation_number: int | None
     sequence: int | None
     is_offline: bool
+    is_time_ours: bool
     readings: list[MeterReading]
 
 
@@ -61,9 +62,10 @@ def read_event(station: Station, payload: dict[str, Any], received_at: datetime)
     memory = station.transaction(reference)
     memory.evse_number = optional_integer(evse, "id", low=1, high=MAX_SMALL) or memory.evse_number
     sequence = optional_integer(payload, "seqNo")
+    at, is_time_ours = station.told(payload.get("timestamp"), received_at)
     return Event(
         kind=kind,
-        at=station.instant(payload.get("timestamp"), received_at),
+        at=at,
         reference=reference,
         evse_number=memory.evse_number or 1,
         connector_id=optional_integer(evse, "connectorId", low=1, high=MAX_SMALL) or (1 if memory.evse_number else 0),
@@ -74,6 +76,7 @@ def read_event(station: Station, payload: dict[str, Any], received_at: datetime)
         reservation_number=optional_integer(payload, "reservationId", low=-MAX_INT32, high=MAX_INT32),
         sequence=sequence,
         is_offline=payload.get("offline") is True,
+        is_time_ours=is_time_ours,
         readings=readings_of(
             payload.get("meterValue", []),
             charger_id=station.charger_id,
@@ -147,6 +150,7 @@ async def _start(station: Station, event: Event, memory: TransactionMemory, said
         remote_start_id=event.remote_start_id,
         is_reported=is_start,
         is_offline=event.is_offline,
+        is_time_ours=event.is_time_ours,
         said=said,
     )
     memory.connector_pk, memory.is_known = started.connector_id, True
@@ -163,6 +167,7 @@ async def _end(station: Station, event: Event, said: Said) -> dict[str, Any]:
         meter_stop_wh=register_at_end(event.readings),
         reason=event.stopped_reason,
         id_token=event.id_token,
+        is_time_ours=event.is_time_ours,
         said=said,
     )
     station.transactions.pop(event.reference, None)
