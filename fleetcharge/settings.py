@@ -1,6 +1,7 @@
 """Every setting in reading order; each value comes from the environment and has a working default."""
 
 import contextlib
+import ipaddress
 import os
 import sys
 from pathlib import Path
@@ -21,6 +22,11 @@ def _list(name: str, default: str) -> list[str]:
     return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
 
 
+def _networks(name: str, default: str) -> list[str]:
+    """Addresses and networks; a misspelled one would trust nobody in silence, so it raises."""
+    return [str(ipaddress.ip_network(part, strict=False)) for part in _list(name, default)]
+
+
 # --- Who may talk to us -------------------------------------------------------------------------------------------
 DEBUG = _flag("FLEETCHARGE_DEBUG", False)
 ALLOWED_HOSTS = _list("FLEETCHARGE_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1],testserver")
@@ -29,7 +35,7 @@ BEHIND_TLS = _flag("FLEETCHARGE_BEHIND_TLS", False)
 WEB_PORT = int(os.environ.get("FLEETCHARGE_WEB_PORT", "8000"))
 # The browser opens its live socket on this port of the same host; 0 means the page's own port (behind a proxy).
 REALTIME_PORT = int(os.environ.get("FLEETCHARGE_REALTIME_PORT", "0"))
-TRUSTED_PROXIES = _list("FLEETCHARGE_TRUSTED_PROXIES", "127.0.0.1,::1")
+TRUSTED_PROXIES = _networks("FLEETCHARGE_TRUSTED_PROXIES", "127.0.0.1,::1")
 
 
 def _secret_key() -> str:
