@@ -49,6 +49,8 @@ def _sign(request_id: int, signer: signing.CertificateSigner, now: datetime) -> 
     if request.state != Asked.WAITING:
         return False
     try:
+        if not signing.signs(request.kind):
+            raise signing.CannotSign(f"{request.kind} is not ours to sign.")
         chain = signer.sign(csr_pem=request.csr, identity=request.charger.ocpp_identity, now=now)
     except signing.CannotSign as error:
         request.state, request.reason = Asked.REFUSED, str(error)[:200]
