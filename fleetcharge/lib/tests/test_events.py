@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import pytest
 from django.db import transaction
 
+from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib import events
 
 
@@ -60,3 +61,29 @@ def test_subscribing_twice_delivers_once(heard: list[str]) -> None:
     listener = events._handlers[Happened][0]
     events.subscribe(Happened)(listener)
     assert events._handlers[Happened] == [listener]
+
+
+@pytest.fixture
+def recorded() -> Iterator[list[str]]:
+    """A recorder that writes a row of its own beside the fact."""
+    names: list[str] = []
+
+    def keep(event: Happened) -> None:
+        names.append(event.what)
+        Organisation.objects.create(name=event.what, slug=event.what)
+
+    events.record(Happened)(keep)
+    yield names
+    events._recorders.pop(Happened)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_recorder_writes_in_the_publishers_transaction(recorded: list[str]) -> None:
+    with transaction.atomic():
+        events.publish(Happened("kept"))
+        assert recorded == ["kept"]
+    with pytest.raises(RuntimeError), transaction.atomic():
+        events.publish(Happened("undone"))
+        raise RuntimeError
+    assert recorded == ["kept", "undone"]
+    assert list(Organisation.objects.values_list("slug", flat=True)) == ["kept"]
