@@ -7,6 +7,7 @@ from django.db.models import Q
 
 from billing.models import AuthorisationDecision, ChargingSession
 from billing.services import tariffs
+from fleetcharge.lib.sweeps import survived
 from stations.cpo import registry
 from stations.cpo.base import CPOError, StopRequest
 
@@ -27,7 +28,11 @@ def stop_exhausted(*, now: datetime, limit: int = 1_000) -> int:
         "session__connector__evse__location__source", "session__connector__tariff"
     )
     found = {decision.session_id: decision for decision in bounded.order_by("pk")[:limit]}
-    return sum(_stop(decision.session, now) for decision in found.values() if is_exhausted(decision, now=now))
+    asked = 0
+    for session_id, decision in found.items():
+        with survived("session", session_id):
+            asked += is_exhausted(decision, now=now) and _stop(decision.session, now)
+    return asked
 
 
 def of_session(*, charger_id: int, transaction_ref: str) -> tuple[int | None, int | None]:

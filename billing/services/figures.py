@@ -60,6 +60,7 @@ def settle(
         is_recorded=not is_first,
     )
     session.gaps, session.revised_at, session.power_w = list(account.gaps), now, 0
+    session.needs_revision = False
     session.reconciled_at = None  # the evidence is looked at again
     session.save()
     is_blocked = _raise_doubts(session, account, now)

@@ -7,6 +7,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from billing.models import CDR, BillingException, ChargingSession, Hold, MeterValue, SessionCorrection
+from billing.services import overdue
 from billing.tests.factories import fund, make_tariff
 from fleetcharge.accounts.models import Organisation
 from ocpp_bridge.tests import factories
@@ -150,6 +151,43 @@ async def test_skipped_messages_are_listed(new: Socket) -> None:
     session = ChargingSession.objects.get()
     assert session.gaps == [{"kind": "messages", "from": 2, "to": 3}]
     assert session.quality == "billable"
+
+
+async def test_a_queue_that_comes_after_a_live_end_leaves_no_gap(new: Socket) -> None:
+    """Also in a session that was billable all the time."""
+    begin, end = [moment(-60, 1_000)], [moment(-57, 2_000)]
+    await new.call("TransactionEvent", event("Started", -60, 0, evse={"id": 1}, idToken=TOKEN, meterValue=begin))
+    await new.call("TransactionEvent", event("Ended", -57, 4, meterValue=end))
+    assert ChargingSession.objects.get().gaps == [{"kind": "messages", "from": 1, "to": 3}]
+    await new.call("TransactionEvent", event("Updated", -59, 1, offline=True, meterValue=[moment(-59, 1_300)]))
+    await new.call("TransactionEvent", event("Updated", -58.5, 2, "Charging", offline=True))
+    again = event("Updated", -58, 3, offline=True, meterValue=[moment(-59, 1_300)])  # the same sample once more
+    await new.call("TransactionEvent", again)
+    assert await sync_to_async(overdue.revise_ended)(now=NOW) == 1
+    session = ChargingSession.objects.get()
+    assert (session.gaps, session.quality, session.energy_wh) == ([], "billable", 1_000)
+    assert await sync_to_async(overdue.revise_ended)(now=NOW) == 0
+
+
+async def test_samples_that_come_after_an_end_without_start_are_counted(new: Socket) -> None:
+    await new.call("TransactionEvent", event("Ended", -10, 3, idToken=TOKEN, meterValue=[moment(-10, 9_000)]))
+    assert ChargingSession.objects.get().energy_wh == 0
+    await new.call("TransactionEvent", event("Updated", -40, 1, meterValue=[moment(-40, 4_000)]))
+    await new.call("TransactionEvent", event("Updated", -30, 2, meterValue=[moment(-30, 6_000)]))
+    assert await sync_to_async(overdue.revise_ended)(now=NOW) == 1
+    session = ChargingSession.objects.get()
+    assert (session.energy_wh, session.started_at) == (5_000, NOW - timedelta(minutes=40))
+    assert (session.quality, CDR.objects.get().energy_wh) == ("review", 5_000)
+
+
+async def test_the_last_sample_may_be_a_moment_younger_than_the_stop(old: Socket) -> None:
+    number = await start_16(old)
+    last = {"value": "9000", "context": "Transaction.End"}
+    await old.call("StopTransaction", {
+        "transactionId": number, "timestamp": instant(-30),
+        "transactionData": [{"timestamp": instant(-29.99), "sampledValue": [last]}],
+    })  # fmt: skip
+    assert (ChargingSession.objects.get().energy_wh, reasons()) == (8_000, [])
 
 
 # --- OCPP 1.6 -----------------------------------------------------------------------------------------------------
