@@ -221,13 +221,13 @@ class ChargerConsumer(LeanConsumer):
         if self.is_closed:
             return
         self._stop(reason)
+        limit = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._abort)
         try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self.base_send({"type": "websocket.close", "code": code, "reason": reason})
-        except TimeoutError:
-            self._abort()
+            await self.base_send({"type": "websocket.close", "code": code, "reason": reason})
         except Exception as error:
             logger.debug("cannot close: %r", error)
+        finally:
+            limit.cancel()
 
     def _abort(self) -> None:
         """It does not take what it is sent, so it will not take a goodbye either (Daphne gives up by itself)."""
