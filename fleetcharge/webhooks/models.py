@@ -60,7 +60,7 @@ class WebhookEndpoint(models.Model):
         null=True,
         blank=True,
         editable=False,
-        help_text=_("Left alone until then: it asked for it (Retry-After), or it fails."),
+        help_text=_("Left alone until then: it asked for it, or fails."),
     )
     busy_until = models.DateTimeField(
         null=True, blank=True, editable=False, help_text=_("One sender at a time; a lease, should that sender die.")

@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
     initial = True
 
     dependencies = [
-        ('accounts', '0004_outbox_of_facts'),
+        ('accounts', '0004_webhook_scopes'),
     ]
 
     operations = [
@@ -32,7 +32,7 @@ class Migration(migrations.Migration):
                 ('failing_since', models.DateTimeField(blank=True, editable=False, help_text='The first failure since the last success.', null=True)),
                 ('failures_in_row', models.PositiveIntegerField(default=0, editable=False)),
                 ('last_success_at', models.DateTimeField(blank=True, editable=False, null=True)),
-                ('paused_until', models.DateTimeField(blank=True, editable=False, help_text='Left alone until then: it asked for it (Retry-After), or it fails.', null=True)),
+                ('paused_until', models.DateTimeField(blank=True, editable=False, help_text='Left alone until then: it asked for it, or fails.', null=True)),
                 ('busy_until', models.DateTimeField(blank=True, editable=False, help_text='One sender at a time; a lease, should that sender die.', null=True)),
                 ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
                 ('organisation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='webhook_endpoints', to='accounts.organisation')),
