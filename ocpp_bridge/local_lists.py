@@ -14,6 +14,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from billing.services.rosters import Listed, Rosters, fleets_with_lists
+from fleetcharge.lib.sweeps import survived
 from ocpp_bridge import commands, list_answers
 from ocpp_bridge.instants import to_wire
 from ocpp_bridge.list_pushes import MAX_ID_TAG, Entry, Push, after, digest, pushes
@@ -46,7 +47,8 @@ def sweep(*, now: datetime) -> int:
     unfinished = LocalList.objects.filter(charger__in=kept).exclude(state__in=(S.CURRENT, S.UNSUPPORTED))
     due = unfinished.filter(Q(retry_at=None) | Q(retry_at__lte=now))
     for charger_id in list(due.order_by("pk").values_list("pk", flat=True)):
-        advance(charger_id=charger_id, now=now)
+        with survived("local list", charger_id):
+            advance(charger_id=charger_id, now=now)
     return changed
 
 

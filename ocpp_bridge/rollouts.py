@@ -7,6 +7,7 @@ from django.db import transaction
 
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.accounts.services import audit
+from fleetcharge.lib.sweeps import survived
 from ocpp_bridge import commands, configuration
 from ocpp_bridge.models import Command, ConfigurationChange, ConfigurationRollout
 from ocpp_bridge.redaction import is_secret_name
@@ -194,5 +195,6 @@ def sweep(*, now: datetime) -> int:
     """Every open roll-out looks at its commands: an event may have been lost."""
     open_ids = list(ConfigurationRollout.objects.unfinished().order_by("pk").values_list("pk", flat=True))
     for rollout_id in open_ids:
-        advance(rollout_id=rollout_id, now=now)
+        with survived("roll-out", rollout_id):
+            advance(rollout_id=rollout_id, now=now)
     return len(open_ids)

@@ -11,6 +11,7 @@ from dispatch.models import Alert, Reservation, ReservationBreach
 from dispatch.services import following, planning, reservations
 from dispatch.services.alerts import close_alert_by_key, open_alert
 from fleetcharge.lib.events import publish
+from fleetcharge.lib.sweeps import survived
 from stations.cpo import registry
 from stations.cpo.base import CPOError, StopRequest
 
@@ -75,15 +76,20 @@ def sweep_breaches(*, now: datetime) -> int:
     """What events missed: strangers on promised places, stops without effect, sessions that have ended since."""
     running = ChargingSession.objects.active()
     strangers = running.filter(connector__evse__connectors__reservations__state__in=Reservation.ACTIVE_STATES)
-    found = sum(enforce(session_id=pk, now=now) is not None for pk in strangers.distinct().values_list("pk", flat=True))
+    found = 0
+    for pk in strangers.distinct().values_list("pk", flat=True):
+        with survived("session", pk):
+            found += enforce(session_id=pk, now=now) is not None
     still_open = ReservationBreach.objects.filter(closed_at=None)
     for pk in (
         still_open.filter(state=State.STOPPING).exclude(asked_at__gt=now - STOPPED_WITHIN).values_list("pk", flat=True)
     ):
-        ask_to_stop(breach_id=pk, now=now)
+        with survived("breach", pk):
+            ask_to_stop(breach_id=pk, now=now)
     over = still_open.exclude(session__state=ChargingSession.State.ACTIVE).values_list("session_id", flat=True)
     for session_id in set(over):
-        session_over(session_id=session_id, now=now)
+        with survived("session", session_id):
+            session_over(session_id=session_id, now=now)
     return found
 
 

@@ -187,6 +187,16 @@ def test_a_network_that_is_away_is_asked_again(promised, bay, organisation, aske
     assert len(asked.stopped) == 1
 
 
+def test_a_stop_that_breaks_does_not_break_the_sweep(promised, bay, organisation, asked):
+    stop_policy(organisation)
+    session = begin(bay, factories.vehicle(organisation, soc_percent=60))
+    asked.failure = RuntimeError("unheard of")
+    services.sweep_breaches(now=SOON + timedelta(seconds=61))
+    ChargingSession.objects.filter(pk=session.pk).update(state="ended")
+    services.sweep_breaches(now=SOON + timedelta(seconds=122))
+    assert ReservationBreach.objects.get().closed_at is not None
+
+
 def test_where_nobody_can_stop_the_stranger_is_flagged(promised, bay, organisation, asked):
     stop_policy(organisation)
     asked.capabilities = frozenset({Capability.RESERVE})
