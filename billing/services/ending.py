@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing.events import SessionEnded
+from billing.events import SessionDoubted, SessionEnded
 from billing.models import CDR, BillingException, ChargingSession, MeterValue
 from billing.models.sessions import ChargingSessionQuerySet
-from billing.services import corrections, energy, figures, messages, orphans
+from billing.services import corrections, energy, figures, messages, orphans, reused
 from billing.services.exceptions import open_exception
 from billing.services.figures import Outcome
 from billing.services.messages import Said
@@ -19,6 +19,7 @@ from stations import services as stations
 
 ESTIMATES_OPEN_FOR = timedelta(days=30)
 BY_US = "Assumed"
+INCOMPLETE = "incomplete"
 
 
 @dataclass(frozen=True)
@@ -186,6 +187,8 @@ def find_for_stop(stop: Stop) -> ChargingSession | None:
     """
     of_charger = locked().filter(charger_id=stop.charger_id)
     known = of_charger.filter(transaction_ref=stop.transaction_ref).first()
+    if known and (older := reused.named_before(known, stop.ended_at)):
+        known = of_charger.get(pk=older)
     if known or (stop.transaction_ref not in NOBODY_KNOWS and not stop.id_token):
         return known
     unfinished = of_charger.unfinished(since=stop.ended_at - ESTIMATES_OPEN_FOR)
@@ -216,6 +219,7 @@ def _close(session: ChargingSession, *, now: datetime, cause: str, idle_seconds:
     assert session.ended_at is not None  # noqa: S101 (set by the callers)
     if is_first:
         _free_connector(session, session.ended_at)
+        _ask_for_the_rest(session, now)
         publish(
             SessionEnded(
                 session.pk, session.organisation_id, session.connector_id, session.connector.evse.location_id,
@@ -223,6 +227,16 @@ def _close(session: ChargingSession, *, now: datetime, cause: str, idle_seconds:
             )
         )  # fmt: skip
     return outcome
+
+
+def _ask_for_the_rest(session: ChargingSession, now: datetime) -> None:
+    """Numbers are missing (OCPP 2.x seqNo): the station may say whether they are still in its queue."""
+    if any(gap["kind"] == "messages" for gap in session.gaps):
+        publish(
+            SessionDoubted(
+                session.pk, session.organisation_id, session.charger_id or 0, session.transaction_ref, INCOMPLETE, now
+            )
+        )
 
 
 def _free_connector(session: ChargingSession, ended_at: datetime) -> None:

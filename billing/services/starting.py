@@ -8,10 +8,10 @@ from django.db.models import Q, QuerySet
 
 from billing.events import SessionStarted
 from billing.models import ChargingSession
-from billing.services import learning, ledger, messages, money, orphans, rematching
+from billing.services import learning, ledger, messages, money, orphans, rematching, reused
 from billing.services.afterwards import keep_start
 from billing.services.authorisation import ACCEPTED, Decision, authorise, decide
-from billing.services.ending import apply_stop
+from billing.services.ending import apply_stop, revise
 from billing.services.messages import Said
 from billing.services.places import find_connector
 from fleetcharge.lib.events import publish
@@ -80,10 +80,11 @@ def start_session(
 ) -> StartedSession:
     """Record a start, also of an unknown token or hours late; the same `start_key` is the same session.
 
-    Without `transaction_ref` the session gets a positive int32 (OCPP 1.6 transactionId). `is_reported` False: another
-    message than the start shows the session, which is provisional until its start arrives. What a known session did not
-    know yet (start, token, place) is completed and audited. A session without a token is not judged before one comes.
-    `is_time_ours`: the station's clock is not believed, `started_at` is when we heard of it.
+    Without `transaction_ref` the session gets a positive int32 (OCPP 1.6 transactionId); with that of a session that
+    was over before, that one makes room. `is_reported` False: another message than the start shows the session, which
+    is provisional until its start arrives. What a known session did not know yet (start, token, place) is completed and
+    audited. A session without a token is not judged before one comes. `is_time_ours`: the station's clock is not
+    believed, `started_at` is when we heard of it.
     """
     start = Start(
         charger_id, evse_number, connector_id, id_token[:36], started_at, received_at, meter_start_wh, start_key,
@@ -93,7 +94,12 @@ def start_session(
     if said is not None and transaction_ref:
         messages.keep(charger_id=charger_id, transaction_ref=transaction_ref, said=said)
     cause = str(said or start)
-    if known := _started_before(start):
+    known = _started_before(start)
+    has_made_room = False
+    while known and reused.is_another(known, start):
+        reused.make_room(known, start, cause)
+        has_made_room, known = True, _started_before(start)
+    if known:
         return _complete(known, start, cause)
     try:
         with transaction.atomic():
@@ -105,7 +111,10 @@ def start_session(
         return _complete(known, start, cause)
     if rematching.put_right(session, now=received_at, cause=cause):
         return _as_started(session, is_new=True)
-    if stop := orphans.take(session, received_at):
+    if has_made_room and (refused := reused.take_refused(session, received_at)):
+        revise(session_id=refused[0], now=received_at)
+        apply_stop(session, refused[1], received_at=received_at, cause=str(refused[1]))
+    elif stop := orphans.take(session, received_at):
         apply_stop(session, stop, received_at=received_at, cause=str(stop))
     return _as_started(session, is_new=True)
 

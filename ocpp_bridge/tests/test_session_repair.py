@@ -190,6 +190,72 @@ async def test_the_last_sample_may_be_a_moment_younger_than_the_stop(old: Socket
     assert (ChargingSession.objects.get().energy_wh, reasons()) == (8_000, [])
 
 
+@pytest.mark.parametrize(("kind", "status"), [("NoAuthorization", "Accepted"), ("ISO14443", "Unknown")])
+async def test_a_token_that_is_there_but_empty_is_answered(new: Socket, kind: str, status: str) -> None:
+    """OCPP 2.0.1 part 2 C02.FR.02: started with a button."""
+    empty = {"idToken": "", "type": kind}
+    start = event("Started", -60, 0, evse={"id": 1}, idToken=empty, meterValue=[moment(-60, 1_000)])
+    assert await new.call("TransactionEvent", start) == {"idTokenInfo": {"status": status}}
+    update = event("Updated", -50, 1, idToken=empty, meterValue=[moment(-50, 1_500)])
+    assert await new.call("TransactionEvent", update) == {"idTokenInfo": {"status": status}}
+    await new.call("TransactionEvent", event("Ended", -30, 2, meterValue=[moment(-30, 2_000)]))
+    assert (ChargingSession.objects.get().energy_wh, reasons()) == (1_000, ["unknown_token"])
+
+
+# --- a counter that begins anew -----------------------------------------------------------------------------------
+
+OTHER = {"idToken": "TAG2", "type": "ISO14443"}
+
+
+async def day(socket: Socket, began: float, first_wh: int, token: dict[str, str], order: str = "SUE") -> None:
+    """One session of half an hour and 8 kWh, its three events in this order."""
+    told = {
+        "S": event(
+            "Started", began, 0, "Charging", evse={"id": 1}, idToken=token, meterValue=[moment(began, first_wh)]
+        ),
+        "U": event("Updated", began + 10, 1, meterValue=[moment(began + 10, first_wh + 3_000)]),
+        "E": event("Ended", began + 30, 2, meterValue=[moment(began + 30, first_wh + 8_000)]),
+    }
+    for letter in order:
+        await socket.call("TransactionEvent", told[letter])
+
+
+@pytest.mark.parametrize("order", ["SUE", "USE", "ESU", "UES", "SUESUE"])
+async def test_a_number_used_again_is_another_session(new: Socket, organisation: Organisation, order: str) -> None:
+    await sync_to_async(factories.token)(organisation, "TAG2")
+    await day(new, -600, 1_000, TOKEN)
+    await day(new, -60, 50_000, OTHER, order)
+    await day(new, -600, 1_000, TOKEN, "E")  # the old end once more
+    await sync_to_async(overdue.revise_ended)(now=NOW)
+    first, second = ChargingSession.objects.order_by("started_at")
+    assert (first.id_token_uid, second.id_token_uid, second.transaction_ref) == ("TAG1", "TAG2", "tx-1")
+    assert [first.energy_wh, second.energy_wh] == [8_000, 8_000]
+    assert [first.state, second.state] == ["ended", "ended"]
+    assert [first.quality, second.quality] == ["billable", "billable"]
+    assert [first.ended_at, second.ended_at] == [NOW - timedelta(minutes=570), NOW - timedelta(minutes=30)]
+    assert not BillingException.objects.open().exists()
+    assert sorted(CDR.objects.values_list("energy_wh", flat=True)) == [8_000, 8_000]
+    renamed = SessionCorrection.objects.get(field="reused_transaction_ref")
+    assert (renamed.before, renamed.after, renamed.session_id) == ("tx-1", first.transaction_ref, first.pk)
+    assert MeterValue.objects.filter(transaction_ref="tx-1").count() == 3
+
+
+async def test_a_number_used_again_while_its_stop_is_missing(new: Socket, organisation: Organisation) -> None:
+    await sync_to_async(factories.token)(organisation, "TAG2")
+    await day(new, -600, 1_000, TOKEN, "SU")
+    await day(new, -60, 50_000, OTHER)
+    first, second = ChargingSession.objects.order_by("started_at")
+    assert (first.state, second.state, second.energy_wh) == ("active", "ended", 8_000)
+    await day(new, -600, 1_000, TOKEN, "E")
+    await sync_to_async(first.refresh_from_db)()
+    assert (first.state, first.energy_wh, first.quality) == ("ended", 8_000, "billable")
+
+
+async def test_the_same_start_again_is_no_other_session(new: Socket) -> None:
+    await day(new, -60, 1_000, TOKEN, "SUESSE")
+    assert ChargingSession.objects.count() == 1
+
+
 # --- OCPP 1.6 -----------------------------------------------------------------------------------------------------
 
 

@@ -102,11 +102,19 @@ async def transaction_event(station: Station, payload: dict[str, Any], received_
         started = await _start(station, event, memory, said)
         if event.id_token:
             answer["idTokenInfo"] = id_token_info(started.decision)
+    if "idToken" in payload and not event.id_token:
+        answer["idTokenInfo"] = _without_token(payload)
     await store_readings(event.readings)
     if event.kind == ENDED:
         return answer | await _end(station, event, said)
     await in_database(_note, station.charger_id, event, memory, said)
     return answer
+
+
+def _without_token(payload: dict[str, Any]) -> dict[str, Any]:
+    """Started with a button: accepted (2.0.1 part 2 C02.FR.02); finance hears of the session that names nobody."""
+    is_button = section(payload, "idToken").get("type") == "NoAuthorization"
+    return {"status": "Accepted" if is_button else "Unknown"}
 
 
 def transaction_event_at_once(station: Station, payload: dict[str, Any], received_at: datetime) -> Promise:
@@ -154,6 +162,8 @@ async def _start(station: Station, event: Event, memory: TransactionMemory, said
         said=said,
     )
     memory.connector_pk, memory.is_known = started.connector_id, True
+    if started.is_new:
+        memory.charging_state = ""  # a station may use a number again
     return started
 
 
