@@ -8,6 +8,7 @@ from django.db.models import Q
 from billing.events import SessionStarted
 from billing.models import CDR, ChargingSession
 from billing.services import corrections, figures, money
+from billing.services.adoption import adopt
 from billing.services.afterwards import keep_start
 from billing.services.authorisation import decide
 from billing.services.ending import locked
@@ -64,6 +65,7 @@ def _learn_start(session: ChargingSession, start: "Start", cause: str) -> None:
             values["energy_wh"] = last_wh - start.meter_start_wh
     corrections.apply(session, values, reason=LATE_START, cause=cause, at=start.received_at)
     _learn_place(session, start, cause)
+    adopt(session)
     session.save()
 
 

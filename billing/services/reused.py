@@ -56,7 +56,7 @@ def named_before(session: ChargingSession, at: datetime) -> int | None:
     if not session.is_start_reported or at >= session.started_at - CLOCK_TOLERANCE:
         return None
     earlier = ChargingSession.objects.filter(
-        charger_id=session.charger_id, started_at__lte=at, corrections__field=FIELD,
+        charger_id=session.charger_id or 0, started_at__lte=at, corrections__field=FIELD,
         corrections__before=session.transaction_ref,
     )  # fmt: skip
     return earlier.order_by("started_at").values_list("pk", flat=True).last()
@@ -65,7 +65,7 @@ def named_before(session: ChargingSession, at: datetime) -> int | None:
 def take_refused(session: ChargingSession, now: datetime) -> tuple[int, Stop] | None:
     """The stop of this session that came before its start, and was taken for a second one of the old session."""
     refused = BillingException.objects.open().filter(
-        kind=BillingException.Kind.CONFLICTING_STOP, session__charger_id=session.charger_id,
+        kind=BillingException.Kind.CONFLICTING_STOP, session__charger_id=session.charger_id or 0,
         session__corrections__field=FIELD, session__corrections__before=session.transaction_ref,
     )  # fmt: skip
     for exception in refused.order_by("-pk"):

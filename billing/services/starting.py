@@ -9,6 +9,7 @@ from django.db.models import Q, QuerySet
 from billing.events import SessionStarted
 from billing.models import ChargingSession
 from billing.services import learning, ledger, messages, money, orphans, rematching, reused
+from billing.services.adoption import adopt
 from billing.services.afterwards import keep_start
 from billing.services.authorisation import ACCEPTED, Decision, authorise, decide
 from billing.services.ending import apply_stop, revise
@@ -192,6 +193,8 @@ def _record(start: Start) -> ChargingSession:
         meter_last_wh=start.meter_start_wh,
     )
     session.save(force_insert=True)
+    if adopt(session):
+        session.save(update_fields=["energy_wh", "meter_last_wh", "metered_at"])
     stations.set_session(connector_id=connector.pk, has_session=True, is_delivering=False, at=start.started_at)
     if decision.is_accepted:
         money.hold_for(session, start.received_at)

@@ -356,3 +356,52 @@ async def test_the_stop_of_hours_ago_is_still_the_stop(old: Socket, connect: Con
     await again.call("StopTransaction", stop)
     session = ChargingSession.objects.get()
     assert (session.ended_at, session.energy_wh, session.quality) == (NOW - timedelta(minutes=200), 8_000, "billable")
+
+
+# --- samples that name no transaction -----------------------------------------------------------------------------
+
+
+async def say_unnamed(socket: Socket, minutes: float, wh: int, context: str = "Sample.Periodic", plug: int = 1) -> None:
+    sampled = [{"value": str(wh), "context": context}]
+    values = {"connectorId": plug, "meterValue": [{"timestamp": instant(minutes), "sampledValue": sampled}]}
+    await socket.call("MeterValues", values)
+
+
+async def test_samples_without_an_id_that_come_before_their_start_become_its_own(old: Socket) -> None:
+    await say_unnamed(old, -61, 900)  # before it
+    await say_unnamed(old, -50, 3_000)
+    await say_unnamed(old, -45, 3_500, "Sample.Clock")
+    await say_unnamed(old, -44, 70_000, plug=2)
+    await say_unnamed(old, -40, 6_000)
+    number = await start_16(old)
+    session = ChargingSession.objects.get()
+    assert (session.energy_wh, session.metered_at) == (5_000, NOW - timedelta(minutes=40))
+    own = MeterValue.objects.filter(transaction_ref=str(number)).order_by("at")
+    assert list(own.values_list("energy_wh", flat=True)) == [3_000, 6_000]
+    await old.call("StopTransaction", {"transactionId": number, "timestamp": instant(-39)})
+    assert (ChargingSession.objects.get().energy_wh, reasons()) == (5_000, [])
+
+
+async def test_samples_of_the_next_session_do_not_stay_with_the_one_before(old: Socket) -> None:
+    """The queue of a station: samples of the new session overtake the stop of the old one, and the new start."""
+    first = await start_16(old, minutes=-120)
+    await say_unnamed(old, -110, 4_000)
+    await say_unnamed(old, -50, 9_500)  # of the second
+    await old.call("StopTransaction", {"transactionId": first, "meterStop": 9_000, "timestamp": instant(-90)})
+    second = await start_16(old, minutes=-60, meterStart=9_000)
+    await say_unnamed(old, -40, 10_000)
+    named = MeterValue.objects.order_by("at").values_list("transaction_ref", "energy_wh")
+    assert list(named) == [(str(first), 4_000), (str(second), 9_500), (str(second), 10_000)]
+    await old.call("StopTransaction", {"transactionId": second, "timestamp": instant(-39.5)})
+    await sync_to_async(overdue.revise_ended)(now=NOW)
+    told = ChargingSession.objects.order_by("started_at").values_list("energy_wh", "quality")
+    assert list(told) == [(8_000, "billable"), (1_000, "billable")]
+
+
+async def test_samples_of_the_next_session_leave_one_that_still_runs(old: Socket) -> None:
+    first = await start_16(old, minutes=-120)
+    await say_unnamed(old, -50, 9_500)
+    second = await start_16(old, minutes=-60, meterStart=9_000)
+    assert MeterValue.objects.get().transaction_ref == str(second)
+    await old.call("StopTransaction", {"transactionId": first, "meterStop": 9_000, "timestamp": instant(-90)})
+    assert ChargingSession.objects.get(transaction_ref=str(first)).energy_wh == 8_000
