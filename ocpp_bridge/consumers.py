@@ -183,7 +183,7 @@ class ChargerConsumer(LeanConsumer):
         recorder.note(self.station.charger_id, IN, raw)
         frame = frames.parse(raw, self.dialect, limit_bytes=settings.OCPP_MAX_FRAME_BYTES)
         if isinstance(frame, frames.Call):
-            await self.calls.put(frame)
+            await self.calls.put(frame, len(raw))
         elif isinstance(frame, frames.Malformed):
             await self._answer_malformed(frame)
         elif isinstance(frame, frames.ResultError):
