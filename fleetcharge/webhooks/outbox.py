@@ -1,7 +1,7 @@
 """From a fact to rows: the message and its deliveries, written in the transaction that made the fact true."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -41,42 +41,40 @@ FROM message JOIN wanted USING (public_id)
 
 @dataclass(frozen=True)
 class Fact:
-    """What one organisation is told; the same key of the same type is told once."""
+    """What one organisation is told of `at`; the same key of the same type is told once."""
 
     organisation_id: int
-    key: str
+    key: object
+    at: datetime
     data: dict[str, Any]
 
 
-def tell(
-    event_type: str, *, organisation_id: int, key: object, at: datetime, data: Callable[[], dict[str, Any]]
-) -> int:
+def tell(event_type: str, *, organisation_id: int, fact: Callable[[], Fact]) -> int:
     """Put one message into the outbox, in the caller's transaction; how many deliveries now wait.
 
-    `data` is only asked when somebody listens. Nothing that goes wrong in here undoes the caller's work: it is undone
-    alone (a savepoint) and raised.
+    `fact` is only asked for when somebody listens. What goes wrong in here is undone alone (a savepoint) and raised; it
+    never undoes the caller's work.
     """
     if organisation_id not in listeners.of(event_type):
         return 0
-    return tell_many(event_type, at=at, facts=lambda: [Fact(organisation_id, str(key), data())])
+    return tell_many(event_type, facts=lambda: [fact()])
 
 
-def tell_many(event_type: str, *, at: datetime, facts: Callable[[], Iterable[Fact]]) -> int:
+def tell_many(event_type: str, *, facts: Callable[[], Iterable[Fact]]) -> int:
     """Several messages of one type in one statement; ask `listeners` first."""
     with transaction.atomic():
-        rows = list(_rows(event_type, at, facts()))
+        rows = [_row(event_type, fact) for fact in facts()]
         return _write(rows) if rows else 0
 
 
-def _rows(event_type: str, at: datetime, facts: Iterable[Fact]) -> Iterator[dict[str, Any]]:
-    for fact in facts:
-        yield {
-            "public_id": message_id(),
-            "organisation_id": fact.organisation_id,
-            "event_type": event_type,
-            "dedupe_key": fact.key[:120],
-            "payload": {"type": event_type, "timestamp": at.astimezone(UTC), "data": fact.data},
-        }
+def _row(event_type: str, fact: Fact) -> dict[str, Any]:
+    return {
+        "public_id": message_id(),
+        "organisation_id": fact.organisation_id,
+        "event_type": event_type,
+        "dedupe_key": str(fact.key)[:120],
+        "payload": {"type": event_type, "timestamp": fact.at.astimezone(UTC), "data": fact.data},
+    }
 
 
 def _write(rows: list[dict[str, Any]]) -> int:

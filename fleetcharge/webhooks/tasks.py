@@ -4,6 +4,7 @@ from celery import shared_task
 from django.core.cache import cache
 from django.utils import timezone
 
+from fleetcharge.lib import hints
 from fleetcharge.webhooks import deliveries, sending
 
 WOKEN = "webhooks:woken"
@@ -12,8 +13,9 @@ WOKEN_SECONDS = 30
 
 def wake() -> None:
     """Ask for a round now, unless one is asked for already; the sweep comes anyway."""
-    if cache.add(WOKEN, 1, timeout=WOKEN_SECONDS):
-        send_due.delay()
+    with hints.valkey.attempt("a round of webhooks") as is_well:
+        if is_well and cache.add(WOKEN, 1, timeout=WOKEN_SECONDS):
+            hints.start(send_due)
 
 
 @shared_task

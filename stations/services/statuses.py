@@ -161,10 +161,10 @@ def show(connector: Connector, at: datetime) -> None:
     old, connector.status_reason = connector.status, reason
     if new != old:
         connector.status, connector.status_since = new, at
-        StatusChange.objects.create(
+        change = StatusChange.objects.create(
             connector=connector, old=old, new=new, raw_status=connector.raw_status, reason=reason, at=at
         )
-        publish(ConnectorStatusChanged(connector.pk, connector.evse.location_id, old, new, reason, at))
+        publish(ConnectorStatusChanged(connector.pk, connector.evse.location_id, old, new, reason, at, change.pk))
     connector.save(
         update_fields=[
             "status",
