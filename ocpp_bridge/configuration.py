@@ -191,7 +191,7 @@ def take_lost_answers(*, now: datetime) -> int:
     since = now - timedelta(hours=1)
     answered = Command.objects.filter(
         action__in=[Command.Action.GET_CONFIGURATION, Command.Action.GET_VARIABLES],
-        state=Command.State.ACCEPTED, answered_at__gte=since,
+        state__in=[Command.State.ACCEPTED, Command.State.REJECTED], answered_at__gte=since,
     )  # fmt: skip
     unread = Q(charger__configuration=None) | Q(charger__configuration__read_at=None) | Q(
         charger__configuration__read_at__lt=F("answered_at")

@@ -224,3 +224,32 @@ def test_an_answered_command_is_read_by_the_task_that_its_event_starts(station: 
     tasks.take_command_answer(str(command.pk))
     assert values(station) == {"HeartbeatInterval": "900"}
     assert tasks.sweep_configurations() == 0
+
+
+async def test_one_unknown_variable_spoils_no_read(connect: Connect, organisation: Organisation) -> None:
+    station = factories.charger(organisation, "BLR-2X", protocol="ocpp2.0.1")
+    socket = await connect("BLR-2X", subprotocols=["ocpp2.0.1"])
+    await socket.call("Heartbeat", {})
+    found = [
+        {"attributeStatus": "UnknownVariable", "component": {"name": "TxCtrlr"}, "variable": {"name": "Odd"}},
+        {"attributeStatus": "Accepted", "attributeValue": "60", "component": {"name": "SampledDataCtrlr"},
+         "variable": {"name": "TxUpdatedInterval"}},
+    ]  # fmt: skip
+    socket.replies["GetVariables"] = {"getVariableResult": found}
+    command = configuration.ask(charger_id=station.pk, actor="x", now=timezone.now())
+    while not socket.asked:
+        await socket.receive()
+    await until(lambda: Command.objects.get(pk=command.pk).state == "accepted")
+    await command.arefresh_from_db()
+    assert command.reason == "UnknownVariable"
+    tasks.take_command_answer(str(command.pk))
+    assert values(station)["MeterValueSampleInterval"] == "60"
+
+
+@pytest.mark.parametrize("state", ["accepted", "rejected"])
+def test_a_read_whose_event_was_lost_is_kept_whatever_it_was_called(station: Charger, state: str) -> None:
+    command = configuration.ask(charger_id=station.pk, actor="x", now=NOW)
+    answer = {"configurationKey": [{"key": "HeartbeatInterval", "readonly": False, "value": "77"}]}
+    Command.objects.filter(pk=command.pk).update(state=state, response=answer, answered_at=NOW)
+    assert configuration.take_lost_answers(now=NOW) == 1
+    assert values(station) == {"HeartbeatInterval": "77"}
