@@ -2,14 +2,15 @@
 
 from billing import tasks
 from billing.events import SessionEnded
+from fleetcharge.lib import hints
 from fleetcharge.lib.events import subscribe
 
 
 @subscribe(SessionEnded)
 def price_the_session(event: SessionEnded) -> None:
-    tasks.rate_session.delay(event.session_id)
+    hints.start(tasks.rate_session, event.session_id)
 
 
 @subscribe(SessionEnded)
 def look_at_the_evidence(event: SessionEnded) -> None:
-    tasks.reconcile.delay(event.session_id)
+    hints.start(tasks.reconcile, event.session_id)

@@ -150,8 +150,8 @@ def test_the_stop_is_asked_for_a_little_after_the_start(
 ):
     stop_policy(organisation)
     sent = []
-    monkeypatch.setattr(tasks.stop_breach, "apply_async", lambda args, countdown: sent.append((args, countdown)))
-    monkeypatch.setattr(tasks.cancel_at_network, "delay", lambda number: None)
+    monkeypatch.setattr(tasks.stop_breach, "apply_async", lambda args, countdown, **how: sent.append((args, countdown)))
+    monkeypatch.setattr(tasks.cancel_at_network, "apply_async", lambda args, **how: None)
     with django_capture_on_commit_callbacks(execute=True):
         begin(bay, factories.vehicle(organisation, soc_percent=60))
     assert sent == [((ReservationBreach.objects.get().pk,), 2)]
@@ -330,7 +330,7 @@ def test_a_reservation_made_by_hand_gets_a_plan(bay, asked, organisation, dispat
 
 def test_a_charger_that_restarted_is_told_again(promised, bay, asked, monkeypatch):
     told = []
-    monkeypatch.setattr(tasks.send_reservations_again, "delay", lambda *args: told.append(args))
+    monkeypatch.setattr(tasks.send_reservations_again, "apply_async", lambda args, **how: told.append(args))
     boot = ChargerBooted(bay.evse.charger_id, bay.evse.location_id, promised.organisation_id, "Accepted", SOON)
     handlers.remind_a_restarted_charger(boot)
     assert told == [(bay.evse.charger_id, SOON.isoformat())]
