@@ -189,7 +189,7 @@ def _parameter(text: str, name: str) -> str:
 
 
 def sweep(*, now: datetime) -> int:
-    """Addresses nobody used expire; files past OCPP_UPLOAD_DAYS go with their row, and so do halves. Returns how many expired."""
+    """Addresses nobody used expire; files past OCPP_UPLOAD_DAYS go with their row, halves too. How many expired."""
     late = Upload.objects.filter(state=State.WAITING, expires_at__lte=now).update(state=State.EXPIRED)
     old = Upload.objects.filter(created_at__lt=now - timedelta(days=settings.OCPP_UPLOAD_DAYS))
     for upload in old.iterator():
