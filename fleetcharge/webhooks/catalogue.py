@@ -140,3 +140,8 @@ TEST_TYPE = EventType(
 def scopes_needed(event_types: list[str]) -> set[str]:
     """What a key or role must hold to hear these; unknown names need nothing and are refused elsewhere."""
     return {CATALOGUE[name].scope for name in event_types if name in CATALOGUE}
+
+
+def heard_by(scopes: frozenset[str]) -> list[str]:
+    """What somebody with these scopes may hear; a test is for everybody."""
+    return [TEST, *(name for name, kind in CATALOGUE.items() if kind.scope in scopes)]
