@@ -4,9 +4,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
 
-from fleetcharge.accounts.models import Organisation
+from billing.models import BillingException
+from fleetcharge.accounts.models import Organisation, User
+from ocpp_bridge import oddities
 from ocpp_bridge.models import OddMessage
+from ocpp_bridge.recorder import hash_tag
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect
 from stations.models import Charger, Connector
@@ -145,13 +149,86 @@ async def test_a_start_that_breaks_its_schema_is_taken_kept_raw_and_flagged(conn
     assert (await socket.call("StartTransaction", start))["transactionId"] > 0
     odd = await OddMessage.objects.aget(charger=station)
     assert (odd.action, odd.is_taken, odd.payload, odd.protocol) == ("StartTransaction", True, start, "ocpp1.6")
-    unusable = await socket.call("StopTransaction", {"transactionId": None, "timestamp": STAMP})
+    del start["connectorId"]
+    unusable = await socket.call("StartTransaction", start)
     assert unusable[0] == 4
-    odd = await OddMessage.objects.aget(charger=station, action="StopTransaction")
-    assert (odd.is_taken, odd.code) == (False, unusable[2])
+    odd = await OddMessage.objects.aget(charger=station, is_taken=False)
+    assert (odd.payload, odd.code) == (start, unusable[2])
 
 
 async def test_what_decides_about_nothing_is_refused_and_not_kept(connect: Connect, station: Charger) -> None:
     socket = await connect("BLR-017")
     assert (await socket.call("FirmwareStatusNotification", {"status": "Cooking"}))[2] == "PropertyConstraintViolation"
     assert not await OddMessage.objects.aexists()
+
+
+# --- people -------------------------------------------------------------------------------------------------------
+async def opened() -> list[tuple[str, str]]:
+    return [row async for row in BillingException.objects.order_by("pk").values_list("kind", "title")]
+
+
+async def test_finance_is_asked_about_refused_messages_of_a_transaction(connect: Connect, station: Charger) -> None:
+    socket = await connect("BLR-017")
+    start = {"idTag": "TAG1", "meterStart": 5, "timestamp": STAMP}
+    for _ in range(2):  # repeats are one question
+        assert (await socket.call("StartTransaction", start))[0] == 4
+    assert (await socket.call("MeterValues", {"connectorId": 1}))[0] == 4
+    assert await opened() == [("missing_start", "BLR-017: StartTransaction could not be used")]
+    await BillingException.objects.aupdate(resolved_at=NOW, resolution="Looked at.")
+    await socket.call("StartTransaction", start)
+    assert await BillingException.objects.filter(resolved_at=None).acount() == 0
+    assert (await socket.call("StartTransaction", {**start, "meterStart": 6}))[0] == 4
+    assert await BillingException.objects.filter(resolved_at=None).acount() == 1
+
+
+@pytest.mark.parametrize("version", NEWER)
+async def test_finance_is_asked_about_refused_transaction_events(
+    connect: Connect, station: Charger, version: str
+) -> None:
+    socket = await connect("BLR-017", subprotocols=[version])
+    for kind in ("Started", "Ended"):
+        event = {"eventType": kind, "timestamp": STAMP, "triggerReason": "Authorized", "seqNo": 0}
+        assert (await socket.call("TransactionEvent", event))[0] == 4
+    assert await opened() == [
+        ("missing_start", "BLR-017: TransactionEvent Started could not be used"),
+        ("orphan_stop", "BLR-017: TransactionEvent Ended could not be used"),
+    ]
+
+
+async def test_a_charger_that_only_talks_nonsense_does_not_bury_finance(connect: Connect, station: Charger) -> None:
+    socket = await connect("BLR-017")
+    for number in range(oddities.MAX_OPEN + 5):
+        await socket.call("StartTransaction", {"idTag": "TAG1", "meterStart": number, "timestamp": STAMP})
+    assert await BillingException.objects.acount() == oddities.MAX_OPEN
+    assert await OddMessage.objects.acount() == oddities.MAX_OPEN + 5
+
+
+@pytest.fixture
+def odd(station: Charger) -> OddMessage:
+    return OddMessage.objects.create(
+        charger=station, protocol="ocpp1.6", message_id="m-1", action="StartTransaction", payload_hash=b"x" * 16,
+        payload={"idTag": "TAG1", "connectorId": "<b>1</b>"}, code="TypeConstraintViolation", is_taken=False,
+        flaw="connectorId: is not of type integer",
+    )  # fmt: skip
+
+
+def test_the_charger_page_lists_them_without_tags(client: Client, dispatcher: User, odd: OddMessage) -> None:
+    client.force_login(dispatcher)
+    page = client.get("/chargers/BLR-017/", {"tab": "odd"}).content.decode()
+    assert "connectorId: is not of type integer" in page
+    assert "Refused" in page
+    assert "&lt;b&gt;1" in page and "<b>1" not in page
+    assert hash_tag("TAG1") in page and "TAG1" not in page
+
+
+def test_finance_reads_them_in_the_admin_and_strangers_do_not(
+    client: Client, finance: User, stranger: User, odd: OddMessage
+) -> None:
+    listed, address = "/admin/ocpp_bridge/oddmessage/", f"/admin/ocpp_bridge/oddmessage/{odd.pk}/change/"
+    client.force_login(finance)
+    assert "connectorId: is not of type integer" in client.get(listed).content.decode()
+    assert hash_tag("TAG1") in client.get(address).content.decode()
+    assert client.post(address, {"flaw": "none"}).status_code == 403
+    client.force_login(stranger)
+    assert "connectorId: is not" not in client.get(listed).content.decode()
+    assert "TAG1" not in client.get(address, follow=True).content.decode()
