@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from billing.models import ChargingPolicy
 from fleetcharge.accounts.models import AuditEntry, Organisation, User
 from ocpp_bridge import commands, configuration, reports, rollouts, tasks
 from ocpp_bridge.models import (
@@ -17,6 +18,7 @@ from ocpp_bridge.models import (
 )
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect, until
+from ocpp_bridge.v2 import MEANING_201
 from stations.models import Charger
 
 NOW = timezone.now()
@@ -69,6 +71,23 @@ def test_what_a_1_6_charger_says_is_kept_without_its_secrets(station: Charger) -
     }  # fmt: skip
     assert ConfigurationValue.objects.get(key="NumberOfConnectors").is_readonly
     assert ConfigurationValue.objects.get(key="WebSocketPingInterval").is_unknown
+
+
+@pytest.mark.parametrize("key", ["LocalAuthListEnabled", "LocalAuthorizeOffline"])
+def test_where_we_write_local_lists_chargers_are_wished_to_use_them(station: Charger, key: str) -> None:
+    report(station, **{key: "false"})
+    assert [(one.key, one.wanted, one.can_change) for one in configuration.drift_of(station)] == [(key, "true", True)]
+    ChargingPolicy.objects.create(organisation=station.organisation, has_local_lists=False)
+    assert configuration.drift_of(station) == []
+
+
+def test_2_x_chargers_are_asked_whether_they_use_their_list(station: Charger) -> None:
+    Charger.objects.filter(pk=station.pk).update(protocol="ocpp2.0.1")
+    command = configuration.ask(charger_id=station.pk, actor="test", now=NOW)
+    action, payload = MEANING_201.command(command.action, command.parameters)
+    asked = {(one["component"]["name"], one["variable"]["name"]) for one in payload["getVariableData"]}
+    assert action == "GetVariables"
+    assert asked >= {("LocalAuthListCtrlr", "Enabled"), ("AuthCtrlr", "LocalAuthorizeOffline")}
 
 
 def test_2_x_variables_go_by_the_same_names(station: Charger) -> None:
