@@ -11,6 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
+from unfold.widgets import UnfoldAdminURLInputWidget
 
 from fleetcharge.accounts.admin import OWNERS, ReadOnlyAdmin, ReasonForm, TenantAdmin, actor_of, ask, back_to
 from fleetcharge.accounts.services import audit
@@ -23,6 +24,8 @@ EDITABLE = ("url", "description", "event_types", "is_active")
 
 class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]
     """Refuses an address that we would not call."""
+
+    url = forms.URLField(label="URL", max_length=500, assume_scheme="https", widget=UnfoldAdminURLInputWidget)
 
     class Meta:
         model = WebhookEndpoint
