@@ -8,6 +8,7 @@ from billing.models import ChargingPolicy, ChargingSession
 from billing.services.sessions import end_session
 from dispatch import candidates, handlers, services, tasks
 from dispatch.models import Alert, ChargePlan, Reservation, ReservationBreach
+from dispatch.services import enforcement
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
 from stations.cpo import registry
@@ -323,6 +324,34 @@ def test_a_reservation_made_by_hand_gets_a_plan(bay, asked, organisation, dispat
     plan = ChargePlan.objects.open().get()
     assert (plan.vehicle, plan.trigger) == (vehicle, "taken")
     assert plan.connector != bay
+
+
+@pytest.mark.parametrize("is_by_hand", [True, False])
+def test_a_process_that_dies_before_it_plans_again_is_made_good(
+    bay, asked, organisation, dispatcher, monkeypatch, is_by_hand, request
+):
+    """The promise is lost in one transaction, the new plan comes after it."""
+    if is_by_hand:
+        vehicle = factories.vehicle(organisation)
+        reservation = services.create_reservation(
+            vehicle_id=vehicle.pk, connector_id=bay.pk, expires_at=NOW + timedelta(hours=1), actor=dispatcher, now=NOW
+        )
+    else:
+        reservation = request.getfixturevalue("promised")
+    with monkeypatch.context() as dying:
+        dying.setattr(enforcement, "_send_elsewhere", lambda *where: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            begin(bay, factories.vehicle(organisation, soc_percent=60))
+    breach = ReservationBreach.objects.get()
+    assert (breach.reservation_id, breach.replanned_at) == (reservation.pk, None)
+    services.sweep_breaches(now=SOON + timedelta(seconds=5))  # it may be about to be done
+    assert not ChargePlan.objects.filter(trigger="taken").exists()
+    for _ in range(2):
+        services.sweep_breaches(now=SOON + timedelta(seconds=30))
+    plan = ChargePlan.objects.get(trigger="taken")
+    assert (plan.vehicle_id, plan.connector_id != bay.pk) == (reservation.vehicle_id, True)
+    breach.refresh_from_db()
+    assert breach.replanned_at == SOON + timedelta(seconds=30)
 
 
 # --- chargers forget ----------------------------------------------------------------------------------------------
