@@ -5,6 +5,7 @@ from fleetcharge.webhooks import catalogue
 from fleetcharge.webhooks.outbox import Fact, tell
 from ocpp_bridge.events import CommandFinished
 from ocpp_bridge.models import Command
+from ocpp_bridge.serializers import CLIENT_KEYS
 
 
 @record(CommandFinished)
@@ -22,6 +23,6 @@ def _finished(event: CommandFinished) -> Fact:
         "state": event.state,
         "reason": event.reason,
         "session": command.session_id,
-        "idempotency_key": command.idempotency_key,
+        "idempotency_key": command.idempotency_key.removeprefix(CLIENT_KEYS),
     }
     return Fact(event.organisation_id, f"{command.pk}:{event.state}:{event.at.isoformat()}", event.at, data)
