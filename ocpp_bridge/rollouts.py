@@ -33,18 +33,27 @@ def begin(
     first_chargers: int = 1,
     failures_allowed: int = 0,
     rolls_back: bool = True,
+    order_key: str = "",
     actor_label: str = "system",
     keys: Collection[str] | None = None,
 ) -> ConfigurationRollout:
     """Bring these chargers to what they should be set to, the first few alone. Raises NothingToChange.
 
-    `keys` None: whatever differs. `actor_label`: who begins it when no person does.
+    The same `order_key` of the same organisation is the same roll-out. `keys` None: whatever differs. `actor_label`:
+    who begins it when no person does.
     """
     chargers = Charger.objects.for_organisation(organisation).filter(pk__in=charger_ids)
-    rollout = ConfigurationRollout.objects.create(
-        organisation=organisation, first_chargers=max(1, first_chargers), failures_allowed=failures_allowed,
-        rolls_back=rolls_back, actor=str(actor or actor_label)[:120], reason=reason, created_at=now,
-    )  # fmt: skip
+    known = {"organisation": organisation, "order_key": order_key[:80]}
+    wanted = {
+        "first_chargers": max(1, first_chargers), "failures_allowed": failures_allowed, "rolls_back": rolls_back,
+        "actor": str(actor or actor_label)[:120], "reason": reason, "created_at": now,
+    }  # fmt: skip
+    if order_key:
+        rollout, is_new = ConfigurationRollout.objects.get_or_create(**known, defaults=wanted)
+        if not is_new:
+            return rollout
+    else:
+        rollout = ConfigurationRollout.objects.create(**known, **wanted)
     changes: list[ConfigurationChange] = []
     for place, (charger, gaps) in enumerate(_to_change(chargers.order_by("-is_online", "pk"), keys)):
         stage = 0 if place < rollout.first_chargers else 1
