@@ -64,6 +64,7 @@ class ChargerConsumer(LeanConsumer):
             identity, known, admission = await self._authenticate()
             subprotocol = handshake.choose_subprotocol(offered, known.subprotocols)
             self.epoch = await self._take_over(known, subprotocol, admission)
+            hub.taken_over(known.charger_id, self.epoch)
         except Refused as refused:
             await self._refuse(refused)
             return

@@ -70,6 +70,15 @@ class Hub:
         self._announce(charger_id, consumer.epoch)
         self._deliver_to(charger_id)
 
+    def taken_over(self, charger_id: int, epoch: int) -> None:
+        """The charger has a newer socket, here or elsewhere: an older one of ours is deaf from this moment on.
+
+        What waits on it is dropped unanswered, and the charger says it again on its new socket.
+        """
+        present = self._sockets.get(charger_id)
+        if present is not None and present.epoch < epoch:
+            self._close(present.replaced())
+
     def unregister(self, consumer: "ChargerConsumer") -> None:
         if consumer.station and self._sockets.get(consumer.station.charger_id) is consumer:
             del self._sockets[consumer.station.charger_id]
@@ -160,9 +169,7 @@ class Hub:
         node, _, pairs = rest.partition(" ")
         for pair in pairs.split(",") if node != self.node else ():
             charger_id, _, epoch = pair.partition(":")
-            consumer = self._sockets.get(int(charger_id))
-            if consumer is not None and consumer.epoch < int(epoch):
-                self._close(consumer.replaced())
+            self.taken_over(int(charger_id), int(epoch))
 
     def _announce(self, charger_id: int, epoch: int) -> None:
         """Tell the other nodes; in a reconnect storm many sockets share one message."""
@@ -193,9 +200,7 @@ class Hub:
         if not self._sockets:
             return
         for charger_id, epoch in await in_database(_newer_epochs, self._epochs()):
-            consumer = self._sockets.get(charger_id)
-            if consumer is not None and consumer.epoch < epoch:
-                self._close(consumer.replaced())
+            self.taken_over(charger_id, epoch)
         idle_since = time.monotonic() - 4 * settings.OCPP_HEARTBEAT_SECONDS
         for consumer in list(self._sockets.values()):
             if consumer.heard_at < idle_since:

@@ -2,13 +2,16 @@
 
 from typing import Any
 
+import psycopg
 import pytest
 import websockets
 
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.addresses import address_of_scope, is_proxy
+from fleetcharge.lib.db import conninfo
 from ocpp_bridge import consumers
 from ocpp_bridge.hub import hub
+from ocpp_bridge.models import Notice
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect, until
 from ocpp_bridge.throttle import Throttle
@@ -144,6 +147,51 @@ async def test_the_newest_socket_wins_and_the_old_one_is_told(connect: Connect, 
     assert "currentTime" in await new.call("Heartbeat", {})
     station.refresh_from_db()
     assert (station.is_online, station.connection_epoch) == (True, 2)
+
+
+@pytest.mark.parametrize("way", ["a new socket here", "told by another node", "found by the poll"])
+async def test_what_waits_on_the_old_socket_is_dropped_unanswered(connect: Connect, station: Charger, way: str) -> None:
+    """OCPP 1.6: one call is being stored when the newer socket comes, five wait behind it; those never count."""
+    old = await connect("BLR-017")
+    consumer = await until(lambda: hub.find(station.pk))
+    async with await psycopg.AsyncConnection.connect(conninfo()) as other:
+        await other.execute("LOCK TABLE ocpp_bridge_notice IN SHARE MODE")
+        for number in range(6):
+            await old.send([2, f"old-{number}", *unplugged(number)])
+        await until(lambda: len(consumer.calls._waiting) == 5)
+        if way == "a new socket here":
+            new = await connect("BLR-017")
+        elif way == "told by another node":
+            await hub._hear(f"taken some-other-node {station.pk}:2")
+        else:
+            await Charger.objects.filter(pk=station.pk).aupdate(connection_epoch=2)
+            await hub._check_epochs()
+        await until(lambda: consumer.is_closed)
+        await other.rollback()
+    await until(lambda: Notice.objects.count() == 1)  # its storing had begun, and the charger may say it again
+    await until(lambda: consumer.calls.is_idle)
+    assert await old.closed() == 4000
+    if way == "a new socket here":
+        assert await new.call(*unplugged(5), "new-5") == {"status": "Accepted"}
+    numbers = [notice.transaction_ref async for notice in Notice.objects.order_by("pk")]
+    assert numbers == (["0", "5"] if way == "a new socket here" else ["0"])
+
+
+async def test_the_old_socket_is_deaf_before_the_new_one_is_accepted(connect: Connect, station: Charger) -> None:
+    """Between the new epoch in the database and the first word on the new socket."""
+    old = await connect("BLR-017")
+    consumer = await until(lambda: hub.find(station.pk))
+    hub.taken_over(station.pk, consumer.epoch)
+    assert "currentTime" in await old.call("Heartbeat", {})
+    hub.taken_over(station.pk, consumer.epoch + 1)
+    assert consumer.is_closed
+    assert await old.closed() == 4000
+
+
+def unplugged(number: int) -> tuple[str, dict[str, Any]]:
+    data = f'{{"transactionId": "{number}"}}'
+    vendor = "org.openchargealliance.costmsg"
+    return "DataTransfer", {"vendorId": vendor, "messageId": "ConnectorUnplugged", "data": data}
 
 
 async def test_a_socket_that_another_node_took_over_is_closed_by_message(connect: Connect, station: Charger) -> None:
