@@ -41,4 +41,5 @@ def _audience(location: Location) -> frozenset[int]:
     if location.organisation_id is not None:
         return frozenset({location.organisation_id})
     access = NetworkAccess.objects.filter(source_id=location.source_id).values_list("organisation_id", flat=True)
-    return frozenset({*access, location.source.organisation_id} - {None})
+    owner = location.source.organisation_id
+    return frozenset(access) if owner is None else frozenset({*access, owner})

@@ -81,7 +81,7 @@ def _write(rows: list[dict[str, Any]]) -> int:
     facts = json.dumps(rows, cls=DjangoJSONEncoder, allow_nan=False)
     with connection.cursor() as cursor:
         cursor.execute(_TELL, {"facts": facts, "now": timezone.now()})
-        count = cursor.rowcount
+        count = int(cursor.rowcount)
     if count:
         publish(WebhooksQueued(count))
     return count

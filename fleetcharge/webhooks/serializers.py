@@ -108,4 +108,6 @@ class WebhookEventSerializer(serializers.Serializer[Any]):
     name = serializers.CharField()
     when = serializers.CharField()
     scope = serializers.CharField(help_text="What a key needs to ask for it.")
-    data = serializers.DictField(child=serializers.CharField(), help_text="Every field of the payload's data.")
+    data = serializers.DictField(  # type: ignore[assignment]
+        child=serializers.CharField(), help_text="Every field of the payload's data."
+    )

@@ -194,14 +194,14 @@ def replay_since(
     endpoint = WebhookEndpoint.objects.get(pk=endpoint_id)
     if not endpoint.is_active:
         raise NotActive(endpoint.disabled_reason)
-    values = {
+    values: dict[str, Any] = {
         "endpoint": endpoint.pk, "organisation": endpoint.organisation_id, "since": since, "until": until or now,
         "event_types": endpoint.event_types if event_types is None else _known(event_types),
         "only_undelivered": only_undelivered, "limit": REPLAY_AT_MOST, "now": now,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_REPLAY, values)
-        count = cursor.rowcount
+        count = int(cursor.rowcount)
     publish(WebhooksQueued(count))
     return count
 
