@@ -43,7 +43,7 @@ def _of_its_time(session: ChargingSession) -> QuerySet[MeterValue]:
 
 
 def _session_before(session: ChargingSession) -> ChargingSession | None:
-    earlier = _at_its_evse(session).filter(charger_id=session.charger_id, started_at__lt=session.started_at)
+    earlier = _at_its_evse(session).filter(charger_id=session.charger_id or 0, started_at__lt=session.started_at)
     return earlier.order_by("-started_at").first()
 
 
