@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from billing.models import BillingException
+from billing.models import BillingException, ChargingSession
 from fleetcharge.accounts.models import Organisation, User
 from ocpp_bridge import oddities
 from ocpp_bridge.models import OddMessage
@@ -14,9 +14,11 @@ from ocpp_bridge.recorder import hash_tag
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect
 from stations.models import Charger, Connector
+from stations.services.statuses import MAX_PLUGS
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 STAMP = NOW.isoformat().replace("+00:00", "Z")
+NO_SUCH = "PropertyConstraintViolation"
 NEWER = ("ocpp2.0.1", "ocpp2.1")
 
 
@@ -160,6 +162,29 @@ async def test_what_decides_about_nothing_is_refused_and_not_kept(connect: Conne
     socket = await connect("BLR-017")
     assert (await socket.call("FirmwareStatusNotification", {"status": "Cooking"}))[2] == "PropertyConstraintViolation"
     assert not await OddMessage.objects.aexists()
+
+
+# --- plugs without end --------------------------------------------------------------------------------------------
+async def test_plugs_without_end_are_refused_and_kept_raw(connect: Connect, station: Charger) -> None:
+    socket = await connect("BLR-017")
+    for number in range(1, MAX_PLUGS + 1):
+        assert await socket.call("StatusNotification", status_16(connectorId=number)) == {}
+    for number in (MAX_PLUGS + 1, 32_000):
+        assert (await socket.call("StatusNotification", status_16(connectorId=number)))[2] == NO_SUCH
+    start = {"connectorId": 999, "idTag": "TAG1", "meterStart": 5, "timestamp": STAMP}
+    assert (await socket.call("StartTransaction", start))[2] == NO_SUCH
+    assert await Connector.objects.filter(evse__charger=station).acount() == MAX_PLUGS
+    assert not await ChargingSession.objects.aexists()
+    assert await OddMessage.objects.filter(charger=station, is_taken=False).acount() == 3
+    assert await opened() == [("missing_start", "BLR-017: StartTransaction could not be used")]
+
+
+@pytest.mark.parametrize("version", NEWER)
+async def test_plugs_without_end_in_2_x(connect: Connect, station: Charger, version: str) -> None:
+    socket = await connect("BLR-017", subprotocols=[version])
+    answers = [await socket.call("StatusNotification", status_2(connectorId=n)) for n in range(1, MAX_PLUGS + 5)]
+    assert [answer for answer in answers if answer == {}] == [{}] * (MAX_PLUGS - 1)  # EVSE 2 has one already
+    assert await Connector.objects.filter(evse__charger=station).acount() == MAX_PLUGS
 
 
 # --- people -------------------------------------------------------------------------------------------------------

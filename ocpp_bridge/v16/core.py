@@ -18,7 +18,7 @@ from ocpp_bridge.station import (
     text,
 )
 from ocpp_bridge.threads import in_database
-from ocpp_bridge.writers import status_writer
+from ocpp_bridge.writers import store_status
 from stations import services as stations
 from stations.models import Connector
 from stations.services import StatusReport
@@ -79,7 +79,7 @@ def heartbeat_at_once(station: Station, payload: dict[str, Any], received_at: da
 async def status_notification(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
     raw_status = text(payload, "status", limit=30)
     error_code = text(payload, "errorCode", limit=50, default="")
-    await status_writer.submit(
+    await store_status(
         StatusReport(
             charger_id=station.charger_id,
             evse_number=None,

@@ -19,7 +19,7 @@ from ocpp_bridge.station import (
     text,
 )  # fmt: skip
 from ocpp_bridge.threads import in_database
-from ocpp_bridge.writers import status_writer
+from ocpp_bridge.writers import store_status
 from stations import services as stations
 from stations.models import Connector
 from stations.services import StatusReport
@@ -87,7 +87,7 @@ async def status_notification(station: Station, payload: dict[str, Any], receive
     raw_status = text(payload, "connectorStatus", limit=30)
     evse_number = integer(payload, "evseId", high=MAX_SMALL)
     connector_id = integer(payload, "connectorId", high=MAX_SMALL)
-    await status_writer.submit(
+    await store_status(
         StatusReport(
             charger_id=station.charger_id,
             evse_number=evse_number or None,
