@@ -12,9 +12,11 @@ import django.db
 import psycopg
 
 from fleetcharge.lib.eager import run_until_it_waits
-from ocpp_bridge import answers, frames, oddities
+from ocpp_bridge import answers, finishing, frames, oddities
 from ocpp_bridge.meaning import Meaning
 from ocpp_bridge.station import Station, Unusable
+from ocpp_bridge.threads import in_database
+from stations import services as stations
 from stations.models import Charger
 
 QUEUE_LIMIT = 64
@@ -169,7 +171,7 @@ class Calls:
         if handler is None:
             known = call.action in self._dialect.actions
             raise Refusal("NotSupported" if known else "NotImplemented", call.action[:80])
-        if not station.is_accepted and not self._may_say(call.action):
+        if not station.is_accepted and not (self._may_say(call.action) or await self._finishes(call)):
             raise Refusal("SecurityError", "This charger is not accepted yet.")
         flaw = self._dialect.request_error(call.action, call.payload)
         if flaw and call.action not in self._meaning.lenient:
@@ -182,7 +184,7 @@ class Calls:
                 answer = await answers.once(
                     station.charger_id, call, received_at, lambda: handler(station, call.payload, received_at)
                 )
-        except Unusable as unusable:
+        except (Unusable, stations.TooManyPlugs) as unusable:
             flaw = flaw or ("PropertyConstraintViolation", str(unusable))
             await self._keep_raw(call, flaw, received_at, is_taken=False)
             raise Refusal(*flaw) from None
@@ -214,6 +216,12 @@ class Calls:
         if registration == Charger.Registration.REJECTED:
             return False
         return allowed is None or (registration == Charger.Registration.PENDING and action in allowed)
+
+    async def _finishes(self, call: frames.Call) -> bool:
+        """What was begun while it was accepted comes to its end, whatever we think of the charger now."""
+        return call.action in finishing.ACTIONS and await in_database(
+            finishing.is_known, charger_id=self._station.charger_id, action=call.action, payload=call.payload
+        )
 
 
 class Refusal(Exception):

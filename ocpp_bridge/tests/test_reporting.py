@@ -8,6 +8,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from billing.models import ChargingSession
 from dispatch.models import Alert
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib import events
@@ -443,6 +444,54 @@ async def test_a_pending_2_x_station_may_only_say_what_it_may_be_asked_for(conne
     boot = {"reason": "PowerUp", "chargingStation": {"model": "M", "vendorName": "V"}}
     answer = await socket.call("BootNotification", boot)
     assert answer["status"] == "Pending" and 50 <= answer["interval"] <= 70
+
+
+async def turn_away(station: Charger, registration: str) -> None:
+    await Charger.objects.filter(pk=station.pk).aupdate(registration=registration)
+
+
+async def test_what_began_while_accepted_is_finished_by_a_rejected_1_6_charger(
+    connect: Connect, station: Charger
+) -> None:
+    start = {"connectorId": 1, "idTag": "TAG1", "meterStart": 1000, "timestamp": STAMP}
+    socket = await connect("BLR-017")
+    number = (await socket.call("StartTransaction", start))["transactionId"]
+    await turn_away(station, "Rejected")
+    socket = await connect("BLR-017")
+    moment = {"timestamp": STAMP, "sampledValue": [{"value": "1400"}]}
+    values = {"connectorId": 1, "transactionId": number, "meterValue": [moment]}
+    assert await socket.call("MeterValues", values) == {}
+    assert (await socket.call("StartTransaction", start | {"connectorId": 2}))[2] == "SecurityError"
+    assert (await socket.call("Heartbeat", {}))[2] == "SecurityError"
+    stop = {"transactionId": number, "meterStop": 1900, "timestamp": STAMP}
+    for _ in range(2):
+        assert await socket.call("StopTransaction", stop) == {}
+    session = await ChargingSession.objects.aget()
+    assert (session.state, session.energy_wh) == ("ended", 900)
+    assert (await socket.call("StopTransaction", stop | {"transactionId": number + 1}))[2] == "SecurityError"
+    assert (await socket.call("MeterValues", {"connectorId": 1, "meterValue": [moment]}))[2] == "SecurityError"
+
+
+@pytest.mark.parametrize("registration", ["Pending", "Rejected"])
+@pytest.mark.parametrize("version", ["ocpp2.0.1", "ocpp2.1"])
+async def test_what_began_while_accepted_is_finished_by_a_2_x_station(
+    connect: Connect, station: Charger, version: str, registration: str
+) -> None:
+    def event(kind: str, reference: str) -> dict[str, Any]:
+        return {
+            "eventType": kind, "timestamp": STAMP, "triggerReason": "Trigger", "seqNo": 0, "evse": {"id": 1},
+            "transactionInfo": {"transactionId": reference},
+        }  # fmt: skip
+
+    socket = await connect("BLR-017", subprotocols=[version])
+    await socket.call("TransactionEvent", event("Started", "t-1"))
+    await turn_away(station, registration)
+    socket = await connect("BLR-017", subprotocols=[version])
+    assert isinstance(await socket.call("TransactionEvent", event("Updated", "t-1")), dict)
+    for kind in ("Started", "Updated", "Ended"):
+        assert (await socket.call("TransactionEvent", event(kind, "t-2")))[2] == "SecurityError"
+    assert isinstance(await socket.call("TransactionEvent", event("Ended", "t-1")), dict)
+    assert [row.state async for row in ChargingSession.objects.all()] == ["ended"]
 
 
 async def test_a_pending_1_6_charger_is_answered_and_a_rejected_one_only_boots(
