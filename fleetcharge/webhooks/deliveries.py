@@ -70,6 +70,11 @@ def claim(*, endpoint_id: int, now: datetime) -> list[Post]:
     endpoint = WebhookEndpoint.objects.filter(pk=endpoint_id, is_active=True).first()
     if endpoint is None or (endpoint.paused_until is not None and endpoint.paused_until > now):
         return []
+    secrets = tuple(endpoint.secrets(now))
+    if not secrets:  # never send unsigned
+        _disable(endpoint, "Its secret cannot be read any more (FLEETCHARGE_SECRET_KEY has changed): rotate it.", now)
+        endpoint.save(update_fields=["is_active", "disabled_at", "disabled_reason"])
+        return []
     waiting = WebhookDelivery.objects.select_for_update(skip_locked=True, of=("self",)).due(now)
     chosen = waiting.filter(endpoint_id=endpoint_id).select_related("message").order_by("next_attempt_at", "pk")
     rows = list(chosen[: 1 if endpoint.failures_in_row else BATCH])
@@ -77,7 +82,6 @@ def claim(*, endpoint_id: int, now: datetime) -> list[Post]:
         attempts=F("attempts") + 1, last_attempt_at=now, next_attempt_at=now + LEASE
     )
     WebhookEndpoint.objects.filter(pk=endpoint_id).update(busy_until=now + LEASE)
-    secrets = tuple(endpoint.secrets(now))
     return [Post(row.pk, row.message.public_id, endpoint.url, secrets, body_of(row.message)) for row in rows]
 
 

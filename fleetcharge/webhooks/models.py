@@ -1,10 +1,12 @@
 """What integrators are told: their endpoints, the outbox of messages, the delivery of each message to each endpoint."""
 
 import base64
+import contextlib
 import secrets
 from datetime import datetime
 from typing import Self
 
+from cryptography.fernet import InvalidToken
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -78,10 +80,14 @@ class WebhookEndpoint(models.Model):
         return self.description or self.url
 
     def secrets(self, now: datetime) -> list[str]:
-        """The secrets to sign with, the newest first; two during a rotation."""
-        found = [crypto.decrypt(self.secret_encrypted)]
-        if self.old_secret_encrypted and self.old_secret_until is not None and self.old_secret_until > now:
-            found.append(crypto.decrypt(self.old_secret_encrypted))
+        """The secrets to sign with, the newest first; two during a rotation, none when SECRET_KEY has changed since."""
+        stored = [self.secret_encrypted]
+        if self.old_secret_until is not None and self.old_secret_until > now:
+            stored.append(self.old_secret_encrypted)
+        found = []
+        for secret in filter(None, stored):
+            with contextlib.suppress(InvalidToken):
+                found.append(crypto.decrypt(secret))
         return found
 
 

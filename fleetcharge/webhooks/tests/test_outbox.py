@@ -123,16 +123,16 @@ def test_old_messages_are_forgotten_with_their_deliveries(listening: WebhookEndp
 
 def test_many_facts_wake_one_round(listening: WebhookEndpoint, say: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(tasks.send_due, "delay", lambda: asked.append("round"))
+    monkeypatch.setattr(tasks.hints, "start", lambda task: asked.append(task.name.rsplit(".")[-1]))
     monkeypatch.setattr(tasks, "WOKEN", f"test-{uuid.uuid4().hex}")
     with transaction.atomic():
         for key in range(20):
             say(key)
         assert asked == []
-    assert asked == ["round"]
+    assert asked == ["send_due"]
     tasks.send_due()  # it looks, and whoever commits from now on asks again
     say("later")
-    assert asked == ["round", "round"]
+    assert asked == ["send_due", "send_due"]
 
 
 def test_a_value_that_json_does_not_know_is_refused(listening: WebhookEndpoint, organisation: Organisation) -> None:
@@ -140,3 +140,10 @@ def test_a_value_that_json_does_not_know_is_refused(listening: WebhookEndpoint, 
     with pytest.raises(ValueError, match="JSON"):
         tell(catalogue.WALLET_LOW, organisation_id=organisation.pk, fact=lambda: fact)
     assert WebhookMessage.objects.count() == 0
+
+
+def test_telling_takes_one_statement_beside_its_savepoint(listening: WebhookEndpoint, say: Any) -> None:
+    say("warm")
+    with transaction.atomic(), CaptureQueriesContext(connection) as queries:
+        say("low")
+    assert [row["sql"].split(None, 1)[0] for row in queries] == ["SAVEPOINT", "WITH", "RELEASE"]

@@ -143,6 +143,22 @@ def test_both_secrets_sign_until_the_old_one_is_over(
     assert stored.secrets(clock()) == [new]
 
 
+def test_nothing_is_sent_unsigned(
+    endpoint: WebhookEndpoint, receiver: Receiver, say: Any, send: Any, settings: Any, clock: Clock
+) -> None:
+    say("low")
+    settings.SECRET_KEY = "another one"
+    assert send() == 0
+    endpoint.refresh_from_db()
+    assert (endpoint.is_active, receiver.received) == (False, [])
+    assert endpoint.disabled_reason.endswith("rotate it.")
+    secret = services.rotate_secret(endpoint_id=endpoint.pk, now=clock())
+    services.change_endpoint(endpoint_id=endpoint.pk, changes={"is_active": True}, now=clock())
+    assert send() == 1
+    [request] = receiver.received
+    assert verifies(secret, request.headers, request.body)
+
+
 # --- failures --------------------------------------------------------------------------------------------------------
 def test_a_failure_is_tried_again_with_the_same_id_and_a_new_timestamp(
     endpoint: WebhookEndpoint, receiver: Receiver, say: Any, send: Any, clock: Clock
