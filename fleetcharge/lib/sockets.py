@@ -141,6 +141,8 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
         await super().send(message)
         if message["type"] == "websocket.accept":
             self._is_short = self.handshake_complete and not self._is_early and not self.conn.extensions
+        elif message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True  # refused is answered; uvicorn would complain, and answer 500 after it
         return None
 
     def _write(self, message: Any) -> None:

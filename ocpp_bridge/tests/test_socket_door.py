@@ -43,6 +43,18 @@ async def test_an_unknown_identity_is_404(connect: Connect, station: Charger) ->
     assert await status_of(connect("BLR-404")) == 404
 
 
+async def test_a_refusal_is_a_whole_answer(
+    connect: Connect, station: Charger, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server finds nothing to complain of."""
+    for _ in range(3):
+        assert await status_of(connect("BLR-017", key="wrong")) == 401
+    assert await status_of(connect("BLR-404")) == 404
+    await until(lambda: sum(record.name == "ocpp_bridge.consumers" for record in caplog.records) == 4)
+    assert "currentTime" in await (await connect("BLR-017")).call("Heartbeat", {})
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("uvicorn")] == []
+
+
 async def test_no_common_protocol_is_400(connect: Connect, station: Charger) -> None:
     assert await status_of(connect("BLR-017", subprotocols=["ocpp1.5"])) == 400
 
