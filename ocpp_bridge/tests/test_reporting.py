@@ -265,6 +265,33 @@ async def test_component_events_are_kept_once_and_a_danger_calls_a_person(connec
     assert await Alert.objects.open().filter(kind=Alert.Kind.CHARGER_MATTER).acount() == 0
 
 
+@pytest.mark.parametrize("number", [None, 0])
+async def test_every_part_of_a_long_notify_event_is_kept(
+    connect: Connect, station: Charger, number: int | None
+) -> None:
+    """In any order, repeated, and from a station that numbers every event 0."""
+    socket = await connect("BLR-017", subprotocols=["ocpp2.0.1"])
+
+    def part(seq_no: int) -> dict[str, Any]:
+        entries = [
+            {
+                "eventId": 10 * seq_no + plug if number is None else number, "timestamp": STAMP, "trigger": "Delta",
+                "actualValue": "1", "eventNotificationType": "HardWiredNotification",
+                "component": {"name": "Connector", "evse": {"id": seq_no + 1, "connectorId": plug}},
+                "variable": {"name": "Available"},
+            }
+            for plug in (1, 2)
+        ]  # fmt: skip
+        return {"generatedAt": STAMP, "seqNo": seq_no, "tbc": seq_no < 2, "eventData": entries}
+
+    for seq_no in (2, 0, 1, 0):
+        assert await socket.call("NotifyEvent", part(seq_no)) == {}
+    kept = ComponentEvent.objects.filter(charger=station).order_by("component")
+    assert [row.component async for row in kept] == [
+        f"Connector#{unit}.{plug}" for unit in (1, 2, 3) for plug in (1, 2)
+    ]
+
+
 async def test_a_limit_from_outside_is_in_force_until_it_is_cleared(newer: Socket, station: Charger) -> None:
     limit = {"chargingLimit": {"chargingLimitSource": "EMS", "isGridCritical": True}, "chargingSchedule": [SCHEDULE]}
     for _ in range(2):
