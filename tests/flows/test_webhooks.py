@@ -20,7 +20,6 @@ from dispatch.services import reservations
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.events import publish
 from fleetcharge.webhooks import catalogue, services
-from fleetcharge.webhooks.listeners import listeners
 from fleetcharge.webhooks.models import WebhookDelivery, WebhookMessage
 from ocpp_bridge import commands
 from stations.models import EVSE, Connector, NetworkAccess
@@ -31,11 +30,8 @@ DOCS = (Path(__file__).resolve().parents[2] / "docs/webhooks.md").read_text()
 
 
 @pytest.fixture(autouse=True)
-def _laboratory(settings: Any) -> Any:
+def _laboratory(settings: Any) -> None:
     settings.WEBHOOK_ALLOW_PRIVATE_HOSTS = True
-    listeners._expire()
-    yield
-    listeners._expire()
 
 
 def listen(organisation: Organisation, *event_types: str) -> None:

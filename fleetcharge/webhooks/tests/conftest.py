@@ -8,7 +8,6 @@ from django.utils import timezone
 
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.webhooks import catalogue, services
-from fleetcharge.webhooks.listeners import listeners
 from fleetcharge.webhooks.models import WebhookEndpoint
 from fleetcharge.webhooks.outbox import Fact, tell
 from fleetcharge.webhooks.tests.receiver import Receiver
@@ -18,11 +17,8 @@ Said = Callable[..., int]
 
 
 @pytest.fixture(autouse=True)
-def _laboratory(settings: Any) -> Iterator[None]:
+def _laboratory(settings: Any) -> None:
     settings.WEBHOOK_ALLOW_PRIVATE_HOSTS = True
-    listeners._expire()
-    yield
-    listeners._expire()
 
 
 @pytest.fixture

@@ -73,7 +73,7 @@ def test_only_endpoints_that_asked_get_it_and_no_other_fleet(
     assert not WebhookMessage.objects.exclude(organisation=listening.organisation).exists()
 
 
-def test_what_nobody_listens_to_costs_no_query(organisation: Organisation) -> None:
+def test_what_nobody_listens_to_costs_no_query(listening: WebhookEndpoint) -> None:
     event = ConnectorStatusChanged(1, 1, "available", "charging", "", timezone.now(), 7)
     assert listeners.listeners.of(catalogue.CONNECTOR_STATUS_CHANGED) == frozenset()
     with CaptureQueriesContext(connection) as queries:
