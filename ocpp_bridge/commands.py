@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from fleetcharge.lib.events import publish
-from ocpp_bridge import actions, bell, reserving
+from ocpp_bridge import actions, bell, costs, reserving
 from ocpp_bridge.discretion import storable, without_secrets
 from ocpp_bridge.events import CommandFinished
 from ocpp_bridge.models import Command
@@ -121,7 +121,8 @@ def _flaw(charger: Charger, action: str, parameters: dict[str, Any]) -> str:
         _say(charger.protocol, action, parameters)
     except Unusable as error:
         return str(error)
-    return reserving.flaw_of(charger_id=charger.pk, action=action, parameters=parameters)
+    flaw = reserving.flaw_of(charger_id=charger.pk, action=action, parameters=parameters)
+    return flaw or costs.flaw_of(charger=charger, action=action, parameters=parameters)
 
 
 def _say(protocol: str, action: str, parameters: dict[str, Any]) -> Said:

@@ -9,7 +9,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from billing.services.rosters import fleets_with_lists
-from ocpp_bridge import commands, reports
+from ocpp_bridge import commands, costs, reports
 from ocpp_bridge.drift import Difference, Reported, Wish, differences, expected
 from ocpp_bridge.models import (
     ChargerConfiguration,
@@ -175,7 +175,7 @@ def ask(*, charger_id: int, actor: str, now: datetime, key: str = "") -> Command
     state, _ = ChargerConfiguration.objects.select_for_update().get_or_create(charger=charger)
     state.asked_at, state.asked_for_boot_at = now, charger.last_boot_at
     state.save(update_fields=["asked_at", "asked_for_boot_at"])
-    keys = [] if charger.protocol == "ocpp1.6" else sorted(expected_of(charger))
+    keys = [] if charger.protocol == "ocpp1.6" else sorted({*expected_of(charger), *costs.KEYS_2})
     return commands.enqueue(
         charger_id=charger_id,
         action=Command.Action.GET_CONFIGURATION,

@@ -2,10 +2,10 @@
 
 from django.utils import timezone
 
-from billing.events import SessionDoubted, SessionEnded, SessionStarted
+from billing.events import SessionDoubted, SessionEnded, SessionMetered, SessionStarted
 from fleetcharge.lib import hints
 from fleetcharge.lib.events import subscribe
-from ocpp_bridge import doubts, following, local_lists, tasks
+from ocpp_bridge import doubts, following, local_lists, running_costs, tasks
 from ocpp_bridge.charging import planning
 from ocpp_bridge.events import CommandFinished
 from ocpp_bridge.models import Command
@@ -43,6 +43,11 @@ def ask_the_station(event: SessionDoubted) -> None:
 def believe_the_station(event: CommandFinished) -> None:
     if event.action == Command.Action.GET_TRANSACTION_STATUS:
         doubts.take_answer(command_id=event.command_id, now=event.at)
+
+
+@subscribe(SessionMetered)
+def say_what_it_costs(event: SessionMetered) -> None:
+    running_costs.say(session_ids=[reading[0] for reading in event.readings], now=timezone.now())
 
 
 @subscribe(SessionStarted, SessionEnded)
