@@ -21,17 +21,17 @@ WHY = "The station gave its transaction id to another session."
 def is_another(known: ChargingSession, start: "Start") -> bool:
     """Is this the start of another session than the one we know by its name? A repeat has the time of the first.
 
-    A running session is only given up for another token. Where time proves nothing, the token has to.
+    A running session is only given up for another token. Where time proves nothing, token or register have to.
     """
     if start.transaction_ref is None or not (start.is_reported and known.is_start_reported):
         return False
-    is_other_token = start.id_token.lower() != known.id_token_uid.lower() and bool(
-        start.id_token and known.id_token_uid
-    )
-    over_at = known.ended_at or known.started_at
-    is_later = start.started_at > over_at + CLOCK_TOLERANCE
-    is_sure = known.state == ChargingSession.State.ENDED and not start.is_time_ours
-    return is_later and (is_sure or is_other_token)
+    if start.started_at <= (known.ended_at or known.started_at) + CLOCK_TOLERANCE:
+        return False
+    if start.id_token and known.id_token_uid and start.id_token.lower() != known.id_token_uid.lower():
+        return True
+    registers = start.meter_start_wh, known.meter_start_wh
+    has_other_register = known.is_meter_start_reported and None not in registers and registers[0] != registers[1]
+    return known.state == ChargingSession.State.ENDED and (not start.is_time_ours or has_other_register)
 
 
 @transaction.atomic
@@ -60,6 +60,22 @@ def named_before(session: ChargingSession, at: datetime) -> int | None:
         corrections__before=session.transaction_ref,
     )  # fmt: skip
     return earlier.order_by("started_at").values_list("pk", flat=True).last()
+
+
+def give_back(session: ChargingSession) -> None:
+    """What came late of the time before it goes to the session that had its name then."""
+    late = {
+        "charger_id": session.charger_id, "transaction_ref": session.transaction_ref,
+        "at__lt": session.started_at - CLOCK_TOLERANCE,
+    }  # fmt: skip
+    first = MeterValue.objects.filter(**late).order_by("at").values_list("at", flat=True).first()
+    older = named_before(session, first + CLOCK_TOLERANCE) if first and session.charger_id else None
+    if older is None:
+        return
+    [name] = ChargingSession.objects.filter(pk=older).values_list("transaction_ref", flat=True)
+    for rows in (MeterValue.objects, SessionMessage.objects):
+        rows.filter(**late).update(transaction_ref=name)
+    ChargingSession.objects.filter(pk=older).update(needs_revision=True)
 
 
 def take_refused(session: ChargingSession, now: datetime) -> tuple[int, Stop] | None:

@@ -240,6 +240,36 @@ async def test_a_number_used_again_is_another_session(new: Socket, organisation:
     assert MeterValue.objects.filter(transaction_ref="tx-1").count() == 3
 
 
+@pytest.mark.parametrize("order", ["SUE", "SE"])
+async def test_late_samples_of_the_old_number_go_to_the_old_session(new: Socket, order: str) -> None:
+    await day(new, -600, 1_000, TOKEN, "SE")
+    await day(new, -60, 50_000, TOKEN, "S")
+    await day(new, -600, 1_000, TOKEN, "U")
+    await day(new, -60, 50_000, TOKEN, order)
+    await sync_to_async(overdue.revise_ended)(now=NOW)
+    first, second = ChargingSession.objects.order_by("started_at")
+    assert [first.energy_wh, second.energy_wh] == [8_000, 8_000]
+    assert [first.gaps, first.quality] == [[], "billable"]
+    own = MeterValue.objects.filter(transaction_ref=first.transaction_ref).order_by("at")
+    assert list(own.values_list("energy_wh", flat=True)) == [1_000, 4_000, 9_000]
+
+
+async def test_a_number_used_again_without_a_clock_is_told_by_its_register(new: Socket) -> None:
+    def dead(told: dict[str, Any]) -> dict[str, Any]:
+        values = [{**one, "timestamp": "1970-01-01T00:00:00Z"} for one in told.get("meterValue", [])]
+        return {**told, "timestamp": "1970-01-01T00:00:00Z", "meterValue": values}
+
+    for began, first_wh in ((0, 1_000), (0, 9_000)):
+        for _ in range(2):  # a retry of the start is a retry
+            start = event("Started", 0, 0, evse={"id": 1}, idToken=TOKEN, meterValue=[moment(0, first_wh)])
+            await new.call("TransactionEvent", dead(start))
+        await new.call("TransactionEvent", dead(event("Ended", 0, 1, meterValue=[moment(began, first_wh + 300)])))
+        past = {"started_at": NOW - timedelta(hours=2), "ended_at": NOW - timedelta(hours=1)}
+        await sync_to_async(ChargingSession.objects.filter(transaction_ref="tx-1").update)(**past)
+    told = ChargingSession.objects.order_by("pk").values_list("energy_wh", "meter_start_wh")
+    assert list(told) == [(300, 1_000), (300, 9_000)]
+
+
 async def test_a_number_used_again_while_its_stop_is_missing(new: Socket, organisation: Organisation) -> None:
     await sync_to_async(factories.token)(organisation, "TAG2")
     await day(new, -600, 1_000, TOKEN, "SU")
