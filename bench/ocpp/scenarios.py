@@ -27,7 +27,6 @@ from bench.ocpp.servers import (
 )  # fmt: skip
 from bench.ocpp.stations import Station, is_answer
 
-
 WARM_UP = 10  # commands that are not counted: imports, connections, statements
 
 
