@@ -29,6 +29,7 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
     """
 
     read_paused: bool
+    handshake_complete: bool
     linger_seconds = LINGER_SECONDS
     _cut: asyncio.TimerHandle | None = None
 

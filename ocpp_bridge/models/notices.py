@@ -82,7 +82,7 @@ class ComponentEvent(models.Model):
 
     class Meta:
         ordering = ["-at"]
-        constraints = [  # stations have been seen to number every event 0
+        constraints = [  # a station that does not count its events loses none
             models.UniqueConstraint(
                 "charger", "event_id", "at", "component", "variable", name="one_component_event_per_fact"
             )
