@@ -24,21 +24,21 @@ def session_started(*, session_id: int, now: datetime) -> bool:
     session = ChargingSession.objects.select_related("connector__evse").get(pk=session_id)
     if session.charger_id is None or Command.objects.filter(session=session).exists():
         return False
-    command = _start_behind(session, heard_at=now)
+    command = _start_behind(session, charger_id=session.charger_id, heard_at=now)
     if command is None:
         return False
     _link(command, session, now)
     return True
 
 
-def _start_behind(session: ChargingSession, *, heard_at: datetime) -> Command | None:
+def _start_behind(session: ChargingSession, *, charger_id: int, heard_at: datetime) -> Command | None:
     """The newest start that explains it: of a start and its repetition, it is the repetition that worked."""
-    asked = _unfollowed(session.charger_id).filter(sent_at__gte=heard_at - MEMORY, sent_at__lte=heard_at + EARLY)
+    asked = _unfollowed(charger_id).filter(sent_at__gte=heard_at - MEMORY, sent_at__lte=heard_at + EARLY)
     candidates = asked.order_by("-sent_at", "-created_at")
     return next((command for command in candidates if _explains(command, session, heard_at)), None)
 
 
-def _unfollowed(charger_id: int | None) -> QuerySet[Command]:
+def _unfollowed(charger_id: int) -> QuerySet[Command]:
     """Starts that may have begun a session; a refused one has not, whatever began after it."""
     starts = Command.objects.select_for_update().filter(charger_id=charger_id, action=Command.Action.REMOTE_START)
     return starts.filter(session=None, state__in=MAY_HAVE_STARTED)
@@ -88,6 +88,7 @@ def _session_of(command: Command) -> ChargingSession | None:
     candidates = ChargingSession.objects.filter(charger_id=command.charger_id, created_at__gte=since)
     taken = Command.objects.filter(charger_id=command.charger_id).exclude(session=None).values("session_id")
     for session in candidates.exclude(pk__in=taken).select_related("connector__evse").order_by("created_at"):
-        if _start_behind(session, heard_at=session.created_at) == command:  # else a later start's, and its to take
+        starter = _start_behind(session, charger_id=command.charger_id, heard_at=session.created_at)
+        if starter == command:  # else a later start's, and its to take
             return session
     return None
