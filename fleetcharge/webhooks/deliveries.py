@@ -15,8 +15,8 @@ from fleetcharge.webhooks.models import WebhookDelivery, WebhookEndpoint, Webhoo
 from fleetcharge.webhooks.retrying import LONGEST_PAUSE, pause_after
 
 ENDPOINTS_AT_ONCE = 50
-BATCH = 20
-LEASE = timedelta(minutes=3)
+BATCH, SIDE_BY_SIDE = 20, 5
+LEASE_MARGIN_SECONDS = 20
 BREATH, LONGEST_BREATH = timedelta(seconds=5), timedelta(minutes=1)  # a failing endpoint is left alone so long
 FORGET_AT_ONCE = 5000
 GONE, TOO_MANY, UNAVAILABLE = 410, 429, 503
@@ -49,6 +49,12 @@ class Outcome:
         return self.status is not None and 200 <= self.status < 300
 
 
+def lease() -> timedelta:
+    """Longer than a whole batch can take; a sender that dies costs so long."""
+    turns = BATCH / SIDE_BY_SIDE
+    return timedelta(seconds=turns * settings.WEBHOOK_TIMEOUT_SECONDS + LEASE_MARGIN_SECONDS)
+
+
 @transaction.atomic
 def claim_endpoints(*, now: datetime) -> list[int]:
     """Endpoints with something due that nobody serves, the longest unserved first; ours until released."""
@@ -60,7 +66,7 @@ def claim_endpoints(*, now: datetime) -> list[int]:
     )
     longest_unserved = rows.order_by(F("busy_until").asc(nulls_first=True), "pk")
     found = list(longest_unserved.values_list("pk", flat=True)[:ENDPOINTS_AT_ONCE])
-    WebhookEndpoint.objects.filter(pk__in=found).update(busy_until=now + LEASE)
+    WebhookEndpoint.objects.filter(pk__in=found).update(busy_until=now + lease())
     return found
 
 
@@ -79,9 +85,9 @@ def claim(*, endpoint_id: int, now: datetime) -> list[Post]:
     chosen = waiting.filter(endpoint_id=endpoint_id).select_related("message").order_by("next_attempt_at", "pk")
     rows = list(chosen[: 1 if endpoint.failures_in_row else BATCH])
     WebhookDelivery.objects.filter(pk__in=[row.pk for row in rows]).update(
-        attempts=F("attempts") + 1, last_attempt_at=now, next_attempt_at=now + LEASE
+        attempts=F("attempts") + 1, last_attempt_at=now, next_attempt_at=now + lease()
     )
-    WebhookEndpoint.objects.filter(pk=endpoint_id).update(busy_until=now + LEASE)
+    WebhookEndpoint.objects.filter(pk=endpoint_id).update(busy_until=now + lease())
     return [Post(row.pk, row.message.public_id, endpoint.url, secrets, body_of(row.message)) for row in rows]
 
 

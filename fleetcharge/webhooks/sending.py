@@ -17,10 +17,9 @@ from django.db import connections
 
 from fleetcharge.lib.outbound import RefusedAddress, check_url
 from fleetcharge.webhooks import deliveries, signing
-from fleetcharge.webhooks.deliveries import GONE, TOO_MANY, UNAVAILABLE, Outcome, Post
+from fleetcharge.webhooks.deliveries import GONE, SIDE_BY_SIDE, TOO_MANY, UNAVAILABLE, Outcome, Post
 
 ROUND_SECONDS = 20.0  # after that no new batch is begun; the rest waits for the next round
-SIDE_BY_SIDE = 5
 SNIPPET_BYTES = 1024
 HEADERS = {
     "content-type": "application/json",

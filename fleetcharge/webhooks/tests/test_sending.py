@@ -422,7 +422,7 @@ def test_what_a_dead_sender_held_is_sent_when_its_lease_ends(
     [endpoint_id] = deliveries.claim_endpoints(now=clock())
     [post] = deliveries.claim(endpoint_id=endpoint_id, now=clock())  # and then its process dies
     assert send() == 0
-    clock.now += deliveries.LEASE
+    clock.now += deliveries.lease()
     assert send() == 1
     assert receiver.received[0].headers["webhook-id"] == post.message_id
     assert WebhookDelivery.objects.get().attempts == 2
