@@ -76,6 +76,7 @@ async def test_a_stop_that_is_said_again_without_a_clock_is_no_conflict(old: Soc
     assert not BillingException.objects.filter(kind=Kind.CONFLICTING_STOP).exists()
     assert (session.energy_wh, session.quality) == (900, "estimated")
     assert session.quality_reasons == ["clock_not_believed"]
+    assert session.ended_at is not None
     assert abs((datetime.now(UTC) - session.ended_at).total_seconds()) < 60
     await old.call("StopTransaction", stopped(number, meterStop=5_000), "another")
     assert BillingException.objects.filter(kind=Kind.CONFLICTING_STOP).count() == 1
