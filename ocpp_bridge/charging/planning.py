@@ -63,6 +63,7 @@ def plan(*, location_id: int, reason: str, now: datetime) -> ChargingPlan | None
     picture = picture_of(site, now=now)
     checking.settle(picture, now=now)
     over = checking.watch(picture, now=now)
+    sending.make_room(picture, now=now)
     decision = decide(picture, now=now)
     sent = sending.send(picture, decision, now=now)
     return _write_down(picture, decision, reason=reason, sent=sent, over=over, now=now)
