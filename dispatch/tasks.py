@@ -78,8 +78,11 @@ def follow_network(source_id: int) -> None:
 
 @shared_task
 def sweep_alerts() -> int:
-    """Open and close what an event missed: failing networks, decided exceptions."""
+    """Open and close what an event missed: silent chargers, failing networks, decided exceptions."""
     now = timezone.now()
+    for charger_id in services.silence_unnoticed(now=now):
+        with survived("charger", charger_id):
+            services.charger_lost(charger_id=charger_id, now=now)
     return services.settle_network_alerts(now=now) + services.close_settled_money(now=now)
 
 
@@ -129,6 +132,9 @@ def sweep_reservations() -> int:
     for plan_id in stranded(now).values_list("pk", flat=True):
         with survived("plan", plan_id):
             services.replan(plan_id=plan_id, reason="rejected", now=now)
+    for connector_id, status in services.plugs_lost_unnoticed(now=now):
+        with survived("connector", connector_id):
+            services.connector_changed(connector_id=connector_id, status=status, now=now)
     return services.expire_reservations(now=now)
 
 
