@@ -17,6 +17,7 @@ from hypothesis import settings as hypothesis_settings
 
 from fleetcharge.accounts import throttling
 from fleetcharge.accounts.models import Membership, Organisation, User
+from fleetcharge.webhooks.listeners import listeners
 
 # The same examples on every run, and as long as a busy machine takes.
 hypothesis_settings.register_profile("fleetcharge", deadline=None, derandomize=True, database=None)
@@ -47,6 +48,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _attempts_are_counted_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test tried must not keep the next one out."""
     monkeypatch.setattr(throttling, "NAMESPACE", f"test-{uuid.uuid4().hex}")
+
+
+@pytest.fixture(autouse=True)
+def _nobody_listens_to_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test's endpoints asked for is forgotten, and no query of ours appears among those a test counts."""
+    monkeypatch.setattr(listeners, "_by_type", {})
+    monkeypatch.setattr(listeners, "_until", float("inf"))  # until a service makes or changes an endpoint
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ class BillingConfig(AppConfig):
     verbose_name = "Billing"
 
     def ready(self) -> None:
-        from billing import handlers  # noqa: F401  (registers subscribers)
+        from billing import handlers, outbox  # noqa: F401  (registers subscribers)
         from billing.roaming import FleetTokens
         from stations.cpo.ocpi import directory
 

@@ -37,7 +37,10 @@ class SessionEnded:
 
 @dataclass(frozen=True)
 class SessionDoubted:
-    """A running session has seemed to be over for a while; `why` is superseded, left, rebooted or silent. Repeated."""
+    """A running session has seemed to be over for a while; `why` is superseded, left, rebooted or silent. Repeated.
+
+    Or one has ended and messages of it are missing (`why` incomplete), said once.
+    """
 
     session_id: int
     organisation_id: int

@@ -14,10 +14,11 @@ NO_METER_START, NO_METER_STOP, NO_METER = "missing_meter_start", "missing_meter_
 BACKWARDS, TOO_MUCH, RESET = "meter_ran_backwards", "more_than_the_plug_gives", "register_changed_base"
 DISAGREES, JUMPED, OVER_BATTERY = "samples_exceed_the_stop", "implausible_samples", "more_than_the_battery_takes"
 INTERVALS_LOST, OVERLAPS = "intervals_lost", "overlaps_the_next_session"
+CLOCK_DOUBTED = "clock_not_believed"
 ODD_METER = frozenset({BACKWARDS, TOO_MUCH, RESET, DISAGREES, OVERLAPS})
 """The figures contradict each other: nothing is priced before somebody has looked."""
 NEEDS_REVIEW = ODD_METER | {NO_START, NO_METER, OVER_BATTERY}
-IS_ESTIMATE = frozenset({NO_STOP, NO_METER_START, NO_METER_STOP, INTERVALS_LOST})
+IS_ESTIMATE = frozenset({NO_STOP, NO_METER_START, NO_METER_STOP, INTERVALS_LOST, CLOCK_DOUBTED})
 """The rest (implausible samples beside a sound start and stop) is noted and changes nothing."""
 
 POWER_TOLERANCE_PERCENT, BATTERY_TOLERANCE_PERCENT = 120, 130
@@ -44,7 +45,7 @@ class Evidence:
     """`meter_*_wh`: what start and stop themselves said. `samples` in time order, none after `ended_at`.
 
     `sequence`: the seqNo of every OCPP 2.x event we have of the session, in any order. `next_start_at`: when the next
-    session at the same plug began.
+    session at the same plug began. `is_time_ours`: start or end are when we heard of them.
     """
 
     started_at: datetime
@@ -58,6 +59,7 @@ class Evidence:
     battery_wh: int | None = None
     sequence: Sequence[int] = ()
     next_start_at: datetime | None = None
+    is_time_ours: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,6 +92,8 @@ def account(evidence: Evidence) -> Account:
     reasons += [*([] if evidence.is_stop_reported else [NO_STOP]), *drawn.reasons]
     if evidence.next_start_at and evidence.ended_at > evidence.next_start_at + CLOCK_TOLERANCE:
         reasons.append(OVERLAPS)
+    if evidence.is_time_ours:
+        reasons.append(CLOCK_DOUBTED)
     battery_wh = evidence.battery_wh
     if battery_wh and drawn.energy_wh * 100 > battery_wh * BATTERY_TOLERANCE_PERCENT:
         reasons.append(OVER_BATTERY)

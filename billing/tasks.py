@@ -89,9 +89,9 @@ def sweep_unreconciled() -> None:
 
 @shared_task
 def sweep_sessions() -> None:
-    """End sessions that are over without a stop; compute estimates again that late samples improve."""
+    """End sessions that are over without a stop; compute ended ones again when news of them arrived."""
     overdue.sweep(now=timezone.now())
-    overdue.revise_estimates(now=timezone.now())
+    overdue.revise_ended(now=timezone.now())
 
 
 @shared_task

@@ -6,4 +6,4 @@ class DispatchConfig(AppConfig):
     verbose_name = "Dispatch"
 
     def ready(self) -> None:
-        from dispatch import handlers  # noqa: F401  (registers subscribers)
+        from dispatch import handlers, outbox  # noqa: F401  (registers subscribers)

@@ -1,4 +1,4 @@
-"""What dispatch tells its own subscribers (live map, webhooks to come)."""
+"""What dispatch tells its own subscribers (live map, outgoing webhooks)."""
 
 from dataclasses import dataclass
 from datetime import datetime

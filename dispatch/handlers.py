@@ -6,6 +6,7 @@ from billing.events import ExceptionOpened, ExceptionResolved, SessionEnded, Ses
 from dispatch import live, services, tasks
 from dispatch.events import AlertChanged, PlanChanged, ReservationBreached, ReservationChanged
 from dispatch.models import Alert, ChargePlan, ReservationBreach
+from fleetcharge.lib import hints
 from fleetcharge.lib.events import subscribe
 from stations.events import (
     ChargerBooted,
@@ -57,7 +58,7 @@ def tell_browsers_of_alert(event: AlertChanged) -> None:
 
 @subscribe(SocLow)
 def look_for_a_charger(event: SocLow) -> None:
-    tasks.plan_charge_stop.delay(event.vehicle_id, event.telemetry_version)
+    hints.start(tasks.plan_charge_stop, event.vehicle_id, event.telemetry_version)
 
 
 @subscribe(SocRecovered)
@@ -68,26 +69,26 @@ def stop_looking(event: SocRecovered) -> None:
 @subscribe(PlanChanged)
 def reserve_what_was_accepted(event: PlanChanged) -> None:
     if event.state == ChargePlan.State.ACCEPTED:
-        tasks.reserve.delay(event.plan_id)
+        hints.start(tasks.reserve, event.plan_id)
 
 
 @subscribe(ReservationChanged)
 def let_go_at_the_network(event: ReservationChanged) -> None:
     if event.state in services.LET_GO:
-        tasks.cancel_at_network.delay(event.reservation_number)
+        hints.start(tasks.cancel_at_network, event.reservation_number)
 
 
 @subscribe(ReservationBreached)
 def stop_the_stranger(event: ReservationBreached) -> None:
     """A little later: the charger gets its answer to the start first."""
     if event.state == ReservationBreach.State.STOPPING:
-        tasks.stop_breach.apply_async((event.breach_id,), countdown=STOP_AFTER_SECONDS)
+        hints.start(tasks.stop_breach, event.breach_id, countdown=STOP_AFTER_SECONDS)
 
 
 @subscribe(ChargerBooted)
 def remind_a_restarted_charger(event: ChargerBooted) -> None:
     if services.has_promises(event.charger_id, event.at):
-        tasks.send_reservations_again.delay(event.charger_id, event.at.isoformat())
+        hints.start(tasks.send_reservations_again, event.charger_id, event.at.isoformat())
 
 
 @subscribe(ReservationAnswered)
@@ -100,19 +101,19 @@ def take_the_answer(event: ReservationAnswered) -> None:
 @subscribe(ConnectorStatusChanged)
 def look_for_another_plug(event: ConnectorStatusChanged) -> None:
     if ChargePlan.objects.open().filter(connector_id=event.connector_id).exists():
-        tasks.follow_connector.delay(event.connector_id, event.new)
+        hints.start(tasks.follow_connector, event.connector_id, event.new)
 
 
 @subscribe(ConnectorStatusChanged)
 def reserve_a_plug_that_came_free(event: ConnectorStatusChanged) -> None:
     if event.new == Connector.Status.AVAILABLE:
         for number in services.waiting_reservations(event.connector_id):
-            tasks.send_reservation.delay(number)
+            hints.start(tasks.send_reservation, number)
 
 
 @subscribe(ChargerWentSilent)
 def leave_a_silent_charger(event: ChargerWentSilent) -> None:
-    tasks.follow_silent_charger.delay(event.charger_id)
+    hints.start(tasks.follow_silent_charger, event.charger_id)
 
 
 @subscribe(ChargerCameBack)
@@ -173,4 +174,4 @@ def money_waits_no_more(event: ExceptionResolved) -> None:
 
 @subscribe(SourceStateChanged)
 def say_how_a_network_does(event: SourceStateChanged) -> None:
-    tasks.follow_network.delay(event.source_id)
+    hints.start(tasks.follow_network, event.source_id)

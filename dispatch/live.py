@@ -1,33 +1,19 @@
 """The one door to the live map: each committed batch becomes one small JSON message on Valkey."""
 
-import functools
-import logging
 from collections.abc import Iterable
 
 import orjson
-import redis
-from django.conf import settings
 
 from dispatch import live_reads
+from fleetcharge.lib import hints
 from vehicles.events import VehicleMove
 
 CHANNEL = "fc:live"
-logger = logging.getLogger(__name__)
-
-
-@functools.cache
-def _valkey() -> "redis.Redis":
-    """Thread-safe and fork-safe; short timeouts, because a map may be late but work may not."""
-    client: redis.Redis = redis.Redis.from_url(settings.REDIS_URL, socket_timeout=2, socket_connect_timeout=1)
-    return client
 
 
 def send_to_map(kind: str, **payload: object) -> None:
     """Publish one message to every realtime process. Hubs read the database again after a gap, so a loss heals."""
-    try:
-        _valkey().publish(CHANNEL, orjson.dumps({"k": kind, **payload}))
-    except redis.RedisError as error:
-        logger.warning("live map: %s was not published: %s", kind, error)
+    hints.tell(CHANNEL, orjson.dumps({"k": kind, **payload}))
 
 
 def send_moves(moves: Iterable[VehicleMove]) -> None:

@@ -171,10 +171,16 @@ class ReservationBreach(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0)
     asked_at = models.DateTimeField(null=True, blank=True)
     found_at = models.DateTimeField()
+    replanned_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When another place was looked for, for the vehicle that lost this one.")
+    )
     closed_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
-        indexes = [models.Index(fields=["session"], condition=Q(closed_at=None), name="open_breaches")]
+        indexes = [
+            models.Index(fields=["session"], condition=Q(closed_at=None), name="open_breaches"),
+            models.Index(fields=["found_at"], condition=Q(replanned_at=None), name="breaches_to_replan"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.reservation} ({self.state})"

@@ -1,8 +1,6 @@
 """Dispatch in the background: quick answers to events, and sweeps that find what an event missed."""
 
-import contextlib
 import logging
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from celery import shared_task
@@ -11,6 +9,7 @@ from django.utils import timezone
 
 from dispatch import services
 from dispatch.models import ChargePlan, Reservation
+from fleetcharge.lib.sweeps import survived
 from stations.cpo.base import CPOUnavailable
 from vehicles.models import VehicleState
 
@@ -79,8 +78,11 @@ def follow_network(source_id: int) -> None:
 
 @shared_task
 def sweep_alerts() -> int:
-    """Open and close what an event missed: failing networks, decided exceptions."""
+    """Open and close what an event missed: silent chargers, failing networks, decided exceptions."""
     now = timezone.now()
+    for charger_id in services.silence_unnoticed(now=now):
+        with survived("charger", charger_id):
+            services.charger_lost(charger_id=charger_id, now=now)
     return services.settle_network_alerts(now=now) + services.close_settled_money(now=now)
 
 
@@ -92,11 +94,11 @@ def sweep_low_vehicles() -> int:
         key = soc_key(state.vehicle_id, state.version)
         if ChargePlan.objects.filter(trigger_key=key).exists():  # an earlier answer for the same moment: try again
             key = f"again:{state.vehicle_id}:{int(now.timestamp()) // 60}"
-        with _survived("vehicle", state.vehicle_id):
+        with survived("vehicle", state.vehicle_id):
             services.plan_charge_stop(vehicle_id=state.vehicle_id, trigger="soc_low", trigger_key=key, now=now)
     stale = ChargePlan.objects.filter(state=State.PROPOSED, created_at__lt=now - STALE_PROPOSAL)
     for plan_id in stale.values_list("pk", flat=True):
-        with _survived("plan", plan_id):
+        with survived("plan", plan_id):
             services.replan(plan_id=plan_id, reason="stale", now=now)
     return len(stale)
 
@@ -121,15 +123,18 @@ def sweep_reservations() -> int:
     requested = Reservation.objects.filter(state=Reservation.State.REQUESTED)
     unsent = requested.filter(sent_at=None, created_at__lt=now - SEND_AGAIN_AFTER)
     for number in unsent.values_list("number", flat=True):
-        with _survived("reservation", number):
+        with survived("reservation", number):
             services.send_reservation(number, now)
     unanswered = requested.filter(sent_at__lt=now - ANSWER_WITHIN)
     for key in unanswered.values_list("key", flat=True):
-        with _survived("reservation", key):
+        with survived("reservation", key):
             services.answer_reservation(reservation_key=str(key), state="timed_out", reason="no answer", at=now)
     for plan_id in stranded(now).values_list("pk", flat=True):
-        with _survived("plan", plan_id):
+        with survived("plan", plan_id):
             services.replan(plan_id=plan_id, reason="rejected", now=now)
+    for connector_id, status in services.plugs_lost_unnoticed(now=now):
+        with survived("connector", connector_id):
+            services.connector_changed(connector_id=connector_id, status=status, now=now)
     return services.expire_reservations(now=now)
 
 
@@ -144,12 +149,3 @@ def stranded(now: datetime) -> QuerySet[ChargePlan]:
     active = Reservation.objects.active().filter(plan_id=OuterRef("pk"))
     waiting = ChargePlan.objects.filter(state__in=(State.ACCEPTED, State.RESERVED))
     return waiting.filter(~Exists(active), decided_at__lt=now - STRANDED_AFTER)
-
-
-@contextlib.contextmanager
-def _survived(kind: str, number: object) -> Iterator[None]:
-    """One row that cannot be worked on never keeps the rest of a sweep waiting."""
-    try:
-        yield
-    except Exception:
-        logger.exception("the sweep could not work on %s %s", kind, number)

@@ -35,5 +35,7 @@ app.conf.beat_schedule = {
     "local-lists": {"task": "ocpp_bridge.tasks.sweep_local_lists", "schedule": 30.0},
     "report-sweep": {"task": "ocpp_bridge.tasks.sweep_reports", "schedule": 60.0},
     "charging-sweep": {"task": "ocpp_bridge.tasks.sweep_charging", "schedule": 10.0},
+    "webhook-sweep": {"task": "fleetcharge.webhooks.tasks.send_due", "schedule": 5.0},
+    "webhook-retention": {"task": "fleetcharge.webhooks.tasks.forget_old", "schedule": 3600.0},
     "command-sweep": {"task": "ocpp_bridge.tasks.sweep_commands", "schedule": 10.0},
 }

@@ -1,6 +1,7 @@
 """Every setting in reading order; each value comes from the environment and has a working default."""
 
 import contextlib
+import ipaddress
 import os
 import sys
 from pathlib import Path
@@ -21,6 +22,11 @@ def _list(name: str, default: str) -> list[str]:
     return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
 
 
+def _networks(name: str, default: str) -> list[str]:
+    """Addresses and networks; a misspelled one would trust nobody in silence, so it raises."""
+    return [str(ipaddress.ip_network(part, strict=False)) for part in _list(name, default)]
+
+
 # --- Who may talk to us -------------------------------------------------------------------------------------------
 DEBUG = _flag("FLEETCHARGE_DEBUG", False)
 ALLOWED_HOSTS = _list("FLEETCHARGE_ALLOWED_HOSTS", "127.0.0.1,localhost,[::1],testserver")
@@ -29,7 +35,7 @@ BEHIND_TLS = _flag("FLEETCHARGE_BEHIND_TLS", False)
 WEB_PORT = int(os.environ.get("FLEETCHARGE_WEB_PORT", "8000"))
 # The browser opens its live socket on this port of the same host; 0 means the page's own port (behind a proxy).
 REALTIME_PORT = int(os.environ.get("FLEETCHARGE_REALTIME_PORT", "0"))
-TRUSTED_PROXIES = _list("FLEETCHARGE_TRUSTED_PROXIES", "127.0.0.1,::1")
+TRUSTED_PROXIES = _networks("FLEETCHARGE_TRUSTED_PROXIES", "127.0.0.1,::1")
 
 
 def _secret_key() -> str:
@@ -80,6 +86,7 @@ INSTALLED_APPS = [
     "django_htmx",
     "leaflet",
     "fleetcharge.accounts",
+    "fleetcharge.webhooks",
     "stations",
     "vehicles",
     "billing",
@@ -150,7 +157,13 @@ def _database(url: str) -> dict[str, Any]:
 
 DATABASES = {"default": _database(DATABASE_URL)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": REDIS_URL,
+        "OPTIONS": {"socket_timeout": 1, "socket_connect_timeout": 1},  # a frozen Valkey must not freeze us
+    }
+}
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
@@ -274,6 +287,7 @@ OCPP_UNKNOWN_CHARGERS = os.environ.get("FLEETCHARGE_OCPP_UNKNOWN_CHARGERS", "ref
 OCPP_ONBOARD_ORGANISATION = os.environ.get("FLEETCHARGE_OCPP_ONBOARD_ORGANISATION", "")
 OCPP_DEFAULT_SUBPROTOCOL = os.environ.get("FLEETCHARGE_OCPP_DEFAULT_SUBPROTOCOL", "")
 OCPP_MAX_FRAME_BYTES = int(os.environ.get("FLEETCHARGE_OCPP_MAX_FRAME_BYTES", str(1024 * 1024)))
+OCPP_SET_SAMPLING = _flag("FLEETCHARGE_OCPP_SET_SAMPLING", default=True)
 OCPP_QUIRKS_FILE = os.environ.get("FLEETCHARGE_OCPP_QUIRKS_FILE", "")
 OCPP_CALL_TIMEOUT_SECONDS = float(os.environ.get("FLEETCHARGE_OCPP_CALL_TIMEOUT_SECONDS", "30"))
 OCPP_CONNECTION_TIMEOUT_SECONDS = int(os.environ.get("FLEETCHARGE_OCPP_CONNECTION_TIMEOUT_SECONDS", "120"))
@@ -293,6 +307,11 @@ METRICS_ADDRESSES = _list("FLEETCHARGE_METRICS_ADDRESSES", "127.0.0.1,::1")
 OCPI_ALLOW_PRIVATE_HOSTS = _flag("FLEETCHARGE_OCPI_ALLOW_PRIVATE_HOSTS", False)
 OCPI_PEER_RATE = os.environ.get("FLEETCHARGE_OCPI_PEER_RATE", "20/s")
 OCPI_PUSH_RATE = os.environ.get("FLEETCHARGE_OCPI_PUSH_RATE", "60000/min")
+WEBHOOK_ALLOW_PRIVATE_HOSTS = _flag("FLEETCHARGE_WEBHOOK_ALLOW_PRIVATE_HOSTS", False)
+WEBHOOK_TIMEOUT_SECONDS = float(os.environ.get("FLEETCHARGE_WEBHOOK_TIMEOUT_SECONDS", "10"))
+WEBHOOK_SESSION_SECONDS = int(os.environ.get("FLEETCHARGE_WEBHOOK_SESSION_SECONDS", "60"))
+WEBHOOK_DISABLE_DAYS = int(os.environ.get("FLEETCHARGE_WEBHOOK_DISABLE_DAYS", "5"))
+WEBHOOK_RETENTION_DAYS = int(os.environ.get("FLEETCHARGE_WEBHOOK_RETENTION_DAYS", "30"))
 PUBLIC_BASE_URL = os.environ.get("FLEETCHARGE_PUBLIC_URL", f"http://127.0.0.1:{REALTIME_PORT or WEB_PORT}")
 RESERVATION_MINUTES = int(os.environ.get("FLEETCHARGE_RESERVATION_MINUTES", "30"))
 POSITION_RETENTION_DAYS = int(os.environ.get("FLEETCHARGE_POSITION_RETENTION_DAYS", "35"))

@@ -22,6 +22,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("api/v1/schema/", public(SpectacularAPIView.as_view()), name="schema"),
     path("api/v1/docs/", public(api_docs.api_docs), name="api-docs"),
+    path("api/v1/", include("fleetcharge.webhooks.urls")),
     path("api/v1/", include("stations.urls")),
     path("api/v1/", include("vehicles.urls")),
     path("api/v1/", include("billing.urls")),

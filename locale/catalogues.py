@@ -19,6 +19,7 @@ PYTHON = [
     "stations/models.py",
     "billing/models/sessions.py",
     "ocpp_bridge/deeds.py",
+    "ocpp_bridge/offers.py",
     "ocpp_bridge/pages.py",
     "ocpp_bridge/views.py",
 ]

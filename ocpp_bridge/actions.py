@@ -51,9 +51,12 @@ TERMS: dict[str, Terms] = {
     A.CLEAR_CHARGING_PROFILE: Terms(waits=6 * HOUR),
     A.GET_COMPOSITE_SCHEDULE: Terms(("evse_number", "duration_seconds"), waits=5 * MINUTE),
     A.GET_CHARGING_PROFILES: Terms(waits=HOUR, numbered="request_id"),
-    A.UPDATE_FIRMWARE: Terms(("location", "retrieve_at"), patience=2, numbered="request_id"),
+    A.UPDATE_FIRMWARE: Terms(("location", "retrieve_at"), patience=2, is_repeatable=False, numbered="request_id"),
     A.SIGNED_UPDATE_FIRMWARE: Terms(
-        ("location", "retrieve_at", "signing_certificate", "signature"), patience=2, numbered="request_id"
+        ("location", "retrieve_at", "signing_certificate", "signature"),
+        patience=2,
+        is_repeatable=False,
+        numbered="request_id",
     ),
     A.GET_DIAGNOSTICS: Terms(("location",), patience=2, numbered="request_id"),
     A.GET_LOG: Terms(("location",), patience=2, numbered="request_id"),
@@ -98,13 +101,18 @@ DONE = frozenset({"Accepted", "Unlocked", "RebootRequired", "Scheduled", "Accept
 
 
 def judge(action: str, answer: object) -> tuple[str, str]:
-    """(accepted | rejected, reason) of an answer. The reason is the charger's word unless it is plainly yes."""
+    """(accepted | rejected, reason) of an answer. The reason is the charger's word unless it is plainly yes.
+
+    A charger that does not know one of the variables asked for has still told us the others (OCPP 2.0.1 part 2 B06).
+    """
     if not isinstance(answer, dict):
         return Command.State.REJECTED, "Unreadable answer"
     words = _words(answer)
     if not words:
         return Command.State.ACCEPTED, ""
     refused = [word for word in words if word not in DONE]
+    if refused and "getVariableResult" in answer:
+        return Command.State.ACCEPTED, refused[0]
     if refused:
         return Command.State.REJECTED, refused[0]
     return Command.State.ACCEPTED, next((word for word in words if word not in {"Accepted", "Unlocked"}), "")

@@ -69,5 +69,5 @@ class NodeAdmin(ReadOnlyAdmin):
         return Node.objects.all() if request.user.is_superuser else Node.objects.none()
 
 
-from ocpp_bridge import configuration_admin, list_admin  # noqa: E402, F401 (registered with the rest)
+from ocpp_bridge import configuration_admin, list_admin, odd_admin  # noqa: E402, F401 (registered with the rest)
 from ocpp_bridge.charging import admin as charging_admin  # noqa: E402, F401

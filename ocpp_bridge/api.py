@@ -18,7 +18,7 @@ from fleetcharge.accounts.tenancy import author_of, organisation_of
 from fleetcharge.lib.api import Conflict, CursorPagination
 from ocpp_bridge import commands
 from ocpp_bridge.models import Command
-from ocpp_bridge.serializers import CancelSerializer, CommandRequestSerializer, CommandSerializer
+from ocpp_bridge.serializers import CLIENT_KEYS, CancelSerializer, CommandRequestSerializer, CommandSerializer
 from stations.models import Charger
 
 
@@ -112,4 +112,4 @@ def _key(request: Request, wanted: dict[str, Any]) -> str:
     key = request.headers.get("Idempotency-Key") or wanted.get("idempotency_key", "")
     if not key or len(key) > 60:
         raise ValidationError({"idempotency_key": "Send 1 to 60 characters, here or as Idempotency-Key header."})
-    return key
+    return f"{CLIENT_KEYS}{key}"

@@ -6,7 +6,7 @@ class OcppBridgeConfig(AppConfig):
     verbose_name = "OCPP"
 
     def ready(self) -> None:
-        from ocpp_bridge import handlers  # noqa: F401  (registers subscribers)
+        from ocpp_bridge import handlers, outbox  # noqa: F401  (registers subscribers)
         from ocpp_bridge.adapter import OwnChargersAdapter
         from stations.cpo import registry
 

@@ -12,15 +12,18 @@ import django.db
 import psycopg
 
 from fleetcharge.lib.eager import run_until_it_waits
-from ocpp_bridge import answers, frames, oddities
+from ocpp_bridge import answers, finishing, frames, oddities
 from ocpp_bridge.meaning import Meaning
 from ocpp_bridge.station import Station, Unusable
+from ocpp_bridge.threads import in_database
+from stations import services as stations
 from stations.models import Charger
 
 QUEUE_LIMIT = 64
+QUEUE_CHARACTERS = 256 * 1024  # parsed, a frame takes up to twenty times its length
 
 logger = logging.getLogger(__name__)
-Waiting = tuple[frames.Call, datetime]
+Waiting = tuple[frames.Call, datetime, int]  # with the length of its frame
 
 
 class Calls:
@@ -34,21 +37,33 @@ class Calls:
     def __init__(self, station: Station, meaning: Meaning, send: Callable[[str], Coroutine[Any, Any, None]]) -> None:
         self._station, self._meaning, self._dialect, self._send = station, meaning, meaning.dialect, send
         self._waiting: deque[Waiting] = deque()
+        self._waiting_characters = 0
         self._room = asyncio.Event()
         self._written: asyncio.Future[Any] | None = None
         self._worker: asyncio.Task[None] | None = None
         self._is_stopped = False
 
-    async def put(self, call: frames.Call) -> None:
-        """Take one CALL. Back-pressure: with a full queue this waits, nothing more is read, TCP slows the charger."""
+    async def put(self, call: frames.Call, length: int) -> None:
+        """Take one CALL. Back-pressure: with a full queue this waits, nothing more is read, TCP slows the charger.
+
+        `length`: of its frame in characters; the queue is full with 64 of any, or with a few long ones.
+        """
         received_at = datetime.now(UTC)
         if self._written is None and self._worker is None and self._answer_at_once(call, received_at):
             return
-        while len(self._waiting) >= QUEUE_LIMIT and not self._is_stopped:
+        while self.is_full and not self._is_stopped:
             self._room.clear()
             await self._room.wait()
-        self._waiting.append((call, received_at))
+        if self._is_stopped:
+            return
+        self._waiting.append((call, received_at, length))
+        self._waiting_characters += length
         self._work_on()
+
+    @property
+    def is_full(self) -> bool:
+        """No more is taken until something has been answered."""
+        return len(self._waiting) >= QUEUE_LIMIT or self._waiting_characters >= QUEUE_CHARACTERS
 
     @property
     def is_idle(self) -> bool:
@@ -59,6 +74,7 @@ class Calls:
         """The socket is gone: what was not written yet is withdrawn, the charger will say it again."""
         self._is_stopped = True
         self._waiting.clear()
+        self._waiting_characters = 0
         self._room.set()
         if self._written is not None:
             self._written.cancel()
@@ -71,6 +87,8 @@ class Calls:
         """False: it needs the worker (another action, an odd payload, a full writer); nothing has happened yet."""
         handler = self._meaning.at_once.get(call.action)
         if handler is None or self._station.registration != _ACCEPTED or not self._station.has_booted:
+            return False
+        if type(call) is not frames.Call:  # a SEND has no answer
             return False
         if self._dialect.request_error(call.action, call.payload):
             return False
@@ -123,7 +141,8 @@ class Calls:
 
     async def _work(self) -> None:
         while self._waiting and not self._is_stopped:
-            call, received_at = self._waiting.popleft()
+            call, received_at, length = self._waiting.popleft()
+            self._waiting_characters -= length
             self._room.set()
             answer = await self.answer(call, received_at)
             if type(call) is frames.Call:  # a SEND has none
@@ -152,7 +171,7 @@ class Calls:
         if handler is None:
             known = call.action in self._dialect.actions
             raise Refusal("NotSupported" if known else "NotImplemented", call.action[:80])
-        if not station.is_accepted and not self._may_say(call.action):
+        if not station.is_accepted and not (self._may_say(call.action) or await self._finishes(call)):
             raise Refusal("SecurityError", "This charger is not accepted yet.")
         flaw = self._dialect.request_error(call.action, call.payload)
         if flaw and call.action not in self._meaning.lenient:
@@ -165,7 +184,7 @@ class Calls:
                 answer = await answers.once(
                     station.charger_id, call, received_at, lambda: handler(station, call.payload, received_at)
                 )
-        except Unusable as unusable:
+        except (Unusable, stations.TooManyPlugs) as unusable:
             flaw = flaw or ("PropertyConstraintViolation", str(unusable))
             await self._keep_raw(call, flaw, received_at, is_taken=False)
             raise Refusal(*flaw) from None
@@ -197,6 +216,12 @@ class Calls:
         if registration == Charger.Registration.REJECTED:
             return False
         return allowed is None or (registration == Charger.Registration.PENDING and action in allowed)
+
+    async def _finishes(self, call: frames.Call) -> bool:
+        """What was begun while it was accepted comes to its end, whatever we think of the charger now."""
+        return call.action in finishing.ACTIONS and await in_database(
+            finishing.is_known, charger_id=self._station.charger_id, action=call.action, payload=call.payload
+        )
 
 
 class Refusal(Exception):

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from django.conf import settings
+from fleetcharge.lib.addresses import is_proxy
 
 VERIFIED, SUBJECT, PROTOCOL = b"x-client-cert-verified", b"x-client-cert-subject", b"x-forwarded-proto"
 _PART = re.compile(r"(?:\\.|[^\\,+])+")  # an escaped comma separates nothing
@@ -12,7 +12,7 @@ _ESCAPED = re.compile(rb"\\([0-9A-Fa-f]{2}|.)")
 
 def is_trusted(scope: dict[str, Any]) -> bool:
     """Did this request come from one of our proxies, and not only say so?"""
-    return (scope.get("client") or ("",))[0] in settings.TRUSTED_PROXIES
+    return is_proxy((scope.get("client") or ("",))[0])
 
 
 def is_encrypted(scope: dict[str, Any]) -> bool:

@@ -12,7 +12,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from fleetcharge.lib.events import publish
-from ocpp_bridge import actions, bell, reserving
+from ocpp_bridge import actions, bell, costs, reserving
 from ocpp_bridge.discretion import storable, without_secrets
 from ocpp_bridge.events import CommandFinished
 from ocpp_bridge.models import Command
@@ -121,7 +121,8 @@ def _flaw(charger: Charger, action: str, parameters: dict[str, Any]) -> str:
         _say(charger.protocol, action, parameters)
     except Unusable as error:
         return str(error)
-    return reserving.flaw_of(charger_id=charger.pk, action=action, parameters=parameters)
+    flaw = reserving.flaw_of(charger_id=charger.pk, action=action, parameters=parameters)
+    return flaw or costs.flaw_of(charger=charger, action=action, parameters=parameters)
 
 
 def _say(protocol: str, action: str, parameters: dict[str, Any]) -> Said:
@@ -140,12 +141,16 @@ def chargers_with_work(*, node: str) -> list[int]:
 
 
 @transaction.atomic
-def claim_next(*, charger_id: int, node: str, protocol: str, registration: str, now: datetime) -> Command | None:
+def claim_next(
+    *, charger_id: int, node: str, epoch: int, protocol: str, registration: str, now: datetime
+) -> Command | None:
     """The oldest queued command that may be sent, now `sent`, with the words it goes out in.
 
-    Commands past their deadline are `expired` on the way, those this version cannot say are `failed`.
+    None too for a socket that is not the charger's newest (`epoch`): its successor sends. Commands past their deadline
+    are `expired` on the way, those this version cannot say are `failed`.
     """
-    queue = Command.objects.select_for_update(skip_locked=True).queued().filter(charger_id=charger_id)
+    queue = Command.objects.select_for_update(of=("self",), skip_locked=True).queued()
+    queue = queue.filter(charger_id=charger_id, charger__node=node, charger__connection_epoch=epoch)
     for command in queue.order_by("created_at", "pk"):
         if command.deadline_at <= now:
             _finish(command, state=_State.EXPIRED, reason="The charger was not there in time.", response=None, at=now)
@@ -241,7 +246,7 @@ def _finish(command: Command, *, state: str, reason: str, response: object, at: 
 
 
 def tell(command: Command, at: datetime) -> None:
-    """Publish the outcome; outgoing webhooks carry it on."""
+    """Publish the outcome; `outbox.py` writes the webhook message in the same transaction."""
     row = command
     publish(CommandFinished(str(row.pk), row.organisation_id, row.charger_id, row.action, row.state, row.reason, at))
 

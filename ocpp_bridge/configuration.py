@@ -8,7 +8,8 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 
-from ocpp_bridge import commands, reports
+from billing.services.rosters import fleets_with_lists
+from ocpp_bridge import commands, costs, reports
 from ocpp_bridge.drift import Difference, Reported, Wish, differences, expected
 from ocpp_bridge.models import (
     ChargerConfiguration,
@@ -19,38 +20,52 @@ from ocpp_bridge.models import (
 )
 from ocpp_bridge.redaction import is_secret_name
 from ocpp_bridge.v2.keys import SAME_AS
-from stations.models import Charger
+from stations.models import Charger, Connector
 
 MAX_KEYS, MAX_KEY, MAX_VALUE = 5_000, 220, 2_500
 ASKED_AT_ONCE = 200
 ASK_AGAIN_AFTER = timedelta(minutes=15)
+OF_LOCAL_LISTS = ("LocalAuthListEnabled", "LocalAuthorizeOffline")  # a list that is sent is worth nothing without
 OLD_NAMES = {variable: key for key, variable in SAME_AS.items()}
 
 Row = tuple[str, str | None, bool, bool]  # key, value, is_readonly, is_unknown
 
 
-def defaults() -> dict[str, str]:
+def defaults(*, is_dc: bool = True) -> dict[str, str]:
     """Built in: what our bills, our map and our alerts need of any charger (OCPP 1.6 names)."""
     return {
         "HeartbeatInterval": str(settings.OCPP_HEARTBEAT_SECONDS),
-        "MeterValueSampleInterval": "60",
+        "MeterValueSampleInterval": "30" if is_dc else "60",
         "MeterValuesSampledData": "Energy.Active.Import.Register,Power.Active.Import,SoC",
         "ClockAlignedDataInterval": "0",
         "StopTransactionOnInvalidId": "true",
         "TransactionMessageAttempts": "10",
         "TransactionMessageRetryInterval": "30",
+        **dict.fromkeys(OF_LOCAL_LISTS, "true"),
     }
 
 
 def expected_of(charger: Charger) -> dict[str, str]:
-    """What this charger should be set to. One query."""
+    """What this charger should be set to. Three queries."""
+    is_dc = Connector.objects.filter(evse__charger=charger, power_type=Connector.PowerType.DC).exists()
+    built_in = defaults(is_dc=is_dc)
+    if not fleets_with_lists({charger.organisation_id}):
+        built_in = {key: value for key, value in built_in.items() if key not in OF_LOCAL_LISTS}
+    return expected(built_in, _wishes(charger), vendor=charger.vendor, model=charger.model)
+
+
+def is_wished(charger: Charger, key: str) -> bool:
+    """Does a desired configuration of its fleet decide this key (also by leaving it alone)? One query."""
+    return any(key in wish.values and wish.fits(charger.vendor, charger.model) for wish in _wishes(charger))
+
+
+def _wishes(charger: Charger) -> list[Wish]:
     rows = DesiredConfiguration.objects.filter(organisation_id=charger.organisation_id, is_active=True)
-    wishes = [Wish(row.vendor_pattern, row.model_pattern, row.priority, row.values) for row in rows]
-    return expected(defaults(), wishes, vendor=charger.vendor, model=charger.model)
+    return [Wish(row.vendor_pattern, row.model_pattern, row.priority, row.values) for row in rows]
 
 
 def drift_of(charger: Charger) -> list[Difference]:
-    """Where the charger is not as it should be; empty too while it has reported nothing. Two queries."""
+    """Where the charger is not as it should be; empty too while it has reported nothing. Four queries."""
     reported = _reported(charger.pk)
     return differences(expected_of(charger), reported) if reported else []
 
@@ -160,7 +175,7 @@ def ask(*, charger_id: int, actor: str, now: datetime, key: str = "") -> Command
     state, _ = ChargerConfiguration.objects.select_for_update().get_or_create(charger=charger)
     state.asked_at, state.asked_for_boot_at = now, charger.last_boot_at
     state.save(update_fields=["asked_at", "asked_for_boot_at"])
-    keys = [] if charger.protocol == "ocpp1.6" else sorted(expected_of(charger))
+    keys = [] if charger.protocol == "ocpp1.6" else sorted({*expected_of(charger), *costs.KEYS_2})
     return commands.enqueue(
         charger_id=charger_id,
         action=Command.Action.GET_CONFIGURATION,
@@ -191,7 +206,7 @@ def take_lost_answers(*, now: datetime) -> int:
     since = now - timedelta(hours=1)
     answered = Command.objects.filter(
         action__in=[Command.Action.GET_CONFIGURATION, Command.Action.GET_VARIABLES],
-        state=Command.State.ACCEPTED, answered_at__gte=since,
+        state__in=[Command.State.ACCEPTED, Command.State.REJECTED], answered_at__gte=since,
     )  # fmt: skip
     unread = Q(charger__configuration=None) | Q(charger__configuration__read_at=None) | Q(
         charger__configuration__read_at__lt=F("answered_at")

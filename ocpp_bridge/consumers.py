@@ -10,6 +10,8 @@ from typing import Any
 from channels.exceptions import StopConsumer
 from django.conf import settings
 
+from fleetcharge.lib.addresses import address_of_scope
+from fleetcharge.lib.sockets import ABORT
 from ocpp_bridge import frames, handshake, metrics
 from ocpp_bridge.calls import Calls
 from ocpp_bridge.clocks import ClockWatch
@@ -24,13 +26,19 @@ from ocpp_bridge.throttle import Bucket, Throttle
 from ocpp_bridge.v2 import MEANING_21, MEANING_201
 from ocpp_bridge.v16 import MEANING_16
 from stations import services as stations
+from stations.models import Charger
 
 MEANINGS = {meaning.dialect.subprotocol: meaning for meaning in (MEANING_16, MEANING_201, MEANING_21)}
 MALFORMED_PER_MINUTE = 20
 MAX_HANDSHAKES = 5_000  # at a time; a storm of reconnects is far below, a flood is told to come again
 REPLACED, PROTOCOL_ERROR = 4000, 1002
+CLOSE_SECONDS = 2.0  # for the close frame to find room behind what the charger has not read yet
+THROTTLED = 429, "throttled", "Too many failed attempts; try again in a minute."
+NO_PROOF = Charger.SecurityProfile.NONE
+PERHAPS = "a proxy that is missing in FLEETCHARGE_TRUSTED_PROXIES, or chargers of one site with wrong keys"
 
-# Per address and identity, so that a stranger's failures never lock a charger out of its own line.
+# Per address and identity, so that a stranger's failures never lock a charger out of its own line. An address that
+# fails too often, whatever the identities, only hears 429; who brings the right key is let in all the same.
 identity_throttle = Throttle(limit=10, seconds=60)
 address_throttle = Throttle(limit=100, seconds=60)
 
@@ -47,6 +55,7 @@ class ChargerConsumer(LeanConsumer):
     has_settled = False
     is_leaving = False
     handshakes = 0
+    address = ""
 
     async def websocket_connect(self, message: dict[str, Any]) -> None:
         offered = self.scope.get("subprotocols") or ()
@@ -55,6 +64,7 @@ class ChargerConsumer(LeanConsumer):
             identity, known, admission = await self._authenticate()
             subprotocol = handshake.choose_subprotocol(offered, known.subprotocols)
             self.epoch = await self._take_over(known, subprotocol, admission)
+            hub.taken_over(known.charger_id, self.epoch)
         except Refused as refused:
             await self._refuse(refused)
             return
@@ -81,30 +91,42 @@ class ChargerConsumer(LeanConsumer):
         if ChargerConsumer.handshakes > MAX_HANDSHAKES:
             raise Refused(503, "busy", "Too many chargers knock at once; try again in a minute.")
         identity = handshake.identity_of(self.scope)
-        address = handshake.address_of(self.scope)
-        pair = f"{identity}|{address}"
-        self._check_throttle(pair, address)
+        self.address = address_of_scope(self.scope)
+        pair = f"{identity}|{self.address}"
+        self._check_pair(pair)
         try:
-            known = await self._look_up(identity)
-            self._check_throttle(pair, address)  # hundreds may have asked while the database looked
+            known = await self._look_up(identity, may_onboard=not address_throttle.is_blocked(self.address))
+            self._check_pair(pair)  # hundreds may have asked while the database looked
             admission = handshake.admit(self.scope, identity, known)
         except Refused as refused:
             if refused.status in {401, 404}:
-                identity_throttle.fail(pair)
-                address_throttle.fail(address)
+                self._note_failure(pair)
             raise
+        if admission.security_profile == NO_PROOF and address_throttle.is_blocked(self.address):
+            raise Refused(*THROTTLED)
         identity_throttle.forgive(pair)
         return identity, known, admission
 
     @staticmethod
-    def _check_throttle(pair: str, address: str) -> None:
-        if identity_throttle.is_blocked(pair) or address_throttle.is_blocked(address):
-            raise Refused(429, "throttled", "Too many failed attempts; try again in a minute.")
+    def _check_pair(pair: str) -> None:
+        if identity_throttle.is_blocked(pair):
+            raise Refused(*THROTTLED)
 
-    async def _look_up(self, identity: str) -> Known:
+    def _note_failure(self, pair: str) -> None:
+        """Count it; from a blocked address it is no answer to what was asked. Raises Refused(429) then."""
+        was_blocked = address_throttle.is_blocked(self.address)
+        identity_throttle.fail(pair)
+        if address_throttle.fail(self.address) and (others := hub.count_at(self.address)):
+            logger.warning(
+                "%s is blocked for its failures, and holds %d sockets of ours: " + PERHAPS, self.address, others
+            )
+        if was_blocked:
+            raise Refused(*THROTTLED)
+
+    async def _look_up(self, identity: str, *, may_onboard: bool) -> Known:
         try:
             known = await in_database(handshake.find_charger, identity)
-            if known is None and settings.OCPP_UNKNOWN_CHARGERS == "onboard":
+            if known is None and may_onboard and settings.OCPP_UNKNOWN_CHARGERS == "onboard":
                 known = await in_database(handshake.onboard, identity, self.scope, datetime.now(UTC))
         except Exception:
             logger.exception("cannot look up %r", identity)
@@ -162,7 +184,7 @@ class ChargerConsumer(LeanConsumer):
         recorder.note(self.station.charger_id, IN, raw)
         frame = frames.parse(raw, self.dialect, limit_bytes=settings.OCPP_MAX_FRAME_BYTES)
         if isinstance(frame, frames.Call):
-            await self.calls.put(frame)
+            await self.calls.put(frame, len(raw))
         elif isinstance(frame, frames.Malformed):
             await self._answer_malformed(frame)
         elif isinstance(frame, frames.ResultError):
@@ -200,10 +222,19 @@ class ChargerConsumer(LeanConsumer):
         if self.is_closed:
             return
         self._stop(reason)
+        limit = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._abort)
         try:
             await self.base_send({"type": "websocket.close", "code": code, "reason": reason})
         except Exception as error:
             logger.debug("cannot close: %r", error)
+        finally:
+            limit.cancel()
+
+    def _abort(self) -> None:
+        """It does not take what it is sent, so it will not take a goodbye either (Daphne gives up by itself)."""
+        abort = (self.scope.get("extensions") or {}).get(ABORT)
+        if abort is not None:
+            abort()
 
     def _stop(self, reason: str) -> None:
         self.is_closed = True

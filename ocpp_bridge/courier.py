@@ -5,11 +5,11 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from ocpp_bridge import actions, commands
+from ocpp_bridge import actions, commands, metrics
 from ocpp_bridge.lane import CallFailed
 from ocpp_bridge.models import Command
 from ocpp_bridge.station import Unusable
-from ocpp_bridge.threads import in_database
+from ocpp_bridge.threads import in_database, in_database_once
 from stations.models import Charger
 
 if TYPE_CHECKING:
@@ -52,10 +52,11 @@ def is_ready(consumer: "ChargerConsumer") -> bool:
 
 async def _claim(consumer: "ChargerConsumer", node: str) -> Command | None:
     assert consumer.station is not None  # noqa: S101 (a courier only runs for a registered socket)
-    return await in_database(
+    return await in_database_once(
         commands.claim_next,
         charger_id=consumer.station.charger_id,
         node=node,
+        epoch=consumer.epoch,
         protocol=consumer.dialect.subprotocol,
         registration=consumer.station.registration,
         now=datetime.now(UTC),
@@ -68,6 +69,7 @@ async def _carry(consumer: "ChargerConsumer", command: Command) -> None:
     except ConnectionError:
         await in_database(commands.lose, command_id=command.pk, at=datetime.now(UTC))
         return
+    metrics.commands.add((command.action, str(state)))
     await in_database(
         commands.finish, command_id=command.pk, state=state, reason=reason, response=response, at=datetime.now(UTC)
     )

@@ -18,8 +18,8 @@ class Checked:
     flaw: str
 
 
-def check(pem: str, *, identity: str, needs_identity: bool) -> Checked:
-    """Readable, signed by its own key, the key strong enough, and (for a station's own) the CN is the identity."""
+def check(pem: str, *, identity: str) -> Checked:
+    """Readable, signed by its own key, the key strong enough, and the one common name is the identity."""
     try:
         request = x509.load_pem_x509_csr(pem.encode())
         subject, key = request.subject.rfc4514_string(), _key_of(request)
@@ -31,7 +31,7 @@ def check(pem: str, *, identity: str, needs_identity: bool) -> Checked:
     if _is_weak(request):
         return Checked(subject, key, f"the key is too weak: {key}")
     names = [str(attribute.value) for attribute in request.subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)]
-    if needs_identity and identity not in names:
+    if names != [identity]:
         return Checked(subject, key, "the common name must be the charger's identity")
     return Checked(subject, key, "")
 

@@ -1,23 +1,26 @@
 """What a person may ask of a charger from its page: with a reason, once, and in the audit trail."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
-from fleetcharge.accounts.models import Organisation, User
+from fleetcharge.accounts.models import AuditEntry, Organisation, User
 from fleetcharge.accounts.services import audit
-from ocpp_bridge import commands, configuration, firmware, inventory, rollouts, uploads
-from ocpp_bridge.models import Command, ConfigurationRollout
+from ocpp_bridge import commands, configuration, firmware, inventory, local_lists, offers, rollouts, uploads
+from ocpp_bridge.instants import to_wire
+from ocpp_bridge.models import Command, ConfigurationRollout, LocalList
 from stations.models import Charger
 
 Text = str | Promise
 A = Command.Action
 MAX_REASON = 500
+FIRST_BY_HAND = 2**30
 
 
 class Refused(Exception):
@@ -26,7 +29,11 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Field:
-    """One thing the person chooses; `choices` are (value, text)."""
+    """One thing the person chooses; `choices` are (value, text).
+
+    `offer` finds the choices of one charger; without any, the field is typed when `may_be_typed`, else there is nothing
+    to do and no button.
+    """
 
     name: str
     label: Text
@@ -34,6 +41,8 @@ class Field:
     is_number: bool = False
     is_required: bool = True
     hint: Text = ""
+    offer: Callable[[Organisation, Charger], tuple[tuple[str, Text], ...]] | None = None
+    may_be_typed: bool = False
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,21 @@ class Deed:
     run: Callable[[Order, dict[str, Any]], None]
     fields: tuple[Field, ...] = ()
     is_grave: bool = False
+
+
+def at(charger: Charger, organisation: Organisation, names: Iterable[str]) -> list[Deed]:
+    """These deeds with what there is to choose from at this charger; those with nothing to do are left out."""
+    found = [_offered(DEEDS[name], charger, organisation) for name in names]
+    return [
+        deed for deed in found if all(field.may_be_typed or field.choices or not field.offer for field in deed.fields)
+    ]
+
+
+def _offered(deed: Deed, charger: Charger, organisation: Organisation) -> Deed:
+    fields = tuple(
+        replace(field, choices=field.offer(organisation, charger)) if field.offer else field for field in deed.fields
+    )
+    return replace(deed, fields=fields)
 
 
 def do(deed_name: str, given: Mapping[str, str], order: Order) -> Deed:
@@ -151,7 +175,7 @@ def _list_certificates(order: Order, fields: dict[str, Any]) -> None:
 def _align(order: Order, fields: dict[str, Any]) -> None:
     rollouts.begin(
         organisation=order.organisation, charger_ids=[order.charger.pk], actor=order.actor, reason=order.reason,
-        now=order.now,
+        now=order.now, order_key=order.key,
     )  # fmt: skip
 
 
@@ -162,16 +186,55 @@ def _align_all(order: Order, fields: dict[str, Any]) -> None:
     )
     rollouts.begin(
         organisation=order.organisation, charger_ids=list(alike.values_list("pk", flat=True)), actor=order.actor,
-        reason=order.reason, now=order.now, first_chargers=fields["first_chargers"],
+        reason=order.reason, now=order.now, first_chargers=fields["first_chargers"], order_key=order.key,
     )  # fmt: skip
 
 
 def _roll_back(order: Order, fields: dict[str, Any]) -> None:
-    mine = ConfigurationRollout.objects.for_organisation(order.organisation)
-    latest = mine.filter(changes__charger=order.charger, changes__state="set").order_by("-created_at").first()
-    if latest is None:
+    """The one the person saw, so that a repeated click does not take back the one before it too."""
+    number = fields["rollout"]
+    held = {"changes__charger": order.charger, "changes__state__in": ("set", "restoring", "restored")}
+    mine = ConfigurationRollout.objects.for_organisation(order.organisation).filter(**held)
+    chosen = mine.filter(pk=int(number)).first() if number.isascii() and number.isdigit() and len(number) < 19 else None
+    if chosen is None:
         raise Refused(_("No change of ours is in force here."))
-    rollouts.roll_back(rollout_id=latest.pk, actor=order.actor, reason=order.reason, now=order.now)
+    rollouts.roll_back(rollout_id=chosen.pk, actor=order.actor, reason=order.reason, now=order.now)
+
+
+def _reserve(order: Order, fields: dict[str, Any]) -> None:
+    """With a number beyond those that dispatch gives its promises."""
+    if Command.objects.filter(organisation=order.organisation, idempotency_key=order.key).exists():  # a repeated click
+        return
+    digest = hashlib.sha256(order.key.encode()).digest()
+    ask = _command(A.RESERVE_NOW)
+    ask(order, {
+        "evse_number": fields["evse_number"],
+        "id_token": fields["id_token"],
+        "reservation_number": FIRST_BY_HAND + int.from_bytes(digest[:4]) % FIRST_BY_HAND,
+        "expires_at": to_wire(order.now + timedelta(minutes=fields["minutes"])),
+    })  # fmt: skip
+
+
+def _cancellation(fields: dict[str, Any]) -> dict[str, Any]:
+    number = fields["reservation_number"]
+    if not (number.isascii() and number.isdigit() and len(number) < 11):
+        raise Refused(_("There is no such reservation."))
+    return {"reservation_number": int(number)}
+
+
+@transaction.atomic
+def _send_list(order: Order, fields: dict[str, Any]) -> None:
+    if not LocalList.objects.filter(pk=order.charger.pk).exists():
+        raise Refused(_("No local list is kept for this charger."))
+    name = {"action": "charger.local_list", "target_type": "stations.charger", "target_id": str(order.charger.pk)}
+    if AuditEntry.objects.filter(**name, after__order=order.key).exists():  # a repeated click
+        return
+    audit(
+        action=name["action"], target=order.charger, actor=order.actor, actor_label=order.actor_label,
+        reason=order.reason, after={"order": order.key},
+    )  # fmt: skip
+    local_lists.send_anew(charger_id=order.charger.pk, now=order.now)
+    local_lists.advance(charger_id=order.charger.pk, now=order.now)
 
 
 EVSE = Field("evse_number", _("EVSE"), is_number=True)
@@ -186,7 +249,26 @@ DEEDS: dict[str, Deed] = {
         ),
         Deed(
             "stop", _("Stop charging"), _("The session ends and the vehicle stops charging."), "close",
-            _command(A.REMOTE_STOP), (Field("transaction_ref", _("Transaction")),), is_grave=True,
+            _command(A.REMOTE_STOP),
+            (Field("transaction_ref", _("Session"), offer=offers.running_sessions, may_be_typed=True,
+                   hint=_("The charger's transaction id.")),), is_grave=True,
+        ),
+        Deed(
+            "reserve", _("Reserve"), _("The charger keeps this EVSE for the token."), "clock", _reserve,
+            (EVSE, Field("id_token", _("Token")), Field("minutes", _("Minutes"), is_number=True)),
+        ),
+        Deed(
+            "cancel-reservation", _("Cancel reservation"), _("Anybody may charge there again."), "close",
+            _command(A.CANCEL_RESERVATION, _cancellation),
+            (Field("reservation_number", _("Reservation"), offer=offers.held_reservations),), is_grave=True,
+        ),
+        Deed(
+            "clear-cache", _("Clear token cache"), _("The charger forgets whom it has let charge."), "out",
+            _command(A.CLEAR_CACHE),
+        ),
+        Deed(
+            "local-list", _("Send local list"), _("The charger is told anew who may charge while it is offline."),
+            "list", _send_list,
         ),
         Deed(
             "trigger", _("Ask for a message"), _("The charger sends this message now."), "bell",
@@ -218,7 +300,11 @@ DEEDS: dict[str, Deed] = {
             _("The first few chargers alone; the rest when they took it. A failure takes everything back."), "layers",
             _align_all, (Field("first_chargers", _("First chargers"), is_number=True),), is_grave=True,
         ),
-        Deed("roll-back", _("Take back the last change"), _("The old values are set again."), "clock", _roll_back),
+        Deed(
+            "roll-back", _("Take back the last change"),
+            _("The old values are set again, at every charger it reached."), "clock", _roll_back,
+            (Field("rollout", _("Change"), offer=offers.change_in_force),), is_grave=True,
+        ),
         Deed(
             "log", _("Fetch a log"), _("The charger uploads a file to an address that works once."), "down", _log,
             (Field("kind", _("Kind"), (("diagnostics", _("Diagnostics")), ("security", _("Security log")))),),
@@ -233,8 +319,19 @@ DEEDS: dict[str, Deed] = {
         ),
     )
 }  # fmt: skip
-TABS_OF_DEEDS = {
-    "commands": ("start", "stop", "trigger", "unlock", "availability", "reset"),
+TABS_OF_DEEDS: dict[str, tuple[str, ...]] = {
+    "commands": (
+        "start",
+        "stop",
+        "reserve",
+        "cancel-reservation",
+        "trigger",
+        "unlock",
+        "availability",
+        "reset",
+        "clear-cache",
+        "local-list",
+    ),
     "configuration": ("read", "align", "align-all", "roll-back"),
     "firmware": ("firmware", "log"),
     "certificates": ("certificates",),

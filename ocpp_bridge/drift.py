@@ -17,6 +17,9 @@ class Wish:
     priority: int
     values: Mapping[str, str | None]
 
+    def fits(self, vendor: str, model: str) -> bool:
+        return _fits(self.vendor_pattern, vendor) and _fits(self.model_pattern, model)
+
 
 @dataclass(frozen=True)
 class Reported:
@@ -42,7 +45,7 @@ def expected(defaults: Mapping[str, str], wishes: Iterable[Wish], *, vendor: str
     """The wished value of every key; among wishes that fit, the highest priority decides each key."""
     wanted: dict[str, str | None] = dict(defaults)
     for wish in sorted(wishes, key=lambda wish: wish.priority):
-        if _fits(wish.vendor_pattern, vendor) and _fits(wish.model_pattern, model):
+        if wish.fits(vendor, model):
             wanted.update({key: None if value is None else str(value) for key, value in wish.values.items()})
     return {key: value for key, value in wanted.items() if value is not None}
 

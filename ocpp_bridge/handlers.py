@@ -2,9 +2,10 @@
 
 from django.utils import timezone
 
-from billing.events import SessionDoubted, SessionEnded, SessionStarted
+from billing.events import SessionDoubted, SessionEnded, SessionMetered, SessionStarted
+from fleetcharge.lib import hints
 from fleetcharge.lib.events import subscribe
-from ocpp_bridge import doubts, following, local_lists, tasks
+from ocpp_bridge import doubts, following, local_lists, running_costs, tasks
 from ocpp_bridge.charging import planning
 from ocpp_bridge.events import CommandFinished
 from ocpp_bridge.models import Command
@@ -19,7 +20,7 @@ def see_which_start_it_was(event: SessionStarted) -> None:
 @subscribe(CommandFinished)
 def read_what_it_brought(event: CommandFinished) -> None:
     if event.action in tasks.BRINGS_NEWS:
-        tasks.take_command_answer.delay(event.command_id)
+        hints.start(tasks.take_command_answer, event.command_id)
 
 
 @subscribe(CommandFinished)
@@ -44,26 +45,31 @@ def believe_the_station(event: CommandFinished) -> None:
         doubts.take_answer(command_id=event.command_id, now=event.at)
 
 
+@subscribe(SessionMetered)
+def say_what_it_costs(event: SessionMetered) -> None:
+    running_costs.say(session_ids=[reading[0] for reading in event.readings], now=timezone.now())
+
+
 @subscribe(SessionStarted, SessionEnded)
 def share_the_power_anew(event: SessionStarted | SessionEnded) -> None:
     for site_id in planning.mark_due(location_id=event.location_id, now=timezone.now()):
-        tasks.plan_charging.delay(site_id, type(event).__name__)
+        hints.start(tasks.plan_charging, site_id, type(event).__name__)
 
 
 @subscribe(CommandFinished)
 def go_on_with_the_profiles(event: CommandFinished) -> None:
     if event.action in planning.ASKS:
         for site_id in planning.mark_due(charger_id=event.charger_id, now=timezone.now()):
-            tasks.plan_charging.delay(site_id, "answer")
+            hints.start(tasks.plan_charging, site_id, "answer")
 
 
 @subscribe(ChargerBooted)
 def say_the_profiles_again(event: ChargerBooted) -> None:
     for site_id in planning.forget_after_boot(charger_id=event.charger_id, now=timezone.now()):
-        tasks.plan_charging.delay(site_id, "boot")
+        hints.start(tasks.plan_charging, site_id, "boot")
 
 
 @subscribe(ChargerWentSilent, ChargerCameBack)
 def count_with_a_silent_charger(event: ChargerWentSilent | ChargerCameBack) -> None:
     for site_id in planning.mark_due(location_id=event.location_id, now=timezone.now()):
-        tasks.plan_charging.delay(site_id, type(event).__name__)
+        hints.start(tasks.plan_charging, site_id, type(event).__name__)

@@ -177,11 +177,3 @@ def choose_subprotocol(offered: Sequence[str], allowed: Sequence[str]) -> str:
         if name in DIALECTS and (not allowed or name in allowed):
             return name
     raise Refused(400, "no_subprotocol", f"Offer one of: {', '.join(DIALECTS)}.")
-
-
-def address_of(scope: dict[str, Any]) -> str:
-    """The client's address; what a trusted proxy says it is."""
-    address = (scope.get("client") or ("",))[0]
-    if address in settings.TRUSTED_PROXIES and (forwarded := header(scope, b"x-forwarded-for")):
-        return forwarded.split(b",")[-1].strip().decode("latin-1")[:64]
-    return address

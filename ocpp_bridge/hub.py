@@ -16,6 +16,7 @@ import redis.asyncio
 from django.conf import settings
 from django.db import connection
 
+from fleetcharge.lib.eager import run_until_it_waits
 from ocpp_bridge import bell, commands, courier, nodes
 from ocpp_bridge.threads import in_database
 from stations import services as stations
@@ -61,13 +62,22 @@ class Hub:
         charger_id = consumer.station.charger_id
         present = self._sockets.get(charger_id)
         if present is not None and present.epoch > consumer.epoch:
-            await consumer.replaced()
+            self._close(consumer.replaced())
             return
         self._sockets[charger_id] = consumer
         if present is not None:
-            await present.replaced()
+            self._close(present.replaced())
         self._announce(charger_id, consumer.epoch)
         self._deliver_to(charger_id)
+
+    def taken_over(self, charger_id: int, epoch: int) -> None:
+        """The charger has a newer socket, here or elsewhere: an older one of ours is deaf from this moment on.
+
+        What waits on it is dropped unanswered, and the charger says it again on its new socket.
+        """
+        present = self._sockets.get(charger_id)
+        if present is not None and present.epoch < epoch:
+            self._close(present.replaced())
 
     def unregister(self, consumer: "ChargerConsumer") -> None:
         if consumer.station and self._sockets.get(consumer.station.charger_id) is consumer:
@@ -75,6 +85,10 @@ class Hub:
 
     def find(self, charger_id: int) -> "ChargerConsumer | None":
         return self._sockets.get(charger_id)
+
+    def count_at(self, address: str) -> int:
+        """How many sockets of ours come from there."""
+        return sum(consumer.address == address for consumer in self._sockets.values())
 
     async def close(self) -> None:
         """Stop the background tasks and give the lease back (orderly shutdown, end of a test)."""
@@ -114,6 +128,12 @@ class Hub:
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
+    def _close(self, work: Coroutine[Any, Any, None]) -> None:
+        """Deaf from this moment on; whether and when the charger hears our goodbye is nobody else's matter."""
+        if task := run_until_it_waits(work):
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+
     def _deliver_to(self, charger_id: int) -> None:
         consumer = self._sockets.get(charger_id)
         if consumer is not None and not consumer.is_closed:
@@ -149,9 +169,7 @@ class Hub:
         node, _, pairs = rest.partition(" ")
         for pair in pairs.split(",") if node != self.node else ():
             charger_id, _, epoch = pair.partition(":")
-            consumer = self._sockets.get(int(charger_id))
-            if consumer is not None and consumer.epoch < int(epoch):
-                await consumer.replaced()
+            self.taken_over(int(charger_id), int(epoch))
 
     def _announce(self, charger_id: int, epoch: int) -> None:
         """Tell the other nodes; in a reconnect storm many sockets share one message."""
@@ -182,13 +200,11 @@ class Hub:
         if not self._sockets:
             return
         for charger_id, epoch in await in_database(_newer_epochs, self._epochs()):
-            consumer = self._sockets.get(charger_id)
-            if consumer is not None and consumer.epoch < epoch:
-                await consumer.replaced()
+            self.taken_over(charger_id, epoch)
         idle_since = time.monotonic() - 4 * settings.OCPP_HEARTBEAT_SECONDS
         for consumer in list(self._sockets.values()):
             if consumer.heard_at < idle_since:
-                await consumer.close(1001, "silent for too long")
+                self._close(consumer.close(1001, "silent for too long"))
             elif courier.is_mute(consumer, ASK_STATUS_AFTER_SECONDS):
                 self._start(courier.ask_for_status(consumer))
 

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Q
 
+from fleetcharge.lib.sweeps import survived
 from ocpp_bridge import commands, signing
 from ocpp_bridge.matters import raise_matter, settle_matter
 from ocpp_bridge.models import CertificateRequest, ChargerCertificate, Command
@@ -40,7 +41,11 @@ def sign_waiting(*, now: datetime) -> int:
     if signer is None:
         return 0
     waiting = CertificateRequest.objects.filter(state=Asked.WAITING).order_by("pk")
-    return sum(_sign(request_id, signer, now) for request_id in waiting.values_list("pk", flat=True))
+    signed = 0
+    for request_id in list(waiting.values_list("pk", flat=True)):
+        with survived("certificate request", request_id):
+            signed += _sign(request_id, signer, now)
+    return signed
 
 
 @transaction.atomic
@@ -49,6 +54,8 @@ def _sign(request_id: int, signer: signing.CertificateSigner, now: datetime) -> 
     if request.state != Asked.WAITING:
         return False
     try:
+        if not signing.signs(request.kind):
+            raise signing.CannotSign(f"{request.kind} is not ours to sign.")
         chain = signer.sign(csr_pem=request.csr, identity=request.charger.ocpp_identity, now=now)
     except signing.CannotSign as error:
         request.state, request.reason = Asked.REFUSED, str(error)[:200]

@@ -11,17 +11,19 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 
 from billing.services.rosters import Listed, Rosters, fleets_with_lists
+from fleetcharge.lib.sweeps import survived
 from ocpp_bridge import commands, list_answers
 from ocpp_bridge.instants import to_wire
 from ocpp_bridge.list_pushes import MAX_ID_TAG, Entry, Push, after, digest, pushes
-from ocpp_bridge.models import Command, LocalList
+from ocpp_bridge.models import Command, ConfigurationValue, LocalList
 from stations.models import Charger
 
 A, S = Command.Action, LocalList.State
 Roster = tuple[Listed, ...]
+SETTLED = (S.CURRENT, S.DISABLED)
 ACTOR = "local list"
 ASKS = frozenset({A.GET_CONFIGURATION, A.GET_LOCAL_LIST_VERSION, A.SEND_LOCAL_LIST})
 DEFAULT_PER_MESSAGE = 20
@@ -43,11 +45,23 @@ def sweep(*, now: datetime) -> int:
     fleets = fleets_with_lists({charger.organisation_id for charger in chargers})
     kept = [charger for charger in chargers if charger.organisation_id in fleets]
     changed = refresh(kept, now=now)
-    unfinished = LocalList.objects.filter(charger__in=kept).exclude(state__in=(S.CURRENT, S.UNSUPPORTED))
+    _hear_of_switches(kept)
+    unfinished = LocalList.objects.filter(charger__in=kept).exclude(state__in=(*SETTLED, S.UNSUPPORTED))
     due = unfinished.filter(Q(retry_at=None) | Q(retry_at__lte=now))
     for charger_id in list(due.order_by("pk").values_list("pk", flat=True)):
-        advance(charger_id=charger_id, now=now)
+        with survived("local list", charger_id):
+            advance(charger_id=charger_id, now=now)
     return changed
+
+
+def _hear_of_switches(chargers: Sequence[Charger]) -> None:
+    """LocalAuthListEnabled may be changed at any time: what the charger said last decides what its list is worth."""
+    news = ConfigurationValue.objects.filter(
+        charger=OuterRef("pk"), key=KEYS_16[0], reported_at__gt=OuterRef("limits_read_at")
+    )
+    rows = LocalList.objects.filter(charger__in=chargers)
+    rows.filter(Exists(news.filter(value__iexact="true")), state=S.DISABLED).update(is_enabled=True, state=S.CURRENT)
+    rows.filter(Exists(news.filter(value__iexact="false")), state=S.CURRENT).update(is_enabled=False, state=S.DISABLED)
 
 
 def refresh(chargers: Sequence[Charger], *, now: datetime) -> int:
@@ -135,7 +149,7 @@ def _want(charger: Charger, row: LocalList | None, made: Wanted, roster: Roster,
         LocalList.objects.get_or_create(charger=charger, defaults=first)
     else:  # what is on its way is finished first: its answer says where the charger then stands
         LocalList.objects.filter(pk=row.pk).update(**values)
-        LocalList.objects.filter(pk=row.pk, state=S.CURRENT).update(state=S.WAITING)
+        LocalList.objects.filter(pk=row.pk, state__in=SETTLED).update(state=S.WAITING)
     return True
 
 
@@ -164,7 +178,8 @@ def _ask_next(row: LocalList, now: datetime) -> None:
         row.state = S.SENDING
         _ask(row, A.SEND_LOCAL_LIST, row.pending[0], now)
     else:
-        row.state, row.failures, row.retry_at = S.CURRENT, 0, None
+        row.state = S.DISABLED if row.is_enabled is False else S.CURRENT
+        row.failures, row.retry_at = 0, None
 
 
 def _plan(row: LocalList) -> bool:

@@ -10,7 +10,7 @@ from ocpp_bridge.station import AtOnce, Handler
 
 @dataclass(frozen=True)
 class Meaning:
-    """`lenient`: actions that are taken although they break their schema, when what we need of them is usable.
+    """`lenient`: stateful actions, taken although they break their schema when what we need of them is usable.
 
     `is_remembered(action, payload)`: must a repeat on another socket get the same answer? `command(action, params)`:
     a version-neutral command as (action, payload) of a CALL; raises Unusable. `before_acceptance`: what a charger may

@@ -15,8 +15,13 @@ MAX_ENERGY_WH = 10**13  # ten terawatt-hours: beyond is a broken meter, and woul
 MAX_POWER_W = 2 * 10**9
 Number = int | Decimal
 _READABLE = (str, int, float)
-_KILO = ("kWh", "kW")
+_WH, _W = {"wh": 0, "kwh": 3, "mwh": 6}, {"w": 0, "kw": 3, "mw": 6}  # powers of ten
+_POWERS = {ENERGY: _WH, INTERVAL: _WH, POWER: _W}
+_PLAIN_OF = {ENERGY: (None, "Wh"), INTERVAL: (None, "Wh"), POWER: (None, "W")}
 _LINES = ({"L1", "L2", "L3"}, {"L1-N", "L2-N", "L3-N"})
+OUTLET = "Outlet"
+_NEXT_BEST = ("Cable", "Inlet", "Body", "EV", "Upstream")  # OCPP 1.6 section 7.28, 2.x LocationEnumType
+_Elsewhere = dict[str, tuple[dict[str, Number], dict[str, dict[str, Number]]]]
 
 
 class Sampled(NamedTuple):
@@ -32,12 +37,14 @@ class Sampled(NamedTuple):
 def normalise(samples: Sequence[Any]) -> Sampled:
     """Read a sampledValue list (OCPP 1.6 strings with `unit`, 2.x numbers with `unitOfMeasure`).
 
-    The total without phase wins, else the phases are summed (chargers send both). Signed data is kept by the caller,
-    not read.
+    What is measured at the outlet counts, which is the default location; another place (the inlet of the station, the
+    EV) is only read for what nobody measures at the outlet, and always the same one. The total without phase wins,
+    else the phases are summed (chargers send both). Signed data is kept by the caller, not read.
     """
     context = ""
     totals: dict[str, Number] = {}
     phases: dict[str, dict[str, Number]] = {}
+    elsewhere: _Elsewhere | None = None
     for sample in samples:
         if type(sample) is not dict:
             continue
@@ -47,13 +54,20 @@ def normalise(samples: Sequence[Any]) -> Sampled:
         if (value := _value(sample, measurand)) is None:
             continue
         context = sample.get("context") or context
-        if phase := sample.get("phase"):
-            phases.setdefault(measurand, {})[str(phase)] = value
+        location = sample.get("location")
+        if location is None or location == OUTLET or measurand == SOC or str(location).casefold() == "outlet":
+            here, lines = totals, phases
         else:
-            totals[measurand] = value
-    for measurand, by_phase in phases.items():
-        if measurand not in totals and (total := _sum_of_lines(by_phase)) is not None:
-            totals[measurand] = total
+            elsewhere = {} if elsewhere is None else elsewhere
+            here, lines = elsewhere.setdefault(str(location), ({}, {}))
+        if phase := sample.get("phase"):
+            lines.setdefault(measurand, {})[str(phase)] = value
+        else:
+            here[measurand] = value
+    if phases:
+        _add_lines(totals, phases)
+    if elsewhere:
+        _add_missing(totals, elsewhere)
     soc = totals.get(SOC)
     return Sampled(
         _bounded(totals.get(ENERGY), 0, MAX_ENERGY_WH),
@@ -107,18 +121,40 @@ def _value(sample: dict[str, Any], measurand: str) -> Number | None:
             return None
     else:
         return None
-    is_plain = measurand == SOC or ("unitOfMeasure" not in sample and sample.get("unit") not in _KILO)
-    return value if is_plain else value * _scale(sample)
+    if measurand == SOC or ("unitOfMeasure" not in sample and sample.get("unit") in _PLAIN_OF[measurand]):
+        return value
+    scale = _scale(sample, measurand)
+    return None if scale is None else value * scale
 
 
-def _scale(sample: dict[str, Any]) -> Decimal:
+def _scale(sample: dict[str, Any], measurand: str) -> Decimal | None:
+    """None for a unit that we do not know, or that is of something else: better no value than a wrong one."""
     unit, multiplier = sample.get("unit"), 0
     measure = sample.get("unitOfMeasure")
     if isinstance(measure, dict):
         unit, multiplier = measure.get("unit"), measure.get("multiplier", 0)
-    if not isinstance(multiplier, int) or abs(multiplier) > 12:
-        multiplier = 0
-    return Decimal(10) ** (multiplier + (3 if unit in _KILO else 0))
+    if type(multiplier) is float and multiplier.is_integer():
+        multiplier = int(multiplier)
+    power = 0 if unit in (None, "") else _POWERS[measurand].get(str(unit).strip().casefold())
+    if power is None or type(multiplier) is not int or abs(multiplier) > 12:
+        return None
+    return Decimal(10) ** (multiplier + power)
+
+
+def _add_lines(totals: dict[str, Number], phases: dict[str, dict[str, Number]]) -> None:
+    for measurand, by_phase in phases.items():
+        if measurand not in totals and (total := _sum_of_lines(by_phase)) is not None:
+            totals[measurand] = total
+
+
+def _add_missing(totals: dict[str, Number], elsewhere: _Elsewhere) -> None:
+    """Places in one order, whatever order they are said in: a register must not change its place within a session."""
+    for name in (*_NEXT_BEST, *sorted(elsewhere.keys() - {*_NEXT_BEST})):
+        if name in elsewhere:
+            there, lines = elsewhere[name]
+            _add_lines(there, lines)
+            for measurand, value in there.items():
+                totals.setdefault(measurand, value)
 
 
 def _sum_of_lines(by_phase: dict[str, Number]) -> Number | None:

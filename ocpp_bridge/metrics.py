@@ -6,10 +6,13 @@ knows (chargers online, command states, clock skew) are read at the scrape and c
 
 import bisect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import connection
-from django.db.models import Count
+from django.db.models import Count, QuerySet
+
+if TYPE_CHECKING:
+    from ocpp_bridge.models import Command
 
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SKEW_BUCKETS = (1, 5, 15, 60, 300, 3600)
@@ -76,12 +79,15 @@ frames_dropped = Counter(
 )  # fmt: skip
 call_errors = Counter("ocpp_call_errors_total", "CALLERRORs by code.", ("direction", "code"))
 refusals = Counter("ocpp_handshakes_refused_total", "Refused handshakes by reason.", ("reason",))
+commands = Counter(
+    "ocpp_commands_finished_total", "Commands that were on the wire here, by what became of them.", ("action", "state")
+)
 connects = Counter("ocpp_connects_total", "Accepted sockets.", ("protocol",))
 reconnects = Counter("ocpp_reconnects_total", "Sockets of chargers that had one before.", ("protocol",))
 answers = Histogram(
     "ocpp_answer_seconds", "From a CALL to its answer; out: ours, in: the charger's.", "direction", LATENCY_BUCKETS
 )
-COUNTERS = (frames, frames_dropped, call_errors, refusals, connects, reconnects)
+COUNTERS = (frames, frames_dropped, call_errors, refusals, commands, connects, reconnects)
 
 _gauges: dict[str, tuple[str, Callable[[], Iterable[Sample]]]] = {}
 
@@ -129,9 +135,17 @@ def _stored() -> Iterable[tuple[str, str, list[Sample]]]:
         ({"protocol": protocol, "node": node}, count) for protocol, node, is_online, count in by_socket if is_online
     ]
     yield "ocpp_chargers_online", "Chargers with a socket, by version and process.", sockets
-    states = Command.objects.order_by().values_list("state").annotate(Count("pk"))
-    yield "ocpp_commands", "Commands in the ledger by state.", [({"state": state}, count) for state, count in states]
+    counts = dict(open_commands().values_list("state").annotate(Count("pk")))
+    waiting: list[Sample] = [({"state": state}, counts.get(state, 0)) for state in Command.OPEN_STATES]
+    yield "ocpp_commands_open", "Commands without an outcome yet, by state.", waiting
     yield "ocpp_chargers_clock_within", "Chargers online whose clock is off by at most `le` seconds.", _skew()
+
+
+def open_commands() -> "QuerySet[Command]":
+    """Served by the partial index of the open ones: the ledger may hold millions."""
+    from ocpp_bridge.models import Command
+
+    return Command.objects.filter(state__in=Command.OPEN_STATES).order_by()
 
 
 def _skew() -> list[Sample]:

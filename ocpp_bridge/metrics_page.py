@@ -6,6 +6,7 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, JsonResponse
 
 from fleetcharge.accounts.public import public
+from fleetcharge.lib.addresses import address_of_request
 from ocpp_bridge import gauges, metrics
 
 __all__ = ["gauges", "metrics_text"]
@@ -23,13 +24,4 @@ def _may_read(request: HttpRequest) -> bool:
     kind, _, token = request.headers.get("Authorization", "").partition(" ")
     if settings.METRICS_TOKEN and kind.lower() == "bearer":
         return hmac.compare_digest(token.strip().encode(), settings.METRICS_TOKEN.encode())
-    return _address_of(request) in settings.METRICS_ADDRESSES
-
-
-def _address_of(request: HttpRequest) -> str:
-    """The client's address; behind a proxy of ours what that says, so that the world never counts as loopback."""
-    address = str(request.META.get("REMOTE_ADDR", ""))
-    forwarded = request.headers.get("X-Forwarded-For", "")
-    if forwarded and (address in settings.TRUSTED_PROXIES or not address):
-        return forwarded.split(",")[-1].strip()
-    return address
+    return address_of_request(request) in settings.METRICS_ADDRESSES

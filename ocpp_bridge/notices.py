@@ -101,12 +101,11 @@ def note_needs(
 @transaction.atomic
 def note_component_events(*, charger_id: int, events: Sequence[ComponentEvent], received_at: datetime) -> int:
     """Keep the entries of a NotifyEvent (unsaved rows); how many are new. Dangerous ones are shown to a person."""
-    known = set(
-        ComponentEvent.objects.filter(charger_id=charger_id, event_id__in=[event.event_id for event in events])
-        .values_list("event_id", "at")
-        .iterator()
-    )
-    new = [event for event in events if (event.event_id, event.at) not in known]
+    fact = ("event_id", "at", "component", "variable")
+    numbers = {event.event_id for event in events}
+    known = set(ComponentEvent.objects.filter(charger_id=charger_id, event_id__in=numbers).values_list(*fact))
+    told = {tuple(getattr(event, name) for name in fact): event for event in reversed(events)}
+    new = [event for key, event in reversed(told.items()) if key not in known]
     ComponentEvent.objects.bulk_create(new, ignore_conflicts=True)
     for event in new:
         _show(event, received_at)

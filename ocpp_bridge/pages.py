@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.models import ChargingSession
 from fleetcharge.accounts.models import AuditEntry, Organisation
-from ocpp_bridge import configuration, recordings
-from ocpp_bridge.deeds import DEEDS, TABS_OF_DEEDS, Deed
+from ocpp_bridge import configuration, deeds, oddities, recordings
+from ocpp_bridge.deeds import Deed
 from ocpp_bridge.discretion import without_secrets
 from ocpp_bridge.models import (
     CertificateRequest,
@@ -25,6 +25,7 @@ from ocpp_bridge.models import (
     ConfigurationRollout,
     ConfigurationValue,
     Frame,
+    OddMessage,
     SecurityEvent,
     Upload,
 )
@@ -48,6 +49,7 @@ TABS: tuple[tuple[str, str | Promise, str], ...] = (
     ("status", _("Status history"), "clock"),
     ("configuration", _("Configuration"), "layers"),
     ("firmware", _("Firmware and logs"), "down"),
+    ("odd", _("Odd messages"), "frame"),
     ("certificates", _("Certificates"), "check"),
     ("security", _("Security"), "warn"),
     ("commands", _("Commands"), "out"),
@@ -121,6 +123,10 @@ def pretty(text: str, limit: int = 4_000) -> str:
     """JSON with line breaks, at most `limit` characters of it; other text as it is."""
     with contextlib.suppress(orjson.JSONDecodeError):
         text = orjson.dumps(orjson.loads(text), option=orjson.OPT_INDENT_2).decode()
+    return _cut(text, limit)
+
+
+def _cut(text: str, limit: int = 4_000) -> str:
     return text if len(text) <= limit else f"{text[:limit]}\n…"
 
 
@@ -177,6 +183,12 @@ def _expiry_tone(row: ChargerCertificate, now: datetime) -> str:
     return "warn" if row.not_after - now < EXPIRES_SOON else "ok"
 
 
+def odd(charger: Charger, organisation: Organisation, wanted: dict[str, Any]) -> dict[str, Any]:
+    """What broke its schema, taken or refused."""
+    rows = OddMessage.objects.for_organisation(organisation).filter(charger=charger)[:ROWS]
+    return {"odd": [(row, _cut(oddities.shown(row.action, row.payload))) for row in rows]}
+
+
 def security(charger: Charger, organisation: Organisation, wanted: dict[str, Any]) -> dict[str, Any]:
     return {"events": SecurityEvent.objects.filter(charger=charger)[: 2 * ROWS]}
 
@@ -201,9 +213,9 @@ def commands(charger: Charger, organisation: Organisation, wanted: dict[str, Any
 
 CONTENT: dict[str, Callable[[Charger, Organisation, dict[str, Any]], dict[str, Any]]] = {
     "frames": frames, "sessions": sessions, "status": status, "configuration": settings_of, "firmware": firmware,
-    "certificates": certificates, "security": security, "commands": commands,
+    "odd": odd, "certificates": certificates, "security": security, "commands": commands,
 }  # fmt: skip
 
 
-def deeds_of(tab: str) -> list[Deed]:
-    return [DEEDS[name] for name in TABS_OF_DEEDS.get(tab, ())]
+def deeds_of(tab: str, charger: Charger, organisation: Organisation) -> list[Deed]:
+    return deeds.at(charger, organisation, deeds.TABS_OF_DEEDS.get(tab, ()))

@@ -154,12 +154,12 @@ class Recorder:
     def _head(self, charger_id: int, direction: int, at: float, text: str) -> tuple[int, str, str, str, float | None]:
         """(kind, message id, action, error code, latency) from the first characters of the frame."""
         if match := _CALL.match(text):
-            message_id, action = (match[2] or match[3] or "")[:64], match[4]
+            message_id, action = (match[2] or match[3] or "")[:64], match[4][:60]  # an escape counts as one up there
             self._expect((charger_id, direction, message_id), at, action)
             return int(match[1]), message_id, action, "", None
         if match := _ANSWER.match(text):
             kind, message_id = int(match[1]), (match[2] or match[3] or "")[:64]
-            error_code = (match[4] or "") if kind in {4, 5} else ""
+            error_code = (match[4] or "")[:40] if kind in {4, 5} else ""
             asked_at, action = self._expected.pop((charger_id, 1 - direction, message_id), (None, ""))
             latency = None if asked_at is None else max(0.0, at - asked_at)
             metrics.answered(direction, error_code, latency)
@@ -179,6 +179,13 @@ class Recorder:
             return
         try:
             await self._copy(b"".join(data for _, data in rows))
+        except psycopg.DataError as error:  # one frame must not take those of a thousand others with it
+            if len(rows) > 1:
+                await self._write(rows[: len(rows) // 2])
+                await self._write(rows[len(rows) // 2 :])
+                return
+            metrics.frames_dropped.add((rows[0][0], "unfit"))
+            self._warn("the flight recorder cannot keep a frame: %s", error)
         except (psycopg.Error, OSError, TimeoutError) as error:
             for direction, _ in rows:
                 metrics.frames_dropped.add((direction, "database"))

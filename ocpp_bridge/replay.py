@@ -3,9 +3,10 @@
 import asyncio
 import base64
 import contextlib
+import re
 import time
 from collections import defaultdict, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,6 +16,7 @@ import websockets
 from websockets.asyncio.client import ClientConnection
 
 ANSWER_SECONDS = 30
+RECORDED_TAG = re.compile(r"#[0-9a-f]{16}")  # as the recorder writes it (recorder.hash_tag)
 
 
 @dataclass(frozen=True)
@@ -62,14 +64,28 @@ def read(lines: Iterable[bytes]) -> list[Line]:
     return sorted(found, key=lambda line: line.at)
 
 
+def tags_of(lines: Iterable[Line]) -> set[str]:
+    """The hashes of all tags that the charger sent."""
+    return {text for line in lines if line.is_inbound for text in _texts(line.frame) if RECORDED_TAG.fullmatch(text)}
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for part in value.values() if isinstance(value, dict) else value:
+            yield from _texts(part)
+
+
 class Replay:
     """`speed` 10 means ten times as fast as it was; 0 without any pause.
 
-    OCPP 1.6 transaction ids are the server's: the ids of the recording are replaced by those this server gives.
+    OCPP 1.6 transaction ids are the server's: the ids of the recording are replaced by those this server gives. A
+    recording has only the hashes of tags; `tags` says which token of this server each of them is to be.
     """
 
-    def __init__(self, lines: list[Line], *, speed: float) -> None:
-        self.lines, self.speed = lines, speed
+    def __init__(self, lines: list[Line], *, speed: float, tags: Mapping[str, str] | None = None) -> None:
+        self.lines, self.speed, self.tags = lines, speed, tags or {}
         self.outcome = Outcome()
         self._waiting: dict[str, asyncio.Future[list[Any]]] = {}
         self._transactions: dict[int, int] = {}
@@ -119,7 +135,7 @@ class Replay:
                 self.outcome.skipped += 1
 
     async def _call(self, socket: ClientConnection, line: Line) -> None:
-        frame = [*line.frame[:3], self._with_new_ids(line.frame[3])]
+        frame = [*line.frame[:3], self._with_tokens(self._with_new_ids(line.frame[3]))]
         future: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
         self._waiting[str(frame[1])] = future
         self.outcome.sent += 1
@@ -133,6 +149,13 @@ class Replay:
         finally:
             self._waiting.pop(str(frame[1]), None)
         self._compare(line, answer)
+
+    def _with_tokens(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: self._with_tokens(part) for name, part in value.items()}
+        if isinstance(value, list):
+            return [self._with_tokens(part) for part in value]
+        return self.tags.get(value, value) if isinstance(value, str) else value
 
     def _with_new_ids(self, payload: Any) -> Any:
         if not isinstance(payload, dict) or payload.get("transactionId") not in self._transactions:

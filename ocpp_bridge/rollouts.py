@@ -1,12 +1,13 @@
 """Changes of configuration for many chargers: in stages, stopped by failures, taken back when they fail."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
 
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.accounts.services import audit
+from fleetcharge.lib.sweeps import survived
 from ocpp_bridge import commands, configuration
 from ocpp_bridge.models import Command, ConfigurationChange, ConfigurationRollout
 from ocpp_bridge.redaction import is_secret_name
@@ -32,21 +33,35 @@ def begin(
     first_chargers: int = 1,
     failures_allowed: int = 0,
     rolls_back: bool = True,
+    order_key: str = "",
+    actor_label: str = "system",
+    keys: Collection[str] | None = None,
 ) -> ConfigurationRollout:
-    """Bring these chargers to what they should be set to, the first few alone. Raises NothingToChange."""
+    """Bring these chargers to what they should be set to, the first few alone. Raises NothingToChange.
+
+    The same `order_key` of the same organisation is the same roll-out. `keys` None: whatever differs. `actor_label`:
+    who begins it when no person does.
+    """
     chargers = Charger.objects.for_organisation(organisation).filter(pk__in=charger_ids)
-    rollout = ConfigurationRollout.objects.create(
-        organisation=organisation, first_chargers=max(1, first_chargers), failures_allowed=failures_allowed,
-        rolls_back=rolls_back, actor=str(actor or "system")[:120], reason=reason, created_at=now,
-    )  # fmt: skip
+    known = {"organisation": organisation, "order_key": order_key[:80]}
+    wanted = {
+        "first_chargers": max(1, first_chargers), "failures_allowed": failures_allowed, "rolls_back": rolls_back,
+        "actor": str(actor or actor_label)[:120], "reason": reason, "created_at": now,
+    }  # fmt: skip
+    if order_key:
+        rollout, is_new = ConfigurationRollout.objects.get_or_create(**known, defaults=wanted)
+        if not is_new:
+            return rollout
+    else:
+        rollout = ConfigurationRollout.objects.create(**known, **wanted)
     changes: list[ConfigurationChange] = []
-    for place, (charger, keys) in enumerate(_to_change(chargers.order_by("-is_online", "pk"))):
+    for place, (charger, gaps) in enumerate(_to_change(chargers.order_by("-is_online", "pk"), keys)):
         stage = 0 if place < rollout.first_chargers else 1
         changes += [
             ConfigurationChange(
                 rollout=rollout, charger=charger, stage=stage, key=key, old_value=old, new_value=new, updated_at=now
             )
-            for key, old, new in keys
+            for key, old, new in gaps
         ]
     if not changes:
         raise NothingToChange
@@ -59,15 +74,17 @@ def begin(
     return rollout
 
 
-def _to_change(chargers: Iterable[Charger]) -> Iterable[tuple[Charger, list[tuple[str, str | None, str]]]]:
+def _to_change(
+    chargers: Iterable[Charger], keys: Collection[str] | None
+) -> Iterable[tuple[Charger, list[tuple[str, str | None, str]]]]:
     for charger in chargers:
-        keys = [
+        gaps = [
             (gap.key, gap.found, gap.wanted)
             for gap in configuration.drift_of(charger)
-            if gap.can_change and not is_secret_name(gap.key)
+            if gap.can_change and not is_secret_name(gap.key) and (keys is None or gap.key in keys)
         ]
-        if keys:
-            yield charger, keys
+        if gaps:
+            yield charger, gaps
 
 
 @transaction.atomic
@@ -194,5 +211,6 @@ def sweep(*, now: datetime) -> int:
     """Every open roll-out looks at its commands: an event may have been lost."""
     open_ids = list(ConfigurationRollout.objects.unfinished().order_by("pk").values_list("pk", flat=True))
     for rollout_id in open_ids:
-        advance(rollout_id=rollout_id, now=now)
+        with survived("roll-out", rollout_id):
+            advance(rollout_id=rollout_id, now=now)
     return len(open_ids)

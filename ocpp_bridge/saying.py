@@ -13,6 +13,7 @@ Say = Callable[[dict[str, Any]], Said]
 RECURRENCY = {"daily": "Daily", "weekly": "Weekly"}
 KINDS = {"absolute": "Absolute", "relative": "Relative", "recurring": "Recurring"}
 MAX_PERIODS = 1024
+COST_VENDOR = "org.openchargealliance.costmsg"  # OCA application note "OCPP & California Pricing Requirements"
 
 
 class NotSupported(Unusable):

@@ -26,6 +26,7 @@ SUSPICIOUS = frozenset({
     "InvalidChargePointCertificate", "InvalidChargingStationCertificate", "InvalidTLSVersion", "InvalidTLSCipherSuite",
 })  # fmt: skip
 NO_SIGNER = "This installation signs no certificates."
+NOT_OURS = "Only certificates of charging stations are signed here."
 VERY_BAD = frozenset({"TamperDetectionActivated", "SecurityLogWasCleared", "AttemptedReplayAttacks"})
 
 
@@ -53,15 +54,16 @@ def take_certificate_request(
 ) -> bool:
     """Check and keep a certificate signing request; True when it will be signed. The same CSR is one request.
 
-    Without a signer (ocpp_bridge/signing.py) every request is refused; the same one is welcome once there is one.
+    Without a signer (ocpp_bridge/signing.py) every request is refused; the same one is welcome once there is one. V2G
+    certificates are always refused.
     """
     identity = Charger.objects.values_list("ocpp_identity", flat=True).get(pk=charger_id)
-    checked = csr.check(pem, identity=identity, needs_identity=kind == "ChargingStationCertificate")
-    flaw = checked.flaw or ("" if signing.is_configured() else NO_SIGNER)
+    checked = csr.check(pem, identity=identity)
+    flaw = checked.flaw or ("" if signing.signs(kind) else NO_SIGNER if kind in signing.KINDS else NOT_OURS)
     state = CertificateRequest.State.REFUSED if flaw else CertificateRequest.State.WAITING
     request, is_new = CertificateRequest.objects.get_or_create(
         charger_id=charger_id,
-        csr_hash=digest(pem),
+        csr_hash=digest(pem if kind in signing.KINDS else f"{kind}\n{pem}"),  # another kind is another question
         defaults={
             "kind": kind,
             "request_id": request_id,

@@ -10,6 +10,8 @@ from ocpp_bridge.models import Command
 from ocpp_bridge.parameters import ParametersSerializer
 
 WEEK_SECONDS = 7 * 24 * 3600
+CLIENT_KEYS = "api:"
+"""Before the keys of API clients, so that none of them is a key of our own making. Clients never see it."""
 
 
 class CommandRequestSerializer(serializers.Serializer[Any]):
@@ -36,6 +38,7 @@ class CancelSerializer(serializers.Serializer[Any]):
 
 class CommandSerializer(serializers.ModelSerializer[Command]):
     charger = serializers.CharField(source="charger.ocpp_identity", read_only=True)
+    idempotency_key = serializers.SerializerMethodField()
     parameters = serializers.SerializerMethodField()
     request = serializers.SerializerMethodField()
 
@@ -47,6 +50,9 @@ class CommandSerializer(serializers.ModelSerializer[Command]):
             "answered_at",
         ]  # fmt: skip
         read_only_fields = fields
+
+    def get_idempotency_key(self, command: Command) -> str:
+        return command.idempotency_key.removeprefix(CLIENT_KEYS)
 
     def get_parameters(self, command: Command) -> dict[str, Any]:
         return dict(without_secrets(command.parameters))

@@ -8,10 +8,12 @@ from typing import Protocol
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from django.conf import settings
 
 BACKDATED = timedelta(minutes=10)  # station clocks run behind
+KINDS = frozenset({"ChargingStationCertificate"})
+"""What the CA of our chargers signs. V2G certificates (V2GCertificate, V2G20Certificate) are another CA's."""
 PEM = serialization.Encoding.PEM
 Key = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 
@@ -41,7 +43,7 @@ class LocalSigner:
             raise CannotSign("The CA's certificate and key do not belong together.")
 
     def sign(self, *, csr_pem: str, identity: str, now: datetime) -> str:
-        """Only the subject and the public key are taken from the request; what it may be used for is ours to say."""
+        """Only the public key is taken from the request; whose it is and what it may be used for is ours to say."""
         issuer = self._chain[0]
         ends_at = min(now + timedelta(days=self._days), issuer.not_valid_after_utc)
         if ends_at <= now:
@@ -53,7 +55,7 @@ class LocalSigner:
         public_key = request.public_key()
         builder = (
             x509.CertificateBuilder()
-            .subject_name(request.subject)
+            .subject_name(_subject_of(identity, issuer))
             .issuer_name(issuer.subject)
             .public_key(public_key)
             .serial_number(x509.random_serial_number())
@@ -70,6 +72,12 @@ class LocalSigner:
         return "".join(part.public_bytes(PEM).decode() for part in (certificate, *self._chain))
 
 
+def _subject_of(identity: str, issuer: x509.Certificate) -> x509.Name:
+    """The charger, and the operator as the CA names it (OCPP 2.0.1 part 2 A00.FR.509)."""
+    owners = issuer.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+    return x509.Name([*owners, x509.NameAttribute(NameOID.COMMON_NAME, identity)])
+
+
 _USAGE = x509.KeyUsage(
     digital_signature=True, content_commitment=False, key_encipherment=False, data_encipherment=False,
     key_agreement=True, key_cert_sign=False, crl_sign=False, encipher_only=False, decipher_only=False,
@@ -82,8 +90,9 @@ def signer() -> CertificateSigner | None:
     return _local(key, certificate, settings.OCPP_CERTIFICATE_DAYS) if key and certificate else None
 
 
-def is_configured() -> bool:
-    return bool(settings.OCPP_CA_KEY and settings.OCPP_CA_CERTIFICATE)
+def signs(kind: str) -> bool:
+    """Is there somebody to sign this kind of certificate (OCPP 2.x CertificateSigningUseEnumType)?"""
+    return kind in KINDS and bool(settings.OCPP_CA_KEY and settings.OCPP_CA_CERTIFICATE)
 
 
 @functools.lru_cache(maxsize=4)

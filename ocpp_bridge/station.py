@@ -63,6 +63,11 @@ class Station:
             return parse_instant(raw, received_at=received_at)
         return parse_instant(raw, received_at=received_at, ahead=self.profile.clock_ahead)
 
+    def told(self, raw: object, received_at: datetime) -> tuple[datetime, bool]:
+        """`instant`, and True when that is our own time, for want of a better."""
+        at = self.instant(raw, received_at)
+        return at, at is received_at
+
     def transaction(self, reference: str) -> TransactionMemory:
         """Bounded: a station runs a handful of transactions at a time."""
         if reference not in self.transactions and len(self.transactions) > 64:

@@ -20,6 +20,7 @@ from ocpp_bridge import (
     recordings,
     reports,
     rollouts,
+    sampling,
     uploads,
 )
 from ocpp_bridge.charging import planning
@@ -38,6 +39,7 @@ def take_command_answer(command_id: str) -> None:
     now = timezone.now()
     configuration.take_answer(command_id=command_id, at=now)
     rollouts.take_answer(command_id=command_id, now=now)
+    sampling.take_answer(command_id=command_id, now=now)
     inventory.take_answer(command_id=command_id, at=now)
     firmware.begin_job(command_id=command_id, at=now)
 
@@ -48,6 +50,7 @@ def sweep_configurations() -> int:
     now = timezone.now()
     configuration.take_lost_answers(now=now)
     rollouts.sweep(now=now)
+    sampling.sweep(now=now)
     return configuration.ask_after_boots(now=now)
 
 

@@ -18,19 +18,31 @@ _pool: ThreadPoolExecutor | None = None
 
 async def in_database(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """Run an idempotent service in one of our threads; once more when its connection turned out to be dead."""
+    return await _in_pool(functools.partial(_healed, functools.partial(function, *args, **kwargs)))
+
+
+async def in_database_once(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """As `in_database`, for what must not be done twice: a connection may also die after the commit."""
+    return await _in_pool(functools.partial(_fresh, functools.partial(function, *args, **kwargs)))
+
+
+async def _in_pool(job: Callable[[], R]) -> R:
     global _pool
     if _pool is None:
         _pool = ThreadPoolExecutor(settings.OCPP_DATABASE_THREADS, thread_name_prefix="ocpp-database")
-    job = functools.partial(_healed, functools.partial(function, *args, **kwargs))
     return await asyncio.get_running_loop().run_in_executor(_pool, job)
 
 
 def _healed(function: Callable[[], R]) -> R:
+    try:
+        return _fresh(function)
+    except (OperationalError, InterfaceError):
+        return _fresh(function)
+
+
+def _fresh(function: Callable[[], R]) -> R:
     close_old_connections()
     try:
-        return function()
-    except (OperationalError, InterfaceError):
-        close_old_connections()
         return function()
     finally:
         close_old_connections()

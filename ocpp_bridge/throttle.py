@@ -46,7 +46,8 @@ class Throttle:
         started, count = self._failures.get(key, (0.0, 0))
         return count >= self._limit and self._clock() - started < self._seconds
 
-    def fail(self, key: str) -> None:
+    def fail(self, key: str) -> bool:
+        """Count one failure; True when it is the one that blocks the key."""
         now = self._clock()
         started, count = self._failures.pop(key, (now, 0))
         if now - started >= self._seconds:
@@ -54,6 +55,7 @@ class Throttle:
         self._failures[key] = (started, count + 1)
         if len(self._failures) > MAX_KEYS:
             self._failures.popitem(last=False)
+        return count + 1 == self._limit
 
     def forgive(self, key: str) -> None:
         self._failures.pop(key, None)

@@ -1,5 +1,6 @@
 """Addresses that take one file of one charger, and the files that came (rule: our own target for logs)."""
 
+import contextlib
 import hashlib
 import logging
 import mmap
@@ -20,6 +21,7 @@ from ocpp_bridge.models import ChargerJob, Command, Upload
 from stations.models import Charger
 
 PREFIX = "/ocpp-uploads/"
+FOLDER = "charger-uploads"
 PATIENCE = timedelta(hours=6)
 MAX_NAME = 120
 State = Upload.State
@@ -70,7 +72,7 @@ def ask_for_log(
 
 def path_of(upload: Upload) -> Path:
     """Where the file lies; never served by anything but our own view."""
-    return Path(settings.MEDIA_ROOT) / "charger-uploads" / str(upload.charger_id) / str(upload.pk)
+    return Path(settings.MEDIA_ROOT) / FOLDER / str(upload.charger_id) / str(upload.pk)
 
 
 # --- receiving, step by step: nothing is taken twice, nothing half --------------------------------------------------
@@ -89,19 +91,23 @@ def admit(*, upload_id: str, token: str, now: datetime) -> Path:
 
 
 def keep(*, upload_id: str, token: str, part: Path, file_name: str, content_type: str, now: datetime) -> Upload:
-    """The whole file is there: it becomes the upload's, once. Raises Refused when another was faster."""
+    """The whole file is there: it becomes the upload's, once. Raises Refused when another was faster.
+
+    The file is in its place before the row says so: what is left of a crash in between, the next try overwrites.
+    """
     upload = _find(upload_id, token)
     name = _unwrap(part, content_type) or file_name
     digest, size = _digest(part)
-    taken = Upload.objects.filter(pk=upload.pk, state=State.WAITING).update(
-        state=State.RECEIVED, file_name=_plain_name(name), content_type=content_type[:80], size_bytes=size,
-        sha256=digest, received_at=now,
-    )  # fmt: skip
-    if not taken:
-        part.unlink(missing_ok=True)
-        raise Refused(409, "already_received", "This address has taken its file.")
-    part.replace(path_of(upload))
-    _close_job(upload, now)
+    with transaction.atomic():
+        taken = Upload.objects.filter(pk=upload.pk, state=State.WAITING).update(
+            state=State.RECEIVED, file_name=_plain_name(name), content_type=content_type[:80], size_bytes=size,
+            sha256=digest, received_at=now,
+        )  # fmt: skip
+        if not taken:
+            part.unlink(missing_ok=True)
+            raise Refused(409, "already_received", "This address has taken its file.")
+        part.replace(path_of(upload))
+        _close_job(upload, now)
     upload.refresh_from_db()
     return upload
 
@@ -183,10 +189,19 @@ def _parameter(text: str, name: str) -> str:
 
 
 def sweep(*, now: datetime) -> int:
-    """Addresses nobody used expire; files past OCPP_UPLOAD_DAYS are deleted with their row. Returns how many."""
+    """Addresses nobody used expire; files past OCPP_UPLOAD_DAYS go with their row, halves too. How many expired."""
     late = Upload.objects.filter(state=State.WAITING, expires_at__lte=now).update(state=State.EXPIRED)
     old = Upload.objects.filter(created_at__lt=now - timedelta(days=settings.OCPP_UPLOAD_DAYS))
     for upload in old.iterator():
         path_of(upload).unlink(missing_ok=True)
         upload.delete()
+    _drop_halves(now)
     return late
+
+
+def _drop_halves(now: datetime) -> None:
+    """What a process that was killed had of a file; no upload takes as long."""
+    for part in (Path(settings.MEDIA_ROOT) / FOLDER).glob("*/*.part"):
+        with contextlib.suppress(FileNotFoundError):
+            if part.stat().st_mtime < (now - PATIENCE).timestamp():
+                part.unlink()

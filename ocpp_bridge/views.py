@@ -68,7 +68,7 @@ def charger_page(request: FleetRequest, identity: str) -> HttpResponseBase:
         "tab": tab,
         "tabs": pages.TABS,
         "template": f"ocpp/_{tab}.html",
-        "deeds": pages.deeds_of(tab) if may_command else [],
+        "deeds": pages.deeds_of(tab, charger, organisation) if may_command else [],
         "order_key": uuid.uuid4().hex,
         "record_days": settings.OCPP_RECORD_DAYS,
         **pages.CONTENT[tab](charger, organisation, {**_wanted(request), "now": timezone.now()} if tab != "frames"
@@ -98,7 +98,7 @@ def _obey(request: FleetRequest, charger: Charger, tab: str) -> HttpResponse:
         actor=request.user if isinstance(request.user, User) else None,
         actor_label=str(request.user),
         reason=request.POST.get("reason", "").strip()[: deeds.MAX_REASON],
-        key=f"page:{charger.pk}:{request.POST.get('key', '')[:32] or uuid.uuid4().hex}",
+        key=f"page:{charger.pk}:{request.POST.get('key', '')[:40] or uuid.uuid4().hex}",
         now=timezone.now(),
     )
     try:

@@ -28,14 +28,14 @@ async def _write_meters(messages: Sequence[list[MeterReading]]) -> list[bool]:
     return [True] * len(messages)
 
 
-async def _write_statuses(reports: Sequence[StatusReport]) -> list[bool]:
+async def _write_statuses(reports: Sequence[StatusReport]) -> list[bool | None]:
     return await in_database(stations.report_statuses, reports)
 
 
 meter_writer: Batcher[list[MeterReading], bool] = Batcher(
     _write_meters, name="meter-values", max_rows=1000, bisect_on=(psycopg.DataError, psycopg.IntegrityError)
 )
-status_writer: Batcher[StatusReport, bool] = Batcher(
+status_writer: Batcher[StatusReport, bool | None] = Batcher(
     _write_statuses, name="statuses", max_rows=500, bisect_on=(django.db.DataError, django.db.IntegrityError)
 )
 
@@ -99,6 +99,12 @@ def _reading(
         digest(charger_id, 0 if reference else evse_number, reference, raw_at, sampled),
         interval_wh,
     )
+
+
+async def store_status(report: StatusReport) -> None:
+    """Return once it is committed; raises Unusable for one plug more than any charger has."""
+    if await status_writer.submit(report) is None:
+        raise Unusable("connectorId: this charger has too many plugs to have another")
 
 
 async def store_readings(readings: list[MeterReading]) -> None:

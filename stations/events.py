@@ -14,6 +14,8 @@ class ConnectorStatusChanged:
     new: str
     reason: str
     at: datetime
+    change_id: int = 0
+    """The StatusChange that keeps it."""
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from dispatch.models import Alert, ChargePlan, Reservation
 from fleetcharge.accounts import invitations
 from fleetcharge.accounts import services as accounts
 from fleetcharge.accounts.models import Membership, Organisation, User
+from fleetcharge.webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookMessage
 from ocpp_bridge.models import ChargingGoal, ChargingPlan, ChargingSite, Command, HeldProfile, LocalList
 from stations.models import EVSE, Charger, Connector, Location, Source, Tariff
 from vehicles.models import Driver, IdToken, Shift, Vehicle, VehicleModel, VehicleState
@@ -29,7 +30,8 @@ from vehicles.models import Driver, IdToken, Shift, Vehicle, VehicleModel, Vehic
 PLATE, SITE, PERSON, TAG, IDENTITY = "KA 99 ZZ 4711", "Secret Depot Hoodi", "Quenby Zzyx", "TAGZZ4711", "DEPOT-ZZ-1"
 COLLEAGUE, MAILBOX, NETWORK = "Wilhelmina Qoph", "w.qoph@hoodi.example", "Hoodi Private Grid"
 INVITED = "soon@hoodi.example"
-OWNED = ("stations", "vehicles", "billing", "dispatch", "ocpp_bridge")
+HOOK = "https://hooks.hoodi.example/in"
+OWNED = ("webhooks", "stations", "vehicles", "billing", "dispatch", "ocpp_bridge")
 
 
 @dataclass
@@ -37,7 +39,7 @@ class Belongings:
     """`fill` puts this fleet's ids into a route; `signs` are texts that must never reach a stranger."""
 
     rows: dict[str, Any] = field(default_factory=dict)
-    signs: tuple[str, ...] = (PLATE, SITE, PERSON, TAG, IDENTITY, COLLEAGUE, MAILBOX, NETWORK, INVITED)
+    signs: tuple[str, ...] = (PLATE, SITE, PERSON, TAG, IDENTITY, COLLEAGUE, MAILBOX, NETWORK, INVITED, HOOK)
 
     def fill(self, route: str) -> str:
         return re.sub(r"<(?:(\w+):)?(\w+)>|\(\?P<(\w+)>[^)]*\)", lambda match: self._value(route, match), route)
@@ -152,7 +154,18 @@ def _make(fleet: Organisation) -> dict[str, Any]:
     )  # fmt: skip
     held = HeldProfile.objects.create(charger=charger, evse_number=1, purpose="tx", reason=f"not for {PERSON}")
     goal = ChargingGoal.objects.create(session=session, target_soc_percent=80, actor=PERSON)
+    hook = WebhookEndpoint.objects.create(
+        organisation=fleet, url=HOOK, event_types=["wallet.low"], secret_encrypted="zz"
+    )
+    payload = {"type": "wallet.low", "timestamp": "2026-11-21T08:00:00Z", "data": {"note": f"by {PERSON}"}}
+    message = WebhookMessage.objects.create(
+        organisation=fleet, event_type="wallet.low", dedupe_key="zz", payload=payload
+    )
+    sent = WebhookDelivery.objects.create(
+        endpoint=hook, message=message, next_attempt_at=now, last_error=f"no {PERSON}"
+    )
     return {
+        "webhookdelivery": sent, "webhookmessage": message, "webhooks": hook,
         "authorisationdecision": decision, "chargingpolicy": policy, "charginglimit": limit, "allowedsite": allowed,
         "locallist": local_list,
         "charging-sites": site, "chargingsite": shared, "chargingplan": split, "heldprofile": held,

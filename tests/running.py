@@ -1,5 +1,6 @@
 """The whole product as `make run` starts it, on engines and ports of its own, for tests that kill or click."""
 
+import contextlib
 import json
 import os
 import signal
@@ -116,6 +117,16 @@ class RunningSystem:
         pid = wait_for(f"a process of {name}", lambda: next(self._pids(name), 0), 30)
         os.kill(pid, signal.SIGKILL)
         return int(pid)
+
+    @contextlib.contextmanager
+    def frozen(self, name: str) -> Iterator[None]:
+        """SIGSTOP one part, and let it go on afterwards: it takes connections and says nothing."""
+        pid = wait_for(f"a process of {name}", lambda: next(self._pids(name), 0), 30)
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     def _pids(self, name: str) -> Iterator[int]:
         """By command line and environment; Valkey rewrites both, and is known by its port."""

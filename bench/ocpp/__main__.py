@@ -1,6 +1,6 @@
 """The OCPP endpoint, measured beside its floors; PostgreSQL with fsync on, in a temporary folder.
 
-python -m bench.ocpp                     everything
+python -m bench.ocpp                     everything; exits with 1 when a goal is not reached
 python -m bench.ocpp throughput storm    only these (throughput, steady, idle, storm, command)
 """
 

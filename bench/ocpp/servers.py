@@ -16,9 +16,11 @@ from typing import Any
 from fleetcharge.embedded.ports import random_free_port
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-ECHO, ROUTER, BARE, DURABLE, PACKAGE, NODE = "echo", "router", "bare", "durable", "package", "node"
+STOCK_ECHO, ECHO, ROUTER, BARE, DURABLE = "stock_echo", "echo", "router", "bare", "durable"
+PACKAGE, NODE = "package", "node"
 TITLES = {
-    ECHO: "raw ASGI echo (floor)",
+    STOCK_ECHO: "raw echo, uvicorn's own",
+    ECHO: "raw echo (floor)",
     ROUTER: "ours, no database",
     BARE: "ours, durable, no recorder",
     DURABLE: "ours, durable",
@@ -30,7 +32,7 @@ _application: list[Any] = []
 
 
 async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
-    """The least an ASGI server can do for an OCPP CALL: read its id, answer with nothing. On uvicorn's own protocol."""
+    """The least an ASGI server can do for an OCPP CALL: read its id, answer with nothing. On our protocol class."""
     if scope["type"] != "websocket":
         return
     await receive()
@@ -38,6 +40,9 @@ async def echo(scope: dict[str, Any], receive: Any, send: Any) -> None:
     while (message := await receive())["type"] == "websocket.receive":
         text = message["text"]
         await send({"type": "websocket.send", "text": f"[3,{text[3 : text.index(',', 3)]},{{}}]"})
+
+
+stock_echo = echo  # on uvicorn's own protocol class
 
 
 async def durable(scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -136,19 +141,38 @@ def node_folder(var: Path) -> Path | str:
 def serving(name: str, *, core: int, folder: Path | None = None) -> Iterator[tuple[int, int]]:
     """One server pinned to one core; yields (port, pid)."""
     port = random_free_port()
+    with running(_command(name, port), port, core=core, folder=folder, env=_environment(name)) as pid:
+        yield port, pid
+
+
+def _environment(name: str) -> dict[str, str]:
     unlimited = {"FLEETCHARGE_OCPP_MESSAGES_PER_SECOND": "1000000", "FLEETCHARGE_OCPP_MESSAGES_BURST": "1000000"}
     recorder = {} if name == DURABLE else {"FLEETCHARGE_OCPP_RECORD_DAYS": "0"}
+    return unlimited | recorder
+
+
+@contextlib.contextmanager
+def serving_web(*, core: int) -> Iterator[int]:
+    """The web process as production starts it; yields its port."""
+    port = random_free_port()
+    argv = [sys.executable, "-m", "fleetcharge.serve", "web", "--port", str(port)]
+    with running(argv, port, core=core, env={"FLEETCHARGE_API_RATE": "1000000/min"}):
+        yield port
+
+
+@contextlib.contextmanager
+def running(argv: list[str], port: int, *, core: int, env: dict[str, str], folder: Path | None = None) -> Iterator[int]:
     process = subprocess.Popen(
-        _command(name, port),
+        argv,
         cwd=folder or ROOT,
-        env=os.environ | unlimited | recorder,
+        env=os.environ | env,
         preexec_fn=lambda: os.sched_setaffinity(0, {core}),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
     try:
         _wait_for(port)
-        yield port, process.pid
+        yield process.pid
     finally:
         process.send_signal(signal.SIGINT)
         try:
@@ -162,7 +186,7 @@ def _command(name: str, port: int) -> list[str]:
         return ["node", "server.js", str(port)]
     if name == PACKAGE:
         return [sys.executable, "-m", "bench.ocpp", "--package-on", str(port)]
-    protocol = "websockets-sansio" if name == ECHO else "fleetcharge.lib.sockets:LeanWebSocketProtocol"
+    protocol = "websockets-sansio" if name == STOCK_ECHO else "fleetcharge.lib.sockets:LeanWebSocketProtocol"
     return [
         sys.executable, "-m", "uvicorn", f"bench.ocpp.servers:{name}", "--host", "127.0.0.1", "--port", str(port),
         "--log-level", "error", "--loop", "uvloop", "--ws", protocol, "--lifespan", "off",

@@ -166,3 +166,12 @@ def make_chargers(count: int) -> list[int]:
         for number in numbers
     )  # fmt: skip
     return [number + 1 for number in numbers]
+
+
+def make_api_key() -> str:
+    """Of the fleet, for commands."""
+    from fleetcharge.accounts.models import Organisation, Scope
+    from fleetcharge.accounts.services import create_api_key
+
+    fleet = Organisation.objects.get(slug="bench")
+    return create_api_key(organisation=fleet, name="bench", scopes=[Scope.DISPATCH_WRITE])[1]

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0008_books_differ'),
+        ('billing', '0010_when_a_wallet_became_low'),
         ('stations', '0021_ocpi_roaming'),
     ]
 

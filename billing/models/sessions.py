@@ -79,6 +79,9 @@ class ChargingSession(models.Model):
     is_stop_estimated = models.BooleanField(
         default=False, help_text=_("True: the stop never came, we ended the session by its last trusted values.")
     )
+    is_time_ours = models.BooleanField(
+        default=False, help_text=_("True: the station's clock was not to be believed, times of receipt stand in.")
+    )
     meter_start_wh = models.BigIntegerField(null=True, blank=True)
     meter_last_wh = models.BigIntegerField(null=True, blank=True)
     meter_stop_wh = models.BigIntegerField(null=True, blank=True)
@@ -92,6 +95,9 @@ class ChargingSession(models.Model):
     suspect_reason = models.CharField(max_length=20, blank=True, help_text=_("Why we think it is over."))
     suspect_since = models.DateTimeField(null=True, blank=True)
     revised_at = models.DateTimeField(null=True, blank=True, help_text=_("When its final figures were last computed."))
+    needs_revision = models.BooleanField(
+        default=False, help_text=_("Samples or messages arrived after its final figures were computed.")
+    )
     adjusted_paise = models.BigIntegerField(default=0, help_text=_("Posted after pricing: the sum of adjustments."))
     reconciled_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -112,9 +118,7 @@ class ChargingSession(models.Model):
             models.Index(fields=["connector", "-started_at"], name="sessions_of_a_connector"),
             models.Index(fields=["organisation", "-started_at"], name="sessions_of_an_organisation"),
             models.Index(
-                fields=["ended_at"],
-                condition=Q(state="ended", quality="estimated", charger__isnull=False),
-                name="estimated_sessions",
+                fields=["ended_at"], condition=Q(state="ended", needs_revision=True), name="sessions_to_revise"
             ),
             models.Index(
                 fields=["ended_at"], condition=Q(state="ended", reconciled_at=None), name="unreconciled_sessions"

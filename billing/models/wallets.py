@@ -24,6 +24,9 @@ class Wallet(models.Model):
     credit_limit_paise = models.BigIntegerField(default=0)
     low_threshold_paise = models.BigIntegerField(default=0)
     state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
+    low_since = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text=_("Below the warning limit since then, and somebody was told.")
+    )
 
     class Meta:
         constraints = [

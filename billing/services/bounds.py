@@ -1,12 +1,14 @@
 """Sessions end when they have drawn, or cost, what they may: asked of the charger, for as long as they run on."""
 
 import logging
+from collections.abc import Iterator
 from datetime import datetime
 
 from django.db.models import Q
 
 from billing.models import AuthorisationDecision, ChargingSession
 from billing.services import tariffs
+from fleetcharge.lib.sweeps import survived
 from stations.cpo import registry
 from stations.cpo.base import CPOError, StopRequest
 
@@ -17,17 +19,33 @@ ASKED_EVERY_SECONDS = 120
 logger = logging.getLogger(__name__)
 
 
-def stop_exhausted(*, now: datetime, limit: int = 1_000) -> int:
+def stop_exhausted(*, now: datetime, chunk: int = 500) -> int:
     """Ask for the end of every running session whose bound is reached; how many were asked for.
 
     Chargers that take limits themselves (OCPP 2.1 transactionLimit) are not even there any more. Outside any
     transaction, as the network is called.
     """
-    bounded = AuthorisationDecision.objects.filter(BOUNDED, session__state=ChargingSession.State.ACTIVE).select_related(
-        "session__connector__evse__location__source", "session__connector__tariff"
-    )
-    found = {decision.session_id: decision for decision in bounded.order_by("pk")[:limit]}
-    return sum(_stop(decision.session, now) for decision in found.values() if is_exhausted(decision, now=now))
+    asked = 0
+    for decision in _bounded(chunk):
+        with survived("session", decision.session_id):
+            asked += is_exhausted(decision, now=now) and _stop(decision.session, now)
+    return asked
+
+
+def _bounded(chunk: int) -> Iterator[AuthorisationDecision]:
+    """The last bounded decision of every running session, however many run: two queries for each `chunk` of them."""
+    bounded = AuthorisationDecision.objects.filter(BOUNDED, session__state=ChargingSession.State.ACTIVE)
+    seen = 0
+    while True:
+        later = bounded.filter(session_id__gt=seen).order_by("session_id")
+        ids = list(later.values_list("session_id", flat=True).distinct()[:chunk])
+        if not ids:
+            return
+        rows = bounded.filter(session_id__in=ids).select_related(
+            "session__connector__evse__location__source", "session__connector__tariff"
+        )
+        yield from {decision.session_id: decision for decision in rows.order_by("pk")}.values()
+        seen = ids[-1]
 
 
 def of_session(*, charger_id: int, transaction_ref: str) -> tuple[int | None, int | None]:

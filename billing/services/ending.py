@@ -5,10 +5,10 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 
-from billing.events import SessionEnded
+from billing.events import SessionDoubted, SessionEnded
 from billing.models import CDR, BillingException, ChargingSession, MeterValue
 from billing.models.sessions import ChargingSessionQuerySet
-from billing.services import corrections, energy, figures, messages, orphans
+from billing.services import corrections, energy, figures, messages, orphans, reused
 from billing.services.exceptions import open_exception
 from billing.services.figures import Outcome
 from billing.services.messages import Said
@@ -19,6 +19,7 @@ from stations import services as stations
 
 ESTIMATES_OPEN_FOR = timedelta(days=30)
 BY_US = "Assumed"
+INCOMPLETE = "incomplete"
 
 
 @dataclass(frozen=True)
@@ -42,10 +43,16 @@ class Found:
 
 @transaction.atomic
 def find_stopped(
-    *, charger_id: int, transaction_ref: str, ended_at: datetime, meter_stop_wh: int | None, id_token: str
+    *,
+    charger_id: int,
+    transaction_ref: str,
+    ended_at: datetime,
+    meter_stop_wh: int | None,
+    id_token: str,
+    is_time_ours: bool = False,
 ) -> Found:
     """Which session a stop will end, so that the samples it carries get there; changes nothing."""
-    stop = Stop(charger_id, transaction_ref, ended_at, meter_stop_wh, "", id_token, None)
+    stop = Stop(charger_id, transaction_ref, ended_at, meter_stop_wh, "", id_token, None, is_time_ours)
     return _found(find_for_stop(stop), transaction_ref)
 
 
@@ -72,14 +79,17 @@ def end_session(
     reason: str,
     id_token: str = "",
     idle_seconds: int | None = None,
+    is_time_ours: bool = False,
     said: Said | None = None,
 ) -> EndedSession:
     """Close a session and write its CDR. The first stop wins, a repeat changes nothing, an orphan is kept for finance.
 
     A stop after our own estimate replaces it: audited, and with an adjustment when the estimate was priced already.
-    `idle_seconds`: plugged in without drawing; None lets samples and states tell.
+    `idle_seconds`: plugged in without drawing; None lets samples and states tell. `is_time_ours`: see Stop.
     """
-    stop = Stop(charger_id, transaction_ref, ended_at, meter_stop_wh, reason[:30], id_token, idle_seconds)
+    stop = Stop(
+        charger_id, transaction_ref, ended_at, meter_stop_wh, reason[:30], id_token, idle_seconds, is_time_ours
+    )  # fmt: skip
     if said is not None:
         messages.keep(charger_id=charger_id, transaction_ref=transaction_ref, said=said)
     session = find_for_stop(stop)
@@ -107,6 +117,7 @@ def apply_stop(session: ChargingSession, stop: Stop, *, received_at: datetime, c
             "meter_stop_wh": stop.meter_stop_wh,
             "stop_reason": stop.reason,
             "is_stop_estimated": False,
+            "is_time_ours": session.is_time_ours or stop.is_time_ours,
         },
         reason="The station's own stop arrived after our estimate.",
         cause=cause,
@@ -176,6 +187,8 @@ def find_for_stop(stop: Stop) -> ChargingSession | None:
     """
     of_charger = locked().filter(charger_id=stop.charger_id)
     known = of_charger.filter(transaction_ref=stop.transaction_ref).first()
+    if known and (older := reused.named_before(known, stop.ended_at)):
+        known = of_charger.get(pk=older)
     if known or (stop.transaction_ref not in NOBODY_KNOWS and not stop.id_token):
         return known
     unfinished = of_charger.unfinished(since=stop.ended_at - ESTIMATES_OPEN_FOR)
@@ -190,7 +203,8 @@ def find_for_stop(stop: Stop) -> ChargingSession | None:
 def _ended_by(of_charger: ChargingSessionQuerySet, stop: Stop) -> ChargingSession | None:
     """The session that this stop ended before, else the one it contradicts (it ended later, by another stop)."""
     ended = of_charger.filter(state=ChargingSession.State.ENDED)
-    repeated = ended.filter(ended_at=stop.ended_at, meter_stop_wh=stop.meter_stop_wh).order_by("pk").last()
+    same = {"is_time_ours": True} if stop.is_time_ours else {"ended_at": stop.ended_at}
+    repeated = ended.filter(**same, meter_stop_wh=stop.meter_stop_wh).order_by("pk").last()
     if repeated or not stop.id_token:
         return repeated
     around = ended.filter(started_at__lte=stop.ended_at, ended_at__gte=stop.ended_at)
@@ -205,6 +219,7 @@ def _close(session: ChargingSession, *, now: datetime, cause: str, idle_seconds:
     assert session.ended_at is not None  # noqa: S101 (set by the callers)
     if is_first:
         _free_connector(session, session.ended_at)
+        _ask_for_the_rest(session, now)
         publish(
             SessionEnded(
                 session.pk, session.organisation_id, session.connector_id, session.connector.evse.location_id,
@@ -212,6 +227,16 @@ def _close(session: ChargingSession, *, now: datetime, cause: str, idle_seconds:
             )
         )  # fmt: skip
     return outcome
+
+
+def _ask_for_the_rest(session: ChargingSession, now: datetime) -> None:
+    """Numbers are missing (OCPP 2.x seqNo): the station may say whether they are still in its queue."""
+    if any(gap["kind"] == "messages" for gap in session.gaps):
+        publish(
+            SessionDoubted(
+                session.pk, session.organisation_id, session.charger_id or 0, session.transaction_ref, INCOMPLETE, now
+            )
+        )
 
 
 def _free_connector(session: ChargingSession, ended_at: datetime) -> None:
@@ -235,7 +260,8 @@ def _total_of(session: ChargingSession) -> int | None:
 def _report_conflict(session: ChargingSession, stop: Stop, received_at: datetime) -> None:
     """An identical repeat is a retry; a different one is kept beside the first, which stays in force."""
     assert session.ended_at is not None  # noqa: S101 (it is not active)
-    is_same_time = abs(stop.ended_at - session.ended_at) < timedelta(seconds=1) or stop.ended_at < session.started_at
+    is_near = abs(stop.ended_at - session.ended_at) < timedelta(seconds=1)
+    is_same_time = is_near or stop.is_time_ours or stop.ended_at < session.started_at
     if is_same_time and stop.meter_stop_wh == session.meter_stop_wh:
         return
     open_exception(

@@ -31,6 +31,7 @@ def evidence_of(session: ChargingSession) -> Evidence:
         battery_wh=vehicle.model.battery_wh if vehicle else None,
         sequence=_sequence(session),
         next_start_at=next_start_at(session),
+        is_time_ours=session.is_time_ours,
     )
 
 
@@ -67,14 +68,19 @@ def idle_seconds(session: ChargingSession, ended_at: datetime) -> int:
 
 
 def _rows(session: ChargingSession) -> QuerySet[MeterValue]:
-    """Samples of its time; without a reported stop `ended_at` itself bounds them."""
+    """Samples of its time; without a reported stop `ended_at` itself bounds them.
+
+    The last one is often taken a moment after the stop that carries it.
+    """
     if session.charger_id is None:
         return MeterValue.objects.none()
+    until = session.ended_at or session.started_at + LONGEST
+    in_time = Q(at__lte=until) | Q(at__lte=until + reconstruction.CLOCK_TOLERANCE, context=reconstruction.END)
     return MeterValue.objects.filter(
+        in_time,
         charger_id=session.charger_id,
         transaction_ref=session.transaction_ref,
         at__gte=session.started_at - EARLY,
-        at__lte=session.ended_at or session.started_at + LONGEST,
     ).order_by("at", "energy_wh")
 
 

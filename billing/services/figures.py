@@ -6,7 +6,7 @@ from datetime import datetime
 from billing import reconstruction
 from billing.models import CDR, BillingException, ChargingSession
 from billing.reconstruction import NO_METER, NO_START, NO_STOP, ODD_METER, REVIEW, Account
-from billing.services import adjustments, corrections, energy, tariffs
+from billing.services import adjustments, corrections, energy, reused, tariffs
 from billing.services.adjustments import Figures
 from billing.services.afterwards import question_refused
 from billing.services.authorisation import ACCEPTED, UNKNOWN_TOKEN
@@ -48,6 +48,7 @@ def settle(
     What changes after the first time is audited. A CDR that is rated already gets an adjustment.
     """
     is_first = session.revised_at is None
+    reused.give_back(session)
     if not session.is_start_reported:
         _move_start_back(session, now)
     account = reconstruction.account(energy.evidence_of(session))
@@ -60,6 +61,7 @@ def settle(
         is_recorded=not is_first,
     )
     session.gaps, session.revised_at, session.power_w = list(account.gaps), now, 0
+    session.needs_revision = False
     session.reconciled_at = None  # the evidence is looked at again
     session.save()
     is_blocked = _raise_doubts(session, account, now)

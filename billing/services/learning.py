@@ -8,6 +8,7 @@ from django.db.models import Q
 from billing.events import SessionStarted
 from billing.models import CDR, ChargingSession
 from billing.services import corrections, figures, money
+from billing.services.adoption import adopt
 from billing.services.afterwards import keep_start
 from billing.services.authorisation import decide
 from billing.services.ending import locked
@@ -48,6 +49,7 @@ def _lacks_token(session: ChargingSession, start: "Start") -> bool:
 def _learn_start(session: ChargingSession, start: "Start", cause: str) -> None:
     values: dict[str, Any] = {
         "is_start_reported": True,
+        "is_time_ours": start.is_time_ours or (session.is_time_ours and session.ended_at is not None),
         "started_at": start.started_at if session.ended_at is None else min(start.started_at, session.ended_at),
         "reservation_number": session.reservation_number or start.reservation_number,
         "remote_start_id": session.remote_start_id or start.remote_start_id,
@@ -63,6 +65,7 @@ def _learn_start(session: ChargingSession, start: "Start", cause: str) -> None:
             values["energy_wh"] = last_wh - start.meter_start_wh
     corrections.apply(session, values, reason=LATE_START, cause=cause, at=start.received_at)
     _learn_place(session, start, cause)
+    adopt(session)
     session.save()
 
 

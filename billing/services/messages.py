@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from billing.models import SessionMessage
+from billing.models import ChargingSession, SessionMessage
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Said:
 
 
 def keep(*, charger_id: int, transaction_ref: str, said: Said) -> None:
-    """One insert; a repeat changes nothing."""
+    """One insert; a repeat changes nothing. A session that has ended will be computed again."""
     SessionMessage.objects.bulk_create(
         [
             SessionMessage(
@@ -43,3 +43,5 @@ def keep(*, charger_id: int, transaction_ref: str, said: Said) -> None:
         ],
         ignore_conflicts=True,
     )
+    ended = ChargingSession.objects.filter(state=ChargingSession.State.ENDED, needs_revision=False)
+    ended.filter(charger_id=charger_id, transaction_ref=transaction_ref).update(needs_revision=True)

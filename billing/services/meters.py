@@ -48,7 +48,8 @@ class MeterReading:
 # Everything in one statement is one transaction: a reading is never stored without its session knowing, nor doubled.
 # Rows are inserted in key order so that two processes replaying one charger cannot deadlock. A reading without a
 # transaction belongs to the session of that EVSE at that time, running or ended; Sample.Clock belongs to none. A
-# register that says more than a megawatt moves no running figure (the end of the session looks at every sample).
+# register that says more than a megawatt moves no running figure (the end of the session looks at every sample). An
+# ended session is only told that there is news of its time; one UPDATE for both, as the stop may commit meanwhile.
 _WRITE = """
 WITH input AS MATERIALIZED (
     SELECT r.charger_id, r.evse_number, r.at, r.received_at, r.energy_wh, r.power_w, r.soc_percent, r.context,
@@ -72,7 +73,7 @@ WITH input AS MATERIALIZED (
     ON CONFLICT (dedupe_key) DO NOTHING
     RETURNING dedupe_key, charger_id, transaction_ref, at, energy_wh, power_w, soc_percent, interval_wh
 ), newest AS (
-    SELECT charger_id, transaction_ref, max(at) AS at,
+    SELECT charger_id, transaction_ref, max(at) AS at, min(at) AS first_at,
            (array_agg(energy_wh ORDER BY at) FILTER (WHERE energy_wh IS NOT NULL))[1] AS first_energy_wh,
            (array_agg(energy_wh ORDER BY at DESC) FILTER (WHERE energy_wh IS NOT NULL))[1] AS energy_wh,
            (array_agg(power_w ORDER BY at DESC) FILTER (WHERE power_w IS NOT NULL))[1] AS power_w,
@@ -82,27 +83,54 @@ WITH input AS MATERIALIZED (
     FROM inserted WHERE transaction_ref <> '' GROUP BY charger_id, transaction_ref
 ), updated AS (
     UPDATE billing_chargingsession s SET
-        metered_at = n.at,
-        meter_start_wh = COALESCE(s.meter_start_wh, n.first_energy_wh),
+        needs_revision = s.state = 'ended',
+        metered_at = CASE s.state WHEN 'active' THEN n.at ELSE s.metered_at END,
+        meter_start_wh = COALESCE(s.meter_start_wh, CASE s.state WHEN 'active' THEN n.first_energy_wh END),
         meter_last_wh = GREATEST(s.meter_last_wh, CASE
-            WHEN n.energy_wh - COALESCE(s.meter_start_wh, n.first_energy_wh)
+            WHEN s.state = 'active' AND n.energy_wh - COALESCE(s.meter_start_wh, n.first_energy_wh)
                  <= 334 * (EXTRACT(EPOCH FROM n.at - s.started_at) + 60) THEN n.energy_wh END),
         energy_wh = GREATEST(0, s.energy_wh, CASE
-            WHEN n.energy_wh - COALESCE(s.meter_start_wh, n.first_energy_wh)
+            WHEN s.state = 'active' AND n.energy_wh - COALESCE(s.meter_start_wh, n.first_energy_wh)
                  <= 334 * (EXTRACT(EPOCH FROM n.at - s.started_at) + 60)
             THEN n.energy_wh - COALESCE(s.meter_start_wh, n.first_energy_wh) END)
-            + CASE WHEN n.energy_wh IS NULL THEN n.interval_wh ELSE 0 END,
-        power_w = COALESCE(n.power_w, s.power_w),
-        soc_start_percent = COALESCE(s.soc_start_percent, n.first_soc),
-        soc_percent = COALESCE(n.soc_percent, s.soc_percent)
+            + CASE WHEN s.state = 'active' AND n.energy_wh IS NULL THEN n.interval_wh ELSE 0 END,
+        power_w = CASE s.state WHEN 'active' THEN COALESCE(n.power_w, s.power_w) ELSE s.power_w END,
+        soc_start_percent = COALESCE(s.soc_start_percent, CASE s.state WHEN 'active' THEN n.first_soc END),
+        soc_percent = CASE s.state WHEN 'active' THEN COALESCE(n.soc_percent, s.soc_percent) ELSE s.soc_percent END
     FROM newest n
-    WHERE s.charger_id = n.charger_id AND s.transaction_ref = n.transaction_ref AND s.state = 'active'
-      AND (s.metered_at IS NULL OR s.metered_at <= n.at)
-    RETURNING s.id, s.connector_id, s.energy_wh, s.power_w, s.soc_percent
+    WHERE s.charger_id = n.charger_id AND s.transaction_ref = n.transaction_ref
+      AND CASE s.state
+          WHEN 'active' THEN s.metered_at IS NULL OR s.metered_at <= n.at
+          WHEN 'ended' THEN NOT s.needs_revision
+               AND (s.is_stop_estimated OR n.first_at <= s.ended_at + interval '1 minute')
+          ELSE false END
+    RETURNING s.id, s.connector_id, s.energy_wh, s.power_w, s.soc_percent, s.state
 )
 SELECT CASE WHEN (SELECT count(*) FROM inserted) < (SELECT count(*) FROM input)
             THEN ARRAY(SELECT encode(dedupe_key, 'hex') FROM inserted) END,
-       (SELECT json_agg(json_build_array(id, connector_id, energy_wh, power_w, soc_percent)) FROM updated)
+       (SELECT json_agg(json_build_array(id, connector_id, energy_wh, power_w, soc_percent))
+          FROM updated WHERE state = 'active')
+"""
+
+# A sample that was there already, in another event: its seqNo is no gap.
+_KEEP_NUMBERS = """
+WITH kept AS (
+    INSERT INTO billing_sessionmessage (charger_id, transaction_ref, kind, at, received_at, sequence, charging_state,
+                                        trigger_reason, is_offline, dedupe_key)
+    SELECT r.charger_id, r.transaction_ref, 'Updated', r.at, r.received_at, r.sequence, '', '', false,
+           decode(md5(concat_ws('/', 'seqNo', r.charger_id, r.transaction_ref, r.sequence)), 'hex') AS number
+    FROM jsonb_to_recordset(%s::jsonb) AS r(
+        charger_id bigint, transaction_ref text, at timestamptz, received_at timestamptz, sequence bigint,
+        dedupe_key text)
+    WHERE NOT EXISTS (SELECT FROM billing_metervalue m
+                      WHERE m.dedupe_key = decode(r.dedupe_key, 'hex') AND m.sequence = r.sequence)
+    ORDER BY number
+    ON CONFLICT (dedupe_key) DO NOTHING
+    RETURNING charger_id, transaction_ref
+)
+UPDATE billing_chargingsession s SET needs_revision = true FROM kept k
+WHERE s.charger_id = k.charger_id AND s.transaction_ref = k.transaction_ref AND s.state = 'ended'
+RETURNING s.id
 """
 
 
@@ -116,7 +144,11 @@ async def write_meter_values(readings: Sequence[MeterReading]) -> list[bool]:
         _announcer.announce(updated)
     if inserted is None:  # all of them; the list is only worth its parsing when there were repeats
         return [True] * len(readings)
-    return _first_of_each(readings, set(inserted))
+    is_new = _first_of_each(readings, set(inserted))
+    repeats = [row for row, is_first in zip(readings, is_new, strict=True) if not is_first and row.sequence is not None]
+    if repeats:
+        await database.fetch(_KEEP_NUMBERS, [orjson.dumps(repeats).decode()])
+    return is_new
 
 
 def _first_of_each(readings: Sequence[MeterReading], fresh: set[str]) -> list[bool]:

@@ -1,7 +1,7 @@
 """Stops that belong to no session we know: kept for finance, and for the start that may still come."""
 
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from billing.models import BillingException, ChargingSession
@@ -10,11 +10,15 @@ from stations.models import Charger
 
 KIND = BillingException.Kind.ORPHAN_STOP
 NOBODY_KNOWS = {"", "0", "-1"}
+REPEATED_FOR = timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Stop:
-    """A stop as the station said it (OCPP 1.6 StopTransaction, 2.x TransactionEvent Ended)."""
+    """A stop as the station said it (OCPP 1.6 StopTransaction, 2.x TransactionEvent Ended).
+
+    `is_time_ours`: its clock is not believed, `ended_at` is when we heard of it; a repeat has another one.
+    """
 
     charger_id: int
     transaction_ref: str
@@ -23,6 +27,7 @@ class Stop:
     reason: str
     id_token: str
     idle_seconds: int | None
+    is_time_ours: bool = False
 
     def __str__(self) -> str:
         return f"stop of {self.ended_at:%Y-%m-%d %H:%M:%S}Z for transaction {self.transaction_ref or '(none)'}"
@@ -38,9 +43,12 @@ def keep(stop: Stop, received_at: datetime) -> None:
     """Once per stop: a repeat changes nothing, also after somebody decided about it."""
     charger = Charger.objects.get(pk=stop.charger_id)
     reference = _reference(stop.charger_id, stop.transaction_ref)
-    if stop.transaction_ref in NOBODY_KNOWS:  # such a name repeats; the moment tells one stop from the next
-        reference = f"{reference}/{stop.ended_at.isoformat()}"
-    seen = BillingException.objects.filter(organisation_id=charger.organisation_id, kind=KIND, reference=reference)
+    seen = BillingException.objects.filter(organisation_id=charger.organisation_id, kind=KIND)
+    if stop.transaction_ref in NOBODY_KNOWS:  # such a name repeats; what else it says tells one stop from the next
+        reference = f"{reference}/{_mark(stop)}"
+        if stop.is_time_ours:
+            seen = seen.filter(opened_at__gt=received_at - REPEATED_FOR)
+    seen = seen.filter(reference=reference)
     if not seen.exists():
         open_exception(
             organisation_id=charger.organisation_id,
@@ -72,6 +80,10 @@ def take(session: ChargingSession, received_at: datetime) -> Stop | None:
     stop, row = min(fitting, key=lambda pair: pair[0].ended_at)
     withdraw_one(row, resolution="The start arrived later.", at=received_at)
     return stop
+
+
+def _mark(stop: Stop) -> str:
+    return f"{stop.meter_stop_wh}/{stop.id_token}" if stop.is_time_ours else stop.ended_at.isoformat()
 
 
 def _reference(charger_id: int | None, transaction_ref: str) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q
 
 from billing.events import SessionDoubted
 from billing.models import ChargingSession, MeterValue
@@ -94,17 +94,15 @@ def sweep(*, now: datetime) -> int:
     return ended
 
 
-def revise_estimates(*, now: datetime) -> int:
-    """Compute ended sessions without a full account again when samples arrived after that; returns how many."""
-    newer = MeterValue.objects.filter(
-        charger_id=OuterRef("charger_id"), transaction_ref=OuterRef("transaction_ref"),
-        received_at__gt=OuterRef("revised_at"),
-    )  # fmt: skip
-    estimated = ChargingSession.objects.filter(
-        state=ChargingSession.State.ENDED, quality=ChargingSession.Quality.ESTIMATED, charger__isnull=False,
-        ended_at__gt=now - REVISE_UNTIL,
-    )  # fmt: skip
-    ids = list(estimated.filter(Exists(newer)).order_by("ended_at").values_list("pk", flat=True)[:AT_ONCE])
+def revise_ended(*, now: datetime) -> int:
+    """Compute ended sessions again when samples or messages of them arrived after that; returns how many.
+
+    Served by sessions_to_revise. What arrives a week after the figures were computed is kept and changes nothing.
+    """
+    overtaken = ChargingSession.objects.filter(
+        state=ChargingSession.State.ENDED, needs_revision=True, revised_at__gt=now - REVISE_UNTIL
+    )
+    ids = list(overtaken.order_by("ended_at").values_list("pk", flat=True)[:AT_ONCE])
     return sum(ending.revise(session_id=session_id, now=now) for session_id in ids)
 
 

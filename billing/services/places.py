@@ -9,7 +9,8 @@ from stations.models import Charger, Connector
 def find_connector(charger: Charger, evse_number: int | None, connector_id: int, received_at: datetime) -> Connector:
     """The row of this plug; a station may have plugs nobody told us of, so a missing one is created.
 
-    `connector_id` counts over the station for OCPP 1.6 (`evse_number` None), within the EVSE for 2.x.
+    `connector_id` counts over the station for OCPP 1.6 (`evse_number` None), within the EVSE for 2.x. Raises
+    stations.services.TooManyPlugs.
     """
     number = max(connector_id, 1)
     evse = number if evse_number is None else max(evse_number, 1)
@@ -26,6 +27,7 @@ def find_connector(charger: Charger, evse_number: int | None, connector_id: int,
             at=received_at,
             received_at=received_at,
         )
-        stations.report_statuses([report])
+        if stations.report_statuses([report]) == [None]:
+            raise stations.TooManyPlugs(f"{charger} has too many plugs to have number {evse}.{number} as well")
         found = plugs.get(connector_id=number)
     return found

@@ -4,14 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from billing.events import SessionStarted
 from billing.models import ChargingSession
-from billing.services import learning, ledger, messages, money, orphans, rematching
+from billing.services import learning, ledger, messages, money, orphans, rematching, reused
+from billing.services.adoption import adopt
 from billing.services.afterwards import keep_start
 from billing.services.authorisation import ACCEPTED, Decision, authorise, decide
-from billing.services.ending import apply_stop
+from billing.services.ending import apply_stop, revise
 from billing.services.messages import Said
 from billing.services.places import find_connector
 from fleetcharge.lib.events import publish
@@ -53,6 +54,7 @@ class Start:
     remote_start_id: int | None
     is_reported: bool
     is_offline: bool
+    is_time_ours: bool
 
     def __str__(self) -> str:
         return f"start of {self.started_at:%Y-%m-%d %H:%M:%S}Z"
@@ -74,22 +76,31 @@ def start_session(
     remote_start_id: int | None = None,
     is_reported: bool = True,
     is_offline: bool = False,
+    is_time_ours: bool = False,
     said: Said | None = None,
 ) -> StartedSession:
     """Record a start, also of an unknown token or hours late; the same `start_key` is the same session.
 
-    Without `transaction_ref` the session gets a positive int32 (OCPP 1.6 transactionId). `is_reported` False: another
-    message than the start shows the session, which is provisional until its start arrives. What a known session did not
-    know yet (start, token, place) is completed and audited. A session without a token is not judged before one comes.
+    Without `transaction_ref` the session gets a positive int32 (OCPP 1.6 transactionId); with that of a session that
+    was over before, that one makes room. `is_reported` False: another message than the start shows the session, which
+    is provisional until its start arrives. What a known session did not know yet (start, token, place) is completed and
+    audited. A session without a token is not judged before one comes. `is_time_ours`: the station's clock is not
+    believed, `started_at` is when we heard of it.
     """
     start = Start(
         charger_id, evse_number, connector_id, id_token[:36], started_at, received_at, meter_start_wh, start_key,
         transaction_ref, reservation_number, remote_start_id, is_reported, is_offline,
+        is_time_ours,
     )  # fmt: skip
     if said is not None and transaction_ref:
         messages.keep(charger_id=charger_id, transaction_ref=transaction_ref, said=said)
     cause = str(said or start)
-    if known := _started_before(start):
+    known = _started_before(start)
+    has_made_room = False
+    while known and reused.is_another(known, start):
+        reused.make_room(known, start, cause)
+        has_made_room, known = True, _started_before(start)
+    if known:
         return _complete(known, start, cause)
     try:
         with transaction.atomic():
@@ -101,7 +112,10 @@ def start_session(
         return _complete(known, start, cause)
     if rematching.put_right(session, now=received_at, cause=cause):
         return _as_started(session, is_new=True)
-    if stop := orphans.take(session, received_at):
+    if has_made_room and (refused := reused.take_refused(session, received_at)):
+        revise(session_id=refused[0], now=received_at)
+        apply_stop(session, refused[1], received_at=received_at, cause=str(refused[1]))
+    elif stop := orphans.take(session, received_at):
         apply_stop(session, stop, received_at=received_at, cause=str(stop))
     return _as_started(session, is_new=True)
 
@@ -114,10 +128,27 @@ def note_message(*, charger_id: int, transaction_ref: str, said: Said) -> None:
 
 def _started_before(start: Start) -> ChargingSession | None:
     """Without a lock: nearly always there is nothing to complete."""
+    if _is_timeless(start):
+        return _with_its_key(start).filter(state=ChargingSession.State.ACTIVE).select_related("id_token").first()
     same = Q(start_key=start.start_key)
     if start.transaction_ref:
         same |= Q(charger_id=start.charger_id, transaction_ref=start.transaction_ref)
     return ChargingSession.objects.filter(same).select_related("id_token").first()
+
+
+def _is_timeless(start: Start) -> bool:
+    """Nothing in it tells tomorrow's start from a repeat of today's (OCPP 1.6, a clock that stands still)."""
+    return start.is_time_ours and start.transaction_ref is None
+
+
+def _with_its_key(start: Start) -> QuerySet[ChargingSession]:
+    return ChargingSession.objects.filter(charger_id=start.charger_id, start_key__startswith=start.start_key)
+
+
+def _key_of(start: Start) -> str:
+    """Of a start without a time: another key than the sessions before it have, the same for its own repeats."""
+    before = _with_its_key(start).order_by("pk").last() if _is_timeless(start) else None
+    return f"{start.start_key}/{before.pk}" if before else start.start_key
 
 
 def _complete(known: ChargingSession, start: Start, cause: str) -> StartedSession:
@@ -145,7 +176,7 @@ def _record(start: Start) -> ChargingSession:
         charger=charger,
         connector=connector,
         transaction_ref=start.transaction_ref or str(ledger.next_transaction_id()),
-        start_key=start.start_key,
+        start_key=_key_of(start),
         id_token_uid=start.id_token,
         id_token_id=decision.id_token_id,
         vehicle_id=decision.vehicle_id,
@@ -156,11 +187,14 @@ def _record(start: Start) -> ChargingSession:
         quality=Quality.BILLABLE if decision.is_accepted else Quality.REVIEW,
         is_start_reported=start.is_reported,
         is_meter_start_reported=start.meter_start_wh is not None,
+        is_time_ours=start.is_time_ours,
         started_at=start.started_at,
         meter_start_wh=start.meter_start_wh,
         meter_last_wh=start.meter_start_wh,
     )
     session.save(force_insert=True)
+    if adopt(session):
+        session.save(update_fields=["energy_wh", "meter_last_wh", "metered_at"])
     stations.set_session(connector_id=connector.pk, has_session=True, is_delivering=False, at=start.started_at)
     if decision.is_accepted:
         money.hold_for(session, start.received_at)

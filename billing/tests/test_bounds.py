@@ -75,6 +75,17 @@ def test_at_the_last_paisa_including_gst(fleet: Fleet, charger: OwnChargers) -> 
     assert sweep() == 1
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 5, 500])
+def test_every_running_session_is_looked_at_however_many_there_are(
+    organisation: Organisation, charger: OwnChargers, chunk: int
+) -> None:
+    ChargingLimit.objects.create(organisation=organisation, session_energy_wh=10_000)
+    references = {start(make_fleet(organisation)).transaction_ref for _ in range(5)}
+    ChargingSession.objects.update(energy_wh=10_000)
+    assert bounds.stop_exhausted(now=later(10), chunk=chunk) == 5
+    assert {request.transaction_ref for request in charger.asked} == references
+
+
 def test_it_is_asked_once_in_two_minutes_by_name(fleet: Fleet, charger: OwnChargers) -> None:
     running(fleet, 10_000, session_energy_wh=10_000)
     for minutes in (10, 10, 13):

@@ -9,7 +9,7 @@ import pytest
 from django.db import connections
 
 from billing.events import SessionMetered
-from billing.models import ChargingSession, MeterValue
+from billing.models import ChargingSession, MeterValue, SessionMessage
 from billing.services import meters
 from billing.services.meters import MeterReading, write_meter_values
 from fleetcharge.accounts.models import Organisation
@@ -70,6 +70,29 @@ async def test_a_repeat_is_stored_once_also_within_a_batch(session: ChargingSess
     assert await write_meter_values([same, same]) == [True, False]
     assert await write_meter_values([same]) == [False]
     assert MeterValue.objects.count() == 1
+
+
+async def test_a_number_whose_sample_was_told_before_is_kept(session: ChargingSession) -> None:
+    """OCPP 2.x: two events with the same sample are two numbers, a repeat of one event is none."""
+    first, twin = reading(session, 1, 2000, sequence=1), reading(session, 1, 2000, sequence=1)
+    twin.sequence = 2
+    assert await write_meter_values([first, twin]) == [True, False]
+    assert await write_meter_values([first]) == [False]
+    assert await write_meter_values([twin]) == [False]
+    kept = SessionMessage.objects.values_list("charger_id", "transaction_ref", "sequence")
+    assert list(kept) == [(session.charger_id, "7", 2)]
+
+
+@pytest.mark.parametrize(("minutes", "is_news"), [(20, True), (30.5, True), (32, False)])
+async def test_an_ended_session_hears_of_late_samples_of_its_time(
+    session: ChargingSession, minutes: float, is_news: bool
+) -> None:
+    ended = {"state": "ended", "ended_at": NOW + timedelta(minutes=30), "energy_wh": 4000, "power_w": 0}
+    ChargingSession.objects.update(**ended)
+    await write_meter_values([reading(session, minutes, 9000, power_w=7, soc_percent=50.0)])
+    session.refresh_from_db()
+    assert session.needs_revision == is_news
+    assert (session.energy_wh, session.power_w, session.metered_at, session.soc_percent) == (4000, 0, None, None)
 
 
 async def test_an_older_reading_is_kept_but_turns_nothing_back(session: ChargingSession) -> None:

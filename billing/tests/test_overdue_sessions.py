@@ -233,11 +233,12 @@ def test_samples_that_arrive_after_the_estimate_improve_it(fleet: Fleet) -> None
     session = end_without_stop(fleet)
     tasks.sweep_unrated()
     sample(fleet, session.transaction_ref, 11, 7_300, received_at=NOON + 60 * MINUTE)
-    assert overdue.revise_estimates(now=NOON + 61 * MINUTE) == 1
+    ChargingSession.objects.update(needs_revision=True)  # the batch writer does it
+    assert overdue.revise_ended(now=NOON + 61 * MINUTE) == 1
     session.refresh_from_db()
     assert (session.energy_wh, session.ended_at) == (6_300, NOON + 11 * MINUTE)
     assert CDRAdjustment.objects.get().energy_wh == 6_300
-    assert overdue.revise_estimates(now=NOON + 62 * MINUTE) == 0
+    assert overdue.revise_ended(now=NOON + 62 * MINUTE) == 0
 
 
 def test_a_correction_is_never_rewritten(fleet: Fleet) -> None:

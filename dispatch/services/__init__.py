@@ -22,10 +22,12 @@ from dispatch.services.following import (
     charger_lost,
     close_recovered,
     connector_changed,
+    plugs_lost_unnoticed,
     replan,
     replan_affected,
     session_ended,
     session_started,
+    silence_unnoticed,
 )
 from dispatch.services.notices import (
     close_settled_money,
@@ -74,6 +76,7 @@ __all__ = [
     "money_key",
     "open_alert",
     "plan_charge_stop",
+    "plugs_lost_unnoticed",
     "replan",
     "replan_affected",
     "reserve_plan",
@@ -84,6 +87,7 @@ __all__ = [
     "session_started",
     "settle_network_alerts",
     "show_network",
+    "silence_unnoticed",
     "snooze_alert",
     "sweep_breaches",
     "undo_plan",

@@ -11,12 +11,14 @@ from dispatch.models import Alert, Reservation, ReservationBreach
 from dispatch.services import following, planning, reservations
 from dispatch.services.alerts import close_alert_by_key, open_alert
 from fleetcharge.lib.events import publish
+from fleetcharge.lib.sweeps import survived
 from stations.cpo import registry
 from stations.cpo.base import CPOError, StopRequest
 
 State = ReservationBreach.State
 TAKEN = "another vehicle started here"
 STOPPED_WITHIN = timedelta(seconds=60)
+REPLANNED_WITHIN = timedelta(seconds=10)
 ATTEMPTS = 3
 
 
@@ -31,10 +33,10 @@ def enforce(*, session_id: int, now: datetime) -> ReservationBreach | None:
     if session is None:
         return None
     breach = None
-    for key, plan_id, vehicle_id, number in _promises_at(session):
-        breach = _judge(session, str(key), now) or breach
-        if breach is not None and breach.reservation_id == number:
-            _send_elsewhere(plan_id, vehicle_id, number, session.connector_id, now)
+    for key in _promises_at(session):
+        if found := _judge(session, str(key), now):
+            breach = found
+            _send_elsewhere(breach, now)
     return breach
 
 
@@ -72,18 +74,28 @@ def session_over(*, session_id: int, now: datetime) -> int:
 
 
 def sweep_breaches(*, now: datetime) -> int:
-    """What events missed: strangers on promised places, stops without effect, sessions that have ended since."""
+    """What events missed: strangers on promised places, vehicles that nobody sent elsewhere, stops without effect,
+    sessions that have ended since."""
     running = ChargingSession.objects.active()
     strangers = running.filter(connector__evse__connectors__reservations__state__in=Reservation.ACTIVE_STATES)
-    found = sum(enforce(session_id=pk, now=now) is not None for pk in strangers.distinct().values_list("pk", flat=True))
+    found = 0
+    for pk in strangers.distinct().values_list("pk", flat=True):
+        with survived("session", pk):
+            found += enforce(session_id=pk, now=now) is not None
+    forgotten = ReservationBreach.objects.filter(replanned_at=None, found_at__lt=now - REPLANNED_WITHIN)
+    for lost in forgotten.select_related("reservation", "session"):
+        with survived("breach", lost.pk):
+            _send_elsewhere(lost, now)
     still_open = ReservationBreach.objects.filter(closed_at=None)
     for pk in (
         still_open.filter(state=State.STOPPING).exclude(asked_at__gt=now - STOPPED_WITHIN).values_list("pk", flat=True)
     ):
-        ask_to_stop(breach_id=pk, now=now)
+        with survived("breach", pk):
+            ask_to_stop(breach_id=pk, now=now)
     over = still_open.exclude(session__state=ChargingSession.State.ACTIVE).values_list("session_id", flat=True)
     for session_id in set(over):
-        session_over(session_id=session_id, now=now)
+        with survived("session", session_id):
+            session_over(session_id=session_id, now=now)
     return found
 
 
@@ -98,7 +110,7 @@ def _has_shown_itself(session: ChargingSession) -> bool:
     return bool(session.id_token_uid) or session.vehicle_id is not None or session.energy_wh > 0
 
 
-def _promises_at(session: ChargingSession) -> list[tuple[uuid.UUID, int | None, int, int]]:
+def _promises_at(session: ChargingSession) -> list[uuid.UUID]:
     """Promises of this place that were in force when the session began; an EVSE charges one vehicle at a time."""
     began_at = session.started_at
     if abs(session.created_at - began_at) < reservations.CLOCKS_DIFFER:  # we heard it live: our clock made both
@@ -106,7 +118,7 @@ def _promises_at(session: ChargingSession) -> list[tuple[uuid.UUID, int | None, 
     in_force = Reservation.objects.active().filter(
         connector__evse_id=session.connector.evse_id, created_at__lte=began_at, expires_at__gt=began_at
     )
-    return [(row.key, row.plan_id, row.vehicle_id, row.number) for row in in_force.order_by("pk")]
+    return list(in_force.order_by("pk").values_list("key", flat=True))
 
 
 @transaction.atomic
@@ -147,13 +159,17 @@ def _policy(session: ChargingSession) -> str:
     return State.STOPPING if can_stop and wants_stop.exists() else State.FLAGGED
 
 
-def _send_elsewhere(plan_id: int | None, vehicle_id: int, number: int, connector_id: int, now: datetime) -> None:
-    if plan_id is not None:
-        following.replan(plan_id=plan_id, reason="taken", now=now)
-        return
-    planning.plan_charge_stop(
-        vehicle_id=vehicle_id, trigger="taken", trigger_key=f"breach:{number}", now=now, excluded=[connector_id]
-    )
+def _send_elsewhere(breach: ReservationBreach, now: datetime) -> None:
+    """Safe to run twice: one plan replaces another once, and one plan is made per breach."""
+    reservation = breach.reservation
+    if reservation.plan_id is not None:
+        following.replan(plan_id=reservation.plan_id, reason="taken", now=now)
+    else:
+        planning.plan_charge_stop(
+            vehicle_id=reservation.vehicle_id, trigger="taken", trigger_key=f"breach:{reservation.number}", now=now,
+            excluded=[breach.session.connector_id],
+        )  # fmt: skip
+    ReservationBreach.objects.filter(pk=breach.pk).update(replanned_at=now)
 
 
 def _claim(breach: ReservationBreach, attempt: int, now: datetime) -> bool:

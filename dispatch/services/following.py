@@ -1,9 +1,11 @@
 """What the world does to a plan: plugs fault or are taken, sessions start and end, vehicles recover."""
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import CharField, Exists, F, OuterRef, Q, Value
+from django.db.models.functions import Cast, Concat
 
 from billing.models import ChargingSession
 from dispatch.models import Alert, ChargePlan, Reservation
@@ -17,6 +19,8 @@ State = ChargePlan.State
 UNDER_WAY = (State.PROPOSED, State.ACCEPTED, State.RESERVED)
 AT_SITE_M = 250
 """A vehicle this close to its plug is presumed to be the one that occupies it, until a session says otherwise."""
+EVENT_WITHIN = timedelta(seconds=20)
+"""What no event told us of by then is found by a sweep."""
 REASONS = {
     Connector.Status.FAULTED: "faulted", Connector.Status.UNAVAILABLE: "faulted", Connector.Status.UNKNOWN: "silent",
     Connector.Status.OCCUPIED: "taken", Connector.Status.CHARGING: "taken",
@@ -39,6 +43,28 @@ def replan_affected(connector_id: int, reason: str, now: datetime) -> list[int]:
     affected = [plan.pk for plan in plans if reason != "taken" or _is_taken_by_another(plan)]
     made = [replan(plan_id=plan_id, reason=reason, now=now) for plan_id in affected]
     return [plan.pk for plan in made if plan is not None]
+
+
+def plugs_lost_unnoticed(*, now: datetime) -> list[tuple[int, str]]:
+    """(connector, status) of plugs that were lost after a plan chose them, where no event made us look elsewhere."""
+    under_way = ChargePlan.objects.filter(
+        state__in=UNDER_WAY, connector__status__in=list(REASONS), connector__status_since__gt=F("created_at"),
+        connector__status_since__lt=now - EVENT_WITHIN,
+    )  # fmt: skip
+    return list(under_way.values_list("connector_id", "connector__status").distinct().order_by("connector_id"))
+
+
+def silence_unnoticed(*, now: datetime) -> list[int]:
+    """Chargers that are shown silent, of which nobody was told since."""
+    silent = Charger.objects.filter(
+        is_online=False, silent_shown_at__gte=F("disconnected_at"), silent_shown_at__lt=now - EVENT_WITHIN
+    )
+    told = Alert.objects.filter(
+        Q(closed_at=None) | Q(opened_at__gte=OuterRef("silent_shown_at")),
+        organisation_id=OuterRef("organisation_id"),
+        dedupe_key=Concat(Value("charger:"), Cast(OuterRef("pk"), CharField())),
+    )
+    return list(silent.filter(~Exists(told)).order_by("pk").values_list("pk", flat=True)[:500])
 
 
 def replan(*, plan_id: int, reason: str, now: datetime) -> ChargePlan | None:

@@ -8,6 +8,7 @@ from billing.models import ChargingPolicy, ChargingSession
 from billing.services.sessions import end_session
 from dispatch import candidates, handlers, services, tasks
 from dispatch.models import Alert, ChargePlan, Reservation, ReservationBreach
+from dispatch.services import enforcement
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
 from stations.cpo import registry
@@ -150,8 +151,8 @@ def test_the_stop_is_asked_for_a_little_after_the_start(
 ):
     stop_policy(organisation)
     sent = []
-    monkeypatch.setattr(tasks.stop_breach, "apply_async", lambda args, countdown: sent.append((args, countdown)))
-    monkeypatch.setattr(tasks.cancel_at_network, "delay", lambda number: None)
+    monkeypatch.setattr(tasks.stop_breach, "apply_async", lambda args, countdown, **how: sent.append((args, countdown)))
+    monkeypatch.setattr(tasks.cancel_at_network, "apply_async", lambda args, **how: None)
     with django_capture_on_commit_callbacks(execute=True):
         begin(bay, factories.vehicle(organisation, soc_percent=60))
     assert sent == [((ReservationBreach.objects.get().pk,), 2)]
@@ -185,6 +186,16 @@ def test_a_network_that_is_away_is_asked_again(promised, bay, organisation, aske
     asked.failure = None
     services.sweep_breaches(now=SOON + timedelta(seconds=61))
     assert len(asked.stopped) == 1
+
+
+def test_a_stop_that_breaks_does_not_break_the_sweep(promised, bay, organisation, asked):
+    stop_policy(organisation)
+    session = begin(bay, factories.vehicle(organisation, soc_percent=60))
+    asked.failure = RuntimeError("unheard of")
+    services.sweep_breaches(now=SOON + timedelta(seconds=61))
+    ChargingSession.objects.filter(pk=session.pk).update(state="ended")
+    services.sweep_breaches(now=SOON + timedelta(seconds=122))
+    assert ReservationBreach.objects.get().closed_at is not None
 
 
 def test_where_nobody_can_stop_the_stranger_is_flagged(promised, bay, organisation, asked):
@@ -315,12 +326,40 @@ def test_a_reservation_made_by_hand_gets_a_plan(bay, asked, organisation, dispat
     assert plan.connector != bay
 
 
+@pytest.mark.parametrize("is_by_hand", [True, False])
+def test_a_process_that_dies_before_it_plans_again_is_made_good(
+    bay, asked, organisation, dispatcher, monkeypatch, is_by_hand, request
+):
+    """The promise is lost in one transaction, the new plan comes after it."""
+    if is_by_hand:
+        vehicle = factories.vehicle(organisation)
+        reservation = services.create_reservation(
+            vehicle_id=vehicle.pk, connector_id=bay.pk, expires_at=NOW + timedelta(hours=1), actor=dispatcher, now=NOW
+        )
+    else:
+        reservation = request.getfixturevalue("promised")
+    with monkeypatch.context() as dying:
+        dying.setattr(enforcement, "_send_elsewhere", lambda *where: (_ for _ in ()).throw(SystemExit))
+        with pytest.raises(SystemExit):
+            begin(bay, factories.vehicle(organisation, soc_percent=60))
+    breach = ReservationBreach.objects.get()
+    assert (breach.reservation_id, breach.replanned_at) == (reservation.pk, None)
+    services.sweep_breaches(now=SOON + timedelta(seconds=5))  # it may be about to be done
+    assert not ChargePlan.objects.filter(trigger="taken").exists()
+    for _ in range(2):
+        services.sweep_breaches(now=SOON + timedelta(seconds=30))
+    plan = ChargePlan.objects.get(trigger="taken")
+    assert (plan.vehicle_id, plan.connector_id != bay.pk) == (reservation.vehicle_id, True)
+    breach.refresh_from_db()
+    assert breach.replanned_at == SOON + timedelta(seconds=30)
+
+
 # --- chargers forget ----------------------------------------------------------------------------------------------
 
 
 def test_a_charger_that_restarted_is_told_again(promised, bay, asked, monkeypatch):
     told = []
-    monkeypatch.setattr(tasks.send_reservations_again, "delay", lambda *args: told.append(args))
+    monkeypatch.setattr(tasks.send_reservations_again, "apply_async", lambda args, **how: told.append(args))
     boot = ChargerBooted(bay.evse.charger_id, bay.evse.location_id, promised.organisation_id, "Accepted", SOON)
     handlers.remind_a_restarted_charger(boot)
     assert told == [(bay.evse.charger_id, SOON.isoformat())]

@@ -10,6 +10,7 @@ from dispatch import live, services, wire
 from dispatch.hub import hub
 from dispatch.tests import factories
 from dispatch.tests.browser import opened, served, sign_in
+from fleetcharge.lib import hints
 from fleetcharge.lib.events import publish
 from stations.events import ConnectorStatusChanged
 from stations.models import Connector
@@ -169,7 +170,7 @@ async def test_after_a_lost_feed_the_page_catches_up(city, dispatcher):
         await page.until(lambda: page.vehicles)
         states = VehicleState.objects.filter(vehicle=city.mine)  # moved while nobody told us
         await in_thread(states.update)(soc_percent=61.0, position_at=timezone.now())
-        client = live._valkey()
+        client = hints._client()
         for connection in await in_thread(client.client_list)("pubsub"):
             await in_thread(client.client_kill)(connection["addr"])
         await page.until(lambda: page.of_type("resync"))

@@ -32,7 +32,7 @@ def network(organisation):
 @pytest.fixture
 def queued(monkeypatch):
     """Background work runs when its event is delivered, as a worker would a moment later."""
-    monkeypatch.setattr(tasks.follow_network, "delay", tasks.follow_network)
+    monkeypatch.setattr(tasks.follow_network, "apply_async", lambda args, **how: tasks.follow_network(*args))
 
 
 def fail(network, *, at=NOW):

@@ -468,7 +468,7 @@ def test_a_promise_that_is_granted_too_late_is_given_back(network, vehicle, aske
 
 def test_a_promise_that_ends_any_way_is_told_to_the_network(network, vehicle, asked, dispatcher, monkeypatch):
     told = []
-    monkeypatch.setattr(tasks.cancel_at_network, "delay", told.append)
+    monkeypatch.setattr(tasks.cancel_at_network, "apply_async", lambda args, **how: told.append(*args))
     for state in ("cancelled", "expired", "failed", "rejected", "used", "confirmed"):
         handlers.let_go_at_the_network(ReservationChanged(1, 1, 1, 1, state, "", NOW))
     assert told == [1, 1, 1]
@@ -479,3 +479,22 @@ def test_reserving_the_same_bay_for_the_same_vehicle_again_is_the_same_promise(n
     first = services.create_reservation(vehicle_id=vehicle.pk, **wish)
     assert services.create_reservation(vehicle_id=vehicle.pk, **wish) == first
     assert services.create_reservation(vehicle_id=factories.vehicle(organisation).pk, **wish) is None
+
+
+def test_a_lost_plug_is_found_also_when_its_event_was_not(network, organisation, dispatcher, asked):
+    old = accepted(factories.vehicle(organisation), dispatcher)
+    after = old.created_at + timedelta(seconds=1)
+    Connector.objects.filter(pk=network.near.pk).update(status="faulted", status_since=after)
+    assert services.plugs_lost_unnoticed(now=after) == []  # the event has its time
+    later = after + timedelta(seconds=30)
+    assert services.plugs_lost_unnoticed(now=later) == [(network.near.pk, "faulted")]
+    services.connector_changed(connector_id=network.near.pk, status="faulted", now=NOW)
+    assert ChargePlan.objects.open().get().connector == network.middle
+    assert services.plugs_lost_unnoticed(now=later) == []
+
+
+def test_a_plug_that_was_busy_when_it_was_chosen_is_not_lost(network, organisation, dispatcher, asked):
+    old = accepted(factories.vehicle(organisation), dispatcher)
+    before = old.created_at - timedelta(seconds=1)
+    Connector.objects.filter(pk=network.near.pk).update(status="occupied", status_since=before)
+    assert services.plugs_lost_unnoticed(now=old.created_at + timedelta(minutes=5)) == []

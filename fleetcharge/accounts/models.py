@@ -157,6 +157,8 @@ class Scope(models.TextChoices):
     DISPATCH_WRITE = "dispatch:write", _("Accept plans, reserve, command chargers")
     BILLING_READ = "billing:read", _("Read sessions, wallet, ledger")
     BILLING_WRITE = "billing:write", _("Decide exceptions, top up")
+    WEBHOOKS_READ = "webhooks:read", _("Read webhooks and their deliveries")
+    WEBHOOKS_WRITE = "webhooks:write", _("Change webhooks, replay, rotate secrets")
 
 
 _READ = [Scope.STATIONS_READ, Scope.VEHICLES_READ, Scope.DISPATCH_READ]
@@ -166,7 +168,10 @@ ROLE_SCOPES: dict[str, list[str]] = {
         *_READ, Scope.BILLING_READ, Scope.VEHICLES_WRITE, Scope.DISPATCH_WRITE, Scope.STATIONS_WRITE,
     ],
     Membership.Role.FINANCE: [*_READ, Scope.BILLING_READ, Scope.BILLING_WRITE],
-    Membership.Role.INTEGRATOR: [*_READ, Scope.TELEMETRY_WRITE, Scope.VEHICLES_WRITE, Scope.BILLING_READ],
+    Membership.Role.INTEGRATOR: [
+        *_READ, Scope.TELEMETRY_WRITE, Scope.VEHICLES_WRITE, Scope.BILLING_READ, Scope.WEBHOOKS_READ,
+        Scope.WEBHOOKS_WRITE,
+    ],
     Membership.Role.DRIVER: [Scope.STATIONS_READ],
 }  # fmt: skip
 

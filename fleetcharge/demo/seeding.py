@@ -14,9 +14,11 @@ from billing.services.wallets import open_wallet, top_up
 from fleetcharge.accounts.models import APIKey, Organisation, Scope
 from fleetcharge.accounts.services import create_api_key, find_api_key
 from fleetcharge.demo import blueprint as plans
+from fleetcharge.demo.charger import METER_EVERY
 from fleetcharge.demo.manifest import ChargerFacts, FleetKeys, Manifest, PlugFacts, VehicleFacts
 from fleetcharge.demo.people import NAMMA, ORGANISATIONS, seed_people
 from fleetcharge.lib import crypto
+from ocpp_bridge.models import DesiredConfiguration
 from stations.models import EVSE, Charger, Connector, Location, NetworkAccess, Source, Tariff
 from stations.services import cache_tariff
 from vehicles.models import Driver, IdToken, Shift, Vehicle, VehicleModel
@@ -114,6 +116,11 @@ def _own_network(organisation: Organisation, now: datetime) -> Source:
     for external_id, (name, per_kwh, per_idle_hour) in plans.TARIFFS.items():
         elements = tariff_elements(per_kwh, per_idle_hour)
         cache_tariff(source=own, external_id=external_id, elements=elements, currency="INR", at=now, name=name)
+    DesiredConfiguration.objects.update_or_create(
+        organisation=organisation,
+        name="Demo: samples every five seconds",
+        defaults={"values": {"MeterValueSampleInterval": str(METER_EVERY.seconds)}},
+    )
     return own
 
 

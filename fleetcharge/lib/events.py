@@ -13,22 +13,34 @@ F = TypeVar("F", bound=Handler)
 
 logger = logging.getLogger(__name__)
 _handlers: dict[type, list[Handler]] = defaultdict(list)
+_recorders: dict[type, list[Handler]] = defaultdict(list)
 
 
 def subscribe(*event_types: type) -> Callable[[F], F]:
     """Register a function for one or more event classes; it runs after the publisher's commit."""
+    return functools.partial(_register, _handlers, event_types)
 
-    def register(handler: F) -> F:
-        for event_type in event_types:
-            if handler not in _handlers[event_type]:
-                _handlers[event_type].append(handler)
-        return handler
 
-    return register
+def record(*event_types: type) -> Callable[[F], F]:
+    """Register a function that runs at once, in the publisher's transaction: for rows that stand or fall with the fact.
+
+    It must be cheap, call nobody outside the database, and put what might fail there into a savepoint.
+    """
+    return functools.partial(_register, _recorders, event_types)
+
+
+def _register(registry: dict[type, list[Handler]], event_types: tuple[type, ...], handler: F) -> F:
+    for event_type in event_types:
+        if handler not in registry[event_type]:
+            registry[event_type].append(handler)
+    return handler
 
 
 def publish(event: object) -> None:
-    """Hand `event` to its subscribers once the current transaction has committed (at once outside one)."""
+    """Hand `event` to its recorders now, to its subscribers once the current transaction has committed (at once
+    outside one)."""
+    for recorder in _recorders[type(event)]:
+        _deliver(recorder, event)
     for handler in _handlers[type(event)]:
         transaction.on_commit(functools.partial(_deliver, handler, event))
 

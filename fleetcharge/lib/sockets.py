@@ -1,5 +1,6 @@
 """uvicorn's WebSocket protocol with a short way for what nearly every frame is: one whole, short, masked text."""
 
+import asyncio
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -12,6 +13,8 @@ except ImportError:  # no compiled wheel for this platform
 
 TEXT, BINARY = 0x81, 0x82  # FIN set, nothing reserved (RFC 6455 section 5.2)
 PAUSE_AT = 8
+LINGER_SECONDS = 5.0
+ABORT = "fleetcharge.abort"  # scope["extensions"][ABORT]() ends the connection now, whatever it still had to say
 
 
 class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # uvicorn is not followed by mypy
@@ -20,9 +23,15 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
     The library sees whole frames only, so it is always between two of them when a text takes the short way past it.
     Whatever is not plain goes through it as ever: fragments, control frames, errors, the closing handshake. A socket
     that compresses, or once sends a frame of 64 KiB, stays on the long way.
+
+    A peer that does not read cannot hold its connection: closing a transport waits until all is sent, for ever if need
+    be, so whatever ends here is cut off after `linger_seconds`.
     """
 
     read_paused: bool
+    handshake_complete: bool
+    linger_seconds = LINGER_SECONDS
+    _cut: asyncio.TimerHandle | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -86,6 +95,46 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
             self.read_paused = True
             self.transport.pause_reading()
 
+    # --- the end --------------------------------------------------------------------------------------------------
+
+    def handle_connect(self, event: Any) -> None:
+        super().handle_connect(event)
+        if self.response.status_code == 101:
+            self.scope["extensions"][ABORT] = self.transport.abort
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self.transport.abort() if self.transport.get_write_buffer_size() else self._cut_soon()
+
+    def handle_close(self, event: Any) -> None:
+        super().handle_close(event)
+        self._cut_soon()
+
+    def handle_parser_exception(self) -> None:
+        super().handle_parser_exception()
+        self._cut_soon()
+
+    def on_task_complete(self, task: Any) -> None:
+        super().on_task_complete(task)
+        self._cut_soon()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._cut_soon()
+
+    def _cut_soon(self) -> None:
+        """Later than the closing handshake that may be under way."""
+        if self._cut is None and not self.disconnected:
+            pause = self.linger_seconds + (self.close_timeout if self.close_timer else 0.0)
+            self._cut = self.loop.call_later(pause, self.transport.abort)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._cut is not None:
+            self._cut.cancel()
+
+    # --- our own words --------------------------------------------------------------------------------------------
+
     async def send(self, message: Any) -> None:
         is_open = self._is_short and not self.close_sent and self.writable.is_set() and self.conn.state is OPEN
         if is_open and not self.disconnected and message["type"] == "websocket.send":
@@ -93,6 +142,8 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
         await super().send(message)
         if message["type"] == "websocket.accept":
             self._is_short = self.handshake_complete and not self._is_early and not self.conn.extensions
+        elif message["type"] == "websocket.http.response.body" and self.close_sent:
+            self.handshake_complete = True  # refused is answered; uvicorn would complain, and answer 500 after it
         return None
 
     def _write(self, message: Any) -> None:

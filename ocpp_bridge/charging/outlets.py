@@ -9,7 +9,17 @@ from django.db.models import QuerySet
 
 from billing.models import ChargingSession
 from ocpp_bridge.charging.ceilings import Ceiling
-from ocpp_bridge.charging.profiles import KEYS, STATION_MAX, TX, TX_DEFAULT, Abilities, Wiring, abilities, unit_for
+from ocpp_bridge.charging.profiles import (
+    KEYS,
+    STATION_MAX,
+    TX,
+    TX_DEFAULT,
+    Abilities,
+    Wiring,
+    abilities,
+    purposes_for,
+    unit_for,
+)
 from ocpp_bridge.charging.wants import Want, wants_of
 from ocpp_bridge.models import ChargingSite, ConfigurationValue, HeldProfile
 from stations.models import EVSE, Charger, Connector
@@ -91,6 +101,12 @@ class Picture:
     chargers: list[Charger]
     outlets: list[Outlet]
     station_limits: dict[int, HeldProfile]
+
+    def purposes_of(self, charger: Charger) -> frozenset[str]:
+        """Which of our profiles this charger is told; the limit of the whole only where plugs share it."""
+        plugs = [outlet for outlet in self.outlets if outlet.charger.pk == charger.pk]
+        known = plugs[0].known if plugs else Abilities()
+        return purposes_for(known, plugs=len(plugs), has_station_max=bool(charger.max_power_w) and len(plugs) > 1)
 
     def caps(self) -> dict[int, int]:
         return {charger.pk: charger.max_power_w for charger in self.chargers if charger.max_power_w}

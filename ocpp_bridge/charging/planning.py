@@ -6,6 +6,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Q
 
+from fleetcharge.lib.sweeps import survived
 from ocpp_bridge.charging import checking, sending
 from ocpp_bridge.charging.deciding import Decision, decide
 from ocpp_bridge.charging.outlets import Outlet, Picture, chargers_of, picture_of
@@ -42,7 +43,8 @@ def sweep(*, now: datetime) -> int:
     late = Q(planned_at=None) | Q(planned_at__lte=now - EVERY) | Q(due_at__isnull=False)
     ids = list(ChargingSite.objects.filter(late, is_active=True).order_by("pk").values_list("pk", flat=True))
     for location_id in ids:
-        plan(location_id=location_id, reason="sweep", now=now)
+        with survived("site", location_id):
+            plan(location_id=location_id, reason="sweep", now=now)
     return len(ids)
 
 
@@ -61,6 +63,7 @@ def plan(*, location_id: int, reason: str, now: datetime) -> ChargingPlan | None
     picture = picture_of(site, now=now)
     checking.settle(picture, now=now)
     over = checking.watch(picture, now=now)
+    sending.make_room(picture, now=now)
     decision = decide(picture, now=now)
     sent = sending.send(picture, decision, now=now)
     return _write_down(picture, decision, reason=reason, sent=sent, over=over, now=now)

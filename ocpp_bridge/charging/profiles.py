@@ -35,6 +35,21 @@ class Abilities:
     units: frozenset[str] = frozenset()
 
 
+def purposes_for(known: Abilities, *, plugs: int, has_station_max: bool) -> frozenset[str]:
+    """Which of our profiles find room in a charger that keeps `max_profiles` at once: sessions always come first.
+
+    With too little room the limit of the whole station goes first (its plugs' limits add up to no more), then what
+    plugs may draw while we are silent.
+    """
+    room = plugs * 2 + has_station_max if known.max_profiles is None else known.max_profiles
+    purposes = {TX}
+    if room >= plugs * 2:
+        purposes.add(TX_DEFAULT)
+    if has_station_max and room > plugs * 2:
+        purposes.add(STATION_MAX)
+    return frozenset(purposes)
+
+
 def abilities(values: Mapping[str, str | None]) -> Abilities:
     """From configuration keys by either version's name; nonsense counts as unknown."""
 

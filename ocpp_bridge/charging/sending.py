@@ -30,11 +30,33 @@ def send(picture: Picture, decision: Decision, *, now: datetime) -> int:
     their room.
     """
     sent = sum(_station_max(charger, picture, now) for charger in picture.chargers)
-    sent += sum(_default(outlet, decision, now) for outlet in picture.outlets if outlet.is_reachable)
+    sent += sum(
+        _default(outlet, decision, now)
+        for outlet in picture.outlets
+        if outlet.is_reachable and TX_DEFAULT in picture.purposes_of(outlet.charger)
+    )
     count, is_blocked = _sessions(decision, now, is_thrifty=True)
     if is_blocked or decision.books.excess():
         count += _sessions(decision, now, is_thrifty=False)[0]
     return sent + count
+
+
+def make_room(picture: Picture, *, now: datetime) -> None:
+    """Take back what a charger has no room for (MaxChargingProfilesInstalled): a session's profile needs the place.
+
+    Before anything is decided: from then on the plug counts with all it can draw. The queue is by time, so that what
+    goes is said before what comes.
+    """
+    before = now - timedelta(milliseconds=1)
+    for charger in picture.chargers:
+        row = picture.station_limits.get(charger.pk)
+        if row is not None and not _is_on_its_way(row) and STATION_MAX not in picture.purposes_of(charger):
+            list(clear([picture.station_limits.pop(charger.pk)], now=before))
+    for outlet in picture.outlets:
+        row = outlet.default
+        if row is not None and not _is_on_its_way(row) and TX_DEFAULT not in picture.purposes_of(outlet.charger):
+            list(clear([row], now=before))
+            outlet.default = None
 
 
 def _sessions(decision: Decision, now: datetime, *, is_thrifty: bool) -> tuple[int, bool]:
@@ -120,7 +142,7 @@ def _station_max(charger: Charger, picture: Picture, now: datetime) -> int:
     outlets = [o for o in picture.outlets if o.charger.pk == charger.pk and o.is_reachable]
     row = picture.station_limits.get(charger.pk)
     is_later = row is not None and row.retry_at is not None and row.retry_at > now
-    if not charger.max_power_w or len(outlets) < 2 or _is_on_its_way(row) or is_later:
+    if not outlets or STATION_MAX not in picture.purposes_of(charger) or _is_on_its_way(row) or is_later:
         return 0
     whole = _whole(outlets[0])
     held = rounded([[int(now.timestamp()), None, charger.max_power_w]], whole.unit, whole.wiring)

@@ -92,6 +92,7 @@ class ConfigurationRollout(models.Model):
     rolls_back = models.BooleanField(default=True, help_text=_("Restore the old values when it stops."))
     actor = models.CharField(max_length=120)
     reason = models.TextField(blank=True)
+    order_key = models.CharField(max_length=80, blank=True, help_text=_("The same order is one roll-out."))
     created_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
 
@@ -99,6 +100,11 @@ class ConfigurationRollout(models.Model):
 
     class Meta:
         ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                "organisation", "order_key", condition=~Q(order_key=""), name="one_rollout_per_order"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.created_at:%Y-%m-%d %H:%M} ({self.state})"

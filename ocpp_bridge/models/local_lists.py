@@ -19,6 +19,7 @@ class LocalList(models.Model):
         WAITING = "waiting", _("Not compared yet")
         SENDING = "sending", _("Being sent")
         CURRENT = "current", _("Up to date")
+        DISABLED = "disabled", _("Sent, but the charger is set not to use it")
         FAILED = "failed", _("Failed, tried again later")
         UNSUPPORTED = "unsupported", _("The charger keeps no list")
 
@@ -53,7 +54,9 @@ class LocalList(models.Model):
     class Meta:
         indexes = [
             models.Index(
-                fields=["retry_at"], condition=~Q(state__in=("current", "unsupported")), name="unfinished_local_lists"
+                fields=["retry_at"],
+                condition=~Q(state__in=("current", "disabled", "unsupported")),
+                name="unfinished_local_lists",
             )
         ]
 

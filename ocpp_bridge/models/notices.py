@@ -82,7 +82,11 @@ class ComponentEvent(models.Model):
 
     class Meta:
         ordering = ["-at"]
-        constraints = [models.UniqueConstraint("charger", "event_id", "at", name="one_component_event_per_fact")]
+        constraints = [  # a station that does not count its events loses none
+            models.UniqueConstraint(
+                "charger", "event_id", "at", "component", "variable", name="one_component_event_per_fact"
+            )
+        ]
         indexes = [models.Index(fields=["received_at"], name="component_events_by_age")]
 
     def __str__(self) -> str:

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import contextlib
 import itertools
+import socket
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -137,21 +138,23 @@ async def connect(port: int) -> AsyncIterator[Connect]:
         subprotocols: list[str] | None = None,
         user: str | None = None,
         headers: dict[str, str] | None = None,
+        sock: socket.socket | None = None,
     ) -> Charger:
         secret = key.encode() if isinstance(key, str) else key
         header = base64.b64encode((user or identity).encode() + b":" + secret).decode()
-        socket = await websockets.connect(
+        client = await websockets.connect(
             f"ws://127.0.0.1:{port}/ocpp/{identity}",
             subprotocols=_named(["ocpp1.6"] if subprotocols is None else subprotocols),
             additional_headers={"Authorization": f"Basic {header}", **(headers or {})},
             compression=None,
+            sock=sock,
         )
-        sockets.append(socket)
-        return Charger(socket)
+        sockets.append(client)
+        return Charger(client)
 
     yield open_socket
-    for socket in sockets:
-        await socket.close()
+    for client in sockets:
+        await client.close()
 
 
 async def until(condition: Callable[[], Any]) -> Any:

@@ -224,7 +224,9 @@ def _odd_kind(pick: random.Random, message: list[Any], version: str) -> None:
 
 def _odd_action(pick: random.Random, message: list[Any], version: str) -> None:
     others = [action for real in REAL.values() for action, _ in real]
-    message[2] = pick.choice((*others, "", "Reset", "heartbeat", "x" * 500, None, 7, [], {}, "__class__", "\x00"))
+    message[2] = pick.choice(
+        (*others, "", "Reset", "heartbeat", "x" * 500, None, 7, [], {}, "__class__", "\x00", '"' * 99, "\\" * 60)
+    )
 
 
 def _odd_length(pick: random.Random, message: list[Any], version: str) -> None:

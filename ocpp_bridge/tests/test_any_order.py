@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from billing.models import CDR, BillingException, ChargingSession
-from billing.services import adjustments, meters, rating, verification
+from billing.services import adjustments, meters, overdue, rating, verification
 from billing.tests.factories import fund, make_tariff
 from fleetcharge.accounts.models import Organisation
 from ocpp_bridge import threads
@@ -221,12 +221,22 @@ async def test_without_an_essential_message_nothing_is_simply_billable(
 
 
 def assert_doubted(station: Station, scene: Scene, lost: str) -> None:
+    """Every order says the same once the sweep has seen what came after the end."""
+    overdue.revise_ended(now=BEGAN + timedelta(hours=2))
     session = ChargingSession.objects.get(charger_id=station.charger_id)
     assert 0 <= session.energy_wh <= STEP_WH * scene.minutes
     if lost == "start":
         assert (session.state, session.quality, session.is_start_reported) == ("ended", "review", False)
         assert "missing_start" in session.quality_reasons
         assert CDR.objects.get(session=session).is_blocked
+        first = min(told.number for told in scene.order)
+        assert session.energy_wh == STEP_WH * (scene.minutes - first)
+        assert session.started_at == BEGAN + timedelta(minutes=first)
+        told = {told.number for told in scene.order}
+        listed = [gap for gap in session.gaps if gap["kind"] == "messages"]
+        missing = {number for gap in listed for number in range(gap["from"], gap["to"] + 1)}
+        is_counting = not scene.has_constant_sequence and len(told) > 1
+        assert missing == (set(range(scene.minutes + 1)) - told if is_counting else set())
     else:
         assert (session.state, CDR.objects.filter(session=session).count()) == ("active", 0)
 

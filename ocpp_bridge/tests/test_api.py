@@ -186,7 +186,7 @@ def test_each_action_waits_as_long_as_makes_sense(client: APIClient) -> None:
 def test_the_list_is_filtered(client: APIClient) -> None:
     for key in ("a", "b"):
         post(client, TRIGGER, key)
-    Command.objects.filter(idempotency_key="b").update(state="accepted")
+    Command.objects.filter(idempotency_key="api:b").update(state="accepted")
 
     def keys(**query: str) -> list[str]:
         return [row["idempotency_key"] for row in client.get(URL, query).json()["results"]]

@@ -15,6 +15,8 @@ from fleetcharge.lib import events
 from ocpp_bridge import commands, inventory, security, signing
 from ocpp_bridge.models import CertificateRequest, ChargerCertificate, Command
 from ocpp_bridge.tests import factories
+from ocpp_bridge.tests.conftest import Connect
+from ocpp_bridge.threads import in_database
 from stations.events import ChargerMatterSettled, ChargerNeedsAttention
 from stations.models import Charger
 
@@ -27,8 +29,12 @@ def name(text: str) -> x509.Name:
 
 
 def request_of(identity: str) -> str:
+    return request_for(name(identity))
+
+
+def request_for(subject: x509.Name) -> str:
     key = ec.generate_private_key(ec.SECP256R1())
-    request = x509.CertificateSigningRequestBuilder().subject_name(name(identity)).sign(key, hashes.SHA256())
+    request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     return request.public_bytes(PEM).decode()
 
 
@@ -170,3 +176,45 @@ def test_the_end_of_a_certificate_is_told_twice_and_settled(
         inventory._remove(ChargerCertificate.objects.get(), NOW)
     assert isinstance(heard[-1], ChargerMatterSettled)
     assert heard[-1].key == first.key
+
+
+@pytest.mark.parametrize("kind", ["V2GCertificate", "V2G20Certificate", "ChargingStationCertificate", ""])
+async def test_nobody_gets_a_certificate_in_another_chargers_name(
+    connect: Connect, transactional_db: None, organisation: Organisation, ca: x509.Certificate, kind: str
+) -> None:
+    factories.charger(organisation, "BLR-1", protocol="ocpp2.1")
+    factories.charger(organisation, "BLR-2")
+    socket = await connect("BLR-1", subprotocols=["ocpp2.1"])
+    named_twice = x509.Name([*name("BLR-1"), *name("BLR-2")])
+    for subject in (name("BLR-2"), named_twice):
+        asked = {"csr": request_for(subject)} | ({"certificateType": kind} if kind else {})
+        assert await socket.call("SignCertificate", asked) == {"status": "Rejected"}
+    assert await in_database(inventory.sign_waiting, now=NOW) == 0
+    assert await in_database(Command.objects.count) == 0
+
+
+async def test_v2g_certificates_are_not_signed_even_for_itself_and_do_not_bar_its_own(
+    connect: Connect, transactional_db: None, organisation: Organisation, ca: x509.Certificate
+) -> None:
+    factories.charger(organisation, "BLR-1", protocol="ocpp2.0.1")
+    socket = await connect("BLR-1", subprotocols=["ocpp2.0.1"])
+    pem = request_of("BLR-1")
+    v2g = {"csr": pem, "certificateType": "V2GCertificate"}
+    assert await socket.call("SignCertificate", v2g) == {"status": "Rejected"}
+    assert await socket.call("SignCertificate", {"csr": pem}) == {"status": "Accepted"}
+    assert await socket.call("SignCertificate", v2g) == {"status": "Rejected"}
+
+
+def test_what_was_taken_before_this_rule_is_not_signed_either(station: Charger, ca: x509.Certificate) -> None:
+    CertificateRequest.objects.create(charger=station, kind="V2GCertificate", csr=request_of("BLR-2"), csr_hash="x")
+    assert inventory.sign_waiting(now=NOW) == 0
+    assert CertificateRequest.objects.get().state == "refused"
+
+
+def test_the_signer_writes_the_subject_whatever_the_request_says(station: Charger, ca: x509.Certificate) -> None:
+    signer = signing.signer()
+    assert signer is not None
+    [signed, _] = x509.load_pem_x509_certificates(
+        signer.sign(csr_pem=request_of("BLR-2"), identity="BLR-1", now=NOW).encode()
+    )
+    assert signed.subject == name("BLR-1")

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from fleetcharge.accounts.models import AuditEntry, Membership, Organisation, User
 from ocpp_bridge import configuration, inventory, jobs, pages, security, uploads
-from ocpp_bridge.models import Command, ConfigurationRollout, Frame, Upload
+from ocpp_bridge.models import Command, ConfigurationRollout, Frame, OddMessage, Upload
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.test_certificates import PEM, certificate
 from ocpp_bridge.tests.test_frames_api import record
@@ -38,6 +38,10 @@ def told(station: Charger) -> Charger:
     jobs.note_progress(charger_id=station.pk, kind="firmware", status="Downloading", request_id=None, received_at=NOW)
     pem = certificate("BLR-1", 20).public_bytes(PEM).decode()
     inventory.note_certificate(charger_id=station.pk, kind="station", pem=pem, origin="signed", at=NOW)
+    OddMessage.objects.create(
+        charger=station, protocol="ocpp1.6", message_id="m", action="StatusNotification", payload={"status": "Odd"},
+        payload_hash=b"x" * 16, code="PropertyConstraintViolation", flaw="status: not one of", is_taken=True,
+    )  # fmt: skip
     security.note_security_event(
         charger_id=station.pk, type="TamperDetectionActivated", tech_info="door", at=NOW, received_at=NOW
     )
@@ -74,6 +78,7 @@ def test_what_was_told_is_shown(client: Client, dispatcher: User, told: Charger)
     assert "Faulted" in page(client, "status")
     assert "77" in page(client, "configuration")
     assert "Downloading" in page(client, "firmware")
+    assert "status: not one of" in page(client, "odd")
     assert "CN=BLR-1" in page(client, "certificates")
     assert "TamperDetectionActivated" in page(client, "security")
     commands = page(client, "commands")
@@ -187,7 +192,7 @@ def test_drift_is_brought_into_line_and_taken_back(client: Client, dispatcher: U
     assert Command.objects.get().parameters == {"key": "HeartbeatInterval", "value": "300"}
     assert "1 change by Asha R" in page(client, "configuration")
     ConfigurationRollout.objects.get().changes.update(state="set")
-    order(client, "roll-back", key="k2")
+    order(client, "roll-back", key="k2", rollout=ConfigurationRollout.objects.get().pk)
     assert Command.objects.order_by("created_at").last().parameters["value"] == "77"
 
 

@@ -266,6 +266,49 @@ def test_a_charger_whose_plugs_share_one_cable_is_told_so(place: Location) -> No
     assert held(1, "station_max").accepted is not None
 
 
+def asked_for() -> list[str]:
+    return [c.parameters["charging_profile"]["purpose"] for c in waiting() if c.action == "SetChargingProfile"]
+
+
+def test_a_charger_with_little_room_keeps_no_limit_of_the_whole(place: Location) -> None:
+    two_plugs = two_plugs_on_one_cable()
+    room(two_plugs, 4)
+    plan(place)
+    assert sorted(asked_for()) == ["tx_default"] * 4  # two of it, and one each of the others
+
+
+def test_a_charger_with_less_room_keeps_its_place_for_sessions(place: Location) -> None:
+    """What it was told before is taken back first, and its plugs count with all they can draw."""
+    settle(place)
+    room(charger(1), 1)
+    begin(1)
+    plan(place)
+    first = next(waiting())
+    assert (first.action, first.charger.ocpp_identity) == ("ClearChargingProfile", "BLR-1")
+    assert "tx_default" not in asked_for()
+    settle(place)
+    assert not HeldProfile.objects.filter(charger=charger(1), purpose="tx_default").exists()
+    assert held(1).accepted[-1][1] is None  # to the end of the session, as nothing rules after it
+    last = ChargingPlan.objects.latest("at", "pk")
+    assert last.result["excess_w"] == 0
+    plan(place, NOW + timedelta(minutes=2))
+    assert not [c for c in waiting() if c.action == "ClearChargingProfile"]
+
+
+def two_plugs_on_one_cable() -> Charger:
+    station = charger(1)
+    evse = EVSE.objects.create(location=station.location, charger=station, evse_number=2)
+    Connector.objects.create(evse=evse, connector_id=2, max_power_w=MAX_W, power_type=Connector.PowerType.AC_3_PHASE)
+    Charger.objects.filter(pk=station.pk).update(max_power_w=MAX_W)
+    return station
+
+
+def room(station: Charger, count: int) -> None:
+    ConfigurationValue.objects.update_or_create(
+        charger=station, key="MaxChargingProfilesInstalled", defaults={"value": str(count), "reported_at": NOW}
+    )
+
+
 def test_the_schedule_of_the_vehicle_decides(place: Location, organisation: Organisation) -> None:
     kind = VehicleModel.objects.create(
         manufacturer="Zz", name="van", battery_wh=40_000, plugs=["type2_socket"], consumption_wh_per_km=200,

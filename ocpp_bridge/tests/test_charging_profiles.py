@@ -10,6 +10,9 @@ from hypothesis import strategies as st
 
 from ocpp_bridge.charging.ceilings import Books, Ceiling
 from ocpp_bridge.charging.profiles import (
+    STATION_MAX,
+    TX,
+    TX_DEFAULT,
     Abilities,
     Wiring,
     abilities,
@@ -19,6 +22,7 @@ from ocpp_bridge.charging.profiles import (
     held_at,
     joined,
     profile_of,
+    purposes_for,
     rounded,
     to_limit,
     to_watts,
@@ -235,3 +239,23 @@ def test_a_limit_said_in_tenths_is_what_the_words_say() -> None:
     from ocpp_bridge.saying import tenth
 
     assert tenth(str(to_limit(5_000, "A", AC))) == float(Decimal("7.2"))
+
+
+@pytest.mark.parametrize(
+    ("most", "plugs", "has_station_max", "said"),
+    [
+        (None, 2, True, {TX, TX_DEFAULT, STATION_MAX}),
+        (5, 2, True, {TX, TX_DEFAULT, STATION_MAX}),
+        (4, 2, True, {TX, TX_DEFAULT}),
+        (3, 2, True, {TX}),
+        (1, 2, True, {TX}),
+        (2, 1, False, {TX, TX_DEFAULT}),
+        (1, 1, False, {TX}),
+        (9, 1, False, {TX, TX_DEFAULT}),
+    ],
+)
+def test_with_too_little_room_sessions_come_first(
+    most: int | None, plugs: int, has_station_max: bool, said: set[str]
+) -> None:
+    known = Abilities(max_profiles=most)
+    assert purposes_for(known, plugs=plugs, has_station_max=has_station_max) == said

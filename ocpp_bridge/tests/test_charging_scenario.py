@@ -137,7 +137,7 @@ def place(transactional_db: None, organisation: Organisation) -> Location:
 def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Any]]:
     """The Celery worker: plans when a task is queued, until nothing is left to do."""
     queue: list[tuple[int, str]] = []
-    monkeypatch.setattr(tasks.plan_charging, "delay", lambda *arguments: queue.append(arguments))
+    monkeypatch.setattr(tasks.plan_charging, "apply_async", lambda arguments, **how: queue.append(arguments))
 
     async def work(done: Callable[[], Any]) -> None:
         async with asyncio.timeout(15):

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
+from billing.models import ChargingPolicy
 from fleetcharge.accounts.models import AuditEntry, Organisation, User
 from ocpp_bridge import commands, configuration, reports, rollouts, tasks
 from ocpp_bridge.models import (
@@ -17,6 +18,7 @@ from ocpp_bridge.models import (
 )
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect, until
+from ocpp_bridge.v2 import MEANING_201
 from stations.models import Charger
 
 NOW = timezone.now()
@@ -69,6 +71,23 @@ def test_what_a_1_6_charger_says_is_kept_without_its_secrets(station: Charger) -
     }  # fmt: skip
     assert ConfigurationValue.objects.get(key="NumberOfConnectors").is_readonly
     assert ConfigurationValue.objects.get(key="WebSocketPingInterval").is_unknown
+
+
+@pytest.mark.parametrize("key", ["LocalAuthListEnabled", "LocalAuthorizeOffline"])
+def test_where_we_write_local_lists_chargers_are_wished_to_use_them(station: Charger, key: str) -> None:
+    report(station, **{key: "false"})
+    assert [(one.key, one.wanted, one.can_change) for one in configuration.drift_of(station)] == [(key, "true", True)]
+    ChargingPolicy.objects.create(organisation=station.organisation, has_local_lists=False)
+    assert configuration.drift_of(station) == []
+
+
+def test_2_x_chargers_are_asked_whether_they_use_their_list(station: Charger) -> None:
+    Charger.objects.filter(pk=station.pk).update(protocol="ocpp2.0.1")
+    command = configuration.ask(charger_id=station.pk, actor="test", now=NOW)
+    action, payload = MEANING_201.command(command.action, command.parameters)
+    asked = {(one["component"]["name"], one["variable"]["name"]) for one in payload["getVariableData"]}
+    assert action == "GetVariables"
+    assert asked >= {("LocalAuthListCtrlr", "Enabled"), ("AuthCtrlr", "LocalAuthorizeOffline")}
 
 
 def test_2_x_variables_go_by_the_same_names(station: Charger) -> None:
@@ -224,3 +243,32 @@ def test_an_answered_command_is_read_by_the_task_that_its_event_starts(station: 
     tasks.take_command_answer(str(command.pk))
     assert values(station) == {"HeartbeatInterval": "900"}
     assert tasks.sweep_configurations() == 0
+
+
+async def test_one_unknown_variable_spoils_no_read(connect: Connect, organisation: Organisation) -> None:
+    station = factories.charger(organisation, "BLR-2X", protocol="ocpp2.0.1")
+    socket = await connect("BLR-2X", subprotocols=["ocpp2.0.1"])
+    await socket.call("Heartbeat", {})
+    found = [
+        {"attributeStatus": "UnknownVariable", "component": {"name": "TxCtrlr"}, "variable": {"name": "Odd"}},
+        {"attributeStatus": "Accepted", "attributeValue": "60", "component": {"name": "SampledDataCtrlr"},
+         "variable": {"name": "TxUpdatedInterval"}},
+    ]  # fmt: skip
+    socket.replies["GetVariables"] = {"getVariableResult": found}
+    command = configuration.ask(charger_id=station.pk, actor="x", now=timezone.now())
+    while not socket.asked:
+        await socket.receive()
+    await until(lambda: Command.objects.get(pk=command.pk).state == "accepted")
+    await command.arefresh_from_db()
+    assert command.reason == "UnknownVariable"
+    tasks.take_command_answer(str(command.pk))
+    assert values(station)["MeterValueSampleInterval"] == "60"
+
+
+@pytest.mark.parametrize("state", ["accepted", "rejected"])
+def test_a_read_whose_event_was_lost_is_kept_whatever_it_was_called(station: Charger, state: str) -> None:
+    command = configuration.ask(charger_id=station.pk, actor="x", now=NOW)
+    answer = {"configurationKey": [{"key": "HeartbeatInterval", "readonly": False, "value": "77"}]}
+    Command.objects.filter(pk=command.pk).update(state=state, response=answer, answered_at=NOW)
+    assert configuration.take_lost_answers(now=NOW) == 1
+    assert values(station) == {"HeartbeatInterval": "77"}

@@ -75,3 +75,37 @@ async def test_what_the_station_still_holds_is_waited_for(socket: Socket, answer
     assert ChargingSession.objects.get().state == "active"
     assert Charger.objects.get().is_online
     assert await sweep(80) == 1
+
+
+async def test_a_hole_in_the_numbers_is_asked_about_once(socket: Socket) -> None:
+    """Rule 28: what is still in the station's queue fills the hole, and the session is computed again."""
+    told = {"triggerReason": "Trigger", "transactionInfo": {"transactionId": "tx-1"}, "evse": {"id": 1}}
+    token = {"idToken": "TAG1", "type": "ISO14443"}
+    events = [
+        {"eventType": kind, "timestamp": instant(number - 60), "seqNo": number, **told,
+         "meterValue": [{"timestamp": instant(number - 60), "sampledValue": [{"value": 1_000 + 100 * number}]}]}
+        for number, kind in enumerate(("Started", "Updated", "Updated", "Ended"))
+    ]  # fmt: skip
+    await socket.call("TransactionEvent", events[0] | {"idToken": token})
+    await socket.call("TransactionEvent", events[3])
+    assert ChargingSession.objects.get().gaps == [{"kind": "messages", "from": 1, "to": 2}]
+    await answer_once(socket, {"ongoingIndicator": False, "messagesInQueue": True})
+    assert ("GetTransactionStatus", {"transactionId": "tx-1"}) in socket.asked
+    for late in events[1:3]:
+        await socket.call("TransactionEvent", late)
+    await socket.call("TransactionEvent", events[3], "again")
+    assert await sync_to_async(overdue.revise_ended)(now=datetime.now(UTC)) == 1
+    session = ChargingSession.objects.get()
+    assert (session.gaps, session.energy_wh) == ([], 300)
+    assert Command.objects.filter(action="GetTransactionStatus").count() == 1
+
+
+async def test_numbers_that_all_stay_the_same_are_no_hole(socket: Socket) -> None:
+    for kind, minutes in (("Started", -60), ("Updated", -50), ("Ended", -40)):
+        told = {
+            "eventType": kind, "timestamp": instant(minutes), "triggerReason": "Trigger", "seqNo": 0,
+            "transactionInfo": {"transactionId": "tx-1"}, "evse": {"id": 1},
+        }  # fmt: skip
+        await socket.call("TransactionEvent", told)
+    assert ChargingSession.objects.get().state == "ended"
+    assert not Command.objects.filter(action="GetTransactionStatus").exists()

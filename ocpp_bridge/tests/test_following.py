@@ -7,7 +7,9 @@ import pytest
 import time_machine
 from django.utils import timezone
 
+from billing.events import SessionStarted
 from billing.models import ChargingSession
+from billing.services import sessions
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib import events
 from ocpp_bridge import commands, following, tasks
@@ -112,8 +114,6 @@ async def test_in_20x_the_number_of_the_start_decides(connect: Connect, station:
 async def test_a_session_whose_event_was_lost_is_found_by_the_sweep(
     connect: Connect, station: Charger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from billing.events import SessionStarted
-
     monkeypatch.setitem(events._handlers, SessionStarted, [])
     socket, command = await accepted_start(connect, station)
     await socket.call("StartTransaction", BEGAN)
@@ -135,13 +135,69 @@ def test_one_session_answers_one_start(station: Charger) -> None:
     first, second = (ask(station, A.REMOTE_START, {"id_token": "TAG1"}, key) for key in ("a", "b"))
     now = timezone.now()
     Command.objects.update(state=S.ACCEPTED, sent_at=now, session_due_at=now)
-    from billing.services import sessions
+    session = begin(station, now)
+    assert again(second).session_id == session
+    assert not following.session_started(session_id=session, now=now)
+    assert following.sweep(now=now + timedelta(seconds=1)) == 1
+    assert again(first).state == S.NO_SESSION
+    assert commands.lose(command_id=first.pk, at=now) == S.NO_SESSION
 
-    session = sessions.start_session(
+
+@pytest.mark.parametrize("first_answer", ["Rejected", "Accepted"])
+async def test_of_a_start_and_its_repetition_the_repetition_worked(
+    connect: Connect, station: Charger, first_answer: str
+) -> None:
+    socket = await ready(connect)
+    wanted = {"id_token": "TAG1", "evse_number": 1}
+    socket.replies["RemoteStartTransaction"] = {"status": first_answer}
+    first = await outcome_of(socket, ask(station, A.REMOTE_START, wanted, "first"))
+    socket.replies["RemoteStartTransaction"] = {"status": "Accepted"}
+    socket.asked.clear()
+    second = await outcome_of(socket, ask(station, A.REMOTE_START, wanted, "second"))
+    await socket.call("StartTransaction", BEGAN)
+    await until(lambda: again(second).session_id)
+    assert again(first).session_id is None
+    following.sweep(now=timezone.now() + timedelta(seconds=151))
+    assert again(first).state == (S.REJECTED if first_answer == "Rejected" else S.NO_SESSION)
+
+
+@pytest.mark.parametrize("state", [S.REJECTED, S.FAILED, S.EXPIRED, S.CANCELLED])
+def test_a_start_that_came_to_nothing_explains_no_session(station: Charger, state: str) -> None:
+    command = ask(station, A.REMOTE_START, {"id_token": "TAG1"})
+    now = timezone.now()
+    Command.objects.update(state=state, sent_at=now)
+    begin(station, now)
+    assert again(command).session_id is None
+
+
+def test_by_the_token_alone_only_a_session_soon_after_is_explained(station: Charger) -> None:
+    """Whoever taps the same card half an hour after a start that came to nothing, came by themselves."""
+    command = ask(station, A.REMOTE_START, {"id_token": "TAG1"})
+    now = timezone.now()
+    Command.objects.update(state=S.NO_SESSION, sent_at=now - timedelta(minutes=30))
+    session = begin(station, now)
+    assert again(command).session_id is None
+    Command.objects.update(sent_at=now - timedelta(minutes=3))
+    assert following.session_started(session_id=session, now=now)
+    assert (again(command).state, again(command).session_id) == (S.ACCEPTED, session)
+
+
+def test_a_lost_session_goes_to_the_later_start(station: Charger, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(events._handlers, SessionStarted, [])
+    now = timezone.now()
+    first, second = (ask(station, A.REMOTE_START, {"id_token": "TAG1"}, key) for key in ("a", "b"))
+    for command, seconds in ((first, 100), (second, 50)):
+        Command.objects.filter(pk=command.pk).update(
+            state=S.ACCEPTED, sent_at=now - timedelta(seconds=seconds), session_due_at=now - timedelta(seconds=seconds)
+        )
+    session = begin(station, now)
+    assert following.sweep(now=now) == 1
+    assert (again(first).state, again(second).session_id) == (S.NO_SESSION, session)
+
+
+def begin(station: Charger, now: datetime) -> int:
+    began = sessions.start_session(
         charger_id=station.pk, evse_number=1, connector_id=1, id_token="TAG1", started_at=now, received_at=now,
         meter_start_wh=0, start_key="k" * 32, transaction_ref="77", reservation_number=None, remote_start_id=None,
     )  # fmt: skip
-    assert again(first).session_id == session.session_id
-    assert following.sweep(now=now + timedelta(seconds=1)) == 1
-    assert again(second).state == S.NO_SESSION
-    assert commands.lose(command_id=second.pk, at=now) == S.NO_SESSION
+    return began.session_id

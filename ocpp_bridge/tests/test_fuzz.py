@@ -17,7 +17,7 @@ from django.test import override_settings
 
 from billing.services import meters
 from fleetcharge.accounts.models import Organisation
-from ocpp_bridge import answers, consumers, oddities, threads
+from ocpp_bridge import answers, consumers, metrics, oddities, threads
 from ocpp_bridge.hub import hub
 from ocpp_bridge.recorder import recorder
 from ocpp_bridge.tests import factories, fuzzing
@@ -76,8 +76,11 @@ class Wire:
 async def quiet(transactional_db: None, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """Malformed frames may come without end, and as fast as they like."""
     monkeypatch.setattr(consumers, "MALFORMED_PER_MINUTE", 10**9)
-    with override_settings(OCPP_MESSAGES_PER_SECOND=0, OCPP_RECORD_DAYS=0):
+    monkeypatch.setattr(metrics.frames_dropped, "totals", {})
+    with override_settings(OCPP_MESSAGES_PER_SECOND=0):
         yield
+        await recorder.flush()
+    assert metrics.frames_dropped.totals == {}
     await hub.close()
     await meters.close()
     await answers.database.close()

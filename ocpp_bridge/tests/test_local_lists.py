@@ -11,7 +11,7 @@ from billing.models import AllowedSite, ChargingPolicy
 from billing.tests.factories import fund
 from fleetcharge.accounts.models import Organisation, Scope, User
 from fleetcharge.accounts.services import create_api_key
-from ocpp_bridge import local_lists, tasks
+from ocpp_bridge import configuration, local_lists, tasks
 from ocpp_bridge.models import Command, LocalList
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Charger as Socket
@@ -101,6 +101,27 @@ async def test_a_list_that_is_right_is_left_alone(connect: Connect, station: Cha
     for _ in range(3):
         assert tasks.sweep_local_lists() == 0
     assert Command.objects.count() == 3
+
+
+async def test_a_list_that_the_charger_does_not_use_is_not_called_up_to_date(
+    connect: Connect, station: Charger
+) -> None:
+    """It is sent all the same: it is worth something from the moment that the charger is set right."""
+    charger = await device(connect, GetConfiguration=config(LocalAuthListEnabled="false"))
+    tasks.sweep_local_lists()
+    await charger.answers(3)
+    kept = await settled("disabled")
+    assert (kept.is_enabled, kept.entries_there) == (False, kept.entries)
+    assert tasks.sweep_local_lists() == 0
+    assert Command.objects.count() == 3
+    configuration.store(charger_id=station.pk, rows=[("LocalAuthListEnabled", "true", False, False)], at=timezone.now())
+    tasks.sweep_local_lists()
+    assert (row().state, row().is_enabled) == ("current", True)
+    configuration.store(
+        charger_id=station.pk, rows=[("LocalAuthListEnabled", "False", False, False)], at=timezone.now()
+    )
+    tasks.sweep_local_lists()
+    assert (row().state, row().is_enabled) == ("disabled", False)
 
 
 async def test_only_the_difference_travels(connect: Connect, station: Charger, organisation: Organisation) -> None:

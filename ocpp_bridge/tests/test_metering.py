@@ -40,6 +40,53 @@ def test_without_a_total_the_phases_are_summed_once() -> None:
     assert normalise([*lines, *neutral]).energy_wh == 300
 
 
+@pytest.mark.parametrize("register", ["Energy.Active.Import.Register", "Energy.Active.Import.Interval"])
+def test_the_outlet_wins_over_every_other_place_in_any_order(register: str) -> None:
+    """Rule 30: the default location is Outlet, and an inlet counts what the station itself uses, too."""
+    outlet = sample("10000", measurand=register, location="Outlet")
+    inlet = sample("11000", measurand=register, location="Inlet")
+    vehicle = sample("9000", measurand=register, location="EV")
+    for said in ([outlet, inlet, vehicle], [vehicle, inlet, outlet], [inlet, {**outlet, "phase": "L1"}]):
+        read = normalise(said)
+        assert {read.energy_wh, read.interval_wh} == {10_000, None}
+    unsaid = {"value": "10000", "measurand": register}
+    assert {normalise([inlet, unsaid]).energy_wh, normalise([inlet, unsaid]).interval_wh} == {10_000, None}
+
+
+def test_without_an_outlet_it_is_always_the_same_place() -> None:
+    inlet, vehicle = sample("11000", location="Inlet"), sample("9000", location="EV")
+    assert [normalise(said).energy_wh for said in ([inlet, vehicle], [vehicle, inlet])] == [11_000, 11_000]
+    lines = [sample("100", location="Inlet", phase=phase) for phase in ("L1", "L2", "L3")]
+    assert normalise([vehicle, *lines]).energy_wh == 300
+    assert normalise([vehicle, sample("5", location="Roof")]).energy_wh == 9_000
+
+
+def test_power_of_the_outlet_and_charge_of_the_vehicle() -> None:
+    powers = [sample("50", measurand="Power.Active.Import", unit="kW", location=place) for place in ("Outlet", "Inlet")]
+    powers[1]["value"] = "53"
+    soc = sample("61", measurand="SoC", location="EV")
+    read = normalise([*powers, soc])
+    assert (read.power_w, read.soc_percent) == (50_000, 61)
+
+
+def test_units_are_known_in_any_case_and_nothing_is_guessed() -> None:
+    for unit, wh in (("KWH", 1500), ("kwh", 1500), (" kWh ", 1500), ("WH", 2), ("MWh", 1_500_000), ("", 2)):
+        assert normalise([sample("1.5", unit=unit)]).energy_wh == wh, unit
+        assert normalise([sample(1.5, unitOfMeasure={"unit": unit})]).energy_wh == wh, unit
+    power = {"measurand": "Power.Active.Import"}
+    for unit, watts in (("KW", 1500), ("MW", 1_500_000), ("w", 2)):
+        assert normalise([sample("1.5", unit=unit, **power)]).power_w == watts, unit
+    for unknown in ("varh", "kvarh", "Percent", "kW", "A", 7, {}):
+        assert normalise([sample("1.5", unit=unknown)]).energy_wh is None, unknown
+    assert normalise([sample("1.5", unit="kWh", **power)]).power_w is None
+
+
+def test_a_multiplier_may_be_a_whole_float_and_is_never_ignored() -> None:
+    for multiplier, wh in ((3.0, 1500), (3, 1500), (0.0, 2), (0.5, None), ("3", None), (13, None), (True, None)):
+        said = sample(1.5, unitOfMeasure={"unit": "Wh", "multiplier": multiplier})
+        assert normalise([said]).energy_wh == wh, multiplier
+
+
 def test_signed_data_is_not_read_as_a_number() -> None:
     assert normalise([sample("17", format="SignedData")]).energy_wh is None
 

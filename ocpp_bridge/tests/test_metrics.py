@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 from fleetcharge.accounts.models import Organisation
@@ -10,6 +11,7 @@ from ocpp_bridge import metrics
 from ocpp_bridge.recorder import recorder
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect
+from ocpp_bridge.tests.test_commands import ask, outcome_of, ready
 from ocpp_bridge.threads import in_database
 
 SAMPLE = re.compile(r'^[a-z_]+(\{[a-z_]+="(?:[^"\\\n]|\\.)*"(,[a-z_]+="(?:[^"\\\n]|\\.)*")*\})? [0-9.+-e]+$')
@@ -47,6 +49,23 @@ async def test_what_a_socket_did_is_counted(connect: Connect, organisation: Orga
     ):
         assert line in text.splitlines()
     assert re.search(r'ocpp_chargers_online\{protocol="ocpp1\.6",node="[^"]+"\} 1', text)
+
+
+async def test_commands_are_counted_by_what_became_of_them(connect: Connect, organisation: Organisation) -> None:
+    station = factories.charger(organisation, "BLR-017")
+    socket = await ready(connect)
+    await outcome_of(socket, ask(station, "ClearCache", {}))
+    ask(factories.charger(organisation, "AWAY"), "ClearCache", {}, "k2")
+    lines = (await in_database(metrics.render)).splitlines()
+    assert 'ocpp_commands_finished_total{action="ClearCache",state="accepted"} 1' in lines
+    assert 'ocpp_commands_open{state="queued"} 1' in lines
+    assert 'ocpp_commands_open{state="sent"} 0' in lines
+
+
+def test_a_scrape_never_walks_the_ledger(db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+    assert "open_commands_by_deadline" in metrics.open_commands().explain()
 
 
 def test_every_line_is_one_prometheus_reads(db: None) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import OperationalError, connection
 from django.utils import timezone
 
 from fleetcharge.accounts.models import Organisation
@@ -139,10 +139,60 @@ def test_nothing_is_said_more_than_three_times(station: Charger) -> None:
     assert claim(station) is None
 
 
-def claim(station: Charger, protocol: str = "ocpp1.6", node: str = "here") -> Command | None:
+@pytest.mark.parametrize("action", [A.UPDATE_FIRMWARE, A.SIGNED_UPDATE_FIRMWARE])
+def test_an_update_that_may_have_begun_is_not_begun_again(station: Charger, action: str) -> None:
+    wanted = {"location": "https://fw.example/a.bin", "retrieve_at": "2026-11-21T10:00:00Z"}
+    command = ask(station, action, wanted | {"signing_certificate": "x", "signature": "y"})
+    assert claim(station) is not None
+    assert commands.lose(command_id=command.pk, at=timezone.now()) == S.TIMED_OUT
+
+
+def claim(station: Charger, protocol: str = "ocpp1.6", node: str = "here", epoch: int = 1) -> Command | None:
+    """As the process does that the charger's newest socket is at."""
+    Charger.objects.filter(pk=station.pk).update(node=node, connection_epoch=epoch)
+    return claim_as(station, protocol, node, epoch)
+
+
+def claim_as(station: Charger, protocol: str, node: str, epoch: int) -> Command | None:
     return commands.claim_next(
-        charger_id=station.pk, node=node, protocol=protocol, registration="Accepted", now=timezone.now()
+        charger_id=station.pk, node=node, epoch=epoch, protocol=protocol, registration="Accepted", now=timezone.now()
     )
+
+
+@pytest.mark.parametrize(("node", "epoch"), [("here", 1), ("there", 2), ("there", 1)])
+def test_a_socket_that_was_replaced_claims_nothing(station: Charger, node: str, epoch: int) -> None:
+    Charger.objects.filter(pk=station.pk).update(node="here", connection_epoch=2)
+    ask(station, A.TRIGGER_MESSAGE, HEARTBEAT)
+    assert claim_as(station, "ocpp1.6", node, epoch) is None
+    assert states() == {"k1": S.QUEUED}
+    assert claim_as(station, "ocpp1.6", "here", 2) is not None
+
+
+async def test_a_claim_whose_commit_nobody_heard_of_is_not_followed_by_another(
+    connect: Connect, station: Charger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection died after the commit: a second try would send the second command and forget the first."""
+    claim_next, cuts = commands.claim_next, [True]
+
+    def cut_off(**wanted: Any) -> Command | None:
+        claimed = claim_next(**wanted)
+        if claimed is not None and cuts:
+            cuts.pop()
+            raise OperationalError("server closed the connection unexpectedly")
+        return claimed
+
+    monkeypatch.setattr(commands, "claim_next", cut_off)
+    socket = await ready(connect)
+    consumer = hub.find(station.pk)
+    assert consumer is not None
+    for key in ("first", "second"):
+        ask(station, A.GET_LOCAL_LIST_VERSION, {}, key)
+    await until(lambda: not cuts and not consumer.has_courier)
+    first = Command.objects.get(idempotency_key="first")
+    assert first.state == S.SENT
+    commands.lose(command_id=first.pk, at=timezone.now())
+    await everything_asked(socket, 2)
+    await until(lambda: states() == {"first": S.ACCEPTED, "second": S.ACCEPTED})
 
 
 def test_a_charger_that_came_back_with_another_version_gets_that_versions_words(station: Charger) -> None:

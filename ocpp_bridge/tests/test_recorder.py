@@ -72,6 +72,32 @@ async def test_malformed_frames_and_our_refusals_are_kept_too(connect: Connect, 
     assert {frame.pk for frame in wrong} == {broken.pk, refusal.pk}
 
 
+async def test_names_of_escapes_are_cut_to_their_columns(connect: Connect, organisation: Organisation) -> None:
+    """An escape is two characters of the text; sixty of them are a hundred and twenty."""
+    row = factories.charger(organisation, "BLR-1")
+    charger = await connect("BLR-1")
+    await charger.call("BootNotification", BOOT)
+    await charger.send([4, '"' * 150, '"' * 40, "", {}])
+    await charger.call('"' * 90, {}, "odd-1")
+    kept = await frames_of(row.pk)
+    assert [frame.kind for frame in kept] == [2, 3, 4, 2, 4]
+    assert (kept[2].error_code, kept[3].action) == ('\\"' * 20, '\\"' * 30)
+
+
+async def test_a_frame_that_does_not_fit_takes_no_other_with_it(
+    connect: Connect, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = factories.charger(organisation, "BLR-1")
+    charger = await connect("BLR-1")
+    await recorder.flush()
+    monkeypatch.setattr(metrics.frames_dropped, "totals", {})
+    for number in range(20):
+        recorder.note(2**63 if number in {3, 11} else row.pk, IN, f'[2,"m{number}","Heartbeat",{{}}]')  # no bigint
+    await charger.call("BootNotification", BOOT)
+    assert len(await frames_of(row.pk)) == 20
+    assert metrics.frames_dropped.totals == {(IN, "unfit"): 2}
+
+
 async def test_a_full_buffer_drops_and_counts_and_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "BUFFER_FRAMES", 3)
     monkeypatch.setattr(metrics.frames_dropped, "totals", {})

@@ -9,13 +9,15 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 
 from billing.models import ChargingSession
+from billing.tests.factories import fund
 from fleetcharge.accounts.models import Organisation
 from ocpp_bridge import recordings, replay
-from ocpp_bridge.recorder import recorder
+from ocpp_bridge.recorder import hash_tag, recorder
 from ocpp_bridge.recordings import Wanted
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect
 from ocpp_bridge.threads import in_database
+from vehicles.models import IdToken
 
 BOOT = {"chargePointVendor": "Zz", "chargePointModel": "Z1"}
 
@@ -51,10 +53,35 @@ async def test_a_session_is_played_into_another_charger(
     )  # fmt: skip
     text = out.getvalue()
     assert "4 CALLs sent, 4 answered, 0 not; 1 other frames" in text
+    assert f"1 tags went as their hashes, which are nobody's (see --tag):\n  {hash_tag('TAG1')}\n" in text
     sessions = await in_database(lambda: list(ChargingSession.objects.order_by("pk")))
     assert [session.energy_wh for session in sessions] == [1000, 1000]
     assert sessions[1].charger_id == twin.pk
     assert sessions[0].transaction_ref != sessions[1].transaction_ref
+
+
+@pytest.mark.parametrize("is_named_by_its_hash", [False, True])
+async def test_tags_of_the_recording_become_tokens_of_the_server(
+    connect: Connect, organisation: Organisation, port: int, tmp_path: Path, is_named_by_its_hash: bool
+) -> None:
+    fund(organisation, 1_000_00)
+    lines = await recorded_session(connect, organisation)
+    assert b"TAG1" not in b"".join(lines)
+    factories.charger(organisation, "TWIN-1")
+    token = factories.token(organisation, "TWIN-TAG") if is_named_by_its_hash else IdToken.objects.get(uid="TAG1")
+    file = tmp_path / "frames.jsonl"
+    file.write_bytes(b"".join(lines))
+    out = io.StringIO()
+    tag = f"{hash_tag('TAG1')}=TWIN-TAG" if is_named_by_its_hash else "TAG1"
+    await asyncio.to_thread(
+        call_command, "replay_frames", str(file), url=f"ws://127.0.0.1:{port}/ocpp", identity="TWIN-1",
+        key=factories.KEY, speed=0.0, tag=[tag], stdout=out,
+    )  # fmt: skip
+    # TAG1 itself charged elsewhere at that very time, as the server sees it
+    assert ("0 answers mean something else than then" if is_named_by_its_hash else "ConcurrentTx") in out.getvalue()
+    assert "went as their hashes" not in out.getvalue()
+    twin = await in_database(lambda: ChargingSession.objects.latest("pk"))
+    assert (twin.id_token_uid, twin.organisation_id) == (token.uid, organisation.pk)
 
 
 async def test_the_charger_answers_as_it_did_then() -> None:

@@ -7,6 +7,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from billing.models import CDR, BillingException, ChargingSession, Hold, MeterValue, SessionCorrection
+from billing.services import overdue
 from billing.tests.factories import fund, make_tariff
 from fleetcharge.accounts.models import Organisation
 from ocpp_bridge.tests import factories
@@ -152,6 +153,139 @@ async def test_skipped_messages_are_listed(new: Socket) -> None:
     assert session.quality == "billable"
 
 
+async def test_a_queue_that_comes_after_a_live_end_leaves_no_gap(new: Socket) -> None:
+    """Also in a session that was billable all the time."""
+    begin, end = [moment(-60, 1_000)], [moment(-57, 2_000)]
+    await new.call("TransactionEvent", event("Started", -60, 0, evse={"id": 1}, idToken=TOKEN, meterValue=begin))
+    await new.call("TransactionEvent", event("Ended", -57, 4, meterValue=end))
+    assert ChargingSession.objects.get().gaps == [{"kind": "messages", "from": 1, "to": 3}]
+    await new.call("TransactionEvent", event("Updated", -59, 1, offline=True, meterValue=[moment(-59, 1_300)]))
+    await new.call("TransactionEvent", event("Updated", -58.5, 2, "Charging", offline=True))
+    again = event("Updated", -58, 3, offline=True, meterValue=[moment(-59, 1_300)])  # the same sample once more
+    await new.call("TransactionEvent", again)
+    assert await sync_to_async(overdue.revise_ended)(now=NOW) == 1
+    session = ChargingSession.objects.get()
+    assert (session.gaps, session.quality, session.energy_wh) == ([], "billable", 1_000)
+    assert await sync_to_async(overdue.revise_ended)(now=NOW) == 0
+
+
+async def test_samples_that_come_after_an_end_without_start_are_counted(new: Socket) -> None:
+    await new.call("TransactionEvent", event("Ended", -10, 3, idToken=TOKEN, meterValue=[moment(-10, 9_000)]))
+    assert ChargingSession.objects.get().energy_wh == 0
+    await new.call("TransactionEvent", event("Updated", -40, 1, meterValue=[moment(-40, 4_000)]))
+    await new.call("TransactionEvent", event("Updated", -30, 2, meterValue=[moment(-30, 6_000)]))
+    assert await sync_to_async(overdue.revise_ended)(now=NOW) == 1
+    session = ChargingSession.objects.get()
+    assert (session.energy_wh, session.started_at) == (5_000, NOW - timedelta(minutes=40))
+    assert (session.quality, CDR.objects.get().energy_wh) == ("review", 5_000)
+
+
+async def test_the_last_sample_may_be_a_moment_younger_than_the_stop(old: Socket) -> None:
+    number = await start_16(old)
+    last = {"value": "9000", "context": "Transaction.End"}
+    await old.call("StopTransaction", {
+        "transactionId": number, "timestamp": instant(-30),
+        "transactionData": [{"timestamp": instant(-29.99), "sampledValue": [last]}],
+    })  # fmt: skip
+    assert (ChargingSession.objects.get().energy_wh, reasons()) == (8_000, [])
+
+
+@pytest.mark.parametrize(("kind", "status"), [("NoAuthorization", "Accepted"), ("ISO14443", "Unknown")])
+async def test_a_token_that_is_there_but_empty_is_answered(new: Socket, kind: str, status: str) -> None:
+    """OCPP 2.0.1 part 2 C02.FR.02: started with a button."""
+    empty = {"idToken": "", "type": kind}
+    start = event("Started", -60, 0, evse={"id": 1}, idToken=empty, meterValue=[moment(-60, 1_000)])
+    assert await new.call("TransactionEvent", start) == {"idTokenInfo": {"status": status}}
+    update = event("Updated", -50, 1, idToken=empty, meterValue=[moment(-50, 1_500)])
+    assert await new.call("TransactionEvent", update) == {"idTokenInfo": {"status": status}}
+    await new.call("TransactionEvent", event("Ended", -30, 2, meterValue=[moment(-30, 2_000)]))
+    assert (ChargingSession.objects.get().energy_wh, reasons()) == (1_000, ["unknown_token"])
+
+
+# --- a counter that begins anew -----------------------------------------------------------------------------------
+
+OTHER = {"idToken": "TAG2", "type": "ISO14443"}
+
+
+async def day(socket: Socket, began: float, first_wh: int, token: dict[str, str], order: str = "SUE") -> None:
+    """One session of half an hour and 8 kWh, its three events in this order."""
+    told = {
+        "S": event(
+            "Started", began, 0, "Charging", evse={"id": 1}, idToken=token, meterValue=[moment(began, first_wh)]
+        ),
+        "U": event("Updated", began + 10, 1, meterValue=[moment(began + 10, first_wh + 3_000)]),
+        "E": event("Ended", began + 30, 2, meterValue=[moment(began + 30, first_wh + 8_000)]),
+    }
+    for letter in order:
+        await socket.call("TransactionEvent", told[letter])
+
+
+@pytest.mark.parametrize("order", ["SUE", "USE", "ESU", "UES", "SUESUE"])
+async def test_a_number_used_again_is_another_session(new: Socket, organisation: Organisation, order: str) -> None:
+    await sync_to_async(factories.token)(organisation, "TAG2")
+    await day(new, -600, 1_000, TOKEN)
+    await day(new, -60, 50_000, OTHER, order)
+    await day(new, -600, 1_000, TOKEN, "E")  # the old end once more
+    await sync_to_async(overdue.revise_ended)(now=NOW)
+    first, second = ChargingSession.objects.order_by("started_at")
+    assert (first.id_token_uid, second.id_token_uid, second.transaction_ref) == ("TAG1", "TAG2", "tx-1")
+    assert [first.energy_wh, second.energy_wh] == [8_000, 8_000]
+    assert [first.state, second.state] == ["ended", "ended"]
+    assert [first.quality, second.quality] == ["billable", "billable"]
+    assert [first.ended_at, second.ended_at] == [NOW - timedelta(minutes=570), NOW - timedelta(minutes=30)]
+    assert not BillingException.objects.open().exists()
+    assert sorted(CDR.objects.values_list("energy_wh", flat=True)) == [8_000, 8_000]
+    renamed = SessionCorrection.objects.get(field="reused_transaction_ref")
+    assert (renamed.before, renamed.after, renamed.session_id) == ("tx-1", first.transaction_ref, first.pk)
+    assert MeterValue.objects.filter(transaction_ref="tx-1").count() == 3
+
+
+@pytest.mark.parametrize("order", ["SUE", "SE"])
+async def test_late_samples_of_the_old_number_go_to_the_old_session(new: Socket, order: str) -> None:
+    await day(new, -600, 1_000, TOKEN, "SE")
+    await day(new, -60, 50_000, TOKEN, "S")
+    await day(new, -600, 1_000, TOKEN, "U")
+    await day(new, -60, 50_000, TOKEN, order)
+    await sync_to_async(overdue.revise_ended)(now=NOW)
+    first, second = ChargingSession.objects.order_by("started_at")
+    assert [first.energy_wh, second.energy_wh] == [8_000, 8_000]
+    assert [first.gaps, first.quality] == [[], "billable"]
+    own = MeterValue.objects.filter(transaction_ref=first.transaction_ref).order_by("at")
+    assert list(own.values_list("energy_wh", flat=True)) == [1_000, 4_000, 9_000]
+
+
+async def test_a_number_used_again_without_a_clock_is_told_by_its_register(new: Socket) -> None:
+    def dead(told: dict[str, Any]) -> dict[str, Any]:
+        values = [{**one, "timestamp": "1970-01-01T00:00:00Z"} for one in told.get("meterValue", [])]
+        return {**told, "timestamp": "1970-01-01T00:00:00Z", "meterValue": values}
+
+    for began, first_wh in ((0, 1_000), (0, 9_000)):
+        for _ in range(2):  # a retry of the start is a retry
+            start = event("Started", 0, 0, evse={"id": 1}, idToken=TOKEN, meterValue=[moment(0, first_wh)])
+            await new.call("TransactionEvent", dead(start))
+        await new.call("TransactionEvent", dead(event("Ended", 0, 1, meterValue=[moment(began, first_wh + 300)])))
+        past = {"started_at": NOW - timedelta(hours=2), "ended_at": NOW - timedelta(hours=1)}
+        await sync_to_async(ChargingSession.objects.filter(transaction_ref="tx-1").update)(**past)
+    told = ChargingSession.objects.order_by("pk").values_list("energy_wh", "meter_start_wh")
+    assert list(told) == [(300, 1_000), (300, 9_000)]
+
+
+async def test_a_number_used_again_while_its_stop_is_missing(new: Socket, organisation: Organisation) -> None:
+    await sync_to_async(factories.token)(organisation, "TAG2")
+    await day(new, -600, 1_000, TOKEN, "SU")
+    await day(new, -60, 50_000, OTHER)
+    first, second = ChargingSession.objects.order_by("started_at")
+    assert (first.state, second.state, second.energy_wh) == ("active", "ended", 8_000)
+    await day(new, -600, 1_000, TOKEN, "E")
+    await sync_to_async(first.refresh_from_db)()
+    assert (first.state, first.energy_wh, first.quality) == ("ended", 8_000, "billable")
+
+
+async def test_the_same_start_again_is_no_other_session(new: Socket) -> None:
+    await day(new, -60, 1_000, TOKEN, "SUESSE")
+    assert ChargingSession.objects.count() == 1
+
+
 # --- OCPP 1.6 -----------------------------------------------------------------------------------------------------
 
 
@@ -252,3 +386,52 @@ async def test_the_stop_of_hours_ago_is_still_the_stop(old: Socket, connect: Con
     await again.call("StopTransaction", stop)
     session = ChargingSession.objects.get()
     assert (session.ended_at, session.energy_wh, session.quality) == (NOW - timedelta(minutes=200), 8_000, "billable")
+
+
+# --- samples that name no transaction -----------------------------------------------------------------------------
+
+
+async def say_unnamed(socket: Socket, minutes: float, wh: int, context: str = "Sample.Periodic", plug: int = 1) -> None:
+    sampled = [{"value": str(wh), "context": context}]
+    values = {"connectorId": plug, "meterValue": [{"timestamp": instant(minutes), "sampledValue": sampled}]}
+    await socket.call("MeterValues", values)
+
+
+async def test_samples_without_an_id_that_come_before_their_start_become_its_own(old: Socket) -> None:
+    await say_unnamed(old, -61, 900)  # before it
+    await say_unnamed(old, -50, 3_000)
+    await say_unnamed(old, -45, 3_500, "Sample.Clock")
+    await say_unnamed(old, -44, 70_000, plug=2)
+    await say_unnamed(old, -40, 6_000)
+    number = await start_16(old)
+    session = ChargingSession.objects.get()
+    assert (session.energy_wh, session.metered_at) == (5_000, NOW - timedelta(minutes=40))
+    own = MeterValue.objects.filter(transaction_ref=str(number)).order_by("at")
+    assert list(own.values_list("energy_wh", flat=True)) == [3_000, 6_000]
+    await old.call("StopTransaction", {"transactionId": number, "timestamp": instant(-39)})
+    assert (ChargingSession.objects.get().energy_wh, reasons()) == (5_000, [])
+
+
+async def test_samples_of_the_next_session_do_not_stay_with_the_one_before(old: Socket) -> None:
+    """The queue of a station: samples of the new session overtake the stop of the old one, and the new start."""
+    first = await start_16(old, minutes=-120)
+    await say_unnamed(old, -110, 4_000)
+    await say_unnamed(old, -50, 9_500)  # of the second
+    await old.call("StopTransaction", {"transactionId": first, "meterStop": 9_000, "timestamp": instant(-90)})
+    second = await start_16(old, minutes=-60, meterStart=9_000)
+    await say_unnamed(old, -40, 10_000)
+    named = MeterValue.objects.order_by("at").values_list("transaction_ref", "energy_wh")
+    assert list(named) == [(str(first), 4_000), (str(second), 9_500), (str(second), 10_000)]
+    await old.call("StopTransaction", {"transactionId": second, "timestamp": instant(-39.5)})
+    await sync_to_async(overdue.revise_ended)(now=NOW)
+    told = ChargingSession.objects.order_by("started_at").values_list("energy_wh", "quality")
+    assert list(told) == [(8_000, "billable"), (1_000, "billable")]
+
+
+async def test_samples_of_the_next_session_leave_one_that_still_runs(old: Socket) -> None:
+    first = await start_16(old, minutes=-120)
+    await say_unnamed(old, -50, 9_500)
+    second = await start_16(old, minutes=-60, meterStart=9_000)
+    assert MeterValue.objects.get().transaction_ref == str(second)
+    await old.call("StopTransaction", {"transactionId": first, "meterStop": 9_000, "timestamp": instant(-90)})
+    assert ChargingSession.objects.get(transaction_ref=str(first)).energy_wh == 8_000

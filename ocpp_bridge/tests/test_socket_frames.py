@@ -1,17 +1,22 @@
 """Bad frames over a real socket: answered when an id is readable, and the socket lives on."""
 
+import asyncio
 import random
 
 import orjson
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, seed, settings
 from hypothesis import strategies as st
 
 from billing.models import MeterValue
 from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib.db import conninfo
 from ocpp_bridge.consumers import MEANINGS
+from ocpp_bridge.hub import hub
 from ocpp_bridge.tests import factories
-from ocpp_bridge.tests.conftest import Connect
+from ocpp_bridge.tests.conftest import Charger as Client
+from ocpp_bridge.tests.conftest import Connect, until
 from ocpp_bridge.tests.test_frames import json_values
 from stations.models import Charger
 
@@ -91,6 +96,39 @@ async def test_what_needs_no_write_still_waits_behind_what_does(connect: Connect
         await socket.send([2, str(number + 2), "Nonsense", {}])
     assert [(await socket.receive())[1] for _ in range(120)] == [str(number) for number in range(120)]
     assert await MeterValue.objects.filter(charger=station).acount() == 40
+
+
+async def test_a_few_long_calls_fill_the_queue(connect: Connect, station: Charger) -> None:
+    """Sixty-four of them, parsed, would be a gigabyte; nothing more is read until something has been answered."""
+    socket = await connect("BLR-017")
+    consumer = await until(lambda: hub.find(station.pk))
+    protocol = consumer.base_send.__self__
+    status = {"connectorId": 1, "errorCode": "NoError", "status": "Available"}
+    long = {"vendorId": "x", "data": "[" + "0," * 150_000 + "0]"}
+    async with await psycopg.AsyncConnection.connect(conninfo()) as other:
+        await other.execute("SELECT 1 FROM stations_charger WHERE id = %s FOR UPDATE", [station.pk])
+        await socket.send([2, "0", "StatusNotification", status])
+        sender = asyncio.ensure_future(_send_all(socket, [[2, f"{n}", "DataTransfer", long] for n in range(1, 13)]))
+        await until(lambda: consumer.calls.is_full and protocol.read_paused)
+        assert len(consumer.calls._waiting) == 1
+        await other.rollback()
+    assert [(await socket.receive())[1] for _ in range(13)] == [f"{n}" for n in range(13)]
+    await sender
+    await until(lambda: consumer.calls.is_idle)
+    assert consumer.calls._waiting_characters == 0
+
+
+async def _send_all(socket: Client, calls: list[object]) -> None:
+    for call in calls:
+        await socket.send(call)
+
+
+@pytest.mark.parametrize("action", ["Heartbeat", "DataTransfer", "Nonsense"])
+async def test_a_send_is_never_answered(connect: Connect, station: Charger, action: str) -> None:
+    socket = await connect("BLR-017", subprotocols=["ocpp2.1"])
+    await socket.send([6, "s-1", action, {"vendorId": "x"} if action == "DataTransfer" else {}])
+    await socket.send([2, "after", "Heartbeat", {}])
+    assert (await socket.receive())[1] == "after"
 
 
 @pytest.mark.parametrize("protocol", sorted(MEANINGS))

@@ -1,6 +1,7 @@
 """Logs that chargers send us: one address, one file, once; and firmware updates whose silence is noticed."""
 
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -59,6 +60,35 @@ async def test_a_file_is_kept_once_with_its_size_and_digest(
     again = await http.put(address, content=b"other")
     assert (again.status_code, again.json()["code"]) == (409, "already_received")
     assert [path.read_bytes() for path in files(tmp_path)] == [body]
+
+
+async def test_a_file_that_could_not_be_put_in_its_place_is_not_received(
+    http: httpx.AsyncClient, station: Charger, tmp_path: Path
+) -> None:
+    upload, address = await in_database(ask, station)
+    place = uploads.path_of(upload)
+    (place / "in the way").mkdir(parents=True)
+    assert (await http.put(address, content=b"log")).status_code == 500
+    await upload.arefresh_from_db()
+    assert (upload.state, files(tmp_path)) == ("waiting", [])
+    (place / "in the way").rmdir()
+    place.rmdir()
+    assert (await http.put(address, content=b"log")).status_code == 201
+    assert place.read_bytes() == b"log"
+
+
+def test_the_halves_a_killed_process_left_are_dropped(station: Charger, tmp_path: Path) -> None:
+    folder = tmp_path / "charger-uploads" / "1"
+    folder.mkdir(parents=True)
+    for name, age in (
+        ("old.x.part", uploads.PATIENCE * 2),
+        ("coming.x.part", timedelta(0)),
+        ("kept", 9 * uploads.PATIENCE),
+    ):
+        (folder / name).write_bytes(b"half")
+        os.utime(folder / name, ((NOW - age).timestamp(),) * 2)
+    uploads.sweep(now=NOW)
+    assert sorted(path.name for path in files(tmp_path)) == ["coming.x.part", "kept"]
 
 
 async def test_a_form_is_unwrapped(http: httpx.AsyncClient, station: Charger) -> None:

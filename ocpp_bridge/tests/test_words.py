@@ -229,6 +229,8 @@ def test_an_empty_full_list_clears_the_chargers_list() -> None:
          S.ACCEPTED, "RebootRequired"),
         ({"setVariableResult": [{"attributeStatus": "Accepted"}, {"attributeStatus": "UnknownVariable"}]},
          S.REJECTED, "UnknownVariable"),
+        ({"getVariableResult": [{"attributeStatus": "Accepted"}, {"attributeStatus": "UnknownVariable"}]},
+         S.ACCEPTED, "UnknownVariable"),
         ({"clearMonitoringResult": [{"status": "NotFound", "id": 1}]}, S.ACCEPTED, "NotFound"),
         (["odd"], S.REJECTED, "Unreadable answer"),
         (None, S.REJECTED, "Unreadable answer"),

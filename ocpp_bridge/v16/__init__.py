@@ -12,11 +12,13 @@ def is_remembered(action: str, payload: dict[str, Any]) -> bool:
     return action in {"StartTransaction", "StopTransaction"}
 
 
+LENIENT = frozenset({"BootNotification", "StatusNotification", "StartTransaction", "StopTransaction", "MeterValues"})
+
 MEANING_16 = Meaning(
     dialect=V16,
     handlers={**core.HANDLERS, **transactions.HANDLERS, **reporting.HANDLERS},
     at_once={**core.AT_ONCE, **transactions.AT_ONCE},
-    lenient=frozenset({"StartTransaction", "StopTransaction", "MeterValues"}),
+    lenient=LENIENT,
     is_remembered=is_remembered,
     command=command,
 )

@@ -18,7 +18,7 @@ from ocpp_bridge.station import (
     text,
 )
 from ocpp_bridge.threads import in_database
-from ocpp_bridge.writers import status_writer
+from ocpp_bridge.writers import store_status
 from stations import services as stations
 from stations.models import Connector
 from stations.services import StatusReport
@@ -45,11 +45,12 @@ TOKEN_STATUS = {
 
 
 async def boot_notification(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
+    """Who it says it is may be anything: a charger that may not boot does not charge."""
     station.registration = await in_database(
         stations.register_boot,
         charger_id=station.charger_id,
-        vendor=text(payload, "chargePointVendor", limit=50),
-        model=text(payload, "chargePointModel", limit=50),
+        vendor=text(payload, "chargePointVendor", limit=50, default=""),
+        model=text(payload, "chargePointModel", limit=50, default=""),
         serial_number=text(payload, "chargePointSerialNumber", limit=50, default=""),
         firmware_version=text(payload, "firmwareVersion", limit=50, default=""),
         at=received_at,
@@ -77,7 +78,8 @@ def heartbeat_at_once(station: Station, payload: dict[str, Any], received_at: da
 
 async def status_notification(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
     raw_status = text(payload, "status", limit=30)
-    await status_writer.submit(
+    error_code = text(payload, "errorCode", limit=50, default="")
+    await store_status(
         StatusReport(
             charger_id=station.charger_id,
             evse_number=None,
@@ -86,7 +88,7 @@ async def status_notification(station: Station, payload: dict[str, Any], receive
             status=STATUS.get(raw_status, S.UNKNOWN),
             at=min(station.instant(payload.get("timestamp"), received_at), received_at),
             received_at=received_at,
-            error_code=text(payload, "vendorErrorCode", limit=50, default=text(payload, "errorCode", limit=50)),
+            error_code=text(payload, "vendorErrorCode", limit=50, default=error_code),
             error_info=text(payload, "info", limit=255, default=""),
         )
     )

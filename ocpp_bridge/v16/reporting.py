@@ -7,11 +7,11 @@ from typing import Any
 from ocpp_bridge import jobs, notices, security
 from ocpp_bridge.instants import parse_instant
 from ocpp_bridge.models import ChargerJob
+from ocpp_bridge.saying import COST_VENDOR
 from ocpp_bridge.station import MAX_INT32, Handler, Station, optional_integer, text
 from ocpp_bridge.threads import in_database
 
-# OCA application note "California Pricing Requirements": how OCPP 1.6 speaks of cost.
-COST_VENDOR, COST_MESSAGES = "org.openchargealliance.costmsg", frozenset({"ConnectorUnplugged"})
+COST_MESSAGES = frozenset({"ConnectorUnplugged"})
 
 
 async def security_event(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:

@@ -24,6 +24,8 @@ from ocpp_bridge.threads import in_database
 from ocpp_bridge.v16.core import id_tag_info
 from ocpp_bridge.writers import offer_readings, readings_of, store_readings
 
+NO_ID = "-1"
+
 
 async def start_transaction(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
     """Always answered with an id, also for a tag that may not charge: the session is a fact."""
@@ -31,17 +33,19 @@ async def start_transaction(station: Station, payload: dict[str, Any], received_
     id_tag = text(payload, "idTag", limit=36, default="")
     repeated = (connector_id, id_tag, payload.get("timestamp"), payload.get("meterStart"))
     meter_start_wh = _transaction_meter(station, payload, "meterStart")
+    started_at, is_time_ours = station.told(payload.get("timestamp"), received_at)
     started = await in_database(
         sessions.start_session,
         charger_id=station.charger_id,
         evse_number=None,
         connector_id=connector_id,
         id_token=id_tag,
-        started_at=station.instant(payload.get("timestamp"), received_at),
+        started_at=started_at,
         received_at=received_at,
         meter_start_wh=meter_start_wh,
         start_key=digest(station.charger_id, *repeated),
         reservation_number=optional_integer(payload, "reservationId", low=-MAX_INT32, high=MAX_INT32),
+        is_time_ours=is_time_ours,
     )
     memory = station.transaction(started.transaction_ref)
     memory.evse_number, memory.is_known, memory.meter_start_wh = max(connector_id, 1), True, meter_start_wh
@@ -49,14 +53,17 @@ async def start_transaction(station: Station, payload: dict[str, Any], received_
 
 
 async def stop_transaction(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
-    """Always confirmed. A stop that lost its id (0, -1, unknown) finds its session by token, place and time."""
-    reference = str(integer(payload, "transactionId", low=-(2**31)))
+    """Always confirmed. A stop that lost its id (0, -1, unknown, senseless) finds its session by token, place, time."""
+    number = optional_integer(payload, "transactionId", low=-(2**31))
+    reference = NO_ID if number is None else str(number)
+    ended_at, is_time_ours = station.told(payload.get("timestamp"), received_at)
     stop: dict[str, Any] = {
         "charger_id": station.charger_id,
         "transaction_ref": reference,
-        "ended_at": station.instant(payload.get("timestamp"), received_at),
+        "ended_at": ended_at,
         "meter_stop_wh": _transaction_meter(station, payload, "meterStop"),
         "id_token": text(payload, "idTag", limit=36, default=""),
+        "is_time_ours": is_time_ours,
     }
     if reference in station.transactions:
         memory, found = station.transactions[reference], reference

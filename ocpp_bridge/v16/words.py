@@ -6,6 +6,7 @@ import orjson
 
 from ocpp_bridge.models import Command
 from ocpp_bridge.saying import (
+    COST_VENDOR,
     KINDS,
     NotSupported,
     Said,
@@ -37,7 +38,6 @@ LIST_STATUS = {
     "concurrent": "ConcurrentTx",
 }  # fmt: skip
 LOG = {"diagnostics": "DiagnosticsLog", "security": "SecurityLog"}
-COST_VENDOR = "org.openchargealliance.costmsg"  # OCA application note "OCPP & California Pricing Requirements"
 
 
 def _remote_start(parameters: dict[str, Any]) -> Said:

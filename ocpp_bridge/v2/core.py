@@ -19,7 +19,7 @@ from ocpp_bridge.station import (
     text,
 )  # fmt: skip
 from ocpp_bridge.threads import in_database
-from ocpp_bridge.writers import status_writer
+from ocpp_bridge.writers import store_status
 from stations import services as stations
 from stations.models import Connector
 from stations.services import StatusReport
@@ -52,12 +52,13 @@ TOKEN_STATUS = {
 
 
 async def boot_notification(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
+    """Who it says it is may be anything: a charger that may not boot does not charge."""
     unit = section(payload, "chargingStation")
     station.registration = await in_database(
         stations.register_boot,
         charger_id=station.charger_id,
-        vendor=text(unit, "vendorName", limit=50),
-        model=text(unit, "model", limit=50),
+        vendor=text(unit, "vendorName", limit=50, default=""),
+        model=text(unit, "model", limit=50, default=""),
         serial_number=text(unit, "serialNumber", limit=50, default=""),
         firmware_version=text(unit, "firmwareVersion", limit=50, default=""),
         at=received_at,
@@ -86,7 +87,7 @@ async def status_notification(station: Station, payload: dict[str, Any], receive
     raw_status = text(payload, "connectorStatus", limit=30)
     evse_number = integer(payload, "evseId", high=MAX_SMALL)
     connector_id = integer(payload, "connectorId", high=MAX_SMALL)
-    await status_writer.submit(
+    await store_status(
         StatusReport(
             charger_id=station.charger_id,
             evse_number=evse_number or None,

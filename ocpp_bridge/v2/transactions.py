@@ -48,6 +48,7 @@ class Event:
     reservation_number: int | None
     sequence: int | None
     is_offline: bool
+    is_time_ours: bool
     readings: list[MeterReading]
 
 
@@ -61,9 +62,10 @@ def read_event(station: Station, payload: dict[str, Any], received_at: datetime)
     memory = station.transaction(reference)
     memory.evse_number = optional_integer(evse, "id", low=1, high=MAX_SMALL) or memory.evse_number
     sequence = optional_integer(payload, "seqNo")
+    at, is_time_ours = station.told(payload.get("timestamp"), received_at)
     return Event(
         kind=kind,
-        at=station.instant(payload.get("timestamp"), received_at),
+        at=at,
         reference=reference,
         evse_number=memory.evse_number or 1,
         connector_id=optional_integer(evse, "connectorId", low=1, high=MAX_SMALL) or (1 if memory.evse_number else 0),
@@ -74,6 +76,7 @@ def read_event(station: Station, payload: dict[str, Any], received_at: datetime)
         reservation_number=optional_integer(payload, "reservationId", low=-MAX_INT32, high=MAX_INT32),
         sequence=sequence,
         is_offline=payload.get("offline") is True,
+        is_time_ours=is_time_ours,
         readings=readings_of(
             payload.get("meterValue", []),
             charger_id=station.charger_id,
@@ -99,11 +102,19 @@ async def transaction_event(station: Station, payload: dict[str, Any], received_
         started = await _start(station, event, memory, said)
         if event.id_token:
             answer["idTokenInfo"] = id_token_info(started.decision)
+    if "idToken" in payload and not event.id_token:
+        answer["idTokenInfo"] = _without_token(payload)
     await store_readings(event.readings)
     if event.kind == ENDED:
         return answer | await _end(station, event, said)
     await in_database(_note, station.charger_id, event, memory, said)
     return answer
+
+
+def _without_token(payload: dict[str, Any]) -> dict[str, Any]:
+    """Started with a button: accepted (2.0.1 part 2 C02.FR.02); finance hears of the session that names nobody."""
+    is_button = section(payload, "idToken").get("type") == "NoAuthorization"
+    return {"status": "Accepted" if is_button else "Unknown"}
 
 
 def transaction_event_at_once(station: Station, payload: dict[str, Any], received_at: datetime) -> Promise:
@@ -147,9 +158,12 @@ async def _start(station: Station, event: Event, memory: TransactionMemory, said
         remote_start_id=event.remote_start_id,
         is_reported=is_start,
         is_offline=event.is_offline,
+        is_time_ours=event.is_time_ours,
         said=said,
     )
     memory.connector_pk, memory.is_known = started.connector_id, True
+    if started.is_new:
+        memory.charging_state = ""  # a station may use a number again
     return started
 
 
@@ -163,6 +177,7 @@ async def _end(station: Station, event: Event, said: Said) -> dict[str, Any]:
         meter_stop_wh=register_at_end(event.readings),
         reason=event.stopped_reason,
         id_token=event.id_token,
+        is_time_ours=event.is_time_ours,
         said=said,
     )
     station.transactions.pop(event.reference, None)

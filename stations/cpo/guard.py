@@ -1,77 +1,17 @@
-"""Addresses that come from peers are checked before we call them, and called where they were checked (SSRF)."""
-
-import ipaddress
-import socket
-from dataclasses import dataclass, field
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+"""Addresses that come from peers, checked as every address is that others gave us (SSRF)."""
 
 from django.conf import settings
 
+from fleetcharge.lib import outbound
+from fleetcharge.lib.outbound import Target, same_origin
 from stations.cpo.base import CPOError
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-PUBLIC_IPV6 = ipaddress.IPv6Network("2000::/3")
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where to connect (`url`), and whom to expect there: the Host header and the name in the certificate."""
-
-    url: str
-    headers: dict[str, str] = field(default_factory=dict)
-    extensions: dict[str, str] = field(default_factory=dict)
+__all__ = ["Target", "check_url", "same_origin"]
 
 
 def check_url(url: str) -> Target:
-    """The address we may call: https, public, without credentials, pinned to the IP that was looked at.
-
-    A name that leads elsewhere a moment later (DNS rebinding) therefore leads nowhere. Raises CPOError.
-    """
-    parts, port = _parts(url)
-    if settings.OCPI_ALLOW_PRIVATE_HOSTS and parts.scheme in {"http", "https"} and parts.hostname:
-        return Target(url)
-    if parts.scheme != "https" or not parts.hostname or parts.username or parts.password:
-        raise CPOError("hostile_url", f"{_shown(url)} is not a plain https address.")
-    addresses = _addresses(parts.hostname, port or 443)
-    if not addresses or not all(map(is_public, addresses)):
-        raise CPOError("hostile_url", f"{_shown(url)} leads into a private network.")
-    address = f"[{addresses[0]}]" if addresses[0].version == 6 else str(addresses[0])
-    pinned = urlunsplit(parts._replace(netloc=f"{address}:{port}" if port else address))
-    return Target(pinned, {"Host": parts.netloc}, {"sni_hostname": parts.hostname})
-
-
-def is_public(address: Address) -> bool:
-    """Global unicast, and no tunnel (6to4, Teredo, NAT64) that ends at some other address."""
-    if isinstance(address, ipaddress.IPv6Address) and _is_tunnel(address):
-        return False
-    return address.is_global and not address.is_multicast
-
-
-def _is_tunnel(address: ipaddress.IPv6Address) -> bool:
-    return address not in PUBLIC_IPV6 or address.sixtofour is not None or address.teredo is not None
-
-
-def same_origin(url: str, other: str) -> bool:
-    one, two = urlsplit(url), urlsplit(other)
-    return (one.scheme, one.netloc.lower()) == (two.scheme, two.netloc.lower())
-
-
-def _parts(url: str) -> tuple[Any, int | None]:
+    """The address we may call; see `outbound.check_url`. Raises CPOError."""
     try:
-        parts = urlsplit(url)
-        return parts, parts.port
-    except (ValueError, AttributeError):
-        raise CPOError("hostile_url", f"{_shown(url)} is no address.") from None
-
-
-def _addresses(host: str, port: int) -> list[Address]:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise CPOError("unknown_host", f"{host[:80]} cannot be found: {error}") from None
-    return [ipaddress.ip_address(entry[4][0]) for entry in found]
-
-
-def _shown(url: object) -> str:
-    return str(url).split("?", 1)[0][:120]
+        return outbound.check_url(url, allow_private=settings.OCPI_ALLOW_PRIVATE_HOSTS)
+    except outbound.RefusedAddress as error:
+        raise CPOError(error.code, str(error)) from None

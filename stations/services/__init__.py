@@ -40,6 +40,7 @@ from stations.services.sites import (
 )
 from stations.services.statuses import (
     StatusReport,
+    TooManyPlugs,
     calm_connectors,
     report_evse_status,
     report_from_source,
@@ -53,6 +54,7 @@ from stations.services.tariffs import assign_tariff, cache_tariff, set_prices, w
 __all__ = [
     "ProfileOnlyRises",
     "StatusReport",
+    "TooManyPlugs",
     "assign_tariff",
     "cache_tariff",
     "calm_connectors",

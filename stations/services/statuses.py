@@ -14,6 +14,11 @@ from stations.status import StatusInputs, decide
 
 FUTURE_TOLERANCE = timedelta(minutes=2)
 OFFLINE_GRACE = timedelta(seconds=60)
+MAX_PLUGS = 64  # of one charger, before we stop believing in those it names
+
+
+class TooManyPlugs(Exception):
+    """A charger names one more plug than any charger has; nothing was written."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,11 @@ class StatusReport:
 
 
 @transaction.atomic
-def report_statuses(reports: Sequence[StatusReport]) -> list[bool]:
-    """Store what our chargers say; one answer per report, False for old news. Replays change nothing."""
+def report_statuses(reports: Sequence[StatusReport]) -> list[bool | None]:
+    """Store what our chargers say; one answer per report, False for old news. Replays change nothing.
+
+    None: of a plug nobody registered, at a charger that has MAX_PLUGS already; nothing was stored of it.
+    """
     chargers = _lock_chargers({report.charger_id for report in reports})
     connectors = _lock_connectors(chargers)
     return [_apply(report, chargers.get(report.charger_id), connectors) for report in reports]
@@ -66,13 +74,15 @@ def _lock_connectors(chargers: dict[int, Charger]) -> dict[Slot, Connector]:
     return found
 
 
-def _apply(report: StatusReport, charger: Charger | None, connectors: dict[Slot, Connector]) -> bool:
+def _apply(report: StatusReport, charger: Charger | None, connectors: dict[Slot, Connector]) -> bool | None:
     if charger is None:
         return False
     if report.connector_id == 0:
         return _apply_to_station(report, charger, connectors)
     slot = _slot(report)
     if slot not in connectors:
+        if sum(charger_id == charger.pk for charger_id, _, _ in connectors) >= MAX_PLUGS:
+            return None
         connectors[slot] = _discover(report, charger)
     return _report(connectors[slot], report)
 
@@ -161,10 +171,10 @@ def show(connector: Connector, at: datetime) -> None:
     old, connector.status_reason = connector.status, reason
     if new != old:
         connector.status, connector.status_since = new, at
-        StatusChange.objects.create(
+        change = StatusChange.objects.create(
             connector=connector, old=old, new=new, raw_status=connector.raw_status, reason=reason, at=at
         )
-        publish(ConnectorStatusChanged(connector.pk, connector.evse.location_id, old, new, reason, at))
+        publish(ConnectorStatusChanged(connector.pk, connector.evse.location_id, old, new, reason, at, change.pk))
     connector.save(
         update_fields=[
             "status",

@@ -9,6 +9,7 @@ from fleetcharge.accounts.models import Organisation
 from stations import services
 from stations.models import Charger, Connector, StatusChange
 from stations.services import StatusReport
+from stations.services.statuses import MAX_PLUGS
 from stations.tests.factories import make_charger
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -170,3 +171,11 @@ def test_a_busy_day_told_at_once_is_no_blinking(charger: Charger, connector: Con
     blink(charger, 60, every=timedelta(minutes=5))
     connector.refresh_from_db()
     assert (connector.status, connector.is_flapping) == ("available", False)
+
+
+def test_a_charger_has_no_more_plugs_than_any_charger_has(charger: Charger) -> None:
+    answers = services.report_statuses([report(charger, connector_id=number) for number in range(1, 200)])
+    assert answers == [True] * MAX_PLUGS + [None] * (199 - MAX_PLUGS)
+    assert Connector.objects.filter(evse__charger=charger).count() == MAX_PLUGS
+    again = [report(charger, at=NOON + timedelta(minutes=1), connector_id=number) for number in (MAX_PLUGS, 500)]
+    assert services.report_statuses(again) == [True, None]

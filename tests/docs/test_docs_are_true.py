@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\]\((?!https?:|mailto:|#)([^)\s#]+)(?:#[^)]*)?\)")
 CODE = re.compile(r"`([\w/.-]+/[\w.-]+\.(?:py|js|html|css|md|toml|txt))`")
-APPS = ("stations", "vehicles", "billing", "dispatch", "ocpp_bridge")
+APPS = ("fleetcharge.webhooks", "stations", "vehicles", "billing", "dispatch", "ocpp_bridge")
 
 
 @pytest.mark.parametrize("document", PAGES, ids=lambda document: str(document.relative_to(ROOT)))
@@ -36,7 +36,7 @@ def test_every_event_is_described() -> None:
 
 SETTING = re.compile(r"FLEETCHARGE_[A-Z][A-Z_]*[A-Z]|(?<![A-Z_])(?:DATABASE_URL|REDIS_URL)")
 ROW = re.compile(r"^\| `((?:FLEETCHARGE_|DATABASE_URL|REDIS_URL)[A-Z_]*)` \|", re.MULTILINE)
-CODE_PATHS = ["manage.py", "fleetcharge", *APPS]
+CODE_PATHS = ["manage.py", "fleetcharge", *APPS[1:]]
 
 
 def product_code() -> dict[Path, str]:

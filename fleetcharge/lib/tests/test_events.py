@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
+from django.contrib.sessions.models import Session
 from django.db import transaction
+from django.utils import timezone
 
 from fleetcharge.lib import events
 
@@ -60,3 +62,29 @@ def test_subscribing_twice_delivers_once(heard: list[str]) -> None:
     listener = events._handlers[Happened][0]
     events.subscribe(Happened)(listener)
     assert events._handlers[Happened] == [listener]
+
+
+@pytest.fixture
+def recorded() -> Iterator[list[str]]:
+    """A recorder that writes a row of its own beside the fact."""
+    names: list[str] = []
+
+    def keep(event: Happened) -> None:
+        names.append(event.what)
+        Session.objects.create(session_key=event.what, expire_date=timezone.now())
+
+    events.record(Happened)(keep)
+    yield names
+    events._recorders.pop(Happened)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_recorder_writes_in_the_publishers_transaction(recorded: list[str]) -> None:
+    with transaction.atomic():
+        events.publish(Happened("kept"))
+        assert recorded == ["kept"]
+    with pytest.raises(RuntimeError), transaction.atomic():
+        events.publish(Happened("undone"))
+        raise RuntimeError
+    assert recorded == ["kept", "undone"]
+    assert list(Session.objects.values_list("session_key", flat=True)) == ["kept"]

@@ -9,6 +9,13 @@ from django.core.management.base import BaseCommand, CommandError
 from websockets import WebSocketException
 
 from ocpp_bridge import replay
+from ocpp_bridge.recorder import hash_tag
+
+
+def _tag(text: str) -> tuple[str, str]:
+    """(hash in the recording, token to send): `#0123456789abcdef=TAG1`, or `TAG1` where this installation recorded."""
+    recorded, is_given, token = text.partition("=")
+    return (recorded, token) if is_given and replay.RECORDED_TAG.fullmatch(recorded) else (hash_tag(text), text)
 
 
 class Command(BaseCommand):
@@ -20,6 +27,10 @@ class Command(BaseCommand):
         parser.add_argument("--identity", required=True, help="the charger's identity at that server")
         parser.add_argument("--key", default="", help="its Basic-auth key")
         parser.add_argument("--protocol", default="ocpp1.6")
+        parser.add_argument(
+            "--tag", action="append", default=[], metavar="TOKEN or HASH=TOKEN",
+            help="a token of that server for a tag of the recording; by its hash when it was recorded elsewhere",
+        )  # fmt: skip
         parser.add_argument("--speed", type=float, default=1.0, help="10: ten times as fast; 0: without pauses")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -27,7 +38,8 @@ class Command(BaseCommand):
             lines = replay.read(file)
         if not lines:
             raise CommandError("There are no frames in this file.")
-        player = replay.Replay(lines, speed=options["speed"])
+        tags = dict(map(_tag, options["tag"]))
+        player = replay.Replay(lines, speed=options["speed"], tags=tags)
         try:
             outcome = asyncio.run(
                 player.run(
@@ -39,6 +51,9 @@ class Command(BaseCommand):
         except WebSocketException as error:
             raise CommandError(f"The server does not let us in: {error}") from error
         self._report(outcome)
+        if strange := sorted(replay.tags_of(lines) - tags.keys()):
+            self.stdout.write(f"{len(strange)} tags went as their hashes, which are nobody's (see --tag):")
+            self.stdout.write(f"  {' '.join(strange[:50])}")
 
     def _report(self, outcome: replay.Outcome) -> None:
         self.stdout.write(

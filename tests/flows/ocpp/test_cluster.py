@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from datetime import timedelta
+from typing import TypeVar
 
 import pytest
 import websockets
@@ -16,6 +17,8 @@ from tests.flows.ocpp.world import World
 from tests.running import RealtimeNode
 
 MOVED = 12
+PROMPT_SECONDS = 3.0
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -164,6 +167,35 @@ async def test_a_replay_over_two_nodes_is_one_session(world: World, second: Real
     await replay(await world.connect(charger, at=second.ocpp))
     session = await world.session(charger)
     assert (session["state"], session["energy_wh"], len(session["meter_values"])) == ("ended", 1100, 10)
+
+
+async def promptly(answer: Awaitable[T]) -> T:
+    """An answer that waits for nobody but the database, on a busy machine."""
+    async with asyncio.timeout(PROMPT_SECONDS):
+        return await answer
+
+
+async def test_valkey_frozen_chargers_are_answered_promptly(world: World) -> None:
+    """Rule 40 again: a Valkey that takes connections and says nothing holds up no answer; sweeps make good after it."""
+    fleet = [await world.ready() for _ in range(8)]
+    tags = [world.tag() for _ in fleet]
+
+    async def charge(station: Station, tag: str, number: int) -> None:
+        at, register = now() - timedelta(minutes=60 - 10 * number), 1000 + 100 * number
+        await promptly(station.status("Preparing"))
+        reference = await promptly(station.start(tag, register, at))
+        for minute in range(1, 5):
+            await promptly(station.meter(reference, register + 10 * minute, at + timedelta(minutes=minute)))
+        await promptly(station.stop(reference, register + 100, at + timedelta(minutes=6)))
+        await promptly(station.status("Available"))
+
+    with world.system.frozen("valkey"):
+        for number in range(3):  # longer than anybody leaves it alone
+            await asyncio.gather(*(charge(pair[1], tag, number) for pair, tag in zip(fleet, tags, strict=True)))
+            await asyncio.sleep(3)
+    sessions = ChargingSession.objects.filter(charger__in=[charger for charger, _ in fleet])
+    assert sessions.filter(energy_wh=100).count() == 3 * len(fleet)
+    await until(lambda: not sessions.filter(cdr=None).exists(), "every session to be priced")
 
 
 async def test_valkey_away_chargers_are_served(world: World) -> None:

@@ -1,6 +1,7 @@
 """Rules 33-39: reservations, profiles, lists, firmware, security, cost and reports."""
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Any
 
@@ -13,8 +14,9 @@ from cryptography.x509.oid import NameOID
 
 from billing.models import ChargingPolicy
 from dispatch.models import Alert, Reservation, ReservationBreach
-from ocpp_bridge import local_lists, reports, uploads
+from ocpp_bridge import costs, local_lists, reports, uploads
 from ocpp_bridge.models import ChargerJob, Notice, Report, SecurityEvent
+from stations.models import Charger
 from tests.flows.ocpp.station import ALL_VERSIONS, NEWER, V16, Station, now, text_of, until
 from tests.flows.ocpp.world import World
 
@@ -122,7 +124,7 @@ async def test_rule_34_profiles_are_said_right_and_absurd_answers_are_only_noted
     assert said["chargingProfilePurpose"] == "TxProfile"
     assert str(said["transactionId"]) == reference
     schedule = said["chargingSchedule"] if version == V16 else said["chargingSchedule"][0]
-    assert [one["limit"] for one in schedule["chargingSchedulePeriod"]] in ([11000.3, 7000], [11000.2, 7000])
+    assert [one["limit"] for one in schedule["chargingSchedulePeriod"]] == [11000.2, 7000]  # of 11000.26: never more
     assert (await accepted(0, **profile("station_max")))["chargingProfilePurpose"] in (
         "ChargePointMaxProfile", "ChargingStationMaxProfile",
     )  # fmt: skip
@@ -293,6 +295,20 @@ async def test_rule_37_security_events_are_kept_and_requests_for_certificates_ch
         assert (await station.call("Get15118EVCertificate", ev))["status"] == "Failed"
 
 
+async def it_can_show_costs(world: World, charger: Charger, station: Station) -> None:
+    """It says so when it is asked for its configuration."""
+    shown = [{"key": "CustomDisplayCostAndPrice", "readonly": True, "value": "true"}]
+    station.replies["GetConfiguration"] = {"configurationKey": shown}
+    station.replies["GetVariables"] = lambda asked: {
+        "getVariableResult": [
+            {"attributeStatus": "Accepted", "attributeValue": "true", **one} for one in asked["getVariableData"]
+        ]
+    }
+    keys = [] if station.is_16 else ["TariffCostCtrlr.Enabled[Cost]"]
+    await world.outcome(await world.command(charger, "GetConfiguration", keys=keys), "accepted")
+    await until(lambda: costs.able([world.fresh(charger)]), "its abilities to be known")
+
+
 @pytest.mark.parametrize("version", ALL_VERSIONS)
 async def test_rule_38_cost_is_said_to_those_who_can_show_it(world: World, version: str) -> None:
     charger, station = await world.ready(version)
@@ -301,14 +317,42 @@ async def test_rule_38_cost_is_said_to_those_who_can_show_it(world: World, versi
     cost = {"vendorId": "org.openchargealliance.costmsg", "messageId": "NoSuchMessage", "data": "{}"}
     assert (await station.call("DataTransfer", cost))["status"] == "UnknownMessageId"
     assert not Notice.objects.filter(charger=charger).exists()
-    reference = await station.start(world.tag(), 0)
-    row = await world.command(charger, "CostUpdated", transaction_ref=reference, total_cost="123.45")
-    if version == V16:
+
+    async def told() -> tuple[float, str]:
+        """(cost, transaction) of the next message to the charger."""
+        if version != V16:
+            asked = await station.next("CostUpdated")
+            return asked["totalCost"], asked["transactionId"]
         asked = await station.next("DataTransfer")
         assert (asked["vendorId"], asked["messageId"]) == ("org.openchargealliance.costmsg", "RunningCost")
-    else:
-        assert await station.next("CostUpdated") == {"totalCost": 123.45, "transactionId": reference}
+        data = json.loads(asked["data"])
+        return data["cost"], str(data["transactionId"])
+
+    def manual(reference: str) -> Any:
+        return world.command(charger, "CostUpdated", transaction_ref=reference, total_cost="123.45")
+
+    began_at = now() - timedelta(minutes=30)
+    first = await station.start(world.tag(), 0, began_at)
+    row = await world.outcome(await manual(first))  # it does not say that it can show one
+    assert (row["state"], "does not say" in row["reason"]) == ("failed", True)
+    await station.meter(first, 1_000, began_at + timedelta(minutes=5))
+    await station.stop(first, 2_000, began_at + timedelta(minutes=10))
+    assert not (station.asked["CostUpdated"].qsize() or station.asked["DataTransfer"].qsize())
+
+    await it_can_show_costs(world, charger, station)
+    second = await station.start(world.tag(), 2_000, began_at + timedelta(minutes=12))
+    if version != V16:
+        assert await told() == (0.0, second)  # the first sample comes with the start
+    row = await manual(second)
+    assert await told() == (123.45, second)
     assert (await world.outcome(row))["state"] == "accepted"
+    await station.meter(second, 3_000, began_at + timedelta(minutes=17))
+    if version == V16:
+        assert await told() == (23.6, second)  # 1 kWh at 20, and 18 % GST
+    await station.meter(second, 4_000, began_at + timedelta(minutes=18))
+    assert "currentTime" in await station.call("Heartbeat", {})
+    said = [one for one in world.commands(charger) if one.actor == "running cost"]
+    assert len(said) == 1  # not again within the minute
 
 
 @pytest.mark.parametrize("version", NEWER)

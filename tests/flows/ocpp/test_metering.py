@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from billing.models import BillingException, ChargingSession, MeterValue
-from ocpp_bridge import configuration, rollouts
+from ocpp_bridge import configuration, sampling
+from ocpp_bridge.models import Command, ConfigurationChange
 from stations.models import Charger
 from tests.flows.ocpp.station import ALL_VERSIONS, V16, V201, Station, now, until
 from tests.flows.ocpp.world import World
@@ -27,6 +28,10 @@ WAYS_16: tuple[tuple[str, list[Sample]], ...] = (  # every one of them says 2,50
     ("phases beside the total", [energy("2500"), *(energy("900", phase=phase) for phase in ("L1", "L2", "L3"))]),
     ("phases alone", [energy("1000", phase="L1"), energy("800", phase="L2"), energy("700", phase="L3")]),
     ("a signed value beside", [energy("2500"), energy(SIGNED, format="SignedData")]),
+    ("the inlet beside the outlet", [energy("2500", location="Outlet"), energy("2600", location="Inlet")]),
+    ("the inlet before the default", [energy("2600", location="Inlet"), energy("2500"), energy("2", location="EV")]),
+    ("an inlet alone", [energy("2500", location="Inlet"), energy("9", location="EV")]),
+    ("kWh in capitals", [energy("2.5", unit="KWH")]),
 )
 WAYS_2: tuple[tuple[str, list[Sample]], ...] = (
     ("nothing but a value", [{"value": 2500}]),
@@ -39,6 +44,11 @@ WAYS_2: tuple[tuple[str, list[Sample]], ...] = (
         [energy(2500, signedMeterValue={"signedMeterData": SIGNED, "signingMethod": "", "encodingMethod": "OCMF",
                                         "publicKey": ""})],
     ),
+    ("the inlet beside the outlet", [energy(2500, location="Outlet"), energy(2600, location="Inlet")]),
+    ("the inlet before the default", [energy(2600, location="Inlet"), energy(2500), energy(2, location="EV")]),
+    ("an inlet alone", [energy(2500, location="Inlet"), energy(9, location="EV")]),
+    ("kWh in small letters", [energy(2.5, unitOfMeasure={"unit": "kwh"})]),
+    ("a multiplier that is a float", [energy(2.5, unitOfMeasure={"unit": "Wh", "multiplier": 3.0})]),
 )  # fmt: skip
 
 
@@ -135,28 +145,37 @@ async def test_rule_32_contexts_and_how_often(world: World, version: str) -> Non
     assert (await world.session(charger))["energy_wh"] == 400  # of the plug, not of the session
 
     fresh, station = await world.ready(version)
-    _says_300_seconds(station)
+    _samples_every(station, "300")
     configuration.ask_after_boots(now=now())
-    await station.next("GetConfiguration" if version == V16 else "GetVariables")
-    await until(lambda: "MeterValueSampleInterval" in _drift(world, fresh), "the drift to be seen")
-    rollouts.begin(
-        organisation=world.fleet, charger_ids=[fresh.pk], actor=None, reason="as it should be", now=now()
-    )  # fmt: skip
-    wanted = await until(lambda: _interval(station), "the sampling interval to be set")
-    assert 15 <= wanted <= 60
-    await until(lambda: "MeterValueSampleInterval" not in _drift(world, fresh), "the new value to be known")
+    reads = "GetConfiguration" if version == V16 else "GetVariables"
+    await station.next(reads)
+    wanted = await until(lambda: _interval(station), "the sampling interval to be set, by itself")
+    assert wanted == 30  # a DC charger
+    _samples_every(station, str(wanted))
+    wanted_name = ["MeterValueSampleInterval" if version == V16 else "TxUpdatedInterval"]
+    while _named(await station.next(reads)) != wanted_name:
+        pass  # it is asked about other things, too
+    looked = Command.objects.filter(charger=fresh, actor=sampling.ACTOR, action="GetConfiguration", state="accepted")
+    await until(looked.exists, "the look whether it was kept")
+    assert "MeterValueSampleInterval" not in _drift(world, fresh)
+    assert ConfigurationChange.objects.get(charger=fresh).state == "set"
 
 
 def _drift(world: World, charger: Charger) -> list[str]:
     return [difference.key for difference in configuration.drift_of(world.fresh(charger))]
 
 
-def _says_300_seconds(station: Station) -> None:
-    row = {"key": "MeterValueSampleInterval", "readonly": False, "value": "300"}
+def _named(asked: dict[str, Any]) -> list[str]:
+    """What a charger is asked for by name."""
+    return asked.get("key") or [one["variable"]["name"] for one in asked.get("getVariableData", [])]
+
+
+def _samples_every(station: Station, seconds: str) -> None:
+    row = {"key": "MeterValueSampleInterval", "readonly": False, "value": seconds}
     station.replies["GetConfiguration"] = {"configurationKey": [row]}
     station.replies["GetVariables"] = lambda asked: {
         "getVariableResult": [
-            {"attributeStatus": "Accepted", "attributeValue": "300", "component": one["component"],
+            {"attributeStatus": "Accepted", "attributeValue": seconds, "component": one["component"],
              "variable": one["variable"]}
             if one["variable"]["name"] == "TxUpdatedInterval"
             else {"attributeStatus": "UnknownVariable", "component": one["component"], "variable": one["variable"]}

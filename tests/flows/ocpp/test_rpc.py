@@ -104,7 +104,7 @@ FAULTS_16: tuple[tuple[str, object, str, str], ...] = (
     ("too long", [2, "id", "Authorize", {"idTag": "x" * 21}], "id", "PropertyConstraintViolation"),
     (
         "no such value",
-        [2, "id", "StatusNotification", {"connectorId": 1, "errorCode": "NoError", "status": "Sleeping"}],
+        [2, "id", "FirmwareStatusNotification", {"status": "Sleeping"}],
         "id",
         "PropertyConstraintViolation",
     ),
@@ -167,11 +167,15 @@ async def test_rule_14_what_decides_about_a_session_is_taken_and_flagged(world: 
     charger, station = await world.ready(version)
     tag, began_at = world.tag(), now()
     if version == V16:
+        boot = {"chargePointVendor": "Test", "chargePointModel": "a name of more than twenty characters"}
+        await station.status("Preparing", timestamp=f"{now():%Y-%m-%dT%H:%M:%S}", info="x" * 51)
         action, payload = station.started(tag, 1000, began_at)
         answer = await station.call(action, {**payload, "meterStart": "1000", "vendorField": 1})
         action, payload = station.stopped(str(answer["transactionId"]), 1600, now())
         assert await station.call(action, {**payload, "meterStop": 1600.0, "reason": "Bored"}) == {}
     else:
+        boot = {"reason": "Bored", "chargingStation": {"vendorName": "Test", "model": "T1"}}
+        await station.status("Occupied", vendorField=1)
         action, payload = station.started(tag, 1000, began_at, reference="odd")
         await station.call(action, {**payload, "triggerReason": "Bored"})
         action, payload = station.stopped("odd", 1600, now())
@@ -179,8 +183,9 @@ async def test_rule_14_what_decides_about_a_session_is_taken_and_flagged(world: 
     session = await world.session(charger)
     assert (session["state"], session["energy_wh"]) == ("ended", 600)
     kept = OddMessage.objects.filter(charger=charger)
+    assert (await station.call("BootNotification", boot))["status"] == "Accepted"
     assert {row.is_taken for row in kept} == {True}
-    assert kept.count() == 2
+    assert kept.count() == 4
     assert all(row.flaw for row in kept)
 
 

@@ -176,13 +176,37 @@ async def test_rule_28_events_in_any_order_are_one_session(world: World, version
     assert session["state"] == "ended"
     assert session["quality"] != "billable"
 
-    charger, station = await world.ready(version)  # a gap is noted
+    charger, station = await world.ready(version)  # a gap is noted, asked about once, and closed by what was queued
+    station.replies["GetTransactionStatus"] = {"ongoingIndicator": False, "messagesInQueue": True}
     await station.start(world.tag(), 1000, began_at, reference="gap")
     await station.meter("gap", 3000, began_at + timedelta(minutes=5), seq=7)
     await station.stop("gap", 4000, began_at + ten, seq=8)
     row = ChargingSession.objects.get(charger=charger)
     assert row.energy_wh == 3000
-    assert any("messages" in str(gap) for gap in row.gaps), row.gaps
+    assert row.gaps == [{"kind": "messages", "from": 1, "to": 6}]
+    assert (await station.next("GetTransactionStatus"))["transactionId"] == "gap"
+    for number in range(1, 7):
+        at = began_at + timedelta(minutes=5 + number / 2)
+        await station.meter("gap", 3000 + 100 * number, at, seq=number, offline=True)
+    overdue.revise_ended(now=now())
+    row.refresh_from_db()
+    assert (row.gaps, row.energy_wh, row.quality) == ([], 3000, "billable")
+    assert station.asked["GetTransactionStatus"].empty()
+
+    charger, station = await world.ready(version)  # a counter that begins anew: two sessions, two cards
+    first, second = world.tag(), world.tag()
+    for hours, tag in ((0, first), (9, second)):
+        began = began_at + timedelta(hours=hours - 10)
+        await station.start(tag, 1000, began, reference="1")
+        await station.stop("1", 3000 + 100 * hours, began + ten, seq=1)
+    told = [(one["id_token"], one["energy_wh"], one["quality"]) for one in await world.sessions(charger)]
+    assert told == [(first, 2000, "billable"), (second, 2900, "billable")]
+
+    charger, station = await world.ready(version)  # an end before everything else, and no start at all
+    await station.call(*station.stopped("late", 9000, began_at + ten, token=world.tag()))
+    await station.meter("late", 4000, began_at, seq=1)
+    overdue.revise_ended(now=now())
+    assert (await world.session(charger))["energy_wh"] == 5000
 
     charger, station = await world.ready(version)  # an end that never came is asked about
     station.replies["GetTransactionStatus"] = {"ongoingIndicator": False, "messagesInQueue": False}

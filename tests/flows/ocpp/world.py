@@ -15,7 +15,7 @@ from billing.services import wallets
 from fleetcharge.accounts import services as accounts
 from fleetcharge.accounts.models import Membership, Organisation, Scope, User
 from fleetcharge.lib import crypto
-from ocpp_bridge.models import Command
+from ocpp_bridge.models import Command, DesiredConfiguration
 from stations.models import EVSE, Charger, Connector, Location, Source, Tariff
 from tests.flows.ocpp import station as wire
 from tests.flows.ocpp.station import V16, Station, basic, until
@@ -70,6 +70,9 @@ class World:
             manufacturer="Test", name="eVan",
             defaults={"battery_wh": 60_000, "plugs": ["ccs2"], "max_dc_power_w": 60_000, "consumption_wh_per_km": 200},
         )  # fmt: skip
+        DesiredConfiguration.objects.create(  # simulated chargers sample as fast as their test wants
+            organisation=fleet, name="yard", model_pattern="Yard*", values={"MeterValueSampleInterval": None}
+        )
         self.driver = Driver.objects.create(organisation=fleet, name="Imran S")
         wallets.open_wallet(organisation_id=fleet.pk)
         wallets.top_up(organisation_id=fleet.pk, amount_paise=10**9, key="seed", at=wire.now(), reason="seed")

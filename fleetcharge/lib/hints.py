@@ -1,0 +1,91 @@
+"""Hints to workers and browsers, through Valkey but never waiting for it: what nobody was told, a sweep finds."""
+
+import functools
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import redis
+from django.conf import settings
+from kombu.exceptions import KombuError
+from kombu.pools import ProducerPool, producers
+
+ANSWER_SECONDS = 0.5  # a Valkey that is well takes less than a millisecond
+QUIET_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class Breaker:
+    """After a failure nobody tries for a while; then one does, and the others do not wait with it."""
+
+    def __init__(self, quiet_seconds: float = QUIET_SECONDS) -> None:
+        self.quiet_seconds = quiet_seconds
+        self._lock = threading.Lock()
+        self._has_failed = False
+        self._silent_until = 0.0
+
+    @contextmanager
+    def attempt(self, what: str) -> Iterator[bool]:
+        """Yields whether to try at all; errors of Valkey end here."""
+        if not self._may_try():
+            yield False
+            return
+        try:
+            yield True
+        except (redis.RedisError, KombuError, OSError) as error:
+            with self._lock:
+                self._has_failed, self._silent_until = True, time.monotonic() + self.quiet_seconds
+            logger.warning("%s, and all else for %.0f s, waits for its sweep: %s", what, self.quiet_seconds, error)
+        else:
+            self._has_failed = False
+
+    def _may_try(self) -> bool:
+        with self._lock:
+            if time.monotonic() < self._silent_until:
+                return False
+            if self._has_failed:
+                self._silent_until = time.monotonic() + self.quiet_seconds
+            return True
+
+
+valkey = Breaker()
+
+
+def start(task: Any, *args: object, countdown: float | None = None) -> None:
+    """Have a worker run the task soon. Takes half a second at most, and nothing while Valkey is away.
+
+    Only for work that is also found by a sweep. Where somebody waits for the task, as after a click, say `.delay()`.
+    """
+    with valkey.attempt(task.name) as is_well:
+        if is_well:
+            with _producers(task.app).acquire() as producer:
+                task.apply_async(args, countdown=countdown, producer=producer, retry=False)
+
+
+@functools.cache
+def _producers(app: Any) -> ProducerPool:
+    """Connections to the broker of their own: a worker's must be patient, these must not (fork-safe: kombu's pools)."""
+    impatient = {
+        "socket_timeout": ANSWER_SECONDS, "socket_connect_timeout": ANSWER_SECONDS, "max_retries": 0,
+    }  # fmt: skip
+    return producers[app.connection_for_write(transport_options=impatient)]
+
+
+def tell(channel: str, message: bytes) -> None:
+    """Publish to whoever listens just now."""
+    with valkey.attempt(f"a message on {channel}") as is_well:
+        if is_well:
+            _client().publish(channel, message)
+
+
+@functools.cache
+def _client() -> "redis.Redis":
+    """Thread-safe and fork-safe."""
+    client: redis.Redis = redis.Redis.from_url(
+        settings.REDIS_URL, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS
+    )
+    return client

@@ -1,0 +1,147 @@
+"""Every kind of message an integrator can ask for: when it is sent, what it holds, which scope it takes to hear it."""
+
+from dataclasses import dataclass
+
+from fleetcharge.accounts.models import Scope
+
+COMMAND_FINISHED = "command.finished"
+SESSION_STARTED = "session.started"
+SESSION_UPDATED = "session.updated"
+SESSION_ENDED = "session.ended"
+CDR_CREATED = "cdr.created"
+CONNECTOR_STATUS_CHANGED = "connector.status_changed"
+RESERVATION_CHANGED = "reservation.changed"
+ALERT_OPENED = "alert.opened"
+ALERT_CLOSED = "alert.closed"
+WALLET_LOW = "wallet.low"
+TEST = "webhook.test"
+
+
+@dataclass(frozen=True)
+class EventType:
+    """`data` names every field of the payload's data; `scope` is what a key needs to ask for it."""
+
+    name: str
+    when: str
+    scope: str
+    data: dict[str, str]
+
+
+_SESSION = {
+    "id": "of the session, as in the API",
+    "transaction_ref": "OCPP transaction or OCPI session id",
+    "state": "active, ended or invalid",
+    "quality": "billable, estimated or review",
+    "connector": "public id of the plug",
+    "location": "public id of the site",
+    "location_name": "text",
+    "vehicle": "`{id, registration}` or null",
+    "driver": "name or null",
+    "id_token": "what was presented",
+    "authorisation_reason": "accepted, or why not",
+    "started_at": "instant",
+    "ended_at": "instant or null",
+    "stop_reason": "the station's word, may be empty",
+    "energy_wh": "drawn so far",
+    "power_w": "now, or null",
+    "soc_percent": "of the vehicle, or null",
+}
+_ALERT = {
+    "id": "of the alert",
+    "kind": "will_not_reach, no_charger, charger_silent, ...",
+    "severity": "bad, warn or info",
+    "title": "one line",
+    "body": "more, may be empty",
+    "vehicle_id": "or null",
+    "location": "public id of the site, or null",
+    "session_id": "or null",
+    "opened_at": "instant",
+    "closed_at": "instant or null",
+    "close_reason": "text, empty while open",
+}
+
+CATALOGUE = {
+    kind.name: kind
+    for kind in (
+        EventType(
+            COMMAND_FINISHED,
+            "A command to a charger has its outcome. A second message says `no_session` when no session followed an "
+            "accepted remote start, a third `accepted` when it came late.",
+            Scope.DISPATCH_READ,
+            {
+                "id": "of the command", "charger": "OCPP identity", "action": "as in the commands API",
+                "state": "accepted, rejected, failed, timed_out, expired, cancelled, no_session",
+                "reason": "text, may be empty", "session": "id of the session that followed, or null",
+                "idempotency_key": "the one you sent",
+            },
+        ),
+        EventType(SESSION_STARTED, "A charging session began.", Scope.BILLING_READ, _SESSION),
+        EventType(
+            SESSION_UPDATED,
+            "New meter values of a running session; at most one message per session and interval (a minute, unless "
+            "FLEETCHARGE_WEBHOOK_SESSION_SECONDS says otherwise).",
+            Scope.BILLING_READ,
+            _SESSION,
+        ),
+        EventType(SESSION_ENDED, "A charging session ended; its price follows as cdr.created.", Scope.BILLING_READ,
+                  _SESSION),
+        EventType(
+            CDR_CREATED,
+            "A session was priced and paid from the wallet.",
+            Scope.BILLING_READ,
+            {
+                "id": "of the CDR", "session": "id of the session", "started_at": "instant", "ended_at": "instant",
+                "energy_wh": "billed", "charging_seconds": "", "idle_seconds": "plugged in and full",
+                "currency": "INR", "taxable_paise": "", "cgst_paise": "", "sgst_paise": "", "igst_paise": "",
+                "tax_paise": "the three together", "total_paise": "taxable and tax",
+                "receivable_paise": "the part the wallet could not pay", "explanation": "one line per priced component",
+            },
+        ),
+        EventType(
+            CONNECTOR_STATUS_CHANGED,
+            "The status we show for a plug changed: your own chargers, and networks your fleet may charge at.",
+            Scope.STATIONS_READ,
+            {
+                "connector": "public id of the plug", "connector_id": "its number on the charger",
+                "evse": "public id", "location": "public id of the site", "location_name": "text",
+                "charger": "OCPP identity, or null", "old": "status before",
+                "new": "available, occupied, charging, reserved, unavailable, faulted or unknown",
+                "reason": "why we show it", "at": "instant",
+            },
+        ),
+        EventType(
+            RESERVATION_CHANGED,
+            "A reservation moved on.",
+            Scope.DISPATCH_READ,
+            {
+                "number": "of the reservation", "state": "confirmed, used, rejected, cancelled, expired, failed",
+                "reason": "text, may be empty", "connector": "public id of the plug",
+                "location": "public id of the site", "vehicle_id": "", "plan_id": "or null", "expires_at": "instant",
+            },
+        ),
+        EventType(ALERT_OPENED, "Something needs somebody.", Scope.DISPATCH_READ, _ALERT),
+        EventType(ALERT_CLOSED, "It no longer does.", Scope.DISPATCH_READ, _ALERT),
+        EventType(
+            WALLET_LOW,
+            "What can be spent fell below the wallet's warning limit; once, until it was above it again.",
+            Scope.BILLING_READ,
+            {
+                "available_paise": "posted, less held, plus credit", "posted_paise": "", "held_paise": "",
+                "low_threshold_paise": "the limit", "currency": "INR",
+            },
+        ),
+    )
+}  # fmt: skip
+TEST_TYPE = EventType(
+    TEST, "Only when you ask for it, to try an endpoint.", "", {"text": "a greeting", "endpoint": "id"}
+)
+
+
+def scopes_needed(event_types: list[str]) -> set[str]:
+    """What a key or role must hold to hear these; unknown names need nothing and are refused elsewhere."""
+    return {CATALOGUE[name].scope for name in event_types if name in CATALOGUE}
+
+
+def heard_by(scopes: frozenset[str]) -> list[str]:
+    """What somebody with these scopes may hear; a test is for everybody."""
+    return [TEST, *(name for name, kind in CATALOGUE.items() if kind.scope in scopes)]
