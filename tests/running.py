@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -17,6 +18,18 @@ from fleetcharge.embedded.ports import next_free_port
 from fleetcharge.embedded.run import Address, process_specs
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+_STRIPE, _STRIPES = 1_000, 10  # below the ports that everything else picks at random
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_last_port = 9_999 + _STRIPE * (_worker % _STRIPES) + random.randrange(_STRIPE - 200)
+
+
+def port_of_our_own() -> int:
+    """Free, never given twice by this process, and of a range that no other worker of the same run takes from."""
+    global _last_port
+    _last_port = next_free_port(_last_port + 1)
+    return _last_port
 
 
 def wait_for(what: str, look: Callable[[], Any], seconds: float = 60.0, every: float = 0.1) -> Any:
@@ -39,8 +52,7 @@ class RunningSystem:
     def __init__(self, var: Path, **extra_env: str) -> None:
         self.var = var
         var.chmod(0o755)
-        self.web_port = next_free_port(18000 + os.getpid() % 4000, "127.0.0.1", frozenset())
-        self.realtime_port = next_free_port(self.web_port + 1, "127.0.0.1", frozenset({self.web_port}))
+        self.web_port, self.realtime_port = port_of_our_own(), port_of_our_own()
         dropped = {"DATABASE_URL", "REDIS_URL", "FLEETCHARGE_THROW_AWAY", "DJANGO_ALLOW_ASYNC_UNSAFE"}
         self.env = {key: value for key, value in os.environ.items() if key not in dropped} | {
             "FLEETCHARGE_VAR_DIR": str(var),
@@ -71,12 +83,18 @@ class RunningSystem:
         def ready() -> bool:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the system ended: {self.console()}")
+            assert " is in use; " not in self.console(), self.console()  # we would talk to somebody else
             return "is ready after" in self.console()
 
         wait_for("the system to be ready", ready, seconds)
 
     def console(self) -> str:
         return Path(self.log.name).read_text()
+
+    def logs(self, last_chars: int = 3000) -> str:
+        """The last words of every process, for a test that fails."""
+        files = sorted((self.var / "log").glob("*.log"))
+        return "\n".join(f"== {file.name}\n{file.read_text(errors='replace')[-last_chars:]}" for file in files)
 
     def manage(self, code: str) -> Any:
         """Run Python inside the product; the JSON it prints last comes back."""
@@ -172,7 +190,7 @@ class RealtimeNode:
         **extra_env: str,
     ) -> None:  # fmt: skip
         """`prefix` goes before the command line (`ip netns exec ...`), `host` is where it listens then."""
-        self.port = next_free_port(system.realtime_port + 1, "127.0.0.1", frozenset({system.web_port}))
+        self.port = port_of_our_own()
         self.host, self.log_path = host, system.var / "log" / f"node-{self.port}.log"
         env = {**system.env, "FLEETCHARGE_ASGI_SERVER": server, **extra_env}
         spec = process_specs(Address(host, system.web_port, self.port), system.var, env)[0]

@@ -75,11 +75,13 @@ def _producers(app: Any) -> ProducerPool:
     return producers[app.connection_for_write(transport_options=impatient)]
 
 
-def tell(channel: str, message: bytes) -> None:
-    """Publish to whoever listens just now."""
+def tell(channel: str, message: bytes) -> int:
+    """Publish to whoever listens just now; how many heard it, 0 while Valkey is away."""
+    heard: Any = 0  # the client's types allow for an asynchronous one
     with valkey.attempt(f"a message on {channel}") as is_well:
         if is_well:
-            _client().publish(channel, message)
+            heard = _client().publish(channel, message)
+    return int(heard)
 
 
 @functools.cache

@@ -24,6 +24,7 @@ from fleetcharge.accounts.models import Organisation, Scope
 from fleetcharge.accounts.services import create_api_key
 from fleetcharge.embedded.ports import random_free_port
 from fleetcharge.embedded.run import Address, process_specs
+from fleetcharge.lib import hints
 from fleetcharge.lib.db import conninfo
 from ocpp_bridge import bell, commands
 from ocpp_bridge.models import Command, Node
@@ -159,7 +160,7 @@ async def test_the_wake_up_reaches_the_owner_alone_and_everybody_when_nobody_has
     owner = start()
     await plug(owner)
     name = await until(lambda: owner.node)
-    client = bell._client()
+    client = hints._client()
     await until(lambda: dict(client.pubsub_numsub(bell.channel_of(name)))[bell.channel_of(name).encode()] == 1)
     with client.pubsub() as everybody:
         everybody.subscribe(bell.EVERYBODY)
@@ -341,7 +342,7 @@ async def test_without_valkey_messages_are_answered_and_commands_go_out(
 ) -> None:
     nowhere = f"redis://127.0.0.1:{random_free_port()}/0"
     monkeypatch.setattr(settings, "REDIS_URL", nowhere)
-    bell._client.cache_clear()
+    hints._client.cache_clear()
     try:
         first, second = start(), start()
         old = await plug(first)
@@ -355,5 +356,5 @@ async def test_without_valkey_messages_are_answered_and_commands_go_out(
         await new.receive()
         await until(lambda: state_of(later) == S.ACCEPTED)
     finally:
-        bell._client.cache_clear()
-        monkeypatch.setattr(bell, "_silent_until", 0.0)
+        hints._client.cache_clear()
+        monkeypatch.setattr(hints, "valkey", hints.Breaker())

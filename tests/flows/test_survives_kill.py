@@ -17,6 +17,7 @@ from tests.running import RunningSystem
 CHARGERS_PER_HUB = 6
 VEHICLES = 10
 ROUNDS = ("postgres", "valkey", "realtime")
+PATIENCE_S = 120
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="finds processes through /proc")
 
@@ -49,6 +50,7 @@ class Ledger:
         self.sessions: list[list[object]] = []
         self.meters: list[list[object]] = []
         self.pings: list[list[int]] = []
+        self.last_refusal = ""
 
 
 async def charge_again_and_again(charger: TestCharger, tag: str, known: Ledger, until: asyncio.Event) -> None:
@@ -70,22 +72,24 @@ async def ping_again_and_again(url: str, key: str, device: str, pk: int, known: 
         while not until.is_set():
             second += 1
             ping = {"ts": second, "lat": 12.93 + (second % 50) * 1e-5, "lon": 77.68, "soc": 60}
-            while not await _accepted(client, url, {"device": device, "pings": [ping]}):
+            while refusal := await _refusal(client, url, {"device": device, "pings": [ping]}):
+                known.last_refusal = refusal
                 await asyncio.sleep(0.1)
             known.pings.append([pk, second])
             await asyncio.sleep(0.01)
 
 
-async def _accepted(client: httpx.AsyncClient, url: str, body: object) -> bool:
+async def _refusal(client: httpx.AsyncClient, url: str, body: object) -> str:
+    """Empty when the ping was acknowledged, else why not."""
     try:
         answer = await client.post(url, content=json.dumps(body))
-    except httpx.HTTPError:
-        return False
+    except httpx.HTTPError as error:
+        return repr(error)
     if answer.status_code != 200:
-        return False
+        return f"{answer.status_code} {answer.text}"
     told = answer.json()
     assert told["rejected"] == [], told
-    return bool(told["accepted"] + told["duplicate"] == 1)
+    return "" if told["accepted"] + told["duplicate"] == 1 else str(told)
 
 
 async def load_while_killing(system: RunningSystem, fleet: dict) -> Ledger:
@@ -101,9 +105,9 @@ async def load_while_killing(system: RunningSystem, fleet: dict) -> Ledger:
         for device, pk in fleet["vehicles"].items()
     ]  # fmt: skip
     for name in ROUNDS:
-        await _progress(known, chargers=len(chargers))
+        await _progress(known, work, f"before {name} dies")
         await asyncio.to_thread(system.kill, name)
-    await _progress(known, chargers=len(chargers))
+    await _progress(known, work, "after all had died")
     until.set()
     await asyncio.wait_for(asyncio.gather(*work), 90)
     for line in lines:
@@ -111,18 +115,29 @@ async def load_while_killing(system: RunningSystem, fleet: dict) -> Ledger:
     return known
 
 
-async def _progress(known: Ledger, chargers: int) -> None:
+async def _progress(known: Ledger, work: list[asyncio.Task[None]], when: str) -> None:
     """Until every charger, on average, had two more answers and every tracker five: the system works (again)."""
-    meters, pings = len(known.meters) + 2 * chargers, len(known.pings) + 5 * VEHICLES
-    async with asyncio.timeout(60):
-        while len(known.meters) < meters or len(known.pings) < pings:
-            await asyncio.sleep(0.05)
+    meters, pings = len(known.meters) + 4 * CHARGERS_PER_HUB, len(known.pings) + 5 * VEHICLES
+    deadline = time.monotonic() + PATIENCE_S
+    while len(known.meters) < meters or len(known.pings) < pings:
+        for ended in (task for task in work if task.done()):
+            ended.result()
+        if time.monotonic() > deadline:
+            raise AssertionError(
+                f"no progress in {PATIENCE_S} s {when}: {len(known.meters)} of {meters} meter values, "
+                f"{len(known.pings)} of {pings} pings, last refusal of a ping: {known.last_refusal}"
+            )
+        await asyncio.sleep(0.05)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="kills by /proc")
 def test_nothing_acknowledged_is_lost_and_nothing_doubled(system: RunningSystem) -> None:
     fleet = system.manage(seed_code(chargers_per_hub=CHARGERS_PER_HUB, vehicles=VEHICLES))
-    known = asyncio.run(load_while_killing(system, fleet))
+    try:
+        known = asyncio.run(load_while_killing(system, fleet))
+    except BaseException:
+        print(system.console(), system.logs(), sep="\n")
+        raise
     left = system.manage(LEFT_IN_DATABASE)
     assert left["sessions"] == sorted(known.sessions)
     assert left["meters"] == sorted(known.meters)
