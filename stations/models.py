@@ -24,6 +24,7 @@ from stations.cpo.ubc.models import (  # noqa: F401 (Django finds the models of 
     UBCOrder,
     UBCRefusal,
 )
+from stations.registry_models import Claim, Duplicate, StatusClaim, StatusProof  # noqa: F401 (likewise)
 
 models.CharField.register_lookup(Lower)  # `external_key__lower=` is served by the unique index; `__iexact` is not
 
@@ -89,6 +90,19 @@ class Source(models.Model):
     last_push_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True)
     failures_in_row = models.PositiveIntegerField(default=0)
+    full_sync_seconds = models.PositiveIntegerField(
+        default=86_400, help_text=_("How often everything is asked for; a site that is missing three times is hidden.")
+    )
+    full_synced_at = models.DateTimeField(null=True, blank=True)
+    usual_push_seconds = models.FloatField(
+        default=0, editable=False, help_text=_("Its usual pause between pushes, as far as we know it; 0: unknown.")
+    )
+    truth_percent = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        editable=False,
+        help_text=_("Of plugs shown as free, how many were; empty: too few asked."),
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     OUR_TOKEN_PURPOSE = "ocpi-token"  # noqa: S105 (a label, not a password)
@@ -165,6 +179,11 @@ class LocationQuerySet(models.QuerySet["Location"]):
 class Location(models.Model):
     """A site (OCPI Location). Its public id never changes and is never reused."""
 
+    class Removal(models.TextChoices):
+        WITHDRAWN = "withdrawn", _("Withdrawn by its network")
+        VANISHED = "vanished", _("No longer listed")
+        MERGED = "merged", _("Merged into another")
+
     public_id = models.CharField(max_length=16, unique=True, default=ids.location_id, editable=False)
     source = models.ForeignKey(Source, models.PROTECT, related_name="locations")
     party = models.ForeignKey(Party, models.SET_NULL, null=True, blank=True)
@@ -182,6 +201,12 @@ class Location(models.Model):
     time_zone = models.CharField(max_length=40, default="Asia/Kolkata")
     opening_times = models.JSONField(null=True, blank=True)
     is_removed = models.BooleanField(default=False)
+    removed_because = models.CharField(max_length=12, choices=Removal, blank=True, editable=False)
+    merged_into = models.ForeignKey(
+        "self", models.SET_NULL, null=True, blank=True, editable=False, related_name="merged_from",
+        help_text=_("It turned out to be this site; its links lead there."),
+    )  # fmt: skip
+    is_shared = models.BooleanField(default=False, editable=False, help_text=_("More than one source speaks of it."))
     source_updated_at = models.DateTimeField(null=True, blank=True)
     tariff = models.ForeignKey(
         "Tariff", models.SET_NULL, null=True, blank=True, editable=False, related_name="locations",
@@ -297,6 +322,7 @@ class EVSE(models.Model):
     physical_reference = models.CharField(max_length=16, blank=True)
     capabilities = ArrayField(models.CharField(max_length=40), default=list, blank=True)
     is_removed = models.BooleanField(default=False)
+    is_shared = models.BooleanField(default=False, editable=False, help_text=_("More than one source speaks of it."))
     source_updated_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -481,6 +507,7 @@ class ExternalRef(models.Model):
     raw_hash = models.CharField(max_length=64, blank=True)
     first_seen_at = models.DateTimeField(auto_now_add=True)
     last_seen_at = models.DateTimeField(default=timezone.now)
+    missed_syncs = models.PositiveSmallIntegerField(default=0, help_text=_("Full pulls in a row that did not name it."))
 
     class Meta:
         constraints = [
