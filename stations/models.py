@@ -352,6 +352,10 @@ class Tariff(models.Model):
     name = models.CharField(max_length=120, blank=True)
     currency = models.CharField(max_length=3, default="INR")
     elements = models.JSONField(help_text=_("OCPI TariffElement list; prices in currency units as decimal strings."))
+    terms = models.JSONField(
+        default=dict, blank=True,
+        help_text=_("OCPI type, min_price, max_price, tax_included, start_date_time, end_date_time."),
+    )  # fmt: skip
     content_hash = models.CharField(max_length=64)
     valid_from = models.DateTimeField(default=timezone.now)
     valid_to = models.DateTimeField(null=True, blank=True)

@@ -52,10 +52,11 @@ class LocationDoc:
 
 @dataclass(frozen=True)
 class TariffDoc:
-    """Elements in OCPI form; prices as decimal strings."""
+    """Elements and terms (see Tariff.terms) in OCPI form; prices as decimal strings."""
 
     external_id: str
     currency: str
     elements: list[dict[str, Any]]
     name: str = ""
     updated_at: datetime | None = None
+    terms: dict[str, Any] = field(default_factory=dict)

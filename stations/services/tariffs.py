@@ -20,18 +20,24 @@ from stations.pricing import Prices, elements_of
 @transaction.atomic
 def cache_tariff(
     *, source: Source, external_id: str, elements: list[dict[str, Any]], currency: str, at: datetime, name: str = "",
-    updated_at: datetime | None = None,
+    updated_at: datetime | None = None, terms: dict[str, Any] | None = None,
 ) -> tuple[Tariff, bool]:  # fmt: skip
     """The current version of a tariff and whether it is new; the same content again, or older news, changes nothing.
 
-    `elements` is OCPI's TariffElement list with prices as decimal strings. Connectors follow to the new version.
+    `elements` is OCPI's TariffElement list with prices as decimal strings; `terms`: see Tariff.
+    Connectors follow to the new version.
     """
     Source.objects.select_for_update().get(pk=source.pk)
-    digest = hashlib.sha256(orjson.dumps([currency, elements, name], option=orjson.OPT_SORT_KEYS)).hexdigest()
+    content = [currency, elements, name, *([terms] if terms else [])]
+    digest = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
     current = Tariff.objects.filter(source=source, external_id__lower=external_id.lower(), valid_to=None).first()
     if current and (current.content_hash == digest or _is_older(updated_at, current)):
         return current, False
-    return _next_version(source, current, external_id, elements, currency, digest, at, name, updated_at), True
+    facts = {
+        "elements": elements, "terms": terms or {}, "currency": currency, "content_hash": digest, "name": name,
+        "source_updated_at": updated_at,
+    }  # fmt: skip
+    return _next_version(source, current, external_id, facts, at), True
 
 
 def _is_older(updated_at: datetime | None, held: Tariff) -> bool:
@@ -39,15 +45,14 @@ def _is_older(updated_at: datetime | None, held: Tariff) -> bool:
 
 
 def _next_version(
-    source: Source, current: Tariff | None, external_id: str, elements: list[dict[str, Any]], currency: str,
-    digest: str, at: datetime, name: str, updated_at: datetime | None,
-) -> Tariff:  # fmt: skip
+    source: Source, current: Tariff | None, external_id: str, facts: dict[str, Any], at: datetime
+) -> Tariff:
     starts_at = max(at, current.valid_from) if current else at
     if current:
         Tariff.objects.filter(pk=current.pk).update(valid_to=starts_at)
     tariff = Tariff.objects.create(
-        source=source, external_id=external_id, version=current.version + 1 if current else 1, name=name,
-        currency=currency, elements=elements, content_hash=digest, valid_from=starts_at, source_updated_at=updated_at,
+        source=source, external_id=external_id, version=current.version + 1 if current else 1, valid_from=starts_at,
+        **facts,
     )  # fmt: skip
     if current:
         current.connectors.update(tariff=tariff)

@@ -75,5 +75,7 @@ def tariff_out(tariff: Tariff, party: tuple[str, ...]) -> dict[str, Any]:
         "id": tariff.external_id,
         "currency": tariff.currency,
         "elements": tariff.elements,
+        "tax_included": "N/A",
+        **tariff.terms,
         "last_updated": now_text(tariff.source_updated_at or tariff.valid_from),
     }

@@ -21,5 +21,5 @@ def take_tariff(source: Source, entry: Any, at: datetime) -> None:
     doc = TariffIn.model_validate(entry).doc()
     services.cache_tariff(
         source=source, external_id=doc.external_id, elements=doc.elements, currency=doc.currency, at=at, name=doc.name,
-        updated_at=doc.updated_at,
+        updated_at=doc.updated_at, terms=doc.terms,
     )  # fmt: skip

@@ -47,7 +47,15 @@ def tariff_up(raw: Raw, owner: Owner) -> Raw:
 
 
 def tariff_down(raw: Raw) -> Raw:
-    return {name: value for name, value in raw.items() if name != "tax_included"}
+    plain = {name: value for name, value in raw.items() if name != "tax_included"}
+    for name in ("min_price", "max_price"):
+        limit = plain.get(name)
+        if isinstance(limit, dict) and "before_taxes" in limit:
+            after = limit.get("after_taxes")
+            plain[name] = {
+                "excl_vat": float(limit["before_taxes"]), **({} if after is None else {"incl_vat": float(after)})
+            }  # fmt: skip
+    return plain
 
 
 def cdr_down(raw: Raw) -> Raw:

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from stations.cpo.documents import TariffDoc
-from stations.cpo.ocpi.objects.base import DisplayText, Id, Instant, PriceLimit, Wire
+from stations.cpo.ocpi.objects.base import DisplayText, Id, Instant, PriceLimit, Wire, exact_text
 
 
 class TariffIn(Wire):
@@ -29,7 +29,19 @@ class TariffIn(Wire):
     def doc(self) -> TariffDoc:
         name = next((text.text for text in self.tariff_alt_text), "")
         elements = [exact(element) for element in self.elements]
-        return TariffDoc(self.id, self.currency, elements, name[:120], self.last_updated)
+        return TariffDoc(self.id, self.currency, elements, name[:120], self.last_updated, self._terms())
+
+    def _terms(self) -> dict[str, Any]:
+        """What is said of the whole price list; what is left out stays out, so that old versions keep their hash."""
+        told = {
+            "type": (self.type or "")[:30],
+            "min_price": self.min_price and self.min_price.model_dump(mode="json", exclude_none=True),
+            "max_price": self.max_price and self.max_price.model_dump(mode="json", exclude_none=True),
+            "tax_included": "" if self.tax_included.upper() == "N/A" else self.tax_included.upper()[:3],
+            "start_date_time": self.start_date_time and exact_text(self.start_date_time),
+            "end_date_time": self.end_date_time and exact_text(self.end_date_time),
+        }
+        return {name: value for name, value in told.items() if value}
 
 
 def exact(value: Any) -> Any:
