@@ -107,16 +107,23 @@ def _discover(report: StatusReport, charger: Charger) -> Connector:
 
 
 def _report(connector: Connector, report: StatusReport) -> bool:
+    if not hear(connector, report):
+        connector.save(update_fields=["heard_at"])
+        return False
+    show(connector, connector.status_at or report.at)
+    return True
+
+
+def hear(connector: Connector, report: StatusReport) -> bool:
+    """The source's word onto a locked row, not saved and not decided on yet; False for old news."""
     at = min(report.at, report.received_at + FUTURE_TOLERANCE)
     connector.heard_at = max(report.received_at, connector.heard_at or report.received_at)
     if connector.status_at is not None and at < connector.status_at:
-        connector.save(update_fields=["heard_at"])
         return False
     if report.status != connector.reported_status:
         _swing(connector, at)
     connector.status_at, connector.raw_status, connector.reported_status = at, report.raw_status, report.status
     connector.error_code, connector.error_info = report.error_code[:50], report.error_info[:255]
-    show(connector, at)
     return True
 
 
@@ -153,28 +160,9 @@ def _apply_to_station(report: StatusReport, charger: Charger, connectors: dict[S
 
 def show(connector: Connector, at: datetime) -> None:
     """Decide the shown status again, keep the row, and tell everybody when it changed."""
-    charger = connector.evse.charger
-    new, reason = decide(
-        StatusInputs(
-            reported=connector.reported_status,
-            is_station_faulted=bool(charger and charger.is_faulted),
-            is_station_inoperative=bool(charger and charger.is_inoperative),
-            is_switched_off=connector.is_switched_off,
-            is_offline=charger is not None and _is_offline(charger, at),
-            has_session=connector.has_session,
-            is_delivering=connector.is_delivering,
-            is_held=connector.is_held,
-            is_flapping=connector.is_flapping,
-            shown=connector.status,
-        )
-    )
-    old, connector.status_reason = connector.status, reason
-    if new != old:
-        connector.status, connector.status_since = new, at
-        change = StatusChange.objects.create(
-            connector=connector, old=old, new=new, raw_status=connector.raw_status, reason=reason, at=at
-        )
-        publish(ConnectorStatusChanged(connector.pk, connector.evse.location_id, old, new, reason, at, change.pk))
+    if change := decided(connector, at):
+        change.save()
+        publish(fact_of(change))
     connector.save(
         update_fields=[
             "status",
@@ -195,6 +183,38 @@ def show(connector: Connector, at: datetime) -> None:
             "is_flapping",
         ]
     )
+
+
+def fact_of(change: StatusChange, *, old: str = "") -> ConnectorStatusChanged:
+    """What everybody is told of a change that is kept; `old` when it sums up several."""
+    connector = change.connector
+    return ConnectorStatusChanged(
+        connector.pk, connector.evse.location_id, old or change.old, change.new, change.reason, change.at, change.pk
+    )
+
+
+def decided(connector: Connector, at: datetime) -> StatusChange | None:
+    """Decide the shown status of a locked row, nothing saved yet; the change when there is one."""
+    charger = connector.evse.charger
+    new, reason = decide(
+        StatusInputs(
+            reported=connector.reported_status,
+            is_station_faulted=bool(charger and charger.is_faulted),
+            is_station_inoperative=bool(charger and charger.is_inoperative),
+            is_switched_off=connector.is_switched_off,
+            is_offline=charger is not None and _is_offline(charger, at),
+            has_session=connector.has_session,
+            is_delivering=connector.is_delivering,
+            is_held=connector.is_held,
+            is_flapping=connector.is_flapping,
+            shown=connector.status,
+        )
+    )
+    old, connector.status_reason = connector.status, reason
+    if new == old:
+        return None
+    connector.status, connector.status_since = new, at
+    return StatusChange(connector=connector, old=old, new=new, raw_status=connector.raw_status, reason=reason, at=at)
 
 
 def _is_offline(charger: Charger, at: datetime) -> bool:
@@ -218,11 +238,11 @@ def report_from_source(*, evse_id: int, raw_status: str, status: str, at: dateti
     connectors = list(locked(evse_id=evse_id))
     applied = [_report(connector, report) for connector in connectors]
     if is_news := any(applied):
-        _show_removed(connectors[0].evse, is_removed=raw_status == "REMOVED", at=received_at)
+        show_removed(connectors[0].evse, is_removed=raw_status == "REMOVED", at=received_at)
     return is_news
 
 
-def _show_removed(evse: EVSE, *, is_removed: bool, at: datetime) -> None:
+def show_removed(evse: EVSE, *, is_removed: bool, at: datetime) -> None:
     """The source took an EVSE down (OCPI REMOVED), or put it up again; the row stays either way."""
     if evse.is_removed != is_removed:
         EVSE.objects.filter(pk=evse.pk).update(is_removed=is_removed)
