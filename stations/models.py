@@ -24,6 +24,12 @@ from stations.cpo.ubc.models import (  # noqa: F401 (Django finds the models of 
     UBCOrder,
     UBCRefusal,
 )
+from stations.cpo.webhooks.models import (  # noqa: F401 (likewise)
+    DeadLetter,
+    WebhookCount,
+    WebhookFeed,
+    WebhookPush,
+)
 from stations.registry_models import Claim, Duplicate, StatusClaim, StatusProof  # noqa: F401 (likewise)
 
 models.CharField.register_lookup(Lower)  # `external_key__lower=` is served by the unique index; `__iexact` is not
@@ -58,6 +64,8 @@ class Source(models.Model):
         OCPI_221 = "ocpi-2.2.1", "OCPI 2.2.1"
         OCPI_230 = "ocpi-2.3.0", "OCPI 2.3.0"
         UBC_09 = "ubc-0.9", "UBC 0.9 (Beckn)"
+        WEBHOOK = "webhook", _("Webhook (JSON of a vendor)")
+        REST_POLL = "rest-poll", _("JSON of a vendor, polled (and pushed)")
         IMPORT = "import", _("Imported file")
 
     class State(models.TextChoices):

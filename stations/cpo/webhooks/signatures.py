@@ -7,6 +7,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -133,6 +134,26 @@ def public_key(text: str) -> bytes:
         if len(raw) == 32:
             return raw
     raise ValueError("An Ed25519 public key is 32 bytes, in hexadecimal or base64.")
+
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+def networks_of(texts: Sequence[str]) -> list[Network]:
+    """Raises ValueError for what is neither an address nor a network."""
+    return [ipaddress.ip_network(text.strip(), strict=False) for text in texts]
+
+
+def is_from(address: str, allowed: Sequence[str]) -> bool:
+    """The address is in one of the networks; anyone is when none are named."""
+    if not allowed:
+        return True
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    found = getattr(found, "ipv4_mapped", None) or found
+    return any(found in network for network in networks_of(allowed))
 
 
 def _stamp(scheme: Scheme, push: Signed, presented: str) -> str:
