@@ -2,79 +2,48 @@
 
 OCPI 2.2.1 mod_tariffs and mod_cdrs: per dimension the first element wins that has a component of it and whose
 restrictions match; no match means that dimension is free; FLAT is charged once per element; step_size is applied once,
-to the session's total. OCPI leaves rounding open: we round the taxable total half up to the paisa, then each tax head.
+to the session's total. Elements about reservations live apart. min_price and max_price clamp the sum, without and with
+tax. OCPI leaves rounding open: we round the taxable total half up to the paisa, then each tax head.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from fractions import Fraction
-from itertools import pairwise
 from math import ceil, floor
 from typing import Any
 
-from billing.tariff_elements import Component, Element, PlainPrices, TariffError, parse_elements, plain_prices
+from billing.segments import Period, Segment, cut
+from billing.tariff_elements import (
+    Component,
+    Element,
+    PlainPrices,
+    TariffError,
+    parse_elements,
+    parse_tariff,
+    plain_prices,
+)
+from billing.tariff_terms import NO_TERMS, Terms
+from billing.totals import Exact, Line, Rating, Tax, gst, nearest, round_half_up, sum_up
 
-__all__ = ["Line", "Period", "Rating", "TariffError", "Tax", "gst", "quote", "rate", "round_half_up"]
+__all__ = [
+    "Line", "Period", "Rating", "Reserved", "TariffError", "Tax", "even_periods", "gst", "quote", "rate",
+    "rate_reservation", "round_half_up",
+]  # fmt: skip
 
 SECONDS_PER_DAY = 86_400
 UNITS = {"ENERGY": (1000, "kWh"), "TIME": (3600, "h"), "PARKING_TIME": (3600, "h"), "FLAT": (1, "session")}
+RESERVED = "RESERVATION_"
+"""Before the dimension of a line that is about the reservation."""
 
 
 @dataclass(frozen=True)
-class Period:
-    """A stretch of a session during which energy flows evenly; `is_parking`: plugged in, not taking energy."""
+class Reserved:
+    """A reservation that belongs to the session (or stands alone); `is_expired`: nobody came."""
 
+    started_at: datetime
     seconds: Fraction | int
-    energy_wh: Fraction | int
-    is_parking: bool = False
-
-
-@dataclass(frozen=True)
-class Line:
-    """One priced component: `quantity` in kWh, hours or sessions, `unit_price_paise` exact, `amount_paise` whole."""
-
-    dimension: str
-    element: int
-    quantity: Fraction
-    unit: str
-    unit_price_paise: Fraction
-    amount_paise: int
-
-
-@dataclass(frozen=True)
-class Tax:
-    """GST in its heads; central and state are equal, integrated stands alone."""
-
-    cgst_paise: int = 0
-    sgst_paise: int = 0
-    igst_paise: int = 0
-
-    @property
-    def total_paise(self) -> int:
-        return self.cgst_paise + self.sgst_paise + self.igst_paise
-
-
-@dataclass(frozen=True)
-class Rating:
-    taxable_paise: int
-    tax: Tax
-    lines: tuple[Line, ...] = field(default=())
-
-    @property
-    def total_paise(self) -> int:
-        return self.taxable_paise + self.tax.total_paise
-
-
-@dataclass(frozen=True)
-class _Segment:
-    """A piece of a period on which no restriction changes its mind. Offsets from the start of the session."""
-
-    offset_s: Fraction
-    energy_before_wh: Fraction
-    seconds: Fraction
-    energy_wh: Fraction
-    is_parking: bool
+    is_expired: bool = False
 
 
 def rate(
@@ -85,24 +54,32 @@ def rate(
     tz: tzinfo,
     gst_percent: int,
     is_interstate: bool = False,
+    terms: Terms = NO_TERMS,
+    reserved: Reserved | None = None,
 ) -> Rating:
-    """Price a session. `started_at` is aware, `tz` the location's zone.
+    """Price a session, with the reservation before it. `started_at` is aware, `tz` the location's zone.
 
-    Raises TariffError when the tariff is empty, malformed or restricted by something we do not measure.
+    A component's own vat counts before `gst_percent`. Raises TariffError when the tariff is empty, malformed or
+    restricted by something we do not measure.
     """
-    parsed = parse_elements(elements)
-    segments = _segments(parsed, periods, started_at, tz)
-    quantities = _round_up_to_steps(_quantities(parsed, segments, started_at, tz))
-    exact = [(key, qty, qty * _unit_price(parsed, key)) for key, qty in quantities.items()]
-    taxable = round_half_up(sum((amount for _, _, amount in exact), Fraction(0)))
-    if taxable < 0:
-        raise TariffError("the price is below zero")
-    amounts = _whole_paise([amount for _, _, amount in exact], taxable)
-    lines = tuple(
-        Line(dimension, element, qty, UNITS[dimension][1], _unit_price(parsed, (dimension, element)), paise)
-        for ((dimension, element), qty, _), paise in zip(exact, amounts, strict=True)
-    )
-    return Rating(taxable, gst(taxable, gst_percent, is_interstate=is_interstate), lines)
+    exact = _lines_of(parse_elements(elements), periods, started_at, tz)
+    if reserved is not None:
+        exact += _reservation_lines(elements, reserved, tz)
+    return sum_up(exact, terms, gst_percent, is_interstate=is_interstate)
+
+
+def rate_reservation(
+    *,
+    elements: Sequence[Mapping[str, Any]],
+    reserved: Reserved,
+    tz: tzinfo,
+    gst_percent: int,
+    is_interstate: bool = False,
+    terms: Terms = NO_TERMS,
+) -> Rating:
+    """Price a reservation alone; the limits of the tariff are about sessions and do not count."""
+    untouched = Terms(is_tax_included=terms.is_tax_included)
+    return sum_up(_reservation_lines(elements, reserved, tz), untouched, gst_percent, is_interstate=is_interstate)
 
 
 def quote(
@@ -114,20 +91,21 @@ def quote(
     at: datetime,
     tz: tzinfo,
     gst_percent: int,
+    terms: Terms = NO_TERMS,
 ) -> int | None:
     """Paise including GST for charging `energy_wh` in `duration_s`, then `idle_s` plugged in.
 
     None without a usable tariff: an unknown price is not a price of 0.
     """
-    if not elements:
+    if not elements or not terms.holds_at(at):
         return None
     try:
-        plain = plain_prices(elements)
-        if plain is not None:
+        plain = plain_prices(elements) if terms.is_plain else None
+        if plain is not None and plain.vat in (None, gst_percent):
             taxable = _plain_taxable(plain, energy_wh, duration_s, idle_s)
             return taxable + gst(taxable, gst_percent).total_paise
         periods = even_periods(energy_wh=energy_wh, charging_s=duration_s, idle_s=idle_s)
-        rated = rate(elements=elements, periods=periods, started_at=at, tz=tz, gst_percent=gst_percent)
+        rated = rate(elements=elements, periods=periods, started_at=at, tz=tz, gst_percent=gst_percent, terms=terms)
     except TariffError:
         return None
     return rated.total_paise
@@ -142,92 +120,9 @@ def even_periods(*, energy_wh: int, charging_s: int, idle_s: int) -> list[Period
     )
 
 
-def gst(taxable_paise: int, percent: int, *, is_interstate: bool = False) -> Tax:
-    """Each head rounded half up; SGST is a copy of CGST, never computed apart."""
-    if is_interstate:
-        return Tax(igst_paise=_nearest(taxable_paise * percent, 100))
-    half = _nearest(taxable_paise * percent, 200)
-    return Tax(cgst_paise=half, sgst_paise=half)
-
-
-def round_half_up(value: Fraction) -> int:
-    """The nearest integer, halves upwards (our amounts are never negative)."""
-    return floor(value + Fraction(1, 2))
-
-
 def is_time_dependent(elements: Sequence[Mapping[str, Any]]) -> bool:
     """Does the price depend on when within the session the energy flowed?"""
     return any(element.is_restricted for element in parse_elements(elements))
-
-
-# --- where restrictions can change their mind ---------------------------------------------------------------------
-
-
-def _segments(
-    elements: Sequence[Element], periods: Sequence[Period], started_at: datetime, tz: tzinfo
-) -> list[_Segment]:
-    total_s = sum((Fraction(period.seconds) for period in periods), Fraction(0))
-    at_times = _time_cuts(elements, started_at, total_s, tz)
-    at_energies = sorted({limit for element in elements for limit in element.energy_limits_wh})
-    segments: list[_Segment] = []
-    offset, energy = Fraction(0), Fraction(0)
-    for period in periods:
-        seconds, energy_wh = Fraction(period.seconds), Fraction(period.energy_wh)
-        cuts = _shares(at_times, offset, seconds) | _shares(at_energies, energy, energy_wh)
-        marks = [Fraction(0), *sorted(cuts), Fraction(1)]
-        for low, high in pairwise(marks):
-            segments.append(
-                _Segment(
-                    offset + low * seconds, energy + low * energy_wh, (high - low) * seconds, (high - low) * energy_wh,
-                    period.is_parking,
-                )
-            )  # fmt: skip
-        offset, energy = offset + seconds, energy + energy_wh
-    return segments or [_Segment(Fraction(0), Fraction(0), Fraction(0), Fraction(0), False)]
-
-
-def _shares(cuts: Iterable[Fraction], start: Fraction, length: Fraction) -> set[Fraction]:
-    """Which cuts fall inside, as a share of the length."""
-    return {(cut - start) / length for cut in cuts if start < cut < start + length}
-
-
-def _time_cuts(elements: Sequence[Element], started_at: datetime, total_s: Fraction, tz: tzinfo) -> list[Fraction]:
-    """Offsets where a clock time, a local day or a duration limit is crossed."""
-    cuts = {limit for element in elements for limit in element.duration_limits_s}
-    clock_times = {time for element in elements for time in element.clock_cuts}
-    if clock_times:
-        ended_at = started_at + timedelta(seconds=ceil(total_s))
-        day, last_day = started_at.astimezone(tz).date(), ended_at.astimezone(tz).date()
-        while day <= last_day:
-            for time in clock_times:
-                for fold in (0, 1):  # a wall-clock time happens twice when clocks go back
-                    instant = datetime.combine(day, time, tz).replace(fold=fold)
-                    cuts.add(_seconds(instant.astimezone(UTC) - started_at.astimezone(UTC)))
-            day += timedelta(days=1)
-        cuts |= _clock_changes(started_at, ended_at, tz)
-    return sorted(cuts)
-
-
-def _clock_changes(started_at: datetime, ended_at: datetime, tz: tzinfo) -> set[Fraction]:
-    """The second at which daylight saving starts or ends, if within the session."""
-    low, high = started_at.astimezone(UTC), ended_at.astimezone(UTC)
-    if low.astimezone(tz).utcoffset() == high.astimezone(tz).utcoffset():
-        return set()
-    low = low.replace(microsecond=0)
-    start = low
-    before = low.astimezone(tz).utcoffset()
-    first, last = 0, ceil((high - low).total_seconds())
-    while last - first > 1:
-        middle = (first + last) // 2
-        if (start + timedelta(seconds=middle)).astimezone(tz).utcoffset() == before:
-            first = middle
-        else:
-            last = middle
-    return {_seconds(start + timedelta(seconds=last) - started_at.astimezone(UTC))}
-
-
-def _seconds(span: timedelta) -> Fraction:
-    return Fraction(span // timedelta(microseconds=1), 1_000_000)
 
 
 # --- how much of what ---------------------------------------------------------------------------------------------
@@ -235,8 +130,42 @@ def _seconds(span: timedelta) -> Fraction:
 Key = tuple[str, int]
 
 
+def _lines_of(elements: Sequence[Element], periods: Sequence[Period], started_at: datetime, tz: tzinfo) -> list[Exact]:
+    segments = cut(elements, periods, started_at, tz)
+    quantities = _round_up_to_steps(_quantities(elements, segments, started_at, tz))
+    return [_exact(elements[index].components[name], name, qty) for (name, index), qty in quantities.items()]
+
+
+def _exact(component: Component, dimension: str, quantity: Fraction, prefix: str = "") -> Exact:
+    unit = "reservation" if prefix and dimension == "FLAT" else UNITS[dimension][1]
+    return Exact(prefix + dimension, component.element, quantity, unit, component.price_paise, component.vat)
+
+
+def _reservation_lines(elements: Sequence[Mapping[str, Any]], reserved: Reserved, tz: tzinfo) -> list[Exact]:
+    """An expired reservation costs its RESERVATION elements and the FLAT of RESERVATION_EXPIRES on top.
+
+    Its time is priced by RESERVATION_EXPIRES where that has a TIME component (OCPI 2.2.1, ReservationRestrictionType).
+    """
+    parsed, periods, at = parse_tariff(elements), [Period(reserved.seconds, 0)], reserved.started_at
+    lines = _about_reservation(parsed.reservation, periods, at, tz)
+    if not reserved.is_expired:
+        return lines
+    expired = _about_reservation(parsed.expired, periods, at, tz)
+    if any("TIME" in element.components for element in parsed.expired):
+        lines = [line for line in lines if line.dimension != RESERVED + "TIME"]
+    return [*lines, *expired]
+
+
+def _about_reservation(elements: Sequence[Element], periods: Sequence[Period], at: datetime, tz: tzinfo) -> list[Exact]:
+    """Its time has a step_size of its own."""
+    if not elements:
+        return []
+    counted = _round_up_to_steps(_quantities(elements, cut(elements, periods, at, tz), at, tz))
+    return [_exact(elements[index].components[name], name, qty, RESERVED) for (name, index), qty in counted.items()]
+
+
 def _quantities(
-    elements: Sequence[Element], segments: Sequence[_Segment], started_at: datetime, tz: tzinfo
+    elements: Sequence[Element], segments: Sequence[Segment], started_at: datetime, tz: tzinfo
 ) -> tuple[dict[Key, Fraction], dict[str, Component]]:
     """Quantity per (dimension, element) in order of first use, and the last component that each dimension used."""
     quantities: dict[Key, Fraction] = {}
@@ -258,7 +187,7 @@ def _quantities(
     return quantities, last_used
 
 
-def _drawn(segment: _Segment) -> list[tuple[str, Fraction]]:
+def _drawn(segment: Segment) -> list[tuple[str, Fraction]]:
     drawn = [("FLAT", Fraction(1))]
     if segment.energy_wh:
         drawn.append(("ENERGY", segment.energy_wh))
@@ -267,9 +196,10 @@ def _drawn(segment: _Segment) -> list[tuple[str, Fraction]]:
     return drawn
 
 
-def _first_match(elements: Sequence[Element], dimension: str, segment: _Segment, local: datetime) -> int | None:
+def _first_match(elements: Sequence[Element], dimension: str, segment: Segment, local: datetime) -> int | None:
+    offset, energy, moment = segment.offset_s, segment.energy_before_wh, segment.moment
     for index, element in enumerate(elements):
-        if dimension in element.components and element.matches(local, segment.offset_s, segment.energy_before_wh):
+        if dimension in element.components and element.matches(local, offset, energy, moment):
             return index
     return None
 
@@ -290,20 +220,6 @@ def _round_up_to_steps(
     return quantities
 
 
-def _unit_price(elements: Sequence[Element], key: Key) -> Fraction:
-    dimension, index = key
-    return elements[index].components[dimension].price_paise
-
-
-def _whole_paise(exact: Sequence[Fraction], total: int) -> list[int]:
-    """Largest remainder: whole paise per line that add up to the rounded total."""
-    whole = [floor(amount) for amount in exact]
-    by_remainder = sorted(range(len(exact)), key=lambda i: (whole[i] - exact[i], i))
-    for index in by_remainder[: total - sum(whole)]:
-        whole[index] += 1
-    return whole
-
-
 # --- the short way, for tariffs without restrictions ---------------------------------------------------------------
 
 
@@ -319,12 +235,8 @@ def _plain_taxable(plain: PlainPrices, energy_wh: int, charging_s: int, idle_s: 
     exact = prices.get("FLAT", 0) * 18_000 + energy_wh * prices.get("ENERGY", 0) * 18 + hours * 5
     if exact < 0:
         raise TariffError("the price is below zero")
-    return _nearest(exact, 18_000 * plain.denominator)
+    return nearest(exact, 18_000 * plain.denominator)
 
 
 def _stepped(amount: int, step_size: int) -> int:
     return amount if step_size <= 1 else -(-amount // step_size) * step_size
-
-
-def _nearest(numerator: int, denominator: int) -> int:
-    return (2 * numerator + denominator) // (2 * denominator)

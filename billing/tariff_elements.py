@@ -12,8 +12,7 @@ from typing import Any
 import orjson
 
 DIMENSIONS = ("ENERGY", "FLAT", "TIME", "PARKING_TIME")
-# momentary values of the charging curve; a session's totals cannot decide them
-UNMEASURED = ("min_current", "max_current", "min_power", "max_power")
+RESERVATION, RESERVATION_EXPIRES = "RESERVATION", "RESERVATION_EXPIRES"
 WEEKDAYS = ("MONDAY", "TUESDAY", "WEDNESDAY", "THURSDAY", "FRIDAY", "SATURDAY", "SUNDAY")
 MIDNIGHT = time(0, 0)
 NOT_LOCAL = time(0, 0, tzinfo=UTC)
@@ -27,11 +26,26 @@ class TariffError(ValueError):
 
 @dataclass(frozen=True)
 class Component:
-    """`price_paise` per kWh, hour or session; `step_size` in Wh or seconds; `element` is its element's index."""
+    """`price_paise` per kWh, hour or session; `step_size` in Wh or seconds; `element` is its element's index.
+
+    `vat` in percent; None: the tariff does not say, which differs from 0.
+    """
 
     price_paise: Fraction
     step_size: int
     element: int
+    vat: Fraction | None = None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """What flows just now: watts, and amperes summed over the phases. None: nobody measured it."""
+
+    power_w: Fraction | None = None
+    current_a: Fraction | None = None
+
+
+NOBODY_SAW = Moment()
 
 
 @dataclass(frozen=True)
@@ -48,10 +62,19 @@ class Element:
     max_wh: Fraction | None = None
     min_s: Fraction | None = None
     max_s: Fraction | None = None
+    min_w: Fraction | None = None
+    max_w: Fraction | None = None
+    min_a: Fraction | None = None
+    max_a: Fraction | None = None
 
     @property
     def is_restricted(self) -> bool:
-        return bool(self.clock_cuts or self.energy_limits_wh or self.duration_limits_s)
+        return bool(self.clock_cuts or self.energy_limits_wh or self.duration_limits_s or self.is_momentary)
+
+    @property
+    def is_momentary(self) -> bool:
+        """Restricted by what flows at the moment, which a session's totals cannot decide."""
+        return any(limit is not None for limit in (self.min_w, self.max_w, self.min_a, self.max_a))
 
     @property
     def clock_cuts(self) -> frozenset[time]:
@@ -68,14 +91,22 @@ class Element:
     def duration_limits_s(self) -> frozenset[Fraction]:
         return frozenset(limit for limit in (self.min_s, self.max_s) if limit is not None)
 
-    def matches(self, local: datetime, elapsed_s: Fraction, energy_wh: Fraction) -> bool:
-        """Lower limits are inclusive, upper ones exclusive (OCPI 2.2.1 TariffRestrictions)."""
+    def matches(self, local: datetime, elapsed_s: Fraction, energy_wh: Fraction, moment: Moment = NOBODY_SAW) -> bool:
+        """Lower limits are inclusive, upper ones exclusive (OCPI 2.2.1 TariffRestrictions).
+
+        Raises TariffError when what flows decides, and nobody measured it.
+        """
         return (
             self._matches_clock(local.time().replace(tzinfo=None))
             and self._matches_day(local.date())
             and _within(energy_wh, self.min_wh, self.max_wh)
             and _within(elapsed_s, self.min_s, self.max_s)
+            and (not self.is_momentary or self._matches_moment(moment))
         )
+
+    def _matches_moment(self, moment: Moment) -> bool:
+        power = _momentary(moment.power_w, self.min_w, self.max_w, "power")
+        return power and _momentary(moment.current_a, self.min_a, self.max_a, "current")
 
     def _matches_clock(self, now: time) -> bool:
         start = self.start_time or MIDNIGHT
@@ -95,20 +126,44 @@ class Element:
 
 @dataclass(frozen=True)
 class PlainPrices:
-    """A tariff without restrictions in whole numbers: `prices` / `denominator` are paise per kWh, hour or session."""
+    """A tariff without restrictions in whole numbers: `prices` / `denominator` are paise per kWh, hour or session.
+
+    `vat` is the tax of all of them; None: not told.
+    """
 
     denominator: int
     prices: Mapping[str, int]
     steps: Mapping[str, int]
+    vat: Fraction | None = None
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """Elements in order: those of charging, of a reservation, and of one that expired unused."""
+
+    charging: tuple[Element, ...]
+    reservation: tuple[Element, ...]
+    expired: tuple[Element, ...]
 
 
 def parse_elements(elements: Sequence[Mapping[str, Any]]) -> tuple[Element, ...]:
     """Elements in order, without those about reservations; raises TariffError when nothing can be priced."""
+    parsed = parse_tariff(elements).charging
+    if not any(element.components for element in parsed):
+        raise TariffError("the tariff has no price component")
+    return parsed
+
+
+def parse_tariff(elements: Sequence[Mapping[str, Any]]) -> Parsed:
+    """All elements, by what they are about; raises TariffError when one cannot be read."""
     return _read(_bytes_of(elements))
 
 
 def plain_prices(elements: Sequence[Mapping[str, Any]]) -> PlainPrices | None:
-    """The tariff in whole numbers when nothing restricts it, else None; raises TariffError like `parse_elements`."""
+    """The tariff in whole numbers when nothing restricts it and one tax is on all of it, else None.
+
+    Raises TariffError like `parse_elements`.
+    """
     return _plain(_bytes_of(elements))
 
 
@@ -122,32 +177,34 @@ def _bytes_of(elements: Any) -> bytes:
 
 @lru_cache(maxsize=4096)
 def _plain(raw: bytes) -> PlainPrices | None:
-    elements = _read(raw)
+    elements = parse_elements(orjson.loads(raw))
     if any(element.is_restricted for element in elements):
         return None
     first: dict[str, Component] = {}
     for element in elements:
         for dimension, component in element.components.items():
             first.setdefault(dimension, component)
+    taxes = {component.vat for component in first.values()}
+    if len(taxes) > 1:
+        return None
     denominator = lcm(*(component.price_paise.denominator for component in first.values()))
     return PlainPrices(
         denominator,
         {name: int(component.price_paise * denominator) for name, component in first.items()},
         {name: component.step_size for name, component in first.items()},
+        taxes.pop(),
     )
 
 
 @lru_cache(maxsize=4096)
-def _read(raw: bytes) -> tuple[Element, ...]:
-    parsed: list[Element] = []
+def _read(raw: bytes) -> Parsed:
+    found: dict[str, list[Element]] = {"": [], RESERVATION: [], RESERVATION_EXPIRES: []}
     for item in _list(orjson.loads(raw), "the tariff"):
         element = _object(item, "a tariff element")
         restrictions = _object(element.get("restrictions") or {}, "restrictions")
-        if not restrictions.get("reservation"):
-            parsed.append(_element(element, restrictions, len(parsed)))
-    if not any(element.components for element in parsed):
-        raise TariffError("the tariff has no price component")
-    return tuple(parsed)
+        same_kind = found.setdefault(str(restrictions.get("reservation") or ""), [])
+        same_kind.append(_element(element, restrictions, len(same_kind)))
+    return Parsed(tuple(found[""]), tuple(found[RESERVATION]), tuple(found[RESERVATION_EXPIRES]))
 
 
 def _element(raw: Mapping[str, Any], restrictions: Mapping[str, Any], index: int) -> Element:
@@ -157,9 +214,15 @@ def _element(raw: Mapping[str, Any], restrictions: Mapping[str, Any], index: int
         dimension = component.get("type")
         if not isinstance(dimension, str) or dimension not in DIMENSIONS:
             raise TariffError(f"unknown price component {dimension!r}")
-        price = _number(component.get("price"), "price")
-        components.setdefault(dimension, Component(price * 100, _step(component.get("step_size")), index))
+        components.setdefault(dimension, _component(component, index))
     return Element(components=components, **_restrictions(restrictions))
+
+
+def _component(raw: Mapping[str, Any], index: int) -> Component:
+    vat = None if raw.get("vat") is None else number_of(raw["vat"], "vat")
+    if vat is not None and not 0 <= vat <= 100:
+        raise TariffError(f"vat is no percentage: {raw['vat']!r}")
+    return Component(number_of(raw.get("price"), "price") * 100, _step(raw.get("step_size")), index, vat)
 
 
 def _list(value: Any, name: str) -> list[Any]:
@@ -176,15 +239,13 @@ def _object(value: Any, name: str) -> Mapping[str, Any]:
 
 def _step(value: Any) -> int:
     """A whole number however it is written (`1`, `"1"`, `"1.0"`); what is below one steps nothing."""
-    step = _number(value or 0, "step_size")
+    step = number_of(value or 0, "step_size")
     if step.denominator != 1:
         raise TariffError(f"step_size is not a whole number: {value!r}")
     return max(int(step), 0)
 
 
 def _restrictions(raw: Mapping[str, Any]) -> dict[str, Any]:
-    if unmeasured := [name for name in UNMEASURED if raw.get(name) is not None]:
-        raise TariffError(f"restricted by {unmeasured[0]}, which a session's totals cannot decide")
     days = _list(raw["day_of_week"], "day_of_week") if raw.get("day_of_week") else None
     return {
         "start_time": _time(raw.get("start_time")),
@@ -196,6 +257,10 @@ def _restrictions(raw: Mapping[str, Any]) -> dict[str, Any]:
         "max_wh": _limit(raw.get("max_kwh"), 1000),
         "min_s": _limit(raw.get("min_duration"), 1),
         "max_s": _limit(raw.get("max_duration"), 1),
+        "min_w": _limit(raw.get("min_power"), 1000),
+        "max_w": _limit(raw.get("max_power"), 1000),
+        "min_a": _limit(raw.get("min_current"), 1),
+        "max_a": _limit(raw.get("max_current"), 1),
     }
 
 
@@ -203,7 +268,15 @@ def _within(value: Fraction, minimum: Fraction | None, maximum: Fraction | None)
     return (minimum is None or value >= minimum) and (maximum is None or value < maximum)
 
 
-def _number(value: Any, name: str) -> Fraction:
+def _momentary(value: Fraction | None, minimum: Fraction | None, maximum: Fraction | None, name: str) -> bool:
+    if minimum is None and maximum is None:
+        return True
+    if value is None:
+        raise TariffError(f"restricted by {name}, which a session's totals cannot decide")
+    return _within(value, minimum, maximum)
+
+
+def number_of(value: Any, name: str) -> Fraction:
     """Exactly what is written: `12.5` and `"12.50"` are the same number, without a detour over binary floats."""
     text = "" if isinstance(value, bool) else str(value)
     try:
@@ -216,7 +289,7 @@ def _number(value: Any, name: str) -> Fraction:
 
 
 def _limit(value: Any, factor: int) -> Fraction | None:
-    return None if value is None else _number(value, "limit") * factor
+    return None if value is None else number_of(value, "limit") * factor
 
 
 def _time(value: Any) -> time | None:
