@@ -2,6 +2,7 @@
 
 from billing.models.authorisations import AllowedSite, AuthorisationDecision, ChargingLimit, ChargingPolicy
 from billing.models.ledger import LedgerAccount, LedgerTransfer
+from billing.models.networks import OrderSettlement, PriceCheck
 from billing.models.sessions import (
     CDR,
     BillingException,
@@ -27,6 +28,8 @@ __all__ = [
     "LedgerAccount",
     "LedgerTransfer",
     "MeterValue",
+    "OrderSettlement",
+    "PriceCheck",
     "ReconciliationVerdict",
     "SessionCorrection",
     "SessionMessage",

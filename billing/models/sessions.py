@@ -284,6 +284,10 @@ class CDRAdjustment(models.Model):
 
     cdr = models.ForeignKey(CDR, models.PROTECT, related_name="adjustments")
     number = models.PositiveSmallIntegerField()
+    roaming_cdr = models.OneToOneField(
+        RoamingCDR, models.PROTECT, null=True, blank=True, related_name="adjusted",
+        help_text=_("The network's credit, or its fresh record after one, that brought it about."),
+    )  # fmt: skip
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField()
     energy_wh = models.BigIntegerField(help_text=_("The corrected figure, not the difference."))
@@ -367,6 +371,7 @@ class BillingException(models.Model):
         NOT_ADJUSTED = "not_adjusted", _("Late correction could not be booked")
         CPO_PRICE = "cpo_price", _("Network asks another price")
         CPO_CORRECTION = "cpo_correction", _("Network corrected its record")
+        CPO_BALANCE = "cpo_balance", _("Network asks for an earlier balance")
 
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="billing_exceptions")
     kind = models.CharField(max_length=20, choices=Kind)
