@@ -133,7 +133,7 @@ def answer_of_the_api(fleet: Any) -> Callable[[tuple[float, float]], Any]:
     def call(where: tuple[float, float]) -> Any:
         query: dict[str, Any] = {"near": f"{where[0]},{where[1]}", "min_kw": 30, "available": "true", "limit": WANTED}
         request = factory.get("/api/v1/stations/", query, HTTP_AUTHORIZATION=f"Bearer {secret}")
-        return orjson.loads(view(request).render().content)
+        return orjson.loads(view(request).content)
 
     return call
 

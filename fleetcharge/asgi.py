@@ -19,6 +19,9 @@ from ocpp_bridge.recorder import recorder  # noqa: E402
 from ocpp_bridge.routing import http_routes as upload_routes  # noqa: E402
 from ocpp_bridge.routing import websocket_routes as ocpp_routes  # noqa: E402
 from stations.cpo.ubc.webhook import http_routes as ubc_routes  # noqa: E402
+from stations.stream.hub import hub as status_hub  # noqa: E402
+from stations.stream.routes import http_routes as stream_routes  # noqa: E402
+from stations.stream.routes import websocket_routes as stream_sockets  # noqa: E402
 from stations.webhooks import http_routes as webhook_routes  # noqa: E402
 from vehicles.ingest import http_routes as ingest_routes  # noqa: E402
 
@@ -28,8 +31,10 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Longest prefix first. A raw route costs a twentieth of a Django view, and checks its own credentials.
-HTTP_ROUTES: list[tuple[str, Application]] = [*ingest_routes, *webhook_routes, *ubc_routes, *upload_routes]
-WEBSOCKET_ROUTES: list[tuple[str, Application]] = [*ocpp_routes, *live_routes]
+HTTP_ROUTES: list[tuple[str, Application]] = [
+    *ingest_routes, *webhook_routes, *ubc_routes, *upload_routes, *stream_routes,
+]  # fmt: skip
+WEBSOCKET_ROUTES: list[tuple[str, Application]] = [*ocpp_routes, *live_routes, *stream_sockets]
 
 gc.collect()
 gc.freeze()
@@ -78,9 +83,10 @@ async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            drain_on_sigterm()
+            drain_on_sigterm(status_hub().close)
             await send({"type": "lifespan.startup.complete"})
         else:
+            await status_hub().close()
             await hub.close()
             await recorder.close()
             await send({"type": "lifespan.shutdown.complete"})

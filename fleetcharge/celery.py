@@ -9,11 +9,13 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetcharge.settings")
 app = Celery("fleetcharge")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.autodiscover_tasks(["stations.stream"])
 
 app.conf.beat_schedule = {
     "poll-networks": {"task": "stations.tasks.poll_due_sources", "schedule": 15.0},
     "ubc-sweep": {"task": "stations.cpo.ubc.tasks.sweep_ubc", "schedule": 5.0},
     "ubc-prune": {"task": "stations.cpo.ubc.tasks.prune_ubc", "schedule": 3600.0},
+    "forget-changes": {"task": "stations.stream.tasks.forget_changes", "schedule": 300.0},
     "decay-status": {"task": "stations.tasks.sweep_silent_chargers", "schedule": 20.0},
     "position-partitions": {"task": "vehicles.tasks.keep_partitions", "schedule": 3600.0},
     "low-soc-sweep": {"task": "dispatch.tasks.sweep_low_vehicles", "schedule": 10.0},

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import threading
+from collections.abc import Awaitable, Callable
 from types import FrameType
 
 from django.conf import settings
@@ -13,10 +14,10 @@ from ocpp_bridge.hub import hub
 logger = logging.getLogger(__name__)
 
 
-def drain_on_sigterm() -> None:
+def drain_on_sigterm(*others: Callable[[], Awaitable[None]]) -> None:
     """Put the drain before the server's own handler of SIGTERM (uvicorn installs it before it starts the lifespan).
 
-    A second SIGTERM, and SIGINT, go to the server at once.
+    `others` close what else would keep its connections open. A second SIGTERM, and SIGINT, go to the server at once.
     """
     server = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is not threading.main_thread() or not callable(server):
@@ -26,7 +27,7 @@ def drain_on_sigterm() -> None:
 
     async def let_go(number: int, frame: FrameType | None) -> None:
         try:
-            await hub.drain(settings.OCPP_DRAIN_SECONDS)
+            await asyncio.gather(hub.drain(settings.OCPP_DRAIN_SECONDS), *(close() for close in others))
         except Exception:
             logger.exception("the drain failed")
         server(number, frame)

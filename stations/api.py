@@ -1,13 +1,14 @@
 """The unified JSON API over every network: sites, connectors, live status, tariffs, networks."""
 
+from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import Any
 
-from django.db import connection
-from django.db.models import Count, Exists, Max, OuterRef, Prefetch, Q, QuerySet
+import orjson
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet
 from django.http import HttpResponse
 from django.utils import timezone
-from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiResponse, extend_schema
+from drf_spectacular.utils import extend_schema
 from rest_framework import status
 from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
@@ -15,10 +16,10 @@ from rest_framework.response import Response
 
 from fleetcharge.accounts.models import Organisation, Scope
 from fleetcharge.accounts.tenancy import author_of, organisation_of
-from fleetcharge.lib.api import etag_of
-from stations import services
+from fleetcharge.lib.api import CursorPagination, etag_of
+from stations import etags, reads, services
 from stations.examples import A_STATION, A_STATUS_TABLE, BAD_PARAMETER
-from stations.models import EVSE, Connector, Location, LocationQuerySet, NetworkAccess, Source, StatusChange, Tariff
+from stations.models import Connector, Location, LocationQuerySet, NetworkAccess, Source, Tariff
 from stations.nearest import Near, nearest
 from stations.serializers import (
     ConnectorSerializer,
@@ -26,16 +27,9 @@ from stations.serializers import (
     PriceListSerializer,
     StationQuery,
     StationSerializer,
+    StatusTableSerializer,
     TariffSerializer,
 )
-
-
-def registry_version() -> str:
-    """Changes with any status, site or tariff, and once a minute because freshness decays."""
-    change = StatusChange.objects.aggregate(last=Max("pk"))["last"]
-    site = Location.objects.aggregate(last=Max("updated_at"))["last"]
-    tariff = Tariff.objects.aggregate(last=Max("pk"))["last"]
-    return f"{change}-{site}-{tariff}-{int(timezone.now().timestamp() // 60)}"
 
 
 class NotModified(Exception):
@@ -52,8 +46,11 @@ class RegistryView(GenericAPIView[Any]):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Who asks, and whether they hold the answer already: then nothing else is read."""
         super().initial(request, *args, **kwargs)
-        self.etag = etag_of(registry_version(), self.organisation().pk, request.get_full_path())
-        if self.etag in map(str.strip, request.headers.get("If-None-Match", "").split(",")):
+        asked = etag_of(self.organisation().pk, request.get_full_path(), int(timezone.now().timestamp() // 60))
+        known = etags.matching(request.headers.get("If-None-Match", ""), asked)
+        now, is_unchanged = etags.look(known)
+        self.etag = etags.write(known if is_unchanged else now, asked)
+        if is_unchanged:
             raise NotModified
 
     def handle_exception(self, exc: Exception) -> Response:
@@ -75,8 +72,14 @@ class RegistryView(GenericAPIView[Any]):
         parameters.is_valid(raise_exception=True)
         return dict(parameters.validated_data)
 
-    def get_serializer_context(self) -> dict[str, Any]:
-        return {**super().get_serializer_context(), "now": timezone.now()}
+    def results(self, rows: QuerySet[Any], write: Callable[[Sequence[int], datetime], bytes]) -> HttpResponse:
+        """One page of a list, written by the database."""
+        found = self.paginate_queryset(rows.values("pk")) or []
+        results = write([row["pk"] for row in found], timezone.now())
+        links = self.paginator
+        assert isinstance(links, CursorPagination)  # noqa: S101 (of every list here)
+        body = reads.page(results, following=links.get_next_link(), previous=links.get_previous_link())
+        return HttpResponse(body, content_type="application/json")
 
 
 def matching_connectors(query: dict[str, Any]) -> Q:
@@ -109,11 +112,6 @@ def matching_sites(stations: LocationQuerySet, query: dict[str, Any]) -> Locatio
     return stations
 
 
-def with_connectors(stations: QuerySet[Location]) -> QuerySet[Location]:
-    evses = EVSE.objects.select_related("charger").prefetch_related("connectors")
-    return stations.prefetch_related(Prefetch("evses", evses))
-
-
 class StationList(RegistryView, ListAPIView[Location]):
     """Sites of every network this fleet may see. With `near`: the closest first, at most `limit`, on one page."""
 
@@ -125,24 +123,17 @@ class StationList(RegistryView, ListAPIView[Location]):
         responses={200: StationSerializer(many=True), 400: BAD_PARAMETER},
         examples=[A_STATION],
     )
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         query = self.query()
         if "near" in query:
             return self._nearest(query)
-        page = self.paginate_queryset(with_connectors(visible_stations(self.organisation(), query))) or []
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        return self.results(visible_stations(self.organisation(), query), reads.stations_json)
 
-    def _nearest(self, query: dict[str, Any]) -> Response:
-        """Distances first, in one fast statement; then the rows of those few sites."""
-        organisation = self.organisation()
-        distance_m = _distances(organisation, query)
-        stations = Location.objects.visible_to(organisation).select_related("source").filter(pk__in=distance_m)
-        rows = list(with_connectors(stations))
-        for row in rows:
-            row.distance_m = distance_m[row.pk]  # type: ignore[attr-defined]
-        rows.sort(key=lambda row: distance_m[row.pk])
-        results = self.get_serializer(rows, many=True).data
-        return Response({"next": None, "previous": None, "results": results})
+    def _nearest(self, query: dict[str, Any]) -> HttpResponse:
+        """Distances first, in one fast statement; then those few sites."""
+        distance_m = _distances(self.organisation(), query)
+        results = reads.stations_json(list(distance_m), timezone.now(), distance_m)
+        return HttpResponse(reads.page(results), content_type="application/json")
 
 
 def _distances(organisation: Organisation, query: dict[str, Any]) -> dict[int, float]:
@@ -160,14 +151,24 @@ def _near(organisation: Organisation, query: dict[str, Any]) -> Near:
     )  # fmt: skip
 
 
-class StationDetail(RegistryView, RetrieveAPIView[Location]):
+class StationDetail(RegistryView):
     """One site with its connectors."""
 
     serializer_class = StationSerializer
     lookup_field = "public_id"
 
     def get_queryset(self) -> QuerySet[Location]:
-        return with_connectors(Location.objects.visible_to(self.organisation()).select_related("source"))
+        return Location.objects.visible_to(self.organisation())
+
+    def get(self, request: Request, public_id: str) -> HttpResponse:
+        [row] = orjson.loads(reads.stations_json([self.get_object().pk], timezone.now()))
+        return HttpResponse(orjson.dumps(row), content_type="application/json")
+
+
+class ConnectorPages(CursorPagination):
+    """Big enough for every plug of a thousand sites at once."""
+
+    max_page_size = 5_000
 
 
 class ConnectorList(RegistryView, ListAPIView[Connector]):
@@ -176,6 +177,8 @@ class ConnectorList(RegistryView, ListAPIView[Connector]):
     serializer_class = ConnectorSerializer
     queryset = Connector.objects.none()
 
+    pagination_class = ConnectorPages
+
     def get_queryset(self) -> QuerySet[Connector]:
         query = self.query()
         connectors = Connector.objects.visible_to(self.organisation()).filter(matching_connectors(query))
@@ -183,53 +186,42 @@ class ConnectorList(RegistryView, ListAPIView[Connector]):
             connectors = connectors.available()
         if query.keys() & {"bbox", "network", "q"}:
             connectors = connectors.filter(evse__location__in=matching_sites(Location.objects.all(), query))
-        return connectors.select_related("evse__charger", "evse__location__source")
+        return connectors
 
-    @extend_schema(parameters=[StationQuery])
-    def get(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+    @extend_schema(parameters=[StationQuery], responses={200: ConnectorSerializer(many=True)})
+    def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         query = self.query()
         if "near" not in query:
-            return super().get(request, *args, **kwargs)
+            return self.results(self.get_queryset(), reads.connectors_json)
         distance_m = _distances(self.organisation(), query)
-        found = list(self.get_queryset().filter(evse__location__in=distance_m))
-        found.sort(key=lambda connector: (distance_m[connector.evse.location_id], connector.pk))
-        return Response({"next": None, "previous": None, "results": self.get_serializer(found, many=True).data})
+        found = self.get_queryset().filter(evse__location__in=distance_m).values_list("pk", "evse__location_id")
+        ids = [pk for pk, site in sorted(found, key=lambda row: (distance_m[row[1]], row[0]))]
+        body = reads.page(reads.connectors_json(ids, timezone.now()))
+        return HttpResponse(body, content_type="application/json")
 
 
-class ConnectorDetail(RegistryView, RetrieveAPIView[Connector]):
+class ConnectorDetail(RegistryView):
     """One connector with its live status."""
 
     serializer_class = ConnectorSerializer
     lookup_field = "public_id"
 
     def get_queryset(self) -> QuerySet[Connector]:
-        connectors = Connector.objects.visible_to(self.organisation())
-        return connectors.select_related("evse__charger", "evse__location__source")
+        return Connector.objects.visible_to(self.organisation())
 
-
-COMPACT = """
-SELECT coalesce(json_agg(json_build_array(c.public_id, c.status, c.heard_at, l.public_id) ORDER BY c.id), '[]')::text
-FROM stations_connector c JOIN stations_evse e ON e.id = c.evse_id JOIN stations_location l ON l.id = e.location_id
-WHERE NOT c.is_removed AND NOT e.is_removed AND NOT l.is_removed
-  AND (l.organisation_id IS NULL OR l.organisation_id = %s)
-"""
+    def get(self, request: Request, public_id: str) -> HttpResponse:
+        [row] = orjson.loads(reads.connectors_json([self.get_object().pk], timezone.now()))
+        return HttpResponse(orjson.dumps(row), content_type="application/json")
 
 
 class ConnectorStatusList(RegistryView):
-    """Every connector's status in one compact answer: `{"columns": [...], "rows": [[...], ...]}`."""
+    """Every connector's status in one compact answer, and the cursor from which `/api/v1/stream/` goes on."""
 
-    serializer_class = None
+    serializer_class = StatusTableSerializer
 
-    @extend_schema(
-        responses={200: OpenApiResponse(OpenApiTypes.OBJECT, "Compact table, made by the database.")},
-        examples=[A_STATUS_TABLE],
-    )
+    @extend_schema(responses={200: StatusTableSerializer}, examples=[A_STATUS_TABLE])
     def get(self, request: Request) -> HttpResponse:
-        with connection.cursor() as cursor:
-            cursor.execute(COMPACT, [self.organisation().pk])
-            (rows,) = cursor.fetchone()
-        body = f'{{"columns":["connector","status","heard_at","station"],"rows":{rows}}}'
-        return HttpResponse(body, content_type="application/json")
+        return HttpResponse(reads.status_table(self.organisation().pk), content_type="application/json")
 
 
 class TariffList(RegistryView, ListAPIView[Tariff]):

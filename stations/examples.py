@@ -28,6 +28,7 @@ A_STATUS_TABLE = OpenApiExample(
     response_only=True,
     status_codes=["200"],
     value={
+        "cursor": "48113:48113:",
         "columns": ["connector", "status", "heard_at", "station"],
         "rows": [
             ["FCC-7K3M9QZX", "available", "2026-11-21T06:33:55+00:00", "FC-IN-2W8T4NHB"],

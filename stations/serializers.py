@@ -149,6 +149,14 @@ class HoursSerializer(serializers.Serializer[Any]):
     per_kwh = serializers.DecimalField(10, 4, min_value=0)
 
 
+class StatusTableSerializer(serializers.Serializer[Any]):
+    """Rows as lists, in the order of `columns`."""
+
+    cursor = serializers.CharField(help_text="The stream goes on from here, without a gap.")
+    columns = serializers.ListField(child=serializers.CharField())
+    rows = serializers.ListField(child=serializers.ListField(child=serializers.CharField(allow_null=True)))
+
+
 class PriceListSerializer(serializers.Serializer[Any]):
     """Prices of one's own chargers in rupees, without GST."""
 

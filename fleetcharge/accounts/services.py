@@ -43,6 +43,8 @@ def find_api_key(secret: str) -> APIKey | None:
 def touch_api_key(key: APIKey) -> None:
     """Remember use, at most once a minute."""
     now = timezone.now()
+    if key.last_used_at is not None and key.last_used_at >= now - timedelta(minutes=1):
+        return
     stale = models.Q(last_used_at=None) | models.Q(last_used_at__lt=now - timedelta(minutes=1))
     APIKey.objects.filter(stale, pk=key.pk).update(last_used_at=now)
 

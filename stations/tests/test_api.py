@@ -11,7 +11,7 @@ from fleetcharge.accounts import services as accounts
 from fleetcharge.accounts.models import Organisation, Scope
 from stations.cpo.documents import ConnectorDoc, EvseDoc, LocationDoc
 from stations.examples import A_STATION, A_STATUS_TABLE
-from stations.models import Charger, Connector, Location, Source
+from stations.models import Charger, Connector, Source
 from stations.services import upsert_location
 from stations.tests.factories import make_charger, make_public_connector, make_source
 
@@ -121,16 +121,6 @@ def test_pages_are_followed_by_cursor(get: Any, volt: Source) -> None:
     assert rest["next"] is None
 
 
-def test_an_unchanged_registry_answers_304(get: Any, volt: Source) -> None:
-    connector = free(volt)
-    for path in ("stations/", "connectors/status/"):
-        etag = get(path)["ETag"]
-        assert get(path, **{"If-None-Match": etag}).status_code == 304
-        assert get(path, **{"If-None-Match": f'"other", {etag}'}).headers["ETag"] == etag
-    Location.objects.filter(pk=connector.evse.location_id).update(updated_at=timezone.now())
-    assert get("stations/", **{"If-None-Match": etag}).status_code == 200
-
-
 @pytest.mark.parametrize(
     "query",
     ["near=here", "near=95,77", "near=nan,77", "bbox=1,2,3", "bbox=78,13,77,12", "bbox=nan,1,2,3", "bbox=-500,0,500,3",
@@ -161,15 +151,6 @@ def test_a_page_of_stations_costs_a_fixed_number_of_queries(
     get("stations/")  # the key's last use is written once a minute
     with django_assert_max_num_queries(8):
         assert len(names(get("stations/"))) == 30
-
-
-def test_an_answer_that_did_not_change_costs_no_reading(
-    get: Any, volt: Source, django_assert_max_num_queries: Any
-) -> None:
-    free(volt)
-    etag = get("stations/")["ETag"]
-    with django_assert_max_num_queries(5):  # the key, its last use, and the three figures of the version
-        assert get("stations/", **{"If-None-Match": etag}).status_code == 304
 
 
 def test_available_means_the_same_in_every_question(get: Any, volt: Source, organisation: Organisation) -> None:

@@ -1,0 +1,1 @@
+"""The public live status stream."""
