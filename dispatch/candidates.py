@@ -123,7 +123,9 @@ def _fits(question: Question, row: PlugRow) -> bool:
 
 def _freshness(row: PlugRow, now: datetime) -> str:
     is_online = row.is_online if row.charger_id else None
-    return freshness_at(row.heard_at, is_online=is_online, last_push_at=row.last_push_at, now=now)
+    return freshness_at(
+        row.heard_at, is_online=is_online, last_push_at=row.last_push_at, now=now, is_failing=row.is_network_failing
+    )
 
 
 def _is_dc(row: PlugRow) -> bool:

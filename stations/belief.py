@@ -25,18 +25,23 @@ def pushed_since(now: datetime) -> datetime:
 
 
 def freshness_of(connector: "Connector", now: datetime) -> str:
-    """live | recent | stale | none; an open socket or a pushing CPO keeps the last word live. Reads evse and source."""
+    """live | recent | stale | none; an open socket or a pushing CPO keeps the last word live. Reads evse and source.
+
+    A network that does not answer any more vouches for nothing: what it said grows old.
+    """
     charger, source = connector.evse.charger, connector.evse.location.source
     return freshness_at(
-        connector.heard_at, is_online=charger.is_online if charger else None, last_push_at=source.last_push_at, now=now
-    )
+        connector.heard_at, is_online=charger.is_online if charger else None, last_push_at=source.last_push_at, now=now,
+        is_failing=source.state == "failing",
+    )  # fmt: skip
 
 
 def freshness_at(
-    heard_at: datetime | None, *, is_online: bool | None, last_push_at: datetime | None, now: datetime
-) -> str:
+    heard_at: datetime | None, *, is_online: bool | None, last_push_at: datetime | None, now: datetime,
+    is_failing: bool = False,
+) -> str:  # fmt: skip
     """The same from plain values; `is_online` None for a connector that is on no charger of ours."""
-    is_pushed = last_push_at is not None and last_push_at > pushed_since(now)
+    is_pushed = last_push_at is not None and last_push_at > pushed_since(now) and not is_failing
     return freshness(
         heard_at,
         now,
@@ -58,7 +63,9 @@ def has_believed_connector(now: datetime) -> Q:
 
 
 def _is_believed(now: datetime, connector: str, evse: str, source: str) -> Q:
-    pushed = Q(**{f"{evse}charger": None, f"{source}last_push_at__gt": pushed_since(now)})
+    pushed = Q(**{f"{evse}charger": None, f"{source}last_push_at__gt": pushed_since(now)}) & ~Q(
+        **{f"{source}state": "failing"}
+    )
     online = Q(**{f"{evse}charger__is_online": True})
     has_spoken = Q(**{f"{connector}heard_at__isnull": False})
     return Q(**{f"{connector}heard_at__gt": heard_since(now)}) | has_spoken & (online | pushed)
@@ -68,4 +75,21 @@ def _is_believed(now: datetime, connector: str, evse: str, source: str) -> Q:
 IS_BELIEVED = """(c.heard_at > %(heard_since)s OR c.heard_at IS NOT NULL AND (
         EXISTS (SELECT 1 FROM stations_charger h WHERE h.id = e.charger_id AND h.is_online)
         OR e.charger_id IS NULL AND l.source_id = ANY(ARRAY(
-            SELECT s.id FROM stations_source s WHERE s.last_push_at > %(pushed_since)s))))"""
+            SELECT s.id FROM stations_source s WHERE s.last_push_at > %(pushed_since)s AND s.state <> 'failing'))))"""
+
+# freshness_at() in SQL over the same tables and stations_source s, stations_charger h (left joined): an expression.
+FRESHNESS = """CASE WHEN c.heard_at IS NULL THEN 'none'
+    WHEN c.heard_at > %(live_since)s OR h.is_online OR h.id IS NULL AND s.last_push_at > %(pushed_since)s
+        AND s.state <> 'failing' THEN 'live'
+    WHEN c.heard_at > %(heard_since)s THEN 'recent'
+    WHEN c.heard_at > %(stale_since)s THEN 'stale' ELSE 'none' END"""
+
+
+def times_of(now: datetime) -> dict[str, datetime]:
+    """The parameters of IS_BELIEVED and FRESHNESS."""
+    return {
+        "heard_since": heard_since(now),
+        "pushed_since": pushed_since(now),
+        "live_since": now - timedelta(seconds=settings.STATUS_LIVE_SECONDS),
+        "stale_since": now - timedelta(seconds=settings.STATUS_STALE_SECONDS),
+    }

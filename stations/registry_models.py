@@ -99,7 +99,7 @@ class Duplicate(models.Model):
 
 
 class StatusProof(models.Model):
-    """A plug that was shown as free was asked for: it was (or was not). The evidence behind a network's truthfulness."""
+    """A plug that was shown as free was asked for, and was free or was not: evidence of a network's truthfulness."""
 
     source = models.ForeignKey("stations.Source", models.CASCADE, related_name="proofs")
     connector = models.ForeignKey("stations.Connector", models.CASCADE, related_name="+")

@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 def poll_due_sources() -> int:
     """Claim what is due (so that two beats poll once) and poll each in a task of its own."""
     now = timezone.now()
+    watch_silence(now)
     due = Source.objects.filter(Q(next_poll_at=None) | Q(next_poll_at__lte=now)).exclude(state=Source.State.DISABLED)
     started = 0
     for source in due:
@@ -34,6 +35,18 @@ def poll_due_sources() -> int:
             started += 1
     expire_cpo_commands(now)
     return started
+
+
+def watch_silence(now: datetime) -> int:
+    """Networks that push and have gone quiet: asked at once, or failing where nobody can ask. Returns how many."""
+    pushing = Source.objects.filter(state=Source.State.CONNECTED, last_push_at__isnull=False)
+    silent = 0
+    for source in pushing.order_by("pk"):
+        can_pull = registry.can(source, Capability.PULL)
+        if services.is_silent(source, can_pull=can_pull, now=now):
+            services.source_silent(source_id=source.pk, can_pull=can_pull, at=now)
+            silent += 1
+    return silent
 
 
 def _claim(source: Source, now: datetime) -> bool:

@@ -4,9 +4,11 @@ from stations.services.keys import ProfileOnlyRises, new_charger_key, raise_secu
 from stations.services.networks import (
     finish_cpo_command,
     is_push_noted,
+    is_silent,
     push_received,
     source_failed,
     source_polled,
+    source_silent,
     switch_source,
 )
 from stations.services.onboarding import onboard_charger
@@ -19,6 +21,7 @@ from stations.services.presence import (
     register_boot,
     show_silent,
 )
+from stations.services.proofs import note_proof
 from stations.services.roaming import (
     drop_document,
     keep_document,
@@ -50,6 +53,7 @@ from stations.services.statuses import (
     switch_connector,
 )
 from stations.services.tariffs import assign_tariff, cache_tariff, set_prices, withdraw_tariff
+from stations.services.tombstones import full_pull_done, still_named
 
 __all__ = [
     "ProfileOnlyRises",
@@ -66,12 +70,15 @@ __all__ = [
     "find_evse",
     "find_location",
     "finish_cpo_command",
+    "full_pull_done",
     "is_push_noted",
+    "is_silent",
     "keep_document",
     "new_charger_key",
     "node_holds",
     "node_lost",
     "note_client",
+    "note_proof",
     "onboard_charger",
     "patch_session",
     "push_received",
@@ -88,7 +95,9 @@ __all__ = [
     "show_silent",
     "source_failed",
     "source_polled",
+    "source_silent",
     "stage_charger_key",
+    "still_named",
     "switch_connector",
     "switch_source",
     "take_booking",

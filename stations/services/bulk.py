@@ -9,7 +9,15 @@ from django.db import connection, transaction
 
 from fleetcharge.lib.events import publish
 from stations.models import EVSE, Connector, ExternalRef, StatusChange
-from stations.services.statuses import StatusReport, decided, fact_of, hear, locked, show_removed
+from stations.services.statuses import (
+    StatusReport,
+    decided,
+    fact_of,
+    hear,
+    locked_with_site,
+    report_from_source,
+    show_removed,
+)
 
 APPLIED, UNCHANGED, STALE, UNKNOWN_EVSE = "applied", "unchanged", "stale", "unknown_evse"
 
@@ -53,13 +61,17 @@ def report_evses(reports: Sequence[EvseReport]) -> list[str]:
     """
     evse_ids = find_evses((report.source_id, report.external_key) for report in reports)
     connectors: dict[int, list[Connector]] = defaultdict(list)
-    for connector in locked(evse_id__in={pk for pk in evse_ids if pk}):
+    for connector in locked_with_site(evse_id__in={pk for pk in evse_ids if pk}):
         connectors[connector.evse_id].append(connector)
     changes: list[StatusChange] = []
     outcomes = [UNKNOWN_EVSE] * len(reports)
     for number in sorted(range(len(reports)), key=lambda n: (reports[n].at, n)):
         if pk := evse_ids[number]:
-            outcomes[number] = _take(reports[number], connectors[pk], changes)
+            is_shared = bool(connectors[pk]) and connectors[pk][0].evse.is_shared
+            outcomes[number] = (
+                _take_one_of_many(reports[number], pk) if is_shared else _take(reports[number], connectors[pk], changes)
+            )
+    connectors = {pk: rows for pk, rows in connectors.items() if rows and not rows[0].evse.is_shared}
     _save([connector for rows in connectors.values() for connector in rows], changes)
     _show_removed(reports, evse_ids, outcomes, connectors)
     return outcomes
@@ -95,6 +107,15 @@ def _take(report: EvseReport, connectors: list[Connector], changes: list[StatusC
     return UNCHANGED if before == [(row.status_at, row.raw_status) for row in connectors] else APPLIED
 
 
+def _take_one_of_many(report: EvseReport, evse_id: int) -> str:
+    """Of an EVSE that several sources speak of, the best word is shown; those are few."""
+    is_news = report_from_source(
+        evse_id=evse_id, raw_status=report.raw_status, status=report.status, at=report.at,
+        received_at=report.received_at, source_id=report.source_id,
+    )  # fmt: skip
+    return APPLIED if is_news else STALE
+
+
 def _save(connectors: list[Connector], changes: list[StatusChange]) -> None:
     if not connectors:
         return
@@ -115,7 +136,7 @@ def _show_removed(
     """The last word on each EVSE takes it down (OCPI REMOVED), or puts it up again."""
     evses: dict[int, tuple[EVSE, datetime]] = {}
     for report, pk, outcome in zip(reports, evse_ids, outcomes, strict=True):
-        if pk and outcome == APPLIED:
+        if pk in connectors and outcome == APPLIED:
             evses[pk] = (connectors[pk][0].evse, report.received_at)
     for pk, (evse, at) in evses.items():
         show_removed(evse, is_removed=connectors[pk][0].raw_status == "REMOVED", at=at)

@@ -3,12 +3,12 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import transaction
-from django.db.models import Q
+from django.db import connection, transaction
 
 from fleetcharge.lib.events import publish
 from stations.events import CommandAnswered, ReservationAnswered, SourceStateChanged
-from stations.models import Connector, CPOCommand, Source
+from stations.models import Connector, CPOCommand, ExternalRef, Source
+from stations.services import proofs
 
 State = CPOCommand.State
 ANSWERS = {
@@ -23,16 +23,25 @@ RESERVING = {*ASKS_FOR_A_PLUG, CPOCommand.Kind.CANCEL_RESERVATION}
 FAILING_AFTER = 3
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=15), timedelta(hours=6)
 PUSH_NOTED_EVERY = timedelta(seconds=5)
+SILENT_AFTER_PAUSES, SILENT_AT_LEAST = 3, timedelta(seconds=60)
+SILENT_WITHOUT_PULL = timedelta(minutes=5)
+"""Nobody can ask a network that only pushes, so it gets more time before its silence counts."""
+SILENT = "Nothing has been heard of it for longer than it is ever quiet."
 
 
 @transaction.atomic
 def source_polled(*, source_id: int, at: datetime) -> None:
-    """A pull went through: the network works (again), and stands by every status it did not send anew."""
+    """A pull went through: the network works (again), and stands by every status it did not send anew.
+
+    It does not stand by sites that its last full list left out.
+    """
     source = Source.objects.select_for_update().get(pk=source_id)
     source.last_polled_at, source.last_error, source.failures_in_row = at, "", 0
     _save(source, Source.State.CONNECTED, at)
     connectors = Connector.objects.filter(evse__location__source=source, evse__charger=None, heard_at__lt=at)
-    connectors.exclude(status_at=None).update(heard_at=at)
+    missing = ExternalRef.objects.filter(source=source, kind=ExternalRef.Kind.LOCATION, missed_syncs__gt=0)
+    kept = connectors.exclude(status_at=None).exclude(evse__location__in=missing.values("object_id"))
+    kept.update(heard_at=at)
 
 
 @transaction.atomic
@@ -74,10 +83,58 @@ def is_push_noted(last_push_at: datetime | None, at: datetime) -> bool:
     return last_push_at is not None and last_push_at > at - PUSH_NOTED_EVERY
 
 
+_PUSHED = """
+UPDATE stations_source SET last_push_at = %(at)s, usual_push_seconds = CASE WHEN last_push_at IS NULL THEN 0 ELSE
+    greatest(usual_push_seconds * 0.999,
+             least(extract(epoch FROM %(at)s - last_push_at), usual_push_seconds * 3 + 60)) END
+WHERE id = %(source_id)s AND (last_push_at IS NULL OR last_push_at < %(at)s) RETURNING state, last_error
+"""
+
+
 def push_received(*, source_id: int, at: datetime) -> None:
-    """The network spoke to us at `at`; an earlier `at` than the one we know changes nothing."""
-    earlier = Q(last_push_at=None) | Q(last_push_at__lt=at)
-    Source.objects.filter(earlier, pk=source_id).update(last_push_at=at)
+    """The network spoke to us at `at`; an earlier `at` than the one we know changes nothing.
+
+    Its longest pause of late is remembered. A network that counted as failing is looked at at once; one that only
+    had been silent works again.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(_PUSHED, {"source_id": source_id, "at": at})
+        state, error = cursor.fetchone() or ("", "")
+    if state == Source.State.FAILING and error == SILENT:
+        _spoke_again(source_id, at)
+    elif state == Source.State.FAILING:
+        Source.objects.filter(pk=source_id, next_poll_at__gt=at).update(next_poll_at=at)
+
+
+@transaction.atomic
+def _spoke_again(source_id: int, at: datetime) -> None:
+    source = Source.objects.select_for_update().get(pk=source_id)
+    if source.last_error == SILENT:
+        source.last_error, source.failures_in_row = "", 0
+        _save(source, Source.State.CONNECTED, at)
+
+
+def is_silent(source: Source, *, can_pull: bool, now: datetime) -> bool:
+    """It pushed, and has been quiet for longer than it ever is; a look that was taken since settles the doubt."""
+    if source.last_push_at is None or source.state != Source.State.CONNECTED:
+        return False
+    pause = timedelta(seconds=SILENT_AFTER_PAUSES * source.usual_push_seconds)
+    quiet_since = source.last_push_at + max(pause, SILENT_AT_LEAST if can_pull else SILENT_WITHOUT_PULL)
+    was_looked_at = can_pull and source.last_polled_at is not None and source.last_polled_at >= quiet_since
+    return now > quiet_since and not was_looked_at
+
+
+@transaction.atomic
+def source_silent(*, source_id: int, can_pull: bool, at: datetime) -> None:
+    """A network that pushes has gone quiet: it is asked at once where one can ask, else it counts as failing."""
+    source = Source.objects.select_for_update().get(pk=source_id)
+    if not is_silent(source, can_pull=can_pull, now=at):
+        return
+    if can_pull:
+        Source.objects.filter(pk=source_id).update(next_poll_at=at)
+        return
+    source.last_error, source.failures_in_row = SILENT, FAILING_AFTER
+    _save(source, Source.State.FAILING, at)
 
 
 @transaction.atomic
@@ -93,6 +150,7 @@ def finish_cpo_command(
         return False
     command.state, command.result, command.answered_at = state, result, at
     command.save(update_fields=["state", "result", "answered_at"])
+    proofs.note_command(command, reason=reason, at=at)
     if command.kind in ASKS_FOR_A_PLUG and state in ANSWERS:
         publish(ReservationAnswered(command.reservation_key, ANSWERS[State(state)], reason, at))
     elif command.kind not in RESERVING:

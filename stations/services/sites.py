@@ -11,6 +11,7 @@ from fleetcharge.lib.events import publish
 from stations.cpo.documents import ConnectorDoc, EvseDoc, LocationDoc
 from stations.events import LocationChanged
 from stations.models import EVSE, Connector, ExternalRef, Location, Party, Source, Tariff
+from stations.services import claims
 from stations.services.statuses import report_from_source
 
 Kind = ExternalRef.Kind
@@ -27,13 +28,16 @@ def upsert_location(
     """
     Source.objects.select_for_update().get(pk=source.pk)  # one writer per source: no two rows for one key
     location = _find(source, Kind.LOCATION, doc.external_key, Location)
+    if location and location.source_id != source.pk:
+        return location, claims.take_second_opinion(location=location, source=source, doc=doc, at=at)
     if location and _is_older(doc.updated_at, location.source_updated_at):
+        _still_named(source, location, at)
         return location, False
     digest = hashlib.sha256(repr(doc).encode()).hexdigest()
     if location and _is_known(source, location, digest):
-        _confirm(location, doc, at)
+        _confirm(source, location, doc, at)
         return location, False
-    location = _write_location(location, source, doc, organisation)
+    location = _write_location(location, source, doc, organisation, at)
     _remember(source, Kind.LOCATION, doc.external_key, location.pk, at, digest)
     kept = {
         upsert_evse(source=source, location=location, doc=evse, key=doc.external_key, at=at).pk for evse in doc.evses
@@ -48,9 +52,11 @@ def update_location(*, source: Source, doc: LocationDoc, at: datetime) -> bool:
     """New facts about a site itself, its EVSEs left as they are; False when they are old or the site is unknown."""
     Source.objects.select_for_update().get(pk=source.pk)
     location = _find(source, Kind.LOCATION, doc.external_key, Location)
+    if location and location.source_id != source.pk:
+        return claims.take_second_opinion(location=location, source=source, doc=doc, at=at)
     if location is None or _is_older(doc.updated_at, location.source_updated_at):
         return False
-    _write_location(location, source, doc, None)
+    _write_location(location, source, doc, None, at)
     _remember(source, Kind.LOCATION, doc.external_key, location.pk, at)
     publish(LocationChanged(location.pk))
     return True
@@ -65,13 +71,18 @@ def upsert_evse(*, source: Source, location: Location, doc: EvseDoc, key: str, a
     Source.objects.select_for_update().get(pk=source.pk)
     evse_key = f"{key}*{doc.uid}"
     evse = _find(source, Kind.EVSE, evse_key, EVSE) or EVSE(location=location)
+    if location.source_id != source.pk:  # whose site it is says which units there are
+        if evse.pk is not None:
+            claims.take_second_opinion_of_evse(evse=evse, source=source, doc=doc, key=evse_key, at=at)
+        return evse
     if evse.pk is None or not _is_older(doc.updated_at, evse.source_updated_at):
         _write_evse(source, location, evse, doc, evse_key, at)
         Location.objects.filter(pk=location.pk).update(updated_at=at)
     if doc.raw_status:
         report_from_source(
-            evse_id=evse.pk, raw_status=doc.raw_status, status=doc.status, at=doc.updated_at or at, received_at=at
-        )
+            evse_id=evse.pk, raw_status=doc.raw_status, status=doc.status, at=doc.updated_at or at, received_at=at,
+            source_id=source.pk,
+        )  # fmt: skip
     return evse
 
 
@@ -81,6 +92,10 @@ def upsert_connector(
 ) -> bool:
     """One connector of a known EVSE; `key` is the EVSE's external key. False when we hold something newer."""
     Source.objects.select_for_update().get(pk=source.pk)
+    if evse.location.source_id != source.pk:
+        return claims.take_second_opinion_of_plug(
+            source=source, doc=doc, key=f"{key}*{doc.external_id}", updated_at=updated_at, at=at
+        )
     if _is_older(updated_at, EVSE.objects.get(pk=evse.pk).source_updated_at):
         return False
     _upsert_connector(source, evse, doc, f"{key}*{doc.external_id}", 1, at)
@@ -109,7 +124,11 @@ def remove_location(*, source: Source, external_key: str, at: datetime) -> bool:
     location = _find(source, Kind.LOCATION, external_key, Location)
     if location is None:
         return False
-    Location.objects.filter(pk=location.pk).update(is_removed=True, updated_at=at)
+    if location.source_id != source.pk:
+        return claims.withdraw(location=location, source=source, at=at)
+    Location.objects.filter(pk=location.pk).update(
+        is_removed=True, removed_because=Location.Removal.WITHDRAWN, updated_at=at
+    )
     publish(LocationChanged(location.pk))
     return True
 
@@ -132,14 +151,17 @@ def external_key_of(row: Location | EVSE | Connector, source: Source) -> str:
 
 
 def _write_location(
-    location: Location | None, source: Source, doc: LocationDoc, organisation: Organisation | None
+    location: Location | None, source: Source, doc: LocationDoc, organisation: Organisation | None, at: datetime
 ) -> Location:
     location = location or Location(source=source, organisation=organisation or source.organisation)
-    for name in ("name", "address", "city", "state", "postal_code", "country_code", "latitude", "longitude"):
-        setattr(location, name, getattr(doc, name))
-    location.time_zone, location.opening_times = doc.time_zone, doc.opening_times
+    said = {name: getattr(doc, name) for name in claims.SITE_FIELDS}
+    if location.is_shared:
+        said = claims.settle_site(location=location, source=source, said=said, source_at=doc.updated_at, at=at)
+    for name, value in said.items():
+        setattr(location, name, value)
+    location.time_zone = doc.time_zone
     location.party, location.source_updated_at = _party(source, doc), doc.updated_at
-    location.is_removed = False
+    location.is_removed, location.removed_because = False, ""
     location.save()
     return location
 
@@ -161,8 +183,12 @@ def _upsert_connector(source: Source, evse: EVSE, doc: ConnectorDoc, key: str, n
         taken = set(evse.connectors.values_list("connector_id", flat=True))
         free = next(n for n in range(number, number + len(taken) + 1) if n not in taken)
         connector = Connector(evse=evse, connector_id=free, external_id=doc.external_id)
-    for name in ("plug", "raw_plug", "format", "power_type", "max_power_w", "max_voltage_v", "max_current_a"):
-        setattr(connector, name, getattr(doc, name))
+    said = {name: getattr(doc, name) for name in claims.PLUG_FIELDS}
+    if evse.is_shared and connector.pk is not None:
+        said_at = evse.source_updated_at
+        said = claims.settle_plug(connector=connector, source=source, said=said, source_at=said_at, at=at)
+    for name, value in said.items():
+        setattr(connector, name, value)
     connector.tariff_ids = [tariff_id[:36] for tariff_id in doc.tariff_ids]
     connector.tariff = _current_tariff(source, doc.tariff_ids)
     connector.is_removed = False
@@ -193,16 +219,21 @@ def _is_known(source: Source, location: Location, digest: str) -> bool:
     return not location.is_removed and refs.exists()
 
 
-def _confirm(location: Location, doc: LocationDoc, at: datetime) -> None:
+def _still_named(source: Source, location: Location, at: datetime) -> None:
+    refs = ExternalRef.objects.filter(source=source, kind=Kind.LOCATION, object_id=location.pk)
+    refs.update(last_seen_at=at, missed_syncs=0)
+
+
+def _confirm(source: Source, location: Location, doc: LocationDoc, at: datetime) -> None:
     """The same again is news too: the source still stands by it."""
-    ExternalRef.objects.filter(kind=Kind.LOCATION, object_id=location.pk).update(last_seen_at=at)
+    _still_named(source, location, at)
     if any(evse.raw_status for evse in doc.evses):
         Connector.objects.filter(evse__location=location).exclude(status_at=None).update(heard_at=at)
 
 
 def _remember(source: Source, kind: str, key: str, object_id: int, at: datetime, digest: str = "") -> None:
     seen = ExternalRef.objects.filter(source=source, kind=kind, external_key__lower=key.lower()).update(
-        object_id=object_id, last_seen_at=at, raw_hash=digest
+        object_id=object_id, last_seen_at=at, raw_hash=digest, missed_syncs=0
     )
     if not seen:
         ExternalRef.objects.create(

@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
 
 from fleetcharge.lib.events import publish
 from stations import flapping
+from stations.belief import freshness_at
 from stations.events import ConnectorStatusChanged, LocationChanged
-from stations.models import EVSE, Charger, Connector, ExternalRef, Location, StatusChange
-from stations.status import StatusInputs, decide
+from stations.models import EVSE, Charger, Connector, ExternalRef, Location, Source, StatusChange, StatusClaim
+from stations.status import LIVE, NONE, RECENT, STALE, StatusInputs, decide
 
 FUTURE_TOLERANCE = timedelta(minutes=2)
 OFFLINE_GRACE = timedelta(seconds=60)
+FRESHEST = (NONE, STALE, RECENT, LIVE)
 MAX_PLUGS = 64  # of one charger, before we stop believing in those it names
 
 
@@ -232,18 +236,84 @@ def locked(**where: object) -> Iterable[Connector]:
 
 
 @transaction.atomic
-def report_from_source(*, evse_id: int, raw_status: str, status: str, at: datetime, received_at: datetime) -> bool:
-    """What a CPO says of one EVSE (primary key), for all its connectors; False for old news."""
+def report_from_source(
+    *, evse_id: int, raw_status: str, status: str, at: datetime, received_at: datetime, source_id: int | None = None
+) -> bool:
+    """What a CPO says of one EVSE (primary key), for all its connectors; False for old news.
+
+    `source_id`: who says so; of an EVSE that several sources speak of, the best word is shown.
+    """
     report = StatusReport(0, None, 1, raw_status, status, at, received_at)
-    connectors = list(locked(evse_id=evse_id))
+    connectors = list(locked_with_site(evse_id=evse_id))
+    if connectors and connectors[0].evse.is_shared:
+        return _report_one_of_many(connectors, source_id, report)
     applied = [_report(connector, report) for connector in connectors]
     if is_news := any(applied):
         show_removed(connectors[0].evse, is_removed=raw_status == "REMOVED", at=received_at)
     return is_news
 
 
+def locked_with_site(**where: object) -> Iterable[Connector]:
+    rows = Connector.objects.select_for_update(of=("self",)).select_related("evse__charger", "evse__location")
+    return rows.order_by("pk").filter(**where)
+
+
+def _report_one_of_many(connectors: list[Connector], source_id: int | None, report: StatusReport) -> bool:
+    """Keeps the word beside those of the other sources and shows the best; False when it was old news."""
+    evse = connectors[0].evse
+    source_id = source_id or evse.location.source_id
+    at = min(report.at, report.received_at + FUTURE_TOLERANCE)
+    held = StatusClaim.objects.filter(evse=evse, source_id=source_id).first()
+    if held and at < held.status_at:
+        StatusClaim.objects.filter(pk=held.pk).update(heard_at=max(held.heard_at, report.received_at))
+        return False
+    StatusClaim.objects.update_or_create(evse=evse, source_id=source_id, defaults={
+        "raw_status": report.raw_status, "status": report.status, "status_at": at, "heard_at": report.received_at,
+    })  # fmt: skip
+    show_best_word(connectors, report.received_at)
+    return True
+
+
+def show_best_word(connectors: list[Connector], now: datetime) -> None:
+    """Of the words of several sources: the freshest kind first, then the most trusted source, then the newest."""
+    evse = connectors[0].evse
+    words = list(StatusClaim.objects.filter(evse=evse).select_related("source"))
+    if not words or evse.charger_id is not None:  # a charger of ours speaks for itself
+        return
+    best = max(words, key=lambda word: _weight(word, evse.location.source_id, now))
+    if not best.is_shown:
+        StatusClaim.objects.filter(evse=evse).update(is_shown=Q(pk=best.pk))
+    for connector in connectors:
+        connector.status_at = None if not best.is_shown else connector.status_at  # another clock from now on
+        _report(connector, StatusReport(0, None, 1, best.raw_status, best.status, best.status_at, best.heard_at))
+    show_removed(evse, is_removed=best.raw_status == "REMOVED", at=now)
+
+
+def _weight(word: StatusClaim, owner_id: int, now: datetime) -> tuple[int, int, bool, datetime]:
+    fresh = freshness_at(
+        word.heard_at, is_online=None, last_push_at=word.source.last_push_at, now=now,
+        is_failing=word.source.state == Source.State.FAILING,
+    )  # fmt: skip
+    is_word = word.status != Connector.Status.UNKNOWN
+    return (FRESHEST.index(fresh) if is_word else -1), word.source.trust, word.source_id == owner_id, word.status_at
+
+
+def revive(location: Location) -> None:
+    """Its network speaks of a site that had vanished from its lists: it is there again."""
+    vanished = Location.objects.filter(pk=location.pk, is_removed=True, removed_because=Location.Removal.VANISHED)
+    if vanished.update(is_removed=False, removed_because="", updated_at=timezone.now()):
+        refs = ExternalRef.objects.filter(kind=ExternalRef.Kind.LOCATION, object_id=location.pk)
+        refs.update(missed_syncs=0)
+        publish(LocationChanged(location.pk))
+
+
 def show_removed(evse: EVSE, *, is_removed: bool, at: datetime) -> None:
-    """The source took an EVSE down (OCPI REMOVED), or put it up again; the row stays either way."""
+    """The source took an EVSE down (OCPI REMOVED), or put it up again; the row stays either way.
+
+    Of a site that had vanished from the lists, a word of life puts the site up again too.
+    """
+    if not is_removed and evse.location.is_removed:
+        revive(evse.location)
     if evse.is_removed != is_removed:
         EVSE.objects.filter(pk=evse.pk).update(is_removed=is_removed)
         Location.objects.filter(pk=evse.location_id).update(updated_at=at)
@@ -260,7 +330,7 @@ def report_evse_status(
     if ref is None:
         raise EVSE.DoesNotExist(external_key)
     return report_from_source(
-        evse_id=ref.object_id, raw_status=raw_status, status=status, at=at, received_at=received_at
+        evse_id=ref.object_id, raw_status=raw_status, status=status, at=at, received_at=received_at, source_id=source_id
     )
 
 

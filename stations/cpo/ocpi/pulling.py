@@ -13,6 +13,7 @@ from stations import services
 from stations.cpo.base import CPOError, CPOUnavailable, PullReport
 from stations.cpo.ocpi.client import OCPIClient
 from stations.cpo.ocpi.models import PeerDocument
+from stations.cpo.ocpi.objects.base import key
 from stations.cpo.ocpi.objects.bookings import BookingLocationIn, InvoiceRecordIn
 from stations.cpo.ocpi.objects.commands import ClientInfoIn
 from stations.cpo.ocpi.objects.locations import LocationIn
@@ -20,7 +21,7 @@ from stations.cpo.ocpi.objects.sessions import SessionIn
 from stations.cpo.ocpi.receivers.cdrs import read_cdr
 from stations.cpo.ocpi.taking import take_location, take_tariff
 from stations.models import Source
-from stations.services import roaming
+from stations.services import roaming, tombstones
 
 logger = logging.getLogger(__name__)
 OVERLAP = timedelta(minutes=5)
@@ -37,11 +38,14 @@ class Pull:
         party = source.parties.order_by("pk").first()
         self.owner = (party.country_code, party.party_id) if party else ("", "")
         self.since = source.last_polled_at - OVERLAP if source.last_polled_at else None
+        self.is_full = self.since is None or tombstones.is_full_due(source, now)
 
     def everything(self) -> Iterator[PullReport]:
         """Prices before the plugs that name them, sites before the sessions that happened there."""
         yield from self._optional("tariffs", None, self._tariff)
-        yield from self._module("locations", self.since, self._location)
+        yield from self._module("locations", None if self.is_full else self.since, self._location)
+        if self.is_full:
+            tombstones.full_pull_done(source=self.source, began=self.now, at=timezone.now())
         lately = self.since or self.now - FIRST_LOOK
         yield from self._optional("sessions", lately, self._session)
         yield from self._optional("cdrs", lately, self._cdr)
@@ -91,9 +95,20 @@ class Pull:
         return self.client.dialect.read(kind, entry, self.owner)
 
     def _location(self, entry: Any, report: PullReport) -> None:
-        location = LocationIn.model_validate(self._read("location", entry))
-        report.locations += take_location(self.source, location, timezone.now())
+        try:
+            location = LocationIn.model_validate(self._read("location", entry))
+            report.locations += take_location(self.source, location, timezone.now())
+        except UNUSABLE:
+            self._named(entry)
+            raise
         report.connectors += sum(len(evse.connectors) for evse in location.evses)
+
+    def _named(self, entry: Any) -> None:
+        """A site that is listed is there, even when nothing else of it can be used."""
+        if isinstance(entry, dict):
+            country, party = entry.get("country_code") or self.owner[0], entry.get("party_id") or self.owner[1]
+            keys = [key(country, party, str(entry.get("id")))]
+            tombstones.still_named(source=self.source, external_keys=keys, at=timezone.now())
 
     def _tariff(self, entry: Any, report: PullReport) -> None:
         take_tariff(self.source, self._read("tariff", entry), timezone.now())

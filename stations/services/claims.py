@@ -1,0 +1,173 @@
+"""What other sources, and people, say of a site or plug that has a source of its own already."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.utils import timezone
+
+from fleetcharge.lib.events import publish
+from stations.claims import TRUST_OF_A_PERSON, Verdict, Word, told, winners
+from stations.cpo.documents import ConnectorDoc, EvseDoc, LocationDoc
+from stations.events import LocationChanged
+from stations.models import EVSE, Claim, Connector, ExternalRef, Location, Source, StatusClaim
+from stations.services.statuses import locked_with_site, report_from_source, show_best_word
+
+SITE_FIELDS = (
+    "name", "address", "city", "state", "postal_code", "country_code", "latitude", "longitude", "opening_times",
+)  # fmt: skip
+PLUG_FIELDS = ("plug", "raw_plug", "format", "power_type", "max_power_w", "max_voltage_v", "max_current_a")
+Kind = Claim.Kind
+FIELDS = {Kind.LOCATION: SITE_FIELDS, Kind.CONNECTOR: PLUG_FIELDS}
+A_PERSON = "a person"
+
+
+def verdicts_of(kind: str, object_id: int) -> dict[str, Verdict]:
+    """Field by field, what is shown and why; empty for a row that only its own source speaks of. One query."""
+    claims = Claim.objects.filter(kind=kind, object_id=object_id).select_related("source")
+    return winners([_word(claim) for claim in claims], FIELDS[Kind(kind)])
+
+
+def _word(claim: Claim) -> Word:
+    said_at = claim.source_updated_at or claim.received_at
+    if claim.source is None:
+        return Word(A_PERSON, TRUST_OF_A_PERSON, said_at, claim.values)
+    return Word(claim.source.name, claim.source.trust, said_at, claim.values)
+
+
+def keep(
+    *, kind: str, object_id: int, source: Source | None, said: dict[str, Any], source_at: datetime | None, at: datetime
+) -> bool:
+    """Replace what one source says; False when we hold something newer of it."""
+    held = Claim.objects.filter(kind=kind, object_id=object_id, source=source).first()
+    if held and source_at and held.source_updated_at and source_at < held.source_updated_at:
+        return False
+    Claim.objects.update_or_create(
+        kind=kind, object_id=object_id, source=source,
+        defaults={"values": told(said), "source_updated_at": source_at, "received_at": at},
+    )  # fmt: skip
+    return True
+
+
+def settle_site(
+    *, location: Location, source: Source, said: dict[str, Any], source_at: datetime | None, at: datetime
+) -> dict[str, Any]:
+    """The values to show once `source` has said this of the site."""
+    keep(kind=Kind.LOCATION, object_id=location.pk, source=source, said=said, source_at=source_at, at=at)
+    return said | {name: verdict.value for name, verdict in verdicts_of(Kind.LOCATION, location.pk).items()}
+
+
+def settle_plug(
+    *, connector: Connector, source: Source, said: dict[str, Any], source_at: datetime | None, at: datetime
+) -> dict[str, Any]:
+    keep(kind=Kind.CONNECTOR, object_id=connector.pk, source=source, said=said, source_at=source_at, at=at)
+    return said | {name: verdict.value for name, verdict in verdicts_of(Kind.CONNECTOR, connector.pk).items()}
+
+
+def show_site(location: Location) -> None:
+    """Write the winners of all claims into the row."""
+    for name, verdict in verdicts_of(Kind.LOCATION, location.pk).items():
+        setattr(location, name, verdict.value)
+    location.save()
+    publish(LocationChanged(location.pk))
+
+
+def show_plug(connector: Connector) -> None:
+    verdicts = verdicts_of(Kind.CONNECTOR, connector.pk)
+    for name, verdict in verdicts.items():
+        setattr(connector, name, verdict.value)
+    if verdicts:
+        connector.save(update_fields=list(verdicts))
+
+
+# --- another source ---------------------------------------------------------------------------------------------
+@transaction.atomic
+def take_second_opinion(*, location: Location, source: Source, doc: LocationDoc, at: datetime) -> bool:
+    """A source that the site does not belong to describes it. It adds claims, but no units: those are the owner's."""
+    said = {name: getattr(doc, name) for name in SITE_FIELDS}
+    refs = ExternalRef.objects.filter(source=source, kind=ExternalRef.Kind.LOCATION, object_id=location.pk)
+    refs.update(last_seen_at=at, missed_syncs=0)
+    is_news = keep(
+        kind=Kind.LOCATION, object_id=location.pk, source=source, said=said, source_at=doc.updated_at, at=at
+    )  # fmt: skip
+    if is_news:
+        show_site(location)
+    for unit in doc.evses:
+        key = f"{doc.external_key}*{unit.uid}"
+        if evse := _known(source, ExternalRef.Kind.EVSE, key, EVSE):
+            take_second_opinion_of_evse(evse=evse, source=source, doc=unit, key=key, at=at)
+    return is_news
+
+
+@transaction.atomic
+def take_second_opinion_of_evse(*, evse: EVSE, source: Source, doc: EvseDoc, key: str, at: datetime) -> None:
+    for plug in doc.connectors:
+        take_second_opinion_of_plug(
+            source=source, doc=plug, key=f"{key}*{plug.external_id}", updated_at=doc.updated_at, at=at
+        )
+    if doc.raw_status:
+        report_from_source(
+            evse_id=evse.pk, raw_status=doc.raw_status, status=doc.status, at=doc.updated_at or at, received_at=at,
+            source_id=source.pk,
+        )  # fmt: skip
+
+
+@transaction.atomic
+def take_second_opinion_of_plug(
+    *, source: Source, doc: ConnectorDoc, key: str, updated_at: datetime | None, at: datetime
+) -> bool:
+    connector = _known(source, ExternalRef.Kind.CONNECTOR, key, Connector)
+    if connector is None:
+        return False
+    said = {name: getattr(doc, name) for name in PLUG_FIELDS}
+    is_news = keep(
+        kind=Kind.CONNECTOR, object_id=connector.pk, source=source, said=said, source_at=updated_at, at=at
+    )  # fmt: skip
+    if is_news:
+        show_plug(connector)
+    return is_news
+
+
+@transaction.atomic
+def withdraw(*, location: Location, source: Source, at: datetime) -> bool:
+    """A source that is not the owner no longer speaks of the site: what it said counts no more."""
+    forget(location=location, source=source)
+    show_site(location)
+    for evse in location.evses.filter(is_shared=True):
+        if connectors := list(locked_with_site(evse=evse)):
+            show_best_word(connectors, at)
+    return True
+
+
+def forget(*, location: Location, source: Source) -> None:
+    """Drop every claim of one source about a site, its plugs and its status."""
+    plugs = Connector.objects.filter(evse__location=location).values("pk")
+    Claim.objects.filter(source=source, kind=Kind.LOCATION, object_id=location.pk).delete()
+    Claim.objects.filter(source=source, kind=Kind.CONNECTOR, object_id__in=plugs).delete()
+    StatusClaim.objects.filter(source=source, evse__location=location).delete()
+
+
+def _known(source: Source, kind: str, key: str, model: Any) -> Any:
+    ref = ExternalRef.objects.filter(source=source, kind=kind, external_key__lower=key.lower()).first()
+    return model.objects.filter(pk=ref.object_id).first() if ref else None
+
+
+# --- people -----------------------------------------------------------------------------------------------------
+@transaction.atomic
+def say_by_hand(*, location: Location, fields: Iterable[str]) -> None:
+    """A person corrected these fields of a site: no poll takes that back. An emptied field is the source's again."""
+    own = {name: getattr(location, name) for name in SITE_FIELDS}
+    before = Claim.objects.filter(kind=Kind.LOCATION, object_id=location.pk)
+    if not before.filter(source=location.source).exists():
+        held = Location.objects.get(pk=location.pk)
+        said = {name: getattr(held, name) for name in SITE_FIELDS}
+        keep(
+            kind=Kind.LOCATION, object_id=location.pk, source=location.source, said=said,
+            source_at=location.source_updated_at, at=timezone.now(),
+        )  # fmt: skip
+    hand = before.filter(source=None).first()
+    said = {**(hand.values if hand else {}), **{name: own[name] for name in fields if name in own}}
+    keep(kind=Kind.LOCATION, object_id=location.pk, source=None, said=said, source_at=None, at=timezone.now())
+    location.is_shared = True
+    show_site(location)
