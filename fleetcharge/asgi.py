@@ -19,6 +19,7 @@ from ocpp_bridge.recorder import recorder  # noqa: E402
 from ocpp_bridge.routing import http_routes as upload_routes  # noqa: E402
 from ocpp_bridge.routing import websocket_routes as ocpp_routes  # noqa: E402
 from stations.cpo.ubc.webhook import http_routes as ubc_routes  # noqa: E402
+from stations.cpo.webhooks.route import http_routes as hook_routes  # noqa: E402
 from stations.stream.hub import hub as status_hub  # noqa: E402
 from stations.stream.routes import http_routes as stream_routes  # noqa: E402
 from stations.stream.routes import websocket_routes as stream_sockets  # noqa: E402
@@ -32,7 +33,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 # Longest prefix first. A raw route costs a twentieth of a Django view, and checks its own credentials.
 HTTP_ROUTES: list[tuple[str, Application]] = [
-    *ingest_routes, *webhook_routes, *ubc_routes, *upload_routes, *stream_routes,
+    *ingest_routes, *webhook_routes, *ubc_routes, *hook_routes, *upload_routes, *stream_routes,
 ]  # fmt: skip
 WEBSOCKET_ROUTES: list[tuple[str, Application]] = [*ocpp_routes, *live_routes, *stream_sockets]
 

@@ -16,6 +16,7 @@ from stations.cpo.base import Capability, CPOError
 from stations.cpo.ocpi import registration, watchdog
 from stations.cpo.ocpi.adapter import OCPIAdapter
 from stations.cpo.ubc import tasks as ubc_tasks  # noqa: F401 (Celery finds the tasks of an app here)
+from stations.cpo.webhooks import tasks as feed_tasks  # noqa: F401 (likewise)
 from stations.models import Charger, CPOCommand, Source
 from stations.services.statuses import OFFLINE_GRACE
 

@@ -16,8 +16,11 @@ def register_builtin() -> None:
     """The adapters that live in this app."""
     from stations.cpo.ocpi.adapter import OCPIAdapter
     from stations.cpo.ubc.adapter import UBCAdapter
+    from stations.cpo.webhooks.adapter import FeedAdapter
 
     register(UBCAdapter())
+    for kind in (Source.Kind.WEBHOOK, Source.Kind.REST_POLL):
+        register(FeedAdapter(kind.value))
     for kind in (Source.Kind.OCPI, Source.Kind.OCPI_211, Source.Kind.OCPI_221, Source.Kind.OCPI_230):
         register(OCPIAdapter(kind.value))
 

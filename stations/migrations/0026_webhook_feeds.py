@@ -73,7 +73,7 @@ class Migration(migrations.Migration):
                     "signed",
                     models.CharField(
                         default="{timestamp}.{body}",
-                        help_text="What the signature covers: {timestamp}, {id}, {method}, {path} and {body}, with what is between.",
+                        help_text="What the signature covers, of {timestamp}, {id}, {method}, {path} and {body}.",
                         max_length=120,
                     ),
                 ),

@@ -1,4 +1,4 @@
-"""What we know of a vendor that pushes (or is polled) in JSON of its own: how it signs, how it is read, what it sent."""
+"""Vendors that push (or are polled) in JSON of their own: how they sign, how they are read, what they sent."""
 
 from datetime import timedelta
 from typing import Any, Self
@@ -42,7 +42,7 @@ class WebhookFeed(models.Model):
     algorithm = models.CharField(max_length=12, choices=list(ALGORITHMS.items()), default="hmac-sha256")
     signed = models.CharField(
         max_length=120, default="{timestamp}.{body}",
-        help_text=_("What the signature covers: {timestamp}, {id}, {method}, {path} and {body}, with what is between."),
+        help_text=_("What the signature covers, of {timestamp}, {id}, {method}, {path} and {body}."),
     )  # fmt: skip
     signature_header = models.CharField(max_length=60, default="X-Signature")
     timestamp_header = models.CharField(
@@ -77,10 +77,11 @@ class WebhookFeed(models.Model):
 
     def clean(self) -> None:
         """Everything that is written down here must be understood."""
-        self.mapping = self.mapping or presets.MAPPINGS[self.style]
+        if not self.mapping and self.style != self.Style.OCPI:
+            self.mapping = presets.MAPPINGS[self.style]
         errors: dict[str, Any] = {}
         for name, check in (
-            ("mapping", lambda: FeedMapping.parse(self.mapping)),
+            ("mapping", lambda: self.mapping and FeedMapping.parse(self.mapping)),
             ("poll_mapping", lambda: self.poll_mapping and FeedMapping.parse(self.poll_mapping)),
             ("poll", lambda: self.poll and paging.PollPlan.parse(self.poll)),
             ("allowed_addresses", lambda: signatures.networks_of(self.allowed_addresses)),
@@ -126,7 +127,7 @@ class WebhookFeed(models.Model):
 
     def reader(self) -> FeedMapping:
         """How its pushes are read. Raises BadMapping."""
-        return FeedMapping.parse(self.mapping or presets.MAPPINGS[self.style])
+        return FeedMapping.parse(self.mapping or presets.MAPPINGS.get(self.style, presets.PLAIN))
 
     def poll_reader(self) -> FeedMapping:
         """How its pages are read. Raises BadMapping."""

@@ -1,16 +1,10 @@
 """Mappings and signature schemes of vendors whose shapes are known, to begin with: data, edited in the admin. Pure.
 
-OCPI 2.2.1 mod_locations (PATCH of an EVSE), Monta Partner API webhooks, OICP 2.3 eRoamingPushEvseStatus.
+Monta Partner API webhooks, OICP 2.3 eRoamingPushEvseStatus.
 """
 
 from typing import Any
 
-OCPI_PATCH: dict[str, Any] = {
-    "site": "@path.2|location_id",
-    "evse": "@path.3|evse_uid|uid",
-    "status": "status",
-    "at": "last_updated",
-}
 MONTA: dict[str, Any] = {
     "entries": "$.entries",
     "only": {"entityType": ["charge-point", "charge_point", "chargePoint"]},
@@ -57,4 +51,4 @@ OICP: dict[str, Any] = {
 }  # fmt: skip
 PLAIN: dict[str, Any] = {"evse": "evse_id", "status": "status", "at": "timestamp"}
 
-MAPPINGS = {"ocpi": OCPI_PATCH, "monta": MONTA, "oicp": OICP, "mapping": PLAIN}
+MAPPINGS = {"monta": MONTA, "oicp": OICP, "mapping": PLAIN}
