@@ -51,6 +51,7 @@ class CommandViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.
     filterset_class = CommandFilter
     read_scope = Scope.DISPATCH_READ
     write_scope = Scope.DISPATCH_WRITE
+    keeps_idempotency_keys = frozenset({"create"})  # a command is known by its key for as long as it is kept
 
     def get_queryset(self) -> QuerySet[Command]:
         return Command.objects.for_organisation(organisation_of(self.request)).select_related("charger")

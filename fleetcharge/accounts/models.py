@@ -212,6 +212,20 @@ class APIKey(models.Model):
         return crypto.matches(secret, self.key_hash, purpose=self.PURPOSE)
 
 
+class IdempotentWrite(models.Model):
+    """The answer to a write with an Idempotency-Key, for a day (accounts/idempotency.py)."""
+
+    digest = models.CharField(max_length=64, unique=True)  # of who asked, and their key
+    fingerprint = models.CharField(max_length=64)  # of what was asked
+    status = models.PositiveSmallIntegerField()
+    headers = models.JSONField(default=dict)
+    body_encrypted = models.TextField()  # it may hold a secret that is shown only once
+    created_at = models.DateTimeField(db_index=True)
+
+    def __str__(self) -> str:
+        return f"{self.status} at {self.created_at}"
+
+
 class AuditEntry(models.Model):
     """Who did what to what, when and why. Only ever added (a trigger refuses change)."""
 

@@ -11,4 +11,4 @@ def forget_changes() -> int:
     """Notes older than any ETag that may still be asked about; an ETag lives a minute."""
     with connection.cursor() as cursor:
         cursor.execute(changes.FORGET)
-        return cursor.rowcount
+        return int(cursor.rowcount)
