@@ -20,6 +20,7 @@ app.conf.beat_schedule = {
     "feed-prune": {"task": "stations.cpo.webhooks.tasks.prune_feeds", "schedule": 3600.0},
     "forget-idempotency-keys": {"task": "fleetcharge.accounts.tasks.forget_idempotency_keys", "schedule": 3600.0},
     "decay-status": {"task": "stations.tasks.sweep_silent_chargers", "schedule": 20.0},
+    "duplicate-sites": {"task": "stations.tasks.find_duplicates", "schedule": 3600.0},
     "position-partitions": {"task": "vehicles.tasks.keep_partitions", "schedule": 3600.0},
     "low-soc-sweep": {"task": "dispatch.tasks.sweep_low_vehicles", "schedule": 10.0},
     "reservation-sweep": {"task": "dispatch.tasks.sweep_reservations", "schedule": 10.0},

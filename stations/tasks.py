@@ -18,6 +18,7 @@ from stations.cpo.ocpi.adapter import OCPIAdapter
 from stations.cpo.ubc import tasks as ubc_tasks  # noqa: F401 (Celery finds the tasks of an app here)
 from stations.cpo.webhooks import tasks as feed_tasks  # noqa: F401 (likewise)
 from stations.models import Charger, CPOCommand, Source
+from stations.services import duplicates
 from stations.services.statuses import OFFLINE_GRACE
 
 logger = logging.getLogger(__name__)
@@ -145,6 +146,12 @@ def expire_cpo_commands(now: datetime) -> None:
     )
     for command in overdue[:500]:
         services.finish_cpo_command(command_id=command.pk, state=CPOCommand.State.TIMED_OUT, reason="no result", at=now)
+
+
+@shared_task
+def find_duplicates() -> dict[str, int]:
+    """Sites that several networks name; plain ones are merged, the others wait for a person."""
+    return duplicates.find_duplicates(at=timezone.now())
 
 
 @shared_task

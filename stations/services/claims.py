@@ -66,8 +66,11 @@ def settle_plug(
 
 
 def show_site(location: Location) -> None:
-    """Write the winners of all claims into the row."""
-    for name, verdict in verdicts_of(Kind.LOCATION, location.pk).items():
+    """Write the winners of all claims into the row; what nobody says is empty."""
+    verdicts = verdicts_of(Kind.LOCATION, location.pk)
+    for name in ("address", "city", "state", "postal_code"):
+        setattr(location, name, "")
+    for name, verdict in verdicts.items():
         setattr(location, name, verdict.value)
     location.save()
     publish(LocationChanged(location.pk))
