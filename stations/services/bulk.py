@@ -53,7 +53,7 @@ class EvseReport:
     received_at: datetime
 
 
-@transaction.atomic
+@transaction.atomic(savepoint=False)
 def report_evses(reports: Sequence[EvseReport]) -> list[str]:
     """What became of each: applied, unchanged, stale or unknown_evse. The same again, in any order, changes nothing.
 

@@ -82,7 +82,7 @@ def replay(letter_ids: Iterable[int], *, now: datetime) -> dict[str, int]:
 def _note(letter: DeadLetter, code: str, now: datetime) -> None:
     done = now if code in APPLIED else None
     DeadLetter.objects.filter(pk=letter.pk).update(
-        replayed_at=done, replay_code=code[:40], times=F("times") + (not done)
+        replayed_at=done, replay_code=code[:40], times=F("times") + int(not done)
     )
 
 
