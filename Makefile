@@ -12,7 +12,7 @@ ARGS ?=
 NO_ENGINES := DATABASE_URL=postgresql://127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0
 OPENAPI := docs/openapi.yaml
 
-.PHONY: run test lint types check format docs bench openapi clean python runtime development
+.PHONY: run test lint types check format docs bench fuzz openapi clean python runtime development
 .DEFAULT_GOAL := run
 
 run: runtime
@@ -48,6 +48,10 @@ docs: development
 
 bench: development
 	@$(BIN)/python -m bench $(ARGS)
+
+# The API against data nobody thought of, longer than `make test` does.
+fuzz: development
+	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-50} $(BIN)/python -m pytest -q tests/contract/test_schemathesis.py
 
 # Also throws away the demo's data.
 clean:

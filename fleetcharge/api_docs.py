@@ -65,13 +65,22 @@ def _operation(schema: Schema, path: str, method: str, spec: Schema) -> Operatio
         anchor=operation_id,
         title=title,
         text=text if text.rstrip(".") != title else "",
-        parameters=[_parameter(parameter) for parameter in spec.get("parameters", [])],
+        parameters=[_parameter(_component(schema, parameter)) for parameter in spec.get("parameters", [])],
         body=_content_fields(schema, spec.get("requestBody", {})),
         answers=[
             (code, answer.get("description", ""), _content_fields(schema, answer))
-            for code, answer in spec.get("responses", {}).items()
+            for code, answer in ((code, _component(schema, given)) for code, given in spec["responses"].items())
         ],
     )
+
+
+def _component(schema: Schema, node: Schema) -> Schema:
+    """Follow a `$ref` to a shared response or parameter."""
+    if "$ref" not in node:
+        return node
+    _, _, kind, name = node["$ref"].split("/")
+    shared: Schema = schema["components"][kind][name]
+    return shared
 
 
 def _parameter(parameter: Schema) -> Schema:

@@ -269,7 +269,12 @@ SPECTACULAR_SETTINGS = {
         "CommandState": "ocpp_bridge.models.Command.State",
         "NetworkState": "stations.models.Source.State",
     },
-    "PREPROCESSING_HOOKS": ["vehicles.schema.add_ingest_routes"],  # raw routes belong in the same file
+    # Raw routes belong in the same file.
+    "PREPROCESSING_HOOKS": ["vehicles.schema.add_ingest_routes", "stations.stream.schema.add_stream_route"],
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "fleetcharge.api_schema.complete",
+    ],
 }
 
 # --- Map: no request to outside hosts unless the operator asks for it ---------------------------------------------

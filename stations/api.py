@@ -21,6 +21,7 @@ from stations import etags, reads, services
 from stations.examples import A_STATION, A_STATUS_TABLE, BAD_PARAMETER
 from stations.models import Connector, Location, LocationQuerySet, NetworkAccess, Source, Tariff
 from stations.nearest import Near, nearest
+from stations.schema import RegistrySchema
 from stations.serializers import (
     ConnectorSerializer,
     NetworkSerializer,
@@ -40,6 +41,7 @@ class RegistryView(GenericAPIView[Any]):
     """Answers 304 while nothing the caller may see has changed."""
 
     read_scope = Scope.STATIONS_READ
+    schema = RegistrySchema()
 
     etag = ""
 

@@ -3,6 +3,7 @@
 import hashlib
 from typing import Any
 
+from django.db import DataError
 from rest_framework import pagination, status
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.response import Response
@@ -28,6 +29,8 @@ class CursorPagination(pagination.CursorPagination):
 
 def exception_handler(error: Exception, context: dict[str, Any]) -> Response | None:
     """Every error is `{"detail": str, "code": str}`; validation adds `fields`."""
+    if _cannot_be_stored(error):
+        error = ValidationError("A value is out of the range that can be stored.")
     response = drf_exception_handler(error, context)
     if response is None:
         return None
@@ -37,6 +40,12 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
         detail = getattr(error, "detail", None) or response.data.get("detail", "Request failed.")
         response.data = {"detail": str(detail), "code": getattr(detail, "code", None) or "error"}
     return response
+
+
+def _cannot_be_stored(error: Exception) -> bool:
+    """A number, an instant or a character that PostgreSQL or Python has no room for; only a request can hold one."""
+    is_nul = isinstance(error, ValueError) and "NUL" in str(error)
+    return isinstance(error, DataError | OverflowError) or is_nul
 
 
 def _validation_body(error: ValidationError) -> dict[str, Any]:
