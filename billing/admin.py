@@ -530,4 +530,4 @@ def _findings(verdict: ReconciliationVerdict) -> SafeString:
     return render_to_string("admin/billing/findings.html", evidence.findings_view(verdict.findings, verdict.evidence))
 
 
-from billing import admin_authorisation  # noqa: E402, F401 (registered with the rest)
+from billing import admin_authorisation, admin_networks  # noqa: E402, F401 (registered with the rest)

@@ -7,7 +7,11 @@ from typing import Any
 from billing.models import CDRAdjustment, SessionCorrection
 from fleetcharge.lib.money import format_inr
 
-NAMES = {"ENERGY": "Energy", "TIME": "Charging time", "PARKING_TIME": "Idle time", "FLAT": "Flat fee"}
+NAMES = {
+    "ENERGY": "Energy", "TIME": "Charging time", "PARKING_TIME": "Idle time", "FLAT": "Flat fee",
+    "MIN_PRICE": "Up to the least price", "MAX_PRICE": "Down to the highest price",
+    "RESERVATION_FLAT": "Reservation", "RESERVATION_TIME": "Time reserved",
+}  # fmt: skip
 WIDTH, HEIGHT, MARGIN = 400, 240, 16
 METRES_PER_DEGREE = 111_195
 MOST_DOTS = 120

@@ -4,7 +4,14 @@ from billing import tasks
 from billing.events import CDRCaptured, SessionEnded
 from fleetcharge.lib import hints
 from fleetcharge.lib.events import subscribe
-from stations.events import CDRConflictFound, RoamingCDRReceived, RoamingSessionChanged
+from stations.events import (
+    CDRConflictFound,
+    NetworkOrderChanged,
+    NetworkOrderSettled,
+    RoamingCDRReceived,
+    RoamingSessionChanged,
+    UnpaidBalanceCarried,
+)
 
 
 @subscribe(SessionEnded)
@@ -35,3 +42,18 @@ def ask_about_two_records(event: CDRConflictFound) -> None:
 @subscribe(CDRCaptured)
 def compare_with_the_network(event: CDRCaptured) -> None:
     hints.start(tasks.compare_price, event.cdr_id)
+
+
+@subscribe(NetworkOrderChanged)
+def post_what_an_order_moved(event: NetworkOrderChanged) -> None:
+    hints.start(tasks.settle_order, event.order_id)
+
+
+@subscribe(NetworkOrderSettled)
+def post_what_an_order_cost(event: NetworkOrderSettled) -> None:
+    hints.start(tasks.settle_order, event.order_id)
+
+
+@subscribe(UnpaidBalanceCarried)
+def post_what_was_carried_forward(event: UnpaidBalanceCarried) -> None:
+    hints.start(tasks.settle_carried, event.order_id)

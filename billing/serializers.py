@@ -104,6 +104,7 @@ class ExplanationLineSerializer(serializers.Serializer[Any]):
     quantity = serializers.CharField()
     unit = serializers.CharField()
     unit_price_paise = serializers.CharField(required=False)
+    vat_percent = serializers.CharField(required=False, help_text="As the tariff says; absent where it does not.")
     amount_paise = serializers.IntegerField()
 
 

@@ -8,7 +8,17 @@ from celery import shared_task
 from django.utils import timezone
 
 from billing.models import CDR, ChargingSession
-from billing.services import authorisation, bounds, holds, overdue, rating, reconciliation, roaming, verification
+from billing.services import (
+    authorisation,
+    bounds,
+    holds,
+    orders,
+    overdue,
+    rating,
+    reconciliation,
+    roaming,
+    verification,
+)
 from stations.cpo.ocpi.models import RoamingCDR, RoamingSession
 
 logger = logging.getLogger(__name__)
@@ -59,15 +69,33 @@ def compare_price(cdr_id: int) -> None:
 
 
 @shared_task
+def settle_order(order_id: int) -> None:
+    orders.settle(order_id=order_id, now=timezone.now())
+
+
+@shared_task
+def settle_carried(order_id: int) -> None:
+    orders.carried(order_id=order_id, now=timezone.now())
+
+
+@shared_task
 def sweep_roaming() -> None:
-    """Sessions and CDRs of other networks whose event was lost; a CDR of nobody's token is looked at for a day."""
+    """What events about other networks missed: sessions, records, prices nobody compared, orders not in the ledger.
+
+    A CDR of nobody's token is looked at for a day.
+    """
     now = timezone.now()
     told = RoamingSession.objects.filter(updated_at__gte=now - SESSIONS_LOOKED_AT_FOR)
     for pk in list(told.order_by("-updated_at").values_list("pk", flat=True)[:ROAMING_CHUNK]):
         _survive(follow_session, pk)
-    records = RoamingCDR.objects.filter(received_at__gte=now - CDRS_LOOKED_AT_FOR, billed=None)
+    records = RoamingCDR.objects.filter(received_at__gte=now - CDRS_LOOKED_AT_FOR, billed=None, adjusted=None)
     for pk in list(records.order_by("-received_at").values_list("pk", flat=True)[:ROAMING_CHUNK]):
         _survive(take_roaming_cdr, pk)
+    unchecked = CDR.objects.filter(captured_at__gte=now - CDRS_LOOKED_AT_FOR, roaming_cdr__price_check=None)
+    for pk in list(unchecked.exclude(roaming_cdr=None).values_list("pk", flat=True)[:ROAMING_CHUNK]):
+        _survive(compare_price, pk)
+    for pk in orders.unsettled(limit=ROAMING_CHUNK):
+        _survive(settle_carried, pk)
 
 
 @shared_task

@@ -15,6 +15,8 @@ from scipy.spatial import cKDTree
 
 from billing import rating
 from billing.services.tariffs import zone_of
+from billing.tariff_elements import TariffError
+from billing.tariff_terms import FOR_ROAMING, Terms, read_terms
 from dispatch.core import choose, curves, energy, waits
 from dispatch.engines.base import Matrix, RoutingEngine
 from dispatch.plug_rows import PlugRow, at_sites, parsed
@@ -146,9 +148,10 @@ def _with_ways(
         if np.isnan(there.seconds[0, number]):
             continue
         way = (round(float(there.metres[0, number]), 1), round(float(there.seconds[0, number]), 1))
-        if row.elements is not None and row.elements not in prices:
-            prices[row.elements] = parsed(row.elements)
-        tariff = prices.get(row.elements or "")
+        known = f"{row.elements}{row.terms}"
+        if row.elements is not None and known not in prices:
+            prices[known] = (parsed(row.elements), _terms(row))
+        tariff = prices.get(known)
         candidates.append(_candidate(question, rules, row, fresh, way, _back(onward, number), tariff))
     return candidates
 
@@ -194,6 +197,15 @@ def _remaining_by_curve(row: PlugRow) -> float | None:
     return remaining if remaining != float("inf") else None
 
 
+def _terms(row: PlugRow) -> Terms | None:
+    """None: they cannot be read, or are not for us."""
+    try:
+        terms = read_terms(parsed(row.terms))
+    except TariffError:
+        return None
+    return terms if terms.type in FOR_ROAMING else None
+
+
 def _price(
     question: Question, rules: choose.Rules, row: PlugRow, way: tuple[float, float], onward_m: float | None,
     wait: float, tariff: Any,
@@ -207,7 +219,8 @@ def _price(
     power = facts.power_w(is_dc=_is_dc(row), plug_power_w=row.power_w)
     wh = curves.metered_wh(battery_wh=facts.battery_wh, from_percent=max(0.0, arrival), to_percent=target)
     zone: ZoneInfo = zone_of(row.time_zone)
-    return rating.quote(
-        elements=tariff, energy_wh=round(wh), duration_s=round(wh * 3600 / power),
+    elements, terms = tariff or (None, None)
+    return None if terms is None else rating.quote(
+        elements=elements, terms=terms, energy_wh=round(wh), duration_s=round(wh * 3600 / power),
         at=question.now + timedelta(seconds=way[1] + wait), tz=zone, gst_percent=settings.GST_PERCENT,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from django.db import connection
 PLUGS = """
 SELECT c.id, c.evse_id, l.id, l.name, l.latitude, l.longitude, c.plug, c.power_type, c.max_power_w, c.status,
        c.heard_at, c.has_session, c.is_held, e.charger_id, coalesce(h.is_online, false), e.capabilities,
-       o.last_push_at, o.state = 'failing', t.elements, l.time_zone,
+       o.last_push_at, o.state = 'failing', t.elements, t.terms, l.time_zone,
        EXISTS (SELECT 1 FROM dispatch_reservation r WHERE r.connector_id = c.id AND r.vehicle_id <> %(vehicle_id)s
                AND r.state IN ('requested', 'confirmed'))
        OR EXISTS (SELECT 1 FROM dispatch_chargeplan p WHERE p.connector_id = c.id AND p.vehicle_id <> %(vehicle_id)s
@@ -59,6 +59,7 @@ class PlugRow(NamedTuple):
     last_push_at: datetime | None
     is_network_failing: bool
     elements: str | None
+    terms: str | None
     time_zone: str
     is_promised: bool
     session_started_at: datetime | None

@@ -10,9 +10,10 @@ from django.db.models import F, Sum
 
 from billing.models import CDR, BillingException, CDRAdjustment, ChargingSession
 from billing.rating import Rating
-from billing.services import rating, wallets
+from billing.services import price_checks, rating, wallets
 from billing.services.exceptions import open_exception
 from billing.services.wallets import Charge, hold_key
+from stations.cpo.ocpi.models import RoamingCDR
 from stations.models import Source
 
 HEADS = ("taxable_paise", "cgst_paise", "sgst_paise", "igst_paise")
@@ -48,12 +49,35 @@ def adjust(*, cdr: CDR, figures: Figures, reason: str, now: datetime) -> CDRAdju
     if rated is None:
         _report(cdr, figures, reason, now)
         return None
-    booked = _booked(cdr)
-    differences = {name: value - booked[name] for name, value in _heads(rated).items()}
+    return _book(cdr, figures, rated, reason, now)
+
+
+def book_record(*, cdr: CDR, told: RoamingCDR, figures: Figures, now: datetime) -> CDRAdjustment | None:
+    """Book a network's fresh record after its credit, priced by the tariff that it names, and compare it.
+
+    The caller holds the lock of the CDR's row. None: it cannot be priced, and finance sees why.
+    """
+    as_if = _as_if(cdr, figures)
+    as_if.roaming_cdr, as_if.tariff = told, price_checks.tariff_named(told)
+    rated = rating.rate_cdr(as_if)
+    if rated is None:
+        _report(cdr, figures, f"fresh record {told.key}", now)
+        return None
+    adjustment = _book(cdr, figures, rated, f"Fresh record {told.key}", now, told)
+    price_checks.check(cdr=cdr, told=told, rated=rated, tariff=as_if.tariff, now=now)
+    return adjustment
+
+
+def _book(
+    cdr: CDR, figures: Figures, rated: Rating, reason: str, now: datetime, told: RoamingCDR | None = None
+) -> CDRAdjustment:
+    before = booked(cdr)
+    differences = {name: value - before[name] for name, value in _heads(rated).items()}
     tax_paise = sum(differences[name] for name in HEADS[1:])
     adjustment = CDRAdjustment.objects.create(
         cdr=cdr,
         number=cdr.adjustments.count() + 1,
+        roaming_cdr=told,
         **dataclasses.asdict(figures),
         **differences,
         tax_paise=tax_paise,
@@ -82,14 +106,15 @@ def _heads(rated: Rating) -> dict[str, int]:
     return dict(zip(HEADS, (rated.taxable_paise, tax.cgst_paise, tax.sgst_paise, tax.igst_paise), strict=True))
 
 
-def _booked(cdr: CDR) -> dict[str, int]:
+def booked(cdr: CDR) -> dict[str, int]:
+    """What is in the books for it now: the record and every adjustment, by head."""
     sums = cdr.adjustments.aggregate(**{name: Sum(name) for name in HEADS})
     return {name: (getattr(cdr, name) or 0) + (sums[name] or 0) for name in HEADS}
 
 
 def _post(cdr: CDR, adjustment: CDRAdjustment, differences: dict[str, int], now: datetime) -> None:
     """More goes through the wallet like a charge, less comes back to it; each head on its own account."""
-    session, key = cdr.session, f"adjust:{cdr.session_id}:{adjustment.number}"
+    session, key = cdr.session, entry_key(cdr, adjustment.number)
     parts = _parts(session, differences)
     memo = f"Session {session.transaction_ref}, corrected"
     about = rating.dimensions_of(session)
@@ -103,6 +128,11 @@ def _post(cdr: CDR, adjustment: CDRAdjustment, differences: dict[str, int], now:
             organisation_id=cdr.organisation_id, entry_key=f"{key}:refund", refunds=less, memo=memo, about=about,
             at=now, currency=cdr.currency,
         )  # fmt: skip
+
+
+def entry_key(cdr: CDR, number: int) -> str:
+    """Under which an adjustment stands in the ledger."""
+    return f"adjust:{cdr.session_id}:{number}"
 
 
 def _parts(session: ChargingSession, differences: dict[str, int]) -> list[tuple[str, int]]:

@@ -25,6 +25,8 @@ CHART: dict[str, tuple[Kind, str]] = {
     "gateway_fees": (Kind.EXPENSE, "Gateway fees"),
     "gateway_gst_input": (Kind.ASSET, "GST input on gateway fees"),
     "cpo_payable": (Kind.LIABILITY, "Payable to CPO"),
+    "cpo_prepaid": (Kind.ASSET, "Paid to CPO with orders"),
+    "ubc_clearing": (Kind.LIABILITY, "UBC settlement"),
     "revenue": (Kind.INCOME, "Revenue"),
     "output_cgst": (Kind.LIABILITY, "Output CGST"),
     "output_sgst": (Kind.LIABILITY, "Output SGST"),
@@ -124,8 +126,8 @@ def post(
     return Posted(tuple(row.pk for row in created), True)
 
 
-def reverse(*, entry_key: str, reason: str, occurred_at: datetime, actor: str) -> Posted:
-    """Post the mirror image of an entry; a transfer can be reversed once (unique `reverses`)."""
+def reverse(*, entry_key: str, reason: str, occurred_at: datetime, actor: str, as_key: str = "") -> Posted:
+    """Post the mirror image of an entry (under `as_key`); a transfer can be reversed once (unique `reverses`)."""
     originals = list(
         LedgerTransfer.objects.filter(entry_key=entry_key).select_related("debit", "credit").order_by("leg")
     )
@@ -144,7 +146,7 @@ def reverse(*, entry_key: str, reason: str, occurred_at: datetime, actor: str) -
         first.cost_centre,
     )
     return post(
-        entry_key=f"reverse:{entry_key}",
+        entry_key=as_key or f"reverse:{entry_key}",
         legs=legs,
         occurred_at=occurred_at,
         about=about,

@@ -10,15 +10,18 @@ from django.db import transaction
 from django.utils import timezone
 
 from billing import rating
+from billing.cdr_periods import Told, read_periods
 from billing.events import CDRCaptured
 from billing.models import CDR, BillingException, ChargingSession
-from billing.rating import Period, Rating, TariffError
+from billing.rating import Period, Rating, Reserved, TariffError
 from billing.services import energy, tariffs, wallets
 from billing.services.exceptions import open_exception
 from billing.services.ledger import Dimensions
 from billing.services.wallets import Charge, hold_key
+from billing.tariff_terms import read_terms
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.events import publish
+from stations.cpo.ocpi.models import RoamingCDR
 from stations.models import Source
 
 logger = logging.getLogger(__name__)
@@ -74,13 +77,16 @@ def explain(rated: Rating, *, gst_percent: int) -> list[dict[str, Any]]:
             "unit": line.unit,
             "unit_price_paise": str(line.unit_price_paise.limit_denominator(10_000)),
             "amount_paise": line.amount_paise,
+            **({} if line.vat_percent is None else {"vat_percent": f"{float(line.vat_percent):g}"}),
         }
         for line in rated.lines
     ]
     heads = (("CGST", rated.tax.cgst_paise), ("SGST", rated.tax.sgst_paise), ("IGST", rated.tax.igst_paise))
+    told = {line.vat_percent for line in rated.lines} - {None}
+    usual = float(told.pop() or 0) if len(told) == 1 else gst_percent
     for name, amount in heads:
         if amount:
-            percent = gst_percent if name == "IGST" else gst_percent / 2
+            percent = usual if name == "IGST" else usual / 2
             lines.append({"dimension": name, "quantity": f"{percent:g}", "unit": "%", "amount_paise": amount})
     return lines
 
@@ -89,7 +95,7 @@ def _claim(cdr_id: int) -> CDR | None:
     """Lock the row unless another worker has it (SKIP LOCKED) or it is finished."""
     open_cdrs = CDR.objects.filter(pk=cdr_id, captured_at=None, is_blocked=False)
     related = open_cdrs.select_related(
-        "tariff", "organisation", "session__source", "session__vehicle", "session__driver",
+        "tariff", "organisation", "roaming_cdr", "session__source", "session__vehicle", "session__driver",
         "session__connector__evse__location", "session__connector__tariff",
     )  # fmt: skip
     return related.select_for_update(of=("self",), skip_locked=True).first()
@@ -103,13 +109,16 @@ def _rated(cdr: CDR) -> Rating:
         raise TariffError("no tariff is known for this connector at that time")
     if cdr.tariff.currency != cdr.currency:
         raise TariffError(f"the tariff is in {cdr.tariff.currency}, the wallet in {cdr.currency}")
+    periods, reserved = _periods(cdr)
     return rating.rate(
         elements=cdr.tariff.elements,
-        periods=_periods(cdr),
+        periods=periods,
         started_at=cdr.started_at,
         tz=tariffs.zone_of(session.connector.evse.location.time_zone),
         gst_percent=settings.GST_PERCENT,
         is_interstate=is_interstate(cdr.organisation),
+        terms=read_terms(cdr.tariff.terms),
+        reserved=reserved,
     )
 
 
@@ -119,13 +128,25 @@ def is_interstate(organisation: Organisation) -> bool:
     return bool(supplier and recipient) and supplier[:2] != recipient[:2]
 
 
-def _periods(cdr: CDR) -> list[Period]:
-    """From the meter series when the price depends on the moment, evenly spread otherwise."""
+def _periods(cdr: CDR) -> tuple[list[Period], Reserved | None]:
+    """A network's own periods where they add up; our meter series where the moment counts; else evenly spread."""
     assert cdr.tariff is not None  # noqa: S101 (checked by the caller)
     even = rating.even_periods(energy_wh=cdr.energy_wh, charging_s=cdr.charging_seconds, idle_s=cdr.idle_seconds)
+    if cdr.roaming_cdr is not None:
+        told = told_periods(cdr.roaming_cdr)
+        return (even if told.problems else told.periods), told.reserved
     if not rating.is_time_dependent(cdr.tariff.elements):
-        return even
-    return _metered_periods(cdr) or even
+        return even, None
+    return (_metered_periods(cdr) or even), None
+
+
+def told_periods(told: RoamingCDR) -> Told:
+    """The charging periods of a network's record; raises TariffError when they hold unusable numbers."""
+    return read_periods(
+        told.periods, started_at=told.started_at, ended_at=told.ended_at or told.source_updated_at,
+        energy_wh=told.energy_wh, charging_seconds=max(0, told.total_seconds - told.parking_seconds),
+        idle_seconds=told.parking_seconds,
+    )  # fmt: skip
 
 
 def _metered_periods(cdr: CDR) -> list[Period]:

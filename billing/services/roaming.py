@@ -3,27 +3,24 @@
 import hashlib
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
 from billing.entitlement import ACCEPTED
 from billing.events import SessionEnded, SessionMetered, SessionStarted
-from billing.models import CDR, BillingException, ChargingSession
-from billing.services import money, wallets
+from billing.models import CDR, BillingException, ChargingSession, PriceCheck
+from billing.services import credits, money, price_checks, wallets
+from billing.services import rating as pricing
 from billing.services.afterwards import keep_start
 from billing.services.authorisation import decide
 from billing.services.exceptions import open_exception
 from fleetcharge.lib.events import publish
 from stations.cpo.ocpi.models import CDRConflict, RoamingCDR, RoamingSession
-from stations.models import Tariff
-from stations.services.roaming import digest
 from vehicles.models import IdToken
 
 Kind, State, Quality = BillingException.Kind, ChargingSession.State, ChargingSession.Quality
 BILLABLE = {"ACTIVE", "COMPLETED"}
-LEAST_DIFFERENCE_PAISE = 100
-DIFFERENCE_PERCENT = 1
 
 
 @transaction.atomic
@@ -50,19 +47,19 @@ def follow_session(*, roaming_session_id: int, now: datetime) -> ChargingSession
 
 @transaction.atomic
 def take_cdr(*, roaming_cdr_id: int, now: datetime) -> CDR | None:
-    """Our record of what a CPO finally says; None when a person must decide first. May run twice.
+    """Our record of what a CPO finally says; None for a correction, or when a person must decide first. May run twice.
 
-    A credit, and a fresh CDR after it, change what was booked already: finance is asked, nothing moves by itself.
+    A credit reverses what was booked, and a fresh CDR after it is booked in its place; what does not fit is asked.
     """
     told = RoamingCDR.objects.select_related("source", "connector__evse").get(pk=roaming_cdr_id)
-    if known := CDR.objects.filter(roaming_cdr=told).first():
+    if known := CDR.objects.filter(Q(roaming_cdr=told) | Q(adjustments__roaming_cdr=told)).first():
         return known
     session = _session_of(told, now)
     if session is None:
         _ask_about_place(told, now)
         return None
     if told.is_credit or CDR.objects.filter(session=session).exists():
-        _ask_about_correction(session, told, now)
+        _correct(session, told, now)
         return None
     if session.state == State.ACTIVE:
         session.energy_wh = told.energy_wh
@@ -72,25 +69,15 @@ def take_cdr(*, roaming_cdr_id: int, now: datetime) -> CDR | None:
 
 @transaction.atomic
 def compare_price(*, cdr_id: int, now: datetime) -> int | None:
-    """Ours minus the CPO's figure in paise; beyond tolerance finance is asked. None: nothing to compare yet.
-
-    With tax where the CPO tells it, else without.
-    """
-    cdr = CDR.objects.select_related("roaming_cdr").get(pk=cdr_id)
-    told = cdr.roaming_cdr
-    if told is None or cdr.rated_at is None or told.total_before_taxes is None or told.currency != cdr.currency:
+    """Ours minus the CPO's figure in paise, with tax where it tells that; None: nothing to compare yet."""
+    related = CDR.objects.select_related("roaming_cdr", "tariff", "organisation", "session__connector__tariff")
+    cdr = related.select_related("session__connector__evse__location").get(pk=cdr_id)
+    if cdr.roaming_cdr is None or cdr.rated_at is None:
         return None
-    with_tax = told.total_after_taxes is not None
-    theirs = _paise(told.total_after_taxes if told.total_after_taxes is not None else told.total_before_taxes)
-    ours = (cdr.total_paise if with_tax else cdr.taxable_paise) or 0
-    if abs(ours - theirs) > max(LEAST_DIFFERENCE_PAISE, abs(theirs) * DIFFERENCE_PERCENT // 100):
-        open_exception(
-            organisation_id=cdr.organisation_id, kind=Kind.CPO_PRICE, session_id=cdr.session_id,
-            title="The network asks another price than its tariff gives", amount_paise=theirs - ours,
-            details={"ours_paise": ours, "theirs_paise": theirs, "with_tax": with_tax, "cdr": told.key,
-                     "explanation": cdr.explanation, "costs": told.costs}, at=now,
-        )  # fmt: skip
-    return ours - theirs
+    row = PriceCheck.objects.filter(roaming_cdr=cdr.roaming_cdr).first()
+    if row is None and (rated := pricing.rate_cdr(cdr)) is not None:
+        row = price_checks.check(cdr=cdr, told=cdr.roaming_cdr, rated=rated, tariff=cdr.tariff, now=now)
+    return None if row is None else -row.difference_paise
 
 
 @transaction.atomic
@@ -182,12 +169,12 @@ def _session_of(told: RoamingCDR, now: datetime) -> ChargingSession | None:
 
 
 def _original_of(told: RoamingCDR) -> ChargingSession | None:
-    """What a credit takes back."""
-    if not told.is_credit:
+    """The session of what a credit takes back."""
+    record = credits.record_of(told) if told.is_credit else None
+    if record is None:
         return None
-    key = f"{told.country_code}*{told.party_id}*{told.credit_reference}".lower()
-    taken_back = RoamingCDR.objects.filter(source_id=told.source_id, key__lower=key).first()
-    cdr = CDR.objects.filter(roaming_cdr=taken_back).select_related("session__connector__evse").first()
+    mine = CDR.objects.filter(Q(roaming_cdr=record) | Q(adjustments__roaming_cdr=record))
+    cdr = mine.select_related("session__connector__evse").first()
     return cdr.session if cdr else None
 
 
@@ -208,29 +195,8 @@ def _record(session: ChargingSession, told: RoamingCDR) -> CDR:
         organisation_id=session.organisation_id, session=session, roaming_cdr=told, started_at=told.started_at,
         ended_at=max(ended_at, told.started_at), energy_wh=told.energy_wh, currency=told.currency,
         charging_seconds=max(0, told.total_seconds - told.parking_seconds), idle_seconds=told.parking_seconds,
-        tariff=_tariff_of(told),
+        tariff=price_checks.tariff_named(told),
     )  # fmt: skip
-
-
-def _tariff_of(told: RoamingCDR) -> Tariff | None:
-    """The version of ours that the CDR prices by, word for word; None lets rating find what was in force then."""
-    for named in told.tariffs:
-        versions = Tariff.objects.filter(source_id=told.source_id, external_id__lower=str(named.get("id", "")).lower())
-        for version in versions.order_by("-version"):
-            if _same_prices(version.elements, named.get("elements")):
-                return version
-    return None
-
-
-def _same_prices(ours: Any, theirs: Any) -> bool:
-    """Ours keep prices as text."""
-    return digest(_numbers(ours)) == digest(_numbers(theirs))
-
-
-def _numbers(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {name: float(item) if name == "price" else _numbers(item) for name, item in value.items()}
-    return [_numbers(item) for item in value] if isinstance(value, list) else value
 
 
 def _paise(amount: Decimal) -> int:
@@ -243,6 +209,27 @@ def _ask_about_place(told: RoamingCDR, now: datetime) -> None:
     token = IdToken.objects.filter(uid__lower=told.token_uid.lower()).first()
     if token is not None:
         _ask(token.organisation_id, told, "A network bills a plug that we do not know", now)
+
+
+def _correct(session: ChargingSession, told: RoamingCDR, now: datetime) -> None:
+    """By itself where it is plain, else finance is asked. A credit may be what an earlier fresh record waited for."""
+    is_done = (
+        credits.give_back(told=told, now=now)
+        if told.is_credit
+        else credits.bill_afresh(told=told, session=session, now=now)
+    )
+    if not is_done:
+        _ask_about_correction(session, told, now)
+    elif told.is_credit:
+        for waiting in RoamingCDR.objects.filter(_waiting_for(told), is_credit=False).order_by("source_updated_at"):
+            credits.bill_afresh(told=waiting, session=session, now=now)
+
+
+def _waiting_for(credit: RoamingCDR) -> Q:
+    """Records of the same session that came before its credit."""
+    if not credit.session_ref:
+        return Q(pk=None)
+    return Q(source_id=credit.source_id, session_ref=credit.session_ref, billed=None, adjusted=None)
 
 
 def _ask_about_correction(session: ChargingSession, told: RoamingCDR, now: datetime) -> None:

@@ -40,7 +40,7 @@ CHECKS: dict[str, str] = {
                        WHEN c.code LIKE 'wallet:%%' OR c.code LIKE 'receivable:%%' THEN -t.amount_paise
                        ELSE t.amount_paise END), 0) AS posted
             FROM billing_cdradjustment a JOIN billing_cdr d ON d.id = a.cdr_id
-            LEFT JOIN billing_ledgertransfer t ON t.kind = 'adjustment' AND t.entry_key IN (
+            LEFT JOIN billing_ledgertransfer t ON t.kind IN ('adjustment', 'reversal') AND t.entry_key IN (
                 'adjust:' || d.session_id || ':' || a.number, 'adjust:' || d.session_id || ':' || a.number || ':refund')
             LEFT JOIN billing_ledgeraccount c ON c.id = t.credit_id
             GROUP BY d.session_id, a.number, a.total_paise

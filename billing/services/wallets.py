@@ -241,6 +241,28 @@ def refund(
 
 
 @transaction.atomic
+def take_back(*, organisation_id: int, entry_key: str, as_key: str, reason: str, at: datetime) -> bool:
+    """Reverse a charge, leg by leg: what came from the wallet goes back to it, what was owed is owed no more.
+
+    What was owed then and has been paid since goes to the wallet. False when it was reversed before.
+    """
+    posted = ledger.reverse(entry_key=entry_key, reason=reason, occurred_at=at, actor="system", as_key=as_key)
+    if not posted.is_new or not Wallet.objects.filter(organisation_id=organisation_id).exists():
+        return posted.is_new
+    overpaid = -ledger.balance_paise(ledger.receivable_code(organisation_id))
+    if overpaid > 0:
+        leg = Leg(
+            ledger.receivable_code(organisation_id), ledger.wallet_code(organisation_id), overpaid, "settle_receivable"
+        )
+        about = Dimensions(organisation_id=organisation_id)
+        ledger.post(entry_key=f"overpaid:{organisation_id}:{as_key}", legs=[leg], occurred_at=at, about=about)
+    else:
+        _settle_receivable(organisation_id, as_key, at)
+    _announce(organisation_id)
+    return True
+
+
+@transaction.atomic
 def change_terms(
     *,
     organisation_id: int,

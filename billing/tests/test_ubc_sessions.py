@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from billing import tasks
-from billing.models import CDR, ChargingSession, LedgerTransfer
+from billing import handlers, tasks
+from billing.models import CDR, ChargingSession, LedgerTransfer, OrderSettlement, PriceCheck
 from billing.services import rating
 from billing.tests.factories import fund
 from fleetcharge.accounts.models import Organisation
@@ -19,13 +19,15 @@ from stations.tests.test_ubc_orders import STORY, an_order, example, make_connec
 from vehicles.models import IdToken
 
 pytestmark = pytest.mark.django_db
+OURS = (
+    tasks.follow_session, tasks.take_roaming_cdr, tasks.settle_order, tasks.settle_carried, tasks.compare_price,
+)  # fmt: skip
 
 
 def test_an_order_on_ubc_is_a_session_and_a_cdr_of_the_fleet(
     organisation: Organisation, django_capture_on_commit_callbacks: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tasks.follow_session, "delay", tasks.follow_session)
-    monkeypatch.setattr(tasks.take_roaming_cdr, "delay", tasks.take_roaming_cdr)
+    monkeypatch.setattr(handlers.hints, "start", lambda task, *args: task(*args) if task in OURS else None)
     network = make_network()
     connector = make_connector(network)
     tariff, _ = services.cache_tariff(
@@ -57,3 +59,6 @@ def test_an_order_on_ubc_is_a_session_and_a_cdr_of_the_fleet(
     cdr.refresh_from_db()
     assert cdr.taxable_paise == 49_950  # 11.1 kWh at 45
     assert LedgerTransfer.objects.filter(credit__code="cpo_payable:ubc").exists()
+    order.refresh_from_db()
+    settled = OrderSettlement.objects.get()
+    assert (settled.paid_paise, settled.value_paise) == (order.paid_paise, PriceCheck.objects.get().theirs_after_paise)
