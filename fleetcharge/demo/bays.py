@@ -14,11 +14,14 @@ PLUGGED, CHARGING, FULL, REFUSED, ENDED = "plugged", "charging", "full", "refuse
 
 @dataclass
 class Booking:
-    """A reservation the bay has accepted."""
+    """A reservation the bay has accepted; `token` "" where whoever shows the order may charge (UBC)."""
 
     number: str
     token: str
     expires_at: datetime
+
+    def is_for(self, token: str) -> bool:
+        return self.token in ("", token)
 
 
 @dataclass
@@ -97,7 +100,7 @@ class Bay:
 
     def is_free_for(self, token: str) -> bool:
         is_usable = not self.fault and not self.is_switched_off and self.visit is None
-        return is_usable and (self.booking is None or self.booking.token == token)
+        return is_usable and (self.booking is None or self.booking.is_for(token))
 
     def deliver(self, seconds: float, speed: float) -> None:
         """Charge for some wall-clock seconds; the battery lives `speed` times faster, as plug and profile allow.

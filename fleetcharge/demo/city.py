@@ -19,7 +19,7 @@ from fleetcharge.demo.dialect21 import Dialect21
 from fleetcharge.demo.dialect201 import Dialect201
 from fleetcharge.demo.geography import LOCALITIES
 from fleetcharge.demo.manifest import ChargerFacts, Manifest, VehicleFacts
-from fleetcharge.demo.network import Network, draw_network
+from fleetcharge.demo.network import CITYPLUG, SURYA, Network, draw_network
 from fleetcharge.demo.roads import RoadNetwork, bengaluru
 from fleetcharge.demo.vehicle import SimStop, SimVehicle
 from fleetcharge.lib.geo import distance_m
@@ -49,6 +49,9 @@ class City:
         self.chargers = {facts.identity: self._charger(facts, seed) for facts in manifest.chargers}
         self.own_bays = [bay for charger in self.chargers.values() for bay in charger.bays]
         self.network: Network = draw_network(seed, now)
+        self.cityplug, self.surya = draw_network(seed, now, CITYPLUG), draw_network(seed, now, SURYA)
+        self.networks = [self.network, self.cityplug, self.surya]
+        self._network_of = {bay.key: network for network in self.networks for bay in network.all_bays}
         self.vehicles = {facts.registration: self._vehicle(i, facts) for i, facts in enumerate(manifest.vehicles)}
         self._charger_of = {bay.key: charger for charger in self.chargers.values() for bay in charger.bays}
         self._next_fault, self._next_misuse = FAULT_EVERY_SECONDS / 2, MISUSE_FIRST_SECONDS
@@ -128,7 +131,8 @@ class City:
     def step(self, seconds: float, now: datetime) -> None:
         """Let some wall-clock seconds pass."""
         self.age_seconds += seconds
-        self.network.step(seconds, self.speed, now)
+        for network in self.networks:
+            network.step(seconds, self.speed, now)
         for bay in self.own_bays:
             bay.deliver(seconds, self.speed)
         for vehicle in self.vehicles.values():
@@ -177,7 +181,7 @@ class City:
         if bay.is_own:
             self._charger_of[bay.key].plug_in(bay, visit, now)
         else:
-            self.network.plug_in(bay, visit, now)
+            self._network_of[bay.key].plug_in(bay, visit, now)
         return self._note("plugged", f"{vehicle.registration} at {bay.site}, {bay.key}")
 
     def _wait(self, vehicle: SimVehicle) -> None:
@@ -225,7 +229,7 @@ class City:
         return self._set_out_for_stop(vehicle)
 
     def _bays_like(self, bay: Bay | None) -> list[Bay]:
-        return self.own_bays if bay is None or bay.is_own else self.network.all_bays
+        return self.own_bays if bay is None or bay.is_own else self._network_of[bay.key].all_bays
 
     # --- charging -------------------------------------------------------------------------------------------------
     def _consider_charging(self, vehicle: SimVehicle) -> bool:
@@ -284,7 +288,7 @@ class City:
         if bay.is_own:
             self._charger_of[bay.key].leave(bay, now)
         else:
-            self.network.leave(bay)
+            self._network_of[bay.key].leave(bay)
         self._note("left", f"{vehicle.registration} leaves {bay.key} with {vehicle.pack.soc_percent:.0f} % ({state})")
         vehicle.done_plan_id, vehicle.plan_id, vehicle.bay = vehicle.plan_id or vehicle.done_plan_id, None, None
         if vehicle.pack.soc_percent < SELF_RESCUE_BELOW_PERCENT and self._head_for_a_bay(vehicle):
@@ -346,7 +350,12 @@ class City:
 
     # --- looking in -----------------------------------------------------------------------------------------------
     def find_bay(self, key: str) -> Bay | None:
-        return next((bay for bay in self.own_bays if bay.key == key), None) or self.network.bays.get(key)
+        own = next((bay for bay in self.own_bays if bay.key == key), None)
+        return own or (self._network_of[key].bays[key] if key in self._network_of else None)
+
+    @property
+    def public_bays(self) -> list[Bay]:
+        return [bay for network in self.networks for bay in network.all_bays]
 
     def sessions(self) -> list[dict[str, Any]]:
         """Ground truth of own chargers: running sessions and the last finished ones."""

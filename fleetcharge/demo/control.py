@@ -1,6 +1,6 @@
 """A small door on loopback for tests and demonstrations: cause a fault, drain a battery, see the ground truth."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,8 +23,11 @@ class NotHere(Exception):
 class Control:
     """`POST /control/<action>` with JSON, `GET /control/state`."""
 
-    def __init__(self, city: City, counters: Callable[[], dict[str, Any]], wake: Callable[[], None]) -> None:
-        self.city, self._counters, self._wake = city, counters, wake
+    def __init__(
+        self, city: City, counters: Callable[[], dict[str, Any]], wake: Callable[[], None],
+        peers: "Mapping[str, Peer] | None" = None,
+    ) -> None:  # fmt: skip
+        self.city, self._counters, self._wake, self._peers = city, counters, wake, peers or {}
         self._actions: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
             "fault": self._fault,
             "clear": self._clear,
@@ -33,6 +36,7 @@ class Control:
             "misuse": self._misuse,
             "quirks": self._quirks,
             "power": self._power,
+            "network": self._network,
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -57,6 +61,7 @@ class Control:
             "age_seconds": round(self.city.age_seconds, 1),
             "speed": self.city.speed,
             "sessions": self.city.sessions(),
+            "networks": {name: peer.is_running for name, peer in self._peers.items()},
             "vehicles": [_vehicle(vehicle) for vehicle in self.city.vehicles.values()],
             "bays": [_bay(bay) for bay in self.city.own_bays],
             "chargers": [_charger(charger) for charger in self.city.chargers.values()],
@@ -127,6 +132,14 @@ class Control:
         charger.restart(datetime.now(UTC), seconds, "PowerLoss")
         return {"charger": charger.identity, "restart_at": charger.restart_at and charger.restart_at.isoformat()}
 
+    def _network(self, body: dict[str, Any]) -> dict[str, Any]:
+        """`{"network": "voltgrid", "is_running": false}`: its computers stop, though cars still come and go."""
+        peer = self._peers.get(str(body["network"]))
+        if peer is None:
+            raise NotHere(f"There is no network {body['network']}.")
+        peer.is_running = body["is_running"] is True
+        return {"network": body["network"], "is_running": peer.is_running}
+
     def _misuse(self, body: dict[str, Any]) -> dict[str, Any]:
         bay = self.city.misuse(datetime.now(UTC))
         return {"charger": bay.key if bay else None}
@@ -168,12 +181,34 @@ def _bay(bay: Bay) -> dict[str, Any]:
     }
 
 
-def mount(control: Control, cpo: Application) -> Application:
-    """One ASGI application: the control door and VoltGrid."""
+class Peer:
+    """A network's computers, which can be stopped: then every call is answered as a dead host's proxy would."""
+
+    def __init__(self, application: Application) -> None:
+        self.application, self.is_running = application, True
+
+    def answers(self) -> bool:
+        return self.is_running
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.is_running:
+            await self.application(scope, receive, send)
+        else:
+            await send_error(send, 503, "away", "Nobody is here.")
+
+
+def mount(control: Control, cpo: Application, peers: Mapping[str, Peer] | None = None) -> Application:
+    """One ASGI application: the control door, VoltGrid, and each other network below its name."""
 
     async def application(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        await (control if scope["path"].startswith("/control/") else cpo)(scope, receive, send)
+        name, _, rest = scope["path"].lstrip("/").partition("/")
+        if name == "control":
+            await control(scope, receive, send)
+        elif peers and name in peers:
+            await peers[name]({**scope, "path": f"/{rest}", "raw_path": f"/{rest}".encode()}, receive, send)
+        else:
+            await cpo(scope, receive, send)
 
     return application

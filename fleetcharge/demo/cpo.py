@@ -66,6 +66,7 @@ class Cpo:
     path: Path
     peering: Peering
     http: httpx.AsyncClient
+    is_running: Callable[[], bool] = lambda: True
     stale: set[str] = field(default_factory=set)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
@@ -213,7 +214,7 @@ class Cpo:
             await asyncio.sleep(min(20.0, PUSH_PAUSE_SECONDS * 2**failures))
             while self.network.changed:
                 self.stale.add(self.network.changed.popleft().key)
-            if not self.peering.their_locations_url:
+            if not self.peering.their_locations_url or not self.is_running():
                 continue
             failures = 0 if await self._push_stale() else min(6, failures + 1)
 

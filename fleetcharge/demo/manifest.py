@@ -1,5 +1,6 @@
 """What the seed tells the city: addresses, identities and secrets, in one private JSON file."""
 
+import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, field
@@ -8,6 +9,7 @@ from typing import Any, Self
 
 FILE_NAME = "demo_city.json"
 USERS_FILE_NAME = "demo_users.json"
+UBC_BAP, UBC_KEY = "fleet.demo.example", "demo-1"  # who we are on UBC
 
 
 @dataclass
@@ -67,9 +69,14 @@ class Manifest:
     digest: str
     demo_port: int
     token_a: str
+    ubc_public_key: str = ""
     fleets: dict[str, FleetKeys] = field(default_factory=dict)
     chargers: list[ChargerFacts] = field(default_factory=list)
     vehicles: list[VehicleFacts] = field(default_factory=list)
+
+    def secret_of(self, network: str) -> str:
+        """What a simulated network shares with us, told from one secret."""
+        return hashlib.sha256(f"{self.token_a}:{network}".encode()).hexdigest()[:48]
 
     def save(self, directory: Path) -> None:
         write_private(directory / FILE_NAME, asdict(self))

@@ -1,4 +1,4 @@
-"""VoltGrid: a public charging network whose cars come and go; the world behind the OCPI simulator, without I/O."""
+"""Public charging networks whose cars come and go: the world behind the simulators of CPOs, without I/O."""
 
 import heapq
 import random
@@ -18,9 +18,27 @@ LAYOUTS = (
     ((CCS2, 60_000), (CCS2, 60_000), (TYPE2, 22_000), (TYPE2, 22_000)),
     ((CCS2, 60_000), (CCS2, 30_000), (CCS2, 30_000), (TYPE2, 11_000)),
 )
+SMALL_LAYOUTS = (((CCS2, 60_000), (TYPE2, 22_000)), ((CCS2, 30_000), (CCS2, 30_000)))
 STATUS = {"Available": "AVAILABLE", "Reserved": "RESERVED", "Faulted": "OUTOFORDER", "Preparing": "BLOCKED"}
 PARK_SECONDS, IDLE_SECONDS, FAULT_SECONDS = 2000.0, 3600.0, 2400.0
 FAULT_SHARE = 0.015
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Who runs a network, and how large it is here. `party` is its id in OCPI; bays are named after it."""
+
+    name: str
+    party: str
+    sites: int
+    layouts: tuple[tuple[tuple[str, int], ...], ...] = LAYOUTS
+    places: tuple[str, ...] = PLACES
+    first: str = ""
+
+
+VOLTGRID = Operator(NAME, PARTY, 75, first="Marathahalli Bridge")
+CITYPLUG = Operator("CityPlug", "CTP", 10, SMALL_LAYOUTS, ("Kalyana Mantapa", "Arcade", "Hospital", "Stadium"))
+SURYA = Operator("Surya Charge", "SUR", 8, SMALL_LAYOUTS, ("Solar Park", "Petrol Bunk", "Food Court"))
 
 
 @dataclass
@@ -87,7 +105,7 @@ class Network:
 
     def plug_in(self, bay: Bay, visit: Visit, now: datetime) -> None:
         bay.expected, bay.visit = "", visit
-        if bay.booking and bay.booking.token != visit.token:
+        if bay.booking and not bay.booking.is_for(visit.token):
             visit.state = REFUSED
             return
         visit.state, visit.began_at, visit.meter_start_wh, bay.booking = CHARGING, now, int(bay.meter_wh), None
@@ -151,26 +169,31 @@ class Network:
                 self.changed.append(bay)
 
 
-def draw_network(seed: int, now: datetime, sites: int = 75) -> Network:
+def draw_network(seed: int, now: datetime, operator: Operator = VOLTGRID) -> Network:
     """The same sites and bays for the same seed."""
-    rng = random.Random(f"network:{seed}")
-    names = [f"{locality} {place}" for place in PLACES for locality in LOCALITIES]
-    chosen = ["Marathahalli Bridge", *rng.sample([name for name in names if name != "Marathahalli Bridge"], sites - 1)]
-    network = Network([_site(rng, number, name, now) for number, name in enumerate(chosen, start=1)], rng)
+    rng = random.Random(f"network:{seed}" if operator is VOLTGRID else f"network:{seed}:{operator.party}")
+    names = [f"{locality} {place}" for place in operator.places for locality in LOCALITIES if place]
+    chosen = [operator.first] if operator.first else []
+    chosen += rng.sample([name for name in names if name != operator.first], operator.sites - len(chosen))
+    sites = [_site(rng, operator, number, name, now) for number, name in enumerate(chosen, start=1)]
+    network = Network(sites, rng)
     network.open(now - timedelta(seconds=1))
     return network
 
 
-def _site(rng: random.Random, number: int, name: str, now: datetime) -> NetworkSite:
+def _site(rng: random.Random, operator: Operator, number: int, name: str, now: datetime) -> NetworkSite:
     locality = next(known for known in sorted(LOCALITIES, key=len, reverse=True) if name.startswith(known))
     latitude, longitude = LOCALITIES[locality]
     place = (round(latitude + rng.uniform(-0.011, 0.011), 6), round(longitude + rng.uniform(-0.011, 0.011), 6))
     bays = [
-        Bay(f"VLT-{number:03d}-{index}", index, name, *place, plug, watts, is_own=False)
-        for index, (plug, watts) in enumerate(rng.choice(LAYOUTS), start=1)
+        Bay(f"{operator.party}-{number:03d}-{index}", index, name, *place, plug, watts, is_own=False)
+        for index, (plug, watts) in enumerate(rng.choice(operator.layouts), start=1)
     ]
     address = f"{rng.randint(1, 400)}, {locality} Main Road"
-    return NetworkSite(f"VLT{number:03d}", name, address, *place, bays, now)
+    return NetworkSite(f"{operator.party}{number:03d}", name, address, *place, bays, now)
 
 
-__all__ = ["COUNTRY", "FULL", "NAME", "PARTY", "Network", "NetworkSite", "draw_network"]
+__all__ = [
+    "CITYPLUG", "COUNTRY", "FULL", "NAME", "PARTY", "SURYA", "VOLTGRID", "Network", "NetworkSite", "Operator",
+    "draw_network",
+]  # fmt: skip

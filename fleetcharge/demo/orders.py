@@ -92,9 +92,9 @@ class DriverApps:
         """The bay that holds this vehicle's reservation at that site, else the very connector, else a free one."""
         station, connector = plan["station"], plan["connector"] or {}
         place = (station["latitude"], station["longitude"])
-        bays = [*self.city.own_bays, *self.city.network.all_bays]
+        bays = [*self.city.own_bays, *self.city.public_bays]
         here = [bay for bay in bays if distance_m(*bay.place, *place) < 60]
-        held = [bay for bay in here if bay.booking and bay.booking.token == vehicle.facts.token_uid]
+        held = [bay for bay in here if bay.booking and bay.booking.is_for(vehicle.facts.token_uid)]
         same = [bay for bay in here if bay.public_id and bay.public_id == connector.get("public_id")]
         free = [b for b in here if b.plug in vehicle.facts.plugs and b.is_free_for(vehicle.facts.token_uid)]
         return next(iter([*held, *same, *free]), None)

@@ -21,6 +21,7 @@ from fleetcharge.demo.manifest import Manifest
 from fleetcharge.demo.memory import FILE_NAME as STATE_FILE
 from fleetcharge.demo.memory import recall, remember
 from fleetcharge.demo.orders import DriverApps
+from fleetcharge.demo.others import VOLTGRID, Peers
 from fleetcharge.demo.telemetry import Trackers
 
 TICK_SECONDS, LONGEST_TICK_SECONDS = 0.5, 2.0
@@ -64,13 +65,16 @@ class Runner:
             cpo.stale.update(self.city.network.bays)
             apps = DriverApps(self.city, self.manifest, http, self.addresses.api_url)
             counters = _counters_of(trackers)
-            server = _server(mount(Control(self.city, counters, self._wake), cpo), self.addresses.demo_port)
+            peers = Peers(self.city, self.manifest, base, self.var, cpo)
+            control = Control(self.city, counters, self._wake, peers.doors)
+            server = _server(mount(control, peers.doors[VOLTGRID], peers.doors), self.addresses.demo_port)
             jobs = [
                 server.serve(),
                 self._tick(),
                 trackers.run(),
                 apps.run(),
                 cpo.push_forever(),
+                peers.cityplug.push_forever(http),
                 self._report(trackers),
             ]
             jobs += [

@@ -2,7 +2,6 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterable
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,15 +14,19 @@ from fleetcharge.accounts.models import APIKey, Organisation, Scope
 from fleetcharge.accounts.services import create_api_key, find_api_key
 from fleetcharge.demo import blueprint as plans
 from fleetcharge.demo.charger import METER_EVERY
-from fleetcharge.demo.manifest import ChargerFacts, FleetKeys, Manifest, PlugFacts, VehicleFacts
+from fleetcharge.demo.manifest import UBC_BAP, UBC_KEY, ChargerFacts, FleetKeys, Manifest, PlugFacts, VehicleFacts
 from fleetcharge.demo.people import NAMMA, ORGANISATIONS, seed_people
 from fleetcharge.lib import crypto
 from ocpp_bridge.models import DesiredConfiguration
+from stations.cpo.ubc import signing
+from stations.cpo.ubc.models import UBCNetwork
 from stations.models import EVSE, Charger, Connector, Location, NetworkAccess, Source, Tariff
 from stations.services import cache_tariff
 from vehicles.models import Driver, IdToken, Shift, Vehicle, VehicleModel
 
-OWN_NETWORK, VOLTGRID = "namma-own", "voltgrid"
+OWN_NETWORK, VOLTGRID, CITYPLUG, SURYA = "namma-own", "voltgrid", "cityplug", "surya"
+NETWORKS = (OWN_NETWORK, VOLTGRID, CITYPLUG, SURYA)
+CDS = "cds.ubc.example"
 SHIFT = timedelta(hours=12)
 RENEW_BEFORE = timedelta(hours=6)
 CITY_WAKES_WITHIN = timedelta(seconds=12)
@@ -53,7 +56,7 @@ def _is_complete(manifest: Manifest) -> bool:
     return (
         Charger.objects.filter(ocpp_identity__in=identities).count() == len(identities)
         and Vehicle.objects.filter(pk__in=vehicle_ids, is_active=True).count() == len(vehicle_ids)
-        and Source.objects.filter(slug__in=(OWN_NETWORK, VOLTGRID)).count() == 2
+        and Source.objects.filter(slug__in=NETWORKS).count() == len(NETWORKS)
         and all(find_api_key(keys.telemetry) and find_api_key(keys.integrator) for keys in manifest.fleets.values())
     )
 
@@ -67,7 +70,17 @@ def _build(old: Manifest | None, drawn: plans.Blueprint, digest: str, demo_port:
         manifest.fleets[slug] = _keys(fleet, old.fleets.get(slug) if old else None)
         _wallet(fleet, now)
     own = _own_network(fleets[NAMMA], now)
-    _voltgrid(fleets.values(), token_a, demo_port, now)
+    peers = [
+        _ocpi_network(VOLTGRID, "VoltGrid", Source.Kind.OCPI_221, f"{_door(demo_port)}/ocpi/versions", token_a, now),
+        _ocpi_network(
+            CITYPLUG, "CityPlug", Source.Kind.OCPI_211, f"{_door(demo_port)}/{CITYPLUG}/versions",
+            manifest.secret_of(CITYPLUG), now,
+        ),
+        _surya(manifest, now),
+    ]  # fmt: skip
+    for fleet in fleets.values():
+        for peer in peers:
+            NetworkAccess.objects.get_or_create(organisation=fleet, source=peer)
     known = {charger.identity: charger.password for charger in old.chargers} if old else {}
     for hub in drawn.hubs:
         manifest.chargers += _hub(own, hub, known)
@@ -133,20 +146,43 @@ def tariff_elements(per_kwh: str, per_idle_hour: str) -> list[dict[str, Any]]:
     return [{"price_components": components}]
 
 
-def _voltgrid(organisations: Iterable[Organisation], token_a: str, demo_port: int, now: datetime) -> None:
+def _door(demo_port: int) -> str:
+    return f"http://127.0.0.1:{demo_port}"
+
+
+def _ocpi_network(slug: str, name: str, kind: str, base_url: str, token_a: str, now: datetime) -> Source:
     """A public CPO that answers on loopback; registered with TOKEN_A until the handshake replaces it."""
-    base_url = f"http://127.0.0.1:{demo_port}/ocpi/versions"
-    voltgrid, is_new = Source.objects.get_or_create(
-        slug=VOLTGRID,
-        defaults={"name": "VoltGrid", "kind": Source.Kind.OCPI_221, "trust": 70, "poll_interval_seconds": 900},
+    source, is_new = Source.objects.get_or_create(
+        slug=slug, defaults={"name": name, "kind": kind, "trust": 70, "poll_interval_seconds": 900}
     )
-    if is_new or voltgrid.base_url != base_url:
-        voltgrid.base_url, voltgrid.peer_token, voltgrid.endpoints = base_url, token_a, {}
-        voltgrid.state, voltgrid.our_token_hash = Source.State.NEW, ""
-        voltgrid.next_poll_at = now + CITY_WAKES_WITHIN
-        voltgrid.save()
-    for organisation in organisations:
-        NetworkAccess.objects.get_or_create(organisation=organisation, source=voltgrid)
+    if is_new or source.base_url != base_url:
+        source.base_url, source.peer_token, source.endpoints = base_url, token_a, {}
+        source.state, source.our_token_hash = Source.State.NEW, ""
+        source.next_poll_at = now + CITY_WAKES_WITHIN
+        source.save()
+    return source
+
+
+def _surya(manifest: Manifest, now: datetime) -> Source:
+    """A CPO on UBC, with its registry and its discovery service; it never pushes, so it is asked every two minutes."""
+    source, _ = Source.objects.get_or_create(
+        slug=SURYA,
+        defaults={"name": "Surya Charge", "kind": Source.Kind.UBC_09, "trust": 60, "poll_interval_seconds": 120},
+    )
+    door = f"{_door(manifest.demo_port)}/{SURYA}"
+    registry_url = f"{door}/registry/dedi/lookup/{{subscriber_id}}/subscribers.beckn.one/{{key_id}}"
+    network = UBCNetwork.objects.filter(source=source).first() or UBCNetwork(source=source)
+    if network.registry_url != registry_url:
+        network.registry_url, network.gateway_id, network.gateway_url = registry_url, CDS, f"{door}/cds"
+        network.subscriber_id, network.key_id = UBC_BAP, UBC_KEY
+        network.areas = [{"latitude": 12.97, "longitude": 77.6, "radius_m": 30_000}]
+        network.buyer = {"name": "Namma Logistics"}
+        network.signing_key = network.signing_key or signing.new_key_pair()[0]
+        network.save()
+        network.keys.all().delete()
+        Source.objects.filter(pk=source.pk).update(next_poll_at=now + CITY_WAKES_WITHIN)
+    manifest.ubc_public_key = signing.public_of(network.signing_key)
+    return source
 
 
 def _hub(own: Source, hub: plans.HubPlan, known: dict[str, str]) -> list[ChargerFacts]:

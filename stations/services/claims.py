@@ -11,7 +11,8 @@ from fleetcharge.lib.events import publish
 from stations.claims import TRUST_OF_A_PERSON, Verdict, Word, told, winners
 from stations.cpo.documents import ConnectorDoc, EvseDoc, LocationDoc
 from stations.events import LocationChanged
-from stations.models import EVSE, Claim, Connector, ExternalRef, Location, Source, StatusClaim
+from stations.models import EVSE, Connector, ExternalRef, Location, Source
+from stations.registry_models import Claim, StatusClaim
 from stations.services.statuses import locked_with_site, report_from_source, show_best_word
 
 SITE_FIELDS = (

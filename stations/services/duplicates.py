@@ -12,17 +12,8 @@ from fleetcharge.lib.events import publish
 from stations import dedupe
 from stations.claims import told
 from stations.events import LocationChanged
-from stations.models import (
-    EVSE,
-    Claim,
-    Connector,
-    Duplicate,
-    ExternalRef,
-    Location,
-    NetworkAccess,
-    Source,
-    StatusClaim,
-)
+from stations.models import EVSE, Connector, ExternalRef, Location, NetworkAccess, Source
+from stations.registry_models import Claim, Duplicate, StatusClaim
 from stations.services import claims
 from stations.services.statuses import locked_with_site, show_best_word
 
@@ -64,8 +55,8 @@ def public_sites() -> list[dedupe.Site]:
     with connection.cursor() as cursor:
         cursor.execute(SITES)
         return [
-            dedupe.Site(*row[:8], plugs=tuple(zip(row[8], row[9], strict=True)), units=row[10])
-            for row in cursor.fetchall()
+            dedupe.Site(*facts, tuple(zip(kinds, watts, strict=True)), units)
+            for *facts, kinds, watts, units in cursor.fetchall()
         ]
 
 
@@ -225,8 +216,8 @@ def _claim_plug(plug: Connector, told_by: Connector, source: Source, said_at: da
 
 
 def _claim_status(evse: EVSE, told_by: EVSE, source: Source) -> None:
-    word = next((row for row in told_by.connectors.all() if row.status_at and row.heard_at), None)
-    if word is not None:
+    word = next((row for row in told_by.connectors.all() if row.heard_at), None)
+    if word is not None and word.status_at and word.heard_at:
         StatusClaim.objects.get_or_create(evse=evse, source=source, defaults={
             "raw_status": word.raw_status, "status": word.reported_status, "status_at": word.status_at,
             "heard_at": word.heard_at,

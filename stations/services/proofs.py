@@ -6,7 +6,8 @@ from django.db import transaction
 from django.db.models import Count, Q
 
 from stations import truth
-from stations.models import Connector, CPOCommand, ExternalRef, Source, StatusChange, StatusProof
+from stations.models import Connector, CPOCommand, ExternalRef, Source, StatusChange
+from stations.registry_models import StatusProof
 
 KINDS = {CPOCommand.Kind.RESERVE_NOW: "reservation", CPOCommand.Kind.START_SESSION: "start"}
 

@@ -12,7 +12,8 @@ from fleetcharge.lib.events import publish
 from stations import flapping
 from stations.belief import freshness_at
 from stations.events import ConnectorStatusChanged, LocationChanged
-from stations.models import EVSE, Charger, Connector, ExternalRef, Location, Source, StatusChange, StatusClaim
+from stations.models import EVSE, Charger, Connector, ExternalRef, Location, Source, StatusChange
+from stations.registry_models import StatusClaim
 from stations.status import LIVE, NONE, RECENT, STALE, StatusInputs, decide
 
 FUTURE_TOLERANCE = timedelta(minutes=2)

@@ -1,0 +1,151 @@
+"""The networks of the demo city at once, each over its own protocol and a real socket: seen, stopped, and healed."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from django.utils import timezone
+
+from dispatch.models import Alert
+from dispatch.tasks import sweep_alerts
+from fleetcharge.accounts.models import Organisation
+from fleetcharge.celery import app as celery
+from fleetcharge.demo.city import City
+from fleetcharge.demo.control import Control, mount
+from fleetcharge.demo.cpo import FILE_NAME, Cpo, Peering
+from fleetcharge.demo.others import Peers
+from fleetcharge.demo.seeding import seed_demo
+from fleetcharge.embedded.ports import random_free_port
+from stations import webhooks
+from stations.belief import freshness_of
+from stations.cpo.ubc import webhook as ubc_webhook
+from stations.models import Connector, Location, Source
+from stations.tasks import poll_source
+from stations.tests.serving import serve
+
+pytestmark = pytest.mark.django_db(transaction=True)
+SITES = {"namma-own": 4, "voltgrid": 75, "cityplug": 10, "surya": 8}
+
+
+async def doors(scope: Any, receive: Any, send: Any) -> None:
+    """Our side as asgi.py puts it together, as far as networks call it."""
+    await (ubc_webhook.ubc if scope["path"].startswith("/ubc/") else webhooks.ocpi)(scope, receive, send)
+
+
+class Town:
+    """The simulated networks on one port, with a loop of their own for what they push."""
+
+    def __init__(self, port: int, var: Path) -> None:
+        self.port, self.base = port, f"http://127.0.0.1:{port}"
+        self.manifest = seed_demo(seed=7, chargers=4, vehicles=2, demo_port=port, var=var, now=timezone.now())
+        self.city = City(self.manifest, timezone.now(), seed=7, speed=8)
+        self.http = httpx.AsyncClient(timeout=15)
+        path = var / FILE_NAME
+        volt = Cpo(self.city.network, self.base, path, Peering.load(path, self.manifest.token_a), self.http)
+        self.peers = Peers(self.city, self.manifest, self.base, var, volt)
+        control = Control(self.city, dict, lambda: None, self.peers.doors)
+        self.application = mount(control, self.peers.doors["voltgrid"], self.peers.doors)
+
+    def push(self) -> None:
+        """Let CityPlug tell the status of a few bays."""
+
+        async def once() -> None:
+            async with httpx.AsyncClient(timeout=15) as http:
+                assert await self.peers.cityplug._push_stale(http)
+
+        self.peers.cityplug.stale = set(list(self.city.cityplug.bays)[:3])
+        asyncio.run(once())
+
+    def switch(self, name: str, *, is_running: bool) -> None:
+        body = {"network": name, "is_running": is_running}
+        assert httpx.post(f"{self.base}/control/network", json=body).json() == body
+
+
+@pytest.fixture
+def town(settings: Any, tmp_path: Path) -> Iterator[Town]:
+    celery.conf.task_always_eager = True
+    settings.OCPI_ALLOW_PRIVATE_HOSTS = True
+    port = random_free_port()
+    with serve(doors) as ours:
+        settings.PUBLIC_BASE_URL = ours
+        town = Town(port, tmp_path)
+        with serve(town.application, port):
+            yield town
+    celery.conf.task_always_eager = False
+    webhooks.threads.close()
+    ubc_webhook.threads.close()
+
+
+def source(slug: str) -> Source:
+    return Source.objects.get(slug=slug)
+
+
+def freshness(slug: str, minutes: float = 0) -> set[str]:
+    rows = Connector.objects.filter(evse__location__source__slug=slug).select_related(
+        "evse__charger", "evse__location__source"
+    )
+    now = timezone.now() + timedelta(minutes=minutes)
+    return {freshness_of(row, now) for row in rows}
+
+
+def poll(slug: str) -> None:
+    poll_source(source(slug).pk)
+
+
+def alerts(fleet: Organisation) -> list[str]:
+    sweep_alerts()
+    return list(Alert.objects.filter(organisation=fleet, kind="network_down").values_list("title", flat=True))
+
+
+def test_every_network_is_seen_and_one_that_stops_decays_raises_one_alert_and_heals(town: Town) -> None:
+    for slug in ("voltgrid", "cityplug", "surya"):
+        poll(slug)
+        assert source(slug).state == "connected", source(slug).last_error
+    shown = {slug: Location.objects.filter(source__slug=slug, is_removed=False).count() for slug in SITES}
+    assert shown == SITES
+    assert source("cityplug").kind == "ocpi-2.1.1"
+    assert {slug: freshness(slug) for slug in ("voltgrid", "cityplug", "surya")} == {
+        "voltgrid": {"live"}, "cityplug": {"live"}, "surya": {"live"},
+    }  # fmt: skip
+    known = set(Connector.objects.exclude(evse__charger__isnull=False).values_list("status", flat=True))
+    assert known >= {"available", "charging"}
+    town.push()
+    assert source("cityplug").last_push_at is not None
+
+    fleet = Organisation.objects.get(slug="namma-logistics")
+    for name in ("cityplug", "surya"):
+        town.switch(name, is_running=False)
+        for _ in range(3):
+            poll(name)
+        assert source(name).state == "failing"
+    assert set(alerts(fleet)) == {"CityPlug does not answer", "Surya Charge does not answer"}
+    poll("cityplug")
+    assert len(alerts(fleet)) == 2  # however often it fails, one each
+    assert (freshness("cityplug", 6), freshness("cityplug", 31)) == ({"recent"}, {"stale"})
+    assert freshness("voltgrid", 4) == {"live"}
+
+    for name in ("cityplug", "surya"):
+        town.switch(name, is_running=True)
+    town.push()
+    assert source("cityplug").next_poll_at <= timezone.now()  # it spoke: it is looked at without waiting
+    poll("cityplug")
+    poll("surya")
+    assert {source("cityplug").state, source("surya").state} == {"connected"}
+    assert len(alerts(fleet)) == 2
+    assert not Alert.objects.open().filter(kind="network_down").exists()
+    assert freshness("cityplug") == freshness("surya") == {"live"}
+
+
+def test_a_restart_of_the_city_keeps_every_connection(town: Town, tmp_path: Path) -> None:
+    for slug in ("cityplug", "surya"):
+        poll(slug)
+    again = Peers(town.city, town.manifest, town.base, tmp_path, town.peers.doors["voltgrid"].application)  # type: ignore[arg-type]
+    for name, door in town.peers.doors.items():
+        door.application = again.doors[name].application if name != "voltgrid" else door.application
+    for slug in ("cityplug", "surya"):
+        poll(slug)
+        assert source(slug).last_error == ""
