@@ -35,7 +35,8 @@ def ocpi() -> WebhookFeed:
 
 SITE = {
     "country_code": "IN", "party_id": "VGR", "id": "LOC1", "publish": True, "name": "Hebbal Hub",
-    "address": "Ring Road", "city": "Bengaluru", "country": "IND", "coordinates": {"latitude": "13.0358", "longitude": "77.5970"},
+    "address": "Ring Road", "city": "Bengaluru", "country": "IND",
+    "coordinates": {"latitude": "13.0358", "longitude": "77.5970"},
     "time_zone": "Asia/Kolkata", "last_updated": "2026-01-01T00:00:00Z",
     "evses": [
         {"uid": uid, "status": "AVAILABLE", "last_updated": "2026-01-01T00:00:00Z",

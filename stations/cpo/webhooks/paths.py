@@ -38,7 +38,10 @@ def compiled(text: object, where: str) -> Find:
     if text.startswith("="):
         literal = text[1:]
         return lambda look: literal
-    finds = [_template(part.strip(), where) if "{" in part else _path(part.strip(), where) for part in text.split("|")]
+    finds = [
+        _template(part.strip(), where) if set("{}") & set(part) else _path(part.strip(), where)
+        for part in text.split("|")
+    ]
     return lambda look: next((value for find in finds if (value := find(look)) is not None), None)
 
 
