@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from billing import api, price_check_api
+from billing import api, price_check_api, quotes_api
 from fleetcharge.accounts.public import api as api_view
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -12,6 +12,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("cdrs/", api_view(api.CDRList.as_view()), name="cdr-list"),
     path("wallet/", api_view(api.WalletDetail.as_view()), name="wallet"),
     path("ledger/", api_view(api.TransferList.as_view()), name="ledger-list"),
+    path("quotes/", api_view(quotes_api.QuoteList.as_view()), name="quote-list"),
     path("price-checks/", api_view(price_check_api.PriceCheckList.as_view()), name="price-check-list"),
     path("price-checks/<int:pk>/dispute/", api_view(price_check_api.DisputeFile.as_view()), name="price-check-dispute"),
     path("exceptions/", api_view(api.ExceptionList.as_view()), name="exception-list"),
