@@ -272,7 +272,8 @@ def _momentary(value: Fraction | None, minimum: Fraction | None, maximum: Fracti
     if minimum is None and maximum is None:
         return True
     if value is None:
-        raise TariffError(f"restricted by {name}, which a session's totals cannot decide")
+        limit = f"max_{name}" if minimum is None else f"min_{name}"
+        raise TariffError(f"restricted by {limit}, which a session's totals cannot decide")
     return _within(value, minimum, maximum)
 
 

@@ -2,16 +2,18 @@
 
 import uuid
 from datetime import datetime
-from typing import Self
+from typing import Any, Self
 
+from django.contrib.postgres.constraints import ExclusionConstraint
+from django.contrib.postgres.fields import RangeOperators
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Func, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import ChargingSession
 from fleetcharge.accounts.models import Organisation, User
-from stations.models import Connector, Location
+from stations.models import EVSE, Connector, Location
 from vehicles.models import Vehicle
 
 
@@ -106,7 +108,15 @@ class ReservationQuerySet(models.QuerySet["Reservation"]):
 
 
 class Reservation(models.Model):
-    """A connector promised to one vehicle. Two of ours on one connector are impossible by constraint."""
+    """A connector promised to one vehicle, from `starts_at` to `expires_at`.
+
+    Two of ours on one EVSE at one time are impossible by constraint; a trigger fills in the EVSE.
+    """
+
+    class Way(models.TextChoices):
+        SOFT = "soft", _("Held in FleetCharge only")
+        NETWORK = "network", _("Reserved at the network")
+        BOOKING = "booking", _("Time slot booked at the network")
 
     class State(models.TextChoices):
         REQUESTED = "requested", _("Requested")
@@ -124,6 +134,7 @@ class Reservation(models.Model):
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="reservations")
     vehicle = models.ForeignKey(Vehicle, models.PROTECT, related_name="reservations")
     connector = models.ForeignKey(Connector, models.PROTECT, related_name="reservations")
+    evse = models.ForeignKey(EVSE, models.PROTECT, null=True, editable=False, related_name="+")
     plan = models.ForeignKey(ChargePlan, models.SET_NULL, null=True, blank=True, related_name="reservations")
     state = models.CharField(max_length=10, choices=State, default=State.REQUESTED)
     reason = models.CharField(max_length=120, blank=True)
@@ -132,25 +143,127 @@ class Reservation(models.Model):
     created_at = models.DateTimeField(default=timezone.now)
     sent_at = models.DateTimeField(null=True, blank=True)
     answered_at = models.DateTimeField(null=True, blank=True)
+    starts_at = models.DateTimeField(help_text=_("Left out: when it was made."))
     expires_at = models.DateTimeField()
+    way = models.CharField(max_length=8, choices=Way, blank=True, help_text=_("Empty until it was asked for."))
+    agreed_until = models.DateTimeField(
+        null=True, blank=True, help_text=_("Where an extension is not answered yet: what holds if it is refused.")
+    )
+    is_rebooked = models.BooleanField(
+        default=True, help_text=_("Without a plan: look for another place when this one is lost.")
+    )
+    rebook_due_at = models.DateTimeField(null=True, blank=True, editable=False)
+    replaces = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="replaced_by")
+    let_go_told_at = models.DateTimeField(null=True, blank=True, editable=False)
+    retold_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = ReservationQuerySet.as_manager()
 
     class Meta:
         ordering = ["-created_at"]
         constraints = [
-            models.UniqueConstraint(
-                "connector", condition=Q(state__in=("requested", "confirmed")), name="one_reservation_per_connector"
-            )
+            ExclusionConstraint(
+                name="reservations_never_overlap",
+                expressions=[
+                    ("evse", RangeOperators.EQUAL),
+                    (Func("starts_at", "expires_at", function="TSTZRANGE"), RangeOperators.OVERLAPS),
+                ],
+                condition=Q(state__in=("requested", "confirmed")),
+            ),
+            models.CheckConstraint(condition=Q(expires_at__gt=F("starts_at")), name="a_reservation_lasts"),
         ]
         indexes = [
             models.Index(
                 fields=["expires_at"], condition=Q(state__in=("requested", "confirmed")), name="reservations_by_expiry"
-            )
+            ),
+            models.Index(
+                fields=["connector"], condition=Q(state__in=("requested", "confirmed")), name="promises_of_a_connector"
+            ),
+            models.Index(
+                fields=["rebook_due_at"], condition=Q(rebook_due_at__isnull=False), name="reservations_to_rebook"
+            ),
+            models.Index(
+                fields=["answered_at"],
+                condition=Q(let_go_told_at=None, sent_at__isnull=False, state__in=("cancelled", "expired", "failed")),
+                name="reservations_to_let_go",
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.vehicle} at {self.connector} ({self.state})"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.starts_at = self.starts_at or self.created_at
+        super().save(*args, **kwargs)
+
+
+class SessionCommandQuerySet(models.QuerySet["SessionCommand"]):
+    def for_organisation(self, organisation: Organisation) -> Self:
+        return self.filter(organisation=organisation)
+
+
+class SessionCommand(models.Model):
+    """A start or a stop that somebody asked for, at whatever kind of network, from the click to the session.
+
+    What follows counts more than what was answered: a session is the proof of a start, even after a time-out.
+    """
+
+    class Kind(models.TextChoices):
+        START = "start", _("Start charging")
+        STOP = "stop", _("Stop charging")
+
+    class State(models.TextChoices):
+        REQUESTED = "requested", _("Requested")
+        SENT = "sent", _("Sent")
+        ACCEPTED = "accepted", _("Accepted")
+        REJECTED = "rejected", _("Rejected")
+        FAILED = "failed", _("Failed")
+        TIMED_OUT = "timed_out", _("No answer")
+        NO_SESSION = "no_session", _("Accepted, but no session began")
+        DONE = "done", _("Done")
+
+    OPEN_STATES = ("requested", "sent")
+
+    key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="session_commands")
+    kind = models.CharField(max_length=5, choices=Kind)
+    state = models.CharField(max_length=10, choices=State, default=State.REQUESTED)
+    reason = models.CharField(max_length=120, blank=True)
+    connector = models.ForeignKey(Connector, models.PROTECT, related_name="session_commands")
+    vehicle = models.ForeignKey(Vehicle, models.PROTECT, null=True, blank=True, related_name="session_commands")
+    session = models.ForeignKey(
+        ChargingSession, models.PROTECT, null=True, blank=True, related_name="session_commands",
+        help_text=_("The one to stop, or the one that began."),
+    )  # fmt: skip
+    id_token = models.CharField(max_length=36, blank=True)
+    reference = models.CharField(max_length=120, blank=True, help_text=_("How the network calls it."))
+    created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(null=True, blank=True)
+    answered_at = models.DateTimeField(null=True, blank=True)
+
+    objects = SessionCommandQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+        constraints = [
+            models.UniqueConstraint(
+                "connector", condition=Q(kind="start", state__in=("requested", "sent")), name="one_open_start_per_plug"
+            ),
+            models.UniqueConstraint(
+                "session", condition=Q(kind="stop", state__in=("requested", "sent")), name="one_open_stop_per_session"
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["created_at"], condition=Q(state__in=("requested", "sent", "accepted")),
+                name="session_commands_to_follow",
+            ),
+            models.Index(fields=["connector", "-created_at"], name="session_commands_by_plug"),
+        ]  # fmt: skip
+
+    def __str__(self) -> str:
+        return f"{self.kind} at {self.connector_id} ({self.state})"
 
 
 class ReservationBreach(models.Model):
