@@ -130,6 +130,7 @@ def test_every_network_is_seen_and_one_that_stops_decays_raises_one_alert_and_he
 
     for name in ("cityplug", "surya"):
         town.switch(name, is_running=True)
+    Source.objects.filter(slug="cityplug").update(last_push_at=timezone.now() - timedelta(minutes=2))
     town.push()
     assert source("cityplug").next_poll_at <= timezone.now()  # it spoke: it is looked at without waiting
     poll("cityplug")
