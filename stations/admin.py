@@ -21,7 +21,7 @@ from fleetcharge.accounts.admin import ReadOnlyAdmin, ReasonForm, TenantAdmin, T
 from fleetcharge.accounts.models import Membership
 from fleetcharge.accounts.services import audit
 from stations import services, tasks
-from stations.belief import freshness_of
+from stations.belief import freshness_of, freshness_of_network
 from stations.cpo.ocpi import registration
 from stations.models import (
     EVSE,
@@ -35,6 +35,8 @@ from stations.models import (
     StatusChange,
     Tariff,
 )
+from stations.registry_admin import claims_table, status_table
+from stations.services.claims import SITE_FIELDS, say_by_hand
 from stations.services.keys import new_charger_key, stage_charger_key
 
 Role = Membership.Role
@@ -105,17 +107,33 @@ class SourceAdmin(RegistryScope, TenantAdmin):
     """Networks and how they are doing."""
 
     view_roles = EVERYBODY
-    list_display = ["name", "kind", "state", "last_polled_at", "last_push_at", "failures_in_row", "last_error"]
+    list_display = [
+        "name", "kind", "state", "trust", "truth", "last_polled_at", "last_push_at", "failures_in_row", "last_error",
+    ]  # fmt: skip
     list_filter = ["kind", "state"]
     search_fields = ["name", "slug"]
     fields = [
-        "name", "slug", "kind", "organisation", "base_url", "poll_interval_seconds", "trust", "licence", "attribution",
-        "state", "last_polled_at", "next_poll_at", "last_push_at", "failures_in_row", "last_error",
+        "name", "slug", "kind", "organisation", "base_url", "poll_interval_seconds", "full_sync_seconds", "trust",
+        "licence", "attribution", "state", "freshness", "truth", "last_polled_at", "full_synced_at", "next_poll_at",
+        "last_push_at", "usual_push_seconds", "failures_in_row", "last_error",
     ]  # fmt: skip
-    readonly_fields = ["state", "last_polled_at", "next_poll_at", "last_push_at", "failures_in_row", "last_error"]
+    readonly_fields = [
+        "state", "freshness", "truth", "last_polled_at", "full_synced_at", "next_poll_at", "last_push_at",
+        "usual_push_seconds", "failures_in_row", "last_error",
+    ]  # fmt: skip
     inlines = [AccessInline]
     actions = ["try_connection", "poll_now", "switch_off", "switch_on"]
     actions_detail = ["connect", "invite", "disconnect"]
+
+    @admin.display(description=_("Truthfulness"), ordering="truth_percent")
+    def truth(self, source: Source) -> str:
+        """Of plugs shown as free, how many were."""
+        return "–" if source.truth_percent is None else f"{source.truth_percent} %"
+
+    @admin.display(description=_("Freshness of its plugs"))
+    def freshness(self, source: Source) -> str:
+        counts = freshness_of_network(source.pk, timezone.now()) if source.pk else {}
+        return ", ".join(f"{count} {word}" for word, count in counts.items()) or "–"
 
     @admin.action(description=_("Test the connection"), permissions=["change"])
     def try_connection(self, request: Any, queryset: QuerySet[Source]) -> None:
@@ -243,8 +261,22 @@ class LocationAdmin(RegistryScope, TenantAdmin):
     list_filter = ["source", "state", "is_removed"]
     list_select_related = ["source", "organisation"]
     search_fields = ["name", "address", "city", "public_id"]
-    readonly_fields = ["public_id", "party", "source_updated_at", "created_at", "updated_at"]
+    readonly_fields = [
+        "public_id", "party", "source_updated_at", "created_at", "updated_at", "removed_because", "merged_into",
+        "who_says_what",
+    ]  # fmt: skip
     inlines = [EVSEInline]
+
+    @admin.display(description=_("Who says what, and why it is shown"))
+    def who_says_what(self, location: Location) -> str:
+        return claims_table("location", location)
+
+    def save_model(self, request: Any, obj: Location, form: Any, change: bool) -> None:
+        """What a person writes over a source's word stays, whatever the source says later."""
+        said = [name for name in form.changed_data if name in SITE_FIELDS]
+        if change and said and obj.source.kind != Source.Kind.OWN_OCPP:
+            say_by_hand(location=obj, fields=said)
+        super().save_model(request, obj, form, change)
 
 
 @admin.register(Charger)
@@ -322,9 +354,10 @@ class ConnectorAdmin(RegistryScope, TenantAdmin):
         "public_id", "evse", "connector_id", "plug", "raw_plug", "format", "power_type", "max_power_w", "max_voltage_v",
         "max_current_a", "tariff", "status", "status_reason", "believed", "raw_status", "reported_status",
         "status_since", "status_at", "heard_at", "error_code", "error_info", "is_switched_off", "has_session",
-        "is_delivering", "is_held",
+        "is_delivering", "is_held", "who_says_what", "words",
     ]  # fmt: skip
     readonly_fields = [
+        "who_says_what", "words",
         "public_id", "evse", "connector_id", "raw_plug", "status", "status_reason", "believed", "raw_status",
         "reported_status", "status_since", "status_at", "heard_at", "error_code", "error_info", "is_switched_off",
         "has_session", "is_delivering", "is_held",
@@ -352,6 +385,14 @@ class ConnectorAdmin(RegistryScope, TenantAdmin):
     @admin.display(description=_("Power"), ordering="max_power_w")
     def power(self, connector: Connector) -> str:
         return f"{connector.max_power_w / 1000:g} kW"
+
+    @admin.display(description=_("Who says what, and why it is shown"))
+    def who_says_what(self, connector: Connector) -> str:
+        return claims_table("connector", connector)
+
+    @admin.display(description=_("Status, as each source tells it"))
+    def words(self, connector: Connector) -> str:
+        return status_table(connector.evse)
 
     @admin.display(description=_("Freshness"))
     def believed(self, connector: Connector) -> str:
@@ -415,4 +456,4 @@ class PartyAdmin(RegistryScope, ReadOnlyAdmin):
     search_fields = ["name", "party_id"]
 
 
-from stations import roaming_admin, tariff_admin, ubc_admin  # noqa: E402, F401 (registered with the rest)
+from stations import roaming_admin, tariff_admin, ubc_admin, webhook_admin  # noqa: E402, F401 (registered with the rest)
