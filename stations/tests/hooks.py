@@ -12,7 +12,8 @@ import orjson
 from django.utils import timezone
 
 from fleetcharge.demo.peers import vendor
-from stations.models import EVSE, Connector, ExternalRef, Source, WebhookFeed
+from stations.cpo.webhooks.models import WebhookFeed
+from stations.models import EVSE, Connector, ExternalRef, Source
 from stations.tests.factories import make_location
 
 SECRET = "kaveri-secret-of-32-characters!!"
@@ -32,7 +33,7 @@ def make_feed(*, slug: str = "kaveri", kind: str = "webhook", **fields: Any) -> 
 
 def make_kaveri(base: str = "", **fields: Any) -> WebhookFeed:
     """The feed of Kaveri Charge, as one sets it up in the admin."""
-    plan = {"poll": vendor.poll_plan(base), "poll_mapping": vendor.POLL_MAPPING} if base else {}
+    plan: dict[str, Any] = {"poll": vendor.poll_plan(base), "poll_mapping": vendor.POLL_MAPPING} if base else {}
     feed = make_feed(
         kind="rest-poll" if base else "webhook", mapping=vendor.MAPPING, signature_header=vendor.SIGNATURE_HEADER,
         timestamp_header="", **plan, **fields,
@@ -72,7 +73,7 @@ class Hooks:
         code = hmac.new(secret.encode(), f"{stamp}.".encode() + raw, hashlib.sha256).hexdigest()
         return {"X-Timestamp": stamp, "X-Signature": code}
 
-    def tell(self, *entries: dict[str, Any], slug: str = "kaveri", **rest: Any) -> httpx.Response:
+    def tell(self, *entries: Any, slug: str = "kaveri", **rest: Any) -> httpx.Response:
         return self.push({"entries": list(entries)}, slug=slug, **rest)
 
 

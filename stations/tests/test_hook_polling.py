@@ -13,7 +13,8 @@ from fleetcharge.demo.peers.vendor import KaveriCharge, stations
 from stations.cpo import registry
 from stations.cpo.base import Capability, CPOError
 from stations.cpo.webhooks import route
-from stations.models import Connector, DeadLetter, Location, Source, Tariff, WebhookFeed
+from stations.cpo.webhooks.models import DeadLetter, WebhookFeed, WebhookPush
+from stations.models import Connector, Location, Source, Tariff
 from stations.tasks import poll_source
 from stations.tests.hooks import SECRET, make_kaveri
 from stations.tests.serving import serve
@@ -191,7 +192,6 @@ def test_many_sites_in_one_push_are_kept_at_once_and_written_by_a_task(kaveri: K
     """A vendor that pushes its whole list is answered 202; the copy of it is the same push."""
     from fleetcharge.demo.peers import vendor
     from stations.cpo.webhooks.tasks import sweep_feeds
-    from stations.models import WebhookPush
 
     feed = make_kaveri()
     feed.mapping = {**vendor.POLL_MAPPING, "event_id": "$.id"}

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from stations.cpo.webhooks import presets, route
-from stations.models import Connector, DeadLetter, Location, WebhookFeed
+from stations.cpo.webhooks.models import DeadLetter, WebhookFeed
+from stations.models import Connector, Location
 from stations.tests.hooks import Hooks, before, make_feed, make_plug
 from stations.tests.serving import serve
 

@@ -10,7 +10,8 @@ import pytest
 from django.utils import timezone
 
 from stations.cpo.webhooks import counting, route
-from stations.models import Connector, DeadLetter, Source, StatusChange, WebhookFeed, WebhookPush
+from stations.cpo.webhooks.models import DeadLetter, WebhookFeed, WebhookPush
+from stations.models import Connector, Source, StatusChange
 from stations.tests.hooks import SECRET, Hooks, before, codes, entry, make_feed, make_plug
 from stations.tests.serving import serve
 
@@ -361,17 +362,17 @@ def test_an_answer_is_never_given_for_what_is_not_kept(hooks: Hooks, feed: Webho
     """The database goes away in the middle: the vendor is asked to try again, and then it is taken once."""
     from django.db import OperationalError
 
-    from stations.cpo.webhooks import receiver
+    from stations.cpo.webhooks import letters
 
     plug = make_plug(feed, "E1")
-    whole = receiver.letters.write
-    monkeypatch.setattr(receiver.letters, "write", lambda pushes: (_ for _ in ()).throw(OperationalError("gone")))
+    whole = letters.write
+    monkeypatch.setattr(letters, "write", lambda pushes: (_ for _ in ()).throw(OperationalError("gone")))
     raw = orjson.dumps({"entries": [entry("E1", "charging")]})
     headers = hooks.signed(raw)
     answer = hooks.push(raw, headers=headers)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "5")
     assert (shown(plug), WebhookPush.objects.count()) == ("unknown", 0)
-    monkeypatch.setattr(receiver.letters, "write", whole)
+    monkeypatch.setattr(letters, "write", whole)
     assert codes(hooks.push(raw, headers=headers)) == ["applied"]
     assert shown(plug) == "charging"
 
