@@ -4,9 +4,12 @@ import functools
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from drf_spectacular.generators import SchemaGenerator
+
+from fleetcharge.api_samples import BASE, Sample, guides, samples
 
 METHODS = ("get", "post", "put", "patch", "delete")
 DEPTH = 4
@@ -35,12 +38,19 @@ class Operation:
     text: str
     parameters: list[Schema]
     body: list[Field]
+    samples: list[Sample]
     answers: list[tuple[str, str, list[Field]]] = field(default_factory=list)
 
 
 def api_docs(request: HttpRequest) -> HttpResponse:
     groups, info = _documented()
-    return render(request, "api_docs.html", {"groups": groups, "info": info})
+    page = render(
+        request,
+        "api_docs.html",
+        {"groups": groups, "info": info, "guides": guides(), "realtime_port": settings.REALTIME_PORT},
+    )
+    page.content = page.content.replace(BASE.encode(), f"{request.scheme}://{request.get_host()}".encode())
+    return page
 
 
 @functools.cache
@@ -67,6 +77,7 @@ def _operation(schema: Schema, path: str, method: str, spec: Schema) -> Operatio
         text=text if text.rstrip(".") != title else "",
         parameters=[_parameter(_component(schema, parameter)) for parameter in spec.get("parameters", [])],
         body=_content_fields(schema, spec.get("requestBody", {})),
+        samples=samples(method.upper(), path, spec, schema),
         answers=[
             (code, answer.get("description", ""), _content_fields(schema, answer))
             for code, answer in ((code, _component(schema, given)) for code, given in spec["responses"].items())

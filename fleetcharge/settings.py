@@ -108,6 +108,7 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
+    "fleetcharge.lib.api.UTCMiddleware",
     "fleetcharge.accounts.idempotency.IdempotencyMiddleware",
 ]
 ROOT_URLCONF = "fleetcharge.urls"

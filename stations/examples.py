@@ -7,7 +7,7 @@ _CONNECTOR = {
     "public_id": "FCC-7K3M9QZX", "station": "FC-IN-2W8T4NHB", "evse": "FCE-5R1D6VYA", "connector_id": 1, "plug": "ccs2",
     "plug_label": "CCS2", "format": "CABLE", "power_type": "DC", "max_power_w": 60_000, "status": "available",
     "coarse_status": "available", "status_reason": "reported by the source", "raw_status": "AVAILABLE",
-    "status_since": "2026-11-21T11:42:10+05:30", "heard_at": "2026-11-21T12:03:55+05:30", "freshness": "live",
+    "status_since": "2026-11-21T06:12:10Z", "heard_at": "2026-11-21T06:33:55Z", "freshness": "live",
     "error_code": "", "is_reservable": True, "tariff": 12,
 }  # fmt: skip
 A_STATION = OpenApiExample(

@@ -1,13 +1,31 @@
 """What every API answer shares: the error shape, cursor pages and ETags."""
 
 import hashlib
+from collections.abc import Callable
+from datetime import UTC
 from typing import Any
 
 from django.db import DataError
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
+from django.utils import timezone
 from rest_framework import pagination, status
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
+
+
+class UTCMiddleware:
+    """The API speaks UTC, as its documentation says; an instant that comes without an offset is UTC too."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if not request.path.startswith("/api/"):
+            return self.get_response(request)
+        with timezone.override(UTC):
+            return self.get_response(request)
 
 
 class Conflict(APIException):

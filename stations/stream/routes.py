@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from typing import Any
 
 import psycopg
@@ -46,7 +46,7 @@ class Stream:
         self.hub = hub()
         self.listener = Listener(hears(query, caller.organisation_id), caller.key_id, caller.organisation_id)
 
-    async def messages(self) -> AsyncIterator[tuple[str, str, bytes]]:
+    async def messages(self) -> AsyncGenerator[tuple[str, str, bytes], None]:
         """(kind, cursor to go on from, JSON) until the client is too slow, its key is taken back, or we stop."""
         begin = await self.hub.join(self.listener)
         try:
@@ -152,9 +152,10 @@ async def events(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> N
     await _both(_send_events(messages, send), _until_gone(receive))
 
 
-async def _send_events(messages: AsyncIterator[tuple[str, str, bytes]], send: asgi.Send) -> None:
-    async for message in messages:
-        await send({"type": "http.response.body", "body": _event(message), "more_body": True})
+async def _send_events(messages: AsyncGenerator[tuple[str, str, bytes], None], send: asgi.Send) -> None:
+    async with contextlib.aclosing(messages):
+        async for message in messages:
+            await send({"type": "http.response.body", "body": _event(message), "more_body": True})
     await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 
@@ -203,8 +204,9 @@ async def socket(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> N
 
 
 async def _send_texts(stream: Stream, send: asgi.Send) -> None:
-    async for _, _, body in stream.messages():
-        await send({"type": "websocket.send", "text": body.decode()})
+    async with contextlib.aclosing(stream.messages()) as messages:
+        async for _, _, body in messages:
+            await send({"type": "websocket.send", "text": body.decode()})
     await send({"type": "websocket.close", "code": 1012})  # come again, with your last cursor
 
 

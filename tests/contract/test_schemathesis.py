@@ -3,24 +3,22 @@
 `make fuzz` tries longer; FUZZ_EXAMPLES and FUZZ_SEED choose how long, and what.
 """
 
-import gc
 import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import yaml
 
 from fleetcharge.accounts import services as accounts
 from fleetcharge.accounts.models import Organisation, Scope
-from fleetcharge.lib.threads import DatabaseThreads
 from stations.stream import routes
 from stations.tests.serving import serve
 from tests.belongings import belongings_of
 from tests.contract.fuzz import fuzz
+from tests.contract.leftovers import close_leftovers
 
 OPENAPI = Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml"
 EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "2"))
@@ -64,13 +62,8 @@ def test_every_answer_is_described_and_none_is_a_server_error(
 
 @pytest.fixture
 def nothing_stays_open() -> Iterator[None]:
-    """The server's threads and loop are gone; its connections must be too, or the test database cannot be dropped."""
     yield
-    for thing in gc.get_objects():
-        if isinstance(thing, DatabaseThreads):
-            thing.close()
-        elif isinstance(thing, psycopg.AsyncConnection):
-            thing.pgconn.finish()
+    close_leftovers()
 
 
 async def _nothing_more(*_: Any) -> None:

@@ -1,0 +1,16 @@
+"""After a server that ran in a thread of this process: its connections, without which the database can be dropped."""
+
+import gc
+
+import psycopg
+
+from fleetcharge.lib.threads import DatabaseThreads
+
+
+def close_leftovers() -> None:
+    """The threads' own connections, and those of loops that are gone."""
+    for thing in gc.get_objects():
+        if isinstance(thing, DatabaseThreads):
+            thing.close()
+        elif isinstance(thing, psycopg.AsyncConnection):
+            thing.pgconn.finish()
