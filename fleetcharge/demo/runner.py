@@ -65,7 +65,7 @@ class Runner:
             cpo.stale.update(self.city.network.bays)
             apps = DriverApps(self.city, self.manifest, http, self.addresses.api_url)
             counters = _counters_of(trackers)
-            peers = Peers(self.city, self.manifest, base, self.var, cpo)
+            peers = Peers(self.city, self.manifest, base, self.var, cpo, self.addresses.realtime_url)
             control = Control(self.city, counters, self._wake, peers.doors)
             server = _server(mount(control, peers.doors[VOLTGRID], peers.doors), self.addresses.demo_port)
             jobs = [
@@ -74,7 +74,7 @@ class Runner:
                 trackers.run(),
                 apps.run(),
                 cpo.push_forever(),
-                peers.cityplug.push_forever(http),
+                peers.push_forever(http),
                 self._report(trackers),
             ]
             jobs += [

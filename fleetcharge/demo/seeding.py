@@ -15,17 +15,19 @@ from fleetcharge.accounts.services import create_api_key, find_api_key
 from fleetcharge.demo import blueprint as plans
 from fleetcharge.demo.charger import METER_EVERY
 from fleetcharge.demo.manifest import UBC_BAP, UBC_KEY, ChargerFacts, FleetKeys, Manifest, PlugFacts, VehicleFacts
+from fleetcharge.demo.peers import vendor
 from fleetcharge.demo.people import NAMMA, ORGANISATIONS, seed_people
 from fleetcharge.lib import crypto
 from ocpp_bridge.models import DesiredConfiguration
 from stations.cpo.ubc import signing
 from stations.cpo.ubc.models import UBCNetwork
+from stations.cpo.webhooks.models import WebhookFeed
 from stations.models import EVSE, Charger, Connector, Location, NetworkAccess, Source, Tariff
 from stations.services import cache_tariff
 from vehicles.models import Driver, IdToken, Shift, Vehicle, VehicleModel
 
-OWN_NETWORK, VOLTGRID, CITYPLUG, SURYA = "namma-own", "voltgrid", "cityplug", "surya"
-NETWORKS = (OWN_NETWORK, VOLTGRID, CITYPLUG, SURYA)
+OWN_NETWORK, VOLTGRID, CITYPLUG, SURYA, KAVERI = "namma-own", "voltgrid", "cityplug", "surya", "kaveri"
+NETWORKS = (OWN_NETWORK, VOLTGRID, CITYPLUG, SURYA, KAVERI)
 CDS = "cds.ubc.example"
 SHIFT = timedelta(hours=12)
 RENEW_BEFORE = timedelta(hours=6)
@@ -81,6 +83,7 @@ def _build(old: Manifest | None, drawn: plans.Blueprint, digest: str, demo_port:
     for fleet in fleets.values():
         for peer in peers:
             NetworkAccess.objects.get_or_create(organisation=fleet, source=peer)
+    _kaveri(manifest, now)
     known = {charger.identity: charger.password for charger in old.chargers} if old else {}
     for hub in drawn.hubs:
         manifest.chargers += _hub(own, hub, known)
@@ -183,6 +186,26 @@ def _surya(manifest: Manifest, now: datetime) -> Source:
         Source.objects.filter(pk=source.pk).update(next_poll_at=now + CITY_WAKES_WITHIN)
     manifest.ubc_public_key = signing.public_of(network.signing_key)
     return source
+
+
+def _kaveri(manifest: Manifest, now: datetime) -> None:
+    """A vendor with JSON of its own, pushed and polled. Everybody sees it; nobody has a contract with it yet."""
+    source, is_new = Source.objects.get_or_create(
+        slug=KAVERI,
+        defaults={
+            "name": vendor.NAME, "kind": Source.Kind.REST_POLL, "trust": 40, "poll_interval_seconds": 600,
+            "attribution": "Status by Kaveri Charge",
+        },
+    )  # fmt: skip
+    plan = vendor.poll_plan(f"{_door(manifest.demo_port)}/{KAVERI}")
+    feed = WebhookFeed.objects.filter(source=source).first() or WebhookFeed(source=source)
+    secret = manifest.secret_of(KAVERI)
+    if is_new or feed.poll != plan or feed.secret != secret:
+        feed.mapping, feed.poll, feed.poll_mapping = vendor.MAPPING, plan, vendor.POLL_MAPPING
+        feed.signature_header, feed.timestamp_header = vendor.SIGNATURE_HEADER, ""
+        feed.secret = feed.poll_key = secret
+        feed.save()
+        Source.objects.filter(pk=source.pk).update(next_poll_at=now + CITY_WAKES_WITHIN)
 
 
 def _hub(own: Source, hub: plans.HubPlan, known: dict[str, str]) -> list[ChargerFacts]:

@@ -54,10 +54,15 @@ def public_sites() -> list[dedupe.Site]:
         return []
     with connection.cursor() as cursor:
         cursor.execute(SITES)
-        return [
-            dedupe.Site(*facts, tuple(zip(kinds, watts, strict=True)), units)
-            for *facts, kinds, watts, units in cursor.fetchall()
-        ]
+        return [_site(*row) for row in cursor.fetchall()]
+
+
+def _site(
+    pk: int, source_id: int, name: str, address: str, postal_code: str, operator: str, latitude: float,
+    longitude: float, kinds: list[str], watts: list[int], units: int,
+) -> dedupe.Site:  # fmt: skip
+    plugs = tuple(zip(kinds, watts, strict=True))
+    return dedupe.Site(pk, source_id, name, address, postal_code, operator, latitude, longitude, plugs, units)
 
 
 def _keep_pair(pair: dedupe.Pair, at: datetime) -> tuple[Duplicate, bool]:

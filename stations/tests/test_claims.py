@@ -9,7 +9,8 @@ from fleetcharge.accounts.models import Organisation, User
 from stations import services
 from stations.claims import Word, winners
 from stations.cpo.documents import ConnectorDoc, EvseDoc, LocationDoc
-from stations.models import EVSE, Claim, Connector, Duplicate, Location, Source, StatusClaim
+from stations.models import EVSE, Connector, Location, Source
+from stations.registry_models import Claim, Duplicate, StatusClaim
 from stations.services import claims, duplicates
 from stations.services.bulk import EvseReport, report_evses
 from stations.tests.factories import give_access, make_source

@@ -91,7 +91,7 @@ def test_a_push_for_a_vanished_site_brings_it_back_and_one_for_a_withdrawn_site_
     keys = {row.object_id: row.external_key for row in ExternalRef.objects.filter(kind="evse")}
     for name, why in (("Volt 1", "vanished"), ("Volt 2", "withdrawn")):
         Location.objects.filter(name=name).update(is_removed=True, removed_because=why)
-        evse = Location.objects.get(name=name).evses.first()
+        evse = Location.objects.get(name=name).evses.earliest("pk")
         now = timezone.now()
         assert services.report_evse_status(
             source_id=connected.pk, external_key=keys[evse.pk], raw_status="CHARGING", status="charging", at=now,

@@ -23,40 +23,45 @@ from fleetcharge.embedded.ports import random_free_port
 from stations import webhooks
 from stations.belief import freshness_of
 from stations.cpo.ubc import webhook as ubc_webhook
+from stations.cpo.webhooks import route as hooks
 from stations.models import Connector, Location, Source
 from stations.tasks import poll_source
 from stations.tests.serving import serve
 
 pytestmark = pytest.mark.django_db(transaction=True)
-SITES = {"namma-own": 4, "voltgrid": 75, "cityplug": 10, "surya": 8}
+SITES = {"namma-own": 4, "voltgrid": 75, "cityplug": 10, "surya": 8, "kaveri": 6}
+OTHERS = ("voltgrid", "cityplug", "surya", "kaveri")
 
 
 async def doors(scope: Any, receive: Any, send: Any) -> None:
     """Our side as asgi.py puts it together, as far as networks call it."""
-    await (ubc_webhook.ubc if scope["path"].startswith("/ubc/") else webhooks.ocpi)(scope, receive, send)
+    routes = {"ubc": ubc_webhook.ubc, "ocpi": webhooks.ocpi, "hooks": hooks.hooks}
+    await routes[scope["path"].split("/")[1]](scope, receive, send)
 
 
 class Town:
     """The simulated networks on one port, with a loop of their own for what they push."""
 
-    def __init__(self, port: int, var: Path) -> None:
+    def __init__(self, port: int, var: Path, ours: str) -> None:
         self.port, self.base = port, f"http://127.0.0.1:{port}"
         self.manifest = seed_demo(seed=7, chargers=4, vehicles=2, demo_port=port, var=var, now=timezone.now())
         self.city = City(self.manifest, timezone.now(), seed=7, speed=8)
         self.http = httpx.AsyncClient(timeout=15)
         path = var / FILE_NAME
         volt = Cpo(self.city.network, self.base, path, Peering.load(path, self.manifest.token_a), self.http)
-        self.peers = Peers(self.city, self.manifest, self.base, var, volt)
+        self.peers = Peers(self.city, self.manifest, self.base, var, volt, ours)
         control = Control(self.city, dict, lambda: None, self.peers.doors)
         self.application = mount(control, self.peers.doors["voltgrid"], self.peers.doors)
 
     def push(self) -> None:
-        """Let CityPlug tell the status of a few bays."""
+        """Let CityPlug tell the status of a few bays, and Kaveri of one plug."""
 
         async def once() -> None:
             async with httpx.AsyncClient(timeout=15) as http:
                 assert await self.peers.cityplug._push_stale(http)
+                assert await self.peers.kaveri.push_changes(http)
 
+        self.peers.kaveri.change("KVR-001-1", "in use", timezone.now())
         self.peers.cityplug.stale = set(list(self.city.cityplug.bays)[:3])
         asyncio.run(once())
 
@@ -72,12 +77,13 @@ def town(settings: Any, tmp_path: Path) -> Iterator[Town]:
     port = random_free_port()
     with serve(doors) as ours:
         settings.PUBLIC_BASE_URL = ours
-        town = Town(port, tmp_path)
+        town = Town(port, tmp_path, ours)
         with serve(town.application, port):
             yield town
     celery.conf.task_always_eager = False
     webhooks.threads.close()
     ubc_webhook.threads.close()
+    hooks.threads.close()
 
 
 def source(slug: str) -> Source:
@@ -102,19 +108,19 @@ def alerts(fleet: Organisation) -> list[str]:
 
 
 def test_every_network_is_seen_and_one_that_stops_decays_raises_one_alert_and_heals(town: Town) -> None:
-    for slug in ("voltgrid", "cityplug", "surya"):
+    for slug in OTHERS:
         poll(slug)
         assert source(slug).state == "connected", source(slug).last_error
     shown = {slug: Location.objects.filter(source__slug=slug, is_removed=False).count() for slug in SITES}
     assert shown == SITES
     assert source("cityplug").kind == "ocpi-2.1.1"
-    assert {slug: freshness(slug) for slug in ("voltgrid", "cityplug", "surya")} == {
-        "voltgrid": {"live"}, "cityplug": {"live"}, "surya": {"live"},
-    }  # fmt: skip
+    assert {slug: freshness(slug) for slug in OTHERS} == {slug: {"live"} for slug in OTHERS}
     known = set(Connector.objects.exclude(evse__charger__isnull=False).values_list("status", flat=True))
     assert known >= {"available", "charging"}
     town.push()
     assert source("cityplug").last_push_at is not None
+    taken = Connector.objects.get(evse__uid="KVR-001-1")
+    assert (taken.status, taken.raw_status) == ("charging", "in use")
 
     fleet = Organisation.objects.get(slug="namma-logistics")
     for name in ("cityplug", "surya"):
@@ -132,7 +138,8 @@ def test_every_network_is_seen_and_one_that_stops_decays_raises_one_alert_and_he
         town.switch(name, is_running=True)
     Source.objects.filter(slug="cityplug").update(last_push_at=timezone.now() - timedelta(minutes=2))
     town.push()
-    assert source("cityplug").next_poll_at <= timezone.now()  # it spoke: it is looked at without waiting
+    due_at = source("cityplug").next_poll_at
+    assert due_at and due_at <= timezone.now()  # it spoke: it is looked at without waiting
     poll("cityplug")
     poll("surya")
     assert {source("cityplug").state, source("surya").state} == {"connected"}
@@ -144,7 +151,7 @@ def test_every_network_is_seen_and_one_that_stops_decays_raises_one_alert_and_he
 def test_a_restart_of_the_city_keeps_every_connection(town: Town, tmp_path: Path) -> None:
     for slug in ("cityplug", "surya"):
         poll(slug)
-    again = Peers(town.city, town.manifest, town.base, tmp_path, town.peers.doors["voltgrid"].application)  # type: ignore[arg-type]
+    again = Peers(town.city, town.manifest, town.base, tmp_path, town.peers.doors["voltgrid"].application, "")  # type: ignore[arg-type]
     for name, door in town.peers.doors.items():
         door.application = again.doors[name].application if name != "voltgrid" else door.application
     for slug in ("cityplug", "surya"):
