@@ -24,6 +24,7 @@ from fleetcharge.accounts import services as accounts
 from fleetcharge.accounts.models import Membership, Organisation, User
 from fleetcharge.webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookMessage
 from ocpp_bridge.models import ChargingGoal, ChargingPlan, ChargingSite, Command, HeldProfile, LocalList
+from stations.cpo.webhooks.models import DeadLetter, WebhookFeed, WebhookPush
 from stations.models import EVSE, Charger, Connector, Location, Source, Tariff
 from vehicles.models import Driver, IdToken, Shift, Vehicle, VehicleModel, VehicleState
 
@@ -157,6 +158,12 @@ def _make(fleet: Organisation) -> dict[str, Any]:
     hook = WebhookEndpoint.objects.create(
         organisation=fleet, url=HOOK, event_types=["wallet.low"], secret_encrypted="zz"
     )
+    pushing = Source.objects.create(slug="zz-hooks", name=f"{NETWORK} hooks", kind="webhook", organisation=fleet)
+    feed = WebhookFeed.objects.create(source=pushing, mapping={"evse": "a", "status": "b"})
+    push = WebhookPush.objects.create(
+        feed=feed, dedupe_key="zz", method="POST", path=PERSON, raw=f'"{PERSON}"'.encode(), received_at=now
+    )
+    letter = DeadLetter.objects.create(feed=feed, push=push, index=0, code="unknown_evse", subject=IDENTITY)
     payload = {"type": "wallet.low", "timestamp": "2026-11-21T08:00:00Z", "data": {"note": f"by {PERSON}"}}
     message = WebhookMessage.objects.create(
         organisation=fleet, event_type="wallet.low", dedupe_key="zz", payload=payload
@@ -165,6 +172,7 @@ def _make(fleet: Organisation) -> dict[str, Any]:
         endpoint=hook, message=message, next_attempt_at=now, last_error=f"no {PERSON}"
     )
     return {
+        "webhookfeed": feed, "webhookpush": push, "deadletter": letter,
         "webhookdelivery": sent, "webhookmessage": message, "webhooks": hook,
         "authorisationdecision": decision, "chargingpolicy": policy, "charginglimit": limit, "allowedsite": allowed,
         "locallist": local_list,
