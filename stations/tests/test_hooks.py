@@ -393,3 +393,48 @@ def test_many_vendors_push_at_once_and_nothing_is_lost(hooks: Hooks) -> None:
         assert set(pool.map(tell, range(80))) == {200}
     assert {shown(plug) for plug in plugs.values()} == {"charging"}
     assert WebhookPush.objects.count() == 80
+
+
+def test_rubbish_and_copies_keep_no_status_alive(hooks: Hooks, feed: WebhookFeed) -> None:
+    make_plug(feed, "E1")
+    raw = orjson.dumps({"entries": [entry("E1", "free")]})
+    headers = hooks.signed(raw)
+    hooks.push(raw, headers=headers)
+    long_ago = timezone.now() - timedelta(hours=1)
+    Source.objects.update(last_push_at=long_ago)
+    assert hooks.push(raw, headers=headers).json()["duplicate"]
+    assert hooks.push(b"<html>").status_code == 400
+    assert hooks.push(raw, secret="wrong").status_code == 401
+    assert Source.objects.get().last_push_at == long_ago
+    assert hooks.tell(entry("E9", "free")).status_code == 200
+    assert Source.objects.get().last_push_at != long_ago
+
+
+def test_two_processes_with_the_very_same_push_apply_it_once(feed: WebhookFeed) -> None:
+    from concurrent.futures import ThreadPoolExecutor
+    from threading import Barrier
+
+    from django.db import connections
+
+    from stations.cpo.webhooks import receiver
+    from stations.cpo.webhooks.judging import Push
+
+    make_plug(feed, "E1")
+    raw = orjson.dumps({"entries": [entry("E1", "charging")]})
+    headers = {name.lower(): value for name, value in Hooks("").signed(raw).items()}
+    push = Push("kaveri", (), "POST", "/hooks/kaveri", headers, raw, "127.0.0.1", timezone.now())
+    together = Barrier(4)
+
+    def process() -> Any:
+        together.wait(10)
+        try:
+            return receiver.receive([push])[0].body
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(4) as pool:
+        bodies = [future.result() for future in [pool.submit(process) for _ in range(4)]]
+    assert sorted(body["duplicate"] for body in bodies) == [False, True, True, True]
+    assert {body["results"][0]["code"] for body in bodies} == {"applied"}
+    assert (WebhookPush.objects.count(), StatusChange.objects.count()) == (1, 1)
+    assert counted(feed)["applied"] == 1

@@ -61,6 +61,7 @@ class Job:
     proof: Proof | None = None
     reading: Reading = field(default_factory=lambda: Reading([]))
     broken: Outcome | None = None  # believed, kept, and unreadable as a whole
+    is_news: bool = False  # kept for the first time, and read: the vendor is alive
     answer: Answer | None = None
 
     @property

@@ -51,7 +51,7 @@ def _commit(jobs: list[Job]) -> None:
         _write(jobs)
     except (IntegrityError, DataError) as error:
         for job in jobs:
-            job.answer = None
+            job.answer, job.is_news = None, False
         if isinstance(error, DataError):
             if len(jobs) > 1:
                 raise
@@ -71,7 +71,7 @@ def _write(jobs: list[Job]) -> None:
     rows = {id(job): _row(job, taken.get(id(job)), now) for job in fresh}
     WebhookPush.objects.bulk_create(rows.values())
     for job in fresh:
-        row = rows[id(job)]
+        row, job.is_news = rows[id(job)], job.broken is None
         if job in queued:
             job.answer = Answer(202, {"received": len(job.reading.entries), "code": "queued"}, push_id=row.pk)
             tally.add(job.its_feed.pk, "queued")
@@ -148,8 +148,9 @@ def _settle(job: Job, row: WebhookPush, taken: Taken, tally: Tally, now: datetim
 
 def _note(jobs: list[Job]) -> None:
     """After the commit, so that no row of a network is locked while its plugs are: it spoke, and with which secret."""
-    for source_id in sorted({job.its_feed.source_id for job in jobs}):
-        last = max((job for job in jobs if job.its_feed.source_id == source_id), key=lambda job: job.push.at)
+    news = [job for job in jobs if job.is_news]  # rubbish and copies keep no status alive
+    for source_id in sorted({job.its_feed.source_id for job in news}):
+        last = max((job for job in news if job.its_feed.source_id == source_id), key=lambda job: job.push.at)
         source = last.its_feed.source
         taking.believe(source, last.push.at)
         if not services.is_push_noted(source.last_push_at, last.push.at):
