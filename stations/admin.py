@@ -22,6 +22,8 @@ from fleetcharge.accounts.models import Membership
 from fleetcharge.accounts.services import audit
 from stations import services, tasks
 from stations.belief import freshness_of, freshness_of_network
+from stations.cpo import registry
+from stations.cpo.base import Capability
 from stations.cpo.ocpi import registration
 from stations.models import (
     EVSE,
@@ -143,7 +145,9 @@ class SourceAdmin(RegistryScope, TenantAdmin):
 
     @admin.action(description=_("Poll now"), permissions=["change"])
     def poll_now(self, request: Any, queryset: QuerySet[Source]) -> None:
-        for source in self._own(request, queryset.exclude(state=Source.State.DISABLED), "poll"):
+        askable = [kind for kind in Source.Kind if registry.can(Source(kind=kind), Capability.PULL)]
+        chosen = queryset.filter(kind__in=askable).exclude(state=Source.State.DISABLED)
+        for source in self._own(request, chosen, "poll"):
             tasks.poll_source.delay(source.pk)
         messages.success(request, _("The poll has started; the state changes here when it is done."))
 
