@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-PARTS = ("ocpp", "pings", "nearest", "dispatch", "live", "billing")
+PARTS = ("ocpp", "pings", "nearest", "dispatch", "live", "billing", "networks")
 
 
 def main() -> int:

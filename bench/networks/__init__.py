@@ -1,0 +1,1 @@
+"""Networks: pushes, streams, syncs, duplicates and big reads."""
