@@ -1,7 +1,7 @@
 """Plans, alerts, reservations and figures for a dispatcher or a machine. Views pick a queryset and call a service."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -16,19 +16,25 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from dispatch import figures, services
-from dispatch.models import Alert, ChargePlan, Reservation
+from billing.models import ChargingSession
+from dispatch import figures, services, tasks
+from dispatch.models import Alert, ChargePlan, Reservation, SessionCommand
 from dispatch.serializers import (
     AlertSerializer,
+    ExtendSerializer,
     KpiSerializer,
     NewReservationSerializer,
     PlanSerializer,
     ReasonSerializer,
     ReservationSerializer,
+    SessionCommandSerializer,
     SnoozeSerializer,
+    StartSerializer,
+    StopSerializer,
 )
 from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.tenancy import author_of, organisation_of
+from fleetcharge.lib import hints
 from fleetcharge.lib.api import Conflict
 from stations.models import Connector
 from vehicles.models import Vehicle
@@ -173,14 +179,31 @@ class ReservationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, views
         vehicle = get_object_or_404(Vehicle.objects.for_organisation(organisation), pk=wish["vehicle_id"])
         named = {"pk": wish["connector_id"]} if "connector_id" in wish else {"public_id": wish["connector_public_id"]}
         connector = get_object_or_404(Connector.objects.usable_by(organisation), **named)
+        starts_at = max(wish.get("starts_at", now), now)
         reservation = services.create_reservation(
-            vehicle_id=vehicle.pk, connector_id=connector.pk, now=now, **author_of(request),
-            expires_at=now + timedelta(minutes=wish.get("minutes", settings.RESERVATION_MINUTES)),
+            vehicle_id=vehicle.pk, connector_id=connector.pk, now=now, **author_of(request), starts_at=starts_at,
+            expires_at=starts_at + timedelta(minutes=wish.get("minutes", settings.RESERVATION_MINUTES)),
+            is_rebooked=wish["is_rebooked"],
         )  # fmt: skip
         if reservation is None:
             raise Conflict("This plug is promised to another vehicle.", code="connector_taken")
         row = self.get_queryset().get(pk=reservation.pk)
         return Response(ReservationSerializer(row).data, status=status.HTTP_201_CREATED)
+
+    @extend_schema(summary="Keep for longer", request=ExtendSerializer, responses=ReservationSerializer)
+    @action(detail=True, methods=["post"])
+    def extend(self, request: Request, number: str) -> Response:
+        row, minutes = self.get_object(), checked(ExtendSerializer(data=request.data))["minutes"]
+        try:
+            extended = services.extend_reservation(
+                number=row.pk, expires_at=row.expires_at + timedelta(minutes=minutes), now=timezone.now(),
+                **author_of(request),
+            )  # fmt: skip
+        except ValueError as error:
+            raise Conflict(str(error), code="reservation_over") from error
+        if extended is None:
+            raise Conflict("The place is promised to another vehicle then.", code="connector_taken")
+        return Response(ReservationSerializer(self.get_queryset().get(pk=row.pk)).data)
 
     @extend_schema(summary="Cancel", request=ReasonSerializer, responses=ReservationSerializer)
     @action(detail=True, methods=["post"])
@@ -188,3 +211,49 @@ class ReservationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, views
         row, reason = self.get_object(), checked(ReasonSerializer(data=request.data))["reason"]
         services.cancel_reservation(number=row.pk, reason=reason, now=timezone.now(), **author_of(request))
         return Response(ReservationSerializer(self.get_queryset().get(pk=row.pk)).data)
+
+
+@extend_schema_view(list=extend_schema(summary="Starts and stops"), retrieve=extend_schema(summary="One start or stop"))
+class SessionCommandViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[SessionCommand]):
+    """Starts and stops at any network. Newest first."""
+
+    read_scope, write_scope = Scope.DISPATCH_READ, Scope.DISPATCH_WRITE
+    queryset = SessionCommand.objects.none()
+    serializer_class = SessionCommandSerializer
+    filterset_fields = ["kind", "state", "vehicle", "session"]
+    lookup_field = "key"
+
+    def get_queryset(self) -> QuerySet[SessionCommand]:
+        mine = SessionCommand.objects.for_organisation(organisation_of(self.request))
+        return mine.select_related("vehicle", "connector__evse__location__source")
+
+    @extend_schema(summary="Start charging", request=StartSerializer, responses={201: SessionCommandSerializer})
+    @action(detail=False, methods=["post"])
+    def start(self, request: Request) -> Response:
+        wish, organisation = checked(StartSerializer(data=request.data)), organisation_of(request)
+        vehicle = get_object_or_404(Vehicle.objects.for_organisation(organisation), pk=wish["vehicle_id"])
+        named = {"pk": wish["connector_id"]} if "connector_id" in wish else {"public_id": wish["connector_public_id"]}
+        connector = get_object_or_404(Connector.objects.usable_by(organisation), **named)
+        return self._told(
+            lambda now: services.start_charging(
+                vehicle_id=vehicle.pk, connector_id=connector.pk, now=now, **author_of(request)
+            )
+        )
+
+    @extend_schema(summary="Stop charging", request=StopSerializer, responses={201: SessionCommandSerializer})
+    @action(detail=False, methods=["post"])
+    def stop(self, request: Request) -> Response:
+        session_id = checked(StopSerializer(data=request.data))["session_id"]
+        mine = ChargingSession.objects.filter(organisation=organisation_of(request))
+        session = get_object_or_404(mine, pk=session_id)
+        return self._told(lambda now: services.stop_charging(session_id=session.pk, now=now, **author_of(request)))
+
+    def _told(self, ask: Callable[[datetime], SessionCommand]) -> Response:
+        """The network is asked in the background: its answer, and the session, show in the row."""
+        try:
+            command = ask(timezone.now())
+        except services.CommandRefused as refusal:
+            raise Conflict(str(refusal), code=refusal.code) from refusal
+        hints.start(tasks.send_command, command.pk)
+        row = self.get_queryset().get(pk=command.pk)
+        return Response(SessionCommandSerializer(row).data, status=status.HTTP_201_CREATED)

@@ -10,6 +10,7 @@ router = SimpleRouter()
 router.register("plans", api.PlanViewSet, basename="plan")
 router.register("alerts", api.AlertViewSet, basename="alert")
 router.register("reservations", api.ReservationViewSet, basename="reservation")
+router.register("session-commands", api.SessionCommandViewSet, basename="session-command")
 
 for pattern in router.urls:
     pattern.callback = api_view(pattern.callback)

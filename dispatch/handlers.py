@@ -5,7 +5,7 @@ from django.utils import timezone
 from billing.events import ExceptionOpened, ExceptionResolved, SessionEnded, SessionMetered, SessionStarted
 from dispatch import live, services, tasks
 from dispatch.events import AlertChanged, PlanChanged, ReservationBreached, ReservationChanged
-from dispatch.models import Alert, ChargePlan, ReservationBreach
+from dispatch.models import Alert, ChargePlan, Reservation, ReservationBreach
 from fleetcharge.lib import hints
 from fleetcharge.lib.events import subscribe
 from stations.events import (
@@ -14,8 +14,10 @@ from stations.events import (
     ChargerMatterSettled,
     ChargerNeedsAttention,
     ChargerWentSilent,
+    CommandAnswered,
     ConnectorStatusChanged,
     LocationChanged,
+    NetworkOrderChanged,
     ReservationAnswered,
     SourceStateChanged,
 )
@@ -78,6 +80,30 @@ def let_go_at_the_network(event: ReservationChanged) -> None:
         hints.start(tasks.cancel_at_network, event.reservation_number)
 
 
+@subscribe(ReservationChanged)
+def ask_the_network(event: ReservationChanged) -> None:
+    if event.state == Reservation.State.REQUESTED:
+        hints.start(tasks.send_reservation, event.reservation_number)
+    elif event.reason == services.EXTENDED:
+        hints.start(tasks.send_extension, event.reservation_number)
+
+
+@subscribe(ReservationChanged)
+def look_for_another_place(event: ReservationChanged) -> None:
+    if event.state not in (Reservation.State.REQUESTED, Reservation.State.CONFIRMED, Reservation.State.USED):
+        hints.start(tasks.rebook, event.reservation_number)
+
+
+@subscribe(CommandAnswered)
+def take_what_a_start_came_to(event: CommandAnswered) -> None:
+    services.answer_command(key=event.key, state=event.state, reason=event.reason, at=event.at)
+
+
+@subscribe(NetworkOrderChanged)
+def follow_an_order(event: NetworkOrderChanged) -> None:
+    services.order_moved(reference=event.transaction_ref, state=event.new, at=event.at)
+
+
 @subscribe(ReservationBreached)
 def stop_the_stranger(event: ReservationBreached) -> None:
     """A little later: the charger gets its answer to the start first."""
@@ -100,7 +126,8 @@ def take_the_answer(event: ReservationAnswered) -> None:
 
 @subscribe(ConnectorStatusChanged)
 def look_for_another_plug(event: ConnectorStatusChanged) -> None:
-    if ChargePlan.objects.open().filter(connector_id=event.connector_id).exists():
+    concerned = ChargePlan.objects.open().filter(connector_id=event.connector_id).exists()
+    if concerned or Reservation.objects.active().filter(connector_id=event.connector_id).exists():
         hints.start(tasks.follow_connector, event.connector_id, event.new)
 
 
@@ -145,6 +172,7 @@ def a_charger_is_fine_again(event: ChargerMatterSettled) -> None:
 
 @subscribe(SessionStarted)
 def follow_start(event: SessionStarted) -> None:
+    services.session_began(session_id=event.session_id, now=timezone.now())
     services.session_started(
         session_id=event.session_id, vehicle_id=event.vehicle_id, connector_id=event.connector_id,
         location_id=event.location_id, now=timezone.now(),
@@ -155,6 +183,7 @@ def follow_start(event: SessionStarted) -> None:
 def follow_end(event: SessionEnded) -> None:
     services.session_ended(session_id=event.session_id, now=timezone.now())
     services.session_over(session_id=event.session_id, now=timezone.now())
+    services.stops_done(session_id=event.session_id, now=timezone.now())
 
 
 @subscribe(ExceptionOpened)

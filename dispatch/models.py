@@ -1,7 +1,7 @@
 """What a human decides, or lets the house decide: plans, reservations, alerts."""
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django.contrib.postgres.constraints import ExclusionConstraint
@@ -193,7 +193,7 @@ class Reservation(models.Model):
         return f"{self.vehicle} at {self.connector} ({self.state})"
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        self.starts_at = self.starts_at or self.created_at
+        self.starts_at = self.starts_at or min(self.created_at, self.expires_at - timedelta(seconds=1))
         super().save(*args, **kwargs)
 
 

@@ -12,8 +12,8 @@ PLUGS = """
 SELECT c.id, c.evse_id, l.id, l.name, l.latitude, l.longitude, c.plug, c.power_type, c.max_power_w, c.status,
        c.heard_at, c.has_session, c.is_held, e.charger_id, coalesce(h.is_online, false), e.capabilities,
        o.last_push_at, o.state = 'failing', t.elements, t.terms, l.time_zone,
-       EXISTS (SELECT 1 FROM dispatch_reservation r WHERE r.connector_id = c.id AND r.vehicle_id <> %(vehicle_id)s
-               AND r.state IN ('requested', 'confirmed'))
+       EXISTS (SELECT 1 FROM dispatch_reservation r WHERE r.evse_id = c.evse_id AND r.vehicle_id <> %(vehicle_id)s
+               AND r.state IN ('requested', 'confirmed') AND r.starts_at < now() + interval '2 hours')
        OR EXISTS (SELECT 1 FROM dispatch_chargeplan p WHERE p.connector_id = c.id AND p.vehicle_id <> %(vehicle_id)s
                   AND p.closed_at IS NULL AND p.state IN ('proposed', 'accepted', 'reserved')),
        s.started_at, s.soc_percent, s.battery_wh, s.charge_curve, s.max_dc_power_w

@@ -1,11 +1,15 @@
 """The shapes of plans, alerts, reservations and figures on the wire (API and live channel alike)."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
-from dispatch.models import Alert, ChargePlan, Reservation
+from dispatch.models import Alert, ChargePlan, Reservation, SessionCommand
+
+FARTHEST = timedelta(days=30)
 
 
 class Line(serializers.ListField):
@@ -107,8 +111,8 @@ class ReservationSerializer(serializers.ModelSerializer[Reservation]):
     class Meta:
         model = Reservation
         fields = [
-            "number", "key", "state", "reason", "vehicle", "station", "connector", "plan_id", "id_token", "created_at",
-            "sent_at", "answered_at", "expires_at",
+            "number", "key", "state", "reason", "way", "vehicle", "station", "connector", "plan_id", "id_token",
+            "created_at", "sent_at", "answered_at", "starts_at", "expires_at", "agreed_until", "replaces",
         ]  # fmt: skip
 
 
@@ -118,12 +122,51 @@ class NewReservationSerializer(serializers.Serializer[Any]):
     vehicle_id = serializers.IntegerField()
     connector_id = serializers.IntegerField(required=False, help_text="Key of the connector row.")
     connector_public_id = serializers.CharField(required=False)
-    minutes = serializers.IntegerField(min_value=5, max_value=180, required=False)
+    starts_at = serializers.DateTimeField(required=False, help_text="From when on; now unless said otherwise.")
+    minutes = serializers.IntegerField(min_value=5, max_value=720, required=False, help_text="How long.")
+    is_rebooked = serializers.BooleanField(default=True, help_text="Look for another place when this one is lost.")
+
+    def validate_starts_at(self, value: datetime) -> datetime:
+        if value > timezone.now() + FARTHEST:
+            raise serializers.ValidationError(f"At most {FARTHEST.days} days ahead.")
+        return value
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         if not ("connector_id" in attrs) ^ ("connector_public_id" in attrs):
             raise serializers.ValidationError({"connector_id": ["Name the connector once, by id or public id."]})
         return attrs
+
+
+class ExtendSerializer(serializers.Serializer[Any]):
+    minutes = serializers.IntegerField(min_value=5, max_value=720, help_text="Longer than it lasts now.")
+
+
+class SessionCommandSerializer(serializers.ModelSerializer[SessionCommand]):
+    """A start or stop. `state` done: the session began, or ended; a time-out says nothing about that."""
+
+    vehicle = VehicleBriefSerializer(allow_null=True)
+    station = StationBriefSerializer(source="connector.evse.location")
+    connector = ConnectorBriefSerializer()
+    session = serializers.IntegerField(source="session_id", allow_null=True)
+
+    class Meta:
+        model = SessionCommand
+        fields = [
+            "key", "kind", "state", "reason", "vehicle", "station", "connector", "session", "created_at", "sent_at",
+            "answered_at",
+        ]  # fmt: skip
+
+
+class StartSerializer(serializers.Serializer[Any]):
+    vehicle_id = serializers.IntegerField()
+    connector_id = serializers.IntegerField(required=False, help_text="Key of the connector row.")
+    connector_public_id = serializers.CharField(required=False)
+
+    validate = NewReservationSerializer.validate
+
+
+class StopSerializer(serializers.Serializer[Any]):
+    session_id = serializers.IntegerField()
 
 
 class ReasonSerializer(serializers.Serializer[Any]):

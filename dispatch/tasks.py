@@ -1,7 +1,9 @@
 """Dispatch in the background: quick answers to events, and sweeps that find what an event missed."""
 
 import logging
+from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
+from typing import Any
 
 from celery import shared_task
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -19,6 +21,8 @@ RETRY_AFTER_CHARGING = timedelta(minutes=10)
 RETRY_AFTER_NO_SHOW = timedelta(minutes=10)
 SEND_AGAIN_AFTER = timedelta(seconds=5)
 ANSWER_WITHIN = timedelta(seconds=60)
+BOOKING_ANSWER_WITHIN = timedelta(minutes=6)
+CHUNK = 500
 STRANDED_AFTER = timedelta(seconds=30)
 State = ChargePlan.State
 
@@ -48,7 +52,22 @@ def send_reservation(number: int) -> None:
 
 @shared_task(autoretry_for=(CPOUnavailable,), retry_backoff=True, max_retries=5)
 def cancel_at_network(number: int) -> None:
-    services.cancel_at_network(number)
+    services.cancel_at_network(number, timezone.now())
+
+
+@shared_task
+def send_extension(number: int) -> None:
+    services.send_extension(number, timezone.now())
+
+
+@shared_task
+def rebook(number: int) -> None:
+    services.rebook(number, timezone.now())
+
+
+@shared_task
+def send_command(pk: int) -> None:
+    services.send_command(pk, timezone.now())
 
 
 @shared_task
@@ -125,7 +144,8 @@ def sweep_reservations() -> int:
     for number in unsent.values_list("number", flat=True):
         with survived("reservation", number):
             services.send_reservation(number, now)
-    unanswered = requested.filter(sent_at__lt=now - ANSWER_WITHIN)
+    slow = Q(way=Reservation.Way.BOOKING, sent_at__gte=now - BOOKING_ANSWER_WITHIN)
+    unanswered = requested.filter(sent_at__lt=now - ANSWER_WITHIN).exclude(slow)
     for key in unanswered.values_list("key", flat=True):
         with survived("reservation", key):
             services.answer_reservation(reservation_key=str(key), state="timed_out", reason="no answer", at=now)
@@ -135,7 +155,41 @@ def sweep_reservations() -> int:
     for connector_id, status in services.plugs_lost_unnoticed(now=now):
         with survived("connector", connector_id):
             services.connector_changed(connector_id=connector_id, status=status, now=now)
+    _keep_reservations(now)
     return services.expire_reservations(now=now)
+
+
+def _keep_reservations(now: datetime) -> None:
+    """What has to be told to networks, what comes into force, and what was lost without a plan behind it."""
+    steps: list[tuple[Iterable[Any], Callable[[Any], object]]] = [
+        (_numbers(services.not_let_go(now)), lambda number: services.cancel_at_network(number, now)),
+        (services.forgotten_by_chargers(now), lambda told: services.send_again(
+            charger_id=told[0], booted_at=told[1], now=now)),
+        (_numbers(services.held_until_near(now)), lambda number: services.ask_when_due(number, now)),
+        (_numbers(services.unanswered_extensions(now)), lambda number: services.send_extension(number, now)),
+        (services.lost_unnoticed(now), lambda plug: services.lose_place(connector_id=plug, reason="lost", now=now)),
+        (services.blocked(now), lambda key: services.move(key, "taken", now)),
+        (_numbers(services.rebookings_due(now, after=SEND_AGAIN_AFTER)), lambda number: services.rebook(number, now)),
+    ]  # fmt: skip
+    for rows, step in steps:
+        for row in rows:
+            with survived("reservation", row):
+                step(row)
+    services.begin_reservations(now=now)
+
+
+def _numbers(rows: QuerySet[Reservation]) -> list[int]:
+    return list(rows.order_by("number").values_list("number", flat=True)[:CHUNK])
+
+
+@shared_task
+def sweep_commands() -> int:
+    """Starts and stops that were not sent, not answered, or not followed by a session; how many were closed."""
+    now = timezone.now()
+    for pk in list(services.unsent_commands(now).values_list("pk", flat=True)[:CHUNK]):
+        with survived("command", pk):
+            services.send_command(pk, now)
+    return services.sweep_commands(now=now)
 
 
 @shared_task

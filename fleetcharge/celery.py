@@ -24,6 +24,7 @@ app.conf.beat_schedule = {
     "position-partitions": {"task": "vehicles.tasks.keep_partitions", "schedule": 3600.0},
     "low-soc-sweep": {"task": "dispatch.tasks.sweep_low_vehicles", "schedule": 10.0},
     "reservation-sweep": {"task": "dispatch.tasks.sweep_reservations", "schedule": 10.0},
+    "session-command-sweep": {"task": "dispatch.tasks.sweep_commands", "schedule": 10.0},
     "breach-sweep": {"task": "dispatch.tasks.sweep_breaches", "schedule": 10.0},
     "alert-sweep": {"task": "dispatch.tasks.sweep_alerts", "schedule": 30.0},
     "rate-sweep": {"task": "billing.tasks.sweep_unrated", "schedule": 10.0},

@@ -9,11 +9,21 @@ from django.utils import timezone
 from ocpp_bridge import commands
 from ocpp_bridge.instants import to_wire
 from ocpp_bridge.models import Command
-from stations.cpo.base import PENDING, Capability, CommandReceipt, CPOError, PullReport, ReserveRequest, StopRequest
+from stations.cpo.base import (
+    PENDING,
+    Capability,
+    CommandReceipt,
+    CPOError,
+    PullReport,
+    ReserveRequest,
+    StartRequest,
+    StopRequest,
+)
 from stations.models import Charger, Connector, Source
 
 ANSWER_WITHIN = timedelta(seconds=60)
 CANCEL_WITHIN = timedelta(minutes=30)
+START_WITHIN = timedelta(seconds=45)
 
 
 class OwnChargersAdapter:
@@ -55,11 +65,24 @@ class OwnChargersAdapter:
         name = f"{reservation_key}:{attempt}" if attempt else reservation_key
         return _ask(connector, action, name, parameters, deadline_at, reservation_key)
 
+    def start(self, request: StartRequest) -> CommandReceipt:
+        """Queue a remote start; rejected at once when the charger has no socket. The session is told by itself."""
+        if not _charger_of(request.connector).is_online:
+            return CommandReceipt("rejected", "The charger is offline.")
+        parameters = {"evse_number": _evse_number(request.connector), "id_token": request.id_token}
+        deadline_at = timezone.now() + START_WITHIN
+        return _ask(
+            request.connector, Command.Action.REMOTE_START, request.start_key, parameters, deadline_at, request.start_key
+        )
+
     def stop(self, request: StopRequest) -> CommandReceipt:
         """Queue the end of a session; whether it ended is told by the session itself."""
         parameters = {"transaction_ref": request.transaction_ref}
         deadline_at = timezone.now() + ANSWER_WITHIN
-        return _ask(request.connector, Command.Action.REMOTE_STOP, request.stop_key, parameters, deadline_at)
+        return _ask(
+            request.connector, Command.Action.REMOTE_STOP, request.stop_key, parameters, deadline_at,
+            request.stop_key[:36],
+        )  # fmt: skip
 
 
 def _ask(

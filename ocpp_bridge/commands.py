@@ -18,7 +18,7 @@ from ocpp_bridge.events import CommandFinished
 from ocpp_bridge.models import Command
 from ocpp_bridge.saying import Said
 from ocpp_bridge.station import Unusable
-from stations.events import ReservationAnswered
+from stations.events import CommandAnswered, ReservationAnswered
 from stations.models import Charger
 
 MAX_KEY = 80
@@ -30,6 +30,13 @@ MAY_HAVE_BEEN_DONE = "The connection was lost before the answer; it may have bee
 
 _State = Command.State
 _RESERVING = (Command.Action.RESERVE_NOW, Command.Action.CANCEL_RESERVATION)
+_STARTS_AND_STOPS = {Command.Action.REMOTE_START: "START_SESSION", Command.Action.REMOTE_STOP: "STOP_SESSION"}
+_ANSWERS = {
+    _State.ACCEPTED: "accepted",
+    _State.REJECTED: "rejected",
+    _State.TIMED_OUT: "timed_out",
+    _State.NO_SESSION: "no_session",
+}
 _RESERVATION_STATES = {
     (Command.Action.RESERVE_NOW, _State.ACCEPTED): "accepted",
     (Command.Action.RESERVE_NOW, _State.REJECTED): "rejected",
@@ -248,6 +255,9 @@ def _finish(command: Command, *, state: str, reason: str, response: object, at: 
 def tell(command: Command, at: datetime) -> None:
     """Publish the outcome; `outbox.py` writes the webhook message in the same transaction."""
     row = command
+    if row.reservation_key and row.action in _STARTS_AND_STOPS:
+        kind, state = _STARTS_AND_STOPS[row.action], _ANSWERS.get(row.state, "failed")
+        publish(CommandAnswered(None, kind, row.reservation_key, state, row.reason, at))
     publish(CommandFinished(str(row.pk), row.organisation_id, row.charger_id, row.action, row.state, row.reason, at))
 
 

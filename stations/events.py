@@ -135,9 +135,12 @@ class CDRConflictFound:
 
 @dataclass(frozen=True)
 class CommandAnswered:
-    """A command other than a reservation has its result (CPOCommand.State); `reason` is the network's own word."""
+    """A command other than a reservation has its result (CPOCommand.State, or no_session); `key` is the asker's.
 
-    command_id: int
+    `reason` is the network's own word; `command_id` None: a charger of ours answered.
+    """
+
+    command_id: int | None
     kind: str
     key: str
     state: str

@@ -6,6 +6,18 @@ from dispatch.services.alerts import (
     open_alert,
     snooze_alert,
 )
+from dispatch.services.commands import (
+    CommandRefused,
+    answer_command,
+    order_moved,
+    send_command,
+    session_began,
+    start_charging,
+    stop_charging,
+)
+from dispatch.services.commands import session_over as stops_done
+from dispatch.services.commands import sweep as sweep_commands
+from dispatch.services.commands import unsent as unsent_commands
 from dispatch.services.decisions import (
     DecisionRefused,
     accept_plan,
@@ -17,6 +29,12 @@ from dispatch.services.enforcement import (
     enforce,
     session_over,
     sweep_breaches,
+)
+from dispatch.services.extending import (
+    EXTENDED,
+    extend_reservation,
+    send_extension,
+    unanswered_extensions,
 )
 from dispatch.services.following import (
     charger_lost,
@@ -39,14 +57,27 @@ from dispatch.services.notices import (
 from dispatch.services.planning import (
     plan_charge_stop,
 )
+from dispatch.services.rebooking import (
+    blocked,
+    lose_place,
+    lost_unnoticed,
+    move,
+    rebook,
+)
+from dispatch.services.rebooking import due as rebookings_due
 from dispatch.services.reservations import (
     LET_GO,
     answer_reservation,
+    ask_when_due,
+    begin_reservations,
     cancel_at_network,
     cancel_reservation,
     create_reservation,
     expire_reservations,
+    forgotten_by_chargers,
     has_promises,
+    held_until_near,
+    not_let_go,
     reserve_plan,
     send_again,
     send_reservation,
@@ -54,11 +85,17 @@ from dispatch.services.reservations import (
 )
 
 __all__ = [
+    "EXTENDED",
     "LET_GO",
+    "CommandRefused",
     "DecisionRefused",
     "accept_plan",
+    "answer_command",
     "answer_reservation",
     "ask_to_stop",
+    "ask_when_due",
+    "begin_reservations",
+    "blocked",
     "cancel_at_network",
     "cancel_reservation",
     "charger_lost",
@@ -71,17 +108,30 @@ __all__ = [
     "dismiss_plan",
     "enforce",
     "expire_reservations",
+    "extend_reservation",
+    "forgotten_by_chargers",
     "has_promises",
+    "held_until_near",
+    "lose_place",
+    "lost_unnoticed",
     "matter_key",
     "money_key",
+    "move",
+    "not_let_go",
     "open_alert",
+    "order_moved",
     "plan_charge_stop",
     "plugs_lost_unnoticed",
+    "rebook",
+    "rebookings_due",
     "replan",
     "replan_affected",
     "reserve_plan",
     "send_again",
+    "send_command",
+    "send_extension",
     "send_reservation",
+    "session_began",
     "session_ended",
     "session_over",
     "session_started",
@@ -89,7 +139,13 @@ __all__ = [
     "show_network",
     "silence_unnoticed",
     "snooze_alert",
+    "start_charging",
+    "stop_charging",
+    "stops_done",
     "sweep_breaches",
+    "sweep_commands",
+    "unanswered_extensions",
     "undo_plan",
+    "unsent_commands",
     "waiting_reservations",
 ]

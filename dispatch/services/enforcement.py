@@ -116,7 +116,7 @@ def _promises_at(session: ChargingSession) -> list[uuid.UUID]:
     if abs(session.created_at - began_at) < reservations.CLOCKS_DIFFER:  # we heard it live: our clock made both
         began_at = session.created_at
     in_force = Reservation.objects.active().filter(
-        connector__evse_id=session.connector.evse_id, created_at__lte=began_at, expires_at__gt=began_at
+        connector__evse_id=session.connector.evse_id, starts_at__lte=began_at, expires_at__gt=began_at
     )
     return list(in_force.order_by("pk").values_list("key", flat=True))
 

@@ -9,7 +9,7 @@ from django.db.models.functions import Cast, Concat
 
 from billing.models import ChargingSession
 from dispatch.models import Alert, ChargePlan, Reservation
-from dispatch.services import decisions, planning, reservations, stories
+from dispatch.services import decisions, planning, rebooking, reservations, stories
 from dispatch.services.alerts import close_alert_by_key, open_alert
 from fleetcharge.lib.geo import distance_m
 from stations.models import Charger, Connector, Location
@@ -31,6 +31,8 @@ REASONS = {
 def connector_changed(*, connector_id: int, status: str, now: datetime) -> list[int]:
     """A plug changed its state: plans for it are made again when it is lost; the ids of the new plans."""
     reason = REASONS.get(Connector.Status(status))
+    if status in rebooking.BROKEN and reason:
+        rebooking.lose_place(connector_id=connector_id, reason=reason, now=now)
     return replan_affected(connector_id, reason, now) if reason else []
 
 
@@ -147,6 +149,7 @@ def _begin_charging(session_id: int, vehicle_id: int, connector_id: int, locatio
 def _use_reservation(vehicle_id: int, connector_id: int, now: datetime) -> None:
     """A reservation made by hand is used up."""
     mine = Reservation.objects.select_for_update().active().filter(vehicle_id=vehicle_id, connector_id=connector_id)
+    mine = mine.filter(starts_at__lte=now + reservations.ARRIVAL_GRACE)
     for reservation in mine:
         reservations.use(reservation, now)
 
@@ -195,6 +198,8 @@ def charger_lost(*, charger_id: int, now: datetime) -> list[int]:
         data={"charger_id": charger_id, "ocpp_identity": charger.ocpp_identity},
     )  # fmt: skip
     connectors = Connector.objects.filter(evse__charger_id=charger_id).values_list("pk", flat=True)
+    for connector_id in connectors:
+        rebooking.lose_place(connector_id=connector_id, reason="silent", now=now)
     return _replan_each(connectors, "silent", now)
 
 

@@ -1,31 +1,31 @@
 """Promises of plugs: made in our database, asked of the network outside any transaction, settled by its answer."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
-from billing.services.authorisation import group_of
 from dispatch.events import PlanChanged, ReservationChanged
 from dispatch.models import ChargePlan, Reservation
-from dispatch.services import stories
+from dispatch.services import asking, extending, stories
+from dispatch.services.asking import HELD_BY_US, RELATED
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.events import publish
-from stations.cpo import registry
-from stations.cpo.base import Capability, CommandReceipt, CPOError, CPOUnavailable, ReserveRequest
-from stations.models import Connector
+from stations.cpo.base import CPOUnavailable
 from stations.services import set_hold
 from vehicles.models import IdToken, Vehicle
 
-State = Reservation.State
+State, Way = Reservation.State, Reservation.Way
 ARRIVAL_GRACE = timedelta(minutes=15)
 CLOCKS_DIFFER = timedelta(seconds=60)
 LET_GO = (State.CANCELLED, State.EXPIRED, State.FAILED)
 """Promises we no longer want; a network that was asked for one may yet grant it, or have granted it unheard."""
-HELD_BY_US = "held in FleetCharge only"
-"""Reason of a promise at a network that cannot reserve: our own vehicles still never collide."""
+NO_SHOW = "NO_SHOW"
+TELL_AGAIN_AFTER = timedelta(seconds=20)
+BEGINS_WITHIN = timedelta(seconds=30)
 
 
 def promise(plan: ChargePlan, *, actor: User | None, now: datetime) -> Reservation:
@@ -44,21 +44,32 @@ def create_reservation(
     actor: User | None,
     actor_label: str = "",
     now: datetime,
+    starts_at: datetime | None = None,
+    is_rebooked: bool = True,
+    replaces: Reservation | None = None,
 ) -> Reservation | None:
-    """A dispatcher reserves by hand; None when the plug is promised to another. The network is asked after the commit.
+    """A dispatcher reserves by hand, from now or from `starts_at` on; None when the place is promised to another then.
 
-    Asking again for the same vehicle (a retry after a lost answer) returns the promise there is.
+    The network is asked after the commit. Asking again for the same vehicle and time (a retry after a lost answer)
+    returns the promise there is. ValueError: it would end before it begins, or is over.
     """
+    starts_at = max(starts_at or now, now)
+    if expires_at <= starts_at:
+        raise ValueError("A reservation ends after it begins.")
     vehicle = Vehicle.objects.get(pk=vehicle_id)
     try:
         with transaction.atomic():
-            reservation = _create(vehicle, connector_id, None, actor, now, expires_at)
+            reservation = _create(
+                vehicle, connector_id, None, actor, now, expires_at, starts_at=starts_at, is_rebooked=is_rebooked,
+                replaces=replaces,
+            )  # fmt: skip
             audit(
                 action="reservation.create", target=reservation, actor=actor, actor_label=actor_label,
                 after={"connector_id": connector_id},
             )  # fmt: skip
     except IntegrityError:
-        return Reservation.objects.active().filter(vehicle=vehicle, connector_id=connector_id).first()
+        same = Reservation.objects.active().filter(vehicle=vehicle, connector_id=connector_id)
+        return same.filter(starts_at__lt=expires_at, expires_at__gt=starts_at).first()
     return reservation
 
 
@@ -69,10 +80,12 @@ def _create(
     actor: User | None,
     now: datetime,
     expires_at: datetime,
+    **facts: Any,
 ) -> Reservation:
     reservation = Reservation.objects.create(
         organisation_id=vehicle.organisation_id, vehicle=vehicle, connector_id=connector_id, plan=plan,
         id_token=token_of(vehicle, now), created_by=actor, created_at=now, expires_at=expires_at,
+        **{"starts_at": now, **facts},
     )  # fmt: skip
     _tell(reservation, State.REQUESTED, "", now)
     return reservation
@@ -96,12 +109,13 @@ def reserve_plan(plan_id: int, now: datetime) -> bool:
 
 def send_reservation(number: int, now: datetime) -> bool:
     """Claim one unsent reservation and ask its network. The call happens outside any transaction."""
-    reservation = Reservation.objects.select_related("connector__evse__location__source").get(pk=number)
-    if reservation.connector.status not in (Connector.Status.AVAILABLE, Connector.Status.RESERVED):
+    reservation = Reservation.objects.select_related(RELATED).get(pk=number)
+    way = asking.way_of(reservation, now)
+    if not asking.can_ask_now(reservation, way):
         return False  # someone still charges there; asked again when the plug comes free
-    if not Reservation.objects.filter(pk=number, state=State.REQUESTED, sent_at=None).update(sent_at=now):
+    if not Reservation.objects.filter(pk=number, state=State.REQUESTED, sent_at=None).update(sent_at=now, way=way):
         return False
-    receipt = _ask(reservation)
+    receipt = asking.ask(reservation, way)
     if receipt is None:
         Reservation.objects.filter(pk=number, state=State.REQUESTED).update(sent_at=None)  # the sweep tries again
         return False
@@ -110,28 +124,33 @@ def send_reservation(number: int, now: datetime) -> bool:
     return True
 
 
+def ask_when_due(number: int, now: datetime) -> bool:
+    """A promise for later that only we knew of comes near: its network is asked now. Refused, it is lost like any."""
+    reservation = Reservation.objects.select_related(RELATED).get(pk=number)
+    way = asking.way_of(reservation, now)
+    if way == Way.SOFT or not asking.can_ask_now(reservation, way):
+        return False
+    held = Reservation.objects.filter(pk=number, state=State.CONFIRMED, way=Way.SOFT)
+    if not held.update(way=way, sent_at=now):
+        return False
+    receipt = asking.ask(reservation, way)
+    if receipt is None:
+        Reservation.objects.filter(pk=number, state=State.CONFIRMED).update(way=Way.SOFT)
+    elif receipt.state not in ("pending", "accepted"):
+        answer_reservation(reservation_key=str(reservation.key), state=receipt.state, reason=receipt.reason, at=now)
+    return receipt is not None
+
+
+def held_until_near(now: datetime) -> QuerySet[Reservation]:
+    """Promises for later of ours alone, near enough that their networks may be asked."""
+    held = Reservation.objects.filter(state=State.CONFIRMED, way=Way.SOFT, expires_at__gt=now)
+    return held.filter(starts_at__gt=F("created_at") + asking.SOON, starts_at__lte=now + asking.lead())
+
+
 def waiting_reservations(connector_id: int) -> list[int]:
     """Promises of this plug that the network has not been asked for yet."""
     waiting = Reservation.objects.filter(connector_id=connector_id, state=State.REQUESTED, sent_at=None)
     return list(waiting.values_list("number", flat=True))
-
-
-def _ask(reservation: Reservation, occasion: str = "") -> CommandReceipt | None:
-    """None when the network cannot be reached just now."""
-    source, evse = reservation.connector.evse.location.source, reservation.connector.evse
-    if not (registry.can(source, Capability.RESERVE) and evse.is_reservable and reservation.id_token):
-        return CommandReceipt("accepted", HELD_BY_US)
-    request = ReserveRequest(
-        connector=reservation.connector, reservation_key=str(reservation.key), reservation_number=reservation.number,
-        id_token=reservation.id_token, expires_at=reservation.expires_at, group_id=group_of(reservation.vehicle_id),
-        occasion=occasion,
-    )  # fmt: skip
-    try:
-        return registry.adapter_for(source).reserve(request)
-    except CPOUnavailable:
-        return None
-    except CPOError as error:
-        return CommandReceipt("failed", str(error))
 
 
 def send_again(*, charger_id: int, booted_at: datetime, now: datetime) -> int:
@@ -141,10 +160,23 @@ def send_again(*, charger_id: int, booted_at: datetime, now: datetime) -> int:
     """
     told = 0
     kept = _promised_before(charger_id, booted_at).filter(expires_at__gt=now)
-    for reservation in kept.select_related("connector__evse__location__source").order_by("pk"):
-        receipt = _ask(reservation, f"{booted_at:%Y%m%d%H%M%S}")
-        told += receipt is not None and receipt.state == "pending"
+    for reservation in kept.select_related(RELATED).order_by("pk"):
+        receipt = asking.ask(reservation, Way.NETWORK, f"{booted_at:%Y%m%d%H%M%S}")
+        if receipt is not None and receipt.state == "pending":
+            Reservation.objects.filter(pk=reservation.pk).update(retold_at=now)
+            told += 1
     return told
+
+
+def forgotten_by_chargers(now: datetime) -> list[tuple[int, datetime]]:
+    """(charger, when it booted) of chargers that restarted after they promised, and were not told again."""
+    booted = F("connector__evse__charger__last_boot_at")
+    made = Reservation.objects.filter(state=State.CONFIRMED, way=Way.NETWORK, expires_at__gt=now, sent_at__lt=booted)
+    untold = made.filter(Q(retold_at=None) | Q(retold_at__lt=booted))
+    online = untold.filter(
+        connector__evse__charger__is_online=True, connector__evse__charger__last_boot_at__lt=now - TELL_AGAIN_AFTER
+    )
+    return list(online.values_list("connector__evse__charger_id", "connector__evse__charger__last_boot_at").distinct())
 
 
 def has_promises(charger_id: int, booted_at: datetime) -> bool:
@@ -159,6 +191,8 @@ def _promised_before(charger_id: int, booted_at: datetime) -> QuerySet[Reservati
 
 def answer_reservation(*, reservation_key: str, state: str, reason: str, at: datetime) -> bool:
     """The network's word: accepted, rejected, failed, timed_out, cancelled or expired. False: it changes nothing."""
+    if state != "cancelled" and extending.is_about_extension(reservation_key, state):
+        return True
     if state == "accepted":
         return _confirm(reservation_key, reason, at)
     if state == "expired":
@@ -169,8 +203,10 @@ def answer_reservation(*, reservation_key: str, state: str, reason: str, at: dat
 def _expired_there(reservation_key: str, at: datetime) -> bool:
     """Our clock decides when a promise is over: a charger that is ahead of it is told again."""
     known = Reservation.objects.filter(key=reservation_key, state=State.CONFIRMED, expires_at__gt=at + CLOCKS_DIFFER)
-    reservation = known.select_related("connector__evse__location__source").first()
-    return reservation is not None and _ask(reservation, f"{at:%Y%m%d%H%M%S}") is not None
+    reservation = known.select_related(RELATED).first()
+    if reservation is None:
+        return False
+    return asking.ask(reservation, reservation.way or Way.NETWORK, f"{at:%Y%m%d%H%M%S}") is not None
 
 
 def _confirm(reservation_key: str, reason: str, at: datetime) -> bool:
@@ -178,6 +214,7 @@ def _confirm(reservation_key: str, reason: str, at: datetime) -> bool:
         reservation = locked(reservation_key)
         if reservation is None or reservation.state != State.REQUESTED:
             if reservation is not None and reservation.state in LET_GO:
+                Reservation.objects.filter(pk=reservation.pk).update(let_go_told_at=None)
                 _tell(reservation, reservation.state, "answered too late", at)  # so that the network is told again
             return False
         _settle(reservation, State.CONFIRMED, reason, at)
@@ -186,7 +223,7 @@ def _confirm(reservation_key: str, reason: str, at: datetime) -> bool:
             plan.state = ChargePlan.State.RESERVED
             plan.save(update_fields=["state"])
             publish(PlanChanged(plan.pk, plan.organisation_id, plan.vehicle_id, plan.state, at))
-        set_hold(connector_id=reservation.connector_id, is_held=True, at=at)
+        _show_hold(reservation.connector_id, at)
         if plan is not None:
             stories.tell(plan, now=at)
     return True
@@ -197,12 +234,16 @@ def _lose(reservation_key: str, state: str, reason: str, at: datetime) -> bool:
     from dispatch.services import following  # it replans, and planning accepts, and accepting promises
 
     lost = {"rejected": State.REJECTED, "cancelled": State.CANCELLED}.get(state, State.FAILED)
+    lost = State.EXPIRED if reason == NO_SHOW else lost
     with transaction.atomic():
         reservation = locked(reservation_key)
         if reservation is None or reservation.state not in Reservation.ACTIVE_STATES:
             return False
         if reservation.state == State.CONFIRMED and not _is_loss(reservation, lost, reason):
             return False
+        if reservation.plan_id is None and reservation.is_rebooked and lost != State.EXPIRED:
+            reservation.rebook_due_at = at
+            reservation.save(update_fields=["rebook_due_at"])
         settle(reservation, lost, reason or state, at)
     if reservation.plan_id is not None:
         trigger = "cancelled" if lost == State.CANCELLED else "rejected"
@@ -226,7 +267,7 @@ def release(plan: ChargePlan, *, state: str, reason: str, now: datetime) -> bool
     if reservation is None:
         return False
     _settle(reservation, state, reason, now)
-    set_hold(connector_id=reservation.connector_id, is_held=False, at=now)
+    _show_hold(reservation.connector_id, now)
     return True
 
 
@@ -238,7 +279,7 @@ def use(reservation: Reservation, now: datetime) -> None:
 def settle(reservation: Reservation, state: str, reason: str, now: datetime) -> None:
     """End a promise and let the connector go. With the reservation locked."""
     _settle(reservation, state, reason, now)
-    set_hold(connector_id=reservation.connector_id, is_held=False, at=now)
+    _show_hold(reservation.connector_id, now)
 
 
 @transaction.atomic
@@ -257,20 +298,30 @@ def cancel_reservation(
     if reservation.state not in Reservation.ACTIVE_STATES:
         return False
     _settle(reservation, State.CANCELLED, reason or "cancelled", now)
-    set_hold(connector_id=reservation.connector_id, is_held=False, at=now)
+    _show_hold(reservation.connector_id, now)
     audit(action="reservation.cancel", target=reservation, actor=actor, actor_label=actor_label, reason=reason)
     return True
 
 
-def cancel_at_network(number: int) -> bool:
+def cancel_at_network(number: int, now: datetime) -> bool:
     """Tell the network that we let go; True when it was asked. Raises CPOUnavailable, so that the task tries again."""
-    reservation = Reservation.objects.select_related("connector__evse__location__source").get(pk=number)
-    source = reservation.connector.evse.location.source
-    was_asked = reservation.sent_at is not None and reservation.state in LET_GO
-    if not was_asked or not registry.can(source, Capability.RESERVE) or not reservation.id_token:
+    reservation = Reservation.objects.select_related(RELATED).get(pk=number)
+    if reservation.sent_at is None or reservation.state not in LET_GO:
         return False
-    registry.adapter_for(source).cancel(reservation.connector, str(reservation.key), reservation.number)
-    return True
+    untold = Reservation.objects.filter(pk=number, let_go_told_at=None)
+    if not untold.update(let_go_told_at=now):
+        return False
+    try:
+        return asking.let_go(reservation)
+    except CPOUnavailable:
+        Reservation.objects.filter(pk=number).update(let_go_told_at=None)
+        raise
+
+
+def not_let_go(now: datetime) -> QuerySet[Reservation]:
+    """Promises that we gave up and whose network was not told; a while after their end it has forgotten them anyway."""
+    gone = Reservation.objects.filter(state__in=LET_GO, let_go_told_at=None, sent_at__isnull=False)
+    return gone.filter(answered_at__lt=now - TELL_AGAIN_AFTER, expires_at__gt=now - timedelta(hours=1))
 
 
 def expire_reservations(*, now: datetime) -> int:
@@ -287,7 +338,7 @@ def expire_reservations(*, now: datetime) -> int:
                 plan.state, plan.closed_at = ChargePlan.State.EXPIRED, now
                 plan.save(update_fields=["state", "closed_at"])
                 publish(PlanChanged(plan.pk, plan.organisation_id, plan.vehicle_id, plan.state, now))
-            set_hold(connector_id=reservation.connector_id, is_held=False, at=now)
+            _show_hold(reservation.connector_id, now)
             if plan is not None:
                 stories.tell(plan, now=now)
             expired += 1
@@ -317,3 +368,23 @@ def _settle(reservation: Reservation, state: str, reason: str, at: datetime) -> 
 def _tell(reservation: Reservation, state: str, reason: str, at: datetime) -> None:
     row = reservation
     publish(ReservationChanged(row.number, row.organisation_id, row.connector_id, row.vehicle_id, state, reason, at))
+
+
+def _show_hold(connector_id: int, at: datetime) -> None:
+    """A plug is held while a promise is in force; one for later does not count yet."""
+    in_force = Reservation.objects.filter(
+        connector_id=connector_id, state=State.CONFIRMED, starts_at__lte=at + BEGINS_WITHIN
+    )
+    set_hold(connector_id=connector_id, is_held=in_force.exists(), at=at)
+
+
+def begin_reservations(*, now: datetime) -> int:
+    """Hold the plugs of promises whose time has come; how many."""
+    begun = Reservation.objects.filter(
+        state=State.CONFIRMED, starts_at__lte=now, expires_at__gt=now, connector__is_held=False
+    )
+    plugs = list(begun.order_by("connector_id").values_list("connector_id", flat=True).distinct())
+    for connector_id in plugs:
+        with transaction.atomic():
+            _show_hold(connector_id, now)
+    return len(plugs)

@@ -14,6 +14,7 @@ class Capability(StrEnum):
     PUSH = "push"
     RESERVE = "reserve"
     START_STOP = "start_stop"
+    BOOK = "book"
 
 
 class CPOError(Exception):
@@ -45,6 +46,18 @@ class ReserveRequest:
     group_id: str = ""
     occasion: str = ""
     """Names a later asking of the same reservation (a charger that restarted may have forgotten it)."""
+
+
+@dataclass(frozen=True)
+class BookRequest:
+    """A time slot at `connector` for one token. The same `booking_key` again changes it, or (is_cancelled) ends it."""
+
+    connector: Connector
+    booking_key: str
+    id_token: str
+    starts_at: datetime
+    ends_at: datetime
+    is_cancelled: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,3 +129,11 @@ class StartsSessions(Protocol):
     """What a roaming adapter with the capability START_STOP can do besides."""
 
     def start(self, request: StartRequest) -> CommandReceipt: ...
+
+
+class BooksSlots(Protocol):
+    """What an adapter with the capability BOOK can do besides; which of its networks can, it says itself."""
+
+    def can_book(self, source: Source) -> bool: ...
+
+    def book(self, request: BookRequest) -> CommandReceipt: ...

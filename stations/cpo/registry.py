@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from stations.cpo.base import Capability, CPOAdapter, CPOError, StopsSessions
+from stations.cpo.base import BooksSlots, Capability, CPOAdapter, CPOError, StartsSessions, StopsSessions
 from stations.models import Source
 
 _adapters: dict[str, CPOAdapter] = {}
@@ -41,3 +41,16 @@ def can(source: Source, capability: Capability) -> bool:
 def stopper_for(source: Source) -> StopsSessions | None:
     """Who can end a session at this source; None when nobody can."""
     return cast(StopsSessions, adapter_for(source)) if can(source, Capability.START_STOP) else None
+
+
+def starter_for(source: Source) -> StartsSessions | None:
+    """Who can begin a session at this source; None when nobody can."""
+    return cast(StartsSessions, adapter_for(source)) if can(source, Capability.START_STOP) else None
+
+
+def booker_for(source: Source) -> BooksSlots | None:
+    """Who books time slots at this source; None when it takes none."""
+    if not can(source, Capability.BOOK):
+        return None
+    booker = cast(BooksSlots, adapter_for(source))
+    return booker if booker.can_book(source) else None

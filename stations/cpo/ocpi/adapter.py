@@ -9,6 +9,7 @@ from django.utils import timezone
 from stations import services
 from stations.cpo.base import (
     PENDING,
+    BookRequest,
     Capability,
     CommandReceipt,
     CPOError,
@@ -37,7 +38,7 @@ ON_ITS_WAY = (CPOCommand.State.SENT, CPOCommand.State.CPO_ACCEPTED, CPOCommand.S
 class OCPIAdapter:
     """Talks to one CPO per Source. Reads go to our database; only polls and commands come here."""
 
-    capabilities = frozenset({Capability.PULL, Capability.PUSH, Capability.RESERVE, Capability.START_STOP})
+    capabilities = frozenset(Capability)
 
     def __init__(self, kind: str = Source.Kind.OCPI_221.value) -> None:
         self.kind = kind
@@ -89,6 +90,19 @@ class OCPIAdapter:
         if not dialect_of(source.ocpi_version).can_cancel:
             return CommandReceipt("rejected", "OCPI 2.1.1 cannot cancel; it runs out by itself")
         return self._command(source, Kind.CANCEL_RESERVATION, reservation_key, {"reservation_id": reservation_key})
+
+    def can_book(self, source: Source) -> bool:
+        """Bookings are a module of OCPI 2.3.0."""
+        return "bookings" in source.endpoints
+
+    def book(self, request: BookRequest) -> CommandReceipt:
+        """Ask for a time slot, change it or take it back; what becomes of it is told at our bookings receiver."""
+        from stations.cpo.ocpi import booking  # it is made of what is here
+
+        return booking.book(
+            connector=request.connector, booking_key=request.booking_key, id_token=request.id_token,
+            starts_at=request.starts_at, ends_at=request.ends_at, is_cancelled=request.is_cancelled,
+        )  # fmt: skip
 
     # --- sessions --------------------------------------------------------------------------------------------------
     def start(self, request: StartRequest) -> CommandReceipt:

@@ -46,6 +46,8 @@ class UBCAdapter:
             connector_id=request.connector.pk, reservation_key=request.reservation_key, id_token=request.id_token,
             expires_at=request.expires_at, now=timezone.now(),
         )  # fmt: skip
+        if order.expires_at < request.expires_at:  # asked again for longer: an order ends when we give it up
+            UBCOrder.objects.filter(pk=order.pk, state__in=states.OPEN).update(expires_at=request.expires_at)
         return self._begin(order)
 
     def cancel(self, connector: Connector, reservation_key: str, reservation_number: int) -> CommandReceipt:
