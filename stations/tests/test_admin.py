@@ -111,7 +111,8 @@ def test_a_public_network_is_not_an_owners_to_change(desk: Client, source: Sourc
 
 
 def test_an_owner_publishes_nothing_to_other_fleets(desk: Client, organisation: Organisation) -> None:
-    fields = {"name": "Mine", "slug": "mine", "kind": "ocpi-2.2.1", "poll_interval_seconds": 3600, "trust": 50}
+    fields = {"name": "Mine", "slug": "mine", "kind": "ocpi-2.2.1", "poll_interval_seconds": 3600, "trust": 50,
+              "full_sync_seconds": 86400}  # fmt: skip
     desk.post("/admin/stations/source/add/", {**fields, "organisation": ""})
     assert Source.objects.get(slug="mine").organisation == organisation
     depot = {"source": Source.objects.get(slug="mine").pk, "name": "Depot", "country_code": "IN", "latitude": "12.9",

@@ -11,6 +11,7 @@ import hmac
 import logging
 import random
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
@@ -125,7 +126,6 @@ class KaveriCharge:
         self.plugs = {plug.code: (site, plug) for site in self.stations for plug in site.plugs}
         self.rng = random.Random(seed)
         self.changed: dict[str, dict[str, Any]] = {}  # the newest event of each plug that is not pushed yet
-        self.deliveries = 0
         self.answers: list[tuple[int, Any]] = []
         self.asked: list[str] = []
         # knobs
@@ -188,9 +188,7 @@ class KaveriCharge:
 
     def envelope(self, events: list[Any]) -> bytes:
         """A delivery as it is sent; the same bytes again are the same delivery."""
-        self.deliveries += 1
-        delivery = f"dlv-{self.rng.getrandbits(48):012x}-{self.deliveries}"
-        return orjson.dumps({"delivery": delivery, "sent": int(time.time() * 1000), "events": events})
+        return orjson.dumps({"delivery": f"dlv-{uuid.uuid4().hex}", "sent": int(time.time() * 1000), "events": events})
 
     def headers(self, raw: bytes, *, at: float | None = None) -> dict[str, str]:
         stamp = str(int(time.time() if at is None else at))
