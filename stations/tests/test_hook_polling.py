@@ -14,7 +14,7 @@ from stations.cpo import registry
 from stations.cpo.base import Capability, CPOError
 from stations.cpo.webhooks import route
 from stations.cpo.webhooks.models import DeadLetter, WebhookFeed, WebhookPush
-from stations.models import Connector, Location, Source, Tariff
+from stations.models import Connector, ExternalRef, Location, Source, Tariff
 from stations.tasks import poll_source
 from stations.tests.hooks import SECRET, make_kaveri
 from stations.tests.serving import serve
@@ -177,6 +177,18 @@ def test_what_each_kind_can_do(kaveri: KaveriCharge) -> None:
     source = Source.objects.create(slug="bare", name="Bare", kind="rest-poll")
     with pytest.raises(CPOError, match="no address to poll"):
         list(registry.adapter_for(source).poll(source))
+
+
+def test_an_evse_id_that_two_sites_use_needs_its_site(kaveri: KaveriCharge, feed: WebhookFeed) -> None:
+    """Without its site it stays the first one's; with it, each is known."""
+    for site in kaveri.stations[:2]:
+        site.plugs = site.plugs[:1]
+        site.plugs[0].code = "A"
+    poll_source(feed.source_id)
+    refs = dict(ExternalRef.objects.filter(kind="evse", source=feed.source).values_list("external_key", "object_id"))
+    assert refs["A"] == refs["KVR-001*A"]
+    assert refs["KVR-001*A"] != refs["KVR-002*A"]
+    assert refs["KVR-003-1"] == refs["KVR-003*KVR-003-1"]
 
 
 def test_a_site_that_three_lists_leave_out_is_hidden(kaveri: KaveriCharge, feed: WebhookFeed) -> None:

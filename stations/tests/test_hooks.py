@@ -438,3 +438,9 @@ def test_two_processes_with_the_very_same_push_apply_it_once(feed: WebhookFeed) 
     assert {body["results"][0]["code"] for body in bodies} == {"applied"}
     assert (WebhookPush.objects.count(), StatusChange.objects.count()) == (1, 1)
     assert counted(feed)["applied"] == 1
+
+
+def test_the_product_listens_where_feeds_are_told_to_push() -> None:
+    from fleetcharge import asgi
+
+    assert asgi._find(asgi.HTTP_ROUTES, "/hooks/kaveri/IN/VGR") is route.hooks

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from django.db import connection, transaction
-from django.db.models import F
+from django.db.models import Exists, F, OuterRef
+from django.db.models.functions import Lower
 
 from stations.cpo.webhooks.models import DeadLetter, WebhookPush
 from stations.cpo.webhooks.styles import APPLIED, Outcome
@@ -32,7 +33,7 @@ def write(pushes: Iterable[tuple[WebhookPush, Sequence[Outcome]]]) -> int:
             name = (
                 push.feed_id,
                 outcome.code[:40],
-                (outcome.subject or f"{push.dedupe_key[:48]}#{outcome.index}")[:64],
+                (outcome.subject or f"{push.dedupe_key}#{outcome.index}")[:160],
             )
             letters[name] = (push, outcome, letters[name][2] + 1 if name in letters else 1)
     if letters:
@@ -88,9 +89,11 @@ def _note(letter: DeadLetter, code: str, now: datetime) -> None:
 
 def replay_known(feed_id: int, *, now: datetime) -> dict[str, int]:
     """After new sites came in: whatever waited for an EVSE that we hold by now."""
-    from stations.services.bulk import find_evses
+    from stations.models import Connector, ExternalRef  # they name our models
 
-    waiting = DeadLetter.objects.waiting().filter(feed_id=feed_id, code="unknown_evse").select_related("feed")
-    letters = list(waiting.order_by("last_at")[:MAX_AT_ONCE])
-    found = find_evses([(letter.feed.source_id, letter.subject) for letter in letters])
-    return replay([letter.pk for letter, evse in zip(letters, found, strict=True) if evse], now=now)
+    known = ExternalRef.objects.filter(
+        source_id=OuterRef("feed__source_id"), kind=ExternalRef.Kind.EVSE,
+        external_key__lower=Lower(OuterRef("subject")), object_id__in=Connector.objects.values("evse_id"),
+    )  # fmt: skip
+    waiting = DeadLetter.objects.waiting().filter(Exists(known), feed_id=feed_id, code="unknown_evse")
+    return replay(list(waiting.order_by("last_at").values_list("pk", flat=True)[:MAX_AT_ONCE]), now=now)

@@ -175,7 +175,7 @@ class DeadLetter(models.Model):
     push = models.ForeignKey(WebhookPush, models.CASCADE, related_name="dead_letters")
     index = models.PositiveIntegerField(help_text=_("Of the entry in its push, from 0."))
     code = models.CharField(max_length=40)
-    subject = models.CharField(max_length=64, help_text=_("The EVSE it speaks of, or a digest of the push."))
+    subject = models.CharField(max_length=160, help_text=_("The EVSE it speaks of, or a digest of the push."))
     detail = models.CharField(max_length=255, blank=True)
     times = models.PositiveIntegerField(default=1)
     first_at = models.DateTimeField(default=timezone.now)

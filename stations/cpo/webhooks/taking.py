@@ -14,7 +14,7 @@ from stations.cpo.webhooks.mapping import Entry, Reading, StatusWord
 from stations.cpo.webhooks.sites import TARIFF_PREFIX
 from stations.cpo.webhooks.styles import Outcome
 from stations.events import SourceStateChanged
-from stations.models import EVSE, ExternalRef, Location, Source
+from stations.models import ExternalRef, Source
 from stations.services.bulk import EvseReport, find_evses, report_evses
 
 logger = logging.getLogger(__name__)
@@ -115,9 +115,9 @@ def _keep_site(source: Source, doc: LocationDoc, at: datetime) -> str:
             source=source, external_id=tariff_id, currency="INR", at=at, name=f"₹{price} per kWh",
             elements=[{"price_components": [{"type": "ENERGY", "price": price, "step_size": 1}]}],
         )  # fmt: skip
-    location, is_written = services.upsert_location(source=source, doc=doc, at=at)
+    _, is_written = services.upsert_location(source=source, doc=doc, at=at)
     if is_written:
-        name_evses(source, location, at)
+        name_evses(source, doc, at)
     return "applied" if is_written else "unchanged"
 
 
@@ -127,18 +127,20 @@ def _tariff_ids(doc: LocationDoc) -> Iterator[str]:
             yield from (each for each in set(connector.tariff_ids) if each.startswith(TARIFF_PREFIX))
 
 
-def name_evses(source: Source, location: Location, at: datetime) -> None:
+def name_evses(source: Source, doc: LocationDoc, at: datetime) -> None:
     """Vendors name an EVSE without its site, so it is known by its own id too, unless another site has the same."""
-    for evse in EVSE.objects.filter(location=location).exclude(uid=""):
-        held = ExternalRef.objects.filter(
-            source=source, kind=ExternalRef.Kind.EVSE, external_key__lower=evse.uid.lower()
-        ).first()
-        if held is None:
-            ExternalRef.objects.create(
-                source=source, kind=ExternalRef.Kind.EVSE, external_key=evse.uid, object_id=evse.pk, last_seen_at=at
-            )
-        elif held.object_id != evse.pk:
-            logger.warning("%s: EVSE %s is at two sites; name the site with its status", source.slug, evse.uid)
+    uids = list({evse.uid.lower(): evse.uid for evse in doc.evses}.values())
+    evses = find_evses([(source.pk, f"{doc.external_key}*{uid}") for uid in uids])
+    held = find_evses([(source.pk, uid) for uid in uids])
+    kind = ExternalRef.Kind.EVSE
+    ExternalRef.objects.bulk_create(
+        ExternalRef(source=source, kind=kind, external_key=uid, object_id=evse, last_seen_at=at)
+        for uid, evse, other in zip(uids, evses, held, strict=True)
+        if evse and not other
+    )
+    for uid, evse, other in zip(uids, evses, held, strict=True):
+        if evse and other and evse != other:
+            logger.warning("%s: EVSE %s is at two sites; name the site with its status", source.slug, uid)
 
 
 def believe(source: Source, at: datetime) -> None:
