@@ -30,8 +30,11 @@ MAY_HAVE_BEEN_DONE = "The connection was lost before the answer; it may have bee
 
 _State = Command.State
 _RESERVING = (Command.Action.RESERVE_NOW, Command.Action.CANCEL_RESERVATION)
-_STARTS_AND_STOPS = {Command.Action.REMOTE_START: "START_SESSION", Command.Action.REMOTE_STOP: "STOP_SESSION"}
-_ANSWERS = {
+_STARTS_AND_STOPS: dict[str, str] = {
+    Command.Action.REMOTE_START: "START_SESSION",
+    Command.Action.REMOTE_STOP: "STOP_SESSION",
+}
+_ANSWERS: dict[str, str] = {
     _State.ACCEPTED: "accepted",
     _State.REJECTED: "rejected",
     _State.TIMED_OUT: "timed_out",

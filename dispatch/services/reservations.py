@@ -176,7 +176,8 @@ def forgotten_by_chargers(now: datetime) -> list[tuple[int, datetime]]:
     online = untold.filter(
         connector__evse__charger__is_online=True, connector__evse__charger__last_boot_at__lt=now - TELL_AGAIN_AFTER
     )
-    return list(online.values_list("connector__evse__charger_id", "connector__evse__charger__last_boot_at").distinct())
+    rows = online.values_list("connector__evse__charger_id", "connector__evse__charger__last_boot_at").distinct()
+    return [(charger_id, booted_at) for charger_id, booted_at in rows if booted_at is not None]
 
 
 def has_promises(charger_id: int, booted_at: datetime) -> bool:

@@ -215,7 +215,7 @@ def test_undo_takes_the_promise_back_within_ten_seconds(network, organisation, d
     reservation = Reservation.objects.get()
     network.near.refresh_from_db()
     assert (undone.state, reservation.state, network.near.is_held) == ("proposed", "cancelled", False)
-    assert services.cancel_at_network(reservation.number)
+    assert services.cancel_at_network(reservation.number, NOW)
     assert asked.cancelled == [reservation.number]
     assert services.accept_plan(plan_id=plan.pk, actor=dispatcher, now=NOW).state == "accepted"
 
@@ -460,9 +460,9 @@ def test_a_promise_that_is_granted_too_late_is_given_back(network, vehicle, aske
     answer(late, "timed_out")
     late.refresh_from_db()
     assert late.state == Reservation.State.FAILED
-    assert services.cancel_at_network(late.number)
+    assert services.cancel_at_network(late.number, NOW)
     assert not answer(late, "accepted")
-    assert services.cancel_at_network(late.number)
+    assert services.cancel_at_network(late.number, NOW)
     assert asked.cancelled == [late.number, late.number]
 
 
