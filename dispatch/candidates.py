@@ -174,7 +174,7 @@ def _candidate(
         onward_m=onward[0], onward_seconds=onward[1], freshness=fresh,
         is_free=row.status == Connector.Status.AVAILABLE, is_reservable=row.is_reservable, wait_seconds=round(wait, 1),
         price_paise=_price(question, rules, row, way, onward[0], wait, tariff),
-        is_network_failing=row.is_network_failing,
+        is_network_failing=row.is_network_failing, truth_percent=row.truth_percent,
     )  # fmt: skip
 
 

@@ -124,6 +124,13 @@ def take_the_answer(event: ReservationAnswered) -> None:
     )
 
 
+@subscribe(ReservationAnswered)
+def learn_whether_its_status_was_true(event: ReservationAnswered) -> None:
+    services.learn_from_answer(
+        reservation_key=event.reservation_key, state=event.state, reason=event.reason, at=event.at
+    )
+
+
 @subscribe(ConnectorStatusChanged)
 def look_for_another_plug(event: ConnectorStatusChanged) -> None:
     concerned = ChargePlan.objects.open().filter(connector_id=event.connector_id).exists()

@@ -12,6 +12,8 @@ RISK = {"live": 0.03, "recent": 0.10}
 RISK_BUSY, RISK_NOT_RESERVABLE, RISK_NETWORK_FAILING = 0.35, 0.08, 0.25
 """Chance that the plug cannot be used on arrival, by how it is known; added up, at most RISK_AT_MOST."""
 RISK_AT_MOST = 0.9
+RISK_OF_A_LIAR = 0.6
+"""For a network whose free plugs are never free; less as its word proves true."""
 FALLBACK_MINUTES = 25.0
 """What a wasted trip costs: find the next plug, drive there."""
 FAST_SHARE, FAST_POWER_W = 0.6, 25_000
@@ -68,6 +70,8 @@ class Candidate:
     wait_seconds: float
     price_paise: int | None = None
     is_network_failing: bool = False
+    truth_percent: int | None = None
+    """Of plugs its network showed as free, how many were; None: too little is known."""
 
 
 @dataclass(frozen=True)
@@ -196,6 +200,8 @@ def risk_of(candidate: Candidate) -> float:
     risk += 0.0 if candidate.is_free else RISK_BUSY
     risk += 0.0 if candidate.is_reservable else RISK_NOT_RESERVABLE
     risk += RISK_NETWORK_FAILING if candidate.is_network_failing else 0.0
+    if candidate.truth_percent is not None and candidate.is_free:
+        risk += RISK_OF_A_LIAR * (1 - candidate.truth_percent / 100)
     return min(RISK_AT_MOST, risk)
 
 

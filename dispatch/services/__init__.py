@@ -47,6 +47,7 @@ from dispatch.services.following import (
     session_started,
     silence_unnoticed,
 )
+from dispatch.services.learning import learn_from_answer
 from dispatch.services.notices import (
     close_settled_money,
     matter_key,
@@ -112,6 +113,7 @@ __all__ = [
     "forgotten_by_chargers",
     "has_promises",
     "held_until_near",
+    "learn_from_answer",
     "lose_place",
     "lost_unnoticed",
     "matter_key",

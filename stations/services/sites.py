@@ -160,13 +160,13 @@ def _write_location(
     for name, value in said.items():
         setattr(location, name, value)
     location.time_zone = doc.time_zone
-    location.party, location.source_updated_at = _party(source, doc), doc.updated_at
+    location.party, location.source_updated_at = party_of(source, doc), doc.updated_at
     location.is_removed, location.removed_because = False, ""
     location.save()
     return location
 
 
-def _party(source: Source, doc: LocationDoc) -> Party | None:
+def party_of(source: Source, doc: LocationDoc) -> Party | None:
     if doc.party is None:
         return None
     country_code, party_id, name = doc.party

@@ -1,5 +1,6 @@
 """The lists of a CPO, page by page with flat memory; one bad object never stops a page, one bad module never a poll."""
 
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
@@ -21,7 +22,7 @@ from stations.cpo.ocpi.objects.sessions import SessionIn
 from stations.cpo.ocpi.receivers.cdrs import read_cdr
 from stations.cpo.ocpi.taking import take_location, take_tariff
 from stations.models import Source
-from stations.services import roaming, tombstones
+from stations.services import listing, roaming, tombstones
 
 logger = logging.getLogger(__name__)
 OVERLAP = timedelta(minutes=5)
@@ -38,6 +39,8 @@ class Pull:
         party = source.parties.order_by("pk").first()
         self.owner = (party.country_code, party.party_id) if party else ("", "")
         self.since = source.last_polled_at - OVERLAP if source.last_polled_at else None
+        self._read_already: dict[int, LocationIn] = {}
+        self._taken = listing.Taken()
         self.is_full = self.since is None or tombstones.is_full_due(source, now)
 
     def everything(self) -> Iterator[PullReport]:
@@ -64,6 +67,8 @@ class Pull:
     ) -> Iterator[PullReport]:
         url = self.source.endpoints[module]
         for page in self.client.pages(f"{url.rstrip('/')}/{below}" if below else url, since=since):
+            if module == "locations":
+                self._take_together(page)
             yield self._take(page, take)
 
     def _optional(
@@ -94,10 +99,24 @@ class Pull:
     def _read(self, kind: str, entry: Any) -> Any:
         return self.client.dialect.read(kind, entry, self.owner)
 
+    def _take_together(self, page: Iterable[Any]) -> None:
+        """New and unchanged sites of a page in a few statements; whatever is odd is met again one by one."""
+        self._read_already, docs = {}, []
+        for entry in page:
+            with contextlib.suppress(*UNUSABLE, AttributeError):
+                location = LocationIn.model_validate(self._read("location", entry))
+                docs += [location.doc()] if location.publish else []
+                self._read_already[id(entry)] = location
+        self._taken = listing.take_page(source=self.source, docs=docs, at=timezone.now())
+
     def _location(self, entry: Any, report: PullReport) -> None:
         try:
-            location = LocationIn.model_validate(self._read("location", entry))
-            report.locations += take_location(self.source, location, timezone.now())
+            location = self._read_already.get(id(entry)) or LocationIn.model_validate(self._read("location", entry))
+            key_of_it = key(location.country_code, location.party_id, location.id).lower()
+            if key_of_it in self._taken.keys:
+                report.locations += key_of_it in self._taken.new
+            else:
+                report.locations += take_location(self.source, location, timezone.now())
         except UNUSABLE:
             self._named(entry)
             raise
