@@ -29,8 +29,8 @@ from dispatch.serializers import (
     ReservationSerializer,
     SessionCommandSerializer,
     SnoozeSerializer,
-    StartSerializer,
-    StopSerializer,
+    StartSessionSerializer,
+    StopSessionSerializer,
 )
 from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.tenancy import author_of, organisation_of
@@ -227,10 +227,10 @@ class SessionCommandViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
         mine = SessionCommand.objects.for_organisation(organisation_of(self.request))
         return mine.select_related("vehicle", "connector__evse__location__source")
 
-    @extend_schema(summary="Start charging", request=StartSerializer, responses={201: SessionCommandSerializer})
+    @extend_schema(summary="Start charging", request=StartSessionSerializer, responses={201: SessionCommandSerializer})
     @action(detail=False, methods=["post"])
     def start(self, request: Request) -> Response:
-        wish, organisation = checked(StartSerializer(data=request.data)), organisation_of(request)
+        wish, organisation = checked(StartSessionSerializer(data=request.data)), organisation_of(request)
         vehicle = get_object_or_404(Vehicle.objects.for_organisation(organisation), pk=wish["vehicle_id"])
         named = {"pk": wish["connector_id"]} if "connector_id" in wish else {"public_id": wish["connector_public_id"]}
         connector = get_object_or_404(Connector.objects.usable_by(organisation), **named)
@@ -240,10 +240,10 @@ class SessionCommandViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
             )
         )
 
-    @extend_schema(summary="Stop charging", request=StopSerializer, responses={201: SessionCommandSerializer})
+    @extend_schema(summary="Stop charging", request=StopSessionSerializer, responses={201: SessionCommandSerializer})
     @action(detail=False, methods=["post"])
     def stop(self, request: Request) -> Response:
-        session_id = checked(StopSerializer(data=request.data))["session_id"]
+        session_id = checked(StopSessionSerializer(data=request.data))["session_id"]
         mine = ChargingSession.objects.filter(organisation=organisation_of(request))
         session = get_object_or_404(mine, pk=session_id)
         return self._told(lambda now: services.stop_charging(session_id=session.pk, now=now, **author_of(request)))

@@ -157,7 +157,7 @@ class SessionCommandSerializer(serializers.ModelSerializer[SessionCommand]):
         ]  # fmt: skip
 
 
-class StartSerializer(serializers.Serializer[Any]):
+class StartSessionSerializer(serializers.Serializer[Any]):
     vehicle_id = serializers.IntegerField()
     connector_id = serializers.IntegerField(required=False, help_text="Key of the connector row.")
     connector_public_id = serializers.CharField(required=False)
@@ -165,7 +165,7 @@ class StartSerializer(serializers.Serializer[Any]):
     validate = NewReservationSerializer.validate
 
 
-class StopSerializer(serializers.Serializer[Any]):
+class StopSessionSerializer(serializers.Serializer[Any]):
     session_id = serializers.IntegerField()
 
 

@@ -72,7 +72,12 @@ class OwnChargersAdapter:
         parameters = {"evse_number": _evse_number(request.connector), "id_token": request.id_token}
         deadline_at = timezone.now() + START_WITHIN
         return _ask(
-            request.connector, Command.Action.REMOTE_START, request.start_key, parameters, deadline_at, request.start_key
+            request.connector,
+            Command.Action.REMOTE_START,
+            request.start_key,
+            parameters,
+            deadline_at,
+            request.start_key,
         )
 
     def stop(self, request: StopRequest) -> CommandReceipt:
