@@ -81,6 +81,8 @@ def find_evses(keys: Iterable[tuple[int, str]]) -> list[int | None]:
     """Our EVSE (primary key) for each source's own key, None where we do not know it; one query."""
     pairs = list(keys)
     found: list[int | None] = [None] * len(pairs)
+    if not pairs:
+        return found
     with connection.cursor() as cursor:
         cursor.execute(
             FIND,

@@ -1,6 +1,7 @@
 """What docs/networks.md shows of vendors' JSON is what we read, and what Kaveri Charge sends."""
 
 import re
+from datetime import datetime
 from pathlib import Path
 
 import orjson
@@ -23,7 +24,7 @@ def test_the_mapping_of_the_page_reads_the_event_of_the_page() -> None:
 def test_the_event_of_the_page_is_what_kaveri_sends() -> None:
     kaveri = vendor.KaveriCharge()
     (event,) = EVENT["events"]
-    sent = kaveri.change("KVR-001-1", "in use", vendor.datetime.fromisoformat(event["since"]))
+    sent = kaveri.change("KVR-001-1", "in use", datetime.fromisoformat(event["since"]))
     assert set(sent) == set(event)
     assert {**sent, "since": event["since"]} == event
     assert set(orjson.loads(kaveri.envelope([sent]))) == set(EVENT)
