@@ -1,5 +1,6 @@
 """Feeds of vendors on the desk: set up without a programmer, tried out on a pasted payload, watched, and replayed."""
 
+import json
 from typing import Any
 
 from django import forms
@@ -66,6 +67,13 @@ class FeedForm(forms.ModelForm):  # type: ignore[type-arg]
         return cleaned
 
 
+class PrettyJSON(forms.JSONField):
+    """JSON that people edit: one value per line."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return value if isinstance(value, str) else json.dumps(value, indent=1, ensure_ascii=False)
+
+
 class TryForm(forms.Form):
     """A payload to try; the mapping may be changed here before anything is kept."""
 
@@ -74,7 +82,7 @@ class TryForm(forms.Form):
         label=_("Address after the feed's own"), required=False, max_length=300, widget=UnfoldAdminTextInputWidget,
         help_text=_("As IN/ABC/LOC1/EVSE1, for vendors that name the EVSE there."),
     )  # fmt: skip
-    mapping = forms.JSONField(label=_("Mapping"), required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 16}))
+    mapping = PrettyJSON(label=_("Mapping"), required=False, widget=UnfoldAdminTextareaWidget(attrs={"rows": 16}))
     is_page = forms.BooleanField(label=_("It is a polled page"), required=False, widget=UnfoldBooleanWidget)
     keep = forms.BooleanField(label=_("Keep this mapping"), required=False, widget=UnfoldBooleanWidget)
 
