@@ -33,6 +33,15 @@ from stations.serializers import (
 )
 
 
+class KeyPages(CursorPagination):
+    """Pages of bare primary keys; the database writes the rows."""
+
+    def _get_position_from_instance(self, instance: Any, ordering: Any) -> str:
+        return (
+            str(instance) if isinstance(instance, int) else str(super()._get_position_from_instance(instance, ordering))
+        )
+
+
 class NotModified(Exception):
     """The caller's copy is still right."""
 
@@ -76,8 +85,8 @@ class RegistryView(GenericAPIView[Any]):
 
     def results(self, rows: QuerySet[Any], write: Callable[[Sequence[int], datetime], bytes]) -> HttpResponse:
         """One page of a list, written by the database."""
-        found = self.paginate_queryset(rows.values("pk")) or []
-        results = write([row["pk"] for row in found], timezone.now())
+        found: Any = self.paginate_queryset(rows.values_list("pk", flat=True)) or []
+        results = write(found, timezone.now())
         links = self.paginator
         assert isinstance(links, CursorPagination)  # noqa: S101 (of every list here)
         body = reads.page(results, following=links.get_next_link(), previous=links.get_previous_link())
@@ -118,6 +127,7 @@ class StationList(RegistryView, ListAPIView[Location]):
     """Sites of every network this fleet may see. With `near`: the closest first, at most `limit`, on one page."""
 
     serializer_class = StationSerializer
+    pagination_class = KeyPages
     queryset = Location.objects.none()
 
     @extend_schema(
@@ -167,7 +177,7 @@ class StationDetail(RegistryView):
         return HttpResponse(orjson.dumps(row), content_type="application/json")
 
 
-class ConnectorPages(CursorPagination):
+class ConnectorPages(KeyPages):
     """Big enough for every plug of a thousand sites at once."""
 
     max_page_size = 5_000

@@ -3,62 +3,54 @@
 tests/test_reads.py holds both against each other, field by field.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import orjson
-from django.conf import settings
 from django.db import connection
 
-from stations.belief import heard_since, pushed_since
+from stations.belief import FRESHNESS, times_of
 from stations.models import Plug
 
-CONNECTOR = """
+CONNECTOR = f"""
     c.public_id, l.public_id AS station, e.public_id AS evse, c.connector_id, c.plug,
     %(labels)s::jsonb ->> c.plug AS plug_label, c.format, c.power_type, c.max_power_w, c.status,
     CASE c.status WHEN 'available' THEN 'available' WHEN 'occupied' THEN 'charging' WHEN 'charging' THEN 'charging'
         WHEN 'reserved' THEN 'charging' ELSE 'faulted' END AS coarse_status,
-    c.status_reason, c.raw_status, c.status_since, c.heard_at, f.freshness, c.error_code,
+    c.status_reason, c.raw_status, c.status_since, c.heard_at, {FRESHNESS} AS freshness, c.error_code,
     e.charger_id IS NOT NULL OR 'RESERVABLE' = ANY(e.capabilities) AS is_reservable, c.tariff_id AS tariff
 """
-# As stations/status.py `freshness` and stations/belief.py have it.
-FRESHNESS = """LATERAL (SELECT CASE
-    WHEN c.heard_at IS NULL THEN 'none'
-    WHEN c.heard_at > %(live_since)s
-        OR CASE WHEN e.charger_id IS NULL THEN n.last_push_at > %(pushed_since)s AND n.state <> 'failing'
-            ELSE h.is_online END THEN 'live'
-    WHEN c.heard_at > %(heard_since)s THEN 'recent'
-    WHEN c.heard_at > %(stale_since)s THEN 'stale' ELSE 'none' END AS freshness) f"""
 NOT_REMOVED = "NOT c.is_removed AND NOT e.is_removed AND NOT l.is_removed"
 CONNECTORS = f"""
-SELECT coalesce(json_agg(row ORDER BY place), '[]')::text FROM (
-    SELECT wanted.place, (SELECT shown FROM (SELECT {CONNECTOR}) shown) AS row
+SELECT coalesce(json_agg(shown), '[]')::text FROM (
+    SELECT {CONNECTOR}
     FROM unnest(%(ids)s::bigint[]) WITH ORDINALITY AS wanted (id, place)
     JOIN stations_connector c ON c.id = wanted.id JOIN stations_evse e ON e.id = c.evse_id
-    JOIN stations_location l ON l.id = e.location_id JOIN stations_source n ON n.id = l.source_id
-    LEFT JOIN stations_charger h ON h.id = e.charger_id CROSS JOIN {FRESHNESS}
-) rows
+    JOIN stations_location l ON l.id = e.location_id JOIN stations_source s ON s.id = l.source_id
+    LEFT JOIN stations_charger h ON h.id = e.charger_id ORDER BY wanted.place
+) shown
 """  # noqa: S608 (constants of this module)
 STATIONS = f"""
-SELECT coalesce(json_agg(shown ORDER BY place), '[]')::text FROM (
-    SELECT wanted.place, (SELECT row FROM (SELECT
-        l.public_id, l.name, n.name AS network, l.address, l.city, l.state, l.postal_code, l.country_code,
+SELECT coalesce(json_agg(shown), '[]')::text FROM (
+    SELECT l.public_id, l.name, s.name AS network, l.address, l.city, l.state, l.postal_code, l.country_code,
         l.latitude, l.longitude, l.time_zone, l.opening_times, l.organisation_id IS NOT NULL AS is_private,
         wanted.distance_m, coalesce(p.total, 0) AS connectors_total, coalesce(p.available, 0) AS connectors_available,
-        coalesce(p.connectors, '[]') AS connectors) row) AS shown
+        coalesce(p.connectors, '[]') AS connectors
     FROM unnest(%(ids)s::bigint[], %(distances)s::int[]) WITH ORDINALITY AS wanted (id, distance_m, place)
-    JOIN stations_location l ON l.id = wanted.id JOIN stations_source n ON n.id = l.source_id
+    JOIN stations_location l ON l.id = wanted.id JOIN stations_source s ON s.id = l.source_id
     LEFT JOIN LATERAL (
-        SELECT count(*) AS total,
-            count(*) FILTER (WHERE c.status = 'available' AND f.freshness IN ('live', 'recent')) AS available,
-            json_agg((SELECT shown FROM (SELECT {CONNECTOR}) shown)
-                ORDER BY e.evse_number, e.id, c.connector_id, c.id) AS connectors
-        FROM stations_evse e JOIN stations_connector c ON c.evse_id = e.id
-        LEFT JOIN stations_charger h ON h.id = e.charger_id CROSS JOIN {FRESHNESS}
-        WHERE e.location_id = l.id AND {NOT_REMOVED}
+        SELECT count(*) AS total, json_agg(each) AS connectors,
+            count(*) FILTER (WHERE each.status = 'available' AND each.freshness IN ('live', 'recent')) AS available
+        FROM (
+            SELECT {CONNECTOR} FROM stations_evse e JOIN stations_connector c ON c.evse_id = e.id
+            LEFT JOIN stations_charger h ON h.id = e.charger_id
+            WHERE e.location_id = l.id AND {NOT_REMOVED}
+            ORDER BY e.evse_number, e.id, c.connector_id, c.id
+        ) each
     ) p ON true
-) rows
+    ORDER BY wanted.place
+) shown
 """  # noqa: S608
 TABLE = f"""
 SELECT pg_current_snapshot()::text,
@@ -71,13 +63,13 @@ LABELS = {plug.value: str(plug.label) for plug in Plug}
 
 def connectors_json(ids: Sequence[int], now: datetime) -> bytes:
     """The connectors of these primary keys, in this order, as a JSON list."""
-    return _text(CONNECTORS, {"ids": list(ids), **_instants(now)})
+    return _text(CONNECTORS, {"ids": _array(ids), **_instants(now)})
 
 
 def stations_json(ids: Sequence[int], now: datetime, distance_m: Mapping[int, float] | None = None) -> bytes:
     """The sites of these primary keys with their connectors, in this order, as a JSON list."""
     distances = [round(distance_m[pk]) if distance_m is not None else None for pk in ids]
-    return _text(STATIONS, {"ids": list(ids), "distances": distances, **_instants(now)})
+    return _text(STATIONS, {"ids": _array(ids), "distances": _array(distances), **_instants(now)})
 
 
 def status_table(organisation_id: int) -> bytes:
@@ -101,9 +93,10 @@ def _text(query: str, parameters: dict[str, Any]) -> bytes:
     return str(text).encode()
 
 
+def _array(values: Iterable[int | None]) -> str:
+    """As PostgreSQL writes it: the driver would look at every number by itself."""
+    return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
+
+
 def _instants(now: datetime) -> dict[str, Any]:
-    return {
-        "labels": orjson.dumps(LABELS).decode(), "heard_since": heard_since(now), "pushed_since": pushed_since(now),
-        "live_since": now - timedelta(seconds=settings.STATUS_LIVE_SECONDS),
-        "stale_since": now - timedelta(seconds=settings.STATUS_STALE_SECONDS),
-    }  # fmt: skip
+    return {"labels": orjson.dumps(LABELS).decode(), **times_of(now)}
