@@ -3,6 +3,7 @@
 import zlib
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import connection
@@ -14,7 +15,7 @@ from dispatch import figures, wire
 from dispatch.models import Alert, ChargePlan
 from dispatch.serializers import AlertSerializer
 from fleetcharge.accounts.models import Organisation
-from stations.belief import has_believed_connector
+from stations.belief import freshness_of_site, has_believed_connector, has_live_connector
 from stations.models import Connector, Location
 from vehicles.events import VehicleMove
 from vehicles.models import VehicleState
@@ -75,7 +76,8 @@ _BUSY = (Connector.Status.CHARGING, Connector.Status.OCCUPIED)
 def _with_counts(locations: QuerySet[Location]) -> QuerySet[Location]:
     """Free, busy, reserved and faulted are what is believed; a word that is too old counts as nothing."""
     everything = Q(evses__is_removed=False, evses__connectors__is_removed=False)
-    existing = everything & has_believed_connector(timezone.now())
+    now = timezone.now()
+    existing = everything & has_believed_connector(now)
     status = "evses__connectors__status"
     return locations.annotate(
         total=Count("evses__connectors", filter=everything),
@@ -84,6 +86,9 @@ def _with_counts(locations: QuerySet[Location]) -> QuerySet[Location]:
         reserved=Count("evses__connectors", filter=existing & Q(**{status: Connector.Status.RESERVED})),
         faulted=Count("evses__connectors", filter=existing & Q(**{status: Connector.Status.FAULTED})),
         max_power_w=Max("evses__connectors__max_power_w", filter=everything),
+        live=Count("evses__connectors", filter=everything & has_live_connector(now)),
+        believed=Count("evses__connectors", filter=existing),
+        heard_at=Max("evses__connectors__heard_at", filter=everything),
     )
 
 
@@ -93,16 +98,18 @@ def station_rows(location_ids: Collection[int] | None = None) -> list[tuple[Row,
     if location_ids is not None:
         locations = locations.filter(pk__in=location_ids)
     columns = (
-        "pk", "latitude", "longitude", "free", "total", "busy", "reserved", "faulted", "max_power_w", "organisation_id"
+        "pk", "latitude", "longitude", "free", "total", "busy", "reserved", "faulted", "max_power_w", "organisation_id",
+        "live", "believed", "heard_at",
     )  # fmt: skip
     return [_station_row(*row) for row in _with_counts(locations).values_list(*columns)]
 
 
 def _station_row(
     pk: int, latitude: float, longitude: float, free: int, total: int, busy: int, reserved: int, faulted: int,
-    max_power_w: int | None, organisation_id: int | None,
+    max_power_w: int | None, organisation_id: int | None, live: int, believed: int, heard_at: datetime | None,
 ) -> tuple[Row, int | None]:  # fmt: skip
-    worst = wire.worst_of(free=free, busy=busy, reserved=reserved, faulted=faulted)
+    fresh = freshness_of_site(live=live, believed=believed, heard_at=heard_at, now=timezone.now())
+    worst = wire.worst_of(free=free, busy=busy, reserved=reserved, faulted=faulted) | wire.FRESHNESS[fresh] << 4
     place = (pk, wire.micro(latitude), wire.micro(longitude))
     figures = (wire.byte(free), wire.byte(total), worst, wire.byte((max_power_w or 0) / 10_000))
     return (*place, *figures), organisation_id

@@ -150,6 +150,7 @@ class PlugRow:
     since: datetime
     fault: str
     as_of: datetime | None
+    freshness: str
     session: ChargingSession | None
     paise_per_kwh: int | None
 
@@ -177,7 +178,8 @@ def _bay_names(painted: list[str]) -> list[str]:
 
 def _plug_row(bay: str, row: Connector, session: ChargingSession | None, now: datetime) -> PlugRow:
     icon, tone = STATUS_LOOKS.get(Connector.Status(row.status), ("slash", "off"))
-    is_old = freshness_of(row, now) not in BELIEVED
+    fresh = freshness_of(row, now)
+    is_old = fresh not in BELIEVED
     return PlugRow(
         id=row.pk,
         bay=bay,
@@ -190,6 +192,7 @@ def _plug_row(bay: str, row: Connector, session: ChargingSession | None, now: da
         since=row.status_since,
         fault=row.error_info or row.error_code if tone == "bad" else "",
         as_of=row.heard_at if is_old else None,
+        freshness=fresh,
         session=session,
         paise_per_kwh=price_paise(row.tariff, "ENERGY"),
     )

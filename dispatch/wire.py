@@ -23,6 +23,8 @@ STATE_NAMES = ["idle", "driving", "charging", "offline"]
 LOW, STALE, EXCEPTION, REROUTED = 0x10, 0x20, 0x40, 0x80
 SOC_UNKNOWN = 255
 STATION_FREE, STATION_BUSY, STATION_RESERVED, STATION_FAULTED, STATION_UNKNOWN = range(5)
+FRESHNESS = {"live": 0, "recent": 1, "stale": 2, "none": 3}
+"""The high nibble beside the colour of a site: how fresh the freshest word about it is."""
 
 
 def micro(degrees: float) -> int:

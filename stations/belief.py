@@ -63,13 +63,27 @@ def has_believed_connector(now: datetime) -> Q:
     return _is_believed(now, "evses__connectors__", "evses__", "source__")
 
 
-def _is_believed(now: datetime, connector: str, evse: str, source: str) -> Q:
+def has_live_connector(now: datetime) -> Q:
+    """Likewise for those that are live, for showing the freshness of a site."""
+    live_since = now - timedelta(seconds=settings.STATUS_LIVE_SECONDS)
+    return _is_believed(now, "evses__connectors__", "evses__", "source__", live_since)
+
+
+def freshness_of_site(*, live: int, believed: int, heard_at: datetime | None, now: datetime) -> str:
+    """Of its freshest connector."""
+    if live or believed:
+        return LIVE if live else RECENT
+    stale_since = now - timedelta(seconds=settings.STATUS_STALE_SECONDS)
+    return STALE if heard_at is not None and heard_at > stale_since else NONE
+
+
+def _is_believed(now: datetime, connector: str, evse: str, source: str, since: datetime | None = None) -> Q:
     pushed = Q(**{f"{evse}charger": None, f"{source}last_push_at__gt": pushed_since(now)}) & ~Q(
         **{f"{source}state": "failing"}
     )
     online = Q(**{f"{evse}charger__is_online": True})
     has_spoken = Q(**{f"{connector}heard_at__isnull": False})
-    return Q(**{f"{connector}heard_at__gt": heard_since(now)}) | has_spoken & (online | pushed)
+    return Q(**{f"{connector}heard_at__gt": since or heard_since(now)}) | has_spoken & (online | pushed)
 
 
 # The same condition for hand-written SQL over stations_connector c, stations_evse e and stations_location l.

@@ -68,7 +68,7 @@ export class Drawer {
     const { kind, id } = this.shown;
     const row = kind === "station" ? this.store.station(id) : this.store.vehicle(id);
     if (!row) return "";
-    return kind === "station" ? [row.free, row.total, row.worst].join() : [row.soc, row.state, row.isRerouted].join();
+    return kind === "station" ? [row.free, row.total, row.worst, row.fresh].join() : [row.soc, row.state, row.isRerouted].join();
   }
 
   #refreshSoon() {

@@ -136,7 +136,7 @@ export class LiveMap {
     if (spot.isPin) {
       const { width, height } = pinBox(isChosen);
       spot.box = [spot.px - width / 2 - 3, spot.py - height - 9, spot.px + width / 2 + 3, spot.py + 3];
-      drawPin(context, spot.px, spot.py, tone, spot.worst === 4 ? "–" : `${spot.free}/${spot.total}`, isChosen, view.ratio);
+      drawPin(context, spot.px, spot.py, tone, spot.worst === 4 ? "–" : `${spot.free}/${spot.total}`, isChosen, view.ratio, spot.fresh);
     } else {
       spot.box = [spot.px - 7, spot.py - 7, spot.px + 7, spot.py + 7];
       drawDot(context, spot.px, spot.py, tone, view.ratio);
@@ -154,7 +154,7 @@ export class LiveMap {
       if (px < -30 || py < -5 || px > view.width + 30 || py > view.height + 40) continue;
       if (this.layers.freeOnly && !a[n] && id[n] !== chosen) continue;
       const worth = (id[n] === chosen ? 1e6 : 0) + (a[n] ? 1000 : 0) + d[n] * 10 + b[n];
-      spots.push({ id: id[n], px, py, free: a[n], total: b[n], worst: c[n], worth });
+      spots.push({ id: id[n], px, py, free: a[n], total: b[n], worst: c[n] & 15, fresh: c[n] >> 4, worth });
     }
     return spots.sort((one, two) => two.worth - one.worth || one.id - two.id);
   }

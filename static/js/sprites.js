@@ -99,26 +99,28 @@ export function drawVehicle(context, x, y, look, heading, ratio, alpha) {
 export const pinBox = (isBig) => (isBig ? { width: 58, height: 26 } : { width: 50, height: 22 });
 export const toneOf = (worst) => PIN_TONES[worst] ?? "off";
 
-/** A pin that speaks: glyph and free/total; its foot is at (x, y). */
-export function drawPin(context, x, y, tone, text, isBig, ratio) {
+/** A pin that speaks: glyph and free/total; its foot is at (x, y). A dashed edge: the word is not live (1 recent, 2 stale, 3 none). */
+export function drawPin(context, x, y, tone, text, isBig, ratio, fresh = 0) {
   const { width, height } = pinBox(isBig);
   const w = width + 6;
   const tall = height + 10;
-  const image = sprite(`p:${tone}:${text}:${isBig}`, w, tall, ratio, (pen) => {
+  const image = sprite(`p:${tone}:${text}:${isBig}:${fresh > 0}`, w, tall, ratio, (pen) => {
     pen.translate(w / 2, tall - 2);
-    pinShape(pen, tone, text, isBig, width, height);
+    pinShape(pen, tone, text, isBig, width, height, fresh > 0);
   });
   context.drawImage(image, Math.round(x - w / 2), Math.round(y - tall + 2), w, tall); // whole pixels: figures stay sharp
 }
 
-function pinShape(pen, tone, text, isBig, width, height) {
+function pinShape(pen, tone, text, isBig, width, height, isOld) {
   const ink = colour(`--${tone}`);
   const ground = colour("--raised");
   pen.fillStyle = ink;
   pen.fill(path("M-4-6 0 0 4-6z"));
   pen.beginPath();
   pen.roundRect(-width / 2, -height - 5, width, height, height / 2);
+  if (isOld) pen.setLineDash([3, 2.5]);
   paint(pen, isBig ? ink : ground, ink, 1.6);
+  pen.setLineDash([]);
   pen.save();
   pen.translate(-width / 2 + height / 2 + 0.5, -height / 2 - 5);
   pen.beginPath();

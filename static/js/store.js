@@ -9,7 +9,7 @@ const SEVERITY = { bad: 0, warn: 1, info: 2 };
 export class Store {
   constructor() {
     this.vehicles = new Table(); // a heading, b speed, c state of charge, d state and marks
-    this.stations = new Table(); // a free, b total, c worst, d power / 10 kW
+    this.stations = new Table(); // a free, b total, c worst | freshness << 4, d power / 10 kW
     this.vehicleNames = new Map();
     this.stationNames = new Map();
     this.stationIdByPublicId = new Map();
@@ -112,9 +112,9 @@ export class Store {
   station(id) {
     const at = this.stations.index.get(id);
     const name = this.stationNames.get(id) ?? null;
-    if (at === undefined) return name && { id, latitude: name.latitude, longitude: name.longitude, free: null, total: name.total, worst: 4, name };
+    if (at === undefined) return name && { id, latitude: name.latitude, longitude: name.longitude, free: null, total: name.total, worst: 4, fresh: 3, name };
     const { latitude, longitude, a, b, c, d } = this.stations;
-    return { id, latitude: latitude[at], longitude: longitude[at], free: a[at], total: b[at], worst: c[at], powerKw: d[at] * 10, name };
+    return { id, latitude: latitude[at], longitude: longitude[at], free: a[at], total: b[at], worst: c[at] & 15, fresh: c[at] >> 4, powerKw: d[at] * 10, name };
   }
 
   /** Kilometres the charge is good for, by the model's consumption. */

@@ -100,7 +100,7 @@ def test_delta_on_the_old_state_is_the_new_state(page: Page) -> None:
 
 
 def test_stations_and_their_removal_do_not_touch_vehicles(page: Page) -> None:
-    hub = (3, 12_959_500, 77_700_000, 2, 4, 0, 12)
+    hub = (3, 12_959_500, 77_700_000, 2, 4, wire.FRESHNESS["recent"] << 4, 12)
     told = run(
         page,
         "const s = new Store(); s.applyFrame(bytes(v.van)); s.applyFrame(bytes(v.hub)); const before = s.station(3);"
@@ -109,7 +109,7 @@ def test_stations_and_their_removal_do_not_touch_vehicles(page: Page) -> None:
         hub=frame(wire.STATIONS, [hub], flags=5, kind_of_row=wire.STATION),
         gone=list(wire.frame(wire.REMOVE, wire.STATION_IDS, 3, 5, np.array([3], "<u4"))),
     )
-    assert (told[0]["free"], told[0]["total"], told[0]["worst"], told[0]["powerKw"]) == (2, 4, 0, 120)
+    assert [told[0][name] for name in ("free", "total", "worst", "fresh", "powerKw")] == [2, 4, 0, 1, 120]
     assert told[1:] == [None, 1]
 
 
