@@ -444,3 +444,17 @@ def test_the_product_listens_where_feeds_are_told_to_push() -> None:
     from fleetcharge import asgi
 
     assert asgi._find(asgi.HTTP_ROUTES, "/hooks/kaveri/IN/VGR") is route.hooks
+
+
+def test_when_too_much_waits_the_vendor_keeps_its_push_for_a_moment(
+    hooks: Hooks, feed: WebhookFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plug = make_plug(feed, "E1")
+    monkeypatch.setattr(route, "MAX_WAITING", 0)
+    raw = orjson.dumps({"entries": [entry("E1", "charging")]})
+    headers = hooks.signed(raw)
+    answer = hooks.push(raw, headers=headers)
+    assert (answer.status_code, answer.json()["code"], answer.headers["Retry-After"]) == (503, "busy", "5")
+    assert (shown(plug), WebhookPush.objects.count()) == ("unknown", 0)
+    monkeypatch.setattr(route, "MAX_WAITING", 1)
+    assert codes(hooks.push(raw, headers=headers)) == ["applied"]

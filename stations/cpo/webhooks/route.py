@@ -18,6 +18,7 @@ from stations.cpo.webhooks.judging import Answer, Push
 MAX_BODY_BYTES = 1024 * 1024
 BYTES_PER_ROW = 200  # about what an entry takes, so that a push of thousands is a batch by itself
 RETRY_SECONDS = 5
+MAX_WAITING = 2_000  # pushes; past that the database does not keep up, and vendors keep theirs for a moment
 logger = logging.getLogger(__name__)
 threads = DatabaseThreads("hooks-database", threads=2)
 
@@ -53,6 +54,10 @@ async def hooks(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def _answer(scope: Scope, receive: Receive) -> Answer:
+    if batcher.waiting >= MAX_WAITING:
+        return Answer(
+            503, {"detail": "Too much at once; please try again.", "code": "busy"}, wait_seconds=RETRY_SECONDS
+        )
     raw = await read_body(receive, MAX_BODY_BYTES)
     answer = await batcher.submit(_push(scope, raw))
     return await threads.run(_guessed, scope, answer) if answer.is_guess else answer
