@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -16,6 +17,7 @@ from billing.models import (
     SessionCorrection,
     Wallet,
 )
+from billing.services import tariffs
 
 
 class VerdictSerializer(serializers.ModelSerializer[ReconciliationVerdict]):
@@ -131,16 +133,26 @@ class SessionDetailSerializer(SessionSerializer):
     cdr = CDRSerializer(allow_null=True, default=None)
     evidence = VerdictSerializer(source="verdict", allow_null=True, default=None)
     meter_values = serializers.SerializerMethodField()
+    running_paise = serializers.SerializerMethodField(
+        help_text="What a running session costs so far, with tax; null once it is over, or where no price is known."
+    )
 
     class Meta(SessionSerializer.Meta):
         fields = [
             *SessionSerializer.Meta.fields, "meter_start_wh", "meter_stop_wh", "is_start_reported",
-            "is_stop_estimated", "gaps", "corrections", "adjustments", "cdr", "evidence", "meter_values",
+            "is_stop_estimated", "running_paise", "gaps", "corrections", "adjustments", "cdr", "evidence",
+            "meter_values",
         ]  # fmt: skip
 
     @extend_schema_field(MeterSampleSerializer(many=True))  # type: ignore[untyped-decorator]
     def get_meter_values(self, row: ChargingSession) -> Any:
         return MeterSampleSerializer(self.context["meter_values"](row), many=True).data
+
+    def get_running_paise(self, row: ChargingSession) -> int | None:
+        if row.state != ChargingSession.State.ACTIVE:
+            return None
+        offer = tariffs.running_offer(row, now=timezone.now())
+        return None if offer is None else offer.rated.total_paise
 
 
 class AuthorisationSerializer(serializers.ModelSerializer[AuthorisationDecision]):

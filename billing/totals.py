@@ -101,9 +101,9 @@ def _percent(line: Exact, gst_percent: int) -> Fraction:
 def _clamped(exact: Sequence[Exact], terms: Terms, gst_percent: int) -> tuple[Fraction, Fraction | None]:
     """Without tax; and with tax where the tariff itself says so (tax included, or a limit with tax): else None."""
     before = sum((line.paise for line in exact), Fraction(0))
-    after = before + sum((line.paise * _percent(line, gst_percent) / 100 for line in exact), Fraction(0))
     if terms.is_plain:
         return before, None
+    after = before + sum((line.paise * _percent(line, gst_percent) / 100 for line in exact), Fraction(0))
     usual = _percent(exact[0], gst_percent) if exact else Fraction(gst_percent)
     clamped = _within(before, _before(terms.least), _before(terms.most))
     after += (clamped - before) * (1 + usual / 100)
@@ -131,6 +131,8 @@ def _within(value: Fraction, least: Fraction | None, most: Fraction | None) -> F
 
 def _limit_line(exact: Sequence[Exact], before: Fraction, terms: Terms) -> list[Exact]:
     """What a limit added or took away, so that the lines add up."""
+    if terms.least is None and terms.most is None:
+        return []
     difference = before - sum((line.paise for line in exact), Fraction(0))
     if not difference:
         return []

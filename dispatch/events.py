@@ -15,6 +15,10 @@ class PlanChanged:
     at: datetime
 
 
+EXTENDED = "extended"
+"""Reason of a ReservationChanged that says only that it lasts longer."""
+
+
 @dataclass(frozen=True)
 class ReservationChanged:
     reservation_number: int

@@ -4,7 +4,7 @@ from django.utils import timezone
 
 from billing.events import ExceptionOpened, ExceptionResolved, SessionEnded, SessionMetered, SessionStarted
 from dispatch import live, services, tasks
-from dispatch.events import AlertChanged, PlanChanged, ReservationBreached, ReservationChanged
+from dispatch.events import EXTENDED, AlertChanged, PlanChanged, ReservationBreached, ReservationChanged
 from dispatch.models import Alert, ChargePlan, Reservation, ReservationBreach
 from fleetcharge.lib import hints
 from fleetcharge.lib.events import subscribe
@@ -84,7 +84,7 @@ def let_go_at_the_network(event: ReservationChanged) -> None:
 def ask_the_network(event: ReservationChanged) -> None:
     if event.state == Reservation.State.REQUESTED:
         hints.start(tasks.send_reservation, event.reservation_number)
-    elif event.reason == services.EXTENDED:
+    elif event.reason == EXTENDED:
         hints.start(tasks.send_extension, event.reservation_number)
 
 

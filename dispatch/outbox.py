@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from dispatch.events import AlertChanged, ReservationChanged
+from dispatch.events import EXTENDED, AlertChanged, ReservationChanged
 from dispatch.models import Alert, Reservation
 from fleetcharge.lib.events import record
 from fleetcharge.webhooks import catalogue
@@ -34,7 +34,8 @@ def _moved_on(event: ReservationChanged) -> Fact:
         "plan_id": row.plan_id,
         "expires_at": row.expires_at,
     }
-    return Fact(event.organisation_id, f"{row.number}:{event.state}", event.at, data)
+    step = f"{event.state}:{row.expires_at:%Y%m%d%H%M%S}" if event.reason == EXTENDED else event.state
+    return Fact(event.organisation_id, f"{row.number}:{step}", event.at, data)
 
 
 def _alerted(event: AlertChanged) -> Fact:

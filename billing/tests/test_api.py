@@ -159,3 +159,11 @@ def test_lists_ask_the_database_a_constant_number_of_times(
     api.get(f"/api/v1/{path}/")  # the key's last use is written once a minute
     with django_assert_num_queries(2):  # the key, the page
         api.get(f"/api/v1/{path}/")
+
+
+def test_a_running_session_says_what_it_costs_so_far(api: APIClient, fleet: Fleet) -> None:
+    started = start(fleet)
+    ChargingSession.objects.filter(pk=started.session_id).update(energy_wh=5_000)
+    assert api.get(f"/api/v1/sessions/{started.session_id}/").json()["running_paise"] == 106_20  # 5 kWh at 18, and tax
+    over = CDR.objects.get().session_id
+    assert api.get(f"/api/v1/sessions/{over}/").json()["running_paise"] is None

@@ -31,7 +31,6 @@ from dispatch.services.enforcement import (
     sweep_breaches,
 )
 from dispatch.services.extending import (
-    EXTENDED,
     extend_reservation,
     send_extension,
     unanswered_extensions,
@@ -86,7 +85,6 @@ from dispatch.services.reservations import (
 )
 
 __all__ = [
-    "EXTENDED",
     "LET_GO",
     "CommandRefused",
     "DecisionRefused",

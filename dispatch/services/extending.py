@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 
-from dispatch.events import ReservationChanged
+from dispatch.events import EXTENDED, ReservationChanged
 from dispatch.models import Reservation
 from dispatch.services import asking
 from fleetcharge.accounts.models import User
@@ -13,7 +13,6 @@ from fleetcharge.accounts.services import audit
 from fleetcharge.lib.events import publish
 
 State, Way = Reservation.State, Reservation.Way
-EXTENDED = "extended"
 ASK_AGAIN_AFTER = timedelta(seconds=60)
 
 
