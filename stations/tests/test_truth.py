@@ -4,7 +4,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dispatch.core.choose import RISK, RISK_OF_A_LIAR, Candidate, risk_of
 from stations import services, truth
 from stations.models import Connector, CPOCommand, ExternalRef, Party, Source, StatusChange
 from stations.registry_models import StatusProof
@@ -97,16 +96,3 @@ def test_the_result_of_an_ocpi_command_is_evidence(volt: Source, plug: Connector
     services.finish_cpo_command(command_id=command.pk, state="rejected", reason="EVSE_OCCUPIED", at=NOON)
     proof = StatusProof.objects.get()
     assert (proof.key, proof.was_true, proof.connector, proof.source) == ("start:S1", False, plug, volt)
-
-
-def test_a_network_that_is_often_wrong_is_a_risk_on_the_road() -> None:
-    def risk(percent: int | None, *, is_free: bool = True) -> float:
-        way = {"drive_m": 1.0, "drive_seconds": 1.0, "onward_m": None, "onward_seconds": None}
-        return risk_of(Candidate(
-            1, 1, "x", True, 60_000.0, freshness="live", is_free=is_free, is_reservable=True, wait_seconds=0.0,
-            truth_percent=percent, **way,
-        ))  # type: ignore[arg-type]  # fmt: skip
-
-    assert risk(None) == RISK["live"]
-    assert risk(50) == pytest.approx(RISK["live"] + RISK_OF_A_LIAR / 2)
-    assert risk(50, is_free=False) == risk(None, is_free=False)  # a plug shown as busy is no promise
