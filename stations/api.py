@@ -164,13 +164,20 @@ def _near(organisation: Organisation, query: dict[str, Any]) -> Near:
 
 
 class StationDetail(RegistryView):
-    """One site with its connectors."""
+    """One site with its connectors. The id of a site that was merged into another leads to that one."""
 
     serializer_class = StationSerializer
     lookup_field = "public_id"
 
     def get_queryset(self) -> QuerySet[Location]:
         return Location.objects.visible_to(self.organisation())
+
+    def get_object(self) -> Location:
+        merged = Location.objects.filter(public_id=self.kwargs["public_id"], merged_into__isnull=False)
+        if kept := merged.values_list("merged_into__public_id", flat=True).first():
+            self.kwargs["public_id"] = kept
+        found: Location = super().get_object()
+        return found
 
     def get(self, request: Request, public_id: str) -> HttpResponse:
         [row] = orjson.loads(reads.stations_json([self.get_object().pk], timezone.now()))

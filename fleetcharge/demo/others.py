@@ -46,7 +46,7 @@ class Peers:
         }  # fmt: skip
         voltgrid.is_running = self.doors[VOLTGRID].answers
         self.cityplug.is_running = self.doors[CITYPLUG].answers
-        self.kaveri.is_running = self.doors[KAVERI].answers  # type: ignore[method-assign]
+        self.kaveri.is_running = self.doors[KAVERI].answers
 
     async def push_forever(self, http: httpx.AsyncClient) -> None:
         """Surya never pushes, VoltGrid does so by itself."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.test import Client
 
 from fleetcharge.accounts.models import Organisation, User
 from stations import services
@@ -150,6 +151,17 @@ def test_what_a_person_corrects_no_poll_takes_back(pair: tuple[Location, Locatio
     claims.say_by_hand(location=site, fields=["name"])
     site.refresh_from_db()
     assert site.name == "Forum"
+
+
+def test_a_link_to_the_site_that_went_away_still_leads_somewhere(
+    client: Client, dispatcher: User, merged: Location, pair: tuple[Location, Location]
+) -> None:
+    client.force_login(dispatcher)
+    answer = client.get(f"/api/v1/stations/{pair[1].public_id}/")
+    assert (answer.status_code, answer.json()["public_id"]) == (200, merged.public_id)
+    merged.organisation = Organisation.objects.create(slug="stranger", name="Stranger")
+    merged.save()
+    assert client.get(f"/api/v1/stations/{pair[1].public_id}/").status_code == 404
 
 
 # --- status -----------------------------------------------------------------------------------------------------
