@@ -11,6 +11,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from bench.networks.parts import Line, duplicates, pushes, reads, sync
@@ -22,12 +23,13 @@ def measure(scale: float, rate: float, seconds: float) -> list[Line]:
     call_command("migrate", verbosity=0)
     cores = sorted(os.sched_getaffinity(0))
     lines: list[Line] = []
-    for part in (
+    parts: list[Callable[[], list[Line]]] = [
         lambda: reads(round(1_000 * scale), 40),
         lambda: duplicates(round(5_000 * scale)),
         lambda: sync(round(10_000 * scale), cores[-1]),
         lambda: pushes(rate, seconds, cores[0]),
-    ):
+    ]
+    for part in parts:
         found = part()
         for name, figure, goal, is_reached in found:
             verdict = f"{goal}: {'reached' if is_reached else 'NOT reached'}" if goal else ""

@@ -28,7 +28,8 @@ Push = tuple[str, bytes]
 
 async def run(port: int, pushes: Iterator[Push], *, rate: float, seconds: float, key: str) -> Outcome:
     """One client follows the stream while `rate` pushes a second go in."""
-    outcome, due_at = Outcome(), {}
+    outcome = Outcome()
+    due_at: dict[str, float] = {}
     ready = asyncio.Event()
     stream = asyncio.create_task(_follow(port, key, due_at, outcome, ready))
     await ready.wait()

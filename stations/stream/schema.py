@@ -34,7 +34,7 @@ class StreamEventSerializer(serializers.Serializer[Any]):
 
     event = serializers.ChoiceField(choices=["ready", "status", "heartbeat", "reset"])
     id = serializers.CharField(help_text="The cursor; an EventSource sends it as Last-Event-ID when it comes back.")
-    data = serializers.CharField()
+    data = serializers.CharField()  # type: ignore[assignment]  # an event of SSE is called so
 
 
 class StreamRoute(APIView):
@@ -42,7 +42,7 @@ class StreamRoute(APIView):
 
     read_scope = Scope.STATIONS_READ
 
-    @extend_schema(
+    @extend_schema(  # type: ignore[untyped-decorator]
         operation_id="status_stream",
         tags=["stream"],
         summary="Live status, as it happens",
