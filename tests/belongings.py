@@ -16,14 +16,16 @@ from billing.models import (
     ChargingLimit,
     ChargingPolicy,
     ChargingSession,
+    PriceCheck,
 )
 from billing.services import wallets
-from dispatch.models import Alert, ChargePlan, Reservation
+from dispatch.models import Alert, ChargePlan, Reservation, SessionCommand
 from fleetcharge.accounts import invitations
 from fleetcharge.accounts import services as accounts
 from fleetcharge.accounts.models import Membership, Organisation, User
 from fleetcharge.webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookMessage
 from ocpp_bridge.models import ChargingGoal, ChargingPlan, ChargingSite, Command, HeldProfile, LocalList
+from stations.cpo.ocpi.models import RoamingCDR
 from stations.cpo.webhooks.models import DeadLetter, WebhookFeed, WebhookPush
 from stations.models import EVSE, Charger, Connector, Location, Source, Tariff
 from vehicles.models import Driver, IdToken, Shift, Vehicle, VehicleModel, VehicleState
@@ -54,6 +56,8 @@ class Belongings:
             return "1"
         if name == "identity":
             return str(row.ocpp_identity)
+        if name == "key":
+            return str(getattr(row, "key", row.pk))
         return str(getattr(row, "public_id", row.pk) if name in {"public_id", "slug"} else row.pk)
 
     def fingerprint(self) -> dict[str, list[Any]]:
@@ -133,6 +137,17 @@ def _make(fleet: Organisation) -> dict[str, Any]:
     reservation = Reservation.objects.create(
         organisation=fleet, vehicle=vehicle, connector=connector, plan=plan, id_token=TAG, expires_at=now
     )
+    wish = SessionCommand.objects.create(
+        organisation=fleet, kind="start", connector=connector, vehicle=vehicle, id_token=TAG, reason=f"by {PERSON}"
+    )
+    told = RoamingCDR.objects.create(
+        source=source, key="IN*ZZ*1", country_code="IN", party_id="ZZ", token_uid=TAG, started_at=now, raw={},
+        content_hash="zz", source_updated_at=now,
+    )  # fmt: skip
+    price_check = PriceCheck.objects.create(
+        organisation=fleet, session=session, roaming_cdr=told, state="differs", ours_before_paise=4711,
+        ours_after_paise=4711, difference_paise=4711, checked_at=now,
+    )  # fmt: skip
     alert = Alert.objects.create(
         organisation=fleet, kind="will_not_reach", title=f"{PLATE} will not reach", vehicle=vehicle, plan=plan,
         dedupe_key="zz", revision=1,
@@ -178,6 +193,7 @@ def _make(fleet: Organisation) -> dict[str, Any]:
         "locallist": local_list,
         "charging-sites": site, "chargingsite": shared, "chargingplan": split, "heldprofile": held,
         "charginggoal": goal,
+        "session-commands": wish, "price-checks": price_check, "pricecheck": price_check,
         "commands": command, "command": command, "reservations": reservation, "reservation": reservation,
         "alerts": alert, "alert": alert, "plans": plan, "chargeplan": plan, "exceptions": exception,
         "billingexception": exception, "cdrs": cdr, "cdr": cdr, "sessions": session, "chargingsession": session,

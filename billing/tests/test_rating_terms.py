@@ -64,8 +64,7 @@ def test_the_complex_tariff_on_a_saturday() -> None:
 
 
 def test_the_complex_tariff_on_a_monday() -> None:
-    """A quarter of an hour in steps of 900 s at 20 A, the step counting though 43 A followed and was dearer."""
-    assert price(COMPLEX, hours(1.5, current_a=16), at=MONDAY) == (2_50 + 1_50, 2_88 + 1_80)  # 4.675 is rounded
+    assert price(COMPLEX, hours(1.5, current_a=16), at=MONDAY) == (2_50 + 1_50, 2_88 + 1_80)  # 4.675
     assert price(COMPLEX, hours(0.5, current_a=43), hours(1, is_parking=True), at=MONDAY) == (8_50, 9_58)
 
 
