@@ -30,9 +30,11 @@ from stations.services.sites import (
     upsert_location,
 )
 from stations.services.statuses import (
+    NOBODYS_PLUG,
     StatusReport,
     TooManyPlugs,
     calm_connectors,
+    nobodys_plug,
     report_evse_status,
     report_from_source,
     report_statuses,
@@ -43,6 +45,7 @@ from stations.services.statuses import (
 from stations.services.tariffs import assign_tariff, cache_tariff, set_prices, withdraw_tariff
 
 __all__ = [
+    "NOBODYS_PLUG",
     "ProfileOnlyRises",
     "StatusReport",
     "TooManyPlugs",
@@ -58,6 +61,7 @@ __all__ = [
     "finish_cpo_command",
     "is_push_noted",
     "new_charger_key",
+    "nobodys_plug",
     "node_holds",
     "node_lost",
     "onboard_charger",
