@@ -118,6 +118,8 @@ class Reservation(models.Model):
         FAILED = "failed", _("Failed")
 
     ACTIVE_STATES = ("requested", "confirmed")
+    LET_GO = ("cancelled", "expired", "failed")
+    """Promises we no longer want; a network that was asked for one may yet grant it, or have granted it unheard."""
 
     key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     number = models.BigAutoField(primary_key=True, help_text=_("Also the OCPP reservationId (int32)."))
@@ -133,6 +135,12 @@ class Reservation(models.Model):
     sent_at = models.DateTimeField(null=True, blank=True)
     answered_at = models.DateTimeField(null=True, blank=True)
     expires_at = models.DateTimeField()
+    reminded_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When a charger that had restarted was told of it again.")
+    )
+    given_back_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When the network was told that we do not want it any more.")
+    )
 
     objects = ReservationQuerySet.as_manager()
 
@@ -146,7 +154,12 @@ class Reservation(models.Model):
         indexes = [
             models.Index(
                 fields=["expires_at"], condition=Q(state__in=("requested", "confirmed")), name="reservations_by_expiry"
-            )
+            ),
+            models.Index(
+                fields=["expires_at"],
+                condition=Q(given_back_at=None, sent_at__isnull=False, state__in=("cancelled", "expired", "failed")),
+                name="reservations_to_give_back",
+            ),
         ]
 
     def __str__(self) -> str:

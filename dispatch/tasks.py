@@ -48,7 +48,7 @@ def send_reservation(number: int) -> None:
 
 @shared_task(autoretry_for=(CPOUnavailable,), retry_backoff=True, max_retries=5)
 def cancel_at_network(number: int) -> None:
-    services.cancel_at_network(number)
+    services.cancel_at_network(number, timezone.now())
 
 
 @shared_task
@@ -118,7 +118,10 @@ def low_without_plan(now: datetime) -> QuerySet[VehicleState]:
 
 @shared_task
 def sweep_reservations() -> int:
-    """Send what was not sent, give up on what is not answered, end what is over, replan what lost its promise."""
+    """Send what was not sent, give up on what is not answered, end what is over, replan what lost its promise.
+
+    And tell networks and restarted chargers what they have not heard.
+    """
     now = timezone.now()
     requested = Reservation.objects.filter(state=Reservation.State.REQUESTED)
     unsent = requested.filter(sent_at=None, created_at__lt=now - SEND_AGAIN_AFTER)
@@ -135,6 +138,8 @@ def sweep_reservations() -> int:
     for connector_id, status in services.plugs_lost_unnoticed(now=now):
         with survived("connector", connector_id):
             services.connector_changed(connector_id=connector_id, status=status, now=now)
+    services.remind(now=now)
+    services.give_back(now=now)
     return services.expire_reservations(now=now)
 
 

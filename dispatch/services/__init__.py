@@ -52,6 +52,7 @@ from dispatch.services.reservations import (
     send_reservation,
     waiting_reservations,
 )
+from dispatch.services.untold import give_back, remind
 
 __all__ = [
     "LET_GO",
@@ -71,12 +72,14 @@ __all__ = [
     "dismiss_plan",
     "enforce",
     "expire_reservations",
+    "give_back",
     "has_promises",
     "matter_key",
     "money_key",
     "open_alert",
     "plan_charge_stop",
     "plugs_lost_unnoticed",
+    "remind",
     "replan",
     "replan_affected",
     "reserve_plan",

@@ -1,5 +1,6 @@
 """Promises of plugs: made in our database, asked of the network outside any transaction, settled by its answer."""
 
+import logging
 from datetime import datetime, timedelta
 
 from django.conf import settings
@@ -13,17 +14,18 @@ from dispatch.services import stories
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.events import publish
+from fleetcharge.lib.sweeps import survived
 from stations.cpo import registry
 from stations.cpo.base import Capability, CommandReceipt, CPOError, CPOUnavailable, ReserveRequest
 from stations.models import Connector
 from stations.services import set_hold
 from vehicles.models import IdToken, Vehicle
 
+logger = logging.getLogger(__name__)
 State = Reservation.State
 ARRIVAL_GRACE = timedelta(minutes=15)
 CLOCKS_DIFFER = timedelta(seconds=60)
-LET_GO = (State.CANCELLED, State.EXPIRED, State.FAILED)
-"""Promises we no longer want; a network that was asked for one may yet grant it, or have granted it unheard."""
+LET_GO = Reservation.LET_GO
 HELD_BY_US = "held in FleetCharge only"
 """Reason of a promise at a network that cannot reserve: our own vehicles still never collide."""
 
@@ -142,19 +144,23 @@ def send_again(*, charger_id: int, booted_at: datetime, now: datetime) -> int:
     told = 0
     kept = _promised_before(charger_id, booted_at).filter(expires_at__gt=now)
     for reservation in kept.select_related("connector__evse__location__source").order_by("pk"):
-        receipt = _ask(reservation, f"{booted_at:%Y%m%d%H%M%S}")
-        told += receipt is not None and receipt.state == "pending"
+        with survived("reservation", reservation.pk):
+            receipt = _ask(reservation, f"{booted_at:%Y%m%d%H%M%S}")
+            if receipt is not None and receipt.state == "pending":
+                Reservation.objects.filter(pk=reservation.pk).update(reminded_at=now)
+                told += 1
     return told
 
 
 def has_promises(charger_id: int, booted_at: datetime) -> bool:
-    """Did this charger promise anything before it restarted?"""
+    """Did this charger promise anything before it restarted that it was not told again since?"""
     return _promised_before(charger_id, booted_at).exists()
 
 
 def _promised_before(charger_id: int, booted_at: datetime) -> QuerySet[Reservation]:
     made = Reservation.objects.filter(state=State.CONFIRMED, sent_at__lt=booted_at, expires_at__gt=booted_at)
-    return made.filter(connector__evse__charger_id=charger_id).exclude(reason=HELD_BY_US)
+    made = made.filter(Q(reminded_at=None) | Q(reminded_at__lt=booted_at)).exclude(reason=HELD_BY_US)
+    return made.filter(connector__evse__charger_id=charger_id)
 
 
 def answer_reservation(*, reservation_key: str, state: str, reason: str, at: datetime) -> bool:
@@ -178,6 +184,7 @@ def _confirm(reservation_key: str, reason: str, at: datetime) -> bool:
         reservation = locked(reservation_key)
         if reservation is None or reservation.state != State.REQUESTED:
             if reservation is not None and reservation.state in LET_GO:
+                Reservation.objects.filter(pk=reservation.pk).update(given_back_at=None)
                 _tell(reservation, reservation.state, "answered too late", at)  # so that the network is told again
             return False
         _settle(reservation, State.CONFIRMED, reason, at)
@@ -262,15 +269,23 @@ def cancel_reservation(
     return True
 
 
-def cancel_at_network(number: int) -> bool:
-    """Tell the network that we let go; True when it was asked. Raises CPOUnavailable, so that the task tries again."""
+def cancel_at_network(number: int, now: datetime) -> bool:
+    """Tell the network that we let go, once; True when it was asked. Raises CPOUnavailable: then it is tried again."""
     reservation = Reservation.objects.select_related("connector__evse__location__source").get(pk=number)
-    source = reservation.connector.evse.location.source
-    was_asked = reservation.sent_at is not None and reservation.state in LET_GO
-    if not was_asked or not registry.can(source, Capability.RESERVE) or not reservation.id_token:
+    is_due = reservation.state in LET_GO and reservation.sent_at is not None and reservation.given_back_at is None
+    if not is_due:
         return False
-    registry.adapter_for(source).cancel(reservation.connector, str(reservation.key), reservation.number)
-    return True
+    source = reservation.connector.evse.location.source
+    can_hear = registry.can(source, Capability.RESERVE) and reservation.id_token != ""
+    try:
+        if can_hear:
+            registry.adapter_for(source).cancel(reservation.connector, str(reservation.key), reservation.number)
+    except CPOUnavailable:
+        raise
+    except CPOError as error:  # it has spoken; asking again would bring the same
+        logger.warning("%s does not take back reservation %s: %s", source, number, error)
+    Reservation.objects.filter(pk=number).update(given_back_at=now)
+    return can_hear
 
 
 def expire_reservations(*, now: datetime) -> int:
