@@ -15,7 +15,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 
 
 def record(
-    charger: Charger, *, action: str, direction: int = 0, kind: int = 2, payload: str = "{}", age: int = 0
+    charger: Charger, *, action: str, direction: int = 0, kind: int = 2, payload: str = "{}", age: float = 0
 ) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
