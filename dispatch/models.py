@@ -229,6 +229,7 @@ class Alert(models.Model):
         NETWORK_DOWN = "network_down", _("Network does not answer")
         VEHICLE_SILENT = "vehicle_silent", _("Low and does not report")
         CHARGER_MATTER = "charger_matter", _("Charger needs attention")
+        WEBHOOK_OFF = "webhook_off", _("Webhook switched off")
 
     class Severity(models.TextChoices):
         BAD = "bad", _("Act now")

@@ -78,12 +78,13 @@ def follow_network(source_id: int) -> None:
 
 @shared_task
 def sweep_alerts() -> int:
-    """Open and close what an event missed: silent chargers, failing networks, decided exceptions."""
+    """Open and close what an event missed: silent chargers, failing networks, webhooks, decided exceptions."""
     now = timezone.now()
     for charger_id in services.silence_unnoticed(now=now):
         with survived("charger", charger_id):
             services.charger_lost(charger_id=charger_id, now=now)
-    return services.settle_network_alerts(now=now) + services.close_settled_money(now=now)
+    settled = services.settle_network_alerts(now=now) + services.settle_webhook_alerts(now=now)
+    return settled + services.close_settled_money(now=now)
 
 
 @shared_task

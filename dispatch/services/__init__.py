@@ -34,7 +34,9 @@ from dispatch.services.notices import (
     matter_key,
     money_key,
     settle_network_alerts,
+    settle_webhook_alerts,
     show_network,
+    show_webhook,
 )
 from dispatch.services.planning import (
     plan_charge_stop,
@@ -89,7 +91,9 @@ __all__ = [
     "session_over",
     "session_started",
     "settle_network_alerts",
+    "settle_webhook_alerts",
     "show_network",
+    "show_webhook",
     "silence_unnoticed",
     "snooze_alert",
     "sweep_breaches",

@@ -90,7 +90,7 @@ class WebhookEndpointAdmin(TenantAdmin):
         self._show(request, secret)
 
     def delete_model(self, request: HttpRequest, obj: WebhookEndpoint) -> None:
-        services.delete_endpoint(endpoint_id=obj.pk, actor=actor_of(request))
+        services.delete_endpoint(endpoint_id=obj.pk, actor=actor_of(request), now=timezone.now())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[WebhookEndpoint]) -> None:
         for endpoint in queryset:

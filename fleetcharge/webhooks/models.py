@@ -18,6 +18,8 @@ from fleetcharge.lib import crypto, ids
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 (a label, not a password)
 SECRET_BYTES = 32
+BY_HAND = "Switched off by "
+"""How the reason begins when a person did it, and nobody need be told."""
 
 
 def new_secret() -> str:
@@ -33,6 +35,10 @@ def message_id() -> str:
 class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
     def for_organisation(self, organisation: Organisation) -> Self:
         return self.filter(organisation=organisation)
+
+    def given_up(self) -> Self:
+        """Switched off by us, because they failed."""
+        return self.filter(is_active=False, disabled_at__isnull=False).exclude(disabled_reason__startswith=BY_HAND)
 
 
 class WebhookEndpoint(models.Model):
