@@ -13,6 +13,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetcharge.settings")
 django_application = get_asgi_application()
 
 from dispatch.routing import websocket_routes as live_routes  # noqa: E402  (Django must be set up first)
+from fleetcharge import run_token  # noqa: E402
 from ocpp_bridge.draining import drain_on_sigterm  # noqa: E402
 from ocpp_bridge.hub import hub  # noqa: E402
 from ocpp_bridge.recorder import recorder  # noqa: E402
@@ -51,6 +52,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _draining(send: Send) -> None:
     headers = [(b"content-type", b"application/json")]
+    headers += [(name.lower().encode(), value.encode()) for name, value in run_token.header().items()]
     await send({"type": "http.response.start", "status": 503, "headers": headers})
     await send({"type": "http.response.body", "body": b'{"detail":"This node is stopping.","code":"draining"}'})
 

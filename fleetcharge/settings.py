@@ -95,6 +95,7 @@ INSTALLED_APPS = [
     *(["fleetcharge.demo"] if DEMO else []),
 ]
 MIDDLEWARE = [
+    *(["fleetcharge.run_token.run_token"] if os.environ.get("FLEETCHARGE_RUN_TOKEN") else []),
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
