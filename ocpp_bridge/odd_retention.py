@@ -1,6 +1,7 @@
 """How long and how much we keep of what chargers say in their own way; what finance has not decided stays."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import connection
@@ -41,7 +42,7 @@ def forget_old(*, now: datetime) -> int:
     return gone
 
 
-def _delete(sql: str, **values: object) -> int:
+def _delete(sql: str, **values: Any) -> int:
     with connection.cursor() as cursor:
         cursor.execute(sql.format(not_asked=f"({_NOT_ASKED})"), values)
         return int(cursor.rowcount)
