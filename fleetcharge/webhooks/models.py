@@ -5,6 +5,7 @@ import contextlib
 import secrets
 from datetime import datetime
 from typing import Self
+from urllib.parse import urlsplit
 
 from cryptography.fernet import InvalidToken
 from django.contrib.postgres.fields import ArrayField
@@ -83,7 +84,12 @@ class WebhookEndpoint(models.Model):
         indexes = [models.Index(fields=["organisation"], condition=Q(is_active=True), name="active_webhooks")]
 
     def __str__(self) -> str:
-        return self.description or self.url
+        return self.description or self.host
+
+    @property
+    def host(self) -> str:
+        """Where it leads, short enough for a list."""
+        return urlsplit(self.url).hostname or self.url
 
     def secrets(self, now: datetime) -> list[str]:
         """The secrets to sign with, the newest first; two during a rotation, none when SECRET_KEY has changed since."""
