@@ -184,7 +184,7 @@ def _confirm(reservation_key: str, reason: str, at: datetime) -> bool:
         reservation = locked(reservation_key)
         if reservation is None or reservation.state != State.REQUESTED:
             if reservation is not None and reservation.state in LET_GO:
-                Reservation.objects.filter(pk=reservation.pk).update(given_back_at=None)
+                Reservation.objects.filter(pk=reservation.pk).update(given_back_at=None, answered_at=at)
                 _tell(reservation, reservation.state, "answered too late", at)  # so that the network is told again
             return False
         _settle(reservation, State.CONFIRMED, reason, at)
@@ -284,7 +284,8 @@ def cancel_at_network(number: int, now: datetime) -> bool:
         raise
     except CPOError as error:  # it has spoken; asking again would bring the same
         logger.warning("%s does not take back reservation %s: %s", source, number, error)
-    Reservation.objects.filter(pk=number).update(given_back_at=now)
+    unchanged = Reservation.objects.filter(pk=number, answered_at=reservation.answered_at)
+    unchanged.update(given_back_at=now)  # what it granted meanwhile is given back by another call
     return can_hear
 
 

@@ -525,6 +525,23 @@ def test_a_network_that_is_away_is_told_when_it_is_back(network, organisation, a
     assert services.give_back(now=NOW + timedelta(hours=2)) == 0
 
 
+def test_what_a_network_grants_while_we_give_it_back_is_given_back_again(network, vehicle, asked, dispatcher):
+    accepted(vehicle, dispatcher)
+    late = Reservation.objects.get()
+    answer(late, "timed_out")
+    honest = type(asked).cancel
+
+    def grants_meanwhile(connector, key, number):
+        services.answer_reservation(reservation_key=key, state="accepted", reason="", at=NOW + timedelta(seconds=1))
+        return honest(asked, connector, key, number)
+
+    asked.cancel = grants_meanwhile
+    assert services.cancel_at_network(late.number, NOW + timedelta(seconds=1))
+    del asked.cancel
+    assert [services.give_back(now=NOW + timedelta(minutes=1)) for _ in range(2)] == [1, 0]
+    assert asked.cancelled == [late.number, late.number]
+
+
 def test_what_was_never_asked_of_a_network_is_not_given_back(network, vehicle, asked, dispatcher):
     wish = {"connector_id": network.near.pk, "expires_at": NOW + timedelta(hours=1), "actor": None, "now": NOW}
     made = services.create_reservation(vehicle_id=vehicle.pk, **wish)
