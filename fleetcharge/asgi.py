@@ -1,6 +1,5 @@
 """The realtime process: OCPP, browser sockets, telemetry and webhooks, with the Django pages behind them."""
 
-import gc
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -14,6 +13,7 @@ django_application = get_asgi_application()
 
 from dispatch.routing import websocket_routes as live_routes  # noqa: E402  (Django must be set up first)
 from fleetcharge import run_token  # noqa: E402
+from fleetcharge.lib.tuning import tune_for_sockets  # noqa: E402
 from ocpp_bridge.draining import drain_on_sigterm  # noqa: E402
 from ocpp_bridge.hub import hub  # noqa: E402
 from ocpp_bridge.recorder import recorder  # noqa: E402
@@ -31,9 +31,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 HTTP_ROUTES: list[tuple[str, Application]] = [*ingest_routes, *webhook_routes, *upload_routes]
 WEBSOCKET_ROUTES: list[tuple[str, Application]] = [*ocpp_routes, *live_routes]
 
-gc.collect()
-gc.freeze()
-gc.set_threshold(50_000, 20, 100)  # generation-2 pauses are what makes p99 of thousands of sockets
+tune_for_sockets()
 
 
 def _find(routes: list[tuple[str, Application]], path: str) -> Application | None:
