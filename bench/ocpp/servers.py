@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 STOCK_ECHO, ECHO, ROUTER, BARE, DURABLE = "stock_echo", "echo", "router", "bare", "durable"
 PACKAGE, NODE = "package", "node"
 TITLES = {
-    STOCK_ECHO: "raw echo, uvicorn's own",
-    ECHO: "raw echo (floor)",
+    STOCK_ECHO: "raw ASGI echo (floor)",
+    ECHO: "raw echo, our protocol",
     ROUTER: "ours, no database",
     BARE: "ours, durable, no recorder",
     DURABLE: "ours, durable",
