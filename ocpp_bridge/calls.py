@@ -26,6 +26,7 @@ QUEUE_CHARACTERS = 256 * 1024  # parsed, a frame takes up to twenty times its le
 
 logger = logging.getLogger(__name__)
 Waiting = tuple[frames.Call, datetime, int]  # with the length of its frame
+Asked = tuple[frames.MessageId, str, datetime]  # what an answer must know of its CALL: id, action, when it came
 Send = Callable[[str, frames.Head], Coroutine[Any, Any, None]]
 SendNow = Callable[[str, frames.Head], bool]  # False: this has to wait, `Send` it
 
@@ -109,28 +110,27 @@ class Calls:
             return False
         answer, written = promise
         if written is None:
-            self._reply(call, received_at, frames.encode_result(call.message_id, answer))
+            self._reply((call.message_id, call.action, received_at), frames.encode_result(call.message_id, answer))
         else:
             self._written = written
-            written.tell = functools.partial(self._on_written, call, received_at, answer)
+            asked = (call.message_id, call.action, received_at)  # not its payload: hundreds wait for one commit
+            written.tell = functools.partial(self._on_written, asked, answer)
         return True
 
-    def _on_written(
-        self, call: frames.Call, received_at: datetime, answer: dict[str, Any], _: Any, error: Exception | None
-    ) -> None:
+    def _on_written(self, asked: Asked, answer: dict[str, Any], _: Any, error: Exception | None) -> None:
         self._written = None
         if self._is_stopped:
             return
         if error is None:
-            self._reply(call, received_at, frames.encode_result(call.message_id, answer))
+            self._reply(asked, frames.encode_result(asked[0], answer))
         else:
-            self._reply(call, received_at, *self._failure(call, error))
+            self._reply(asked, *self._failure(asked[0], asked[1], error))
         if self._waiting:
             self._work_on()
 
-    def _reply(self, call: frames.Call, received_at: datetime, text: str, error_code: str = "") -> None:
+    def _reply(self, asked: Asked, text: str, error_code: str = "") -> None:
         """Hardly ever waits; when the charger does not read, the rest of the lane waits behind it."""
-        head = _head_of_answer(call, received_at, error_code)
+        head = _head_of_answer(asked, error_code)
         if not self._send_now(text, head):
             self._keep(run_until_it_waits(self._send(text, head)))
 
@@ -159,7 +159,7 @@ class Calls:
             self._room.set()
             answer, error_code = await self.answer(call, received_at)
             if type(call) is frames.Call:  # a SEND has none
-                await self._send(answer, _head_of_answer(call, received_at, error_code))
+                await self._send(answer, _head_of_answer((call.message_id, call.action, received_at), error_code))
 
     async def answer(self, call: frames.Call, received_at: datetime) -> tuple[str, str]:
         """The frame that answers a CALL, whatever happens, and its error code."""
@@ -168,16 +168,16 @@ class Calls:
         except Refusal as refusal:
             return frames.encode_error(call.message_id, refusal.code, refusal.description), refusal.code
         except Exception as error:
-            return self._failure(call, error)
+            return self._failure(call.message_id, call.action, error)
         if flaw := self._dialect.response_error(call.action, answer):
             logger.error("our answer to %s does not fit its schema: %s", call.action, flaw)
             return frames.encode_error(call.message_id, "InternalError"), "InternalError"
         return frames.encode_result(call.message_id, answer), ""
 
-    def _failure(self, call: frames.Call, error: BaseException) -> tuple[str, str]:
+    def _failure(self, message_id: frames.MessageId, action: str, error: BaseException) -> tuple[str, str]:
         level = logging.WARNING if isinstance(error, _PASSING) else logging.ERROR
-        logger.log(level, "%s of charger %s failed", call.action, self._station.identity, exc_info=error)
-        text = frames.encode_error(call.message_id, "InternalError", "Not stored; please send it again.")
+        logger.log(level, "%s of charger %s failed", action, self._station.identity, exc_info=error)
+        text = frames.encode_error(message_id, "InternalError", "Not stored; please send it again.")
         return text, "InternalError"
 
     async def _meaning_of(self, call: frames.Call, received_at: datetime) -> dict[str, Any]:
@@ -246,9 +246,10 @@ class Refusal(Exception):
         self.code, self.description = code, description
 
 
-def _head_of_answer(call: frames.Call, received_at: datetime, error_code: str) -> frames.Head:
+def _head_of_answer(asked: Asked, error_code: str) -> frames.Head:
+    message_id, action, received_at = asked
     seconds = max(0.0, time.time() - received_at.timestamp())
-    return (frames.ERROR if error_code else frames.RESULT), call.message_id, call.action, error_code, seconds
+    return (frames.ERROR if error_code else frames.RESULT), message_id, action, error_code, seconds
 
 
 _ACCEPTED = Charger.Registration.ACCEPTED.value

@@ -33,13 +33,10 @@ class Receipt(Generic[R]):
         """Withdraw the item unless it is being written; nobody is told either way."""
         self._is_done = True
 
-    def set_result(self, result: R) -> None:
-        self._settle(result, None)
-
     def set_exception(self, error: Exception) -> None:
-        self._settle(None, error)
+        self.set_result(None, error)
 
-    def _settle(self, result: R | None, error: Exception | None) -> None:
+    def set_result(self, result: R | None, error: Exception | None = None) -> None:
         self._is_done = True
         if self.tell is None:
             return

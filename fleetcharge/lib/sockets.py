@@ -158,7 +158,11 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
         """Send a text now, unless that has to wait or is none of our business; False then."""
         if not self._may_write:
             return False
-        self._write_frame(TEXT, text.encode())
+        payload = text.encode()
+        if len(payload) < 126:
+            self.transport.write(bytes((TEXT, len(payload))) + payload)
+        else:
+            self._write_frame(TEXT, payload)
         return True
 
     async def send(self, message: Any) -> None:
