@@ -8,6 +8,7 @@ from dispatch.events import EXTENDED, AlertChanged, PlanChanged, ReservationBrea
 from dispatch.models import Alert, ChargePlan, Reservation, ReservationBreach
 from fleetcharge.lib import hints
 from fleetcharge.lib.events import subscribe
+from fleetcharge.webhooks.events import WebhookGivenUp, WebhookMended
 from stations.events import (
     ChargerBooted,
     ChargerCameBack,
@@ -211,3 +212,13 @@ def money_waits_no_more(event: ExceptionResolved) -> None:
 @subscribe(SourceStateChanged)
 def say_how_a_network_does(event: SourceStateChanged) -> None:
     hints.start(tasks.follow_network, event.source_id)
+
+
+@subscribe(WebhookGivenUp)
+def say_that_a_webhook_is_off(event: WebhookGivenUp) -> None:
+    services.show_webhook(endpoint_id=event.endpoint_id, organisation_id=event.organisation_id, now=event.at)
+
+
+@subscribe(WebhookMended)
+def a_webhook_is_fine_again(event: WebhookMended) -> None:
+    services.show_webhook(endpoint_id=event.endpoint_id, organisation_id=event.organisation_id, now=event.at)

@@ -128,6 +128,8 @@ class Reservation(models.Model):
         FAILED = "failed", _("Failed")
 
     ACTIVE_STATES = ("requested", "confirmed")
+    LET_GO = ("cancelled", "expired", "failed")
+    """Promises we no longer want; a network that was asked for one may yet grant it, or have granted it unheard."""
 
     key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     number = models.BigAutoField(primary_key=True, help_text=_("Also the OCPP reservationId (int32)."))
@@ -145,6 +147,12 @@ class Reservation(models.Model):
     answered_at = models.DateTimeField(null=True, blank=True)
     starts_at = models.DateTimeField(help_text=_("Left out: when it was made."))
     expires_at = models.DateTimeField()
+    reminded_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When a charger that had restarted was told of it again.")
+    )
+    given_back_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("When the network was told that we do not want it any more.")
+    )
     way = models.CharField(max_length=8, choices=Way, blank=True, help_text=_("Empty until it was asked for."))
     agreed_until = models.DateTimeField(
         null=True, blank=True, help_text=_("Where an extension is not answered yet: what holds if it is refused.")
@@ -154,8 +162,6 @@ class Reservation(models.Model):
     )
     rebook_due_at = models.DateTimeField(null=True, blank=True, editable=False)
     replaces = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="replaced_by")
-    let_go_told_at = models.DateTimeField(null=True, blank=True, editable=False)
-    retold_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = ReservationQuerySet.as_manager()
 
@@ -183,9 +189,9 @@ class Reservation(models.Model):
                 fields=["rebook_due_at"], condition=Q(rebook_due_at__isnull=False), name="reservations_to_rebook"
             ),
             models.Index(
-                fields=["answered_at"],
-                condition=Q(let_go_told_at=None, sent_at__isnull=False, state__in=("cancelled", "expired", "failed")),
-                name="reservations_to_let_go",
+                fields=["expires_at"],
+                condition=Q(given_back_at=None, sent_at__isnull=False, state__in=("cancelled", "expired", "failed")),
+                name="reservations_to_give_back",
             ),
         ]
 
@@ -329,6 +335,7 @@ class Alert(models.Model):
         NETWORK_DOWN = "network_down", _("Network does not answer")
         VEHICLE_SILENT = "vehicle_silent", _("Low and does not report")
         CHARGER_MATTER = "charger_matter", _("Charger needs attention")
+        WEBHOOK_OFF = "webhook_off", _("Webhook switched off")
 
     class Severity(models.TextChoices):
         BAD = "bad", _("Act now")

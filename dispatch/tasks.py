@@ -97,12 +97,13 @@ def follow_network(source_id: int) -> None:
 
 @shared_task
 def sweep_alerts() -> int:
-    """Open and close what an event missed: silent chargers, failing networks, decided exceptions."""
+    """Open and close what an event missed: silent chargers, failing networks, webhooks, decided exceptions."""
     now = timezone.now()
     for charger_id in services.silence_unnoticed(now=now):
         with survived("charger", charger_id):
             services.charger_lost(charger_id=charger_id, now=now)
-    return services.settle_network_alerts(now=now) + services.close_settled_money(now=now)
+    settled = services.settle_network_alerts(now=now) + services.settle_webhook_alerts(now=now)
+    return settled + services.close_settled_money(now=now)
 
 
 @shared_task
@@ -137,7 +138,10 @@ def low_without_plan(now: datetime) -> QuerySet[VehicleState]:
 
 @shared_task
 def sweep_reservations() -> int:
-    """Send what was not sent, give up on what is not answered, end what is over, replan what lost its promise."""
+    """Send what was not sent, give up on what is not answered, end what is over, replan what lost its promise.
+
+    And tell networks and restarted chargers what they have not heard.
+    """
     now = timezone.now()
     requested = Reservation.objects.filter(state=Reservation.State.REQUESTED)
     unsent = requested.filter(sent_at=None, created_at__lt=now - SEND_AGAIN_AFTER)
@@ -155,16 +159,15 @@ def sweep_reservations() -> int:
     for connector_id, status in services.plugs_lost_unnoticed(now=now):
         with survived("connector", connector_id):
             services.connector_changed(connector_id=connector_id, status=status, now=now)
+    services.remind(now=now)
+    services.give_back(now=now)
     _keep_reservations(now)
     return services.expire_reservations(now=now)
 
 
 def _keep_reservations(now: datetime) -> None:
-    """What has to be told to networks, what comes into force, and what was lost without a plan behind it."""
+    """What networks may be asked by now, what comes into force, and what was lost without a plan behind it."""
     steps: list[tuple[Iterable[Any], Callable[[Any], object]]] = [
-        (_numbers(services.not_let_go(now)), lambda number: services.cancel_at_network(number, now)),
-        (services.forgotten_by_chargers(now), lambda told: services.send_again(
-            charger_id=told[0], booted_at=told[1], now=now)),
         (_numbers(services.held_until_near(now)), lambda number: services.ask_when_due(number, now)),
         (_numbers(services.unanswered_extensions(now)), lambda number: services.send_extension(number, now)),
         (services.lost_unnoticed(now), lambda plug: services.lose_place(connector_id=plug, reason="lost", now=now)),

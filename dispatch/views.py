@@ -101,6 +101,7 @@ def _boot(request: FleetRequest, alerts: list[Alert]) -> dict[str, Any]:
             "vehicle": reverse("vehicle-drawer", args=[0]),
             "session": reverse("admin:billing_chargingsession_change", args=[0]) if _has_session_admin() else "",
             "sessions": reverse("session-list"),
+            "webhooks": reverse("admin:webhooks_webhookendpoint_changelist"),
             "login": f"{reverse('login')}?next={reverse('dispatch')}",
         },
         "alerts": AlertSerializer(alerts, many=True).data,

@@ -1,6 +1,5 @@
 """The realtime process: OCPP, browser sockets, telemetry and webhooks, with the Django pages behind them."""
 
-import gc
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -13,6 +12,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetcharge.settings")
 django_application = get_asgi_application()
 
 from dispatch.routing import websocket_routes as live_routes  # noqa: E402  (Django must be set up first)
+from fleetcharge import run_token  # noqa: E402
+from fleetcharge.lib.tuning import tune_for_sockets  # noqa: E402
 from ocpp_bridge.draining import drain_on_sigterm  # noqa: E402
 from ocpp_bridge.hub import hub  # noqa: E402
 from ocpp_bridge.recorder import recorder  # noqa: E402
@@ -37,9 +38,7 @@ HTTP_ROUTES: list[tuple[str, Application]] = [
 ]  # fmt: skip
 WEBSOCKET_ROUTES: list[tuple[str, Application]] = [*ocpp_routes, *live_routes, *stream_sockets]
 
-gc.collect()
-gc.freeze()
-gc.set_threshold(50_000, 20, 100)  # generation-2 pauses are what makes p99 of thousands of sockets
+tune_for_sockets()
 
 
 def _find(routes: list[tuple[str, Application]], path: str) -> Application | None:
@@ -58,6 +57,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 async def _draining(send: Send) -> None:
     headers = [(b"content-type", b"application/json")]
+    headers += [(name.lower().encode(), value.encode()) for name, value in run_token.header().items()]
     await send({"type": "http.response.start", "status": 503, "headers": headers})
     await send({"type": "http.response.body", "body": b'{"detail":"This node is stopping.","code":"draining"}'})
 

@@ -95,6 +95,7 @@ INSTALLED_APPS = [
     *(["fleetcharge.demo"] if DEMO else []),
 ]
 MIDDLEWARE = [
+    *(["fleetcharge.run_token.run_token"] if os.environ.get("FLEETCHARGE_RUN_TOKEN") else []),
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -303,6 +304,8 @@ OCPP_CUT_OFF_SECONDS = float(os.environ.get("FLEETCHARGE_OCPP_CUT_OFF_SECONDS", 
 OCPP_COMMAND_DAYS = int(os.environ.get("FLEETCHARGE_OCPP_COMMAND_DAYS", "180"))
 OCPP_DATABASE_THREADS = int(os.environ.get("FLEETCHARGE_OCPP_DATABASE_THREADS", "4"))
 OCPP_RECORD_DAYS = int(os.environ.get("FLEETCHARGE_OCPP_RECORD_DAYS", "7"))
+OCPP_ODD_DAYS = int(os.environ.get("FLEETCHARGE_OCPP_ODD_DAYS", "90"))
+OCPP_ODD_MESSAGES = int(os.environ.get("FLEETCHARGE_OCPP_ODD_MESSAGES", "1000"))
 OCPP_UPLOAD_MAX_BYTES = int(os.environ.get("FLEETCHARGE_OCPP_UPLOAD_MAX_BYTES", str(64 * 1024 * 1024)))
 OCPP_UPLOAD_DAYS = int(os.environ.get("FLEETCHARGE_OCPP_UPLOAD_DAYS", "30"))
 OCPP_CA_KEY = os.environ.get("FLEETCHARGE_OCPP_CA_KEY", "")
@@ -355,6 +358,7 @@ UNFOLD = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("icons/fleetcharge.svg")},
     ],
     "SCRIPTS": [lambda request: static("js/admin-landmarks.js")],
+    "STYLES": [lambda request: static("css/admin.css")],
     "COLORS": {"primary": {
         "50": "#eef2ff", "100": "#e0e7ff", "200": "#c7d4fe", "300": "#a5b9fc", "400": "#93abff", "500": "#6c8cff",
         "600": "#2f5bea", "700": "#2450d8", "800": "#1e40af", "900": "#1e3a8a", "950": "#1b2748",

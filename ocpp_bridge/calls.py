@@ -3,6 +3,7 @@
 import asyncio
 import functools
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Any
 import django.db
 import psycopg
 
+from fleetcharge.lib.batching import Receipt
 from fleetcharge.lib.eager import run_until_it_waits
 from ocpp_bridge import answers, finishing, frames, oddities
 from ocpp_bridge.meaning import Meaning
@@ -24,6 +26,9 @@ QUEUE_CHARACTERS = 256 * 1024  # parsed, a frame takes up to twenty times its le
 
 logger = logging.getLogger(__name__)
 Waiting = tuple[frames.Call, datetime, int]  # with the length of its frame
+Asked = tuple[frames.MessageId, str, datetime]  # what an answer must know of its CALL: id, action, when it came
+Send = Callable[[str, frames.Head], Coroutine[Any, Any, None]]
+SendNow = Callable[[str, frames.Head], bool]  # False: this has to wait, `Send` it
 
 
 class Calls:
@@ -34,12 +39,13 @@ class Calls:
     there is work: ten thousand idle sockets have no worker at all.
     """
 
-    def __init__(self, station: Station, meaning: Meaning, send: Callable[[str], Coroutine[Any, Any, None]]) -> None:
-        self._station, self._meaning, self._dialect, self._send = station, meaning, meaning.dialect, send
+    def __init__(self, station: Station, meaning: Meaning, send: Send, send_now: SendNow) -> None:
+        self._station, self._meaning, self._dialect = station, meaning, meaning.dialect
+        self._send, self._send_now = send, send_now
         self._waiting: deque[Waiting] = deque()
         self._waiting_characters = 0
         self._room = asyncio.Event()
-        self._written: asyncio.Future[Any] | None = None
+        self._written: Receipt[Any] | None = None
         self._worker: asyncio.Task[None] | None = None
         self._is_stopped = False
 
@@ -48,9 +54,9 @@ class Calls:
 
         `length`: of its frame in characters; the queue is full with 64 of any, or with a few long ones.
         """
-        received_at = datetime.now(UTC)
-        if self._written is None and self._worker is None and self._answer_at_once(call, received_at):
+        if self.put_now(call):
             return
+        received_at = datetime.now(UTC)
         while self.is_full and not self._is_stopped:
             self._room.clear()
             await self._room.wait()
@@ -59,6 +65,10 @@ class Calls:
         self._waiting.append((call, received_at, length))
         self._waiting_characters += length
         self._work_on()
+
+    def put_now(self, call: frames.Call) -> bool:
+        """Take one CALL that needs no more than a write, when nothing is before it. False: nothing happened."""
+        return self._written is None and self._worker is None and self._answer_at_once(call, datetime.now(UTC))
 
     @property
     def is_full(self) -> bool:
@@ -86,9 +96,9 @@ class Calls:
     def _answer_at_once(self, call: frames.Call, received_at: datetime) -> bool:
         """False: it needs the worker (another action, an odd payload, a full writer); nothing has happened yet."""
         handler = self._meaning.at_once.get(call.action)
-        if handler is None or self._station.registration != _ACCEPTED or not self._station.has_booted:
+        if handler is None or type(call) is not frames.Call:  # a SEND has no answer
             return False
-        if type(call) is not frames.Call:  # a SEND has no answer
+        if self._station.registration != _ACCEPTED or not self._station.has_booted:
             return False
         if self._dialect.request_error(call.action, call.payload):
             return False
@@ -100,26 +110,29 @@ class Calls:
             return False
         answer, written = promise
         if written is None:
-            self._reply(frames.encode_result(call.message_id, answer))
+            self._reply((call.message_id, call.action, received_at), frames.encode_result(call.message_id, answer))
         else:
             self._written = written
-            written.add_done_callback(functools.partial(self._on_written, call, answer))
+            asked = (call.message_id, call.action, received_at)  # not its payload: hundreds wait for one commit
+            written.tell = functools.partial(self._on_written, asked, answer)
         return True
 
-    def _on_written(self, call: frames.Call, answer: dict[str, Any], written: "asyncio.Future[Any]") -> None:
+    def _on_written(self, asked: Asked, answer: dict[str, Any], _: Any, error: Exception | None) -> None:
         self._written = None
-        if self._is_stopped or written.cancelled():
+        if self._is_stopped:
             return
-        if (error := written.exception()) is None:
-            self._reply(frames.encode_result(call.message_id, answer))
+        if error is None:
+            self._reply(asked, frames.encode_result(asked[0], answer))
         else:
-            self._reply(self._failure(call, error))
+            self._reply(asked, *self._failure(asked[0], asked[1], error))
         if self._waiting:
             self._work_on()
 
-    def _reply(self, text: str) -> None:
+    def _reply(self, asked: Asked, text: str, error_code: str = "") -> None:
         """Hardly ever waits; when the charger does not read, the rest of the lane waits behind it."""
-        self._keep(run_until_it_waits(self._send(text)))
+        head = _head_of_answer(asked, error_code)
+        if not self._send_now(text, head):
+            self._keep(run_until_it_waits(self._send(text, head)))
 
     # --- in turn --------------------------------------------------------------------------------------------------
 
@@ -144,27 +157,28 @@ class Calls:
             call, received_at, length = self._waiting.popleft()
             self._waiting_characters -= length
             self._room.set()
-            answer = await self.answer(call, received_at)
+            answer, error_code = await self.answer(call, received_at)
             if type(call) is frames.Call:  # a SEND has none
-                await self._send(answer)
+                await self._send(answer, _head_of_answer((call.message_id, call.action, received_at), error_code))
 
-    async def answer(self, call: frames.Call, received_at: datetime) -> str:
-        """The frame that answers a CALL, whatever happens."""
+    async def answer(self, call: frames.Call, received_at: datetime) -> tuple[str, str]:
+        """The frame that answers a CALL, whatever happens, and its error code."""
         try:
             answer = await self._meaning_of(call, received_at)
         except Refusal as refusal:
-            return frames.encode_error(call.message_id, refusal.code, refusal.description)
+            return frames.encode_error(call.message_id, refusal.code, refusal.description), refusal.code
         except Exception as error:
-            return self._failure(call, error)
+            return self._failure(call.message_id, call.action, error)
         if flaw := self._dialect.response_error(call.action, answer):
             logger.error("our answer to %s does not fit its schema: %s", call.action, flaw)
-            return frames.encode_error(call.message_id, "InternalError")
-        return frames.encode_result(call.message_id, answer)
+            return frames.encode_error(call.message_id, "InternalError"), "InternalError"
+        return frames.encode_result(call.message_id, answer), ""
 
-    def _failure(self, call: frames.Call, error: BaseException) -> str:
+    def _failure(self, message_id: frames.MessageId, action: str, error: BaseException) -> tuple[str, str]:
         level = logging.WARNING if isinstance(error, _PASSING) else logging.ERROR
-        logger.log(level, "%s of charger %s failed", call.action, self._station.identity, exc_info=error)
-        return frames.encode_error(call.message_id, "InternalError", "Not stored; please send it again.")
+        logger.log(level, "%s of charger %s failed", action, self._station.identity, exc_info=error)
+        text = frames.encode_error(message_id, "InternalError", "Not stored; please send it again.")
+        return text, "InternalError"
 
     async def _meaning_of(self, call: frames.Call, received_at: datetime) -> dict[str, Any]:
         station, handler = self._station, self._meaning.handlers.get(call.action)
@@ -230,6 +244,12 @@ class Refusal(Exception):
     def __init__(self, code: str, description: str) -> None:
         super().__init__(description)
         self.code, self.description = code, description
+
+
+def _head_of_answer(asked: Asked, error_code: str) -> frames.Head:
+    message_id, action, received_at = asked
+    seconds = max(0.0, time.time() - received_at.timestamp())
+    return (frames.ERROR if error_code else frames.RESULT), message_id, action, error_code, seconds
 
 
 _ACCEPTED = Charger.Registration.ACCEPTED.value

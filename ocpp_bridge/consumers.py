@@ -11,7 +11,7 @@ from channels.exceptions import StopConsumer
 from django.conf import settings
 
 from fleetcharge.lib.addresses import address_of_scope
-from fleetcharge.lib.sockets import ABORT
+from fleetcharge.lib.sockets import ABORT, HEAR, WRITE
 from ocpp_bridge import frames, handshake, metrics
 from ocpp_bridge.calls import Calls
 from ocpp_bridge.clocks import ClockWatch
@@ -46,11 +46,17 @@ logger = logging.getLogger(__name__)
 
 
 class ChargerConsumer(LeanConsumer):
-    """OCPP-J server side. CALLs go through one ordered worker; results of our own CALLs are resolved at once."""
+    """OCPP-J server side. CALLs go through one ordered worker; results of our own CALLs are resolved at once.
+
+    What needs no more than a write is answered where it arrives, if the server offers that (`hear`); the queue of the
+    socket and a turn of this task would cost as much as all the rest.
+    """
 
     station: Station | None = None
     epoch = 0
     is_closed = False
+    is_busy = True  # between messages nobody is
+    read_ahead: frames.Frame | None = None
     has_courier = False
     has_settled = False
     is_leaving = False
@@ -77,13 +83,21 @@ class ChargerConsumer(LeanConsumer):
         self.station.profile = known.profile
         self.station.clock = ClockWatch(known.clock_skew_seconds)
         self._bucket = Bucket(settings.OCPP_MESSAGES_PER_SECOND, settings.OCPP_MESSAGES_BURST)
-        self.calls = Calls(self.station, self.meaning, self.send_frame)
+        self.calls = Calls(self.station, self.meaning, self.send_frame, self.send_now)
+        self._limit_bytes: int = settings.OCPP_MAX_FRAME_BYTES
         self._malformed: deque[float] = deque(maxlen=MALFORMED_PER_MINUTE)
         self.connected_at = self.heard_at = time.monotonic()
         recorder.start()
         metrics.connected(subprotocol, self.epoch)
         await self.send({"type": "websocket.accept", "subprotocol": subprotocol if offered else None})
         await hub.register(self)
+        self._use_short_ways(self.scope.get("extensions") or {})
+
+    def _use_short_ways(self, extensions: dict[str, Any]) -> None:
+        self._write = extensions.get(WRITE, _never)
+        self.is_busy = False
+        if HEAR in extensions:
+            extensions[HEAR](self.hear)
 
     async def _authenticate(self) -> tuple[str, Known, Admission]:
         if hub.is_draining:
@@ -177,22 +191,56 @@ class ChargerConsumer(LeanConsumer):
     async def websocket_receive(self, message: dict[str, Any]) -> None:
         if self.is_closed or self.station is None:
             return
-        self.heard_at = time.monotonic()
+        self.is_busy = True
         raw = message.get("text")
         if raw is None:
             raw = message.get("bytes") or b""
-        recorder.note(self.station.charger_id, IN, raw)
-        frame = frames.parse(raw, self.dialect, limit_bytes=settings.OCPP_MAX_FRAME_BYTES)
+        frame, self.read_ahead = self.read_ahead, None
+        if frame is None:
+            frame = self._read(raw)
+            await self._deal_with(frame, len(raw))
+            if pause := self._bucket.take():
+                await asyncio.sleep(pause)
+        else:
+            await self._deal_with(frame, len(raw))
+        self.is_busy = False
+
+    def hear(self, text: str) -> bool:
+        """Take a text before it is queued, when nothing is before it and it can be dealt with at once.
+
+        False leaves it, perhaps read already, to `websocket_receive`, which gets it next.
+        """
+        if self.is_busy or self.is_closed or not self._bucket.spend():
+            return False
+        frame = self._read(text)
+        try:
+            if isinstance(frame, frames.Call) and self.calls.put_now(frame):
+                return True
+        except Exception:
+            logger.exception("a short way failed")
+        self.read_ahead = frame
+        return False
+
+    def _read(self, raw: str | bytes) -> frames.Frame:
+        assert self.station is not None  # noqa: S101 (nobody is heard before)
+        self.heard_at = time.monotonic()
+        frame = frames.parse(raw, self.dialect, limit_bytes=self._limit_bytes)
+        kind, message_id, action, code, seconds = frames.head_of(frame)
+        if kind in {frames.RESULT, frames.ERROR}:
+            action, seconds = self.lane.asked(message_id)
+        recorder.note(self.station.charger_id, IN, raw, (kind, message_id, action, code, seconds))
+        return frame
+
+    async def _deal_with(self, frame: frames.Frame, length: int) -> None:
+        assert self.station is not None  # noqa: S101
         if isinstance(frame, frames.Call):
-            await self.calls.put(frame, len(raw))
+            await self.calls.put(frame, length)
         elif isinstance(frame, frames.Malformed):
             await self._answer_malformed(frame)
         elif isinstance(frame, frames.ResultError):
             logger.warning("%s cannot use our answer: %s %s", self.station.identity, frame.code, frame.description)
         else:
             self.lane.resolve(frame)
-        if pause := self._bucket.take():
-            await asyncio.sleep(pause)
 
     async def _answer_malformed(self, frame: frames.Malformed) -> None:
         now = time.monotonic()
@@ -200,15 +248,23 @@ class ChargerConsumer(LeanConsumer):
         logger.warning("malformed frame from %s: %s %s", identity, frame.code, frame.description)
         self._malformed.append(now)
         if frame.message_id is not None:
-            await self.send_frame(frames.encode_error(frame.message_id, frame.code, frame.description))
+            head = (frames.ERROR, frame.message_id, "", frame.code, None)
+            await self.send_frame(frames.encode_error(frame.message_id, frame.code, frame.description), head)
         if len(self._malformed) == MALFORMED_PER_MINUTE and now - self._malformed[0] < 60:
             await self.close(PROTOCOL_ERROR, "too many malformed frames")
 
-    async def send_frame(self, text: str) -> None:
+    def send_now(self, text: str, head: frames.Head) -> bool:
+        """Send if that needs no waiting; False: nothing happened."""
+        if self.is_closed or self.station is None or not self._write(text):
+            return False
+        recorder.note(self.station.charger_id, OUT, text, head)
+        return True
+
+    async def send_frame(self, text: str, head: frames.Head) -> None:
         """Send unless the socket is gone; then the receive loop learns of it by itself."""
         if self.is_closed or self.station is None:
             return
-        recorder.note(self.station.charger_id, OUT, text)
+        recorder.note(self.station.charger_id, OUT, text, head)
         try:
             await self.base_send({"type": "websocket.send", "text": text})
         except Exception as error:  # servers raise their own classes here
@@ -258,3 +314,8 @@ class ChargerConsumer(LeanConsumer):
             )
         except Exception:  # the sweep of silent chargers will notice
             logger.warning("could not note the end of the socket of %s", self.station.identity)
+
+
+def _never(text: str) -> bool:
+    """For servers without the short way."""
+    return False

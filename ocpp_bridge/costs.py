@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from ocpp_bridge.models import Command, ConfigurationValue
 from ocpp_bridge.saying import COST_VENDOR
@@ -28,13 +28,17 @@ def _word(value: str | None) -> str:
     return (value or "").strip().lower()
 
 
+def said() -> QuerySet[ConfigurationValue]:
+    """What chargers reported about showing costs."""
+    names = Q(key=KEY_16) | Q(key__startswith="TariffCostCtrlr.")
+    return ConfigurationValue.objects.filter(names, is_unknown=False)
+
+
 def able(chargers: Iterable[Charger]) -> set[int]:
     """Those of them that can show a cost. One query."""
     protocols = {charger.pk: charger.protocol for charger in chargers}
-    names = Q(key=KEY_16) | Q(key__startswith="TariffCostCtrlr.")
-    rows = ConfigurationValue.objects.filter(names, charger__in=protocols, is_unknown=False)
     reported: dict[int, dict[str, str | None]] = defaultdict(dict)
-    for charger_id, key, value in rows.values_list("charger_id", "key", "value"):
+    for charger_id, key, value in said().filter(charger__in=protocols).values_list("charger_id", "key", "value"):
         reported[charger_id][key] = value
     return {pk for pk, values in reported.items() if can_show(protocols[pk], values)}
 

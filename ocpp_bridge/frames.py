@@ -13,6 +13,8 @@ MAX_DEPTH = 32
 MAX_ID_LENGTH, MAX_ECHO = 36, 255
 
 MessageId = str | int
+# What the recorder and the counters are told of a frame: kind, message id, action, error code, seconds to the answer.
+Head = tuple[int, MessageId, str, str, float | None]
 
 _ID_IN_HEAD = re.compile(r'\s*\[\s*2(?:\.0+)?\s*,\s*("(?:[^"\\]|\\.){0,255}"|-?\d{1,18})\s*(?:,|\])')
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.S)  # nothing to try again, even when a string never ends
@@ -168,6 +170,20 @@ def _unreadable(data: bytes, dialect: Dialect, code: str, description: str) -> M
     except orjson.JSONDecodeError:
         message_id = dialect.anonymous_id
     return Malformed(message_id, code, description[:255])
+
+
+def head_of(frame: Frame) -> Head:
+    """Of a frame that arrived; the action of an answer is known to who asked."""
+    if type(frame) is Call:
+        return CALL, frame.message_id, frame.action, "", None
+    if isinstance(frame, Send):
+        return SEND, frame.message_id, frame.action, "", None
+    if isinstance(frame, Result):
+        return RESULT, frame.message_id, "", "", None
+    if isinstance(frame, CallError):
+        kind = RESULT_ERROR if isinstance(frame, ResultError) else ERROR
+        return kind, frame.message_id, "", frame.code, None
+    return 0, frame.message_id or "", "", "", None
 
 
 def encode_call(message_id: str, action: str, payload: object) -> str:

@@ -17,10 +17,13 @@ Number = int | Decimal
 _READABLE = (str, int, float)
 _WH, _W = {"wh": 0, "kwh": 3, "mwh": 6}, {"w": 0, "kw": 3, "mw": 6}  # powers of ten
 _POWERS = {ENERGY: _WH, INTERVAL: _WH, POWER: _W}
-_PLAIN_OF = {ENERGY: (None, "Wh"), INTERVAL: (None, "Wh"), POWER: (None, "W")}
+_PLAIN_UNITS = {ENERGY: (None, "Wh"), INTERVAL: (None, "Wh"), POWER: (None, "W")}
+MAX_PLANS = 1_000
 _LINES = ({"L1", "L2", "L3"}, {"L1-N", "L2-N", "L3-N"})
 OUTLET = "Outlet"
 _NEXT_BEST = ("Cable", "Inlet", "Body", "EV", "Upstream")  # OCPP 1.6 section 7.28, 2.x LocationEnumType
+Plan = tuple[str, Decimal | None, str | None, str | None]  # measurand, factor, where if not at the outlet, phase
+_PLANS: dict[tuple[Any, ...], Plan | None] = {}
 _Elsewhere = dict[str, tuple[dict[str, Number], dict[str, dict[str, Number]]]]
 
 
@@ -41,29 +44,33 @@ def normalise(samples: Sequence[Any]) -> Sampled:
     EV) is only read for what nobody measures at the outlet, and always the same one. The total without phase wins,
     else the phases are summed (chargers send both). Signed data is kept by the caller, not read.
     """
-    context = ""
+    context: Any = ""
     totals: dict[str, Number] = {}
     phases: dict[str, dict[str, Number]] = {}
     elsewhere: _Elsewhere | None = None
     for sample in samples:
-        if type(sample) is not dict:
+        if type(sample) is not dict or (plan := _plan_of(sample)) is None:
             continue
-        measurand = sample.get("measurand", ENERGY)
-        if type(measurand) is not str or measurand not in WANTED or sample.get("format") == "SignedData":
+        raw = sample.get("value")
+        if type(raw) is str and raw.isdecimal() and len(raw) < 16 and raw.isascii():
+            value: Number = int(raw)  # nine of ten: no Decimal needed
+        elif (number := _number(raw)) is None:
             continue
-        if (value := _value(sample, measurand)) is None:
-            continue
+        else:
+            value = number
+        measurand, scale, location, phase = plan
+        if scale is not None:
+            value *= scale
         context = sample.get("context") or context
-        location = sample.get("location")
-        if location is None or location == OUTLET or measurand == SOC or str(location).casefold() == "outlet":
+        if location is None:
             here, lines = totals, phases
         else:
             elsewhere = {} if elsewhere is None else elsewhere
-            here, lines = elsewhere.setdefault(str(location), ({}, {}))
-        if phase := sample.get("phase"):
-            lines.setdefault(measurand, {})[str(phase)] = value
-        else:
+            here, lines = elsewhere.setdefault(location, ({}, {}))
+        if phase is None:
             here[measurand] = value
+        else:
+            lines.setdefault(measurand, {})[phase] = value
     if phases:
         _add_lines(totals, phases)
     if elsewhere:
@@ -76,6 +83,39 @@ def normalise(samples: Sequence[Any]) -> Sampled:
         str(context)[:20],
         _bounded(totals.get(INTERVAL), 0, MAX_ENERGY_WH),
     )
+
+
+def _plan_of(sample: dict[str, Any]) -> Plan | None:
+    """What to make of a sample by all but its value: a charger describes the same few for years."""
+    get = sample.get
+    unit, multiplier, measure = get("unit"), 0, get("unitOfMeasure")
+    if type(measure) is dict:
+        unit, multiplier = measure.get("unit"), measure.get("multiplier", 0)
+    key = (get("measurand", ENERGY), unit, multiplier, get("location"), get("phase"), get("format"))
+    if type(multiplier) is not int:  # true and 1.0 are the same key as 1
+        return _plan(*key)
+    try:
+        return _PLANS[key]
+    except TypeError:  # a list or an object where a word belongs
+        return _plan(*key)
+    except KeyError:
+        plan = _plan(*key)
+        if len(_PLANS) < MAX_PLANS:
+            _PLANS[key] = plan
+        return plan
+
+
+def _plan(measurand: Any, unit: Any, multiplier: Any, location: Any, phase: Any, form: Any) -> Plan | None:
+    """None: not wanted, or in a unit that we do not know, or of something else; better no value than a wrong one."""
+    if type(measurand) is not str or measurand not in WANTED or form == "SignedData":
+        return None
+    scale: Decimal | None = None
+    if measurand != SOC and (unit not in _PLAIN_UNITS[measurand] or multiplier != 0):
+        scale = _scale(unit, multiplier, measurand)
+        if scale is None:
+            return None
+    is_here = location is None or measurand == SOC or str(location).casefold() == OUTLET.casefold()
+    return measurand, scale, None if is_here else str(location), str(phase) if phase else None
 
 
 def normalise_odd(samples: Sequence[Any], profile: "QuirkProfile") -> Sampled:
@@ -108,31 +148,18 @@ def _scaled(value: int | None, scale: Decimal, limit: int) -> int | None:
     return value if value is None or scale == 1 else _bounded(value * scale, -limit, limit)
 
 
-def _value(sample: dict[str, Any], measurand: str) -> Number | None:
-    raw = sample.get("value")
-    if type(raw) is str and len(raw) < 16 and raw.isascii() and raw.isdecimal():
-        value: Number = int(raw)  # nine of ten: no Decimal needed
-    elif type(raw) in _READABLE:
-        try:
-            value = Decimal(raw if type(raw) is str else str(raw))
-        except InvalidOperation:
-            return None
-        if not value.is_finite() or abs(value.adjusted()) > 30:
-            return None
-    else:
+def _number(raw: Any) -> Number | None:
+    if type(raw) not in _READABLE:
         return None
-    if measurand == SOC or ("unitOfMeasure" not in sample and sample.get("unit") in _PLAIN_OF[measurand]):
-        return value
-    scale = _scale(sample, measurand)
-    return None if scale is None else value * scale
+    try:
+        value = Decimal(raw if type(raw) is str else str(raw))
+    except InvalidOperation:
+        return None
+    return value if value.is_finite() and abs(value.adjusted()) <= 30 else None
 
 
-def _scale(sample: dict[str, Any], measurand: str) -> Decimal | None:
-    """None for a unit that we do not know, or that is of something else: better no value than a wrong one."""
-    unit, multiplier = sample.get("unit"), 0
-    measure = sample.get("unitOfMeasure")
-    if isinstance(measure, dict):
-        unit, multiplier = measure.get("unit"), measure.get("multiplier", 0)
+def _scale(unit: Any, multiplier: Any, measurand: str) -> Decimal | None:
+    """What to multiply with; None for a unit that we do not know."""
     if type(multiplier) is float and multiplier.is_integer():
         multiplier = int(multiplier)
     power = 0 if unit in (None, "") else _POWERS[measurand].get(str(unit).strip().casefold())
@@ -166,4 +193,6 @@ def _sum_of_lines(by_phase: dict[str, Number]) -> Number | None:
 
 
 def _bounded(value: Number | None, low: int, high: int) -> int | None:
-    return round(value) if value is not None and low <= value <= high else None
+    if value is None or not low <= value <= high:
+        return None
+    return value if type(value) is int else round(value)

@@ -32,9 +32,14 @@ class Counter:
 
     def add(self, labels: Labels, amount: int = 1) -> None:
         totals = self.totals
-        if labels in totals:
+        try:
             totals[labels] += amount
-        elif len(totals) < MAX_LABELS:
+        except KeyError:
+            self._add_new(labels, amount)
+
+    def _add_new(self, labels: Labels, amount: int) -> None:
+        totals = self.totals
+        if len(totals) < MAX_LABELS:
             totals[labels] = amount
         else:
             other = (*labels[:-1], "(other)")

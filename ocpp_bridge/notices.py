@@ -16,7 +16,6 @@ from ocpp_bridge.models import (
     ComponentEvent,
     ExternalLimit,
     Notice,
-    OddMessage,
     Settlement,
     StationCost,
 )
@@ -164,9 +163,6 @@ def note_settlement(*, charger_id: int, psp_ref: str, status: str, **facts: Any)
 
 
 def forget_old(*, now: datetime) -> int:
-    """Delete notices, odd messages and component events past their time; how many."""
+    """Delete notices and component events past their time; how many."""
     oldest = now - KEEP
-    return sum(
-        rows.filter(received_at__lt=oldest).delete()[0]
-        for rows in (Notice.objects, OddMessage.objects, ComponentEvent.objects)
-    )
+    return sum(rows.filter(received_at__lt=oldest).delete()[0] for rows in (Notice.objects, ComponentEvent.objects))

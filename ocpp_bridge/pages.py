@@ -67,7 +67,7 @@ class PlugRow:
 
 
 def header(charger: Charger, organisation: Organisation) -> dict[str, Any]:
-    """Connection and plugs. Four queries."""
+    """Connection and plugs. Five queries."""
     connectors = list(
         Connector.objects.existing().filter(evse__charger=charger).select_related("evse").order_by(
             "evse__evse_number", "connector_id"
@@ -76,7 +76,9 @@ def header(charger: Charger, organisation: Organisation) -> dict[str, Any]:
     running = ChargingSession.objects.for_organisation(organisation).active().filter(connector__in=connectors)
     sessions = {session.connector_id: session for session in running}
     skew = charger.clock_skew_seconds
+    heard = [at for at in (charger.last_seen_at, recordings.last_heard_at(charger.pk)) if at is not None]
     return {
+        "last_frame_at": max(heard, default=None),
         "plugs": [
             PlugRow(row, *LOOKS.get(S(row.status), ("slash", "off")), sessions.get(row.pk)) for row in connectors
         ],

@@ -45,6 +45,12 @@ def search(*, charger_id: int, wanted: Wanted) -> QuerySet[Frame]:
     return found.order_by("-id")
 
 
+def last_heard_at(charger_id: int) -> datetime | None:
+    """When the newest frame we keep came from this charger; its row is only touched once a minute."""
+    heard = Frame.objects.filter(charger_id=charger_id, direction=Frame.Direction.IN).order_by("-id")
+    return heard.values_list("at", flat=True).first()
+
+
 def _exact(wanted: Wanted) -> dict[str, Any]:
     fields = {
         "action": wanted.action or None,

@@ -4,6 +4,8 @@ import logging
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 
+from django.db.models import Exists, OuterRef
+
 from billing.models import ChargingSession
 from billing.services import tariffs
 from fleetcharge.lib.sweeps import survived
@@ -26,8 +28,9 @@ def say(*, session_ids: Iterable[int], now: datetime) -> int:
     due = _due(session_ids, now)
     if not due:
         return 0
+    may_show = Exists(costs.said().filter(charger=OuterRef("charger")))  # few can: the others are not even loaded
     related = ("charger", "connector__evse__location", "connector__tariff")
-    sessions = list(ChargingSession.objects.active().filter(pk__in=due).select_related(*related))
+    sessions = list(ChargingSession.objects.active().filter(may_show, pk__in=due).select_related(*related))
     able = costs.able({session.charger for session in sessions if session.charger})
     told = 0
     for session in sessions:

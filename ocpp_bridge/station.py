@@ -1,6 +1,5 @@
 """What the message modules know of the station behind a socket, and how they read its payloads."""
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from typing import Any
 
 import orjson
 
+from fleetcharge.lib.batching import Receipt
 from ocpp_bridge import frames
 from ocpp_bridge.clocks import ClockWatch
 from ocpp_bridge.instants import parse_instant
@@ -19,7 +19,7 @@ MAX_SMALL, MAX_INT32, MAX_INT = 32_767, 2**31 - 1, 2**63 - 1
 
 Handler = Callable[["Station", dict[str, Any], datetime], Awaitable[dict[str, Any]]]
 # The answer, and what must be committed before it is given. None: this message needs its `Handler`, nothing happened.
-Promise = tuple[dict[str, Any], "asyncio.Future[Any] | None"] | None
+Promise = tuple[dict[str, Any], Receipt[Any] | None] | None
 AtOnce = Callable[["Station", dict[str, Any], datetime], Promise]
 
 

@@ -17,6 +17,7 @@ from ocpp_bridge import (
     local_lists,
     nodes,
     notices,
+    odd_retention,
     recordings,
     reports,
     rollouts,
@@ -88,6 +89,7 @@ def sweep_reports() -> int:
     """Reports whose rest did not come, jobs that fell silent, notices past their time; returns how many were closed."""
     now = timezone.now()
     notices.forget_old(now=now)
+    odd_retention.forget_old(now=now)
     return reports.close_silent(now=now) + jobs.show_stuck(now=now)
 
 

@@ -21,6 +21,13 @@ class Bucket:
         self._rate, self._burst, self._clock = rate, burst, clock
         self._credit, self._filled_at, self.pauses = (burst if rate > 0 else math.inf), clock(), 0
 
+    def spend(self) -> bool:
+        """Take one of the credit that is left; False: there is none, and nothing was taken."""
+        if self._credit < 1:
+            return False
+        self._credit -= 1
+        return True
+
     def take(self) -> float:
         """Take one; how many seconds to wait before the next one is read, 0 nearly always."""
         self._credit -= 1

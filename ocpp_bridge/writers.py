@@ -57,7 +57,8 @@ def readings_of(
     """
     if not isinstance(moments, list) or len(moments) > MAX_MOMENTS:
         raise Unusable("meterValue: expected a list")
-    readings = [_reading(moment, charger_id, evse_number, transaction_ref, received_at, profile) for moment in moments]
+    told = charger_id, evse_number, transaction_ref, received_at, profile
+    readings = [_reading(moment, *told) for moment in moments]
     if sequence is not None or base_wh:
         for reading in readings:
             reading.sequence = sequence

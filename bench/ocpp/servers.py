@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from fleetcharge.embedded.ports import random_free_port
+from fleetcharge.lib.tuning import tune_for_sockets
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STOCK_ECHO, ECHO, ROUTER, BARE, DURABLE = "stock_echo", "echo", "router", "bare", "durable"
 PACKAGE, NODE = "package", "node"
 TITLES = {
-    STOCK_ECHO: "raw echo, uvicorn's own",
-    ECHO: "raw echo (floor)",
+    STOCK_ECHO: "raw ASGI echo (floor)",
+    ECHO: "raw echo, our protocol",
     ROUTER: "ours, no database",
     BARE: "ours, durable, no recorder",
     DURABLE: "ours, durable",
@@ -72,22 +73,13 @@ def _endpoint(*, is_durable: bool = True) -> Any:
 
         if not is_durable:
             writers.meter_writer._write = _write_nothing
-        _freeze()
+        tune_for_sockets()
         _application.append(websocket_routes[0][1])
     return _application[0]
 
 
 async def _write_nothing(messages: Any) -> list[bool]:
     return [True] * len(messages)
-
-
-def _freeze() -> None:
-    """As the realtime process does."""
-    import gc
-
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 async def package_server(port: int) -> None:

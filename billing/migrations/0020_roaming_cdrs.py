@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('billing', '0010_when_a_wallet_became_low'),
+        ('billing', '0011_room_for_running_sessions'),
         ('stations', '0021_ocpi_roaming'),
     ]
 

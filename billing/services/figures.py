@@ -11,9 +11,11 @@ from billing.services.adjustments import Figures
 from billing.services.afterwards import question_refused
 from billing.services.authorisation import ACCEPTED, UNKNOWN_TOKEN
 from billing.services.exceptions import is_decided, open_exception, withdraw
+from stations import services as stations
 
 Kind = BillingException.Kind
 DISPUTED = "conflicting_stop"
+NO_SUCH_PLUG = "no_such_plug"
 
 OF_THE_ENGINE = (Kind.UNKNOWN_TOKEN, Kind.ODD_METER, Kind.MISSING_START, Kind.NEVER_ENDED)
 TITLES = {
@@ -75,7 +77,9 @@ def _figures(session: ChargingSession, account: Account) -> dict[str, object]:
     is_disputed = BillingException.objects.open().filter(session=session, kind=Kind.CONFLICTING_STOP).exists()
     if is_disputed:
         reasons.append(DISPUTED)
-    needs_review = is_disputed or session.authorisation_reason != ACCEPTED
+    if is_nowhere := session.connector.evse.evse_number == stations.NOBODYS_PLUG:
+        reasons.append(NO_SUCH_PLUG)
+    needs_review = is_disputed or is_nowhere or session.authorisation_reason != ACCEPTED
     figures: dict[str, object] = {
         "energy_wh": account.energy_wh,
         "quality_reasons": reasons,

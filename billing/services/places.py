@@ -9,8 +9,8 @@ from stations.models import Charger, Connector
 def find_connector(charger: Charger, evse_number: int | None, connector_id: int, received_at: datetime) -> Connector:
     """The row of this plug; a station may have plugs nobody told us of, so a missing one is created.
 
-    `connector_id` counts over the station for OCPP 1.6 (`evse_number` None), within the EVSE for 2.x. Raises
-    stations.services.TooManyPlugs.
+    `connector_id` counts over the station for OCPP 1.6 (`evse_number` None), within the EVSE for 2.x. A station that
+    names more plugs than any has gets one row for all the rest: the session is a fact, the plug is not.
     """
     number = max(connector_id, 1)
     evse = number if evse_number is None else max(evse_number, 1)
@@ -28,6 +28,6 @@ def find_connector(charger: Charger, evse_number: int | None, connector_id: int,
             received_at=received_at,
         )
         if stations.report_statuses([report]) == [None]:
-            raise stations.TooManyPlugs(f"{charger} has too many plugs to have number {evse}.{number} as well")
+            return stations.nobodys_plug(charger)
         found = plugs.get(connector_id=number)
     return found

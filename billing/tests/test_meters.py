@@ -187,3 +187,15 @@ async def test_intervals_add_up_while_no_register_is_said(session: ChargingSessi
     session.refresh_from_db()
     assert (session.energy_wh, session.meter_last_wh) == (900, None)
     assert MeterValue.objects.get(sequence=7).interval_wh == 400
+
+
+async def test_a_session_is_found_by_its_key_and_rewritten_where_it_lies(session: ChargingSession) -> None:
+    """Also in a table so small, or so little known, that a planner would rather read all of it."""
+    plan = "\n".join(row[0] for row in await meters.database.fetch(f"EXPLAIN {meters._WRITE}", ["[]"]))
+    assert "one_session_per_transaction" in plan
+    assert "Seq Scan on billing_chargingsession" not in plan
+    for minute in range(1, 30):
+        await write_meter_values([reading(session, minute, 1000 + minute)])
+    where = "SELECT (ctid::text::point)[0]::int, xmin::text FROM billing_chargingsession WHERE id = %s"
+    [(page, _)] = await meters.database.fetch(where, [session.pk])
+    assert page == 0

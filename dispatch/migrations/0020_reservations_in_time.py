@@ -11,8 +11,7 @@ from django.db import migrations, models
 
 FILL_IN = """
 UPDATE dispatch_reservation r SET starts_at = LEAST(r.created_at, r.expires_at - interval '1 second'),
-    evse_id = c.evse_id, way = CASE WHEN r.reason = 'held in FleetCharge only' THEN 'soft' ELSE 'network' END,
-    let_go_told_at = CASE WHEN r.state IN ('cancelled', 'expired', 'failed') THEN now() END
+    evse_id = c.evse_id, way = CASE WHEN r.reason = 'held in FleetCharge only' THEN 'soft' ELSE 'network' END
 FROM stations_connector c WHERE c.id = r.connector_id;
 SET CONSTRAINTS ALL IMMEDIATE;
 """
@@ -36,7 +35,7 @@ class Migration(migrations.Migration):
     dependencies = [
         ('accounts', '0020_idempotent_writes'),
         ('billing', '0021_what_networks_ask'),
-        ('dispatch', '0006_breaches_to_replan'),
+        ('dispatch', '0008_alerts_of_webhooks'),
         ('stations', '0026_webhook_feeds'),
         ('vehicles', '0020_tokens_changed_since'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
@@ -82,11 +81,6 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name='reservation',
-            name='let_go_told_at',
-            field=models.DateTimeField(blank=True, editable=False, null=True),
-        ),
-        migrations.AddField(
-            model_name='reservation',
             name='rebook_due_at',
             field=models.DateTimeField(blank=True, editable=False, null=True),
         ),
@@ -94,11 +88,6 @@ class Migration(migrations.Migration):
             model_name='reservation',
             name='replaces',
             field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='replaced_by', to='dispatch.reservation'),
-        ),
-        migrations.AddField(
-            model_name='reservation',
-            name='retold_at',
-            field=models.DateTimeField(blank=True, editable=False, null=True),
         ),
         migrations.AddField(
             model_name="reservation", name="starts_at", field=models.DateTimeField(null=True)
@@ -123,10 +112,6 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='reservation',
             index=models.Index(condition=models.Q(('rebook_due_at__isnull', False)), fields=['rebook_due_at'], name='reservations_to_rebook'),
-        ),
-        migrations.AddIndex(
-            model_name='reservation',
-            index=models.Index(condition=models.Q(('let_go_told_at', None), ('sent_at__isnull', False), ('state__in', ('cancelled', 'expired', 'failed'))), fields=['answered_at'], name='reservations_to_let_go'),
         ),
         migrations.AddConstraint(
             model_name='reservation',

@@ -1,4 +1,4 @@
-"""Alerts that belong to no plan: networks that do not answer, chargers that complain, sessions that wait."""
+"""Alerts that belong to no plan: networks that do not answer, chargers that complain, sessions that wait, webhooks."""
 
 from datetime import UTC, datetime
 
@@ -7,6 +7,7 @@ from billing.services.tariffs import zone_of
 from dispatch.models import Alert
 from dispatch.services.alerts import close_alert_by_key, open_alert
 from fleetcharge.accounts.models import Organisation
+from fleetcharge.webhooks.models import WebhookEndpoint
 from stations.events import ChargerMatterSettled, ChargerNeedsAttention
 from stations.models import NetworkAccess, Source
 
@@ -81,3 +82,35 @@ def close_settled_money(*, now: datetime) -> int:
         close_alert_by_key(organisation_id=shown[pk], dedupe_key=money_key(pk), reason="resolved", now=now)
         for pk in decided.order_by("pk").values_list("pk", flat=True)
     )
+
+
+def webhook_key(endpoint_id: int) -> str:
+    return f"webhook:{endpoint_id}"
+
+
+def show_webhook(*, endpoint_id: int, organisation_id: int, now: datetime) -> bool:
+    """Tell the fleet that its webhook was given up, or take that back; True when an alert changed.
+
+    An alert that a person closed stays closed until the webhook is given up anew.
+    """
+    key = webhook_key(endpoint_id)
+    endpoint = WebhookEndpoint.objects.given_up().filter(pk=endpoint_id).first()
+    if endpoint is None:
+        return close_alert_by_key(organisation_id=organisation_id, dedupe_key=key, reason="mended", now=now)
+    told = Alert.objects.filter(organisation_id=organisation_id, dedupe_key=key, opened_at__gte=endpoint.disabled_at)
+    if told.exists():
+        return False
+    open_alert(
+        organisation_id=organisation_id, kind=Alert.Kind.WEBHOOK_OFF, dedupe_key=key, now=now,
+        title=f"Webhook switched off: {endpoint}", severity=Alert.Severity.WARN, body=endpoint.disabled_reason,
+        data={"endpoint_id": endpoint_id},
+    )  # fmt: skip
+    return True
+
+
+def settle_webhook_alerts(*, now: datetime) -> int:
+    """What events about webhooks missed."""
+    off = dict(WebhookEndpoint.objects.given_up().values_list("pk", "organisation_id"))
+    shown = Alert.objects.open().filter(kind=Alert.Kind.WEBHOOK_OFF).values_list("data__endpoint_id", "organisation_id")
+    concerned = sorted((off | dict(shown)).items())
+    return sum(show_webhook(endpoint_id=pk, organisation_id=fleet_id, now=now) for pk, fleet_id in concerned)

@@ -1,5 +1,6 @@
 """Promises of plugs: made in our database, asked of the network outside any transaction, settled by its answer."""
 
+import logging
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,21 +11,21 @@ from django.db.models import F, Q, QuerySet
 from dispatch.events import PlanChanged, ReservationChanged
 from dispatch.models import ChargePlan, Reservation
 from dispatch.services import asking, extending, stories
-from dispatch.services.asking import HELD_BY_US, RELATED
+from dispatch.services.asking import RELATED
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.events import publish
-from stations.cpo.base import CPOUnavailable
+from fleetcharge.lib.sweeps import survived
+from stations.cpo.base import CPOError, CPOUnavailable
 from stations.services import set_hold
 from vehicles.models import IdToken, Vehicle
 
+logger = logging.getLogger(__name__)
 State, Way = Reservation.State, Reservation.Way
 ARRIVAL_GRACE = timedelta(minutes=15)
 CLOCKS_DIFFER = timedelta(seconds=60)
-LET_GO = (State.CANCELLED, State.EXPIRED, State.FAILED)
-"""Promises we no longer want; a network that was asked for one may yet grant it, or have granted it unheard."""
+LET_GO = Reservation.LET_GO
 NO_SHOW = "NO_SHOW"
-TELL_AGAIN_AFTER = timedelta(seconds=20)
 BEGINS_WITHIN = timedelta(seconds=30)
 
 
@@ -161,33 +162,27 @@ def send_again(*, charger_id: int, booted_at: datetime, now: datetime) -> int:
     told = 0
     kept = _promised_before(charger_id, booted_at).filter(expires_at__gt=now)
     for reservation in kept.select_related(RELATED).order_by("pk"):
-        receipt = asking.ask(reservation, Way.NETWORK, f"{booted_at:%Y%m%d%H%M%S}")
-        if receipt is not None and receipt.state == "pending":
-            Reservation.objects.filter(pk=reservation.pk).update(retold_at=now)
-            told += 1
+        with survived("reservation", reservation.pk):
+            receipt = asking.ask(reservation, Way.NETWORK, f"{booted_at:%Y%m%d%H%M%S}")
+            if receipt is not None and receipt.state == "pending":
+                Reservation.objects.filter(pk=reservation.pk).update(reminded_at=now)
+                told += 1
     return told
 
 
-def forgotten_by_chargers(now: datetime) -> list[tuple[int, datetime]]:
-    """(charger, when it booted) of chargers that restarted after they promised, and were not told again."""
-    booted = F("connector__evse__charger__last_boot_at")
-    made = Reservation.objects.filter(state=State.CONFIRMED, way=Way.NETWORK, expires_at__gt=now, sent_at__lt=booted)
-    untold = made.filter(Q(retold_at=None) | Q(retold_at__lt=booted))
-    online = untold.filter(
-        connector__evse__charger__is_online=True, connector__evse__charger__last_boot_at__lt=now - TELL_AGAIN_AFTER
-    )
-    rows = online.values_list("connector__evse__charger_id", "connector__evse__charger__last_boot_at").distinct()
-    return [(charger_id, booted_at) for charger_id, booted_at in rows if booted_at is not None]
-
-
 def has_promises(charger_id: int, booted_at: datetime) -> bool:
-    """Did this charger promise anything before it restarted?"""
+    """Did this charger promise anything before it restarted that it was not told again since?"""
     return _promised_before(charger_id, booted_at).exists()
 
 
 def _promised_before(charger_id: int, booted_at: datetime) -> QuerySet[Reservation]:
-    made = Reservation.objects.filter(state=State.CONFIRMED, sent_at__lt=booted_at, expires_at__gt=booted_at)
-    return made.filter(connector__evse__charger_id=charger_id).exclude(reason=HELD_BY_US)
+    return promised_before(booted_at).filter(connector__evse__charger_id=charger_id, expires_at__gt=booted_at)
+
+
+def promised_before(booted_at: datetime | F) -> QuerySet[Reservation]:
+    """Promises that chargers made before they restarted, and were not told of again since."""
+    made = Reservation.objects.filter(state=State.CONFIRMED, way=Way.NETWORK, sent_at__lt=booted_at)
+    return made.filter(Q(reminded_at=None) | Q(reminded_at__lt=booted_at))
 
 
 def answer_reservation(*, reservation_key: str, state: str, reason: str, at: datetime) -> bool:
@@ -215,7 +210,7 @@ def _confirm(reservation_key: str, reason: str, at: datetime) -> bool:
         reservation = locked(reservation_key)
         if reservation is None or reservation.state != State.REQUESTED:
             if reservation is not None and reservation.state in LET_GO:
-                Reservation.objects.filter(pk=reservation.pk).update(let_go_told_at=None)
+                Reservation.objects.filter(pk=reservation.pk).update(given_back_at=None, answered_at=at)
                 _tell(reservation, reservation.state, "answered too late", at)  # so that the network is told again
             return False
         _settle(reservation, State.CONFIRMED, reason, at)
@@ -305,24 +300,21 @@ def cancel_reservation(
 
 
 def cancel_at_network(number: int, now: datetime) -> bool:
-    """Tell the network that we let go; True when it was asked. Raises CPOUnavailable, so that the task tries again."""
+    """Tell the network that we let go, once; True when it was asked. Raises CPOUnavailable: then it is tried again."""
     reservation = Reservation.objects.select_related(RELATED).get(pk=number)
-    if reservation.sent_at is None or reservation.state not in LET_GO:
+    is_due = reservation.state in LET_GO and reservation.sent_at is not None and reservation.given_back_at is None
+    if not is_due:
         return False
-    untold = Reservation.objects.filter(pk=number, let_go_told_at=None)
-    if not untold.update(let_go_told_at=now):
-        return False
+    was_asked = True
     try:
-        return asking.let_go(reservation)
+        was_asked = asking.let_go(reservation)
     except CPOUnavailable:
-        Reservation.objects.filter(pk=number).update(let_go_told_at=None)
         raise
-
-
-def not_let_go(now: datetime) -> QuerySet[Reservation]:
-    """Promises that we gave up and whose network was not told; a while after their end it has forgotten them anyway."""
-    gone = Reservation.objects.filter(state__in=LET_GO, let_go_told_at=None, sent_at__isnull=False)
-    return gone.filter(answered_at__lt=now - TELL_AGAIN_AFTER, expires_at__gt=now - timedelta(hours=1))
+    except CPOError as error:  # it has spoken; asking again would bring the same
+        logger.warning("%s does not take back reservation %s: %s", reservation.connector, number, error)
+    unchanged = Reservation.objects.filter(pk=number, answered_at=reservation.answered_at)
+    unchanged.update(given_back_at=now)  # what it granted meanwhile is given back by another call
+    return was_asked
 
 
 def expire_reservations(*, now: datetime) -> int:

@@ -14,7 +14,7 @@ from dispatch.tests.factories import NOW
 from stations.cpo import registry
 from stations.cpo.base import PENDING, Capability, CPOUnavailable
 from stations.events import ChargerBooted
-from stations.models import Connector
+from stations.models import Charger, Connector
 from vehicles.models import VehicleState
 
 pytestmark = pytest.mark.django_db
@@ -368,6 +368,42 @@ def test_a_charger_that_restarted_is_told_again(promised, bay, asked, monkeypatc
     Reservation.objects.update(state="used")
     handlers.remind_a_restarted_charger(boot)
     assert len(told) == 1
+
+
+def test_a_restarted_charger_is_told_also_when_the_hint_was_lost(promised, bay, asked):
+    charger, later = Charger.objects.filter(pk=bay.evse.charger_id), SOON + timedelta(seconds=31)
+    charger.update(last_boot_at=SOON, is_online=False)
+    asked.reserved.clear()
+    assert services.remind(now=later) == 0  # it hears nothing yet
+    charger.update(is_online=True)
+    assert services.remind(now=SOON + timedelta(seconds=5)) == 0  # the hint has its time
+    assert [services.remind(now=later) for _ in range(2)] == [1, 0]
+    assert asked.reserved == [(promised.number, f"{SOON:%Y%m%d%H%M%S}", f"VEHICLE-{promised.vehicle_id}")]
+    charger.update(last_boot_at=later + timedelta(seconds=1))  # and again
+    assert services.remind(now=later + timedelta(minutes=1)) == 1
+    Reservation.objects.update(state="used", reminded_at=None)
+    assert services.remind(now=later + timedelta(minutes=1)) == 0
+
+
+def test_one_charger_that_cannot_be_reminded_keeps_no_other_waiting(promised, bay, asked, organisation, caplog):
+    other = factories.connector(bay.evse.location, charger=factories.charger(bay.evse.location, organisation))
+    wish = {"connector_id": other.pk, "expires_at": promised.expires_at, "actor": None, "now": NOW}
+    second = services.create_reservation(vehicle_id=factories.vehicle(organisation).pk, **wish)
+    services.send_reservation(second.number, NOW)
+    services.answer_reservation(reservation_key=str(second.key), state="accepted", reason="", at=NOW)
+    Charger.objects.update(last_boot_at=SOON, is_online=True)
+    asked.reserved.clear()
+    honest = type(asked).reserve
+
+    def broken(request):
+        if request.reservation_number == promised.number:
+            raise RuntimeError("a bug")
+        return honest(asked, request)
+
+    asked.reserve = broken
+    assert services.remind(now=SOON + timedelta(minutes=1)) == 1
+    assert [number for number, _, _ in asked.reserved] == [second.number]
+    assert f"could not work on reservation {promised.number}" in caplog.text
 
 
 def test_silence_after_a_restart_keeps_the_promise_and_a_refusal_ends_it(promised, bay, asked):

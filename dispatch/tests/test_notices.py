@@ -12,6 +12,10 @@ from dispatch.core import choose
 from dispatch.models import Alert, ChargePlan
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
+from fleetcharge.lib import crypto
+from fleetcharge.webhooks import deliveries
+from fleetcharge.webhooks import services as services_of_webhooks
+from fleetcharge.webhooks.models import WebhookEndpoint, new_secret
 from stations.models import Connector, NetworkAccess
 from stations.services.networks import source_failed, source_polled, switch_source
 from vehicles.models import Driver, Shift, VehicleState
@@ -222,3 +226,63 @@ def test_the_board_names_the_driver_on_shift(client, dispatcher, organisation):
         )
     again = client.get("/api/v1/live/static/", headers={"If-None-Match": first["ETag"]})
     assert (again.status_code, again.json()["vehicles"][0]["driver"]) == (200, "Tara")
+
+
+# --- webhooks that were given up ----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def endpoint(organisation):
+    return WebhookEndpoint.objects.create(
+        organisation=organisation, url="https://erp.example/in", description="ERP", event_types=["wallet.low"],
+        secret_encrypted=crypto.encrypt(new_secret()),
+    )  # fmt: skip
+
+
+def gone(endpoint, at):
+    """Its receiver answers 410."""
+    services_of_webhooks.send_test(endpoint_id=endpoint.pk, now=at)
+    *_, post = deliveries.claim(endpoint_id=endpoint.pk, now=at)
+    outcome = deliveries.Outcome(post.delivery_id, 410, "HTTP 410.")
+    deliveries.settle(endpoint_id=endpoint.pk, outcomes=[outcome], now=at)
+
+
+def test_a_webhook_we_give_up_is_an_alert_of_its_fleet_until_it_is_on_again(
+    endpoint, organisation, django_capture_on_commit_callbacks
+):
+    with django_capture_on_commit_callbacks(execute=True):
+        gone(endpoint, NOW)
+    assert open_alerts() == [(organisation.pk, "webhook_off", f"webhook:{endpoint.pk}")]
+    alert = Alert.objects.get()
+    assert (alert.title, alert.body) == ("Webhook switched off: ERP", "The endpoint answered 410 Gone.")
+    tasks.sweep_alerts()
+    assert Alert.objects.count() == 1
+    with django_capture_on_commit_callbacks(execute=True):
+        services_of_webhooks.change_endpoint(endpoint_id=endpoint.pk, changes={"is_active": True}, now=NOW)
+    assert open_alerts() == []
+
+
+def test_a_webhook_given_up_is_found_also_when_its_event_was_lost(endpoint, organisation, dispatcher):
+    gone(endpoint, NOW)  # nobody heard of it
+    assert Alert.objects.count() == 0
+    tasks.sweep_alerts()
+    assert [kind for _, kind, _ in open_alerts()] == ["webhook_off"]
+    services.close_alert(alert_id=Alert.objects.get().pk, actor=dispatcher, reason="known", now=timezone.now())
+    tasks.sweep_alerts()
+    assert open_alerts() == [], "who closed it knows"
+    services_of_webhooks.change_endpoint(endpoint_id=endpoint.pk, changes={"is_active": True}, now=timezone.now())
+    gone(endpoint, timezone.now() + timedelta(minutes=1))
+    tasks.sweep_alerts()
+    assert [kind for _, kind, _ in open_alerts()] == ["webhook_off"]
+    services_of_webhooks.delete_endpoint(endpoint_id=endpoint.pk, now=timezone.now())
+    tasks.sweep_alerts()
+    assert open_alerts() == []
+
+
+def test_what_a_person_switched_off_is_no_alert(endpoint, dispatcher, django_capture_on_commit_callbacks):
+    with django_capture_on_commit_callbacks(execute=True):
+        services_of_webhooks.change_endpoint(
+            endpoint_id=endpoint.pk, changes={"is_active": False}, actor=dispatcher, now=NOW
+        )
+    tasks.sweep_alerts()
+    assert Alert.objects.count() == 0

@@ -11,6 +11,7 @@ from billing.models import ChargingSession
 from billing.tests.factories import fund
 from dispatch import services, tasks
 from dispatch.models import Alert, Reservation, SessionCommand
+from dispatch.services.untold import to_give_back
 from dispatch.tests import factories
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.celery import app as celery
@@ -82,7 +83,7 @@ def test_a_place_is_held_extended_and_given_back_in_every_version(everywhere: Ne
     services.cancel_reservation(number=row.number, actor=None, now=timezone.now())
     row.refresh_from_db()
     assert (row.state, row.expires_at) == ("cancelled", later)
-    assert row.let_go_told_at is not None
+    assert row.given_back_at is not None
     assert len(sent(everywhere, "CANCEL_RESERVATION")) == (0 if everywhere.version == "2.1.1" else 1)
     assert not everywhere.plug().is_held
 
@@ -103,13 +104,14 @@ def test_what_could_not_be_told_is_told_by_the_sweep(usual: Network, van: Vehicl
     row = becomes("confirmed", reserve(van, usual.plug()))
     celery.conf.task_always_eager = False  # the event about it is lost
     services.cancel_reservation(number=row.number, actor=None, now=timezone.now())
-    usual.peer.broken = b"<html>"
+    Source.objects.filter(pk=usual.source.pk).update(state="failing")
     Reservation.objects.update(answered_at=timezone.now() - timedelta(minutes=1))
-    assert list(services.not_let_go(timezone.now())) == [row]
-    usual.peer.broken = None
+    assert services.give_back(now=timezone.now()) == 0
+    assert list(to_give_back(timezone.now())) == [row]
+    Source.objects.filter(pk=usual.source.pk).update(state="connected")
     tasks.sweep_reservations()
     assert len(sent(usual, "CANCEL_RESERVATION")) == 1
-    assert not services.not_let_go(timezone.now()).exists()
+    assert not to_give_back(timezone.now()).exists()
     tasks.sweep_reservations()
     assert len(sent(usual, "CANCEL_RESERVATION")) == 1
 

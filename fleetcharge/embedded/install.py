@@ -89,13 +89,26 @@ def pip() -> list[str]:
 
 
 class Progress:
-    """Turns pip's wall of text into one short line per package, and a sign of life while it is silent."""
+    """Turns pip's wall of text into one short line per package, and a sign of life while it is silent.
 
-    def __init__(self) -> None:
+    Used with `with`: its thread ends with the block.
+    """
+
+    def __init__(self, silent_s: float = 5) -> None:
         self._began = self._last = time.monotonic()
+        self._silent_s = silent_s
         self._seen = 0
+        self._is_done = threading.Event()
+        self._thread = threading.Thread(target=self._tick, name="progress", daemon=True)
         self.tail: list[str] = []
-        threading.Thread(target=self._tick, daemon=True).start()
+
+    def __enter__(self) -> Progress:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._is_done.set()
+        self._thread.join()
 
     def read(self, line: str) -> None:
         self.tail = [*self.tail[-30:], line]
@@ -110,15 +123,13 @@ class Progress:
         say(line)
 
     def _tick(self) -> None:
-        while True:
-            time.sleep(1)
-            if time.monotonic() - self._last > 5:
+        while not self._is_done.wait(self._silent_s / 5):
+            if time.monotonic() - self._last > self._silent_s:
                 self._show(f"  ... {time.monotonic() - self._began:.0f} s")
 
 
 def install(requirements: Path) -> None:
     say(f"Installing {requirements.name}")
-    progress = Progress()
     options = ["--disable-pip-version-check", "--progress-bar", "off", "--no-input"]
     options += ["--no-compile"]  # Python compiles what is really imported, a fifth of all files
     process = subprocess.Popen(
@@ -129,8 +140,9 @@ def install(requirements: Path) -> None:
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     )
     assert process.stdout is not None  # noqa: S101
-    for line in process.stdout:
-        progress.read(line.rstrip())
+    with Progress() as progress:
+        for line in process.stdout:
+            progress.read(line.rstrip())
     if process.wait() != 0:
         fail("pip could not install the requirements. Its last words:", *progress.tail)
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import secrets
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ from fleetcharge.embedded.locks import FileLock
 from fleetcharge.embedded.memory import memory_mb
 from fleetcharge.embedded.ports import next_free_port
 from fleetcharge.embedded.supervisor import ProcessSpec, Supervisor, say
+from fleetcharge.run_token import RUN_HEADER, RUN_TOKEN
 
 PYTHON = sys.executable
 SIGN_OF_LIFE_MAX_AGE_S = 20.0
@@ -59,17 +61,21 @@ def _free_port(name: str, wanted: int, host: str, taken: frozenset[int]) -> int:
 
 
 # --- is it well? --------------------------------------------------------------------------------------------------
-def answers(url: str) -> Callable[[], bool]:
-    """Any HTTP answer will do: restarting a server that reports a broken database would mend nothing."""
+def answers(url: str, token: str) -> Callable[[], bool]:
+    """Any answer of this run's own server will do: restarting one that reports a broken database would mend nothing.
+
+    Another checkout may have taken the port in the same moment; its server knows another token, or none.
+    """
 
     def check() -> bool:
         try:
-            with urllib.request.urlopen(url, timeout=3):  # noqa: S310
-                return True
-        except urllib.error.HTTPError:
-            return True
+            with urllib.request.urlopen(url, timeout=3) as answer:  # noqa: S310
+                headers = answer.headers
+        except urllib.error.HTTPError as error:
+            headers = error.headers
         except OSError:
             return False
+        return bool(headers.get(RUN_HEADER) == token)
 
     return check
 
@@ -88,6 +94,7 @@ def shows_life(path: Path, since: float) -> Callable[[], bool]:
 
 # --- what runs ----------------------------------------------------------------------------------------------------
 def process_specs(address: Address, var: Path, env: Mapping[str, str]) -> list[ProcessSpec]:
+    env = {**env, RUN_TOKEN: secrets.token_hex(8)}
     specs = [_realtime(address, env), _web(address, env), _worker(var, env)]
     if env.get("FLEETCHARGE_DEMO", "1") != "0":
         argv = [PYTHON, "manage.py", "run_demo_city"]
@@ -97,13 +104,14 @@ def process_specs(address: Address, var: Path, env: Mapping[str, str]) -> list[P
 
 def _realtime(address: Address, env: Mapping[str, str]) -> ProcessSpec:
     argv = serve("realtime", address.host, address.realtime_port)
-    health = answers(address.health_url(address.realtime_port))
+    health = answers(address.health_url(address.realtime_port), env[RUN_TOKEN])
     return ProcessSpec("realtime", argv, env, cwd=CHECKOUT, health=health)
 
 
 def _web(address: Address, env: Mapping[str, str]) -> ProcessSpec:
     argv = serve("web", address.host, address.web_port)
-    return ProcessSpec("web", argv, env, cwd=CHECKOUT, health=answers(address.health_url(address.web_port)))
+    health = answers(address.health_url(address.web_port), env[RUN_TOKEN])
+    return ProcessSpec("web", argv, env, cwd=CHECKOUT, health=health)
 
 
 def serve(server: str, host: str, port: int) -> list[str]:

@@ -13,6 +13,39 @@ R = TypeVar("R")
 logger = logging.getLogger(__name__)
 
 
+class Receipt(Generic[R]):
+    """What becomes of an offered item: `tell(result, error)` is called once, right after the commit.
+
+    A future without the loop: nothing is scheduled for it, so it costs a quarter. Whoever offers sets `tell` at once.
+    """
+
+    __slots__ = ("_is_done", "tell")
+
+    def __init__(self) -> None:
+        self._is_done = False
+        self.tell: Callable[[R | None, Exception | None], None] | None = None
+
+    def done(self) -> bool:
+        """Told, or withdrawn."""
+        return self._is_done
+
+    def cancel(self) -> None:
+        """Withdraw the item unless it is being written; nobody is told either way."""
+        self._is_done = True
+
+    def set_exception(self, error: Exception) -> None:
+        self.set_result(None, error)
+
+    def set_result(self, result: R | None, error: Exception | None = None) -> None:
+        self._is_done = True
+        if self.tell is None:
+            return
+        try:
+            self.tell(result, error)
+        except Exception:  # the others of the batch wait for their answers
+            logger.exception("nobody could be told of a write")
+
+
 class Batcher(Generic[T, R]):
     """Collect items from many tasks, write them together, give each caller its own result after the commit.
 
@@ -35,7 +68,7 @@ class Batcher(Generic[T, R]):
     ) -> None:
         self._write, self.name, self._max_rows, self._max_queue = write, name, max_rows, max_queue
         self._bisect_on, self._weigh = bisect_on, weigh
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop: asyncio.AbstractEventLoop
         self._reset()
 
     @property
@@ -45,25 +78,27 @@ class Batcher(Generic[T, R]):
 
     async def submit(self, item: T) -> R:
         """Queue one item and return what `write` said about it, once durable."""
-        while (future := self.offer(item)) is None:
+        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
+        while not self._put(item, future):
             self._room.clear()
             await self._room.wait()
         return await future
 
-    def offer(self, item: T) -> "asyncio.Future[R] | None":
-        """Queue one item without waiting; the future is its result once durable. None: the queue is full, `submit` it.
+    def offer(self, item: T) -> Receipt[R] | None:
+        """Queue one item without waiting. None: the queue is full, `submit` it."""
+        receipt: Receipt[R] = Receipt()
+        return receipt if self._put(item, receipt) else None
 
-        Cancel the future to withdraw an item that is not being written yet.
-        """
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop or self._task is None or self._task.done():
-            self._start(loop)
+    def _put(self, item: T, to: "_Waiter[R]") -> bool:
+        if self._task is None or self._task.done() or self._loop.is_closed():  # a loop ends with all its tasks done
+            self._start(asyncio.get_running_loop())
         if len(self._queue) >= self._max_queue:
-            return None
-        future: asyncio.Future[R] = loop.create_future()
-        self._queue.append((item, future))
-        self._wake.set()
-        return future
+            return False
+        self._queue.append((item, to))
+        if not self._wake.is_set():
+            self._idle.clear()
+            self._wake.set()
+        return True
 
     @property
     def pending(self) -> int:
@@ -72,7 +107,7 @@ class Batcher(Generic[T, R]):
 
     async def close(self) -> None:
         """Write what is queued, then stop; whoever submits later starts it again."""
-        if self._loop is not asyncio.get_running_loop() or self._task is None:
+        if self._task is None or self._loop is not asyncio.get_running_loop():
             return
         await self._idle.wait()
         self._task.cancel()
@@ -80,12 +115,12 @@ class Batcher(Generic[T, R]):
             await self._task
 
     def _reset(self) -> None:
-        self._queue: deque[tuple[T, asyncio.Future[R]]] = deque()
+        self._queue: deque[tuple[T, _Waiter[R]]] = deque()
         self._task: asyncio.Task[None] | None = None
         self._wake, self._room, self._idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._loop is not loop:  # tests use one loop each; a process uses one for life
+        if getattr(self, "_loop", None) is not loop:  # tests use one loop each; a process uses one for life
             self._reset()
             self._loop = loop
         self._task = loop.create_task(self._run(), name=f"batcher-{self.name}")
@@ -94,18 +129,18 @@ class Batcher(Generic[T, R]):
         try:
             while True:
                 await self._wake.wait()
-                self._idle.clear()
                 while self._queue:
                     await self._flush(self._take())
                 self._wake.clear()
                 self._idle.set()
         finally:
+            self._wake.clear()
             self._idle.set()
             _fail(self._take_all(), ConnectionError(f"{self.name} stopped"))
 
-    def _take(self) -> list[tuple[T, "asyncio.Future[R]"]]:
+    def _take(self) -> list[tuple[T, "_Waiter[R]"]]:
         """The next batch, without those whose caller has gone away (its socket closed, nobody was told anything)."""
-        batch: list[tuple[T, asyncio.Future[R]]] = []
+        batch: list[tuple[T, _Waiter[R]]] = []
         rows = 0
         while self._queue and rows < self._max_rows:
             entry = self._queue.popleft()
@@ -115,13 +150,13 @@ class Batcher(Generic[T, R]):
         self._room.set()
         return batch
 
-    def _take_all(self) -> list[tuple[T, "asyncio.Future[R]"]]:
+    def _take_all(self) -> list[tuple[T, "_Waiter[R]"]]:
         entries = list(self._queue)
         self._queue.clear()
         self._room.set()
         return entries
 
-    async def _flush(self, batch: list[tuple[T, "asyncio.Future[R]"]]) -> None:
+    async def _flush(self, batch: list[tuple[T, "_Waiter[R]"]]) -> None:
         if not batch:
             return
         try:
@@ -138,7 +173,7 @@ class Batcher(Generic[T, R]):
             logger.warning("%s: batch of %d failed: %s", self.name, len(batch), error)
             _fail(batch, error)
 
-    async def _halve(self, batch: list[tuple[T, "asyncio.Future[R]"]], error: Exception) -> None:
+    async def _halve(self, batch: list[tuple[T, "_Waiter[R]"]], error: Exception) -> None:
         if len(batch) == 1:
             logger.warning("%s: refused one item: %s", self.name, error)
             return _fail(batch, error)
@@ -148,7 +183,10 @@ class Batcher(Generic[T, R]):
         return None
 
 
-def _fail(batch: list[tuple[T, "asyncio.Future[R]"]], error: Exception) -> None:
+_Waiter = asyncio.Future[R] | Receipt[R]
+
+
+def _fail(batch: list[tuple[T, "_Waiter[R]"]], error: Exception) -> None:
     for _, future in batch:
         if not future.done():
             future.set_exception(error)

@@ -1,6 +1,7 @@
 """An own psycopg connection for the async batch writers; Django's ORM is synchronous and one thread wide there."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
@@ -28,6 +29,12 @@ def conninfo() -> str:
     )
 
 
+def in_one_line(query: str) -> str:
+    """The query without its layout: psycopg remembers what it made of one of up to 4,096 characters. No texts with
+    more than one space in a row may be in it."""
+    return " ".join(query.split())
+
+
 def fetch_prepared(query: str, params: Any) -> list[TupleRow]:
     """Run one hot read on Django's connection as a server-prepared statement with one plan for all parameters.
 
@@ -48,11 +55,13 @@ def fetch_prepared(query: str, params: Any) -> list[TupleRow]:
 class AsyncDatabase:
     """One lazily opened autocommit connection per event loop, reopened after a failure.
 
-    A statement may run twice when the connection dies under it, so it must be idempotent (ON CONFLICT).
+    A statement may run twice when the connection dies under it, so it must be idempotent (ON CONFLICT). `settings` are
+    PostgreSQL's, for each of its connections.
     """
 
-    def __init__(self, *, timeout_seconds: float = 20.0) -> None:
+    def __init__(self, *, timeout_seconds: float = 20.0, settings: Mapping[str, str] | None = None) -> None:
         self._timeout_seconds = timeout_seconds
+        self._set_up = "; ".join(f"SET {name} = {value}" for name, value in (settings or {}).items())
         self._connection: AsyncConnection[TupleRow] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._lock: asyncio.Lock | None = None
@@ -63,10 +72,14 @@ class AsyncDatabase:
             self._connection, self._loop, self._lock = None, loop, asyncio.Lock()
         async with self._lock:
             if self._connection is None or self._connection.closed or self._connection.broken:
-                self._connection = await AsyncConnection.connect(
-                    conninfo(), autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS
-                )
+                self._connection = await self._connect()
         return self._connection
+
+    async def _connect(self) -> AsyncConnection[TupleRow]:
+        connection = await AsyncConnection.connect(conninfo(), autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS)
+        if self._set_up:
+            await connection.execute(self._set_up.encode())
+        return connection
 
     async def fetch(self, query: str, params: Any = None) -> list[TupleRow]:
         """Run one statement (one implicit transaction) and return its rows; retried once after a failure that may pass.

@@ -1,6 +1,7 @@
 """uvicorn's WebSocket protocol with a short way for what nearly every frame is: one whole, short, masked text."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
@@ -15,6 +16,8 @@ TEXT, BINARY = 0x81, 0x82  # FIN set, nothing reserved (RFC 6455 section 5.2)
 PAUSE_AT = 8
 LINGER_SECONDS = 5.0
 ABORT = "fleetcharge.abort"  # scope["extensions"][ABORT]() ends the connection now, whatever it still had to say
+WRITE = "fleetcharge.write"  # ...[WRITE](text) sends it now; False: nothing happened, `send` it
+HEAR = "fleetcharge.hear"  # ...[HEAR](hear): texts are offered to `hear` first while none waits to be received
 
 
 class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # uvicorn is not followed by mypy
@@ -24,6 +27,9 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
     Whatever is not plain goes through it as ever: fragments, control frames, errors, the closing handshake. A socket
     that compresses, or once sends a frame of 64 KiB, stays on the long way.
 
+    An application may go further and take texts where they arrive, without a queue and a turn of its task: it gives
+    HEAR a function that returns True for what it has dealt with, and False for what it wants to receive as ever.
+
     A peer that does not read cannot hold its connection: closing a transport waits until all is sent, for ever if need
     be, so whatever ends here is cut off after `linger_seconds`.
     """
@@ -32,6 +38,7 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
     handshake_complete: bool
     linger_seconds = LINGER_SECONDS
     _cut: asyncio.TimerHandle | None = None
+    _hear: Callable[[str], bool] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -90,6 +97,8 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
     def _queue_text(self, text: str) -> None:
         if self.close_sent:
             return
+        if self._hear is not None and self.queue.empty() and self._hear(text):
+            return
         self.queue.put_nowait({"type": "websocket.receive", "text": text})
         if not self.read_paused and self.queue.qsize() >= PAUSE_AT:
             self.read_paused = True
@@ -100,7 +109,7 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
         if self.response.status_code == 101:
-            self.scope["extensions"][ABORT] = self.transport.abort
+            self.scope["extensions"].update({ABORT: self.transport.abort, WRITE: self.write_text, HEAR: self.hear_with})
 
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
@@ -130,15 +139,36 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
+        self._hear = None  # it holds the application, which holds us
         if self._cut is not None:
             self._cut.cancel()
 
+    def hear_with(self, hear: Callable[[str], bool] | None) -> None:
+        """Offer every whole text to `hear` as it arrives; it never raises and never waits. None: no more."""
+        self._hear = hear
+
     # --- our own words --------------------------------------------------------------------------------------------
 
-    async def send(self, message: Any) -> None:
+    @property
+    def _may_write(self) -> bool:
         is_open = self._is_short and not self.close_sent and self.writable.is_set() and self.conn.state is OPEN
-        if is_open and not self.disconnected and message["type"] == "websocket.send":
-            return self._write(message)
+        return is_open and not self.disconnected
+
+    def write_text(self, text: str) -> bool:
+        """Send a text now, unless that has to wait or is none of our business; False then."""
+        if not self._may_write:
+            return False
+        payload = text.encode()
+        if len(payload) < 126:
+            self.transport.write(bytes((TEXT, len(payload))) + payload)
+        else:
+            self._write_frame(TEXT, payload)
+        return True
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "websocket.send" and self._may_write:
+            text = message.get("text")
+            return self._write_frame(*((TEXT, text.encode()) if text is not None else (BINARY, message["bytes"])))
         await super().send(message)
         if message["type"] == "websocket.accept":
             self._is_short = self.handshake_complete and not self._is_early and not self.conn.extensions
@@ -146,9 +176,7 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
             self.handshake_complete = True  # refused is answered; uvicorn would complain, and answer 500 after it
         return None
 
-    def _write(self, message: Any) -> None:
-        text = message.get("text")
-        kind, payload = (TEXT, text.encode()) if text is not None else (BINARY, message["bytes"])
+    def _write_frame(self, kind: int, payload: bytes) -> None:
         size = len(payload)
         if size < 126:
             head = bytes((kind, size))

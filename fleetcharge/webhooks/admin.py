@@ -8,10 +8,13 @@ from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
-from unfold.decorators import action
-from unfold.widgets import UnfoldAdminURLInputWidget
+from unfold.decorators import action, display
+from unfold.widgets import CHECKBOX_CLASSES, UnfoldAdminTextInputWidget
 
 from fleetcharge.accounts.admin import OWNERS, ReadOnlyAdmin, ReasonForm, TenantAdmin, actor_of, ask, back_to
 from fleetcharge.accounts.services import audit
@@ -19,13 +22,14 @@ from fleetcharge.lib.outbound import RefusedAddress, check_url
 from fleetcharge.webhooks import catalogue, services
 from fleetcharge.webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookMessage
 
+SHOWN_OF_AN_ADDRESS = 60
 EDITABLE = ("url", "description", "event_types", "is_active")
 
 
 class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]
     """Refuses an address that we would not call."""
 
-    url = forms.URLField(label="URL", max_length=500, assume_scheme="https", widget=UnfoldAdminURLInputWidget)
+    url = forms.URLField(label="URL", max_length=500, assume_scheme="https", widget=UnfoldAdminTextInputWidget)
 
     class Meta:
         model = WebhookEndpoint
@@ -40,41 +44,77 @@ class WebhookForm(forms.ModelForm):  # type: ignore[type-arg]
         return url
 
 
+class EventBoxes(forms.CheckboxSelectMultiple):
+    """In the looks of the theme, a line each."""
+
+    def create_option(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        option: dict[str, Any] = super().create_option(*args, **kwargs)
+        option["attrs"]["class"] = " ".join(CHECKBOX_CLASSES)
+        return option
+
+
 @admin.register(WebhookEndpoint)
 class WebhookEndpointAdmin(TenantAdmin):
     """The secret is shown once, when it is made."""
 
     form = WebhookForm
     view_roles = OWNERS
-    list_display = [
-        "__str__",
-        "url",
-        "organisation",
-        "is_active",
-        "last_success_at",
-        "failing_since",
-        "disabled_reason",
-    ]
+    list_display = ["__str__", "address", "state", "last_success_at", "why", "organisation"]
     list_filter = ["is_active"]
     list_select_related = ["organisation"]
     search_fields = ["url", "description"]
-    fields = [
-        "organisation", *EDITABLE, "disabled_at", "disabled_reason", "failing_since", "failures_in_row",
-        "last_success_at", "paused_until", "old_secret_until", "created_at",
+    fieldsets = [
+        (None, {"fields": ["organisation", *EDITABLE]}),
+        (_("How it does"), {"fields": [
+            "how", "disabled_at", "failing_since", "failures_in_row", "last_success_at", "paused_until",
+            "old_secret_until", "created_at",
+        ]}),
     ]  # fmt: skip
     readonly_fields = [
-        "disabled_at", "disabled_reason", "failing_since", "failures_in_row", "last_success_at", "paused_until",
+        "how", "disabled_at", "failing_since", "failures_in_row", "last_success_at", "paused_until",
         "old_secret_until", "created_at",
     ]  # fmt: skip
     actions_detail = ["rotate", "try_it"]
+
+    @admin.display(description=_("Address"), ordering="url")
+    def address(self, endpoint: WebhookEndpoint) -> str:
+        return endpoint.url if len(endpoint.url) <= SHOWN_OF_AN_ADDRESS else f"{endpoint.url[:SHOWN_OF_AN_ADDRESS]}…"
+
+    @display(
+        description=_("State"),
+        ordering="is_active",
+        label={"well": "success", "new": "info", "failing": "warning", "off": "danger"},
+    )
+    def state(self, endpoint: WebhookEndpoint) -> Any:
+        if not endpoint.is_active:
+            return "off", gettext("Switched off")
+        if endpoint.failing_since is not None:
+            return "failing", gettext("Failing")
+        return ("well", gettext("Works")) if endpoint.last_success_at else ("new", gettext("Nothing sent yet"))
+
+    @admin.display(description=_("State"))
+    def how(self, endpoint: WebhookEndpoint) -> str:
+        return ": ".join(part for part in (self.state(endpoint)[1], endpoint.disabled_reason) if part)
+
+    @admin.display(description=_("Why"))
+    def why(self, endpoint: WebhookEndpoint) -> str:
+        if endpoint.is_active and endpoint.failing_since is not None:
+            return gettext("Failing since %(when)s.") % {"when": date_format(
+                timezone.localtime(endpoint.failing_since), "DATETIME_FORMAT"
+            )}  # fmt: skip
+        return endpoint.disabled_reason or "—"
+
+    def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
+        """A new one has not done anything yet."""
+        return self.fieldsets if obj else self.fieldsets[:1]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         return [*self.readonly_fields, "organisation"] if obj else [*self.readonly_fields, "is_active"]
 
     def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
         if db_field.name == "event_types":
-            choices = [(kind.name, f"{kind.name}: {kind.when}") for kind in catalogue.CATALOGUE.values()]
-            return forms.MultipleChoiceField(choices=choices, widget=forms.CheckboxSelectMultiple)
+            choices = [(kind.name, _told(kind)) for kind in catalogue.CATALOGUE.values()]
+            return forms.MultipleChoiceField(choices=choices, widget=EventBoxes)
         return super().formfield_for_dbfield(db_field, request, **kwargs)
 
     def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
@@ -90,7 +130,7 @@ class WebhookEndpointAdmin(TenantAdmin):
         self._show(request, secret)
 
     def delete_model(self, request: HttpRequest, obj: WebhookEndpoint) -> None:
-        services.delete_endpoint(endpoint_id=obj.pk, actor=actor_of(request))
+        services.delete_endpoint(endpoint_id=obj.pk, actor=actor_of(request), now=timezone.now())
 
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[WebhookEndpoint]) -> None:
         for endpoint in queryset:
@@ -138,20 +178,31 @@ class WebhookEndpointAdmin(TenantAdmin):
         messages.warning(request, text % {"secret": secret})
 
 
+def _told(kind: catalogue.EventType) -> SafeString:
+    """The name of an event, and when it comes."""
+    return format_html("<span><b>{}</b> {}</span>", kind.name, kind.when.replace("`", ""))
+
+
 @admin.register(WebhookDelivery)
 class WebhookDeliveryAdmin(ReadOnlyAdmin):
     """What was sent, what was answered, when it is tried again."""
 
     organisation_path = "endpoint__organisation"
     view_roles = OWNERS
-    list_display = [
-        "created_at", "kind", "endpoint", "state", "attempts", "last_status", "last_error", "next_attempt_at",
-    ]  # fmt: skip
+    list_display = ["created_at", "kind", "endpoint", "became", "attempts", "last_error", "next_attempt_at"]
     list_filter = ["state", "endpoint"]
     list_select_related = ["endpoint", "message"]
     search_fields = ["message__public_id", "message__event_type", "last_error"]
     ordering = ["-pk"]
     actions = ["send_again"]
+
+    @display(
+        description=_("State"),
+        ordering="state",
+        label={"pending": "info", "delivered": "success", "failed": "danger"},
+    )
+    def became(self, row: WebhookDelivery) -> Any:
+        return row.state, row.get_state_display()
 
     @admin.display(description=_("Event"))
     def kind(self, row: WebhookDelivery) -> str:
@@ -175,7 +226,7 @@ class WebhookMessageAdmin(ReadOnlyAdmin):
     """The outbox: what was said, and when."""
 
     view_roles = OWNERS
-    list_display = ["created_at", "event_type", "public_id", "dedupe_key"]
+    list_display = ["created_at", "event_type", "public_id"]
     list_filter = ["event_type"]
     search_fields = ["public_id", "dedupe_key"]
     ordering = ["-pk"]

@@ -94,7 +94,7 @@ class WebhookViewSet(viewsets.GenericViewSet[WebhookEndpoint]):
     @extend_schema(responses={204: None})
     def destroy(self, request: Request, pk: str) -> Response:
         """Remove a webhook and the record of its deliveries."""
-        services.delete_endpoint(endpoint_id=self.get_object().pk, **author_of(request))
+        services.delete_endpoint(endpoint_id=self.get_object().pk, now=timezone.now(), **author_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @extend_schema(request=shapes.RotateSerializer, responses={200: shapes.WebhookSecretSerializer})

@@ -10,6 +10,8 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q
 
 from fleetcharge.accounts.services import audit
+from fleetcharge.lib.events import publish
+from fleetcharge.webhooks.events import WebhookGivenUp
 from fleetcharge.webhooks.listeners import listeners
 from fleetcharge.webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookMessage
 from fleetcharge.webhooks.retrying import LONGEST_PAUSE, pause_after
@@ -156,6 +158,7 @@ def _disable(endpoint: WebhookEndpoint, reason: str, now: datetime) -> None:
     endpoint.is_active, endpoint.disabled_at, endpoint.disabled_reason = False, now, reason[:200]
     audit(action="webhook.disable", target=endpoint, reason=endpoint.disabled_reason)
     listeners.forget()
+    publish(WebhookGivenUp(endpoint.pk, endpoint.organisation_id, str(endpoint), endpoint.disabled_reason, now))
 
 
 # --- no more -------------------------------------------------------------------------------------------------------

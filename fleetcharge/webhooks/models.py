@@ -5,6 +5,7 @@ import contextlib
 import secrets
 from datetime import datetime
 from typing import Self
+from urllib.parse import urlsplit
 
 from cryptography.fernet import InvalidToken
 from django.contrib.postgres.fields import ArrayField
@@ -18,6 +19,8 @@ from fleetcharge.lib import crypto, ids
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 (a label, not a password)
 SECRET_BYTES = 32
+BY_HAND = "Switched off by "
+"""How the reason begins when a person did it, and nobody need be told."""
 
 
 def new_secret() -> str:
@@ -33,6 +36,10 @@ def message_id() -> str:
 class WebhookEndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
     def for_organisation(self, organisation: Organisation) -> Self:
         return self.filter(organisation=organisation)
+
+    def given_up(self) -> Self:
+        """Switched off by us, because they failed."""
+        return self.filter(is_active=False, disabled_at__isnull=False).exclude(disabled_reason__startswith=BY_HAND)
 
 
 class WebhookEndpoint(models.Model):
@@ -77,7 +84,12 @@ class WebhookEndpoint(models.Model):
         indexes = [models.Index(fields=["organisation"], condition=Q(is_active=True), name="active_webhooks")]
 
     def __str__(self) -> str:
-        return self.description or self.url
+        return self.description or self.host
+
+    @property
+    def host(self) -> str:
+        """Where it leads, short enough for a list."""
+        return urlsplit(self.url).hostname or self.url
 
     def secrets(self, now: datetime) -> list[str]:
         """The secrets to sign with, the newest first; two during a rotation, none when SECRET_KEY has changed since."""

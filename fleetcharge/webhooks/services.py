@@ -13,9 +13,9 @@ from fleetcharge.lib import crypto
 from fleetcharge.lib.events import publish
 from fleetcharge.lib.outbound import check_url
 from fleetcharge.webhooks import catalogue
-from fleetcharge.webhooks.events import WebhooksQueued
+from fleetcharge.webhooks.events import WebhookMended, WebhooksQueued
 from fleetcharge.webhooks.listeners import listeners
-from fleetcharge.webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookMessage, new_secret
+from fleetcharge.webhooks.models import BY_HAND, WebhookDelivery, WebhookEndpoint, WebhookMessage, new_secret
 
 MAX_ENDPOINTS = 20
 REPLAY_AT_MOST = 10_000
@@ -97,9 +97,10 @@ def change_endpoint(
             setattr(endpoint, name, value)
         if endpoint.is_active and (endpoint.disabled_at is not None or "url" in changes):
             _begin_anew(endpoint)
+            publish(WebhookMended(endpoint.pk, endpoint.organisation_id, now))
         if before.get("is_active") and not endpoint.is_active:
             who = actor_label or str(actor or "system")
-            endpoint.disabled_at, endpoint.disabled_reason = now, f"Switched off by {who}."[:200]
+            endpoint.disabled_at, endpoint.disabled_reason = now, f"{BY_HAND}{who}."[:200]
         endpoint.save()
         audit(
             action="webhook.change", target=endpoint, actor=actor, actor_label=actor_label, before=before, after=changes
@@ -115,13 +116,14 @@ def _begin_anew(endpoint: WebhookEndpoint) -> None:
 
 
 @transaction.atomic
-def delete_endpoint(*, endpoint_id: int, actor: User | None = None, actor_label: str = "") -> None:
+def delete_endpoint(*, endpoint_id: int, actor: User | None = None, actor_label: str = "", now: datetime) -> None:
     """With its deliveries; messages stay as long as all messages do."""
     endpoint = WebhookEndpoint.objects.select_for_update().get(pk=endpoint_id)
     before = {"url": endpoint.url, "event_types": endpoint.event_types}
     audit(action="webhook.delete", target=endpoint, actor=actor, actor_label=actor_label, before=before)
     endpoint.delete()
     listeners.forget()
+    publish(WebhookMended(endpoint_id, endpoint.organisation_id, now))
 
 
 @transaction.atomic

@@ -1,11 +1,13 @@
-"""Sweeps: what is due is sent, what is old is forgotten."""
+"""Sweeps: what is due is sent, what is old is forgotten. And the letter when a webhook was given up."""
+
+from smtplib import SMTPException
 
 from celery import shared_task
 from django.core.cache import cache
 from django.utils import timezone
 
 from fleetcharge.lib import hints
-from fleetcharge.webhooks import deliveries, sending
+from fleetcharge.webhooks import deliveries, letters, sending
 
 WOKEN = "webhooks:woken"
 WOKEN_SECONDS = 30
@@ -29,3 +31,9 @@ def send_due() -> int:
 def forget_old() -> int:
     """Messages past FLEETCHARGE_WEBHOOK_RETENTION_DAYS; returns how many."""
     return deliveries.forget_old(now=timezone.now())
+
+
+@shared_task(autoretry_for=(OSError, SMTPException), retry_backoff=True, max_retries=5)
+def write_to_keepers(endpoint_id: int) -> int:
+    """A mail to those who look after it; returns to how many. The alert is what is sure."""
+    return letters.write_to_keepers(endpoint_id=endpoint_id)

@@ -16,6 +16,7 @@ from billing.models import CDR, BillingException, ChargingSession
 from billing.services import adjustments, meters, overdue, rating, verification
 from billing.tests.factories import fund, make_tariff
 from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib.batching import Receipt
 from ocpp_bridge import threads
 from ocpp_bridge.station import Station
 from ocpp_bridge.tests import factories
@@ -120,6 +121,13 @@ def event_of(told: Told, scene: Scene, reference: str, token: str) -> dict[str, 
     return payload
 
 
+async def told_of(receipt: Receipt[Any]) -> None:
+    """Return once it is committed."""
+    done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    receipt.tell = lambda _, error: done.set_exception(error) if error else done.set_result(None)
+    await done
+
+
 async def tell_2x(scene: Scene, site: Organisation) -> Station:
     first = await asyncio.to_thread(in_thread, station_of, site)
     station, reference = first, f"tx-{next(_numbers)}"
@@ -132,7 +140,7 @@ async def tell_2x(scene: Scene, site: Organisation) -> Station:
         if promise is None:
             await v2.transaction_event(station, payload, received_at)
         elif promise[1] is not None:
-            await promise[1]
+            await told_of(promise[1])
         await price(scene, place, first)
     return first
 

@@ -123,3 +123,18 @@ async def test_ocpp_21_takes_the_limit_of_the_session(
     answer = await socket.call("TransactionEvent", event)
     assert answer["idTokenInfo"]["status"] == "Accepted"
     assert answer.get("transactionLimit") == limit
+
+
+@pytest.mark.parametrize("version", ["ocpp2.0.1", "ocpp2.1"])
+@pytest.mark.parametrize(
+    ("token", "kind", "status"),
+    [("", "NoAuthorization", "Accepted"), ("NOBODY", "NoAuthorization", "Accepted"), ("", "ISO14443", "Unknown")],
+)
+async def test_asking_for_a_button_or_for_nobody_is_answered(
+    connect: Connect, station: Charger, version: str, token: str, kind: str, status: str
+) -> None:
+    """OCPP 2.0.1 part 2 C02: a start button needs no authorisation; a station that asks all the same is told so."""
+    socket = await connect("BLR-017", subprotocols=[version])
+    answer = await socket.call("Authorize", {"idToken": {"idToken": token, "type": kind}})
+    assert answer == {"idTokenInfo": {"status": status}}
+    assert not await AuthorisationDecision.objects.aexists()

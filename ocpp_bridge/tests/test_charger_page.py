@@ -1,21 +1,20 @@
 """The page of one charger: everything known of it, for its own keepers, and orders that say why."""
 
-from datetime import timedelta
+import re
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 from django.test import Client
-from django.utils import timezone
 
 from fleetcharge.accounts.models import AuditEntry, Membership, Organisation, User
 from ocpp_bridge import configuration, inventory, jobs, pages, security, uploads
 from ocpp_bridge.models import Command, ConfigurationRollout, Frame, OddMessage, Upload
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.test_certificates import PEM, certificate
-from ocpp_bridge.tests.test_frames_api import record
+from ocpp_bridge.tests.test_frames_api import NOW, record
 from stations.models import Charger, Connector, StatusChange
 
-NOW = timezone.now()
 TABS = [name for name, _label, _icon in pages.TABS]
 
 
@@ -98,6 +97,26 @@ def test_the_header_alone_is_refreshed(client: Client, dispatcher: User, station
     part = page(client, part="head")
     assert "<html" not in part
     assert "BLR-1" in part
+
+
+@pytest.mark.parametrize(
+    ("seen", "heard", "shown"), [(60, 5, 5), (60, 300, 60), (60, None, 60), (None, 5, 5), (None, None, None)]
+)
+def test_the_last_frame_is_the_newest_we_know_of(
+    client: Client, dispatcher: User, station: Charger, seen: int | None, heard: int | None, shown: int | None
+) -> None:
+    """The charger's row is only touched once a minute; the recorder knows better, when it records."""
+    Charger.objects.update(last_seen_at=None if seen is None else NOW - timedelta(seconds=seen))
+    record(station, action="Reset", direction=1, age=1 / 60)  # ours says nothing of its life
+    if heard is not None:
+        record(station, action="Heartbeat", age=heard / 60)
+    client.force_login(dispatcher)
+    part = page(client, part="head")
+    found = re.search(r"Last frame</dt><dd[^>]*>(?:<time datetime=\"([^\"]+)\"|(never))", part)
+    assert found is not None
+    assert (found[1] and datetime.fromisoformat(found[1])) == (
+        None if shown is None else NOW - timedelta(seconds=shown)
+    )
 
 
 def test_an_identity_may_hold_slashes_and_spaces(client: Client, dispatcher: User, organisation: Organisation) -> None:

@@ -490,3 +490,27 @@ def _be_answered(dice: random.Random, yard: Yard, command: Command, now: datetim
         if dice.random() < 0.5:
             yard.take(command)
         answer(command, S.TIMED_OUT, at=now)
+
+
+def test_one_site_that_cannot_be_planned_keeps_no_other_waiting(
+    place: Location, organisation: Organisation, caplog: pytest.LogCaptureFixture
+) -> None:
+    second = Location.objects.create(
+        source=place.source, organisation=organisation, name="Yard", latitude=12.9, longitude=77.5
+    )
+    Charger.objects.filter(ocpp_identity="BLR-3").update(location=second)
+    EVSE.objects.filter(charger__ocpp_identity="BLR-3").update(location=second)
+    ChargingSite.objects.create(location=second, organisation=organisation, limit_w=LIMIT_W, safe_percent=50)
+    assert planning.sweep(now=NOW) == 2
+    for command in list(waiting()):
+        answer(command)
+    planning.sweep(now=NOW)
+    ChargingSite.objects.filter(pk=place.pk).update(windows=[{"what": "is this"}])
+    begin(3, NOW)
+    later = NOW + timedelta(minutes=2)
+    assert place.pk < second.pk
+    planning.sweep(now=later)
+    assert f"could not work on site {place.pk}" in caplog.text
+    assert [command.charger.ocpp_identity for command in waiting()] == ["BLR-3"]
+    planned = dict(ChargingSite.objects.values_list("pk", "planned_at"))
+    assert planned == {place.pk: NOW, second.pk: later}

@@ -61,6 +61,29 @@ async def test_the_same_start_after_its_session_is_another_session(old: Socket, 
     assert CDR.objects.count() == 3
 
 
+@pytest.mark.parametrize("timestamp", [DEAD, None, "yesterday", "2099-01-01T00:00:00Z"])
+async def test_numbers_that_begin_anew_are_not_mistaken_for_a_repeat(
+    connect: Connect, station: Charger, timestamp: str | None
+) -> None:
+    """Word for word the same messages under the same ids: three boots, three sessions, each of them said twice."""
+    time = {} if timestamp is None else {"timestamp": timestamp}
+    start, stop = ({**made, **time} for made in (started(), stopped(-1, idTag="TAG1")))
+    if timestamp is None:
+        del start["timestamp"], stop["timestamp"]
+    numbers = []
+    for _boot in range(3):
+        socket: Socket = await connect("OLD-1", subprotocols=["ocpp1.6"])
+        first, again = [(await socket.call("StartTransaction", start, "1"))["transactionId"] for _ in range(2)]
+        assert first == again
+        numbers.append(first)
+        for _ in range(2):
+            assert await socket.call("StopTransaction", stop, "2") == {"idTagInfo": {"status": "Accepted"}}
+    assert len(set(numbers)) == 3
+    sessions = ChargingSession.objects.filter(transaction_ref__in=numbers, state="ended")
+    assert [session.energy_wh for session in sessions] == [900, 900, 900]
+    assert not BillingException.objects.filter(kind__in=[Kind.CONFLICTING_STOP, Kind.ORPHAN_STOP]).exists()
+
+
 async def test_a_start_with_a_time_is_the_same_also_when_its_session_is_over(old: Socket) -> None:
     start = started(timestamp=datetime.now(UTC).isoformat())
     first = await old.call("StartTransaction", start, "one")

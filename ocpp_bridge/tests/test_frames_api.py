@@ -1,6 +1,7 @@
 """Frames over REST: for those who look after the chargers, and only their own."""
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import orjson
 import pytest
@@ -15,7 +16,7 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 
 
 def record(
-    charger: Charger, *, action: str, direction: int = 0, kind: int = 2, payload: str = "{}", age: int = 0
+    charger: Charger, *, action: str, direction: int = 0, kind: int = 2, payload: str = "{}", age: float = 0
 ) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
@@ -31,7 +32,7 @@ def charger(organisation: Organisation) -> Charger:
     return factories.charger(organisation, "BLR-1")
 
 
-def actions(client: Client, **query: object) -> list[str]:
+def actions(client: Client, **query: Any) -> list[str]:
     answer = client.get("/api/v1/frames/", {"charger": "BLR-1", **query})
     assert answer.status_code == 200, answer.content
     return [row["action"] for row in answer.json()["results"]]
@@ -55,9 +56,10 @@ def test_frames_are_found_by_what_they_are(client: Client, dispatcher: User, cha
 def test_pages_go_back_and_the_tail_goes_on(client: Client, dispatcher: User, charger: Charger) -> None:
     client.force_login(dispatcher)
     ids = [record(charger, action=f"A{number}") for number in range(5)]
-    page = client.get("/api/v1/frames/", {"charger": "BLR-1", "limit": 2}).json()
+    wanted: dict[str, Any] = {"charger": "BLR-1", "limit": 2}
+    page = client.get("/api/v1/frames/", wanted).json()
     assert [row["id"] for row in page["results"]] == [ids[4], ids[3]]
-    older = client.get("/api/v1/frames/", {"charger": "BLR-1", "limit": 9, "before": page["next_before"]}).json()
+    older = client.get("/api/v1/frames/", {**wanted, "limit": 9, "before": page["next_before"]}).json()
     assert [row["id"] for row in older["results"]] == [ids[2], ids[1], ids[0]]
     assert older["next_before"] is None
     assert client.get("/api/v1/frames/", {"charger": "BLR-1", "after": page["newest"]}).json()["results"] == []
@@ -80,7 +82,7 @@ def test_the_download_is_json_lines_in_time_order(client: Client, dispatcher: Us
     client.force_login(dispatcher)
     record(charger, action="BootNotification")
     record(charger, action="Heartbeat")
-    answer = client.get("/api/v1/frames/download/", {"charger": "BLR-1"})
+    answer: Any = client.get("/api/v1/frames/download/", {"charger": "BLR-1"})
     rows = [orjson.loads(line) for line in b"".join(answer.streaming_content).splitlines()]
     assert [row["action"] for row in rows] == ["BootNotification", "Heartbeat"]
     assert "attachment" in answer["Content-Disposition"]

@@ -14,7 +14,7 @@ from ocpp_bridge.recorder import hash_tag
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect
 from stations.models import Charger, Connector
-from stations.services.statuses import MAX_PLUGS
+from stations.services.statuses import MAX_PLUGS, NOBODYS_PLUG
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 STAMP = NOW.isoformat().replace("+00:00", "Z")
@@ -171,12 +171,36 @@ async def test_plugs_without_end_are_refused_and_kept_raw(connect: Connect, stat
         assert await socket.call("StatusNotification", status_16(connectorId=number)) == {}
     for number in (MAX_PLUGS + 1, 32_000):
         assert (await socket.call("StatusNotification", status_16(connectorId=number)))[2] == NO_SUCH
-    start = {"connectorId": 999, "idTag": "TAG1", "meterStart": 5, "timestamp": STAMP}
-    assert (await socket.call("StartTransaction", start))[2] == NO_SUCH
     assert await Connector.objects.filter(evse__charger=station).acount() == MAX_PLUGS
-    assert not await ChargingSession.objects.aexists()
-    assert await OddMessage.objects.filter(charger=station, is_taken=False).acount() == 3
-    assert await opened() == [("missing_start", "BLR-017: StartTransaction could not be used")]
+    assert await OddMessage.objects.filter(charger=station, is_taken=False).acount() == 2
+
+
+async def test_a_session_at_one_plug_too_many_is_a_fact(connect: Connect, station: Charger) -> None:
+    """Rule 22: the plug is not believed, what was drawn at it is."""
+    socket = await connect("BLR-017")
+    for number in range(1, MAX_PLUGS + 1):
+        await socket.call("StatusNotification", status_16(connectorId=number))
+    numbers = {}
+    for plug in (999, 1_000):
+        start = {"connectorId": plug, "idTag": "TAG1", "meterStart": 5, "timestamp": STAMP}
+        answer = await socket.call("StartTransaction", start)
+        assert answer["idTagInfo"]["status"] in {"Accepted", "Blocked", "ConcurrentTx"}
+        assert await socket.call("StartTransaction", start, "again") == answer
+        numbers[plug] = answer["transactionId"]
+    value = {"timestamp": STAMP, "sampledValue": [{"value": "805"}]}
+    for plug, number in numbers.items():
+        values = {"connectorId": plug, "transactionId": number, "meterValue": [value]}
+        assert await socket.call("MeterValues", values) == {}
+        stop = {"transactionId": number, "meterStop": 905, "timestamp": STAMP, "idTag": "TAG1"}
+        assert "idTagInfo" in await socket.call("StopTransaction", stop)
+    sessions = [row async for row in ChargingSession.objects.filter(charger=station).select_related("connector__evse")]
+    assert {row.transaction_ref for row in sessions} == {str(number) for number in numbers.values()}
+    assert [(row.state, row.energy_wh, row.quality) for row in sessions] == [("ended", 900, "review")] * 2
+    assert all("no_such_plug" in row.quality_reasons for row in sessions)
+    assert {row.connector.evse.evse_number for row in sessions} == {NOBODYS_PLUG}
+    assert (await socket.call("StatusNotification", status_16(connectorId=MAX_PLUGS + 1)))[2] == NO_SUCH
+    assert await Connector.objects.filter(evse__charger=station).acount() == MAX_PLUGS + 1
+    assert await Connector.objects.existing().filter(evse__charger=station).acount() == MAX_PLUGS
 
 
 @pytest.mark.parametrize("version", NEWER)
@@ -185,6 +209,13 @@ async def test_plugs_without_end_in_2_x(connect: Connect, station: Charger, vers
     answers = [await socket.call("StatusNotification", status_2(connectorId=n)) for n in range(1, MAX_PLUGS + 5)]
     assert [answer for answer in answers if answer == {}] == [{}] * (MAX_PLUGS - 1)  # EVSE 2 has one already
     assert await Connector.objects.filter(evse__charger=station).acount() == MAX_PLUGS
+    event = {
+        "eventType": "Started", "timestamp": STAMP, "triggerReason": "CablePluggedIn", "seqNo": 0,
+        "evse": {"id": 70, "connectorId": 1}, "transactionInfo": {"transactionId": "tx-1"},
+    }  # fmt: skip
+    assert await socket.call("TransactionEvent", event) == {}
+    session = await ChargingSession.objects.select_related("connector__evse").aget()
+    assert (session.transaction_ref, session.connector.evse.evse_number) == ("tx-1", NOBODYS_PLUG)
 
 
 # --- people -------------------------------------------------------------------------------------------------------

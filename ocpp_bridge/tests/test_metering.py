@@ -137,3 +137,15 @@ def test_every_way_to_write_a_register_means_the_same(value: Decimal, multiplier
     assert normalise([sample(str(wh))]).energy_wh == wh
     assert normalise([sample(str(value), unit="kWh")]).energy_wh == wh
     assert normalise([scaled]).energy_wh == wh
+
+
+def test_what_was_read_once_is_read_alike_and_what_only_looks_alike_is_not() -> None:
+    def energy(measure: object) -> int | None:
+        return normalise([{"value": 5, "unitOfMeasure": measure}]).energy_wh
+
+    for _ in range(2):
+        assert energy({"unit": "kWh"}) == 5_000
+        assert energy({"unit": "Wh", "multiplier": 1}) == energy({"unit": "Wh", "multiplier": 1.0}) == 50
+        assert energy({"unit": "Wh", "multiplier": True}) is None
+        assert energy({"unit": ["Wh"]}) is None
+        assert energy("kWh") == 5

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from dispatch import services, tasks
 from dispatch.models import Reservation, SessionCommand
+from dispatch.services.untold import to_remind
 from fleetcharge.accounts.models import Organisation
 from ocpp_bridge.instants import to_wire
 from ocpp_bridge.tests import test_reserved_bay
@@ -91,14 +92,14 @@ async def test_the_sweep_reminds_a_restarted_charger(connect: Connect, station: 
     now = timezone.now()
     booted_at = now + timedelta(seconds=1)
     Charger.objects.update(last_boot_at=booted_at)
-    assert services.forgotten_by_chargers(now) == []  # the event does it at once
+    assert to_remind(now) == []  # the event does it at once
     later = now + timedelta(minutes=1)
-    assert services.forgotten_by_chargers(later) == [(station.pk, booted_at)]
-    Charger.objects.update(last_boot_at=now - timedelta(seconds=30))
-    Reservation.objects.update(sent_at=now - timedelta(minutes=1))
+    assert to_remind(later) == [(station.pk, booted_at)]
+    Charger.objects.update(last_boot_at=now - timedelta(minutes=1))
+    Reservation.objects.update(sent_at=now - timedelta(minutes=2))
     tasks.sweep_reservations()
     await hear(socket, "ReserveNow", 2)
-    assert services.forgotten_by_chargers(later) == []
+    assert to_remind(later) == []
 
 
 async def test_nobody_starts_on_anothers_place(

@@ -1,5 +1,6 @@
 """The flight recorder: every frame of both directions is found again, and no charger ever waits for it."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -10,6 +11,7 @@ from django.db import connection
 from fleetcharge.accounts.models import Organisation
 from ocpp_bridge import metrics, recordings
 from ocpp_bridge import recorder as module
+from ocpp_bridge.hub import hub
 from ocpp_bridge.models.frames import Frame
 from ocpp_bridge.recorder import IN, OUT, Recorder, hash_tag, recorder
 from ocpp_bridge.recordings import Wanted, search
@@ -18,6 +20,7 @@ from ocpp_bridge.tests.conftest import Connect
 from ocpp_bridge.threads import in_database
 
 BOOT = {"chargePointVendor": "Zz", "chargePointModel": "Z1"}
+NOTHING = (0, "", "", "", None)
 START = {"connectorId": 1, "idTag": "S3CR3T-4711", "meterStart": 5, "timestamp": "2026-11-21T10:00:00Z"}
 
 
@@ -72,8 +75,7 @@ async def test_malformed_frames_and_our_refusals_are_kept_too(connect: Connect, 
     assert {frame.pk for frame in wrong} == {broken.pk, refusal.pk}
 
 
-async def test_names_of_escapes_are_cut_to_their_columns(connect: Connect, organisation: Organisation) -> None:
-    """An escape is two characters of the text; sixty of them are a hundred and twenty."""
+async def test_long_names_are_cut_to_their_columns(connect: Connect, organisation: Organisation) -> None:
     row = factories.charger(organisation, "BLR-1")
     charger = await connect("BLR-1")
     await charger.call("BootNotification", BOOT)
@@ -81,7 +83,8 @@ async def test_names_of_escapes_are_cut_to_their_columns(connect: Connect, organ
     await charger.call('"' * 90, {}, "odd-1")
     kept = await frames_of(row.pk)
     assert [frame.kind for frame in kept] == [2, 3, 4, 2, 4]
-    assert (kept[2].error_code, kept[3].action) == ('\\"' * 20, '\\"' * 30)
+    assert (kept[2].error_code, kept[3].action) == ('"' * 40, '"' * 60)
+    assert kept[2].message_id == '"' * 64
 
 
 async def test_a_frame_that_does_not_fit_takes_no_other_with_it(
@@ -92,7 +95,8 @@ async def test_a_frame_that_does_not_fit_takes_no_other_with_it(
     await recorder.flush()
     monkeypatch.setattr(metrics.frames_dropped, "totals", {})
     for number in range(20):
-        recorder.note(2**63 if number in {3, 11} else row.pk, IN, f'[2,"m{number}","Heartbeat",{{}}]')  # no bigint
+        charger_id = 2**63 if number in {3, 11} else row.pk  # no bigint
+        recorder.note(charger_id, IN, f'[2,"m{number}","Heartbeat",{{}}]', (2, f"m{number}", "Heartbeat", "", None))
     await charger.call("BootNotification", BOOT)
     assert len(await frames_of(row.pk)) == 20
     assert metrics.frames_dropped.totals == {(IN, "unfit"): 2}
@@ -103,7 +107,7 @@ async def test_a_full_buffer_drops_and_counts_and_nobody_waits(monkeypatch: pyte
     monkeypatch.setattr(metrics.frames_dropped, "totals", {})
     small = Recorder()
     for _ in range(5):
-        small.note(1, IN, "[2]")
+        small.note(1, IN, "[2]", NOTHING)
     assert len(small) == 3
     assert metrics.frames_dropped.totals == {(IN, "overload"): 2}
 
@@ -112,10 +116,10 @@ async def test_large_frames_fill_the_buffer_by_their_size(monkeypatch: pytest.Mo
     monkeypatch.setattr(module, "BUFFER_CHARACTERS", 1_000)
     small = Recorder()
     for _ in range(5):
-        small.note(1, IN, "x" * 400)
+        small.note(1, IN, "x" * 400, NOTHING)
     assert len(small) == 2
     await small._read(10)
-    small.note(1, IN, "x" * 400)
+    small.note(1, IN, "x" * 400, NOTHING)
     assert len(small) == 1
 
 
@@ -146,6 +150,34 @@ async def test_switched_off_it_counts_and_stores_nothing(
     await charger.call("BootNotification", BOOT)
     assert await frames_of(row.pk) == []
     assert metrics.frames.totals[IN, "BootNotification"] == 1
+
+
+async def test_the_answer_to_our_own_call_bears_its_action_and_its_latency(
+    connect: Connect, organisation: Organisation
+) -> None:
+    row = factories.charger(organisation, "BLR-1")
+    charger = await connect("BLR-1")
+    await charger.call("BootNotification", BOOT)
+    lane = hub.find(row.pk).lane
+    asking = asyncio.create_task(lane.call("ClearCache", {}))
+    await charger.receive()
+    assert await asking == {"status": "Accepted"}
+    await charger.send([3, "never-asked", {}])
+    await charger.call("Heartbeat", {})
+    answer, stray = [frame for frame in await frames_of(row.pk) if frame.direction == IN and frame.kind == 3]
+    assert (answer.action, stray.action) == ("ClearCache", "")
+    assert answer.latency_ms is not None
+    assert stray.latency_ms is None
+
+
+def test_frames_that_differ_in_digits_alone_are_judged_alike_and_no_secret_hides_among_them() -> None:
+    harmless = '[2,"4711","MeterValues",{"connectorId":1,"meterValue":[{"sampledValue":[{"value":"%d"}]}]}]'
+    telling = '[2,"%d","Authorize",{"idTag":"S3CR3T-%d"}]'
+    for number in range(3):
+        assert module._redacted(harmless % number, "4711") == harmless % number
+        assert "S3CR3T" not in module._redacted(telling % (number, number), str(number))
+        assert "S3CR3T" not in module._redacted(f'[2,"idTag","Authorize",{{"idTag":"S3CR3T-{number}"}}]', "idTag")
+        assert "S3CR3T" not in module._redacted(f'[2,"1","Authorize",{{"i{number}dTag":1,"idTag":"S3CR3T"}}]', "1")
 
 
 def test_old_days_are_dropped_and_the_days_ahead_exist(db: None, settings) -> None:

@@ -202,6 +202,13 @@ async def test_a_token_that_is_there_but_empty_is_answered(new: Socket, kind: st
     assert (ChargingSession.objects.get().energy_wh, reasons()) == (1_000, ["unknown_token"])
 
 
+async def test_a_button_is_nobodys_whatever_stands_beside_it(new: Socket) -> None:
+    button = {"idToken": "TAG1", "type": "NoAuthorization"}
+    start = event("Started", -60, 0, evse={"id": 1}, idToken=button, meterValue=[moment(-60, 1_000)])
+    assert await new.call("TransactionEvent", start) == {"idTokenInfo": {"status": "Accepted"}}
+    assert (ChargingSession.objects.get().id_token_uid, ChargingSession.objects.get().vehicle) == ("", None)
+
+
 # --- a counter that begins anew -----------------------------------------------------------------------------------
 
 OTHER = {"idToken": "TAG2", "type": "ISO14443"}

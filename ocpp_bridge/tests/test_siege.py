@@ -13,6 +13,7 @@ from fleetcharge.lib.patience import ImpatientProtocol
 from ocpp_bridge.hub import hub
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect, until
+from ocpp_bridge.throttle import Bucket
 from stations.models import Charger
 
 
@@ -138,3 +139,14 @@ async def test_without_a_rate_nobody_waits(connect: Connect, station: Charger) -
         assert "currentTime" in await socket.answer_to(f"h{number}")
     consumer = hub.find(station.pk)
     assert consumer is not None and consumer._bucket.pauses == 0
+
+
+def test_what_is_spent_is_credit_and_never_debt() -> None:
+    now = [0.0]
+    bucket = Bucket(rate=2, burst=3, clock=lambda: now[0])
+    assert [bucket.spend() for _ in range(4)] == [True, True, True, False]
+    assert bucket.take() == 0.5
+    now[0] = 1.0
+    assert not bucket.spend()  # only who may wait asks the clock
+    assert bucket.take() == 0.0
+    assert bucket.pauses == 1

@@ -104,14 +104,30 @@ async def status_notification(station: Station, payload: dict[str, Any], receive
 
 
 async def authorize(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
+    if not (id_token := token_in(payload)):
+        return {"idTokenInfo": without_token(payload)}
     decision = await in_database(
         authorisation.authorise,
-        id_token=text(section(payload, "idToken"), "idToken", limit=36),
+        id_token=id_token,
         connector_id=None,
         charger_id=station.charger_id,
         at=received_at,
     )
     return {"idTokenInfo": id_token_info(decision)}
+
+
+def token_in(payload: dict[str, Any]) -> str:
+    """Whose token it is; '' for none, and for a button, which is nobody's whatever stands beside it."""
+    return "" if _is_button(payload) else text(section(payload, "idToken"), "idToken", limit=36, default="")
+
+
+def without_token(payload: dict[str, Any]) -> dict[str, Any]:
+    """A button is accepted (2.0.1 part 2 C02): the session names nobody, and finance hears of it; else Unknown."""
+    return {"status": "Accepted" if _is_button(payload) else "Unknown"}
+
+
+def _is_button(payload: dict[str, Any]) -> bool:
+    return section(payload, "idToken").get("type") == "NoAuthorization"
 
 
 def id_token_info(decision: authorisation.Decision) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from ocpp_bridge.station import (
     text,
 )
 from ocpp_bridge.threads import in_database
-from ocpp_bridge.v2.core import id_token_info
+from ocpp_bridge.v2.core import id_token_info, token_in, without_token
 from ocpp_bridge.writers import offer_readings, readings_of, store_readings
 from stations import services as stations
 
@@ -69,7 +69,7 @@ def read_event(station: Station, payload: dict[str, Any], received_at: datetime)
         reference=reference,
         evse_number=memory.evse_number or 1,
         connector_id=optional_integer(evse, "connectorId", low=1, high=MAX_SMALL) or (1 if memory.evse_number else 0),
-        id_token=text(section(payload, "idToken"), "idToken", limit=36, default=""),
+        id_token=token_in(payload),
         charging_state=text(info, "chargingState", limit=20, default=""),
         stopped_reason=text(info, "stoppedReason", limit=30, default="Local"),
         remote_start_id=optional_integer(info, "remoteStartId", low=-MAX_INT32, high=MAX_INT32),
@@ -103,18 +103,12 @@ async def transaction_event(station: Station, payload: dict[str, Any], received_
         if event.id_token:
             answer["idTokenInfo"] = id_token_info(started.decision)
     if "idToken" in payload and not event.id_token:
-        answer["idTokenInfo"] = _without_token(payload)
+        answer["idTokenInfo"] = without_token(payload)
     await store_readings(event.readings)
     if event.kind == ENDED:
         return answer | await _end(station, event, said)
     await in_database(_note, station.charger_id, event, memory, said)
     return answer
-
-
-def _without_token(payload: dict[str, Any]) -> dict[str, Any]:
-    """Started with a button: accepted (2.0.1 part 2 C02.FR.02); finance hears of the session that names nobody."""
-    is_button = section(payload, "idToken").get("type") == "NoAuthorization"
-    return {"status": "Accepted" if is_button else "Unknown"}
 
 
 def transaction_event_at_once(station: Station, payload: dict[str, Any], received_at: datetime) -> Promise:

@@ -106,6 +106,7 @@ function openAlert(alert) {
   queue.choose(alert);
   const stationId = alert.plan?.station?.id ?? alert.location_id;
   if (alert.kind === "money" && alert.session_id) location.href = boot.isStaff && boot.urls.session ? boot.urls.session.replace("/0/", `/${alert.session_id}/`) : boot.urls.sessions;
+  else if (alert.kind === "webhook_off" && boot.isStaff) location.href = boot.urls.webhooks;
   else if (stationId) pickStation(stationId);
   else if (alert.vehicle_id) pickVehicle(alert.vehicle_id);
 }

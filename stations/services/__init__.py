@@ -42,9 +42,11 @@ from stations.services.sites import (
     upsert_location,
 )
 from stations.services.statuses import (
+    NOBODYS_PLUG,
     StatusReport,
     TooManyPlugs,
     calm_connectors,
+    nobodys_plug,
     report_evse_status,
     report_from_source,
     report_statuses,
@@ -56,6 +58,7 @@ from stations.services.tariffs import assign_tariff, cache_tariff, set_prices, w
 from stations.services.tombstones import full_pull_done, still_named
 
 __all__ = [
+    "NOBODYS_PLUG",
     "ProfileOnlyRises",
     "StatusReport",
     "TooManyPlugs",
@@ -75,6 +78,7 @@ __all__ = [
     "is_silent",
     "keep_document",
     "new_charger_key",
+    "nobodys_plug",
     "node_holds",
     "node_lost",
     "note_client",

@@ -20,6 +20,7 @@ FUTURE_TOLERANCE = timedelta(minutes=2)
 OFFLINE_GRACE = timedelta(seconds=60)
 FRESHEST = (NONE, STALE, RECENT, LIVE)
 MAX_PLUGS = 64  # of one charger, before we stop believing in those it names
+NOBODYS_PLUG = 32_767  # the EVSE that stands for all the others
 
 
 class TooManyPlugs(Exception):
@@ -108,6 +109,21 @@ def _discover(report: StatusReport, charger: Charger) -> Connector:
         evse=evse, connector_id=connector_id, status_since=report.at, tariff_id=evse.location.tariff_id
     )
     connector.evse.charger = charger
+    return connector
+
+
+def nobodys_plug(charger: Charger) -> Connector:
+    """The one row that stands for every plug of this charger beyond MAX_PLUGS, out of everybody's sight.
+
+    What is drawn is a fact whatever a station calls the place it was drawn at.
+    """
+    evse, _ = EVSE.objects.get_or_create(
+        charger=charger,
+        evse_number=NOBODYS_PLUG,
+        defaults={"location_id": charger.location_id, "is_removed": True},
+    )
+    tariff_id = evse.location.tariff_id
+    connector, _ = Connector.objects.get_or_create(evse=evse, connector_id=1, defaults={"tariff_id": tariff_id})
     return connector
 
 

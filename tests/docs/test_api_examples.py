@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,7 @@ from tests.running import wait_for
 
 DOCUMENT = yaml.safe_load((Path(__file__).resolve().parents[2] / "docs" / "openapi.yaml").read_text())
 SHOWN = sum(len(operations) for operations in DOCUMENT["paths"].values()) + len(GUIDES)
-RUNNERS = {"sh": [shutil.which("sh")], "py": [sys.executable], "mjs": [shutil.which("node")]}
+RUNNERS = {"sh": shutil.which("sh") or "sh", "py": sys.executable, "mjs": shutil.which("node") or "node"}
 NEEDS = {"sh": "curl", "mjs": "node"}
 IN_EVERY_LANGUAGE = pytest.mark.parametrize("end", LANGUAGES)
 
@@ -38,7 +39,7 @@ IN_EVERY_LANGUAGE = pytest.mark.parametrize("end", LANGUAGES)
 def command(name: str, end: str) -> list[str]:
     if end in NEEDS and not shutil.which(NEEDS[end]):
         pytest.skip(f"needs {NEEDS[end]}")
-    return [*RUNNERS[end], str(EXAMPLES / f"{name}.{end}")]  # type: ignore[list-item]
+    return [RUNNERS[end], str(EXAMPLES / f"{name}.{end}")]
 
 
 @pytest.fixture
@@ -98,16 +99,20 @@ def test_follow(end: str, env: dict[str, str], plug: Connector, tmp_path: Path) 
                 report_from_source(
                     evse_id=plug.evse_id, raw_status=status.upper(), status=status, at=now, received_at=now
                 )
-                wait_for(status, lambda status=status: _last_status(heard, plug) == status, 30)
+                wait_for(status, partial(_is_last, status, heard, plug), 30)
         finally:
             os.killpg(process.pid, signal.SIGKILL)  # a shell leaves curl behind
             process.wait()
 
 
+def _is_last(status: str, heard: Path, plug: Connector) -> bool:
+    return _last_status(heard, plug) == status
+
+
 def _last_status(heard: Path, plug: Connector) -> str:
     lines = [line for line in heard.read_text().splitlines() if plug.public_id in line]
     if lines and lines[-1].startswith("data: "):
-        return re.findall(r'"status":"(\w+)"', lines[-1])[-1]
+        return str(re.findall(r'"status":"(\w+)"', lines[-1])[-1])
     return lines[-1].split()[-1] if lines else ""
 
 

@@ -137,6 +137,7 @@ def make_plan(fleet: Organisation, van: Vehicle, hub: Location, **fields: Any) -
 
 
 def make_alert(fleet: Organisation, plan: ChargePlan, **fields: Any) -> Alert:
+    assert plan.connector is not None
     site = plan.connector.evse.location
     values = {
         "kind": "will_not_reach", "severity": "bad", "title": f"{plan.vehicle.registration} will not reach",

@@ -8,13 +8,13 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import uvicorn
 from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
 from django.db import connection
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from fleetcharge.accounts.models import Organisation, User
@@ -25,7 +25,9 @@ FLAGS = [
     "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
     "--disable-component-update", "--disable-sync",
 ]  # fmt: skip
-DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
+DESKTOP: ViewportSize = {"width": 1440, "height": 900}
+PHONE: ViewportSize = {"width": 390, "height": 844}
+Theme = Literal["light", "dark"]
 PASSWORD = "correct horse"
 
 
@@ -79,8 +81,9 @@ class Server:
                 self._loop.call_soon_threadsafe(line.transport.close)
 
     def _application(self) -> Any:
-        from fleetcharge.asgi import application
+        from fleetcharge import asgi
 
+        application: Any = asgi.application
         static = ASGIStaticFilesHandler(application)
 
         async def whole(scope: Any, receive: Any, send: Any) -> None:
@@ -144,7 +147,7 @@ class Watched:
         self.strangers: list[str] = []
         self.contexts: list[BrowserContext] = []
 
-    def page(self, *, theme: str = "light", viewport: dict[str, int] = DESKTOP, **options: Any) -> Page:
+    def page(self, *, theme: Theme = "light", viewport: ViewportSize = DESKTOP, **options: Any) -> Page:
         context = self.browser.new_context(
             viewport=viewport, color_scheme=theme, reduced_motion="reduce", locale="en-IN", timezone_id="Asia/Kolkata",
             **options,

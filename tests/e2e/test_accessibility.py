@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 
 from fleetcharge.accounts.models import Membership, Organisation, User
 from tests.e2e.city import City, more_alerts
-from tests.e2e.conftest import PASSWORD, PHONE, Server, Watched
+from tests.e2e.conftest import PASSWORD, PHONE, Server, Theme, Watched
 
 pytestmark = pytest.mark.browser
 THEMES = pytest.mark.parametrize("theme", ["light", "dark"])
@@ -23,7 +23,7 @@ def violations(page: Page) -> list[Any]:
 
 
 @THEMES
-def test_signing_in(web: Watched, theme: str) -> None:
+def test_signing_in(web: Watched, theme: Theme) -> None:
     page = web.page(theme=theme)
     page.goto(f"{web.server.url}/login/")
     assert violations(page) == []
@@ -36,7 +36,7 @@ def test_signing_in(web: Watched, theme: str) -> None:
 
 @THEMES
 def test_the_live_page(
-    dashboard: Callable[..., Page], theme: str, organisation: Organisation, city: City, web: Watched
+    dashboard: Callable[..., Page], theme: Theme, organisation: Organisation, city: City, web: Watched
 ) -> None:
     more_alerts(organisation, city)
     page = dashboard(theme=theme)
@@ -56,7 +56,7 @@ def test_the_live_page(
 
 
 @THEMES
-def test_the_live_page_without_a_line(dashboard: Callable[..., Page], theme: str, server: Server) -> None:
+def test_the_live_page_without_a_line(dashboard: Callable[..., Page], theme: Theme, server: Server) -> None:
     page = dashboard(theme=theme)
     server.cut_the_line()
     expect(page.locator("#banner")).to_be_visible()
@@ -64,7 +64,7 @@ def test_the_live_page_without_a_line(dashboard: Callable[..., Page], theme: str
 
 
 @THEMES
-def test_the_live_page_on_a_phone(dashboard: Callable[..., Page], theme: str) -> None:
+def test_the_live_page_on_a_phone(dashboard: Callable[..., Page], theme: Theme) -> None:
     page = dashboard(theme=theme, viewport=PHONE, has_touch=True, is_mobile=True)
     assert violations(page) == []
     for tab in ("Fleet", "Alerts"):
@@ -73,7 +73,7 @@ def test_the_live_page_on_a_phone(dashboard: Callable[..., Page], theme: str) ->
 
 
 @THEMES
-def test_lists_and_details(web: Watched, city: City, dispatcher: User, theme: str) -> None:
+def test_lists_and_details(web: Watched, city: City, dispatcher: User, theme: Theme) -> None:
     page = web.sign_in(web.page(theme=theme), dispatcher, "/fleet/")
     assert violations(page) == []
     hub = city.hubs["Marathahalli Hub"]
@@ -90,7 +90,7 @@ def test_lists_and_details(web: Watched, city: City, dispatcher: User, theme: st
 
 
 @THEMES
-def test_the_api_documentation(web: Watched, theme: str) -> None:
+def test_the_api_documentation(web: Watched, theme: Theme) -> None:
     page = web.page(theme=theme)
     page.goto(f"{web.server.url}/api/v1/docs/")
     page.locator("details.op").first.locator("summary").click()
@@ -98,7 +98,7 @@ def test_the_api_documentation(web: Watched, theme: str) -> None:
 
 
 @THEMES
-def test_the_finance_admin(web: Watched, organisation: Organisation, city: City, theme: str) -> None:
+def test_the_finance_admin(web: Watched, organisation: Organisation, city: City, theme: Theme) -> None:
     chief = User.objects.create_superuser("chief@namma.example", PASSWORD, full_name="Chief")
     Membership.objects.create(user=chief, organisation=organisation, role="owner")
     page = web.sign_in(web.page(theme=theme), chief, "/admin/")

@@ -1,6 +1,7 @@
 """The page of one charger in a real browser: accessible, alive, and careful with its buttons."""
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -29,7 +30,7 @@ def charger(transactional_db: None, organisation: Organisation) -> Charger:
 
 @pytest.fixture
 def opened(web: Watched, dispatcher: User, charger: Charger) -> Callable[..., Page]:
-    def open_page(**options: object) -> Page:
+    def open_page(**options: Any) -> Page:
         return web.sign_in(web.page(**options), dispatcher, "/chargers/BLR-1/")
 
     return open_page

@@ -46,10 +46,11 @@ class Street:
         assert told["accepted"] == 3, told
 
     def reserved_charger(self, among: set[str]) -> TestCharger:
-        return wait_for(
+        found: TestCharger = wait_for(
             "a ReserveNow at a charger",
             lambda: next((c for name, c in self.chargers.items() if name in among and c.reserved), None),
         )
+        return found
 
     def stop(self) -> None:
         for line in self.lines:
@@ -108,6 +109,7 @@ def test_a_van_runs_low_and_everything_follows(browser: Browser, street: Street)
     expect(queue.get_by_role("button", name=re.compile("Accept"))).to_be_visible(timeout=20_000)
     page.keyboard.press("a")
     second = street.reserved_charger(set(HUBS) - {first.identity})
+    assert second.reserved is not None
     reservation = second.reserved["reservationId"]
 
     # the van arrives and charges for some seconds

@@ -1,6 +1,7 @@
 """Tenants never see each other: every route, walked by nobody, by a stranger's session and by a stranger's key."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -8,7 +9,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 from fleetcharge.accounts import services as accounts
 from fleetcharge.accounts.models import Membership, Organisation, Scope, User
-from tests.belongings import belongings_of
+from tests.belongings import Belongings, belongings_of
 
 PUBLIC = {"login/", "healthz/", "api/v1/schema/", "api/v1/docs/", "i18n/setlang/", "admin/login/", "admin/jsi18n/"}
 PUBLIC |= {"metrics"}  # guarded by address and token instead (ocpp_bridge/tests/test_metrics.py); names no tenant
@@ -39,18 +40,18 @@ def test_nobody_gets_past_the_door(client: Client, db: None) -> None:
 
 
 @pytest.fixture
-def fleet(organisation: Organisation) -> object:
+def fleet(organisation: Organisation) -> Belongings:
     return belongings_of(organisation)
 
 
-def _leaks(client: Client, fleet, headers: dict[str, str]) -> list[tuple[str, int, str]]:
+def _leaks(client: Client, fleet: Belongings, headers: dict[str, str]) -> list[tuple[str, int, str]]:
     """Routes where a row, a name or a number of the fleet shows; what the asker wrote into the address is no secret."""
     found = []
     for route in ALL:
         if "logout" in route or route in PUBLIC:
             continue
         path = "/" + fleet.fill(route)
-        answer = client.get(path, headers=headers)
+        answer: Any = client.get(path, headers=headers)
         body = b"".join(answer.streaming_content) if answer.streaming else answer.content
         shown = [sign for sign in fleet.signs if sign not in path and sign.encode() in body]
         found += [(path, answer.status_code, sign) for sign in shown]
@@ -59,7 +60,7 @@ def _leaks(client: Client, fleet, headers: dict[str, str]) -> list[tuple[str, in
 
 @pytest.mark.parametrize("role", [Membership.Role.OWNER, Membership.Role.DISPATCHER, Membership.Role.FINANCE])
 def test_a_strangers_session_sees_nothing_of_the_fleet(
-    client: Client, fleet, other_organisation: Organisation, role: str
+    client: Client, fleet: Belongings, other_organisation: Organisation, role: str
 ) -> None:
     stranger = User.objects.create_user("s@stranger.example", "correct horse", is_staff=True)
     Membership.objects.create(user=stranger, organisation=other_organisation, role=role)
@@ -67,19 +68,21 @@ def test_a_strangers_session_sees_nothing_of_the_fleet(
     assert _leaks(client, fleet, {}) == []
 
 
-def test_a_strangers_key_sees_nothing_of_the_fleet(client: Client, fleet, other_organisation: Organisation) -> None:
+def test_a_strangers_key_sees_nothing_of_the_fleet(
+    client: Client, fleet: Belongings, other_organisation: Organisation
+) -> None:
     _, secret = accounts.create_api_key(organisation=other_organisation, name="all", scopes=list(Scope.values))
     assert _leaks(client, fleet, {"Authorization": f"Bearer {secret}"}) == []
 
 
-def test_the_signs_do_show_to_the_owner(client: Client, fleet, owner: User) -> None:
+def test_the_signs_do_show_to_the_owner(client: Client, fleet: Belongings, owner: User) -> None:
     """Otherwise the tests above could not fail."""
     client.force_login(owner)
     seen = {sign for _, _, sign in _leaks(client, fleet, {})}
     assert seen == set(fleet.signs)
 
 
-def test_a_strangers_key_changes_nothing(client: Client, fleet, other_organisation: Organisation) -> None:
+def test_a_strangers_key_changes_nothing(client: Client, fleet: Belongings, other_organisation: Organisation) -> None:
     _, secret = accounts.create_api_key(organisation=other_organisation, name="all", scopes=list(Scope.values))
     before = fleet.fingerprint()
     for route in ALL:

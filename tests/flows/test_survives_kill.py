@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -92,7 +93,7 @@ async def _refusal(client: httpx.AsyncClient, url: str, body: object) -> str:
     return "" if told["accepted"] + told["duplicate"] == 1 else str(told)
 
 
-async def load_while_killing(system: RunningSystem, fleet: dict) -> Ledger:
+async def load_while_killing(system: RunningSystem, fleet: dict[str, Any]) -> Ledger:
     known, until = Ledger(), asyncio.Event()
     chargers = [TestCharger(system.ocpp, identity, key) for identity, key in fleet["charger_keys"].items()]
     lines = [asyncio.create_task(charger.run()) for charger in chargers]

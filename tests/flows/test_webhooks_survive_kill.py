@@ -76,7 +76,7 @@ def test_nothing_is_lost_when_the_worker_dies_mid_message(system: RunningSystem,
 
     wait_for("everything to be delivered", all_delivered, 180, every=1)
     assert set(titles(receiver)) == {"first", "held", "meanwhile"}
-    ids = {title: set() for title in titles(receiver)}
+    ids: dict[str, set[str]] = {title: set() for title in titles(receiver)}
     for title, request in zip(titles(receiver), receiver.received, strict=True):
         ids[title].add(request.headers["webhook-id"])
     assert all(len(found) == 1 for found in ids.values())  # what comes twice has one id

@@ -1,5 +1,6 @@
 """`make run`: the whole product comes up, heals, and goes; a second one is refused."""
 
+import http.server
 import os
 import re
 import signal
@@ -11,8 +12,10 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from django.test import Client
 
 from fleetcharge import serve
 from fleetcharge.embedded import run
@@ -78,6 +81,7 @@ def test_it_comes_up_heals_refuses_a_second_and_goes(running: Run, var: Path) ->
     assert f"Open       {url}" in running.text
     with urllib.request.urlopen(f"{url}healthz/") as answer:
         assert answer.status == 200
+        assert len(answer.headers["FleetCharge-Run"]) == 16
 
     second = running.start()
     assert f"FleetCharge is already running here: {url}" in second.communicate(timeout=20)[0]
@@ -94,7 +98,7 @@ def test_it_comes_up_heals_refuses_a_second_and_goes(running: Run, var: Path) ->
 
 def test_daphne_serves_the_same_application(var: Path) -> None:
     address = run.Address("127.0.0.1", random_free_port(), random_free_port())
-    specs = [run._realtime(address, {"FLEETCHARGE_ASGI_SERVER": "daphne"})]
+    specs = [run._realtime(address, {"FLEETCHARGE_ASGI_SERVER": "daphne", "FLEETCHARGE_RUN_TOKEN": "ours"})]
     assert "daphne" in serve.command(serve.arguments(specs[0].argv[3:]), specs[0].env)
     is_ready: list[bool] = []
     deadline = time.monotonic() + 60
@@ -102,6 +106,74 @@ def test_daphne_serves_the_same_application(var: Path) -> None:
         until=lambda: bool(is_ready) or time.monotonic() > deadline, on_ready=lambda: is_ready.append(True)
     )
     assert is_ready
+
+
+class Neighbour(http.server.BaseHTTPRequestHandler):
+    """A server of another checkout, that was faster with the port."""
+
+    status, run = 200, "theirs"
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        if self.run:
+            self.send_header("FleetCharge-Run", self.run)
+        self.end_headers()
+
+    def log_message(self, *args: object) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("status", "token", "is_ours"),
+    [(200, "ours", True), (503, "ours", True), (400, "ours", True), (200, "theirs", False), (200, "", False)],
+)
+def test_only_our_own_server_answers_for_its_health(status: int, token: str, is_ours: bool) -> None:
+    handler = type("Handler", (Neighbour,), {"status": status, "run": token})
+    with http.server.HTTPServer(("127.0.0.1", random_free_port()), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        check = run.answers(f"http://127.0.0.1:{server.server_port}/healthz/", "ours")
+        assert check() is is_ours
+        server.shutdown()
+    assert check() is False
+
+
+def test_two_starts_that_chose_the_same_port_are_never_both_ready(var: Path) -> None:
+    """The second cannot bind; the first one's answer must not make it ready."""
+    address = run.Address("127.0.0.1", random_free_port(), random_free_port())
+    first, second = (
+        Supervisor([run._realtime(address, {**os.environ, "FLEETCHARGE_RUN_TOKEN": name})], var / name, print)
+        for name in ("first", "second")
+    )
+    ready: list[str] = []
+    deadline = time.monotonic() + 90
+
+    def beside() -> bool:
+        """While the first one runs, the second one tries."""
+        if ready == ["first"]:
+            [child] = second.children
+            second.run(
+                until=lambda: "second" in ready or child.starts > 1 or time.monotonic() > deadline,
+                on_ready=lambda: ready.append("second"),
+            )
+            return True
+        return time.monotonic() > deadline
+
+    first.run(until=beside, on_ready=lambda: ready.append("first"))
+    assert ready == ["first"]
+    assert second.children[0].starts == 2, "it ended, and tried again"
+    assert "address already in use" in (var / "second" / "realtime.log").read_text()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "elsewhere.example"])
+def test_the_token_is_echoed_by_every_answer_to_the_question_for_health_and_by_no_other(
+    host: str, settings: Any, monkeypatch: pytest.MonkeyPatch, client: Client, db: None
+) -> None:
+    monkeypatch.setenv("FLEETCHARGE_RUN_TOKEN", "ours")
+    settings.MIDDLEWARE = ["fleetcharge.run_token.run_token", *settings.MIDDLEWARE]
+    settings.ALLOWED_HOSTS = ["127.0.0.1"]
+    answer = client.get("/healthz/", headers={"host": host})
+    assert (answer.status_code, answer.headers["FleetCharge-Run"]) == (200 if host == "127.0.0.1" else 400, "ours")
+    assert "FleetCharge-Run" not in client.get("/login/", headers={"host": "127.0.0.1"}).headers
 
 
 def test_a_busy_port_is_stepped_over() -> None:

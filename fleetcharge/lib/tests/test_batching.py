@@ -133,3 +133,46 @@ def test_each_event_loop_gets_a_writer_of_its_own() -> None:
     batcher: Batcher[int, int] = Batcher(echo, name="t")
     for number in (1, 2):
         assert asyncio.run(batcher.submit(number)) == number
+
+
+async def test_an_offer_is_told_once_it_is_durable_and_not_when_it_was_withdrawn(store: Store) -> None:
+    batcher = Batcher(store.write, name="t")
+    store.open.clear()
+    told: list[tuple[int | None, Exception | None]] = []
+    receipts = [batcher.offer(item) for item in (1, 2, 3)]
+    for receipt in receipts:
+        assert receipt is not None
+        receipt.tell = lambda result, error: told.append((result, error))
+    assert receipts[1] is not None
+    receipts[1].cancel()
+    assert told == []
+    store.open.set()
+    await batcher.close()
+    assert told == [(10, None), (30, None)]
+    assert store.batches == [[1, 3]]
+
+
+async def test_one_who_cannot_be_told_harms_nobody(store: Store) -> None:
+    def broken(result: int | None, error: Exception | None) -> None:
+        raise RuntimeError("no")
+
+    batcher = Batcher(store.write, name="t")
+    told: list[Exception | None] = []
+    store.refuses = {1}
+    for item, tell in ((1, broken), (2, lambda _, error: told.append(error))):
+        receipt = batcher.offer(item)
+        assert receipt is not None
+        receipt.tell = tell
+    await batcher.close()
+    assert len(told) == 1
+    assert isinstance(told[0], ValueError)
+
+
+async def test_an_offer_to_a_full_queue_is_declined(store: Store) -> None:
+    batcher = Batcher(store.write, name="t", max_queue=1)
+    store.open.clear()
+    assert batcher.offer(1) is not None
+    assert batcher.offer(2) is None
+    store.open.set()
+    await batcher.close()
+    assert store.batches == [[1]]

@@ -1,6 +1,7 @@
 """One running system for the whole suite, on uvicorn as production starts it; for the smoke part a node on Daphne."""
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -72,7 +73,10 @@ async def on_daphne(world: World, daphne: RealtimeNode, database_url: str) -> As
 @pytest.fixture(scope="session")
 def second(running: RunningSystem, seeded: World) -> Iterator[RealtimeNode]:
     """Another node of the same system; this one takes in chargers nobody knows."""
-    newcomers = {"FLEETCHARGE_OCPP_UNKNOWN_CHARGERS": "onboard", "FLEETCHARGE_OCPP_ONBOARD_ORGANISATION": "namma"}
+    newcomers: dict[str, Any] = {
+        "FLEETCHARGE_OCPP_UNKNOWN_CHARGERS": "onboard",
+        "FLEETCHARGE_OCPP_ONBOARD_ORGANISATION": "namma",
+    }
     node = RealtimeNode(running, **newcomers)
     try:
         node.wait_until_ready(180)

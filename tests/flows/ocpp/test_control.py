@@ -114,7 +114,7 @@ async def test_rule_34_profiles_are_said_right_and_absurd_answers_are_only_noted
         assert station.asked["SetChargingProfile"].empty()
 
     async def accepted(evse: int, reference: str = "", **wanted: Any) -> dict[str, Any]:
-        named = {"transaction_ref": reference} if reference else {}
+        named: dict[str, Any] = {"transaction_ref": reference} if reference else {}
         row = await world.command(charger, "SetChargingProfile", evse_number=evse, charging_profile=wanted, **named)
         asked = await station.next("SetChargingProfile")
         assert (await world.outcome(row))["state"] == "accepted"

@@ -166,6 +166,7 @@ def token() -> dict[str, Any]:
 async def test_rule_14_what_decides_about_a_session_is_taken_and_flagged(world: World, version: str) -> None:
     charger, station = await world.ready(version)
     tag, began_at = world.tag(), now()
+    boot: dict[str, Any]
     if version == V16:
         boot = {"chargePointVendor": "Test", "chargePointModel": "a name of more than twenty characters"}
         await station.status("Preparing", timestamp=f"{now():%Y-%m-%dT%H:%M:%S}", info="x" * 51)

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -119,7 +120,7 @@ async def test_rule_27_a_remote_start_is_followed_to_its_session(world: World, v
     tag = world.tag()
     followed = await world.command(charger, "RemoteStart", id_token=tag, evse_number=1)
     asked = await station.next(action)
-    more = (
+    more: dict[str, Any] = (
         {}
         if version == V16
         else {"transactionInfo": {"transactionId": "tx-27", "remoteStartId": asked["remoteStartId"]}}
@@ -237,7 +238,7 @@ async def test_rule_29_what_is_said_once_holds_for_the_whole_session(world: Worl
     started.pop("idToken")
     started |= {"offline": True, "reservationId": 77}
     assert "idTokenInfo" not in await station.call(action, started)
-    shown = {"evse": {"id": 2}, "idToken": id_token(tag)}
+    shown: dict[str, Any] = {"evse": {"id": 2}, "idToken": id_token(tag)}
     answer = await station.call(*station.metered(reference, 1500, began_at + timedelta(minutes=1), **shown))
     assert answer["idTokenInfo"]["status"] == "Accepted"
     station.cut()

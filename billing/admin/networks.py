@@ -4,23 +4,17 @@ from typing import Any
 
 from django.contrib import admin
 from django.http import HttpRequest, HttpResponse
-from django.template.loader import render_to_string
 from django.utils.html import format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from billing import evidence
+from billing.admin.shown import explained_in_rows, money
 from billing.models import OrderSettlement, PriceCheck
 from billing.price_check_api import RELATED, file_of
 from fleetcharge.accounts.admin import ReadOnlyAdmin, back_to
-from fleetcharge.lib.money import format_inr
 
 STATES = {"agrees": "success", "differs": "danger", "taken_back": "info"}
-
-
-def rupees(paise: int | None) -> str:
-    return "—" if paise is None else format_inr(paise)
 
 
 @admin.register(PriceCheck)
@@ -54,25 +48,24 @@ class PriceCheckAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("Our price, with tax"))
     def ours(self, row: PriceCheck) -> str:
-        return rupees(row.ours_after_paise)
+        return money(row.ours_after_paise)
 
     @display(description=gettext_lazy("The network asks"))
     def theirs(self, row: PriceCheck) -> str:
-        return rupees(row.theirs_before_paise if row.theirs_after_paise is None else row.theirs_after_paise)
+        return money(row.theirs_before_paise if row.theirs_after_paise is None else row.theirs_after_paise)
 
     @display(description=gettext_lazy("Asked too much"), ordering="difference_paise")
     def difference(self, row: PriceCheck) -> str:
-        return rupees(row.difference_paise)
+        return money(row.difference_paise)
 
     @display(description=gettext_lazy("Where they part"))
     def found(self, row: PriceCheck) -> SafeString | str:
-        lines = ((each["text"], rupees(each["ours"]), rupees(each["theirs"])) for each in row.findings)
+        lines = ((each["text"], money(each["ours"]), money(each["theirs"])) for each in row.findings)
         return format_html_join("", "<p>{}: {} / {}</p>", lines) or "—"
 
     @display(description=gettext_lazy("Our price, line by line"))
     def explained(self, row: PriceCheck) -> SafeString:
-        lines = evidence.explanation_rows(row.explanation)
-        return render_to_string("admin/billing/explanation.html", {"lines": lines})
+        return explained_in_rows(row.explanation)
 
     @action(description=gettext_lazy("Dispute file (CSV)"), url_path="dispute-csv", permissions=["view"])
     def dispute_csv(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -102,16 +95,16 @@ class OrderSettlementAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("Paid with the order"))
     def paid(self, row: OrderSettlement) -> str:
-        return rupees(row.paid_paise)
+        return money(row.paid_paise)
 
     @display(description=gettext_lazy("Cost in the end"))
     def value(self, row: OrderSettlement) -> str:
-        return rupees(row.value_paise)
+        return money(row.value_paise)
 
     @display(description=gettext_lazy("Refunded"))
     def refunded(self, row: OrderSettlement) -> str:
-        return rupees(row.refunded_paise)
+        return money(row.refunded_paise)
 
     @display(description=gettext_lazy("Paid for earlier orders"))
     def carried(self, row: OrderSettlement) -> str:
-        return rupees(row.carried_paise)
+        return money(row.carried_paise)

@@ -1,0 +1,52 @@
+"""How finance reads money, energy, prices and evidence; shared by the pages of its desk."""
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
+
+from billing import evidence
+from billing.models import ReconciliationVerdict
+from fleetcharge.accounts.models import User
+from fleetcharge.lib.money import format_inr
+
+VERDICT_COLOURS = {"verified": "success", "inconclusive": "info", "review": "warning", "blocked": "danger"}
+
+
+def money(paise: int | None) -> str:
+    return "—" if paise is None else format_inr(paise)
+
+
+def kwh(energy_wh: int) -> str:
+    return f"{energy_wh / 1000:.2f}"
+
+
+class TotalsMixin:
+    """Totals over the filtered set, above the list (one aggregate query)."""
+
+    list_before_template = "admin/billing/totals.html"
+
+    def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
+        raise NotImplementedError
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        response: HttpResponse = super().changelist_view(request, extra_context)  # type: ignore[misc]
+        context = getattr(response, "context_data", None)
+        if context and "cl" in context:
+            context["totals"] = self.totals(context["cl"].queryset.order_by())
+        return response
+
+
+def user_of(request: HttpRequest) -> User:
+    assert isinstance(request.user, User)  # noqa: S101 (the admin admits nobody else)
+    return request.user
+
+
+def explained_in_rows(lines: list[dict[str, Any]]) -> SafeString:
+    return render_to_string("admin/billing/explanation.html", {"lines": evidence.explanation_rows(lines)})
+
+
+def findings_shown(verdict: ReconciliationVerdict) -> SafeString:
+    return render_to_string("admin/billing/findings.html", evidence.findings_view(verdict.findings, verdict.evidence))

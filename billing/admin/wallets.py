@@ -1,0 +1,154 @@
+"""Wallets: what is in them and held, top-ups and terms."""
+
+from typing import Any
+
+from django import forms
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
+
+from billing.admin.shown import money, user_of
+from billing.models import Hold, Wallet
+from billing.services import wallets
+from billing.wallet_opening import OpensWallets
+from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
+from fleetcharge.lib.api import Conflict
+from fleetcharge.lib.money import PAISE_PER_RUPEE
+
+
+class TopUpForm(ReasonForm):
+    field_order = ["rupees", "reference", "reason"]
+    rupees = forms.DecimalField(
+        label=gettext_lazy("Amount in rupees"), min_value=1, max_digits=11, decimal_places=2,
+        widget=UnfoldAdminDecimalFieldWidget,
+    )  # fmt: skip
+    reference = forms.CharField(
+        label=gettext_lazy("Bank reference (UTR)"), max_length=60, widget=UnfoldAdminTextInputWidget,
+        help_text=gettext_lazy("The same reference is credited only once."),
+    )  # fmt: skip
+
+    @property
+    def amount_paise(self) -> int:
+        return int(self.cleaned_data["rupees"] * PAISE_PER_RUPEE)
+
+
+class TermsForm(ReasonForm):
+    field_order = ["credit_limit", "low_threshold", "state", "reason"]
+    credit_limit = forms.DecimalField(
+        label=gettext_lazy("Credit limit in rupees"), min_value=0, max_digits=11, decimal_places=2,
+        widget=UnfoldAdminDecimalFieldWidget,
+    )  # fmt: skip
+    low_threshold = forms.DecimalField(
+        label=gettext_lazy("Warn below, in rupees"), min_value=0, max_digits=11, decimal_places=2,
+        widget=UnfoldAdminDecimalFieldWidget,
+    )  # fmt: skip
+    state = forms.ChoiceField(label=gettext_lazy("State"), choices=Wallet.State.choices, widget=UnfoldAdminSelectWidget)
+
+
+@admin.register(Wallet)
+class WalletAdmin(OpensWallets, ReadOnlyAdmin):
+    list_display = ["organisation", "available", "posted", "held", "credit", "state"]
+    list_select_related = ["organisation"]
+    list_filter = ["state"]
+    search_fields = ["organisation__name"]
+    fields = ["organisation", "available", "posted", "held", "credit", "low", "state"]
+    readonly_fields = ["available", "posted", "held", "credit", "low"]
+    actions_detail = ["top_up", "change_terms"]
+
+    def has_decide_permission(self, request: Any, obj: Any = None) -> bool:
+        return self._has_role(request, DESK)
+
+    @display(description=gettext_lazy("Available"))
+    def available(self, row: Wallet) -> str:
+        return money(row.available_paise)
+
+    @display(description=gettext_lazy("Balance"), ordering="posted_paise")
+    def posted(self, row: Wallet) -> str:
+        return money(row.posted_paise)
+
+    @display(description=gettext_lazy("Held for running sessions"), ordering="held_paise")
+    def held(self, row: Wallet) -> str:
+        return money(row.held_paise)
+
+    @display(description=gettext_lazy("Credit limit"), ordering="credit_limit_paise")
+    def credit(self, row: Wallet) -> str:
+        return money(row.credit_limit_paise)
+
+    @display(description=gettext_lazy("Warn below"))
+    def low(self, row: Wallet) -> str:
+        return money(row.low_threshold_paise)
+
+    @action(description=gettext_lazy("Top up"), url_path="top-up", permissions=["decide"])
+    def top_up(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        wallet = self.get_object(request, object_id)
+        if wallet is None:
+            return back_to(self)
+        form = TopUpForm(request.POST or None)
+        if form.is_valid():
+            return self._top_up(request, wallet, form)
+        title = _("Top up the wallet of %(name)s") % {"name": wallet.organisation}
+        return ask(request, self, title=title, form=form, submit=_("Credit the wallet"))
+
+    def _top_up(self, request: HttpRequest, wallet: Wallet, form: TopUpForm) -> HttpResponse:
+        try:
+            is_new = wallets.top_up(
+                organisation_id=wallet.organisation_id,
+                amount_paise=form.amount_paise,
+                key=form.cleaned_data["reference"],
+                at=timezone.now(),
+                actor=user_of(request),
+                reason=form.cleaned_data["reason"],
+            )
+        except Conflict:
+            messages.error(request, _("This reference was credited already, with another amount."))
+            return back_to(self, wallet.pk)
+        if is_new:
+            messages.success(request, _("%(amount)s credited.") % {"amount": money(form.amount_paise)})
+        else:
+            messages.info(request, _("This reference was credited already; nothing changed."))
+        return back_to(self, wallet.pk)
+
+    @action(description=gettext_lazy("Change terms"), url_path="terms", permissions=["decide"])
+    def change_terms(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        wallet = self.get_object(request, object_id)
+        if wallet is None:
+            return back_to(self)
+        initial = {
+            "credit_limit": f"{wallet.credit_limit_paise / PAISE_PER_RUPEE:.2f}",
+            "low_threshold": f"{wallet.low_threshold_paise / PAISE_PER_RUPEE:.2f}",
+            "state": wallet.state,
+        }
+        form = TermsForm(request.POST or None, initial=initial)
+        if form.is_valid():
+            try:
+                wallets.change_terms(
+                    organisation_id=wallet.organisation_id,
+                    credit_limit_paise=int(form.cleaned_data["credit_limit"] * PAISE_PER_RUPEE),
+                    low_threshold_paise=int(form.cleaned_data["low_threshold"] * PAISE_PER_RUPEE),
+                    state=form.cleaned_data["state"],
+                    actor=user_of(request),
+                    reason=form.cleaned_data["reason"],
+                )
+                return back_to(self, wallet.pk)
+            except ValueError as error:
+                form.add_error("credit_limit", str(error))
+        title = _("Terms of the wallet of %(name)s") % {"name": wallet.organisation}
+        return ask(request, self, title=title, form=form, submit=_("Save"))
+
+
+@admin.register(Hold)
+class HoldAdmin(ReadOnlyAdmin):
+    organisation_path = "wallet__organisation"
+    list_display = ["created_at", "session_key", "amount", "state", "expires_at", "closed_at"]
+    list_filter = ["state"]
+    list_select_related = ["wallet__organisation"]
+    search_fields = ["session_key"]
+    ordering = ["-created_at"]
+
+    @display(description=gettext_lazy("Amount"), ordering="amount_paise")
+    def amount(self, row: Hold) -> str:
+        return money(row.amount_paise)
