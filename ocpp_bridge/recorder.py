@@ -189,7 +189,7 @@ def _names(*words: str) -> str:
     return "\t".join(words if together.isprintable() and "\\" not in together else map(_escaped, words))
 
 
-def _redacted(text: str, message_id: frames.MessageId) -> str:
+def _redacted(text: str, message_id: frames.MessageId = "") -> str:
     if not _needs_reading(text, message_id):
         return text[:KEPT_CHARACTERS]
     text = text[:KEPT_CHARACTERS]
@@ -205,7 +205,9 @@ def _needs_reading(text: str, message_id: frames.MessageId) -> bool:
         return False
     if len(text) > ALIKE_CHARACTERS:
         return needs_reading(text)
-    start = len(message_id) + 4 if type(message_id) is str and text.startswith(message_id, 4) else 0
+    start = 0
+    if message_id and type(message_id) is str and text.startswith("[") and text.startswith(f'"{message_id}"', 3):
+        start = len(message_id) + 4
     return _is_of_a_kind_to_read(text[start:].encode("utf-8", "replace").translate(None, b"0123456789"))
 
 

@@ -77,3 +77,10 @@ def test_a_reported_configuration_keeps_its_harmless_values() -> None:
 )
 def test_broken_and_disguised_frames_do_not_leak_either(text: str) -> None:
     assert "4711" not in _redacted(text)
+
+
+@pytest.mark.parametrize("message_id", ["", "m", "idTag", "dTag", "S3CR3T-4711"])
+def test_what_an_id_is_said_to_be_hides_nothing(message_id: str) -> None:
+    """The id is left out when frames are compared, and only where it stands: not in a frame that has none."""
+    for text in ('{"idToken" : "S3CR3T-4711", ', '[2,"m","Authorize",{"idTag":"S3CR3T-4711"}]'):
+        assert "4711" not in _redacted(text, message_id)
