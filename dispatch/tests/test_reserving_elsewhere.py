@@ -145,6 +145,20 @@ def test_a_time_slot_is_booked_changed_and_cancelled(modern: Network, van: Vehic
     assert booked(modern)["booking_requests"][0]["booking_request"]["canceled"]["who_canceled"] == "EMSP"
 
 
+def test_a_time_slot_is_given_back_when_its_network_is_there_again(modern: Network, van: Vehicle) -> None:
+    row = reserve(van, modern.plug(), hours=3)
+    tell_booking(modern, "RESERVED", 1)
+    becomes("confirmed", row)
+    celery.conf.task_always_eager = False  # the event about it is lost
+    services.cancel_reservation(number=row.number, actor=None, now=timezone.now())
+    later = timezone.now() + timedelta(minutes=1)
+    Source.objects.filter(pk=modern.source.pk).update(state="failing")
+    assert services.give_back(now=later) == 0
+    Source.objects.filter(pk=modern.source.pk).update(state="connected")
+    assert [services.give_back(now=later) for _ in range(2)] == [1, 0]
+    assert booked(modern)["booking_requests"][0]["booking_request"]["canceled"]["who_canceled"] == "EMSP"
+
+
 def test_a_no_show_is_not_booked_anew(modern: Network, van: Vehicle) -> None:
     row = reserve(van, modern.plug(), hours=3)
     tell_booking(modern, "RESERVED", 1)
