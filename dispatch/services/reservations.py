@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from billing.services.authorisation import group_of
 from dispatch.events import PlanChanged, ReservationChanged
@@ -142,7 +142,7 @@ def send_again(*, charger_id: int, booted_at: datetime, now: datetime) -> int:
     Its answer counts like the first one, but silence does not: we keep the promise ourselves (services.enforcement).
     """
     told = 0
-    kept = _promised_before(charger_id, booted_at).filter(expires_at__gt=now)
+    kept = promised_before(booted_at).filter(expires_at__gt=now, connector__evse__charger_id=charger_id)
     for reservation in kept.select_related("connector__evse__location__source").order_by("pk"):
         with survived("reservation", reservation.pk):
             receipt = _ask(reservation, f"{booted_at:%Y%m%d%H%M%S}")
@@ -154,13 +154,14 @@ def send_again(*, charger_id: int, booted_at: datetime, now: datetime) -> int:
 
 def has_promises(charger_id: int, booted_at: datetime) -> bool:
     """Did this charger promise anything before it restarted that it was not told again since?"""
-    return _promised_before(charger_id, booted_at).exists()
+    kept = promised_before(booted_at).filter(expires_at__gt=booted_at, connector__evse__charger_id=charger_id)
+    return kept.exists()
 
 
-def _promised_before(charger_id: int, booted_at: datetime) -> QuerySet[Reservation]:
-    made = Reservation.objects.filter(state=State.CONFIRMED, sent_at__lt=booted_at, expires_at__gt=booted_at)
-    made = made.filter(Q(reminded_at=None) | Q(reminded_at__lt=booted_at)).exclude(reason=HELD_BY_US)
-    return made.filter(connector__evse__charger_id=charger_id)
+def promised_before(booted_at: datetime | F) -> QuerySet[Reservation]:
+    """Promises that chargers made before they restarted, and were not told of again since."""
+    made = Reservation.objects.filter(state=State.CONFIRMED, sent_at__lt=booted_at).exclude(reason=HELD_BY_US)
+    return made.filter(Q(reminded_at=None) | Q(reminded_at__lt=booted_at))
 
 
 def answer_reservation(*, reservation_key: str, state: str, reason: str, at: datetime) -> bool:

@@ -2,10 +2,10 @@
 
 from datetime import datetime, timedelta
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import F, QuerySet
 
 from dispatch.models import Reservation
-from dispatch.services.reservations import HELD_BY_US, LET_GO, cancel_at_network, send_again
+from dispatch.services.reservations import LET_GO, cancel_at_network, promised_before, send_again
 from fleetcharge.lib.sweeps import survived
 from stations.cpo.base import CPOUnavailable
 
@@ -49,10 +49,10 @@ def remind(*, now: datetime) -> int:
 def to_remind(now: datetime) -> list[tuple[int, datetime]]:
     """(charger, when it booted) of connected chargers that may have forgotten something."""
     booted_at = F("connector__evse__charger__last_boot_at")
-    kept = Reservation.objects.filter(state=Reservation.State.CONFIRMED, expires_at__gt=now, sent_at__lt=booted_at)
-    kept = kept.filter(Q(reminded_at=None) | Q(reminded_at__lt=booted_at)).exclude(reason=HELD_BY_US)
-    kept = kept.filter(
-        connector__evse__charger__is_online=True, connector__evse__charger__last_boot_at__lt=now - HINT_HAS
+    kept = promised_before(booted_at).filter(
+        expires_at__gt=now,
+        connector__evse__charger__is_online=True,
+        connector__evse__charger__last_boot_at__lt=now - HINT_HAS,
     )
     rows = kept.values_list("connector__evse__charger_id", booted_at).order_by("connector__evse__charger_id")
     return list(rows.distinct())
