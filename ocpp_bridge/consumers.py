@@ -48,8 +48,8 @@ logger = logging.getLogger(__name__)
 class ChargerConsumer(LeanConsumer):
     """OCPP-J server side. CALLs go through one ordered worker; results of our own CALLs are resolved at once.
 
-    What needs no more than a write is answered where it arrives, if the server offers that (`hear`); the queue of the
-    socket and a turn of this task would cost as much as all the rest.
+    What needs no more than a write is answered where it arrives, if the server offers that (`hear`), without the queue
+    of the socket and a turn of this task.
     """
 
     station: Station | None = None

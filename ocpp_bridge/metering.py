@@ -51,13 +51,8 @@ def normalise(samples: Sequence[Any]) -> Sampled:
     for sample in samples:
         if type(sample) is not dict or (plan := _plan_of(sample)) is None:
             continue
-        raw = sample.get("value")
-        if type(raw) is str and raw.isdecimal() and len(raw) < 16 and raw.isascii():
-            value: Number = int(raw)  # nine of ten: no Decimal needed
-        elif (number := _number(raw)) is None:
+        if (value := _number(sample.get("value"))) is None:
             continue
-        else:
-            value = number
         measurand, scale, location, phase = plan
         if scale is not None:
             value *= scale
@@ -149,6 +144,8 @@ def _scaled(value: int | None, scale: Decimal, limit: int) -> int | None:
 
 
 def _number(raw: Any) -> Number | None:
+    if type(raw) is str and len(raw) < 16 and raw.isascii() and raw.isdecimal():
+        return int(raw)  # nine of ten: no Decimal needed
     if type(raw) not in _READABLE:
         return None
     try:
@@ -193,6 +190,4 @@ def _sum_of_lines(by_phase: dict[str, Number]) -> Number | None:
 
 
 def _bounded(value: Number | None, low: int, high: int) -> int | None:
-    if value is None or not low <= value <= high:
-        return None
-    return value if type(value) is int else round(value)
+    return round(value) if value is not None and low <= value <= high else None

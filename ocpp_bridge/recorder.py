@@ -31,7 +31,7 @@ KEPT_CHARACTERS = 256 * 1024
 BATCH, SLICE = 1_000, 25
 IDLE_SECONDS = 0.5
 SHARE = 5  # after each slice of work the loop belongs to others for (SHARE - 1) times as long
-ALIKE_CHARACTERS, EMPTY_ANSWER = 2048, 60
+ALIKE_CHARACTERS = 2048
 WARN_EVERY_SECONDS = 60.0
 
 _COPY = """
@@ -201,8 +201,6 @@ def _redacted(text: str, message_id: frames.MessageId = "") -> str:
 
 def _needs_reading(text: str, message_id: frames.MessageId) -> bool:
     """What a charger says a thousand times a day differs in its id and in digits, which no secret is known by."""
-    if len(text) <= EMPTY_ANSWER and text.endswith(",{}]"):
-        return False
     if len(text) > ALIKE_CHARACTERS:
         return needs_reading(text)
     start = 0

@@ -31,7 +31,7 @@ WARM_UP = 10  # commands that are not counted: imports, connections, statements
 
 
 class Cores:
-    """The server has one core to itself; the clients, and PostgreSQL, have the rest."""
+    """The server is held to one core and the clients to another; PostgreSQL goes where there is room, as it would."""
 
     def __init__(self) -> None:
         cores = sorted(os.sched_getaffinity(0))

@@ -160,7 +160,7 @@ def send_again(*, charger_id: int, booted_at: datetime, now: datetime) -> int:
     Its answer counts like the first one, but silence does not: we keep the promise ourselves (services.enforcement).
     """
     told = 0
-    kept = _promised_before(charger_id, booted_at).filter(expires_at__gt=now)
+    kept = promised_before(booted_at).filter(expires_at__gt=now, connector__evse__charger_id=charger_id)
     for reservation in kept.select_related(RELATED).order_by("pk"):
         with survived("reservation", reservation.pk):
             receipt = asking.ask(reservation, Way.NETWORK, f"{booted_at:%Y%m%d%H%M%S}")
@@ -172,11 +172,8 @@ def send_again(*, charger_id: int, booted_at: datetime, now: datetime) -> int:
 
 def has_promises(charger_id: int, booted_at: datetime) -> bool:
     """Did this charger promise anything before it restarted that it was not told again since?"""
-    return _promised_before(charger_id, booted_at).exists()
-
-
-def _promised_before(charger_id: int, booted_at: datetime) -> QuerySet[Reservation]:
-    return promised_before(booted_at).filter(connector__evse__charger_id=charger_id, expires_at__gt=booted_at)
+    kept = promised_before(booted_at).filter(expires_at__gt=booted_at, connector__evse__charger_id=charger_id)
+    return kept.exists()
 
 
 def promised_before(booted_at: datetime | F) -> QuerySet[Reservation]:

@@ -50,8 +50,9 @@ def to_remind(now: datetime) -> list[tuple[int, datetime]]:
     """(charger, when it booted) of connected chargers that may have forgotten something."""
     booted_at = F("connector__evse__charger__last_boot_at")
     kept = promised_before(booted_at).filter(
-        expires_at__gt=now, connector__evse__charger__is_online=True,
+        expires_at__gt=now,
+        connector__evse__charger__is_online=True,
         connector__evse__charger__last_boot_at__lt=now - HINT_HAS,
-    )  # fmt: skip
+    )
     rows = kept.values_list("connector__evse__charger_id", booted_at).order_by("connector__evse__charger_id")
     return list(rows.distinct())

@@ -16,7 +16,7 @@ logger = logging.getLogger(__name__)
 class Receipt(Generic[R]):
     """What becomes of an offered item: `tell(result, error)` is called once, right after the commit.
 
-    A future without the loop: nothing is scheduled for it, so it costs a quarter. Whoever offers sets `tell` at once.
+    A future without the loop: nothing is scheduled for it. Whoever offers sets `tell` at once.
     """
 
     __slots__ = ("_is_done", "tell")
@@ -68,7 +68,7 @@ class Batcher(Generic[T, R]):
     ) -> None:
         self._write, self.name, self._max_rows, self._max_queue = write, name, max_rows, max_queue
         self._bisect_on, self._weigh = bisect_on, weigh
-        self._loop: asyncio.AbstractEventLoop
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._reset()
 
     @property
@@ -90,8 +90,9 @@ class Batcher(Generic[T, R]):
         return receipt if self._put(item, receipt) else None
 
     def _put(self, item: T, to: "_Waiter[R]") -> bool:
-        if self._task is None or self._task.done() or self._loop.is_closed():  # a loop ends with all its tasks done
-            self._start(asyncio.get_running_loop())
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop or self._task is None or self._task.done():
+            self._start(loop)
         if len(self._queue) >= self._max_queue:
             return False
         self._queue.append((item, to))
@@ -107,7 +108,7 @@ class Batcher(Generic[T, R]):
 
     async def close(self) -> None:
         """Write what is queued, then stop; whoever submits later starts it again."""
-        if self._task is None or self._loop is not asyncio.get_running_loop():
+        if self._loop is not asyncio.get_running_loop() or self._task is None:
             return
         await self._idle.wait()
         self._task.cancel()
@@ -120,7 +121,7 @@ class Batcher(Generic[T, R]):
         self._wake, self._room, self._idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     def _start(self, loop: asyncio.AbstractEventLoop) -> None:
-        if getattr(self, "_loop", None) is not loop:  # tests use one loop each; a process uses one for life
+        if self._loop is not loop:  # tests use one loop each; a process uses one for life
             self._reset()
             self._loop = loop
         self._task = loop.create_task(self._run(), name=f"batcher-{self.name}")

@@ -158,17 +158,14 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
         """Send a text now, unless that has to wait or is none of our business; False then."""
         if not self._may_write:
             return False
-        payload = text.encode()
-        if len(payload) < 126:
-            self.transport.write(bytes((TEXT, len(payload))) + payload)
-        else:
-            self._write_frame(TEXT, payload)
+        self._write_frame(TEXT, text.encode())
         return True
 
     async def send(self, message: Any) -> None:
         if message["type"] == "websocket.send" and self._may_write:
-            text = message.get("text")
-            return self._write_frame(*((TEXT, text.encode()) if text is not None else (BINARY, message["bytes"])))
+            if (text := message.get("text")) is not None:
+                return self._write_frame(TEXT, text.encode())
+            return self._write_frame(BINARY, message["bytes"])
         await super().send(message)
         if message["type"] == "websocket.accept":
             self._is_short = self.handshake_complete and not self._is_early and not self.conn.extensions

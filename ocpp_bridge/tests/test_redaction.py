@@ -84,3 +84,7 @@ def test_what_an_id_is_said_to_be_hides_nothing(message_id: str) -> None:
     """The id is left out when frames are compared, and only where it stands: not in a frame that has none."""
     for text in ('{"idToken" : "S3CR3T-4711", ', '[2,"m","Authorize",{"idTag":"S3CR3T-4711"}]'):
         assert "4711" not in _redacted(text, message_id)
+
+
+def test_a_refusal_as_short_as_an_empty_answer_is_read_too() -> None:
+    assert "4711" not in _redacted('[4,"m","FormationViolation","idTag \\"S4711\\"",{}]', "m")

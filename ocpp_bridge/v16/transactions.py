@@ -132,9 +132,7 @@ def _readings(station: Station, payload: dict[str, Any], received_at: datetime) 
 
 def _reference(payload: dict[str, Any]) -> str:
     """Missing, 0 and -1 mean the session that runs there at that time."""
-    number = payload.get("transactionId")
-    if type(number) is not int or number < 1:
-        number = optional_integer(payload, "transactionId", low=1)
+    number = optional_integer(payload, "transactionId", low=1)
     return "" if number is None else str(number)
 
 
