@@ -2,6 +2,8 @@
 
 Loaded with `-p` so that the environment is ready before pytest-django imports the settings. TEST_DATABASE_URL and
 TEST_REDIS_URL name engines to use instead; DATABASE_URL and REDIS_URL are ignored, they may be somebody's real data.
+Workers of one run share PostgreSQL, where each has a database; each has a Valkey of its own, whose channels know no
+databases and whose keys bear ids that two test databases give alike.
 """
 
 import atexit
@@ -59,7 +61,20 @@ def is_xdist_worker() -> bool:
     return "PYTEST_XDIST_WORKER" in os.environ
 
 
+def start_own_valkey(worker: str) -> None:
+    """In a folder below that of the run, which is removed with it."""
+    var = Path(os.environ["FLEETCHARGE_VAR_DIR"]) / worker
+    var.mkdir(exist_ok=True)
+    var.chmod(0o755)
+    os.environ["FLEETCHARGE_VAR_DIR"] = str(var)
+    del os.environ["REDIS_URL"]
+    provide_engines()
+
+
 if not is_xdist_worker():
     _cluster = TestCluster()
     _cluster.start()
     atexit.register(_cluster.remove)  # also when a broken import keeps pytest from starting
+elif not os.environ.get("TEST_REDIS_URL"):
+    start_own_valkey(os.environ["PYTEST_XDIST_WORKER"])
+    atexit.register(release_engines)

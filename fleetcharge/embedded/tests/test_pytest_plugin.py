@@ -38,8 +38,48 @@ def test_the_folder_of_a_live_run_stays() -> None:
 
 
 def test_this_run_has_engines_of_its_own() -> None:
-    assert Path(os.environ["FLEETCHARGE_VAR_DIR"]).name.startswith(PREFIX)
+    assert PREFIX in os.environ["FLEETCHARGE_VAR_DIR"]
     assert PREFIX in os.environ["DATABASE_URL"]
+
+
+SAY = """
+import os, sys
+import fleetcharge.embedded.pytest_plugin
+print(os.environ["DATABASE_URL"], os.environ["REDIS_URL"], os.environ["FLEETCHARGE_VAR_DIR"], flush=True)
+sys.stdin.read()
+"""
+
+
+def started(**environment: str) -> "subprocess.Popen[str]":
+    """A process that a test run would start, with its engines."""
+    own = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_XDIST", "TEST_"))}
+    return subprocess.Popen(
+        [sys.executable, "-c", SAY], cwd=CHECKOUT, env={**own, **environment}, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+
+
+def told(process: "subprocess.Popen[str]") -> list[str]:
+    assert process.stdout is not None
+    return process.stdout.readline().split()
+
+
+def test_workers_share_postgres_and_no_valkey() -> None:
+    """A message on a channel, or a key that bears an id, would reach the other worker's tests."""
+    run = started()
+    database, valkey, var = told(run)
+    shared = {"DATABASE_URL": database, "REDIS_URL": valkey, "FLEETCHARGE_VAR_DIR": var}
+    workers = [started(PYTEST_XDIST_WORKER=name, **shared) for name in ("gw0", "gw1")]
+    try:
+        found = [told(worker) for worker in workers]
+        assert [each[0] for each in found] == [database] * 2
+        assert len({valkey, *(each[1] for each in found)}) == 3
+        assert [each[2] for each in found] == [f"{var}/gw0", f"{var}/gw1"]
+    finally:
+        for process in (*workers, run):
+            process.communicate()
+    wait_for(lambda: not processes_naming(var))
+    assert not Path(var).exists()
 
 
 def test_the_engines_of_a_killed_run_end_by_themselves(tmp_path: Path) -> None:
