@@ -63,10 +63,11 @@ class User:
     def leave(self) -> None:
         assert self.process.stdin is not None
         self.process.stdin.close()
-        self.process.wait(10)
+        self.process.wait(60)
 
 
-def wait_for(what: Callable[[], T], within_s: float = 10.0) -> T:
+def wait_for(what: Callable[[], T], within_s: float = 60.0) -> T:
+    """Its first true value; the limit is for failures alone, a busy machine may take its time."""
     deadline = time.monotonic() + within_s
     while not (found := what()):
         assert time.monotonic() < deadline, "waited in vain"

@@ -23,6 +23,7 @@ from fleetcharge.embedded.home import CHECKOUT
 from fleetcharge.embedded.ports import next_free_port, random_free_port
 from fleetcharge.embedded.supervisor import Supervisor
 from fleetcharge.embedded.tests.conftest import processes_naming, wait_for
+from tests.running import port_of_our_own
 
 
 class Run:
@@ -30,7 +31,7 @@ class Run:
 
     def __init__(self, var: Path) -> None:
         clean = {key: value for key, value in os.environ.items() if key not in {"DATABASE_URL", "REDIS_URL"}}
-        ports = {"FLEETCHARGE_WEB_PORT": str(random_free_port()), "FLEETCHARGE_REALTIME_PORT": str(random_free_port())}
+        ports = {"FLEETCHARGE_WEB_PORT": str(port_of_our_own()), "FLEETCHARGE_REALTIME_PORT": str(port_of_our_own())}
         own = {"FLEETCHARGE_VAR_DIR": str(var), "FLEETCHARGE_THROW_AWAY": "1", "FLEETCHARGE_DEMO": "0"}
         self.env = {**clean, **ports, **own, "FLEETCHARGE_STATIC_STORAGE": PLAIN_STORAGE}
         self.process = self.start()
@@ -72,11 +73,11 @@ def running(var: Path) -> Iterator[Run]:
     yield one
     if one.process.poll() is None:
         one.process.terminate()
-        one.process.wait(30)
+        one.process.wait(120)
 
 
 def test_it_comes_up_heals_refuses_a_second_and_goes(running: Run, var: Path) -> None:
-    wait_for(lambda: "FleetCharge is ready" in running.text or running.process.poll() is not None, within_s=90)
+    wait_for(lambda: "FleetCharge is ready" in running.text or running.process.poll() is not None, within_s=300)
     url = f"http://127.0.0.1:{running.env['FLEETCHARGE_WEB_PORT']}/"
     assert f"Open       {url}" in running.text
     with urllib.request.urlopen(f"{url}healthz/") as answer:
@@ -84,24 +85,24 @@ def test_it_comes_up_heals_refuses_a_second_and_goes(running: Run, var: Path) ->
         assert len(answer.headers["FleetCharge-Run"]) == 16
 
     second = running.start()
-    assert f"FleetCharge is already running here: {url}" in second.communicate(timeout=20)[0]
+    assert f"FleetCharge is already running here: {url}" in second.communicate(timeout=120)[0]
 
     os.kill(running.pid_of("realtime"), signal.SIGKILL)
-    wait_for(lambda: re.search(r"realtime: up \(pid \d+, start 2\)", running.text), within_s=30)
+    wait_for(lambda: re.search(r"realtime: up \(pid \d+, start 2\)", running.text), within_s=120)
     os.kill(int((var / "postgres/data/postmaster.pid").read_text().splitlines()[0]), signal.SIGKILL)
-    wait_for(lambda: re.search(r"postgres: up \(pid \d+, start 2\)", running.text), within_s=10)
+    wait_for(lambda: re.search(r"postgres: up \(pid \d+, start 2\)", running.text), within_s=120)
 
     running.process.send_signal(signal.SIGINT)
-    assert running.process.wait(30) == 0
+    assert running.process.wait(120) == 0
     wait_for(lambda: not processes_naming(str(var)))
 
 
 def test_daphne_serves_the_same_application(var: Path) -> None:
-    address = run.Address("127.0.0.1", random_free_port(), random_free_port())
+    address = run.Address("127.0.0.1", port_of_our_own(), port_of_our_own())
     specs = [run._realtime(address, {"FLEETCHARGE_ASGI_SERVER": "daphne", "FLEETCHARGE_RUN_TOKEN": "ours"})]
     assert "daphne" in serve.command(serve.arguments(specs[0].argv[3:]), specs[0].env)
     is_ready: list[bool] = []
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     Supervisor(specs, var, lambda line: None).run(
         until=lambda: bool(is_ready) or time.monotonic() > deadline, on_ready=lambda: is_ready.append(True)
     )
@@ -139,13 +140,13 @@ def test_only_our_own_server_answers_for_its_health(status: int, token: str, is_
 
 def test_two_starts_that_chose_the_same_port_are_never_both_ready(var: Path) -> None:
     """The second cannot bind; the first one's answer must not make it ready."""
-    address = run.Address("127.0.0.1", random_free_port(), random_free_port())
+    address = run.Address("127.0.0.1", port_of_our_own(), port_of_our_own())
     first, second = (
         Supervisor([run._realtime(address, {**os.environ, "FLEETCHARGE_RUN_TOKEN": name})], var / name, print)
         for name in ("first", "second")
     )
     ready: list[str] = []
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
 
     def beside() -> bool:
         """While the first one runs, the second one tries."""
