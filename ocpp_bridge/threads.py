@@ -58,7 +58,7 @@ def close_threads() -> None:
     together = threading.Barrier(threads)
 
     def close() -> None:
-        together.wait(5)  # one job per thread
+        together.wait(60)  # one job per thread, after what it still does
         connections.close_all()
 
     for future in [pool.submit(close) for _ in range(threads)]:

@@ -35,7 +35,7 @@ class DatabaseThreads:
         together = threading.Barrier(self._threads)
 
         def close() -> None:
-            together.wait(5)  # one job per thread
+            together.wait(60)  # one job per thread, after what it still does
             connections.close_all()
 
         for future in [pool.submit(close) for _ in range(self._threads)]:
