@@ -1,15 +1,20 @@
 """The cast every test knows: one fleet with a dispatcher, a driver and a finance manager, and a stranger."""
 
+import functools
 import importlib
 import os
+import time
 import uuid
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import redis
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps a loop in the main thread
 
 from django.apps import apps
+from django.conf import settings as django_settings
 from django.db import connection
 from django.db.models.signals import post_migrate
 from django.dispatch import receiver
@@ -17,11 +22,22 @@ from hypothesis import settings as hypothesis_settings
 
 from fleetcharge.accounts import throttling
 from fleetcharge.accounts.models import Membership, Organisation, User
+from fleetcharge.lib import hints
 from fleetcharge.webhooks.listeners import listeners
 
 # The same examples on every run, and as long as a busy machine takes.
 hypothesis_settings.register_profile("fleetcharge", deadline=None, derandomize=True, database=None)
 hypothesis_settings.load_profile("fleetcharge")
+
+PATIENCE_SECONDS = 30.0
+django_settings.CACHES["default"]["OPTIONS"].update(
+    socket_timeout=PATIENCE_SECONDS, socket_connect_timeout=PATIENCE_SECONDS
+)
+
+
+@functools.cache
+def _patient_valkey(url: str) -> "redis.Redis":
+    return redis.Redis.from_url(url, socket_timeout=PATIENCE_SECONDS, socket_connect_timeout=PATIENCE_SECONDS)
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +64,20 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _attempts_are_counted_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test tried must not keep the next one out."""
     monkeypatch.setattr(throttling, "NAMESPACE", f"test-{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def one_window(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a test that tries until it is told to wait: no minute, hour or day ends while it does."""
+    midnight = 19_676 * 86_400.0
+    monkeypatch.setattr(throttling, "time", SimpleNamespace(time=lambda: midnight + 20, monotonic=time.monotonic))
+
+
+@pytest.fixture(autouse=True)
+def _valkey_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine too busy to answer within half a second is no absent Valkey, or one test would silence the next."""
+    monkeypatch.setattr(hints, "ANSWER_SECONDS", PATIENCE_SECONDS)
+    monkeypatch.setattr(throttling, "_client", _patient_valkey)
 
 
 @pytest.fixture(autouse=True)
