@@ -213,6 +213,7 @@ def test_a_feed_that_is_not_there_or_switched_off_takes_nothing(hooks: Hooks, fe
     assert hooks.tell(method="GET").status_code == 405
 
 
+@pytest.mark.usefixtures("one_window")
 def test_who_keeps_guessing_is_told_to_wait(hooks: Hooks, feed: WebhookFeed) -> None:
     answers = [hooks.push({}, secret="guess") for _ in range(31)]
     assert {answer.status_code for answer in answers[:30]} == {401}
@@ -221,6 +222,7 @@ def test_who_keeps_guessing_is_told_to_wait(hooks: Hooks, feed: WebhookFeed) -> 
     assert hooks.tell().status_code == 200  # the right secret is never kept out
 
 
+@pytest.mark.usefixtures("one_window")
 def test_a_network_past_its_rate_is_told_to_wait(hooks: Hooks, feed: WebhookFeed, settings: Any) -> None:
     settings.OCPI_PUSH_RATE = "3/hour"
     answers = [hooks.tell(entry("E1", "free", ago=number)) for number in range(5)]

@@ -327,6 +327,7 @@ def test_the_database_itself_refuses_a_second_order_for_one_promise(order: UBCOr
 
 
 # --- over HTTP --------------------------------------------------------------------------------------------------------
+@pytest.mark.usefixtures("one_window")
 @pytest.mark.django_db(transaction=True)
 def test_the_route_bounds_bodies_and_guesses(settings: Any) -> None:
     from stations.cpo.ubc import webhook
@@ -384,6 +385,7 @@ def test_the_page_needs_a_sign_in_and_shows_strangers_no_private_network(
     assert "Marathahalli" in client.get("/scan/", {"code": CODE}).content.decode()
 
 
+@pytest.mark.usefixtures("one_window")
 def test_the_networks_are_asked_in_the_background(
     client: Client, surya: SuryaCharge, network: UBCNetwork, dispatcher: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:

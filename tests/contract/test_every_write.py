@@ -37,6 +37,7 @@ def test_there_are_writes() -> None:
     assert len(WRITES) > 20
 
 
+@pytest.mark.usefixtures("one_window")
 @EACH
 def test_it_is_within_the_rate_of_its_key(
     method: str, path: str, operation: dict[str, Any], machine: Client, settings: Any

@@ -91,6 +91,7 @@ def test_a_key_that_was_taken_back_hears_nothing_of_what_it_did(machine: Client)
     assert b"Ravi" not in answer.content
 
 
+@pytest.mark.usefixtures("one_window")
 def test_repeats_count_for_the_rate_too(machine: Client, settings: Any) -> None:
     settings.API_RATE = "2/day"
     assert [post(machine, "drivers", {"name": "Ravi"}).status_code for _ in range(3)] == [201, 201, 429]

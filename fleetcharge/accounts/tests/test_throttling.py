@@ -14,6 +14,7 @@ from fleetcharge.accounts.throttling import Counter, Rate
 from stations import webhooks
 from vehicles import ingest
 
+pytestmark = pytest.mark.usefixtures("one_window")
 JSON = {"Accept": "application/json"}
 WRONG = throttling.WRONG_CREDENTIALS.limit
 

@@ -241,6 +241,7 @@ def test_what_is_switched_off_is_sent_nothing(call: Call) -> None:
         assert (status, answer["code"]) == (409, "not_active")
 
 
+@pytest.mark.usefixtures("one_window")
 def test_tests_and_replays_are_throttled(call: Call) -> None:
     made = make(call)
     answers = [call("post", f"{made['id']}/test/")[0] for _ in range(api.ASKED_FOR.limit + 1)]
