@@ -16,12 +16,14 @@ from django.db import connections
 from websockets.asyncio.client import ClientConnection
 
 from billing.services import meters
-from fleetcharge.embedded.ports import random_free_port
 from ocpp_bridge import answers, consumers, oddities, threads
 from ocpp_bridge.hub import hub
 from ocpp_bridge.recorder import recorder
 from ocpp_bridge.tests.factories import KEY
 from ocpp_bridge.throttle import Throttle
+from tests.running import port_of_our_own
+
+PATIENCE_SECONDS = 60.0  # only a red test waits this long
 
 
 class Charger:
@@ -50,7 +52,7 @@ class Charger:
 
     async def receive(self) -> Any:
         """The next frame; a CALL of the server's is answered on the way."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             frame = orjson.loads(await self.socket.recv())
         if frame[0] == 2:
             self.asked.append((frame[2], frame[3]))
@@ -59,7 +61,7 @@ class Charger:
 
     async def closed(self) -> int | None:
         """The close code, once the server has closed."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             with contextlib.suppress(websockets.ConnectionClosed):
                 while True:
                     await self.socket.recv()
@@ -83,16 +85,24 @@ class _Server(uvicorn.Server):
 
 @pytest.fixture
 def ping_seconds() -> float:
-    """How often the server pings, and how long it waits for the pong."""
+    """How often the server pings."""
     return 20.0
 
 
 @pytest.fixture
-async def port(transactional_db: None, monkeypatch: pytest.MonkeyPatch, ping_seconds: float) -> AsyncIterator[int]:
+def pong_seconds(ping_seconds: float) -> float:
+    """How long it waits for the pong."""
+    return ping_seconds
+
+
+@pytest.fixture
+async def port(
+    transactional_db: None, monkeypatch: pytest.MonkeyPatch, ping_seconds: float, pong_seconds: float
+) -> AsyncIterator[int]:
     """A uvicorn in this process, with the options of production."""
     monkeypatch.setattr(consumers, "identity_throttle", Throttle(10, 60))
     monkeypatch.setattr(consumers, "address_throttle", Throttle(100, 60))
-    number = random_free_port()
+    number = port_of_our_own()
     config = uvicorn.Config(
         _app,
         port=number,
@@ -103,7 +113,7 @@ async def port(transactional_db: None, monkeypatch: pytest.MonkeyPatch, ping_sec
         log_level="warning",
         ws_per_message_deflate=False,
         ws_ping_interval=ping_seconds,
-        ws_ping_timeout=ping_seconds,
+        ws_ping_timeout=pong_seconds,
     )
     server = _Server(config)
     task = asyncio.create_task(server.serve())
@@ -148,6 +158,7 @@ async def connect(port: int) -> AsyncIterator[Connect]:
             additional_headers={"Authorization": f"Basic {header}", **(headers or {})},
             compression=None,
             sock=sock,
+            open_timeout=PATIENCE_SECONDS,
         )
         sockets.append(client)
         return Charger(client)
@@ -158,8 +169,15 @@ async def connect(port: int) -> AsyncIterator[Connect]:
 
 
 async def until(condition: Callable[[], Any]) -> Any:
-    """Wait for a condition, ten seconds at most; its true value."""
-    async with asyncio.timeout(10):
+    """Wait for a condition; its true value."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
         while not (value := condition()):
             await asyncio.sleep(0.01)
     return value
+
+
+async def reaches(look: Callable[[], Any], wanted: object) -> None:
+    """Subscribers hear after the commit, in a database thread: what is stored is seen before it is told."""
+    with contextlib.suppress(TimeoutError):
+        await until(lambda: look() == wanted)
+    assert look() == wanted

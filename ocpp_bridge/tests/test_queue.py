@@ -14,7 +14,7 @@ from ocpp_bridge.hub import hub
 from ocpp_bridge.models import Command, Node
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Charger as Socket
-from ocpp_bridge.tests.conftest import Connect, until
+from ocpp_bridge.tests.conftest import Connect, reaches, until
 from ocpp_bridge.tests.test_commands import RESERVE, ask, outcome_of, outcomes, ready
 from stations.events import ReservationAnswered
 from stations.models import Charger, Connector
@@ -104,7 +104,7 @@ async def test_what_expired_while_the_charger_was_away_is_not_sent(
     socket = await ready(connect)
     assert await everything_asked(socket, 1) == ["TriggerMessage"]
     await until(lambda: states() == {"late": S.EXPIRED, "fresh": S.ACCEPTED})
-    assert [(outcome.reservation_key, outcome.state) for outcome in outcomes] == [("r-1", "timed_out")]
+    await reaches(lambda: [(outcome.reservation_key, outcome.state) for outcome in outcomes], [("r-1", "timed_out")])
 
 
 async def test_a_connection_that_breaks_before_the_answer(
@@ -236,7 +236,9 @@ async def test_a_cancellation_the_charger_does_not_know_is_not_called_cancelled(
     socket.replies["CancelReservation"] = {"status": "Rejected"}
     command = ask(station, A.CANCEL_RESERVATION, {"reservation_number": 77}, reservation_key="r-1")
     assert (await outcome_of(socket, command)).state == S.REJECTED
-    assert [(outcome.state, outcome.reason) for outcome in outcomes] == [("failed", "unknown to the charger")]
+    await reaches(
+        lambda: [(outcome.state, outcome.reason) for outcome in outcomes], [("failed", "unknown to the charger")]
+    )
 
 
 def test_a_taken_back_reservation_is_told(station: Charger, outcomes: list[ReservationAnswered]) -> None:
