@@ -40,21 +40,31 @@ async def upgrade(port: int, identity: str) -> tuple[asyncio.StreamReader, async
 class TestPings:
     @pytest.fixture
     def ping_seconds(self) -> float:
-        return 0.3
+        return 1.0
 
     async def test_a_half_open_socket_is_cleared_by_the_ping(self, port: int, station: Charger) -> None:
         reader, writer = await upgrade(port, "BLR-017")
         await until(lambda: len(hub) == 1)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while await reader.read(100):
                 pass
         await until(lambda: len(hub) == 0)
         await until(lambda: not Charger.objects.get(pk=station.pk).is_online)
         writer.close()
 
+
+class TestPongs:
+    @pytest.fixture
+    def ping_seconds(self) -> float:
+        return 0.2
+
+    @pytest.fixture
+    def pong_seconds(self) -> float:
+        return 2.0
+
     async def test_a_socket_that_answers_its_pings_stays(self, connect: Connect, station: Charger) -> None:
         socket = await connect("BLR-017")
-        for _ in range(4):  # longer than the server waits for a pong
+        for _ in range(8):  # longer than the server waits for a pong
             await asyncio.sleep(0.3)
             await (await socket.socket.ping())
         assert "currentTime" in await socket.call("Heartbeat", {})
@@ -71,7 +81,7 @@ async def test_a_request_head_that_never_ends_is_cut_off(
     assert "currentTime" in await socket.call("Heartbeat", {})
     for reader, writer in slow:
         with pytest.raises(ConnectionError):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 await _read_to_the_end(reader)
         writer.close()
     assert ImpatientProtocol.waiting == 0
@@ -86,7 +96,7 @@ async def _read_to_the_end(reader: asyncio.StreamReader) -> None:
 async def test_a_request_head_without_end_is_cut_off(port: int, station: Charger) -> None:
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     with pytest.raises(ConnectionError):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             writer.write(b"GET /ocpp/BLR-017 HTTP/1.1\r\n")
             while True:
                 writer.write(b"X-Filler: " + b"x" * 8000 + b"\r\n")
@@ -119,7 +129,7 @@ async def test_a_password_storm_leaves_the_others_alone(
     assert Charger.objects.get(pk=station.pk).connection_epoch == 0
 
 
-@override_settings(OCPP_MESSAGES_PER_SECOND=200, OCPP_MESSAGES_BURST=20)
+@override_settings(OCPP_MESSAGES_PER_SECOND=50, OCPP_MESSAGES_BURST=20)
 async def test_a_flood_is_slowed_down_and_nothing_of_it_is_lost(connect: Connect, station: Charger) -> None:
     socket = await connect("BLR-017")
     for number in range(120):
