@@ -52,7 +52,7 @@ def runner_pid(transactional_db: None) -> int:
 
 async def kill_connections(runner_pid: int) -> None:
     """Terminate every connection of the server, as a failing database would; the test keeps its own two."""
-    query = """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    query = """SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity
                WHERE datname = current_database() AND pid <> ALL(%s)"""
     connection.ensure_connection()
     spared = [runner_pid, connection.connection.info.backend_pid]
