@@ -17,8 +17,8 @@ from ocpp_bridge import tasks
 from ocpp_bridge.charging import planning
 from ocpp_bridge.models import ChargingGoal, ChargingPlan, ChargingSite, Command, HeldProfile
 from ocpp_bridge.tests import factories
+from ocpp_bridge.tests.conftest import PATIENCE_SECONDS, Connect
 from ocpp_bridge.tests.conftest import Charger as Socket
-from ocpp_bridge.tests.conftest import Connect
 from stations.models import EVSE, Charger, Connector, Location
 
 LIMIT_W = 30_000
@@ -81,7 +81,7 @@ class Depot(Socket):
         message_id = f"m{next(self._ids)}"
         waiting = self.answers[message_id] = asyncio.get_running_loop().create_future()
         await self.send([2, message_id, action, payload])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             frame = await waiting
         assert frame[0] == 3, frame
         return frame[2]
@@ -140,7 +140,7 @@ def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], Any]]:
     monkeypatch.setattr(tasks.plan_charging, "apply_async", lambda arguments, **how: queue.append(arguments))
 
     async def work(done: Callable[[], Any]) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while not done() or queue or Command.objects.filter(state__in=Command.OPEN_STATES).exists():
                 if queue:
                     tasks.plan_charging(*queue.pop(0))

@@ -47,7 +47,7 @@ class Wire:
     async def next(self) -> dict[str, Any]:
         """The next event; fails when the consumer has ended instead."""
         waiting = asyncio.ensure_future(self.outbox.get())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             await asyncio.wait({waiting, self.task}, return_when=asyncio.FIRST_COMPLETED)
         assert waiting.done(), f"the consumer ended: {self.task}"
         return waiting.result()
