@@ -19,7 +19,7 @@ from ocpp_bridge.handshake import Admission, Known, Refused
 from ocpp_bridge.hub import hub
 from ocpp_bridge.lane import Lane
 from ocpp_bridge.lean import LeanConsumer
-from ocpp_bridge.recorder import IN, OUT, recorder
+from ocpp_bridge.recorder import IN, Noted, recorder
 from ocpp_bridge.station import Station
 from ocpp_bridge.threads import in_database
 from ocpp_bridge.throttle import Bucket, Throttle
@@ -57,6 +57,7 @@ class ChargerConsumer(LeanConsumer):
     is_closed = False
     is_busy = True  # between messages nobody is
     read_ahead: frames.Frame | None = None
+    _last_heard: Noted | None = None
     has_courier = False
     has_settled = False
     is_leaving = False
@@ -228,7 +229,8 @@ class ChargerConsumer(LeanConsumer):
         kind, message_id, action, code, seconds = frames.head_of(frame)
         if kind in {frames.RESULT, frames.ERROR}:
             action, seconds = self.lane.asked(message_id)
-        recorder.note(self.station.charger_id, IN, raw, (kind, message_id, action, code, seconds))
+        head = (kind, message_id, action, code, seconds)
+        self._last_heard = recorder.note(self.station.charger_id, IN, raw, head)
         return frame
 
     async def _deal_with(self, frame: frames.Frame, length: int) -> None:
@@ -257,14 +259,14 @@ class ChargerConsumer(LeanConsumer):
         """Send if that needs no waiting; False: nothing happened."""
         if self.is_closed or self.station is None or not self._write(text):
             return False
-        recorder.note(self.station.charger_id, OUT, text, head)
+        recorder.note_answer(self._last_heard, self.station.charger_id, text, head)
         return True
 
     async def send_frame(self, text: str, head: frames.Head) -> None:
         """Send unless the socket is gone; then the receive loop learns of it by itself."""
         if self.is_closed or self.station is None:
             return
-        recorder.note(self.station.charger_id, OUT, text, head)
+        recorder.note_answer(self._last_heard, self.station.charger_id, text, head)
         try:
             await self.base_send({"type": "websocket.send", "text": text})
         except Exception as error:  # servers raise their own classes here

@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.tenancy import organisation_of
 from ocpp_bridge import recordings
-from ocpp_bridge.models.frames import Frame
+from ocpp_bridge.models.frames import Frame, FrameQuerySet
 from stations.models import Charger
 
 MAX_ROWS = 200
@@ -78,9 +78,9 @@ class FrameViewSet(viewsets.GenericViewSet[Frame]):
         wanted = _query(request)
         found = _search(request, wanted)
         if "after" in wanted:
-            found = found.filter(pk__gt=wanted["after"])
+            found = found.newer_than(wanted["after"])
         if "before" in wanted:
-            found = found.filter(pk__lt=wanted["before"])
+            found = found.older_than(wanted["before"])
         rows = list(found[: wanted["limit"] + 1])
         has_more, rows = len(rows) > wanted["limit"], rows[: wanted["limit"]]
         page = {
@@ -93,7 +93,7 @@ class FrameViewSet(viewsets.GenericViewSet[Frame]):
     @extend_schema(responses=FrameSerializer, parameters=[OpenApiParameter("id", int, OpenApiParameter.PATH)])
     def retrieve(self, request: Request, pk: str) -> Response:
         """One frame, whole."""
-        frame = Frame.objects.for_organisation(organisation_of(request)).filter(pk=int(pk)).first()
+        frame = Frame.objects.for_organisation(organisation_of(request)).with_id(int(pk)).first()
         if frame is None:
             raise NotFound("There is no such frame.", code="unknown_frame")
         return Response(FrameSerializer(recordings.as_json(frame)).data)
@@ -119,7 +119,7 @@ def _query(request: Request) -> dict[str, Any]:
     return asked
 
 
-def _search(request: Request, wanted: dict[str, Any]) -> Any:
+def _search(request: Request, wanted: dict[str, Any]) -> FrameQuerySet:
     chargers = Charger.objects.for_organisation(organisation_of(request)).filter(ocpp_identity=wanted["charger"])
     charger_id = chargers.values_list("pk", flat=True).first()
     if charger_id is None:

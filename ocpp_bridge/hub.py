@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     from ocpp_bridge.consumers import ChargerConsumer
 
 POLL_SECONDS, EPOCH_SECONDS, LEASE_SECONDS, SEEN_SECONDS = 1.0, 5.0, 5.0, 60.0
-ASK_STATUS_AFTER_SECONDS = 20.0
+ASK_STATUS_AFTER_SECONDS, ASK_EVERY_SECONDS = 20.0, 0.002
 ANNOUNCE_AFTER_SECONDS = 0.05
 SETTLE_SECONDS = 5.0  # what is being answered when a socket is let go may take this long
 SERVICE_RESTART = 1012
-SEEN_AT_ONCE = 1000
+SEEN_AT_ONCE, LOOKED_AT_ONCE = 1000, 50
 
 logger = logging.getLogger(__name__)
 Duty = Callable[[], Coroutine[Any, Any, None]]
@@ -202,11 +202,16 @@ class Hub:
         for charger_id, epoch in await in_database(_newer_epochs, self._epochs()):
             self.taken_over(charger_id, epoch)
         idle_since = time.monotonic() - 4 * settings.OCPP_HEARTBEAT_SECONDS
-        for consumer in list(self._sockets.values()):
+        for place, consumer in enumerate(list(self._sockets.values())):
+            if place % LOOKED_AT_ONCE == 0:
+                await asyncio.sleep(0)  # whoever says something is answered first
+            if consumer.is_closed:
+                continue
             if consumer.heard_at < idle_since:
                 self._close(consumer.close(1001, "silent for too long"))
             elif courier.is_mute(consumer, ASK_STATUS_AFTER_SECONDS):
                 self._start(courier.ask_for_status(consumer))
+                await asyncio.sleep(ASK_EVERY_SECONDS)  # after an outage it is all of them
 
     async def _keep_lease(self) -> None:
         """Say that this process lives; take note of those that do not any more."""

@@ -105,7 +105,7 @@ def frames(charger: Charger, organisation: Organisation, wanted: dict[str, Any])
         ),
     )
     if wanted.get("before"):
-        rows = rows.filter(pk__lt=wanted["before"])
+        rows = rows.older_than(wanted["before"])
     found = list(rows[: ROWS + 1])
     shown = found[:ROWS]
     return {

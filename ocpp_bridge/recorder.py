@@ -3,6 +3,9 @@
 The hot path only counts and appends to a bounded buffer. One background task takes out tags and secrets and writes the
 rest. It never uses more than a share of the loop's time; what does not fit is dropped and counted. Answers never wait
 for it.
+
+Most answers to chargers are empty. Such a one is kept on the row of its CALL, as a latency, when that is not written
+yet; the view that readers see (models/frames.py) shows both frames all the same.
 """
 
 import asyncio
@@ -41,8 +44,24 @@ COPY ocpp_bridge_frame
 _ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\x00": None})
 
 logger = logging.getLogger(__name__)
-Noted = tuple[int, int, float, str | bytes, frames.Head]  # charger, direction, epoch seconds, the frame
-Row = tuple[int, bytes]  # direction, a line of COPY's text format
+Row = tuple[tuple[int, ...], bytes]  # the directions of its frames, a line of COPY's text format
+
+
+class Noted:
+    """A frame in the buffer; `answered_after` is filled as long as it is there."""
+
+    __slots__ = ("answered_after", "at", "charger_id", "direction", "frame", "head")
+
+    def __init__(self, charger_id: int, direction: int, frame: str | bytes, head: frames.Head) -> None:
+        self.charger_id, self.direction, self.frame, self.head = charger_id, direction, frame, head
+        self.at = time.time()
+        self.answered_after = head[4]
+
+    @property
+    def directions(self) -> tuple[int, ...]:
+        """Of the frames that its row shows."""
+        is_both = self.head[0] == frames.CALL and self.answered_after is not None
+        return (IN, OUT) if is_both else (self.direction,)
 
 
 class Recorder:
@@ -64,20 +83,31 @@ class Recorder:
     def __len__(self) -> int:
         return len(self._buffer)
 
-    def note(self, charger_id: int, direction: int, frame: str | bytes, head: frames.Head) -> None:
+    def note(self, charger_id: int, direction: int, frame: str | bytes, head: frames.Head) -> Noted | None:
         """Count one frame as it passes, and remember it; direction IN is from the charger. Costs a microsecond."""
         kind, _, action, error_code, seconds = head
         metrics.frames.add((direction, action if kind else "(malformed)"))
         if kind in _ANSWERS:
             metrics.answered(direction, error_code, seconds)
         if not self._is_on:
-            return
+            return None
         self._characters = characters = self._characters + len(frame)
         if characters < BUFFER_CHARACTERS and len(self._buffer) < BUFFER_FRAMES:
-            self._buffer.append((charger_id, direction, time.time(), frame, head))
-        else:
-            self._characters -= len(frame)
-            metrics.frames_dropped.add((direction, "overload"))
+            noted = Noted(charger_id, direction, frame, head)
+            self._buffer.append(noted)
+            return noted
+        self._characters -= len(frame)
+        metrics.frames_dropped.add((direction, "overload"))
+        return None
+
+    def note_answer(self, call: Noted | None, charger_id: int, text: str, head: frames.Head) -> None:
+        """Count and remember our answer; `call` is the last CALL of the charger, perhaps the one that it answers."""
+        if call is None or not call.frame or not _says_nothing(call, text, head):
+            self.note(charger_id, OUT, text, head)
+            return
+        call.answered_after = head[4]
+        metrics.frames.add((OUT, head[2]))
+        metrics.answered(OUT, "", head[4])
 
     def start(self) -> None:
         """Make sure the writer of this loop runs; cheap enough for every handshake."""
@@ -120,8 +150,9 @@ class Recorder:
             began = time.perf_counter()
             for _ in range(min(SLICE, len(self._buffer))):
                 noted = self._buffer.popleft()
-                self._characters -= len(noted[3])
-                rows.append((noted[1], row_of(*noted)))
+                self._characters -= len(noted.frame)
+                rows.append((noted.directions, row_of(noted)))
+                noted.frame = ""  # an answer gets a row of its own from now on
             await asyncio.sleep((time.perf_counter() - began) * (SHARE - 1))
         return rows
 
@@ -138,11 +169,10 @@ class Recorder:
                 await self._write(rows[: len(rows) // 2])
                 await self._write(rows[len(rows) // 2 :])
                 return
-            metrics.frames_dropped.add((rows[0][0], "unfit"))
+            _count_dropped(rows, "unfit")
             self._warn("the flight recorder cannot keep a frame: %s", error)
         except (psycopg.Error, OSError, TimeoutError) as error:
-            for direction, _ in rows:
-                metrics.frames_dropped.add((direction, "database"))
+            _count_dropped(rows, "database")
             await self.database.close()
             self._warn("the flight recorder lost %d frames: %s", len(rows), error)
 
@@ -161,22 +191,37 @@ class Recorder:
             logger.warning(text, *values)
 
 
+def _count_dropped(rows: list[Row], reason: str) -> None:
+    for directions, _ in rows:
+        for direction in directions:
+            metrics.frames_dropped.add((direction, reason))
+
+
 @functools.lru_cache(maxsize=4096)
 def hash_tag(tag: str) -> str:
     """The same short word for the same tag in any case (OCPP compares idTag without it); fits every idTag field."""
     return "#" + crypto.keyed_hash(tag.strip().casefold(), purpose=TAG_PURPOSE)[:16]
 
 
-def row_of(charger_id: int, direction: int, at: float, frame: str | bytes, head: frames.Head) -> bytes:
+def _says_nothing(call: Noted, text: str, head: frames.Head) -> bool:
+    """Whether this is the first answer to this CALL, and one that the view can make again from the id alone."""
+    message_id = head[1]
+    if message_id is not call.head[1] or call.answered_after is not None or head[0] != frames.RESULT:
+        return False
+    return type(message_id) is str and text == f'[3,"{message_id}",{{}}]'
+
+
+def row_of(noted: Noted) -> bytes:
     """One line of COPY's text format."""
+    frame = noted.frame
     text = frame if isinstance(frame, str) else frame.decode("utf-8", "replace")
     size = len(frame) if isinstance(frame, bytes) or frame.isascii() else len(frame.encode("utf-8", "replace"))
-    kind, message_id, action, error_code, seconds = head
-    second, fraction = divmod(at, 1.0)
-    latency_ms = "\\N" if seconds is None else f"{seconds * 1000:.2f}"
+    kind, message_id, action, error_code, _ = noted.head
+    at = f"{_second(int(noted.at))}.{int(noted.at % 1.0 * 1e6):06d}+00"
+    latency_ms = "\\N" if noted.answered_after is None else f"{noted.answered_after * 1000:.2f}"
     names = _names(action[:60], str(message_id)[:64], error_code[:40])
     row = (
-        f"{charger_id}\t{_second(int(second))}.{int(fraction * 1e6):06d}+00\t{direction}\t{kind}\t{names}\t{size}\t"
+        f"{noted.charger_id}\t{at}\t{noted.direction}\t{kind}\t{names}\t{size}\t"
         f"{latency_ms}\t{'t' if len(text) > KEPT_CHARACTERS else 'f'}\t"
         f"{_escaped(_redacted(text, message_id))}\n"
     )

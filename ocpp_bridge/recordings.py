@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 from django.conf import settings
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 
 from fleetcharge.lib.partitions import DayPartitions
-from ocpp_bridge.models.frames import Frame
+from ocpp_bridge.models.frames import Frame, FrameQuerySet
 from ocpp_bridge.recorder import hash_tag
 
 ERRORS = (Frame.Kind.MALFORMED, Frame.Kind.ERROR, Frame.Kind.RESULT_ERROR)
@@ -31,23 +31,23 @@ class Wanted:
     tag: str = ""
 
 
-def search(*, charger_id: int, wanted: Wanted) -> QuerySet[Frame]:
+def search(*, charger_id: int, wanted: Wanted) -> FrameQuerySet:
     """The frames of one charger, newest first; served by (charger, id) in each day's table."""
     found = Frame.objects.filter(charger_id=charger_id, **_exact(wanted))
     if wanted.since:
-        found = found.filter(at__gte=wanted.since)
+        found = found.since(wanted.since)
     if wanted.until:
-        found = found.filter(at__lt=wanted.until)
+        found = found.until(wanted.until)
     if wanted.has_error:
         found = found.filter(kind__in=ERRORS)
     for text in filter(None, (wanted.text, hash_tag(wanted.tag) if wanted.tag else "")):
         found = found.filter(Q(payload__icontains=text))
-    return found.order_by("-id")
+    return found
 
 
 def last_heard_at(charger_id: int) -> datetime | None:
     """When the newest frame we keep came from this charger; its row is only touched once a minute."""
-    heard = Frame.objects.filter(charger_id=charger_id, direction=Frame.Direction.IN).order_by("-id")
+    heard = Frame.objects.filter(charger_id=charger_id, direction=Frame.Direction.IN)
     return heard.values_list("at", flat=True).first()
 
 
@@ -60,9 +60,9 @@ def _exact(wanted: Wanted) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def as_lines(frames: QuerySet[Frame]) -> Iterator[bytes]:
+def as_lines(frames: FrameQuerySet) -> Iterator[bytes]:
     """JSON Lines, oldest first, read from the database as they are sent; `replay_frames` takes them."""
-    for frame in frames.order_by("id").iterator(chunk_size=500):
+    for frame in frames.reverse().iterator(chunk_size=500):
         yield orjson.dumps(as_json(frame)) + b"\n"
 
 

@@ -20,12 +20,13 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=6.0, help="of each load phase")
     parser.add_argument("--sockets", type=int, default=200, help="of the closed loop")
     parser.add_argument("--package-on", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--quiet", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.package_on:
         from bench.ocpp.servers import package_server
 
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(package_server(options.package_on))
+            asyncio.run(package_server(options.package_on, is_quiet=options.quiet))
         return 0
     with tempfile.TemporaryDirectory(prefix="fleetcharge-bench-") as var:
         return _in_folder(Path(var), options)

@@ -19,6 +19,7 @@ from bench.ocpp.servers import (
     ECHO,
     NODE,
     PACKAGE,
+    QUIET_PACKAGE,
     ROUTER,
     STOCK_ECHO,
     TITLES,
@@ -59,7 +60,7 @@ def throughput(cores: Cores, transactions: list[int], seconds: float, var: Path)
     print(f"MeterValues, {len(transactions)} sockets in a closed loop")
     results: dict[str, dict[str, Any]] = {}
     node = servers.node_folder(var)
-    for name in (STOCK_ECHO, ECHO, ROUTER, BARE, DURABLE, PACKAGE, NODE):
+    for name in (STOCK_ECHO, ECHO, ROUTER, BARE, DURABLE, PACKAGE, QUIET_PACKAGE, NODE):
         if name == NODE and isinstance(node, str):
             print(f"  {TITLES[name]:26} skipped: {node}")
             continue
@@ -76,6 +77,8 @@ def throughput(cores: Cores, transactions: list[int], seconds: float, var: Path)
         verdict("durable / `ocpp` package, by server CPU", cpu[PACKAGE] / cpu[DURABLE], 10),
     ]
     print(f"  no database / raw echo on our own, leaner protocol class: {rates[ROUTER] / rates[ECHO]:.2f}")
+    by_rate, by_cpu = rates[DURABLE] / rates[QUIET_PACKAGE], cpu[QUIET_PACKAGE] / cpu[DURABLE]
+    print(f"  durable / `ocpp` package that logs nothing: {by_rate:.2f} by rate, {by_cpu:.2f} by server CPU")
     lost = results[BARE]["count"] + results[DURABLE]["count"] - _stored_readings()
     failures = [failure for result in results.values() for failure in result["failures"]]
     print(f"  acknowledged but not stored, or doubled: {lost}; refused: {len(failures)} {failures[:1] or ''}")
@@ -99,6 +102,7 @@ async def _closed_loop(port: int, transactions: list[int], seconds: float, pid: 
             station.send_sample(transactions[station.number])
 
     sockets = await stations.connect(port, range(len(transactions)), heard)
+    stations.collect_no_garbage()
     for station in sockets:
         station.count = first
         station.send_sample(transactions[station.number])
@@ -163,6 +167,7 @@ async def _open_loop(
                 failures.append(payload)
 
     sockets = await stations.connect(port, range(len(transactions)), heard)
+    stations.collect_no_garbage()
     await asyncio.sleep(2)
     used, began, sent = servers.cpu_seconds(pid), time.perf_counter(), 0
     while (elapsed := time.perf_counter() - began) < seconds:

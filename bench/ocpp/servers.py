@@ -18,7 +18,7 @@ from fleetcharge.lib.tuning import tune_for_sockets
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STOCK_ECHO, ECHO, ROUTER, BARE, DURABLE = "stock_echo", "echo", "router", "bare", "durable"
-PACKAGE, NODE = "package", "node"
+PACKAGE, QUIET_PACKAGE, NODE = "package", "quiet_package", "node"
 TITLES = {
     STOCK_ECHO: "raw ASGI echo (floor)",
     ECHO: "raw echo, our protocol",
@@ -26,6 +26,7 @@ TITLES = {
     BARE: "ours, durable, no recorder",
     DURABLE: "ours, durable",
     PACKAGE: "`ocpp` package example",
+    QUIET_PACKAGE: "same, writing no log",
     NODE: "npm ocpp-rpc, strict",
 }
 
@@ -82,8 +83,13 @@ async def _write_nothing(messages: Any) -> list[bool]:
     return [True] * len(messages)
 
 
-async def package_server(port: int) -> None:
-    """The pattern of the `ocpp` package's own example (examples/v16/central_system.py): websockets, @on, validation."""
+async def package_server(port: int, *, is_quiet: bool) -> None:
+    """The `ocpp` package's own example (examples/v16/central_system.py): websockets, @on, validation, frames logged.
+
+    The log is what it keeps of a frame, as the flight recorder is with us; it goes to /dev/null here.
+    """
+    import logging
+
     import websockets
     from ocpp.routing import on
     from ocpp.v16 import ChargePoint, call_result
@@ -91,8 +97,11 @@ async def package_server(port: int) -> None:
 
     class Station(ChargePoint):  # type: ignore[misc]
         @on(Action.meter_values)  # type: ignore[untyped-decorator]
-        async def on_meter_values(self, **fields: Any) -> Any:
+        def on_meter_values(self, **fields: Any) -> Any:
             return call_result.MeterValues()
+
+    if not is_quiet:
+        logging.basicConfig(level=logging.INFO)
 
     async def connected(connection: Any) -> None:
         with contextlib.suppress(websockets.ConnectionClosed):
@@ -176,8 +185,9 @@ def running(argv: list[str], port: int, *, core: int, env: dict[str, str], folde
 def _command(name: str, port: int) -> list[str]:
     if name == NODE:
         return ["node", "server.js", str(port)]
-    if name == PACKAGE:
-        return [sys.executable, "-m", "bench.ocpp", "--package-on", str(port)]
+    if name in {PACKAGE, QUIET_PACKAGE}:
+        quiet = ["--quiet"] if name == QUIET_PACKAGE else []
+        return [sys.executable, "-m", "bench.ocpp", "--package-on", str(port), *quiet]
     protocol = "websockets-sansio" if name == STOCK_ECHO else "fleetcharge.lib.sockets:LeanWebSocketProtocol"
     return [
         sys.executable, "-m", "uvicorn", f"bench.ocpp.servers:{name}", "--host", "127.0.0.1", "--port", str(port),

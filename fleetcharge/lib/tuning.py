@@ -15,5 +15,5 @@ def tune_for_sockets() -> None:
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+    gc.set_threshold(20_000, 50, 100)
     sys.setswitchinterval(SWITCH_SECONDS)

@@ -2,6 +2,7 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import orjson
 import psycopg
@@ -12,7 +13,7 @@ from fleetcharge.accounts.models import Organisation
 from ocpp_bridge import metrics, recordings
 from ocpp_bridge import recorder as module
 from ocpp_bridge.hub import hub
-from ocpp_bridge.models.frames import Frame
+from ocpp_bridge.models.frames import Frame, FrameQuerySet
 from ocpp_bridge.recorder import IN, OUT, Recorder, hash_tag, recorder
 from ocpp_bridge.recordings import Wanted, search
 from ocpp_bridge.tests import factories
@@ -170,6 +171,130 @@ async def test_the_answer_to_our_own_call_bears_its_action_and_its_latency(
     assert stray.latency_ms is None
 
 
+# --- empty answers --------------------------------------------------------------------------------------------------
+SAID = '[2,"m-1","MeterValues",{}]'
+ASKED = (2, "m-1", "MeterValues", "", None)
+ANSWERED = (3, ASKED[1], "MeterValues", "", 0.0125)
+
+
+def rows_of(charger_id: int) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM ocpp_bridge_frame WHERE charger_id = %s", [charger_id])
+        return int(cursor.fetchone()[0])
+
+
+async def test_an_empty_answer_is_kept_with_its_call_and_seen_as_a_frame(
+    connect: Connect, organisation: Organisation
+) -> None:
+    row = factories.charger(organisation, "BLR-1")
+    charger = await connect("BLR-1")
+    await charger.call("BootNotification", BOOT)
+    before = len(await frames_of(row.pk))
+    status = {"connectorId": 1, "status": "Available", "errorCode": "NoError"}
+    assert await charger.call("StatusNotification", status, "s-1") == {}
+    asked, answered = (await frames_of(row.pk))[before:]
+    assert await in_database(rows_of, row.pk) == before + 1
+    assert (asked.direction, asked.kind, asked.latency_ms) == (IN, 2, None)
+    assert (answered.direction, answered.kind, answered.action, answered.message_id) == (
+        OUT, 3, "StatusNotification", "s-1",
+    )  # fmt: skip
+    assert (answered.payload, answered.size_bytes) == ('[3,"s-1",{}]', len('[3,"s-1",{}]'))
+    assert answered.latency_ms is not None
+    assert abs((answered.at - asked.at).total_seconds() * 1000 - answered.latency_ms) < 0.1
+    assert (answered.pk, answered.row_id) == (asked.pk + 1, asked.pk)
+
+
+@pytest.mark.parametrize(
+    ("text", "head"),
+    [
+        ('[3,"m-1",{"currentTime":"now"}]', ANSWERED),
+        ('[3,"m-2",{}]', (3, "m-2", *ANSWERED[2:])),  # of another CALL
+        ('[4,"m-1","InternalError","",{}]', (4, "m-1", "MeterValues", "InternalError", 0.0125)),
+        ("[3,1,{}]", (3, 1, *ANSWERED[2:])),
+    ],
+)
+async def test_any_other_answer_has_a_row_of_its_own(
+    organisation: Organisation, text: str, head: Any, transactional_db: None
+) -> None:
+    charger_id = (await in_database(factories.charger, organisation, "BLR-1")).pk
+    call = recorder.note(charger_id, IN, SAID, ASKED)
+    recorder.note_answer(call, charger_id, text, head)
+    assert [frame.payload for frame in await frames_of(charger_id)] == [SAID, text]
+    assert await in_database(rows_of, charger_id) == 2
+
+
+async def test_an_answer_after_its_call_was_written_has_a_row_of_its_own(
+    organisation: Organisation, transactional_db: None
+) -> None:
+    charger_id = (await in_database(factories.charger, organisation, "BLR-1")).pk
+    call = recorder.note(charger_id, IN, SAID, ASKED)
+    await recorder.flush()
+    recorder.note_answer(call, charger_id, '[3,"m-1",{}]', ANSWERED)
+    recorder.note_answer(call, charger_id, '[3,"m-1",{}]', ANSWERED)  # whatever happens, nothing is lost
+    asked, first, second = await frames_of(charger_id)
+    assert (asked.latency_ms, first.latency_ms, second.latency_ms) == (None, 12.5, 12.5)
+
+
+async def test_pages_and_searches_find_the_answers_that_share_a_row(
+    organisation: Organisation, transactional_db: None
+) -> None:
+    charger_id = (await in_database(factories.charger, organisation, "BLR-1")).pk
+    for number in range(3):
+        message_id = f"m-{number}"
+        call = recorder.note(charger_id, IN, f'[2,"{message_id}","Heartbeat",{{}}]', (2, message_id, "Hb", "", None))
+        recorder.note_answer(call, charger_id, f'[3,"{message_id}",{{}}]', (3, message_id, "Hb", "", 0.001))
+    everything = (await frames_of(charger_id))[::-1]
+    assert [frame.direction for frame in everything] == [OUT, IN] * 3
+
+    def found(wanted: Wanted) -> FrameQuerySet:
+        return search(charger_id=charger_id, wanted=wanted)
+
+    def look() -> None:
+        assert list(found(Wanted())) == everything
+        for place, frame in enumerate(everything):
+            assert list(found(Wanted()).older_than(frame.pk)) == everything[place + 1 :]
+            assert list(found(Wanted()).newer_than(frame.pk)) == everything[:place]
+            assert Frame.objects.with_id(frame.pk).get() == frame
+            assert list(found(Wanted(since=frame.at))) == [one for one in everything if one.at >= frame.at]
+            assert list(found(Wanted(until=frame.at))) == [one for one in everything if one.at < frame.at]
+        assert list(found(Wanted(direction=OUT))) == everything[::2]
+        assert list(found(Wanted(text='[3,"m-1"'))) == [everything[2]]
+        assert list(found(Wanted(message_id="m-2"))) == everything[:2]
+        lines = [orjson.loads(line) for line in recordings.as_lines(found(Wanted()))]
+        assert [line["id"] for line in lines] == [frame.pk for frame in everything[::-1]]
+
+    await in_database(look)
+
+
+async def test_a_lost_row_counts_for_both_of_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def no_database(data: bytes) -> None:
+        raise psycopg.OperationalError("away")
+
+    monkeypatch.setattr(metrics.frames_dropped, "totals", {})
+    small = Recorder()
+    monkeypatch.setattr(small, "_copy", no_database)
+    call = small.note(1, IN, SAID, ASKED)
+    small.note_answer(call, 1, '[3,"m-1",{}]', ANSWERED)
+    await small.flush()
+    assert metrics.frames_dropped.totals == {(IN, "database"): 1, (OUT, "database"): 1}
+
+
+def test_a_page_of_frames_is_read_from_the_index_of_its_charger(organisation: Organisation) -> None:
+    charger = factories.charger(organisation, "BLR-1")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO ocpp_bridge_frame (charger_id, at, direction, kind, action, message_id, error_code,"
+            " size_bytes, latency_ms, payload) SELECT %s + n %% 50, now(), 0, 2, 'Heartbeat', n, '', 9, 1, '{}'"
+            " FROM generate_series(1, 20000) n",
+            [charger.pk],
+        )
+        cursor.execute("ANALYZE ocpp_bridge_frame")
+    plan = search(charger_id=charger.pk, wanted=Wanted()).older_than(10**15)[:51].explain()
+    assert "frames_of_a_charger" in plan or "charger_id_id_idx" in plan, plan
+    assert "Seq Scan on ocpp_bridge_frame_2" not in plan, plan
+
+
+# --- tags -----------------------------------------------------------------------------------------------------------
 def test_frames_that_differ_in_digits_alone_are_judged_alike_and_no_secret_hides_among_them() -> None:
     harmless = '[2,"4711","MeterValues",{"connectorId":1,"meterValue":[{"sampledValue":[{"value":"%d"}]}]}]'
     telling = '[2,"%d","Authorize",{"idTag":"S3CR3T-%d"}]'
