@@ -60,7 +60,8 @@ async def test_a_crooked_status_of_1_6_is_shown_and_kept_raw(
     plug = await Connector.objects.aget(evse__charger=station, connector_id=1)
     assert (plug.raw_status, plug.reported_status) == ("Charging", "charging")
     assert plug.status_at is not None
-    assert abs(plug.status_at - NOW) < timedelta(minutes=10)
+    some_minutes = timedelta(minutes=10)
+    assert NOW - some_minutes < plug.status_at < datetime.now(UTC) + some_minutes  # what it says, or when it came
     kept = await OddMessage.objects.aget(charger=station)
     assert (kept.action, kept.is_taken, kept.payload) == ("StatusNotification", True, payload)
 
