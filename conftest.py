@@ -18,6 +18,8 @@ from django.conf import settings as django_settings
 from django.db import connection
 from django.db.models.signals import post_migrate
 from django.dispatch import receiver
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
+from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from fleetcharge.accounts import throttling
@@ -26,10 +28,14 @@ from fleetcharge.lib import hints
 from fleetcharge.webhooks.listeners import listeners
 
 # The same examples on every run, and as long as a busy machine takes.
-hypothesis_settings.register_profile("fleetcharge", deadline=None, derandomize=True, database=None)
+hypothesis_settings.register_profile(
+    "fleetcharge", deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
 hypothesis_settings.load_profile("fleetcharge")
 
 PATIENCE_SECONDS = 30.0
+for _part in ("connect", "read", "write", "pool"):  # of a test that asks a server beside it and names no time
+    setattr(DEFAULT_TIMEOUT_CONFIG, _part, PATIENCE_SECONDS)
 django_settings.CACHES["default"]["OPTIONS"].update(
     socket_timeout=PATIENCE_SECONDS, socket_connect_timeout=PATIENCE_SECONDS
 )
