@@ -13,7 +13,7 @@ from fleetcharge.lib.db import AsyncDatabase, fetch_prepared
 
 @pytest.fixture
 async def database(transactional_db: None) -> AsyncIterator[AsyncDatabase]:
-    opened = AsyncDatabase(timeout_seconds=0.5)
+    opened = AsyncDatabase(timeout_seconds=60)
     yield opened
     await opened.close()
 
@@ -29,8 +29,8 @@ async def test_one_connection_is_kept(database: AsyncDatabase) -> None:
 
 async def test_a_terminated_connection_is_replaced_within_the_same_call(database: AsyncDatabase) -> None:
     old = await pid_of(database)
-    killer = AsyncDatabase()
-    await killer.fetch("SELECT pg_terminate_backend(%s)", [old])
+    killer = AsyncDatabase(timeout_seconds=60)
+    await killer.fetch("SELECT pg_terminate_backend(%s, 60000)", [old])
     await killer.close()
     assert await pid_of(database) != old
 
@@ -42,10 +42,14 @@ async def test_bad_sql_is_not_tried_again_and_keeps_the_connection(database: Asy
     assert await pid_of(database) == pid
 
 
-async def test_a_server_that_does_not_answer_is_given_up_on(database: AsyncDatabase) -> None:
+async def test_a_server_that_does_not_answer_is_given_up_on(
+    database: AsyncDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pid = await pid_of(database)
-    with pytest.raises(psycopg.OperationalError, match="no answer"):
-        await database.fetch("SELECT pg_sleep(30)")
+    with monkeypatch.context() as impatient:
+        impatient.setattr(database, "_timeout_seconds", 0.5)
+        with pytest.raises(psycopg.OperationalError, match=r"no answer in 0\.5 s"):
+            await database.fetch("SELECT pg_sleep(300)")
     assert await pid_of(database) != pid
 
 

@@ -12,8 +12,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from fleetcharge.embedded.ports import random_free_port
 from fleetcharge.lib.sockets import HEAR, WRITE, LeanWebSocketProtocol
+from tests.running import port_of_our_own
 
 HANDSHAKE = (
     b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -60,7 +60,7 @@ async def eager_echo(scope: Any, receive: Any, send: Any) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(protocol: Any, *, app: Any = echo, deflate: bool = False) -> AsyncIterator[int]:
-    port = random_free_port()
+    port = port_of_our_own()
     config = uvicorn.Config(
         app, port=port, ws=protocol, lifespan="off", log_level="critical", ws_per_message_deflate=deflate,
         ws_max_size=LIMIT_BYTES,
@@ -103,7 +103,7 @@ async def transcript(port: int, chunks: list[bytes]) -> bytes:
         await writer.drain()
     heard = b""
     with contextlib.suppress(ConnectionError):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not heard.endswith(BYE) and (more := await reader.read(65_536)):
                 heard += more
             writer.write(frame(0x88, b"\x0f\xa1"))  # now, as what it overtakes may be dropped
@@ -167,7 +167,9 @@ async def test_any_cut_of_any_stream_gives_the_same_answers(app: Any, kinds: tup
 async def test_a_library_client_is_served_with_and_without_compression(deflate: bool) -> None:
     async with serving(LeanWebSocketProtocol, deflate=deflate) as port:
         compression = "deflate" if deflate else None
-        async with connect(f"ws://127.0.0.1:{port}/", compression=compression, max_size=None) as client:
+        async with connect(
+            f"ws://127.0.0.1:{port}/", compression=compression, max_size=None, open_timeout=60
+        ) as client:
             for message in ("", "ü", "x" * 125, "x" * 126, "x" * 65_536, "after", b"\x00\x01", b"b" * 70_000):
                 await client.send(message)
                 assert await client.recv() == message
