@@ -327,7 +327,7 @@ def test_an_answer_that_never_comes_is_waited_for_so_long_and_no_longer(
 def test_an_answer_without_end_counts_by_its_status(
     endpoint: WebhookEndpoint, receiver: Receiver, say: Any, send: Any, settings: Any
 ) -> None:
-    settings.WEBHOOK_TIMEOUT_SECONDS = 0.5
+    settings.WEBHOOK_TIMEOUT_SECONDS = 3  # its beginning must come within that
     receiver.will_answer(Answer(200, drips=True))
     say("low")
     send()
@@ -392,7 +392,7 @@ def test_a_slow_endpoint_holds_up_nobody_else(
         assert WebhookDelivery.objects.filter(endpoint=slow, state=State.PENDING).count() == 2
     finally:
         let_go.set()
-        rounds.join(30)
+        rounds.join(60)
     assert WebhookDelivery.objects.filter(endpoint=slow, state=State.DELIVERED).count() == 2
 
 
