@@ -26,7 +26,7 @@ def together(*works: Callable[[], object]) -> None:
     barrier, errors = threading.Barrier(len(works)), []
 
     def run(work: Callable[[], object]) -> None:
-        barrier.wait(10)
+        barrier.wait(60)
         try:
             work()
         except Exception as error:
@@ -38,7 +38,8 @@ def together(*works: Callable[[], object]) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
+        assert not thread.is_alive()
     assert not errors
 
 

@@ -62,6 +62,7 @@ def bind() -> Any:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         with contextlib.suppress(OSError):
             sock.bind(("127.0.0.1", port))
+            sock.listen(128)  # or another test run may take it, too
             return sock
         sock.close()
     raise OSError("no free port")
@@ -86,7 +87,7 @@ class Page:
     async def say(self, type_: str, **fields: Any) -> None:
         await self.socket.send(orjson.dumps({"type": type_, **fields}).decode())
 
-    async def until(self, condition: Callable[[], object], seconds: float = 15.0) -> Any:
+    async def until(self, condition: Callable[[], object], seconds: float = 60.0) -> Any:
         """Wait for a condition over what arrived."""
         async with asyncio.timeout(seconds):
             while not (value := condition()):
@@ -139,7 +140,10 @@ class Page:
 async def opened(address: str, session_key: str, *, origin: str | None = None) -> AsyncIterator[Page]:
     headers = {"Cookie": f"sessionid={session_key}"}
     async with websockets.connect(
-        address, additional_headers=headers, origin=origin or address.replace("ws:", "http:").removesuffix("/ws/live/")
+        address,
+        additional_headers=headers,
+        origin=origin or address.replace("ws:", "http:").removesuffix("/ws/live/"),
+        open_timeout=60,
     ) as socket:
         page = Page(socket)
         try:

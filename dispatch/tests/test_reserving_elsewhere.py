@@ -61,7 +61,7 @@ def becomes(state: str, row: Any) -> Any:
         row.refresh_from_db()
         return bool(row.state == state)
 
-    wait_for(f"{row!r} to be {state}", look, 10)
+    wait_for(f"{row!r} to be {state}", look)
     return row
 
 
@@ -76,7 +76,7 @@ def test_a_place_is_held_extended_and_given_back_in_every_version(everywhere: Ne
     assert everywhere.plug().is_held
     later = row.expires_at + timedelta(minutes=20)
     assert services.extend_reservation(number=row.number, expires_at=later, actor=None, now=timezone.now())
-    wait_for("the longer time to be agreed", lambda: Reservation.objects.get().agreed_until is None, 10)
+    wait_for("the longer time to be agreed", lambda: Reservation.objects.get().agreed_until is None)
     first, second = sent(everywhere, "RESERVE_NOW")
     assert first["reservation_id"] == second["reservation_id"]
     assert first["expiry_date"] < second["expiry_date"]
@@ -95,7 +95,7 @@ def test_a_refused_extension_leaves_what_was_agreed(usual: Network, van: Vehicle
     services.extend_reservation(
         number=row.number, expires_at=agreed + timedelta(hours=1), actor=None, now=timezone.now()
     )
-    wait_for("the refusal", lambda: Reservation.objects.get().agreed_until is None, 10)
+    wait_for("the refusal", lambda: Reservation.objects.get().agreed_until is None)
     row.refresh_from_db()
     assert (row.state, row.expires_at) == ("confirmed", agreed)
 
@@ -138,7 +138,7 @@ def test_a_time_slot_is_booked_changed_and_cancelled(modern: Network, van: Vehic
     later = row.expires_at + timedelta(minutes=15)
     services.extend_reservation(number=row.number, expires_at=later, actor=None, now=timezone.now())
     tell_booking(modern, "RESERVED", 2)
-    wait_for("the change to be agreed", lambda: Reservation.objects.get().agreed_until is None, 10)
+    wait_for("the change to be agreed", lambda: Reservation.objects.get().agreed_until is None)
     assert booked(modern)["request_id"] == str(row.key)
     assert booked(modern)["period"]["end_before"] == later.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     services.cancel_reservation(number=row.number, actor=None, now=timezone.now())
@@ -238,7 +238,7 @@ def test_a_person_hears_when_there_is_no_other_place(usual: Network, van: Vehicl
     Connector.objects.exclude(pk=lost.connector_id).update(status="faulted")
     take_back(usual)
     becomes("cancelled", lost)
-    wait_for("the alert", Alert.objects.open().filter(severity="bad").exists, 10)
+    wait_for("the alert", Alert.objects.open().filter(severity="bad").exists)
     assert Reservation.objects.count() == 1
 
 

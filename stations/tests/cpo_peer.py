@@ -119,15 +119,15 @@ class CPOPeer:
         return {"Authorization": "Token " + base64.b64encode(token.encode()).decode(), "X-Request-ID": "r-1"}
 
     async def get(self, url: str) -> httpx.Response:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             return await client.get(url, headers=self._headers())
 
     async def tell(self, response_url: str, result: str) -> None:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             await client.post(response_url, json={"result": result})
 
     def push(self, method: str, url: str, body: Any, **headers: str) -> httpx.Response:
-        return httpx.request(method, url, json=body, headers={**self._headers(), **headers})
+        return httpx.request(method, url, json=body, headers={**self._headers(), **headers}, timeout=60)
 
 
 def url(ours: str, *path: str) -> str:

@@ -82,7 +82,7 @@ class Client:
         self.is_over = True
         self._news.set()
 
-    async def until(self, condition: Callable[[], object], seconds: float = 20.0) -> None:
+    async def until(self, condition: Callable[[], object], seconds: float = 60.0) -> None:
         async with asyncio.timeout(seconds):
             while not condition():
                 self._news.clear()
@@ -94,7 +94,7 @@ async def over_sse(address: str, key: str, query: str = "", cursor: str = "") ->
     headers = {"Authorization": f"Bearer {key}"} | ({"Last-Event-ID": cursor} if cursor else {})
     client = Client()
     async with (
-        httpx.AsyncClient(timeout=30) as http,
+        httpx.AsyncClient(timeout=60) as http,
         http.stream("GET", f"{address}?{query}", headers=headers) as answer,
     ):
         assert answer.status_code == 200, await answer.aread()
@@ -127,7 +127,9 @@ async def _read_events(answer: httpx.Response, client: Client) -> None:
 async def over_websocket(address: str, key: str, query: str = "", cursor: str = "") -> AsyncIterator[Client]:
     headers = {"Authorization": f"Bearer {key}"} | ({"Last-Event-ID": cursor} if cursor else {})
     client = Client()
-    async with websockets.connect(f"{address.replace('http', 'ws', 1)}?{query}", additional_headers=headers) as socket:
+    async with websockets.connect(
+        f"{address.replace('http', 'ws', 1)}?{query}", additional_headers=headers, open_timeout=60
+    ) as socket:
         reader = asyncio.create_task(_read_texts(socket, client))
         try:
             yield client

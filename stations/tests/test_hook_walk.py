@@ -15,13 +15,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from django.utils import timezone
 
 from fleetcharge.demo.peers import vendor
-from fleetcharge.embedded.ports import random_free_port
 from stations.cpo.webhooks import route, taking
 from stations.cpo.webhooks.mapping import Entry, Reading, StatusWord
 from stations.models import Connector, Source
 from stations.tasks import poll_source
 from stations.tests.hooks import SECRET, Hooks, before, codes, entry, make_feed, make_kaveri, make_plug
 from stations.tests.serving import serve
+from tests.running import port_of_our_own
 
 ROOT = Path(__file__).parents[2]
 
@@ -36,7 +36,7 @@ def hooks() -> Iterator[Hooks]:
 @pytest.mark.django_db(transaction=True)
 def test_the_program_of_the_page_is_polled_and_pushes(hooks: Hooks, settings: Any) -> None:
     settings.OCPI_ALLOW_PRIVATE_HOSTS = True
-    port = random_free_port()
+    port = port_of_our_own()
     command = [sys.executable, "-u", "-m", "fleetcharge.demo.peers.vendor", "--port", str(port), "--secret", SECRET]
     kaveri = subprocess.Popen([*command, "--hook", f"{hooks.base}/hooks/kaveri"], cwd=ROOT, stdout=subprocess.PIPE)
     try:
@@ -46,7 +46,7 @@ def test_the_program_of_the_page_is_polled_and_pushes(hooks: Hooks, settings: An
         assert orjson.loads(told["poll plan"]) == feed.poll
         assert orjson.loads(told["poll mapping"]) == feed.poll_mapping
         assert orjson.loads(told["mapping"]) == feed.mapping
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while poll_source(feed.source_id) == 0 and time.monotonic() < deadline:
             time.sleep(0.1)
         while Source.objects.get().last_push_at is None and time.monotonic() < deadline:
@@ -57,7 +57,7 @@ def test_the_program_of_the_page_is_polled_and_pushes(hooks: Hooks, settings: An
         assert Connector.objects.count() == 12
     finally:
         kaveri.terminate()
-        kaveri.wait(10)
+        kaveri.wait(60)
 
 
 @pytest.mark.django_db(transaction=True)

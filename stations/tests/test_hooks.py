@@ -428,7 +428,7 @@ def test_two_processes_with_the_very_same_push_apply_it_once(feed: WebhookFeed) 
     together = Barrier(4)
 
     def process() -> Any:
-        together.wait(10)
+        together.wait(60)
         try:
             return receiver.receive([push])[0].body
         finally:

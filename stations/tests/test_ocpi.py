@@ -236,7 +236,7 @@ def test_a_reservation_is_answered_by_the_asynchronous_result(
     connected: Source, peer: CPOPeer, answers: list[ReservationAnswered]
 ) -> None:
     assert reserve().state == "pending"
-    heard = wait_for("the result", lambda: answers, 10)
+    heard = wait_for("the result", lambda: answers)
     assert (heard[0].reservation_key, heard[0].state) == ("7d3c", "accepted")
     kind, body = peer.commands[0]
     assert (kind, body["location_id"], body["evse_uid"], body["reservation_id"]) == (
@@ -249,7 +249,7 @@ def test_the_cpo_may_take_a_reservation_back_later(
     connected: Source, peer: CPOPeer, answers: list[ReservationAnswered]
 ) -> None:
     reserve()
-    wait_for("the result", lambda: answers, 10)
+    wait_for("the result", lambda: answers)
     for word in ("CANCELED_RESERVATION", "CANCELED_RESERVATION", "ACCEPTED"):
         httpx.post(peer.commands[0][1]["response_url"], json={"result": word})
     assert [answer.state for answer in answers] == ["accepted", "cancelled"]

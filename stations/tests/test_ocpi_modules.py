@@ -103,7 +103,7 @@ def test_our_tokens_are_pushed_after_each_poll(everywhere: Network, organisation
 def test_a_start_its_session_and_a_stop(everywhere: Network) -> None:
     adapter = OCPIAdapter(everywhere.source.kind)
     assert adapter.start(StartRequest(everywhere.plug(), "ref-1", "CARD1")).state == "pending"
-    wait_for("the result", lambda: state_of("START_SESSION") == "accepted", 10)
+    wait_for("the result", lambda: state_of("START_SESSION") == "accepted")
     kind, body = everywhere.peer.commands[0]
     assert (kind, body["location_id"], body["evse_uid"], body["token"]["uid"]) == (
         "START_SESSION",
@@ -126,7 +126,7 @@ def test_reservations_are_numbers_in_2_1_1_and_cannot_be_cancelled_there(everywh
     adapter = OCPIAdapter(everywhere.source.kind)
     plug = everywhere.plug()
     adapter.reserve(ReserveRequest(plug, "7d3c", 41, "CARD1", timezone.now() + timedelta(minutes=30)))
-    wait_for("the result", lambda: state_of("RESERVE_NOW") == "accepted", 10)
+    wait_for("the result", lambda: state_of("RESERVE_NOW") == "accepted")
     number = everywhere.peer.commands[0][1]["reservation_id"]
     receipt = adapter.cancel(plug, "7d3c", 41)
     if everywhere.version == "2.1.1":
@@ -162,7 +162,7 @@ def test_a_profile_is_set_asked_for_and_cleared(usual: Network) -> None:
     assert adapter.ask_profile(session, "p-2", 900).state == "pending"
     assert adapter.clear_profile(session, "p-3").state == "pending"
     for kind in ("SET_PROFILE", "ACTIVE_PROFILE", "CLEAR_PROFILE"):
-        wait_for(kind, lambda kind=kind: state_of(kind) == "accepted", 10)
+        wait_for(kind, lambda kind=kind: state_of(kind) == "accepted")
     assert [(method, session_id) for method, session_id, _ in usual.peer.profiles] == [
         ("PUT", "S1"), ("GET", "S1"), ("DELETE", "S1"),
     ]  # fmt: skip

@@ -76,7 +76,7 @@ def test_04_a_call_back_during_our_call_back_is_answered(ours: str, monkeypatch:
 
         monkeypatch.setattr(net.peer, "_route", look_back)
         mine = net.peer.credentials("2.2.1", "TOKEN_A")
-        answer = httpx.post(f"{ours}/ocpi/2.2.1/credentials", json=mine, headers=net.peer.headers(), timeout=20)
+        answer = httpx.post(f"{ours}/ocpi/2.2.1/credentials", json=mine, headers=net.peer.headers(), timeout=60)
         assert (code(answer), seen) == ((200, 1000), [200])
 
 
@@ -348,7 +348,7 @@ def test_many_pushes_at_once_are_all_answered(usual: Network) -> None:
         return (await client.put(url, json=body, headers=usual.peer.headers())).json()["status_code"]
 
     async def push_all() -> list[int]:
-        async with httpx.AsyncClient(timeout=30) as client:
+        async with httpx.AsyncClient(timeout=60) as client:
             return await asyncio.gather(*(push(client, number) for number in range(40)))
 
     assert set(asyncio.run(push_all())) == {1000}

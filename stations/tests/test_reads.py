@@ -184,10 +184,10 @@ async def test_an_etag_given_out_while_a_change_was_being_made_ends_with_its_com
         with transaction.atomic():
             CHANGES["a status"](plug)
             is_changed.set()
-            assert may_commit.wait(20)
+            assert may_commit.wait(60)
 
     slow = asyncio.ensure_future(in_thread(slowly)())
-    await asyncio.to_thread(is_changed.wait, 20)
+    await asyncio.to_thread(is_changed.wait, 60)
     await in_thread(CHANGES["a status"])(other)
     etag = (await in_thread(get)("stations/"))["ETag"]
     assert await in_thread(status_of)(get, "stations/", etag) == 304

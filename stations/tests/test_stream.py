@@ -116,13 +116,13 @@ async def test_a_change_that_commits_after_a_later_one_is_not_lost(key: str, plu
         with transaction.atomic():
             say(other, "available")
             has_id.set()
-            assert may_commit.wait(20)
+            assert may_commit.wait(60)
 
     async with served() as address, over_sse(address, key) as client:
         await client.until(lambda: client.messages)
         late = in_thread(slowly)()
         task = asyncio.ensure_future(late)
-        await asyncio.to_thread(has_id.wait, 20)
+        await asyncio.to_thread(has_id.wait, 60)
         await in_thread(say)(plug, "available")
         await client.until(lambda: len(client.changes) == 1)
         middle = client.cursor
@@ -237,7 +237,7 @@ async def test_who_may_not_listen_is_told_why(organisation: Organisation, plug: 
             answer = await http.get(address, headers={"X-API-Key": secret})
             assert (answer.status_code, answer.json()["code"]) == (status, code)
             async with websockets.connect(
-                address.replace("http", "ws", 1), additional_headers={"X-API-Key": secret}
+                address.replace("http", "ws", 1), additional_headers={"X-API-Key": secret}, open_timeout=60
             ) as socket:
                 with pytest.raises(websockets.ConnectionClosed):
                     await socket.recv()
@@ -253,7 +253,11 @@ async def test_who_may_not_listen_is_told_why(organisation: Organisation, plug: 
 async def test_a_browser_offers_its_key_as_a_subprotocol(key: str, plug: Connector) -> None:
     async with served() as address:
         uri = address.replace("http", "ws", 1)
-        async with websockets.connect(uri, subprotocols=[routes.PROTOCOL, key]) as socket:  # type: ignore[list-item]
+        async with websockets.connect(
+            uri,
+            subprotocols=[routes.PROTOCOL, key],
+            open_timeout=60,  # type: ignore[list-item]
+        ) as socket:
             assert socket.subprotocol == routes.PROTOCOL
             assert '"ready"' in str(await socket.recv())
 

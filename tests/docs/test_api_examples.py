@@ -62,7 +62,7 @@ def env(organisation: Organisation, plug: Connector) -> Iterator[dict[str, str]]
 
 
 def run(name: str, end: str, env: dict[str, str], folder: Path) -> list[str]:
-    done = subprocess.run(command(name, end), env=env, cwd=folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command(name, end), env=env, cwd=folder, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     return [line for line in done.stdout.splitlines() if line]
 
@@ -99,7 +99,7 @@ def test_follow(end: str, env: dict[str, str], plug: Connector, tmp_path: Path) 
                 report_from_source(
                     evse_id=plug.evse_id, raw_status=status.upper(), status=status, at=now, received_at=now
                 )
-                wait_for(status, partial(_is_last, status, heard, plug), 30)
+                wait_for(status, partial(_is_last, status, heard, plug))
         finally:
             os.killpg(process.pid, signal.SIGKILL)  # a shell leaves curl behind
             process.wait()

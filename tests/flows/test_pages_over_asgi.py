@@ -24,4 +24,4 @@ def test_requests_leave_no_connection_behind() -> None:
     with serve(application) as base:
         for _ in range(5):
             assert httpx.get(f"{base}/healthz/").status_code == 200
-        wait_for("the connections to be closed", lambda: others() <= before, 10)
+        wait_for("the connections to be closed", lambda: others() <= before)

@@ -136,7 +136,7 @@ def test_of_many_at_once_one_writes_and_all_get_its_answer(organisation: Organis
 
     def call(_: int) -> tuple[int, bytes]:
         client = Client(headers={"X-API-Key": secret})
-        together.wait(10)
+        together.wait(60)
         try:
             answer = post(client, "drivers", {"name": "Ravi"})
             return answer.status_code, answer.content
@@ -174,7 +174,7 @@ def test_who_waits_too_long_for_the_first_is_told_to_come_again(
 
     def slowly(*args: Any) -> None:
         is_claimed.set()
-        assert may_end.wait(20)
+        assert may_end.wait(60)
         keep(*args)
 
     monkeypatch.setattr(idempotency, "_keep", slowly)
@@ -187,7 +187,7 @@ def test_who_waits_too_long_for_the_first_is_told_to_come_again(
 
     with ThreadPoolExecutor(1) as pool:
         done = pool.submit(first)
-        assert is_claimed.wait(20)
+        assert is_claimed.wait(60)
         answer = post(machine, "drivers", {"name": "Ravi"})
         may_end.set()
         assert done.result() == 201
