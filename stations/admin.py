@@ -110,7 +110,8 @@ class SourceAdmin(RegistryScope, TenantAdmin):
 
     view_roles = EVERYBODY
     list_display = [
-        "name", "kind", "state", "trust", "truth", "last_polled_at", "last_push_at", "failures_in_row", "last_error",
+        "name", "kind", "state", "freshness", "trust", "truth", "last_polled_at", "last_push_at", "failures",
+        "last_error",
     ]  # fmt: skip
     list_filter = ["kind", "state"]
     search_fields = ["name", "slug"]
@@ -131,6 +132,10 @@ class SourceAdmin(RegistryScope, TenantAdmin):
     def truth(self, source: Source) -> str:
         """Of plugs shown as free, how many were."""
         return "–" if source.truth_percent is None else f"{source.truth_percent} %"
+
+    @admin.display(description=_("Failures in a row"), ordering="failures_in_row")
+    def failures(self, source: Source) -> int:
+        return source.failures_in_row
 
     @admin.display(description=_("Freshness of its plugs"))
     def freshness(self, source: Source) -> str:
@@ -261,7 +266,7 @@ class EVSEInline(RegistryScope, TenantScope, TabularInline):
 class LocationAdmin(RegistryScope, TenantAdmin):
     view_roles = EVERYBODY
     change_roles = KEEPERS
-    list_display = ["name", "source", "city", "state", "organisation", "is_removed"]
+    list_display = ["name", "source", "city", "state", "organisation", "is_shown"]
     list_filter = ["source", "state", "is_removed"]
     list_select_related = ["source", "organisation"]
     search_fields = ["name", "address", "city", "public_id"]
@@ -270,6 +275,10 @@ class LocationAdmin(RegistryScope, TenantAdmin):
         "who_says_what",
     ]  # fmt: skip
     inlines = [EVSEInline]
+
+    @admin.display(description=_("Shown"), boolean=True, ordering="is_removed")
+    def is_shown(self, location: Location) -> bool:
+        return not location.is_removed
 
     @admin.display(description=_("Who says what, and why it is shown"))
     def who_says_what(self, location: Location) -> str:

@@ -570,5 +570,8 @@ class CPOCommand(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     answered_at = models.DateTimeField(null=True, blank=True)
 
+    class Meta:
+        verbose_name = "CPO command"
+
     def __str__(self) -> str:
         return f"{self.kind} {self.reservation_key} ({self.state})"

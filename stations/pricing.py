@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import time
 from decimal import Decimal
@@ -50,6 +51,16 @@ def elements_of(prices: Prices) -> list[dict[str, Any]]:
     if prices.idle_per_hour:
         always.append(_component("PARKING_TIME", prices.idle_per_hour, 60))
     return [*special, {"price_components": always}]
+
+
+def energy_prices(elements: Any) -> list[Decimal]:
+    """Every price of a kWh that OCPI TariffElements name, the least first; what cannot be read is left out."""
+    found: set[Decimal] = set()
+    for element in elements if isinstance(elements, list) else []:
+        for part in element.get("price_components") or []:
+            with suppress(ArithmeticError):
+                found |= {Decimal(str(part.get("price")))} if part.get("type") == "ENERGY" else set()
+    return sorted(found)
 
 
 def prices_of(elements: list[dict[str, Any]]) -> Prices | None:

@@ -86,11 +86,18 @@ class TariffAdmin(RegistryScope, TenantAdmin):
     change_roles = DESK
     form = TariffForm
     fields = ["source", "name", "per_kwh", "per_session", "idle_per_hour", "hours", "locations", "connectors"]
-    list_display = ["__str__", "source", "currency", "valid_from", "valid_to"]
+    list_display = ["__str__", "source", "external_id", "energy_price", "valid_from", "valid_to"]
     list_filter = ["source"]
     list_select_related = ["source"]
     search_fields = ["name", "external_id"]
     readonly_fields: list[str] = []
+
+    @admin.display(description=_("Price per kWh"))
+    def energy_price(self, tariff: Tariff) -> str:
+        """As the tariff says it, the least and the most where it has several."""
+        prices = pricing.energy_prices(tariff.elements)
+        sign = "₹" if tariff.currency == "INR" else f"{tariff.currency} "
+        return " – ".join(f"{sign}{price:.2f}" for price in dict.fromkeys([*prices[:1], *prices[-1:]])) or "–"
 
     def has_change_permission(self, request: Any, obj: Any = None) -> bool:
         """Current prices of own chargers that were made here; what networks send is theirs."""

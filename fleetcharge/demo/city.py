@@ -19,7 +19,7 @@ from fleetcharge.demo.dialect21 import Dialect21
 from fleetcharge.demo.dialect201 import Dialect201
 from fleetcharge.demo.geography import LOCALITIES
 from fleetcharge.demo.manifest import ChargerFacts, Manifest, VehicleFacts
-from fleetcharge.demo.network import CITYPLUG, SURYA, Network, draw_network
+from fleetcharge.demo.network import CITYPLUG, KAVERI, SURYA, Network, draw_network
 from fleetcharge.demo.roads import RoadNetwork, bengaluru
 from fleetcharge.demo.vehicle import SimStop, SimVehicle
 from fleetcharge.lib.geo import distance_m
@@ -50,7 +50,8 @@ class City:
         self.own_bays = [bay for charger in self.chargers.values() for bay in charger.bays]
         self.network: Network = draw_network(seed, now)
         self.cityplug, self.surya = draw_network(seed, now, CITYPLUG), draw_network(seed, now, SURYA)
-        self.networks = [self.network, self.cityplug, self.surya]
+        self.kaveri = draw_network(seed, now, KAVERI)
+        self.networks = [self.network, self.cityplug, self.surya, self.kaveri]
         self._network_of = {bay.key: network for network in self.networks for bay in network.all_bays}
         self.vehicles = {facts.registration: self._vehicle(i, facts) for i, facts in enumerate(manifest.vehicles)}
         self._charger_of = {bay.key: charger for charger in self.chargers.values() for bay in charger.bays}

@@ -39,6 +39,9 @@ class Operator:
 VOLTGRID = Operator(NAME, PARTY, 75, first="Marathahalli Bridge")
 CITYPLUG = Operator("CityPlug", "CTP", 10, SMALL_LAYOUTS, ("Kalyana Mantapa", "Arcade", "Hospital", "Stadium"))
 SURYA = Operator("Surya Charge", "SUR", 8, SMALL_LAYOUTS, ("Solar Park", "Petrol Bunk", "Food Court"))
+KAVERI = Operator(
+    "Kaveri Charge", "KVR", 6, (((CCS2, 60_000), (CCS2, 30_000), (TYPE2, 7_400)),), ("Main Road", "Temple Street")
+)
 
 
 @dataclass
@@ -194,6 +197,6 @@ def _site(rng: random.Random, operator: Operator, number: int, name: str, now: d
 
 
 __all__ = [
-    "CITYPLUG", "COUNTRY", "FULL", "NAME", "PARTY", "SURYA", "VOLTGRID", "Network", "NetworkSite", "Operator",
-    "draw_network",
+    "CITYPLUG", "COUNTRY", "FULL", "KAVERI", "NAME", "PARTY", "SURYA", "VOLTGRID", "Network", "NetworkSite",
+    "Operator", "draw_network",
 ]  # fmt: skip

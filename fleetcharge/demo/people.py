@@ -30,6 +30,7 @@ class Person:
     role: str
     is_staff: bool
     what: str
+    is_superuser: bool = False
 
 
 PEOPLE = (
@@ -38,7 +39,11 @@ PEOPLE = (
     Person("owner@namma.example", "Vikram Gowda", NAMMA, "owner", True, "everything of Namma Logistics"),
     Person("integrator@namma.example", "Tom Varghese", NAMMA, "integrator", False, "API and telemetry"),
     Person("stranger@deccan.example", "Farah Khan", DECCAN, "dispatcher", False, "another company: sees none of it"),
-)
+    Person(
+        "operator@fleetcharge.example", "Nisha Menon", NAMMA, "owner", True,
+        "the house: networks, webhook feeds, UBC, duplicates", is_superuser=True,
+    ),
+)  # fmt: skip
 
 
 def seed_people(var: Path) -> list[dict[str, str]]:
@@ -62,7 +67,7 @@ def _write(person: Person, user: User | None, password: str) -> None:
     user = user or User(email=person.email)
     user.full_name, user.is_staff, user.is_active = person.full_name, person.is_staff, True
     organisation = Organisation.objects.get(slug=person.organisation)
-    user.created_for = organisation
+    user.created_for, user.is_superuser = organisation, person.is_superuser
     user.set_password(password)
     user.save()
     Membership.objects.update_or_create(user=user, organisation=organisation, defaults={"role": person.role})

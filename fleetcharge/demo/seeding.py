@@ -59,6 +59,7 @@ def _is_complete(manifest: Manifest) -> bool:
         Charger.objects.filter(ocpp_identity__in=identities).count() == len(identities)
         and Vehicle.objects.filter(pk__in=vehicle_ids, is_active=True).count() == len(vehicle_ids)
         and Source.objects.filter(slug__in=NETWORKS).count() == len(NETWORKS)
+        and NetworkAccess.objects.filter(source__slug=KAVERI).exists()
         and all(find_api_key(keys.telemetry) and find_api_key(keys.integrator) for keys in manifest.fleets.values())
     )
 
@@ -79,11 +80,11 @@ def _build(old: Manifest | None, drawn: plans.Blueprint, digest: str, demo_port:
             manifest.secret_of(CITYPLUG), now,
         ),
         _surya(manifest, now),
+        _kaveri(manifest, now),
     ]  # fmt: skip
     for fleet in fleets.values():
         for peer in peers:
             NetworkAccess.objects.get_or_create(organisation=fleet, source=peer)
-    _kaveri(manifest, now)
     known = {charger.identity: charger.password for charger in old.chargers} if old else {}
     for hub in drawn.hubs:
         manifest.chargers += _hub(own, hub, known)
@@ -188,8 +189,8 @@ def _surya(manifest: Manifest, now: datetime) -> Source:
     return source
 
 
-def _kaveri(manifest: Manifest, now: datetime) -> None:
-    """A vendor with JSON of its own, pushed and polled. Everybody sees it; nobody has a contract with it yet."""
+def _kaveri(manifest: Manifest, now: datetime) -> Source:
+    """A vendor with JSON of its own, pushed and polled; it takes no commands, so plugs there are held by us alone."""
     source, is_new = Source.objects.get_or_create(
         slug=KAVERI,
         defaults={
@@ -206,6 +207,7 @@ def _kaveri(manifest: Manifest, now: datetime) -> None:
         feed.secret = feed.poll_key = secret
         feed.save()
         Source.objects.filter(pk=source.pk).update(next_poll_at=now + CITY_WAKES_WITHIN)
+    return source
 
 
 def _hub(own: Source, hub: plans.HubPlan, known: dict[str, str]) -> list[ChargerFacts]:
