@@ -118,11 +118,13 @@ class SourceAdmin(RegistryScope, TenantAdmin):
     fields = [
         "name", "slug", "kind", "organisation", "base_url", "poll_interval_seconds", "full_sync_seconds", "trust",
         "licence", "attribution", "state", "freshness", "truth", "last_polled_at", "full_synced_at", "next_poll_at",
-        "last_push_at", "usual_push_seconds", "failures_in_row", "last_error",
+        "last_push_at", "usual_push_seconds", "failures_in_row", "last_error_code", "last_error", "refused_at",
+        "refused_objects", "refused",
     ]  # fmt: skip
     readonly_fields = [
         "state", "freshness", "truth", "last_polled_at", "full_synced_at", "next_poll_at", "last_push_at",
-        "usual_push_seconds", "failures_in_row", "last_error",
+        "usual_push_seconds", "failures_in_row", "last_error_code", "last_error", "refused_at", "refused_objects",
+        "refused",
     ]  # fmt: skip
     inlines = [AccessInline]
     actions = ["try_connection", "poll_now", "switch_off", "switch_on"]
@@ -132,6 +134,11 @@ class SourceAdmin(RegistryScope, TenantAdmin):
     def truth(self, source: Source) -> str:
         """Of plugs shown as free, how many were."""
         return "–" if source.truth_percent is None else f"{source.truth_percent} %"
+
+    @admin.display(description=_("Refused objects"))
+    def refused(self, source: Source) -> str:
+        """The first of them by the network's names."""
+        return "\n".join(f"{each['id']}: {each['why']}" for each in source.refusals) or "–"
 
     @admin.display(description=_("Failures in a row"), ordering="failures_in_row")
     def failures(self, source: Source) -> int:

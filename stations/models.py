@@ -97,7 +97,15 @@ class Source(models.Model):
     last_polled_at = models.DateTimeField(null=True, blank=True)
     last_push_at = models.DateTimeField(null=True, blank=True)
     last_error = models.TextField(blank=True)
+    last_error_code = models.CharField(max_length=40, blank=True, editable=False)
     failures_in_row = models.PositiveIntegerField(default=0)
+    refused_objects = models.PositiveIntegerField(
+        default=0, editable=False, help_text=_("How many the last poll that met any could not use.")
+    )
+    refusals = models.JSONField(
+        default=list, editable=False, help_text=_("The first of them: how the network calls each, and what is wrong.")
+    )
+    refused_at = models.DateTimeField(null=True, editable=False)
     full_sync_seconds = models.PositiveIntegerField(
         default=86_400, help_text=_("How often everything is asked for; a site that is missing three times is hidden.")
     )

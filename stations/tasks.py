@@ -4,6 +4,7 @@ import logging
 import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from celery import shared_task
 from django.conf import settings
@@ -61,20 +62,25 @@ def _claim(source: Source, now: datetime) -> bool:
 def poll_source(source_id: int) -> int:
     """One full or incremental pull; returns the number of sites written. Failures back off, and are shown."""
     source = Source.objects.get(pk=source_id)
-    began = timezone.now()
+    began, written, refused = timezone.now(), 0, 0
+    refusals: list[dict[str, Any]] = []
     try:
-        written = sum(report.locations for report in registry.adapter_for(source).poll(source))
+        for report in registry.adapter_for(source).poll(source):
+            written, refused = written + report.locations, refused + len(report.rejected)
+            refusals += report.rejected[: services.REFUSALS_SHOWN - len(refusals)]
     except CPOError as error:
         logger.warning("poll of %s failed: %s", source.slug, error)
         wait_seconds = getattr(error, "retry_after_seconds", 0)
         services.source_failed(
-            source_id=source.pk, error=str(error), at=timezone.now(), retry_after_seconds=wait_seconds
+            source_id=source.pk, error=str(error), code=error.code, at=timezone.now(), retry_after_seconds=wait_seconds
         )
         return 0
     except Exception as error:  # ours or theirs: it is shown, counted and tried again
-        services.source_failed(source_id=source.pk, error=f"{type(error).__name__}: {error}", at=timezone.now())
+        name = type(error).__name__
+        services.source_failed(source_id=source.pk, error=f"{name}: {error}", code=name, at=timezone.now())
         raise
-    services.source_polled(source_id=source.pk, at=began)
+    shown = [{"id": str(each["id"])[:80], "why": str(each["why"])[:300]} for each in refusals]
+    services.source_polled(source_id=source.pk, at=began, refused_objects=refused, refusals=shown)
     return written
 
 
@@ -118,7 +124,7 @@ def _attempt(source: Source, step: Callable[..., None]) -> None:
     try:
         step(source, at=timezone.now())
     except CPOError as error:
-        services.source_failed(source_id=source.pk, error=str(error), at=timezone.now())
+        services.source_failed(source_id=source.pk, error=str(error), code=error.code, at=timezone.now())
 
 
 @shared_task

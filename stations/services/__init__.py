@@ -2,6 +2,7 @@
 
 from stations.services.keys import ProfileOnlyRises, new_charger_key, raise_security_profile, stage_charger_key
 from stations.services.networks import (
+    REFUSALS_SHOWN,
     finish_cpo_command,
     is_push_noted,
     is_silent,
@@ -59,6 +60,7 @@ from stations.services.tombstones import full_pull_done, still_named
 
 __all__ = [
     "NOBODYS_PLUG",
+    "REFUSALS_SHOWN",
     "ProfileOnlyRises",
     "StatusReport",
     "TooManyPlugs",

@@ -1,5 +1,6 @@
 """How a network is doing, and what became of the commands we sent to it."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +22,7 @@ ANSWERS = {
 ASKS_FOR_A_PLUG = {CPOCommand.Kind.RESERVE_NOW, CPOCommand.Kind.BOOKING}
 RESERVING = {*ASKS_FOR_A_PLUG, CPOCommand.Kind.CANCEL_RESERVATION}
 FAILING_AFTER = 3
+REFUSALS_SHOWN = 20
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(seconds=15), timedelta(hours=6)
 PUSH_NOTED_EVERY = timedelta(seconds=5)
 SILENT_AFTER_PAUSES, SILENT_AT_LEAST = 3, timedelta(seconds=60)
@@ -30,13 +32,20 @@ SILENT = "Nothing has been heard of it for longer than it is ever quiet."
 
 
 @transaction.atomic
-def source_polled(*, source_id: int, at: datetime) -> None:
+def source_polled(
+    *, source_id: int, at: datetime, refused_objects: int = 0, refusals: Sequence[dict[str, Any]] = ()
+) -> None:
     """A pull went through: the network works (again), and stands by every status it did not send anew.
 
-    It does not stand by sites that its last full list left out.
+    It does not stand by sites that its last full list left out. What could not be used of it (the first few by name)
+    is shown until another poll refuses something, or the whole list has been asked for again.
     """
     source = Source.objects.select_for_update().get(pk=source_id)
-    source.last_polled_at, source.last_error, source.failures_in_row = at, "", 0
+    source.last_polled_at, source.last_error, source.last_error_code, source.failures_in_row = at, "", "", 0
+    if refused_objects or _are_refusals_old(source, at):
+        source.refused_objects, source.refusals = refused_objects, list(refusals[:REFUSALS_SHOWN])
+        source.refused_at = at if refused_objects else None
+        source.save(update_fields=["refused_objects", "refusals", "refused_at"])
     _save(source, Source.State.CONNECTED, at)
     connectors = Connector.objects.filter(evse__location__source=source, evse__charger=None, heard_at__lt=at)
     missing = ExternalRef.objects.filter(source=source, kind=ExternalRef.Kind.LOCATION, missed_syncs__gt=0)
@@ -44,13 +53,17 @@ def source_polled(*, source_id: int, at: datetime) -> None:
     kept.update(heard_at=at)
 
 
+def _are_refusals_old(source: Source, at: datetime) -> bool:
+    return source.refused_at is not None and (at - source.refused_at).total_seconds() >= source.full_sync_seconds
+
+
 @transaction.atomic
-def source_failed(*, source_id: int, error: str, at: datetime, retry_after_seconds: float = 0) -> None:
+def source_failed(*, source_id: int, error: str, at: datetime, code: str = "", retry_after_seconds: float = 0) -> None:
     """A call failed: the next try waits twice as long; three in a row and the network counts as failing."""
     source = Source.objects.select_for_update().get(pk=source_id)
     pause = min(FIRST_PAUSE * 2 ** min(source.failures_in_row, 12), LONGEST_PAUSE)
     source.failures_in_row += 1
-    source.last_error = error[:2000]
+    source.last_error, source.last_error_code = error[:2000], code[:40]
     source.next_poll_at = at + max(pause, min(timedelta(seconds=retry_after_seconds), LONGEST_PAUSE))
     is_failing = source.failures_in_row >= FAILING_AFTER
     _save(source, Source.State.FAILING if is_failing else source.state, at)
@@ -73,7 +86,9 @@ def _save(source: Source, state: str, at: datetime) -> None:
     """What happens to a network that was switched off meanwhile does not switch it on."""
     old = source.state
     source.state = old if old == Source.State.DISABLED else state
-    source.save(update_fields=["state", "last_polled_at", "last_error", "failures_in_row", "next_poll_at"])
+    source.save(
+        update_fields=["state", "last_polled_at", "last_error", "last_error_code", "failures_in_row", "next_poll_at"]
+    )
     if old != source.state:
         publish(SourceStateChanged(source.pk, old, source.state, at))
 
@@ -110,7 +125,7 @@ def push_received(*, source_id: int, at: datetime) -> None:
 def _spoke_again(source_id: int, at: datetime) -> None:
     source = Source.objects.select_for_update().get(pk=source_id)
     if source.last_error == SILENT:
-        source.last_error, source.failures_in_row = "", 0
+        source.last_error, source.last_error_code, source.failures_in_row = "", "", 0
         _save(source, Source.State.CONNECTED, at)
 
 
@@ -133,7 +148,7 @@ def source_silent(*, source_id: int, can_pull: bool, at: datetime) -> None:
     if can_pull:
         Source.objects.filter(pk=source_id).update(next_poll_at=at)
         return
-    source.last_error, source.failures_in_row = SILENT, FAILING_AFTER
+    source.last_error, source.last_error_code, source.failures_in_row = SILENT, "silent", FAILING_AFTER
     _save(source, Source.State.FAILING, at)
 
 

@@ -89,4 +89,4 @@ def _close(command: CPOCommand, state: str, response: dict[str, Any]) -> None:
 def count_failure(source: Source, error: CPOError) -> None:
     """A call that finds nobody counts like a failed poll, and brings the next poll forward to look again."""
     if isinstance(error, CPOUnavailable):
-        services.source_failed(source_id=source.pk, error=str(error), at=timezone.now())
+        services.source_failed(source_id=source.pk, error=str(error), code=error.code, at=timezone.now())
