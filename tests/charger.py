@@ -34,7 +34,7 @@ class TestCharger:
         while True:
             with contextlib.suppress(OSError, websockets.WebSocketException, TimeoutError):
                 async with websockets.connect(
-                    self.url, subprotocols=[websockets.Subprotocol("ocpp1.6")], compression=None, open_timeout=5,
+                    self.url, subprotocols=[websockets.Subprotocol("ocpp1.6")], compression=None, open_timeout=20,
                     additional_headers={"Authorization": f"Basic {token}"},
                 ) as socket:  # fmt: skip
                     await self._serve(socket)
@@ -47,7 +47,7 @@ class TestCharger:
         reader = asyncio.create_task(self._read(socket))
         try:
             boot = {"chargePointVendor": "Test", "chargePointModel": "T1"}
-            await self._exchange("BootNotification", boot, str(uuid.uuid4()), 5)
+            await self._exchange("BootNotification", boot, str(uuid.uuid4()), 20)
             self._up.set()
             await reader
         finally:
@@ -77,7 +77,7 @@ class TestCharger:
         await self._socket.send(json.dumps([2, message_id, action, payload]))
         return await asyncio.wait_for(self.answers[message_id], seconds)
 
-    async def call(self, action: str, payload: dict[str, Any], seconds: float = 60.0) -> Any:
+    async def call(self, action: str, payload: dict[str, Any], seconds: float = 180.0) -> Any:
         """Send until acknowledged, always under the same message id, whatever dies in between."""
         message_id = str(uuid.uuid4())
         async with asyncio.timeout(seconds):

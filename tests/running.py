@@ -100,7 +100,7 @@ class RunningSystem:
         """Run Python inside the product; the JSON it prints last comes back."""
         done = subprocess.run(
             [sys.executable, "manage.py", "shell", "-v", "0", "-c", code],
-            cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=60,
+            cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=180,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         lines = done.stdout.strip().splitlines()
@@ -116,7 +116,7 @@ class RunningSystem:
             headers={"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
+            with urllib.request.urlopen(request, timeout=60) as answer:
                 return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
             raise AssertionError(f"{path}: {error.code} {error.read().decode()[:500]}") from None
@@ -132,14 +132,14 @@ class RunningSystem:
 
     def kill(self, name: str) -> int:
         """kill -9 one part: postgres, valkey, realtime, worker or web. Returns the pid that died."""
-        pid = wait_for(f"a process of {name}", lambda: next(self._pids(name), 0), 30)
+        pid = wait_for(f"a process of {name}", lambda: next(self._pids(name), 0))
         os.kill(pid, signal.SIGKILL)
         return int(pid)
 
     @contextlib.contextmanager
     def frozen(self, name: str) -> Iterator[None]:
         """SIGSTOP one part, and let it go on afterwards: it takes connections and says nothing."""
-        pid = wait_for(f"a process of {name}", lambda: next(self._pids(name), 0), 30)
+        pid = wait_for(f"a process of {name}", lambda: next(self._pids(name), 0))
         os.kill(pid, signal.SIGSTOP)
         try:
             yield
@@ -176,7 +176,7 @@ class RunningSystem:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
-                self.process.wait(30)
+                self.process.wait(120)
             except subprocess.TimeoutExpired:
                 os.killpg(self.process.pid, signal.SIGKILL)
         self.log.close()
@@ -224,7 +224,7 @@ class RealtimeNode:
             self.signal(signal.SIGCONT)
             self.signal(signal.SIGTERM)
             try:
-                self.process.wait(20)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.signal(signal.SIGKILL)
                 self.process.wait(10)

@@ -19,7 +19,6 @@ from fleetcharge.demo.control import Control, mount
 from fleetcharge.demo.cpo import FILE_NAME, Cpo, Peering
 from fleetcharge.demo.others import Peers
 from fleetcharge.demo.seeding import seed_demo
-from fleetcharge.embedded.ports import random_free_port
 from stations import webhooks
 from stations.belief import freshness_of
 from stations.cpo.ubc import webhook as ubc_webhook
@@ -27,6 +26,7 @@ from stations.cpo.webhooks import route as hooks
 from stations.models import Connector, Location, Source
 from stations.tasks import poll_source
 from stations.tests.serving import serve
+from tests.running import port_of_our_own
 
 pytestmark = pytest.mark.django_db(transaction=True)
 SITES = {"namma-own": 4, "voltgrid": 75, "cityplug": 10, "surya": 8, "kaveri": 6}
@@ -46,7 +46,7 @@ class Town:
         self.port, self.base = port, f"http://127.0.0.1:{port}"
         self.manifest = seed_demo(seed=7, chargers=4, vehicles=2, demo_port=port, var=var, now=timezone.now())
         self.city = City(self.manifest, timezone.now(), seed=7, speed=8)
-        self.http = httpx.AsyncClient(timeout=15)
+        self.http = httpx.AsyncClient(timeout=60)
         path = var / FILE_NAME
         volt = Cpo(self.city.network, self.base, path, Peering.load(path, self.manifest.token_a), self.http)
         self.peers = Peers(self.city, self.manifest, self.base, var, volt, ours)
@@ -57,7 +57,7 @@ class Town:
         """Let CityPlug tell the status of a few bays, and Kaveri of one plug."""
 
         async def once() -> None:
-            async with httpx.AsyncClient(timeout=15) as http:
+            async with httpx.AsyncClient(timeout=60) as http:
                 assert await self.peers.cityplug._push_stale(http)
                 assert await self.peers.kaveri.push_changes(http)
 
@@ -74,7 +74,7 @@ class Town:
 def town(settings: Any, tmp_path: Path) -> Iterator[Town]:
     celery.conf.task_always_eager = True
     settings.OCPI_ALLOW_PRIVATE_HOSTS = True
-    port = random_free_port()
+    port = port_of_our_own()
     with serve(doors) as ours:
         settings.PUBLIC_BASE_URL = ours
         town = Town(port, tmp_path, ours)

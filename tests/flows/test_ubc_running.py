@@ -14,9 +14,11 @@ from tests.running import RunningSystem, wait_for
 @pytest.fixture
 def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
     running = RunningSystem(tmp_path_factory.mktemp("ubc"), FLEETCHARGE_OCPI_ALLOW_PRIVATE_HOSTS="1")
-    running.wait_until_ready()
-    yield running
-    running.stop()
+    try:
+        running.wait_until_ready()
+        yield running
+    finally:
+        running.stop()
 
 
 SET_UP = """
@@ -60,11 +62,11 @@ def test_beat_discovers_and_the_worker_takes_an_order_from_quote_to_invoice(syst
     with serve(surya) as base:
         surya.base = base
         surya.registry["fleet.example", "k1"] = system.manage(SET_UP.format(cds=CDS, base=base))
-        wait_for("the catalogue", lambda: system.manage(LOOK)[0] == 4, 90)
+        wait_for("the catalogue", lambda: system.manage(LOOK)[0] == 4, 240)
         system.manage(START)
-        wait_for("the session", lambda: system.manage(LOOK)[1] == ["charging"], 60)
+        wait_for("the session", lambda: system.manage(LOOK)[1] == ["charging"], 180)
         system.manage(STOP)
-        wait_for("its end", lambda: system.manage(LOOK)[1] == ["completed"], 60)
+        wait_for("its end", lambda: system.manage(LOOK)[1] == ["completed"], 180)
     assert surya.refused == []
     assert {status for _, status, _ in surya.answers} == {200}, json.dumps(surya.answers)
     heard = [body["context"]["action"] for body in surya.heard if body["context"]["action"] != "discover"]

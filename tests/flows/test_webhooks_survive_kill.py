@@ -59,12 +59,12 @@ def test_nothing_is_lost_when_the_worker_dies_mid_message(system: RunningSystem,
         "/api/v1/webhooks/", key, {"url": receiver.url(), "event_types": ["alert.opened"]}
     )
     system.manage(ALERT.format(fleet=fleet, key="first"))
-    wait_for("the first message", lambda: titles(receiver) == ["first"], 60)
+    wait_for("the first message", lambda: titles(receiver) == ["first"], 180)
 
     never = threading.Event()
     receiver.will_answer(Answer(waits=never))
     system.manage(ALERT.format(fleet=fleet, key="held"))
-    wait_for("the message that is not answered", lambda: titles(receiver)[-1] == "held", 60)
+    wait_for("the message that is not answered", lambda: titles(receiver)[-1] == "held", 180)
     system.kill("worker")
     receiver.will_answer(Answer(204))
     never.set()
@@ -74,7 +74,7 @@ def test_nothing_is_lost_when_the_worker_dies_mid_message(system: RunningSystem,
         page = system.api(f"/api/v1/webhooks/{hook['id']}/deliveries/", key)["results"]
         return len(page) == 3 and {row["state"] for row in page} == {"delivered"}
 
-    wait_for("everything to be delivered", all_delivered, 180, every=1)
+    wait_for("everything to be delivered", all_delivered, 300, every=1)
     assert set(titles(receiver)) == {"first", "held", "meanwhile"}
     ids: dict[str, set[str]] = {title: set() for title in titles(receiver)}
     for title, request in zip(titles(receiver), receiver.received, strict=True):
