@@ -14,7 +14,7 @@ from typing import Any
 import websockets
 from websockets.asyncio.client import ClientConnection
 
-PATIENCE_SECONDS = 60.0  # only a red test waits this long
+PATIENCE_SECONDS = 120.0  # only a red test waits this long
 V16, V201, V21 = "ocpp1.6", "ocpp2.0.1", "ocpp2.1"
 ALL_VERSIONS = (V16, V201, V21)
 NEWER = (V201, V21)

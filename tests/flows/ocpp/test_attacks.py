@@ -17,7 +17,7 @@ from tests.flows.ocpp.station import V16, Station, basic, refused, until
 from tests.flows.ocpp.world import KEY, World
 
 WORST_SECONDS = 5.0
-THREE_PINGS_SECONDS = 3 * float(SETTINGS["FLEETCHARGE_OCPP_PING_SECONDS"]) + 3  # and what the database takes
+THREE_PINGS_SECONDS = 3 * float(SETTINGS["FLEETCHARGE_OCPP_PING_SECONDS"]) + 15  # and what a busy database takes
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ async def test_slow_handshakes(world: World, bystander: list[float]) -> None:
 
     dripping = asyncio.create_task(drip())
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             for reader, _ in lines:
                 with contextlib.suppress(ConnectionError):
                     assert (await reader.read(200))[:12] in (b"", b"HTTP/1.1 408", b"HTTP/1.1 400")

@@ -93,7 +93,7 @@ async def _go_on_without_a_boot(world: World, version: str) -> None:
     await station.meter(reference, 1500)  # no boot, straight on
     assert (await world.session(charger))["energy_wh"] == 500
     assert world.fresh(charger).registration == "Accepted"
-    asked = await station.next("TriggerMessage", 40)
+    asked = await station.next("TriggerMessage")
     assert asked["requestedMessage"] == "StatusNotification"
 
 

@@ -70,12 +70,12 @@ async def _keep_a_promise(world: World, version: str) -> None:
     station.cut()  # it forgets with every reboot: said again
     station = await world.connect(charger, version)
     await station.boot()
-    again = await station.next("ReserveNow", 30)
+    again = await station.next("ReserveNow")
     assert number_in(again) == number_in(asked)
 
     stops = "RemoteStopTransaction" if version == V16 else "RequestStopTransaction"
     reference = await station.start(stranger, 0)  # it starts another tag on the reserved connector
-    stopped = await station.next(stops, 30)
+    stopped = await station.next(stops)
     assert str(stopped["transactionId"]) == reference
     await station.stop(reference, 100)
     breach = ReservationBreach.objects.get(reservation__number=made["number"])
@@ -202,7 +202,7 @@ async def pushed(world: World, station: Station) -> dict[str, Any]:
         await asyncio.to_thread(sweep_lists)
         return None if station.asked["SendLocalList"].empty() else station.asked["SendLocalList"].get_nowait()
 
-    return dict(await until(look, "a local list", 30))
+    return dict(await until(look, "a local list"))
 
 
 def sweep_lists() -> None:
@@ -285,7 +285,7 @@ async def test_rule_37_security_events_are_kept_and_requests_for_certificates_ch
     assert await sign(csr_for("SOMEBODY-ELSE")) == "Rejected"
     assert await sign("not a request") == "Rejected"
     assert await sign(csr_for(charger.ocpp_identity)) == "Accepted"
-    signed = await station.next("CertificateSigned", 30)
+    signed = await station.next("CertificateSigned")
     chain = x509.load_pem_x509_certificates(signed["certificateChain"].encode())
     [name] = chain[0].subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     assert name.value == charger.ocpp_identity

@@ -40,7 +40,7 @@ async def test_takeover_between_daphne_and_uvicorn(on_daphne: World) -> None:
     world = on_daphne
     charger, here = await world.ready()
     there = await world.connect(charger, at=world.system.ocpp)
-    assert await here.closed(20) in (1008, 4000)
+    assert await here.closed() in (1008, 4000)
     assert "currentTime" in await there.call("Heartbeat", {})
     there.cut()
     await until(lambda: not world.fresh(charger).is_online, "the loss to be noticed")

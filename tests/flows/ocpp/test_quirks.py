@@ -45,15 +45,15 @@ async def test_a_session_with_a_broken_line_for_every_habit(world: World, second
     try:
         for charger in yard.chargers:
             yard.plug_in(charger)
-        await reach(lambda: yard.running == len(chosen), "every car to charge", 60)
+        await reach(lambda: yard.running == len(chosen), "every car to charge", 240)
         enough = yard.answered + 4 * len(chosen)
-        await reach(lambda: yard.answered >= enough, "samples", 60)
+        await reach(lambda: yard.answered >= enough, "samples", 240)
         await yard.cut(0, 1)
         enough = yard.answered + 4 * len(chosen)
-        await reach(lambda: yard.answered >= enough, "samples over the other node", 60)
+        await reach(lambda: yard.answered >= enough, "samples over the other node", 240)
         for charger in yard.chargers:
             yard.leave(charger)
-        await reach(lambda: yard.is_settled, lambda: f"every stop to be answered: {yard.waiting()}", 90)
+        await reach(lambda: yard.is_settled, lambda: f"every stop to be answered: {yard.waiting()}", 300)
     finally:
         await yard.close()
     truth, wrong = yard.facts(), {}

@@ -154,7 +154,7 @@ async def test_rule_07_a_dead_line_is_noticed_and_an_idle_one_kept(world: World)
     charger, dead = await world.ready()
     idle_charger, idle = await world.ready()
     dead.socket.transport.pause_reading()  # no pong will come: half-open
-    await until(lambda: not world.fresh(charger).is_online, "the dead line to be noticed", 30)
+    await until(lambda: not world.fresh(charger).is_online, "the dead line to be noticed")
     assert world.fresh(idle_charger).is_online
     assert "currentTime" in await idle.call("Heartbeat", {})
     assert (await world.plug(charger))["status"] in ("available", "unknown")

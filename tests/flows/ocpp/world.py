@@ -135,7 +135,7 @@ class World:
     async def api(self, path: str, body: object = None, *, key: str = "") -> Any:
         """GET, or POST with a body and perhaps an idempotency key; the decoded answer."""
         sent = {"Authorization": f"Bearer {self.api_key}", **({"Idempotency-Key": key} if key else {})}
-        async with httpx.AsyncClient(base_url=self.system.web, headers=sent, timeout=15, trust_env=False) as client:
+        async with httpx.AsyncClient(base_url=self.system.web, headers=sent, timeout=60, trust_env=False) as client:
             answer = await (client.get(path) if body is None else client.post(path, json=body))
         assert answer.status_code in (200, 201, 202), f"{path}: {answer.status_code} {answer.text[:500]}"
         return answer.json()
