@@ -3,16 +3,19 @@
 import base64
 import binascii
 import logging
+from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import orjson
 from django.core.cache import cache
+from django.db import DataError, IntegrityError
 from django.utils import timezone
 
 from fleetcharge.accounts import throttling
 from fleetcharge.lib.addresses import address_of_scope
 from fleetcharge.lib.asgi import BodyTooLarge, Receive, Scope, Send, header, read_body, retry_after, send_json
+from fleetcharge.lib.batching import Batcher
 from fleetcharge.lib.threads import DatabaseThreads
 from stations import tasks
 from stations.cpo.ocpi import pacing, receivers, registration
@@ -21,17 +24,28 @@ from stations.cpo.ocpi.directory import OUR_COUNTRY, OUR_PARTY
 from stations.cpo.ocpi.objects.base import now_text
 from stations.cpo.ocpi.receivers import Answer, Call
 from stations.models import Source
+from stations.services.bulk import EvseReport
 
 MAX_BODY_BYTES = 1024 * 1024
 logger = logging.getLogger(__name__)
 threads = DatabaseThreads("ocpi-database")
+Push = tuple[Scope, bytes]
+
+
+async def _write(pushes: Sequence[Push]) -> list[Answer]:
+    return await threads.run(answer_statuses, pushes)
+
+
+batcher: Batcher[Push, Answer] = Batcher(
+    _write, name="ocpi-statuses", max_rows=500, bisect_on=(DataError, IntegrityError)
+)
 
 
 async def ocpi(scope: Scope, receive: Receive, send: Send) -> None:
     """`/ocpi/versions`, `/ocpi/<version>[/credentials]`, `/ocpi/<version>/emsp/<module>/...`."""
     try:
-        body = await read_body(receive, MAX_BODY_BYTES)
-        answer = await threads.run(answer_call, scope, body)
+        push = scope, await read_body(receive, MAX_BODY_BYTES)
+        answer = await (batcher.submit(push) if _is_of_one_evse(scope) else threads.run(answer_call, *push))
         if answer.fetch:
             await threads.run(_fetch_later, scope, answer.fetch)
     except BodyTooLarge as error:
@@ -48,25 +62,67 @@ async def ocpi(scope: Scope, receive: Receive, send: Send) -> None:
 
 def answer_call(scope: Scope, raw: bytes) -> Answer:
     """Who, what, where; then one of the modules decides."""
-    path = [unquote(part) for part in scope["raw_path"].decode("latin-1").split("/") if part][1:]
+    path = _path(scope)
     if len(path) == 5 and path[0] in DIALECTS and path[1:3] == ["emsp", "commands"]:
         body = _json(raw)
         answer = _BAD_JSON if body is _NOTHING else receivers.command_result(path[3], path[4], body, timezone.now())
         return _guessed(scope, answer) if answer.http == 404 else answer
     source, token = source_of(header(scope, b"authorization"))
-    if source is None:
-        return _guessed(scope, Answer(None, 2000, "Unknown token.", 401))
-    if seconds := pacing.may_call_us(source.pk):
+    read = _refusal(source) or _read(scope, raw, source, token)
+    if source is None and isinstance(read, Answer):
+        return _guessed(scope, read)
+    return read if isinstance(read, Answer) else receivers.handle(*read)
+
+
+def answer_statuses(pushes: Sequence[Push]) -> list[Answer]:
+    """Calls about one EVSE each: what is no more than its status is committed together, the rest one by one."""
+    callers = [header(scope, b"authorization") for scope, _ in pushes]
+    known = {caller: source_of(caller) for caller in set(callers)}
+    refusals = {caller: _refusal(source, callers.count(caller)) for caller, (source, _) in known.items()}
+    answers: dict[int, Answer] = {}
+    statuses: dict[int, tuple[Call, EvseReport]] = {}
+    for number, (caller, push) in enumerate(zip(callers, pushes, strict=True)):
+        read = refusals[caller] or _read(*push, *known[caller])
+        if isinstance(read, Answer):
+            answers[number] = _guessed(push[0], read) if known[caller][0] is None else read
+        elif report := receivers.status_in(*read):
+            statuses[number] = read[1], report
+        else:
+            answers[number] = receivers.handle(*read)
+    if statuses:
+        calls, reports = zip(*statuses.values(), strict=True)
+        answers |= zip(statuses, receivers.answer_statuses(calls, reports), strict=True)
+    return [answers[number] for number in range(len(pushes))]
+
+
+def _refusal(source: Source | None, calls: int = 1) -> Answer | None:
+    """Who may not call so often."""
+    if source and (seconds := pacing.may_call_us(source.pk, calls=calls)):
         return Answer(None, 2000, "Too many calls of this network.", 429, wait_seconds=seconds)
-    version, module, rest = _module(path)
+    return None
+
+
+def _read(scope: Scope, raw: bytes, source: Source | None, token: str) -> tuple[str, Call] | Answer:
+    """The module and the call it gets, or why there is none."""
+    if source is None:
+        return Answer(None, 2000, "Unknown token.", 401)
+    version, module, rest = _module(_path(scope))
     if not source.endpoints and module in receivers.FUNCTIONAL:
         return Answer(None, 2000, "Register first; this token is for the handshake only.", 401)
     body = _json(raw) if scope["method"] in {"POST", "PUT", "PATCH"} and raw else None
     if body is _NOTHING:
         return _BAD_JSON
     query = dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=50))
-    call = Call(source, scope["method"], tuple(rest), body, timezone.now(), version, query, token)
-    return receivers.handle(module, call)
+    return module, Call(source, scope["method"], tuple(rest), body, timezone.now(), version, query, token)
+
+
+def _is_of_one_evse(scope: Scope) -> bool:
+    """PATCH .../locations/{country_code}/{party_id}/{location_id}/{evse_uid}: nearly all that CPOs ever push."""
+    return scope["method"] == "PATCH" and "/emsp/locations/" in scope["path"] and len(_path(scope)) == 7
+
+
+def _path(scope: Scope) -> list[str]:
+    return [unquote(part) for part in scope["raw_path"].decode("latin-1").split("/") if part][1:]
 
 
 def _guessed(scope: Scope, refusal: Answer) -> Answer:

@@ -13,6 +13,7 @@ from stations.cpo.ocpi.receivers.locations import locations
 from stations.cpo.ocpi.receivers.profiles import chargingprofiles
 from stations.cpo.ocpi.receivers.results import command_result
 from stations.cpo.ocpi.receivers.sessions import sessions
+from stations.cpo.ocpi.receivers.statuses import answer_statuses, status_in
 from stations.cpo.ocpi.receivers.tariffs import tariffs
 from stations.cpo.ocpi.receivers.tokens import tokens
 
@@ -29,7 +30,7 @@ FUNCTIONAL: dict[str, Handler] = {
     "invoicereconciliation": invoicereconciliation,
 }
 
-__all__ = ["FUNCTIONAL", "HANDSHAKE", "Answer", "Call", "command_result", "handle"]
+__all__ = ["FUNCTIONAL", "HANDSHAKE", "Answer", "Call", "answer_statuses", "command_result", "handle", "status_in"]
 
 
 def handle(module: str, call: Call) -> Answer:

@@ -67,7 +67,7 @@ def _put_evse(call: Call) -> Answer:
     site_key = key(*call.path[:3])
     site = services.find_location(call.source, site_key)
     if site is None:
-        return _fetch_it(call)
+        return not_held(call)
     is_new = services.find_evse(call.source, f"{site_key}*{evse.uid}") is None
     services.upsert_evse(source=call.source, location=site, doc=evse.doc(), key=site_key, at=call.at)
     return Answer(http=201 if is_new else 200)
@@ -79,7 +79,7 @@ def _put_connector(call: Call) -> Answer:
     evse_key = _evse_key(call)
     evse = services.find_evse(call.source, evse_key)
     if evse is None:
-        return _fetch_it(call)
+        return not_held(call)
     is_new = not evse.connectors.filter(external_id__iexact=connector.id).exists()
     services.upsert_connector(
         source=call.source, evse=evse, doc=connector.doc(), key=evse_key, updated_at=stamp(call), at=call.at
@@ -98,7 +98,7 @@ def _patch_site(call: Call) -> Answer:
     """Only what is named changes; EVSEs that are named replace all we had."""
     site = services.find_location(call.source, key(*call.path))
     if site is None:
-        return _fetch_it(call)
+        return not_held(call)
     merged = LocationIn.model_validate({**location_out(site, call.path[2]), **call.read("location")})
     same((merged.country_code, merged.party_id, merged.id), call.path)
     if "evses" in call.body or not merged.publish:
@@ -111,7 +111,7 @@ def _patch_site(call: Call) -> Answer:
 def _patch_evse(call: Call) -> Answer:
     evse = services.find_evse(call.source, _evse_key(call))
     if evse is None:
-        return _fetch_it(call)
+        return not_held(call)
     doc = EvseIn.model_validate({**evse_out(evse), **call.read("evse"), "uid": evse.uid}).doc()
     doc = doc if "status" in call.body or evse.is_removed else replace(doc, raw_status="")
     services.upsert_evse(source=call.source, location=evse.location, doc=doc, key=key(*call.path[:3]), at=call.at)
@@ -122,7 +122,7 @@ def _patch_connector(call: Call) -> Answer:
     evse = services.find_evse(call.source, _evse_key(call))
     held = evse.connectors.filter(external_id__iexact=call.path[4]).first() if evse else None
     if evse is None or held is None:
-        return _fetch_it(call)
+        return not_held(call)
     merged = ConnectorIn.model_validate({**connector_out(held), **call.read("connector"), "id": held.external_id})
     services.upsert_connector(
         source=call.source, evse=evse, doc=merged.doc(), key=_evse_key(call), updated_at=stamp(call), at=call.at
@@ -139,7 +139,7 @@ def _patch_status(call: Call, at: datetime) -> Answer:
             status=FROM_OCPI.get(word, "unknown"), at=at, received_at=call.at,
         )  # fmt: skip
     except EVSE.DoesNotExist:
-        return _fetch_it(call)
+        return not_held(call)
     return _patch_evse(call) if set(call.body) - {"status", "last_updated"} else Answer()
 
 
@@ -147,6 +147,6 @@ def _evse_key(call: Call) -> str:
     return f"{key(*call.path[:3])}*{call.path[3]}"
 
 
-def _fetch_it(call: Call) -> Answer:
+def not_held(call: Call) -> Answer:
     """The answer says that we do not know it; the site is fetched from the CPO meanwhile."""
     return Answer(None, UNKNOWN_LOCATION, "Unknown location; we will fetch it.", fetch=f"location:{call.path[2]}")
