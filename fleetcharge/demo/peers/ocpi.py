@@ -53,6 +53,7 @@ class OCPIPeer:
         self.lists["tariffs"] = [objects.tariff(self.version)]
         self.page_size = 2
         self.commands: list[tuple[str, Raw]] = []
+        self.held: dict[str, Raw] = {}  # reservations it keeps, by the id that was given
         self.profiles: list[tuple[str, str, Raw]] = []
         self.tokens: dict[str, Raw] = {}
         self.preferences: dict[str, Raw] = {}
@@ -204,8 +205,22 @@ class OCPIPeer:
     # --- commands -------------------------------------------------------------------------------------------------
     def _command(self, kind: str, body: Raw) -> Raw:
         self.commands.append((kind, body))
+        if self.sync_result == self.async_result == "ACCEPTED":
+            self._keep(kind, body)
         self._later(self.tell(body["response_url"], self.async_result))
         return {"result": self.sync_result, "timeout": 30}
+
+    def _keep(self, kind: str, body: Raw) -> None:
+        if kind == "RESERVE_NOW":
+            self.held[str(body["reservation_id"])] = body
+        elif kind == "CANCEL_RESERVATION":
+            self.held.pop(str(body["reservation_id"]), None)
+
+    async def answer_late(self) -> None:
+        """Say yes to the last command after all."""
+        kind, body = self.commands[-1]
+        self._keep(kind, body)
+        await self.tell(body["response_url"], "ACCEPTED")
 
     def _profile(self, method: str, session_id: str, body: Raw) -> Raw:
         self.profiles.append((method, session_id, body))

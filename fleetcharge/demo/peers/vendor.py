@@ -190,6 +190,11 @@ class KaveriCharge:
         """A delivery as it is sent; the same bytes again are the same delivery."""
         return orjson.dumps({"delivery": f"dlv-{uuid.uuid4().hex}", "sent": int(time.time() * 1000), "events": events})
 
+    def catalogue(self, *codes: str) -> bytes:
+        """Stations as its list shows them (all when none is named), as one delivery of a vendor that only pushes."""
+        chosen = [site for site in self.stations if not codes or site.code in codes]
+        return orjson.dumps({"stations": self.on_page([self._site(site) for site in chosen])})
+
     def headers(self, raw: bytes, *, at: float | None = None) -> dict[str, str]:
         stamp = str(int(time.time() if at is None else at))
         code = hmac.new(self.secret.encode(), stamp.encode() + b"." + raw, hashlib.sha256).hexdigest()

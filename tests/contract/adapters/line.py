@@ -1,0 +1,80 @@
+"""Where a peer is reached: counts what it is asked, answers rubbish when told to, goes away and comes back."""
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from fleetcharge.embedded.ports import random_free_port
+from fleetcharge.lib.asgi import Receive, Scope, Send, read_body, send_bytes
+from stations.tests.serving import serve
+
+T = TypeVar("T")
+BIG_CHUNK = b" " * 1024 * 1024
+PATIENCE_SECONDS = 60.0
+
+
+class Line:
+    """One address for an ASGI app. `breaks`: "" | "html" | "500" | "cut" (the answer breaks off) | "too much"."""
+
+    def __init__(self, app: Any, too_much_mb: int = 0) -> None:
+        self.app, self.too_much_mb = app, too_much_mb
+        self.port, self.asked, self.breaks = random_free_port(), 0, ""
+        self._server: contextlib.ExitStack | None = None
+
+    @property
+    def base(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def open(self) -> None:
+        if self._server is None:
+            self._server = contextlib.ExitStack()
+            self._server.enter_context(serve(self, self.port))
+
+    def close(self) -> None:
+        """Nobody listens there any more."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.asked += 1
+        if not self.breaks:
+            await self.app(scope, receive, send)
+            return
+        await read_body(receive, 10_000_000)
+        await getattr(self, f"_answer_{self.breaks.replace(' ', '_')}")(send)
+
+    async def _answer_html(self, send: Send) -> None:
+        await send_bytes(send, 200, b"<html><body>Under maintenance</body></html>", [(b"content-type", b"text/html")])
+
+    async def _answer_500(self, send: Send) -> None:
+        await send_bytes(send, 500, b"Internal Server Error")
+
+    async def _answer_cut(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"1000")]})
+        await send({"type": "http.response.body", "body": b'{"data": [', "more_body": False})
+
+    async def _answer_too_much(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
+        for _ in range(self.too_much_mb):
+            await send({"type": "http.response.body", "body": BIG_CHUNK, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+
+class Loop:
+    """An event loop in a thread of its own, for servers and chargers that live beside the test."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE_SECONDS)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(PATIENCE_SECONDS)
+        self._loop.close()
