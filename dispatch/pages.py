@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from billing.models import ChargingSession
 from billing.services.tariffs import zone_of
 from dispatch.live_reads import DRIVING_ABOVE_KMH
+from dispatch.offers import Offer, Offers
 from fleetcharge.accounts.models import Organisation
 from stations.belief import BELIEVED, freshness_of, has_believed_connector
 from stations.models import Connector, Location, StatusChange, Tariff
@@ -153,10 +154,11 @@ class PlugRow:
     freshness: str
     session: ChargingSession | None
     paise_per_kwh: int | None
+    offer: Offer
 
 
 def plugs_of(location: Location, organisation: Organisation, *, now: datetime) -> list[PlugRow]:
-    """The site's connectors in bay order. Two queries; only the fleet's own sessions are shown."""
+    """The site's connectors in bay order. Five queries; only the fleet's own sessions and promises are shown."""
     connectors = list(
         Connector.objects.existing()
         .filter(evse__location=location)
@@ -164,9 +166,11 @@ def plugs_of(location: Location, organisation: Organisation, *, now: datetime) -
         .order_by("evse__physical_reference", "evse__evse_number", "evse_id", "connector_id")
     )
     running = ChargingSession.objects.for_organisation(organisation).active()
-    sessions = {session.connector_id: session for session in running.filter(connector__in=connectors)}
+    running = running.filter(connector__in=connectors).select_related("vehicle")
+    sessions = {session.connector_id: session for session in running}
+    offers = Offers(location.source, connectors, organisation, now)
     bays = _bay_names([row.evse.physical_reference for row in connectors])
-    return [_plug_row(bay, row, sessions.get(row.pk), now) for bay, row in zip(bays, connectors, strict=True)]
+    return [_plug_row(bay, row, sessions.get(row.pk), offers) for bay, row in zip(bays, connectors, strict=True)]
 
 
 def _bay_names(painted: list[str]) -> list[str]:
@@ -176,10 +180,11 @@ def _bay_names(painted: list[str]) -> list[str]:
     return names if is_clear else [str(number) for number in range(1, len(names) + 1)]
 
 
-def _plug_row(bay: str, row: Connector, session: ChargingSession | None, now: datetime) -> PlugRow:
+def _plug_row(bay: str, row: Connector, session: ChargingSession | None, offers: Offers) -> PlugRow:
     icon, tone = STATUS_LOOKS.get(Connector.Status(row.status), ("slash", "off"))
-    fresh = freshness_of(row, now)
+    fresh = freshness_of(row, offers.now)
     is_old = fresh not in BELIEVED
+    is_free = row.status == Connector.Status.AVAILABLE and not is_old
     return PlugRow(
         id=row.pk,
         bay=bay,
@@ -188,13 +193,14 @@ def _plug_row(bay: str, row: Connector, session: ChargingSession | None, now: da
         icon=icon,
         tone=tone,
         status=row.get_status_display(),
-        is_free=row.status == Connector.Status.AVAILABLE and not is_old,
+        is_free=is_free,
         since=row.status_since,
         fault=row.error_info or row.error_code if tone == "bad" else "",
         as_of=row.heard_at if is_old else None,
         freshness=fresh,
         session=session,
         paise_per_kwh=price_paise(row.tariff, "ENERGY"),
+        offer=offers.at(row, is_free=is_free, is_charging=session is not None),
     )
 
 

@@ -8,6 +8,8 @@ def script_texts() -> dict[str, str]:
         **_feed(),
         **_fleet(),
         **_queue(),
+        **_deeds(),
+        **_refusals(),
         **_palette(),
         **_map(),
     }
@@ -92,6 +94,61 @@ def _queue() -> dict[str, str]:
         "optionWait": _("wait {minutes} min"),
         "noOptions": _("No other charger in reach."),
         "readOnly": _("Your role may look, not decide."),
+    }
+
+
+def _deeds() -> dict[str, str]:
+    return {
+        "holding": _("Bay {bay} is being held for {plate}."),
+        "deed.hold.done": _("Bay {bay} is reserved for {plate} until {time}."),
+        "deed.hold.soft": _(
+            "Bay {bay} is held for {plate} until {time} by FleetCharge: {network} takes no reservations."
+        ),
+        "deed.hold.refused": _("{network} refused bay {bay} for {plate}."),
+        "deed.book.title": _("Book bay {bay} for {plate}"),
+        "deed.book.yes": _("Book"),
+        "deed.book.booking": _("{network} books the time slot."),
+        "deed.book.network": _("FleetCharge keeps it for your vehicle, and asks {network} half an hour before."),
+        "deed.book.soft": _("{network} takes no reservations: your other vehicles stay away, but strangers may come."),
+        "deed.book.done": _("Bay {bay} is booked for {plate}, {from} to {time}."),
+        "deed.extend.title": _("Keep bay {bay} for longer?"),
+        "deed.extend.text": _("{plate} has it until {time}."),
+        "deed.extend.yes": _("Extend"),
+        "deed.extend.done": _("Bay {bay} is kept for {plate} until {time}."),
+        "deed.extend.refused": _("{network} does not keep bay {bay} for longer than {time}."),
+        "deed.cancel.title": _("Give bay {bay} up?"),
+        "deed.cancel.text": _("{plate} loses its place; others may take it at once."),
+        "deed.cancel.yes": _("Give it up"),
+        "deed.cancel.done": _("Bay {bay} is given up."),
+        "deed.start.title": _("Start charging {plate} at bay {bay}?"),
+        "deed.start.text": _(
+            "{network} asks {price} per kWh before GST; your fleet pays. The vehicle must be plugged in."
+        ),
+        "deed.start.noPrice": _("{network} tells no price; your fleet pays. The vehicle must be plugged in."),
+        "deed.start.yes": _("Start charging"),
+        "deed.start.done": _("{plate} is charging at bay {bay}."),
+        "deed.start.refused": _("{network} refused to start charging {plate}."),
+        "deed.start.nothing": _("{network} accepted, but no session began. Is {plate} plugged in?"),
+        "deed.stop.title": _("Stop charging at bay {bay}?"),
+        "deed.stop.text": _("{plate} has drawn {energy}. The session ends and is billed."),
+        "deed.stop.yes": _("Stop charging"),
+        "deed.stop.done": _("The session at bay {bay} has ended."),
+        "deed.stop.refused": _("{network} refused to stop the session at bay {bay}."),
+        "deed.command.silent": _("{network} did not answer; it may still happen."),
+    }
+
+
+def _refusals() -> dict[str, str]:
+    """By the API's code."""
+    return {
+        "refused.connector_taken": _("This bay is promised to another vehicle at that time."),
+        "refused.reservation_over": _("This reservation is over."),
+        "refused.no_token": _("Neither the vehicle nor its driver has a token to charge with."),
+        "refused.not_supported": _("This network cannot be told to do that."),
+        "refused.reserved": _("This bay is reserved for another vehicle."),
+        "refused.in_progress": _("That is being done already."),
+        "refused.not_running": _("This session is not running any more."),
+        "refused.no_line": _("There is no connection just now. Nothing was done."),
     }
 
 

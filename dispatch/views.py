@@ -28,6 +28,7 @@ from vehicles.models import Stop
 
 FIRST_ROWS = 40
 PAGE_ROWS = 50
+DEED_MINUTES = (15, 30, 45, 60, 90, 120)
 View = Callable[..., HttpResponse]
 
 
@@ -61,6 +62,7 @@ def index(request: FleetRequest) -> HttpResponse:
         "alerts": sorted(alerts, key=lambda alert: (alert.severity != Alert.Severity.BAD, alert.opened_at)),
         "boot": _boot(request, list(alerts)),
         "map_settings": {"TILES": _tiles()},
+        "deed_minutes": DEED_MINUTES,
     }
     return render(request, "dispatch/index.html", context)
 
@@ -123,7 +125,7 @@ def station_drawer(request: FleetRequest, public_id: str) -> HttpResponse:
         "location": location,
         "plugs": plugs,
         "free": sum(plug.is_free for plug in plugs),
-        "first_free": max((plug for plug in plugs if plug.is_free), key=lambda plug: plug.power_w, default=None),
+        "first_free": max((plug for plug in plugs if plug.offer.hold), key=lambda plug: plug.power_w, default=None),
         "until": now + timedelta(minutes=settings.RESERVATION_MINUTES),
         "idle_paise_per_hour": _idle_price(location),
         "gst_percent": settings.GST_PERCENT,

@@ -15,6 +15,7 @@ ROOT = HERE.parent
 PYTHON = [
     "dispatch/texts.py",
     "dispatch/pages.py",
+    "dispatch/offers.py",
     "dispatch/models.py",
     "stations/models.py",
     "billing/models/sessions.py",

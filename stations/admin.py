@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import mark_safe
+from django.utils.text import Truncator
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
@@ -110,8 +111,7 @@ class SourceAdmin(RegistryScope, TenantAdmin):
 
     view_roles = EVERYBODY
     list_display = [
-        "name", "kind", "state", "freshness", "trust", "truth", "last_polled_at", "last_push_at", "failures",
-        "last_error",
+        "name", "kind", "state", "plugs", "trust", "truth", "last_polled_at", "last_push_at", "trouble",
     ]  # fmt: skip
     list_filter = ["kind", "state"]
     search_fields = ["name", "slug"]
@@ -140,9 +140,16 @@ class SourceAdmin(RegistryScope, TenantAdmin):
         """The first of them by the network's names."""
         return "\n".join(f"{each['id']}: {each['why']}" for each in source.refusals) or "–"
 
-    @admin.display(description=_("Failures in a row"), ordering="failures_in_row")
-    def failures(self, source: Source) -> int:
-        return source.failures_in_row
+    @admin.display(description=_("Trouble"), ordering="failures_in_row")
+    def trouble(self, source: Source) -> str:
+        """How often in a row it failed, and how it did last; the whole story is on its page."""
+        if not source.failures_in_row:
+            return "–"
+        return f"{source.failures_in_row} × {Truncator(source.last_error).chars(60)}"
+
+    @admin.display(description=_("Plugs"))
+    def plugs(self, source: Source) -> str:
+        return self.freshness(source)
 
     @admin.display(description=_("Freshness of its plugs"))
     def freshness(self, source: Source) -> str:

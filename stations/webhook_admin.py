@@ -138,7 +138,7 @@ class WebhookFeedAdmin(OwnNetworks, TenantAdmin):
         counted = counting.counts_of(feed.pk, timezone.now().date()) if feed.pk else {}
         return format_html_join(", ", "{} {}", ((code, count) for code, count in counted.items())) or "–"
 
-    @admin.display(description=_("From the vendor's clock to our commit, today: half, and 95 %, within"))
+    @admin.display(description=_("Lag today: half, 95 % within"))
     def lag(self, feed: WebhookFeed) -> str:
         half, most = counting.lag_percentiles(feed.pk, [timezone.now().date()]) if feed.pk else [None, None]
         return "–" if half is None else f"{half} ms, {most} ms"

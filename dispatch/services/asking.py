@@ -12,7 +12,7 @@ from billing.services.authorisation import group_of
 from dispatch.models import Reservation
 from stations.cpo import registry
 from stations.cpo.base import BookRequest, Capability, CommandReceipt, CPOError, CPOUnavailable, ReserveRequest
-from stations.models import Connector
+from stations.models import EVSE, Connector, Source
 
 Way = Reservation.Way
 HELD_BY_US = "held in FleetCharge only"
@@ -29,15 +29,21 @@ def lead() -> timedelta:
 
 def way_of(reservation: Reservation, now: datetime) -> str:
     """How this promise is to be made as things are now."""
-    source, evse = reservation.connector.evse.location.source, reservation.connector.evse
     if not reservation.id_token:
         return Way.SOFT
+    evse = reservation.connector.evse
+    for_now, for_later = ways(evse.location.source, evse)
     is_later = reservation.starts_at > now + SOON
+    is_asked_now = for_later == Way.SOFT and reservation.starts_at <= now + lead()
+    return for_now if not is_later or is_asked_now else for_later
+
+
+def ways(source: Source, evse: EVSE) -> tuple[str, str]:
+    """What this place can do for somebody with a token: at once, and for later."""
+    can_book = registry.booker_for(source) is not None
     can_reserve = registry.can(source, Capability.RESERVE) and evse.is_reservable
-    if registry.booker_for(source) is not None and (is_later or not can_reserve):
-        return Way.BOOKING
-    is_due = not is_later or reservation.starts_at <= now + lead()
-    return Way.NETWORK if can_reserve and is_due else Way.SOFT
+    later = Way.BOOKING if can_book else Way.SOFT
+    return (Way.NETWORK if can_reserve else later), later
 
 
 def can_ask_now(reservation: Reservation, way: str) -> bool:

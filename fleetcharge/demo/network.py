@@ -40,7 +40,7 @@ VOLTGRID = Operator(NAME, PARTY, 75, first="Marathahalli Bridge")
 CITYPLUG = Operator("CityPlug", "CTP", 10, SMALL_LAYOUTS, ("Kalyana Mantapa", "Arcade", "Hospital", "Stadium"))
 SURYA = Operator("Surya Charge", "SUR", 8, SMALL_LAYOUTS, ("Solar Park", "Petrol Bunk", "Food Court"))
 KAVERI = Operator(
-    "Kaveri Charge", "KVR", 6, (((CCS2, 60_000), (CCS2, 30_000), (TYPE2, 7_400)),), ("Main Road", "Temple Street")
+    "Kaveri Charge", "KVR", 6, (((CCS2, 60_000), (CCS2, 30_000), (TYPE2, 7_400)),), ("Circle", "Junction")
 )
 
 

@@ -4,6 +4,8 @@ import { boot } from "fc/boot";
 const RETRY_MS = 3000;
 const SERVER_TRIES = 5; // a line that is down is waited for; a server that keeps failing is not
 
+const newKey = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+
 export class Refused extends Error {
   constructor(status, body) {
     super(body?.detail || String(status));
@@ -24,8 +26,28 @@ export class Actions {
   /** POST `path` (below /api/v1/); resolves with the answer, rejects with Refused. Waits for the line if there is none. */
   post(path, body = {}) {
     return new Promise((resolve, reject) => {
-      this.waiting.push({ path, body, key: crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`, resolve, reject });
+      this.waiting.push({ path, body, key: newKey(), resolve, reject });
       this.flush();
+    });
+  }
+
+  /** POST now or never: nobody wants a charger to start when the line comes back half an hour later. */
+  async postNow(path, body = {}) {
+    let answer;
+    try {
+      answer = await this.#request({ path, body, key: newKey() });
+    } catch {
+      throw new Refused(0, { code: "no_line", detail: "no connection" });
+    }
+    const data = await answer.json().catch(() => null);
+    if (!answer.ok) throw new Refused(answer.status, data);
+    return data;
+  }
+
+  #request({ path, body, key }) {
+    return this.fetcher(`${boot.urls.api}${path}`, {
+      method: "POST", credentials: "same-origin", body: JSON.stringify(body),
+      headers: { "Content-Type": "application/json", "X-CSRFToken": boot.csrfToken, "Idempotency-Key": key },
     });
   }
 
@@ -50,10 +72,7 @@ export class Actions {
   async #send(action) {
     let answer;
     try {
-      answer = await this.fetcher(`${boot.urls.api}${action.path}`, {
-        method: "POST", credentials: "same-origin", body: JSON.stringify(action.body),
-        headers: { "Content-Type": "application/json", "X-CSRFToken": boot.csrfToken, "Idempotency-Key": action.key },
-      });
+      answer = await this.#request(action);
     } catch {
       return this.#later(action);
     }

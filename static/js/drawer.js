@@ -5,8 +5,8 @@ import { byId, h } from "fc/dom";
 const REFRESH_MS = 1500;
 
 export class Drawer {
-  constructor({ store, onReserve, onFollow, onClose }) {
-    Object.assign(this, { store, onReserve, onFollow, onClose });
+  constructor({ store, onReserve, onDeed, onFollow, onClose }) {
+    Object.assign(this, { store, onReserve, onDeed, onFollow, onClose });
     this.box = byId("drawer");
     this.shown = null;
     this.print = "";
@@ -49,13 +49,36 @@ export class Drawer {
 
   #place(html, isAsked) {
     const scrolled = this.box.querySelector(".body")?.scrollTop ?? 0;
-    const isHeld = this.box.contains(document.activeElement) ? document.activeElement.className : null;
+    const held = this.box.contains(document.activeElement) ? document.activeElement : null;
+    const wanted = this.wanted ?? held?.dataset.focus;
+    this.wanted = null;
     this.box.innerHTML = html; // our own template, escaped by Django
     this.print = this.#figures();
     const body = this.box.querySelector(".body");
     if (body) body.scrollTop = scrolled;
-    if (isHeld) this.box.querySelector(`[class="${CSS.escape(isHeld)}"]`)?.focus({ preventScroll: true });
-    else if (isAsked) this.box.querySelector("h2")?.focus({ preventScroll: true });
+    const same = wanted ? this.box.querySelector(`[data-focus="${CSS.escape(wanted)}"]:not([disabled])`)
+      : held && this.box.querySelector(`[class="${CSS.escape(held.className)}"]`);
+    if (same) same.focus({ preventScroll: true });
+    else if (isAsked || held || wanted) this.box.querySelector("h2")?.focus({ preventScroll: true });
+    this.#lookAgain();
+  }
+
+  /** While a network has not answered, nothing on the map tells that it has. */
+  #lookAgain() {
+    clearTimeout(this.pending);
+    if (this.box.querySelector("[data-pending]")) this.pending = setTimeout(() => this.refresh(), REFRESH_MS);
+  }
+
+  /** Read it anew; with `focus`, the button of that name has the focus afterwards, or the heading when it is gone. */
+  refresh(focus = null) {
+    if (!this.shown) return;
+    this.wanted = focus ?? this.wanted;
+    this.#load(this.shown.key, false);
+  }
+
+  focusOn(name) {
+    const button = name && this.box.querySelector(`[data-focus="${CSS.escape(name)}"]`);
+    (button ?? this.box.querySelector("h2"))?.focus({ preventScroll: true });
   }
 
   #failed(key) {
@@ -80,16 +103,17 @@ export class Drawer {
   }
 
   #click(event) {
-    const target = event.target.closest("[data-close],[data-reserve],[data-follow]");
+    const target = event.target.closest("[data-close],[data-reserve],[data-deed],[data-follow]");
     if (!target) return;
     if (target.matches("[data-close]")) this.close();
     else if (target.matches("[data-reserve]")) this.reserve();
+    else if (target.matches("[data-deed]")) this.onDeed(target);
     else this.onFollow(Number(target.dataset.follow));
   }
 
   /** Reserve the bay the drawer offers. */
   reserve() {
     const button = this.box.querySelector("[data-reserve]");
-    if (button) this.onReserve(Number(button.dataset.reserve), button.dataset.bay);
+    if (button) this.onReserve(Number(button.dataset.reserve), button.dataset.bay, button.dataset.way);
   }
 }

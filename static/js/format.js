@@ -26,6 +26,21 @@ function clockTime(format, at) {
 export const hourMinute = (at) => clockTime(minutes, at);
 export const hourMinuteSecond = (at) => clockTime(seconds, at);
 
+const wall = new Intl.DateTimeFormat("sv-SE", {
+  year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", timeZone: zone,
+});
+
+/** `2026-11-21T20:30`, as a datetime-local input wants it, in the fleet's zone whatever the browser's is. */
+export const wallTime = (at) => wall.format(at).replace(" ", "T");
+
+/** The instant of such a text; twice, because the clock may change between the guess and the instant. */
+export function fromWallTime(text) {
+  const asUtc = Date.parse(`${text}Z`);
+  let at = asUtc;
+  for (let turn = 0; turn < 2; turn++) at = asUtc - (Date.parse(`${wallTime(new Date(at))}Z`) - at);
+  return new Date(at);
+}
+
 /** `0:48`, `12:05` since an instant; hours beyond an hour. */
 export function since(at, now = Date.now()) {
   const total = Math.max(0, Math.floor((now - new Date(at).getTime()) / 1000));

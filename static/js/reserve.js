@@ -1,17 +1,27 @@
 // Reserving a bay for a vehicle: from the drawer, by R, or by a sentence in the palette.
 import { boot, t } from "fc/boot";
-import { say } from "fc/toast";
+import { followHold, reasonOf } from "fc/deeds";
+import { say, sayWithUndo } from "fc/toast";
+
+const UNDO_MS = 10_000;
 
 export class Reserver {
-  constructor({ store, actions, pickFromPalette, currentVehicle }) {
-    Object.assign(this, { store, actions, pickFromPalette, currentVehicle });
+  constructor({ store, actions, pickFromPalette, currentVehicle, onChange }) {
+    Object.assign(this, { store, actions, pickFromPalette, currentVehicle, onChange });
   }
 
-  /** Reserve that connector for the selected vehicle; ask for one when none is selected. */
-  reserve(connectorId, bay) {
+  /** Do it for the selected vehicle; ask for one when none is selected. */
+  forVehicle(act) {
     const vehicle = this.currentVehicle();
-    if (vehicle) this.#send(vehicle, connectorId, bay);
-    else this.pickFromPalette((picked) => this.#send(picked, connectorId, bay));
+    if (vehicle) act(vehicle);
+    else this.pickFromPalette(act);
+  }
+
+  plate(vehicleId) { return this.store.vehicleNames.get(vehicleId)?.registration ?? ""; }
+
+  /** Reserve that connector from now on; `way` "soft": its network takes no reservations. */
+  reserve(connectorId, bay, way) {
+    this.forVehicle((vehicle) => this.#send(vehicle, connectorId, bay, way));
   }
 
   /** `{station, nearestBelow?}` as the palette says it. */
@@ -19,10 +29,10 @@ export class Reserver {
     const name = this.store.stationNames.get(station);
     const bay = await this.#freeBay(name.public_id);
     if (!bay) { say(t("noneFree", { name: name.name })); return; }
-    if (!nearestBelow) { this.reserve(bay.id, bay.bay); return; }
+    if (!nearestBelow) { this.reserve(bay.id, bay.bay, bay.way); return; }
     const vehicle = this.#nearest(name, nearestBelow);
     if (vehicle === null) say(t("noNearest", { percent: nearestBelow }));
-    else this.#send(vehicle, bay.id, bay.bay);
+    else this.#send(vehicle, bay.id, bay.bay, bay.way);
   }
 
   /** What the drawer would offer: the server knows which bay is best. */
@@ -30,7 +40,7 @@ export class Reserver {
     const answer = await fetch(boot.urls.station.replace("ID", encodeURIComponent(publicId)), { headers: { "X-Requested-With": "drawer" } });
     const html = new DOMParser().parseFromString(await answer.text(), "text/html");
     const button = html.querySelector("[data-reserve]");
-    return button && { id: Number(button.dataset.reserve), bay: button.dataset.bay };
+    return button && { id: Number(button.dataset.reserve), bay: button.dataset.bay, way: button.dataset.way };
   }
 
   #nearest(place, below) {
@@ -45,13 +55,25 @@ export class Reserver {
     return best;
   }
 
-  async #send(vehicleId, connectorId, bay) {
-    const plate = this.store.vehicleNames.get(vehicleId)?.registration ?? "";
+  async #send(vehicleId, connectorId, bay, way) {
+    const plate = this.plate(vehicleId);
     try {
-      await this.actions.post("reservations/", { vehicle_id: vehicleId, connector_id: connectorId });
-      say(t("reserved", { bay, plate }));
+      const made = await this.actions.post("reservations/", { vehicle_id: vehicleId, connector_id: connectorId });
+      sayWithUndo(t(way === "soft" ? "holding" : "reserved", { bay, plate }), Date.now() + UNDO_MS, () => this.#undo(made.number));
+      this.onChange();
+      followHold(made, { bay, plate }, this.onChange);
     } catch (error) {
-      say(t("failed", { detail: error.message }));
+      say(reasonOf(error));
     }
+  }
+
+  async #undo(number) {
+    try {
+      await this.actions.post(`reservations/${number}/cancel/`, { reason: "taken back at once" });
+      say(t("undone"));
+    } catch (error) {
+      say(reasonOf(error));
+    }
+    this.onChange();
   }
 }

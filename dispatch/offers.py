@@ -1,0 +1,152 @@
+"""What a dispatcher may do at each plug of a site, and what is under way there: capabilities decide the buttons."""
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from django.db.models import Q
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from dispatch.models import Reservation, SessionCommand
+from dispatch.services import asking
+from fleetcharge.accounts.models import Organisation
+from stations.cpo import registry
+from stations.models import Connector, Source
+
+TOLD_FOR = timedelta(minutes=10)
+"""So long a refusal stands beside its plug."""
+Way, State, Commands = Reservation.Way, Reservation.State, SessionCommand.State
+WORDS: dict[str, str | Promise] = {
+    "EVSE_OCCUPIED": _("the bay is occupied"),
+    "Occupied": _("the bay is occupied"),
+    "EVSE_INOPERATIVE": _("the bay is out of order"),
+    "Faulted": _("the bay is out of order"),
+    "Unavailable": _("the bay is switched off"),
+    "NOT_SUPPORTED": _("it does not do that here"),
+    "REJECTED": _("it gave no reason"),
+    "Rejected": _("it gave no reason"),
+    "rejected": _("it gave no reason"),
+    "UNKNOWN_RESERVATION": _("it knows of no such reservation"),
+    "UNKNOWN_SESSION": _("it knows of no such session"),
+    "TIMEOUT": _("the charger did not answer"),
+    "timed_out": _("the charger did not answer"),
+    "no answer": _("it did not answer in time"),
+    "not sent in time": _("it could not be reached in time"),
+}
+"""What networks say most often; anything else is shown as they said it."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A promise of ours at one plug. `is_pending`: its network has not said its word yet."""
+
+    number: int
+    plate: str
+    vehicle_id: int
+    starts_at: datetime
+    expires_at: datetime
+    way: str
+    is_pending: bool
+    is_later: bool
+
+
+@dataclass(frozen=True)
+class Note:
+    """What became of something that was asked for. `kind`: reserve, start or stop."""
+
+    kind: str
+    state: str
+    plate: str
+    reason: str | Promise
+    is_pending: bool
+
+
+@dataclass(frozen=True)
+class Offer:
+    """`hold` and `book`: how its network takes a promise for now and for later (Reservation.Way); '' not offered.
+
+    A later one of `network` is kept by us and asked for half an hour before.
+    """
+
+    hold: str
+    book: str
+    can_start: bool
+    can_stop: bool
+    held: list[Held] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
+
+    @property
+    def is_pending(self) -> bool:
+        return any(row.is_pending for row in [*self.held, *self.notes])
+
+    @property
+    def now(self) -> Held | None:
+        """The promise that is in force."""
+        return next((row for row in self.held if not row.is_later), None)
+
+
+class Offers:
+    """The plugs of one site in three queries, however many they are."""
+
+    def __init__(self, source: Source, plugs: Collection[Connector], organisation: Organisation, now: datetime) -> None:
+        self.source, self.now = source, now
+        self.can_start = registry.starter_for(source) is not None
+        self.can_stop = registry.stopper_for(source) is not None
+        self.may_charge = {row.pk for row in Connector.objects.usable_by(organisation).filter(pk__in=_ids(plugs))}
+        self.held, self.notes = defaultdict(list), defaultdict(list)
+        self._read_promises(plugs, organisation)
+        self._read_commands(plugs, organisation)
+
+    def at(self, plug: Connector, *, is_free: bool, is_charging: bool) -> Offer:
+        """`is_free` as far as it is believed; `is_charging`: one of our own vehicles."""
+        held, notes = self.held[plug.pk], self.notes[plug.pk]
+        if plug.pk not in self.may_charge:
+            return Offer("", "", can_start=False, can_stop=False, held=held, notes=notes)
+        hold, book = asking.ways(self.source, plug.evse)
+        is_ours_now = any(not row.is_later for row in held)
+        is_starting = any(note.kind == "start" and note.is_pending for note in notes)
+        may_start = is_free or is_ours_now or plug.status == Connector.Status.OCCUPIED
+        return Offer(
+            hold=hold if is_free and not is_ours_now else "", book=book if book == Way.BOOKING else hold,
+            held=held, notes=notes,
+            can_start=self.can_start and may_start and not is_charging and not is_starting,
+            can_stop=self.can_stop and is_charging and not any(n.kind == "stop" and n.is_pending for n in notes),
+        )  # fmt: skip
+
+    def _read_promises(self, plugs: Collection[Connector], organisation: Organisation) -> None:
+        mine = Reservation.objects.for_organisation(organisation).filter(connector_id__in=_ids(plugs))
+        in_force = Q(state__in=Reservation.ACTIVE_STATES, expires_at__gt=self.now)
+        refused = Q(state__in=(State.REJECTED, State.FAILED), answered_at__gt=self.now - TOLD_FOR)
+        for row in mine.filter(in_force | refused).select_related("vehicle").order_by("starts_at", "pk"):
+            if row.state in Reservation.ACTIVE_STATES:
+                self.held[row.connector_id].append(_held(row, self.now))
+            else:
+                self._note(row.connector_id, "reserve", row.state, row.vehicle.registration, row.reason)
+
+    def _read_commands(self, plugs: Collection[Connector], organisation: Organisation) -> None:
+        """The newest of each plug."""
+        mine = SessionCommand.objects.for_organisation(organisation).filter(connector_id__in=_ids(plugs))
+        recent = mine.filter(created_at__gt=self.now - TOLD_FOR).order_by("connector_id", "-pk").distinct("connector")
+        for row in recent.select_related("vehicle"):
+            if row.state != Commands.DONE:
+                plate = row.vehicle.registration if row.vehicle else ""
+                self._note(row.connector_id, row.kind, row.state, plate, row.reason)
+
+    def _note(self, connector_id: int, kind: str, state: str, plate: str, reason: str) -> None:
+        pending = (Commands.REQUESTED, Commands.SENT, Commands.ACCEPTED)
+        said = WORDS.get(reason, reason)
+        self.notes[connector_id].append(Note(kind, state, plate, said, is_pending=state in pending))
+
+
+def _held(row: Reservation, now: datetime) -> Held:
+    return Held(
+        number=row.pk, plate=row.vehicle.registration, vehicle_id=row.vehicle_id, starts_at=row.starts_at,
+        expires_at=row.expires_at, way=row.way or Way.NETWORK,
+        is_pending=row.state == State.REQUESTED or row.agreed_until is not None, is_later=row.starts_at > now,
+    )  # fmt: skip
+
+
+def _ids(plugs: Collection[Connector]) -> list[int]:
+    return [plug.pk for plug in plugs]

@@ -1,0 +1,159 @@
+// What can be done at one plug of the drawer: hold, book, extend, cancel, start, stop. Money and vehicles are asked about.
+import { boot, t } from "fc/boot";
+import { byId } from "fc/dom";
+import { fromWallTime, hourMinute, rupees, wallTime } from "fc/format";
+import { say } from "fc/toast";
+
+const LOOK_EVERY_MS = 1500;
+const LOOKS = 120; // three minutes; the server gives up before that
+const HALF_HOUR_MS = 30 * 60_000;
+const STEPS = { book: "deed-from deed-long", extend: "deed-long" };
+
+export class Deeds {
+  constructor({ actions, reserver, store, onDone }) {
+    Object.assign(this, { actions, reserver, store, onDone });
+    this.dialog = byId("deed");
+    this.form = this.dialog.querySelector("form");
+    this.form.addEventListener("submit", (event) => this.#submit(event));
+    this.dialog.addEventListener("close", () => this.onDone(this.wish?.focus, false));
+    this.dialog.addEventListener("click", (event) => { if (event.target === this.dialog) this.dialog.close(); });
+  }
+
+  /** A button of the drawer was pressed; its data says what for. */
+  begin(button) {
+    const wish = { ...button.dataset };
+    if (wish.deed === "hold") this.reserver.reserve(Number(wish.connector), wish.bay, wish.way);
+    else if (wish.deed === "start" && wish.vehicle) this.#ask(wish, Number(wish.vehicle));
+    else if (wish.deed === "start" || wish.deed === "book") this.reserver.forVehicle((vehicle) => this.#ask(wish, vehicle));
+    else this.#ask(wish, null);
+  }
+
+  #ask(wish, vehicleId) {
+    this.wish = { ...wish, vehicleId, plate: wish.plate || this.reserver.plate(vehicleId) };
+    byId("deed-title").textContent = t(`deed.${wish.deed}.title`, this.wish);
+    byId("deed-text").textContent = this.#explain();
+    byId("deed-yes").textContent = t(`deed.${wish.deed}.yes`);
+    byId("deed-error").textContent = "";
+    byId("deed-yes").disabled = false;
+    for (const id of ["deed-from", "deed-long"]) byId(id).hidden = !(STEPS[wish.deed] ?? "").includes(id);
+    byId("deed-at").required = wish.deed === "book";
+    byId("deed-minutes").value = "30";
+    if (wish.deed === "book") this.#offerTime();
+    this.dialog.showModal();
+    (wish.deed === "book" ? byId("deed-at") : byId("deed-yes")).focus();
+  }
+
+  #explain() {
+    const { deed, way, price, until } = this.wish;
+    if (deed === "book") return t(`deed.book.${way}`, this.wish);
+    if (deed === "start") return t(price ? "deed.start.text" : "deed.start.noPrice", { ...this.wish, price: rupees(Number(price)) });
+    if (deed === "extend") return t("deed.extend.text", { ...this.wish, time: hourMinute(until) });
+    return t(`deed.${deed}.text`, this.wish);
+  }
+
+  /** The next half hour that is an hour away, in the fleet's own time. */
+  #offerTime() {
+    const now = Date.now();
+    byId("deed-at").min = wallTime(new Date(now));
+    byId("deed-at").value = wallTime(new Date(Math.ceil(now / HALF_HOUR_MS + 1) * HALF_HOUR_MS));
+  }
+
+  async #submit(event) {
+    if (event.submitter?.value !== "yes") return;
+    event.preventDefault();
+    if (byId("deed-yes").disabled) return;
+    byId("deed-yes").disabled = true;
+    byId("deed-error").textContent = "";
+    try {
+      const made = await this.#send();
+      this.dialog.close();
+      this.onDone(this.wish.focus, true);
+      this.#follow(made, this.wish);
+    } catch (error) {
+      byId("deed-error").textContent = reasonOf(error);
+      byId("deed-yes").disabled = false;
+    }
+  }
+
+  #send() {
+    const { deed, number, connector, session, vehicleId } = this.wish;
+    const minutes = Number(byId("deed-minutes").value);
+    const place = { vehicle_id: vehicleId, connector_id: Number(connector) };
+    const calls = {
+      book: () => ["reservations/", { ...place, minutes, starts_at: fromWallTime(byId("deed-at").value).toISOString() }],
+      extend: () => [`reservations/${number}/extend/`, { minutes }],
+      cancel: () => [`reservations/${number}/cancel/`, { reason: "cancelled by the dispatcher" }],
+      start: () => ["session-commands/start/", place],
+      stop: () => ["session-commands/stop/", { session_id: Number(session) }],
+    };
+    return this.actions.postNow(...calls[deed]());
+  }
+
+  /** Say what became of it, once its network has spoken; the drawer shows it meanwhile. */
+  #follow(made, wish) {
+    const isCommand = wish.deed === "start" || wish.deed === "stop";
+    if (wish.deed === "cancel") say(t("deed.cancel.done", wish));
+    else if (isCommand) this.#look(`session-commands/${made.key}/`, (row) => commandOutcome(row, wish));
+    else this.#look(`reservations/${made.number}/`, (row) => promiseOutcome(row, wish, made.expires_at));
+  }
+
+  async #look(path, outcome) {
+    for (let look = 0; look < LOOKS; look++) {
+      const row = await read(path);
+      const text = row && outcome(row);
+      if (text) {
+        say(text);
+        this.onDone(null, true);
+        return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+    }
+  }
+}
+
+/** Follow a reservation that was asked for elsewhere (R, the palette, the drawer's first button). */
+export async function followHold(made, wish, onDone) {
+  for (let look = 0; look < LOOKS; look++) {
+    const row = await read(`reservations/${made.number}/`);
+    if (row?.state === "cancelled") return;
+    const text = row && promiseOutcome(row, wish, made.expires_at);
+    if (text) {
+      say(text);
+      onDone();
+      return;
+    }
+    await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
+  }
+}
+
+/** What the API refused, in the reader's language where we know the code. */
+export function reasonOf(error) {
+  const key = `refused.${error.code}`;
+  return boot.texts[key] ? t(key) : t("failed", { detail: error.message });
+}
+
+async function read(path) {
+  try {
+    const answer = await fetch(`${boot.urls.api}${path}`, { headers: { Accept: "application/json" } });
+    return answer.ok ? await answer.json() : null;
+  } catch {
+    return null;
+  }
+}
+
+function promiseOutcome(row, wish, wishedUntil) {
+  const words = { ...wish, network: row.station.network, from: hourMinute(row.starts_at), time: hourMinute(row.expires_at) };
+  if (row.state === "rejected" || row.state === "failed") return t("deed.hold.refused", words);
+  if (row.state !== "confirmed" || row.agreed_until) return row.state === "requested" || row.agreed_until ? "" : t("gone");
+  if (wish.deed === "extend") return t(new Date(row.expires_at) < new Date(wishedUntil) ? "deed.extend.refused" : "deed.extend.done", words);
+  if (wish.deed === "book") return t("deed.book.done", words);
+  return t(row.way === "soft" ? "deed.hold.soft" : "deed.hold.done", words);
+}
+
+function commandOutcome(row, wish) {
+  const words = { ...wish, network: row.station.network };
+  if (row.state === "done") return t(`deed.${row.kind}.done`, words);
+  if (row.state === "timed_out") return t("deed.command.silent", words);
+  if (row.state === "no_session") return t("deed.start.nothing", words);
+  return row.state === "rejected" || row.state === "failed" ? t(`deed.${row.kind}.refused`, words) : "";
+}
