@@ -29,6 +29,8 @@ DESKTOP: ViewportSize = {"width": 1440, "height": 900}
 PHONE: ViewportSize = {"width": 390, "height": 844}
 Theme = Literal["light", "dark"]
 PASSWORD = "correct horse"
+PATIENCE_MS = 60_000  # only a red test waits this long
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture(scope="session")
@@ -55,7 +57,7 @@ class Server:
 
     def start(self) -> None:
         self._thread.start()
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 120
         while not self._server.started:
             assert time.monotonic() < deadline, "the server did not start"
             time.sleep(0.02)
@@ -70,7 +72,7 @@ class Server:
     def call(self, work: Any) -> Any:
         """Run a coroutine on the server's loop."""
         assert self._loop
-        return asyncio.run_coroutine_threadsafe(work, self._loop).result(20)
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     def cut_the_line(self) -> None:
         """Close every browser's live socket and let nobody in until `has_line` is set again."""
@@ -98,7 +100,7 @@ class Server:
 
     def stop(self) -> None:
         self._server.should_exit = True
-        self._thread.join(10)
+        self._thread.join(60)
 
 
 def _listen() -> socket.socket:
@@ -110,6 +112,7 @@ def _listen() -> socket.socket:
         except OSError:
             listener.close()
             continue
+        listener.listen(128)  # or another test run may take it, too
         return listener
     raise OSError("no free port")
 
@@ -154,7 +157,7 @@ class Watched:
         )  # fmt: skip
         self.contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE_MS)
         page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("request", lambda request: self._asked(request.url))
@@ -199,5 +202,5 @@ def dashboard(web: Watched, city: City, dispatcher: User) -> Callable[..., Page]
 
 def live(page: Page) -> None:
     """Until the socket is up and names and positions are there."""
-    expect(page.locator("#live[data-state=live]")).to_be_attached(timeout=15_000)
+    expect(page.locator("#live[data-state=live]")).to_be_attached()
     expect(page.locator("#rows.virtual .row").first).to_be_attached()
