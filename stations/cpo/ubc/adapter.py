@@ -17,6 +17,7 @@ from stations.cpo.base import (
     StartRequest,
     StopRequest,
 )
+from stations.cpo.ocpi import pacing
 from stations.cpo.ubc import flow, orders, states
 from stations.cpo.ubc.models import UBCItem, UBCOrder
 from stations.models import Connector, Source
@@ -39,6 +40,7 @@ class UBCAdapter:
 
     def reserve(self, request: ReserveRequest) -> CommandReceipt:
         """select, init and confirm follow one another; ReservationAnswered tells how it ended."""
+        pacing.check_circuit(request.connector.evse.location.source)
         item = _item(request.connector)
         if not item.can_reserve:
             return CommandReceipt("rejected", "The network does not reserve this connector.")
@@ -65,6 +67,7 @@ class UBCAdapter:
         now = timezone.now()
         order = _open_order_of(request)
         if order is None:
+            pacing.check_circuit(request.connector.evse.location.source)
             _item(request.connector)
             order = orders.open_order(
                 connector_id=request.connector.pk, start_key=request.start_key, id_token=request.id_token,

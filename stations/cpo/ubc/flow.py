@@ -49,7 +49,14 @@ def _failed(order: UBCOrder, action: str, error: CPOError, *, is_final: bool) ->
         order_id=order.pk, action=action, code=error.code, error=str(error), is_final=is_final, now=now
     )
     if not is_final:
+        _count_failure(order, error, now)
         logger.warning("%s: %s of order %s: %s", order.network.source.slug, action, order.pk, error)
+
+
+def _count_failure(order: UBCOrder, error: CPOError, now: datetime) -> None:
+    """Counts like a failed poll, unless others sell in this network too: one that is away does not make it fail."""
+    if not UBCItem.objects.filter(network=order.network).exclude(bpp_id=order.bpp_id).exists():
+        services.source_failed(source_id=order.network.source_id, error=str(error), code=error.code, at=now)
 
 
 def rate(order_id: int, *, stars: int, comments: str = "", tags: Sequence[str] = ()) -> None:

@@ -46,7 +46,10 @@ class StatusWord:
 
 @dataclass(frozen=True)
 class Entry:
-    """What an entry of a push says: a status, a site, or nothing usable (`code` and `detail` say why)."""
+    """What an entry of a push says: a status, a site, or nothing usable (`code` and `detail` say why).
+
+    `subject` is what the vendor calls that of which nothing usable is said, where it says so much.
+    """
 
     index: int
     status: StatusWord | None = None
@@ -54,6 +57,7 @@ class Entry:
     is_deleted: bool = False
     code: str = ""
     detail: str = ""
+    subject: str = ""
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,17 @@ class FeedMapping:
                 return Entry(index, site=self.location.read(look, self.meaning))
             return Entry(index, status=self._status(look, is_deleted), is_deleted=is_deleted)
         except BadEntry as error:
-            return Entry(index, code=error.code, detail=str(error))
+            return Entry(index, code=error.code, detail=str(error), subject=self._subject(look))
+
+    def _subject(self, look: Look) -> str:
+        """The site's id, or the EVSE's as the registry knows it; "" when that cannot be read either."""
+        try:
+            if self.location and self.location.is_at(look):
+                return self.location.name(look)
+            site, evse = key(self._value("site", look)), key(self._value("evse", look))
+        except BadEntry:
+            return ""
+        return f"{site}*{evse}" if site and evse else evse
 
     def _status(self, look: Look, is_deleted: bool) -> StatusWord:
         evse = key(self._value("evse", look))

@@ -86,7 +86,8 @@ def _take(feed: WebhookFeed, reading: Reading) -> PullReport:
     now, tally, report = timezone.now(), Tally(), PullReport()
     with transaction.atomic():
         (taken,) = taking.take([taking.Work(feed.source, reading, now)])
-        bad = [each.subject for each in taken.outcomes if each.code == "bad_site"]
+        both = zip(reading.entries, taken.outcomes, strict=True)
+        bad = [each.subject for entry, each in both if each.code not in APPLIED and not entry.status and each.subject]
         tombstones.still_named(source=feed.source, external_keys=bad, at=now)
         for outcome in taken.outcomes:
             tally.add(feed.pk, f"polled_{outcome.code}", detail="" if outcome.code in APPLIED else outcome.detail)

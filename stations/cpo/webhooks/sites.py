@@ -61,9 +61,13 @@ class SiteMapping:
         """The entry has a position: it is a site, not only a status."""
         return self.location["latitude"](look) is not None
 
+    def name(self, look: Look) -> str:
+        """What the vendor calls the site; "" when it does not say. Raises BadEntry."""
+        return key(self.location["id"](look))
+
     def read(self, look: Look, meaning: Meaning) -> LocationDoc:
         """The site with its EVSEs. Raises BadEntry."""
-        site_id = key(self.location["id"](look))
+        site_id = self.name(look)
         if not site_id:
             raise BadEntry("no_site", "There is no id of the site where the mapping says it is.")
         latitude, longitude = _position(self.location["latitude"](look), self.location["longitude"](look))

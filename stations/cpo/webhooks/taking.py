@@ -72,7 +72,7 @@ def take(works: Sequence[Work]) -> list[Taken]:
 
 
 def _unread(entry: Entry) -> Outcome:
-    return Outcome(entry.index, entry.code or "bad_entry", entry.detail)
+    return Outcome(entry.index, entry.code or "bad_entry", entry.detail, entry.subject)
 
 
 def _report(work: Work, word: StatusWord, at: datetime) -> EvseReport:

@@ -56,8 +56,11 @@ def _django_db_helper(database: None) -> None:
 
 
 @pytest.fixture
-def network(standing: tuple[Network, Rows]) -> Network:
+def network(request: Any, standing: tuple[Network, Rows]) -> Network:
     network, rows = standing
+    lacking = [each for each in getattr(request.function, "needs", ()) if not network.has(each)]
+    if lacking:
+        pytest.skip(f"declares no {lacking[0].name}{request.function.why and ': '}{request.function.why}")
     network.calm()
     rows.put_back()
     network.settle()

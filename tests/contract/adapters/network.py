@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from django.test import Client, override_settings
 from django.utils import timezone
@@ -24,6 +24,7 @@ from tests.running import wait_for
 from vehicles.models import IdToken, Vehicle
 
 CARD = "CARD1"
+Test = TypeVar("Test", bound=Callable[..., None])
 
 
 class Network:
@@ -194,6 +195,10 @@ class Network:
         """Our promise, by the peer's name."""
         raise NotImplementedError
 
+    def keeps(self, row: Reservation) -> bool:
+        """Does the peer keep our promise?"""
+        return self.reference(row) in self.held()
+
     def car_arrives(self) -> None:
         """A car stands at the first plug and has not been let charge."""
 
@@ -202,6 +207,16 @@ class Network:
 
     def session_ends(self, command: SessionCommand) -> None:
         """The peer reports its end."""
+
+
+def needs(*capabilities: Capability, why: str = "") -> Callable[[Test], Test]:
+    """For networks that declare these; the others are not even set up for the test."""
+
+    def remember(test: Test) -> Test:
+        test.needs, test.why = capabilities, why  # type: ignore[attr-defined]
+        return test
+
+    return remember
 
 
 def becomes(row: Any, *states: str) -> Any:

@@ -139,9 +139,11 @@ class OwnChargers(Network):
         self._tasks.append(asyncio.create_task(self._live()))
 
     async def _close(self) -> None:
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        waiting = set(self._tasks)
+        while waiting:  # one that was just hanging up has to be told twice
+            for task in waiting:
+                task.cancel()
+            _, waiting = await asyncio.wait(waiting, timeout=0.2)
         self._tasks = []
         for wire in self.wires:
             wire.charger.disconnected()
