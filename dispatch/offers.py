@@ -111,7 +111,7 @@ class Offers:
         return Offer(
             hold=hold if is_free and not is_ours_now else "", book=book if book == Way.BOOKING else hold,
             held=held, notes=notes,
-            can_start=self.can_start and may_start and not is_charging and not is_starting,
+            can_start=self.can_start and plug.evse.takes_starts and may_start and not (is_charging or is_starting),
             can_stop=self.can_stop and is_charging and not any(n.kind == "stop" and n.is_pending for n in notes),
         )  # fmt: skip
 

@@ -358,6 +358,12 @@ class EVSE(models.Model):
     def is_reservable(self) -> bool:
         return self.charger_id is not None or "RESERVABLE" in self.capabilities
 
+    @property
+    def takes_starts(self) -> bool:
+        """OCPI's word for it; a unit whose capabilities nobody told may be tried."""
+        is_said = "REMOTE_START_STOP_CAPABLE" in self.capabilities
+        return self.charger_id is not None or is_said or not self.capabilities
+
 
 class Tariff(models.Model):
     """A price list in OCPI form. Immutable: a change is a new version, sessions pin the one they were priced by."""

@@ -73,7 +73,7 @@ def evse(network: Network, bay: Bay) -> dict[str, Any]:
         "uid": bay.key,
         "evse_id": f"{COUNTRY}*{PARTY}*E{bay.key.replace('-', '')}",
         "status": network.status(bay),
-        "capabilities": ["RFID_READER", "RESERVABLE", "REMOTE_START_STOP_CAPABLE"],
+        "capabilities": ["RFID_READER", "RESERVABLE"],
         "connectors": [connector(network, bay)],
         "physical_reference": f"Bay {bay.number}",
         "last_updated": instant(network.updated[bay.key]),

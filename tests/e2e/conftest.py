@@ -152,8 +152,8 @@ class Watched:
 
     def page(self, *, theme: Theme = "light", viewport: ViewportSize = DESKTOP, **options: Any) -> Page:
         context = self.browser.new_context(
-            viewport=viewport, color_scheme=theme, reduced_motion="reduce", locale="en-IN", timezone_id="Asia/Kolkata",
-            **options,
+            viewport=viewport, color_scheme=theme, reduced_motion="reduce", locale="en-IN",
+            **{"timezone_id": "Asia/Kolkata", **options},
         )  # fmt: skip
         self.contexts.append(context)
         page = context.new_page()
