@@ -102,7 +102,7 @@ def take_what_a_start_came_to(event: CommandAnswered) -> None:
 
 @subscribe(NetworkOrderChanged)
 def follow_an_order(event: NetworkOrderChanged) -> None:
-    services.order_moved(reference=event.transaction_ref, state=event.new, at=event.at)
+    services.order_moved(reference=event.transaction_ref, state=event.new, reason=event.reason, at=event.at)
 
 
 @subscribe(ReservationBreached)

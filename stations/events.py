@@ -150,7 +150,10 @@ class CommandAnswered:
 
 @dataclass(frozen=True)
 class NetworkOrderChanged:
-    """An order at a UBC network moved on (values of UBCOrder.State); `transaction_ref` is ours, as a stop names it."""
+    """An order at a UBC network moved on (values of UBCOrder.State); `transaction_ref` is ours, as a stop names it.
+
+    `reason` is the network's own word, where it gave one.
+    """
 
     order_id: int
     connector_id: int
@@ -160,6 +163,7 @@ class NetworkOrderChanged:
     old: str
     new: str
     at: datetime
+    reason: str = ""
 
 
 @dataclass(frozen=True)

@@ -150,13 +150,13 @@ def answer_command(*, key: str, state: str, reason: str, at: datetime) -> bool:
     return True
 
 
-def order_moved(*, reference: str, state: str, at: datetime) -> None:
-    """A UBC order that carries a start of ours moved on (values of UBCOrder.State)."""
+def order_moved(*, reference: str, state: str, reason: str = "", at: datetime) -> None:
+    """A UBC order that carries a start of ours moved on (values of UBCOrder.State), for the network's own reason."""
     words = {"confirmed": "accepted", "rejected": "rejected", "cancelled": "rejected", "failed": "failed"}
     starts = SessionCommand.objects.filter(kind=Kind.START, reference=reference).exclude(reference="")
     command = starts.order_by("-pk").first()
     if command is not None and state in words:
-        answer_command(key=str(command.key), state=words[state], reason=state, at=at)
+        answer_command(key=str(command.key), state=words[state], reason=reason or state, at=at)
 
 
 def _is_key(key: str) -> bool:

@@ -196,7 +196,7 @@ def become(order: UBCOrder, state: str, reason: str, now: datetime) -> None:
         order.wants_start, order.wants_cancel = False, True  # should it come true after all, it is given back
     publish(NetworkOrderChanged(
         order.pk, order.connector_id, str(order.transaction_id), order.reservation_key, order.id_token, old,
-        order.state, now,
+        order.state, now, reason[:120],
     ))  # fmt: skip
     is_kept = old in UNPROMISED and order.state in {State.CONFIRMED, State.CHARGING, State.COMPLETED}
     if is_kept:

@@ -42,10 +42,12 @@ def standing(request: Any, database: None) -> Iterator[tuple[Network, Rows]]:
     celery.conf.task_always_eager = True
     empty = Rows("without_a_network")
     with KINDS[request.param]().connected() as network:
+        network.rest()
         network.calm()
         rows = Rows("with_a_network")
         network.settle()
         yield network, rows
+        network.rest()
     empty.put_back()
     celery.conf.task_always_eager = False
 
@@ -61,6 +63,7 @@ def network(request: Any, standing: tuple[Network, Rows]) -> Network:
     lacking = [each for each in getattr(request.function, "needs", ()) if not network.has(each)]
     if lacking:
         pytest.skip(f"declares no {lacking[0].name}{request.function.why and ': '}{request.function.why}")
+    network.rest()
     network.calm()
     rows.put_back()
     network.settle()

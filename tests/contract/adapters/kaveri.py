@@ -5,7 +5,6 @@ import copy
 from datetime import UTC, datetime
 
 import httpx
-from django.test import override_settings
 from django.utils import timezone
 
 from fleetcharge.demo.peers import vendor
@@ -14,7 +13,6 @@ from stations.cpo.webhooks import route
 from stations.cpo.webhooks.models import DeadLetter, WebhookCount
 from stations.models import Source
 from stations.tests.hooks import SECRET, make_feed, make_kaveri
-from stations.tests.serving import serve
 from tests.contract.adapters.line import Line
 from tests.contract.adapters.network import Network
 
@@ -31,9 +29,8 @@ class Polled(Network):
         self.peer = KaveriCharge(stations(3), secret=SECRET)
         self.peer.page_size = 2
         self.line = Line(self.peer, too_much_mb=17)
-        ours = self.stack.enter_context(serve(route.hooks))
+        ours = self.serve_ours(route.hooks)
         self.stack.callback(route.threads.close)
-        self.stack.enter_context(override_settings(PUBLIC_BASE_URL=ours))
         self.stack.callback(self.line.close)
         self.peer.hook_url = f"{ours}/hooks/{self.slug}"
         self.line.open()

@@ -15,12 +15,29 @@ BIG_CHUNK = b" " * 1024 * 1024
 PATIENCE_SECONDS = 60.0
 
 
-class Line:
+class Door:
+    """An app whose calls are counted, those that came and those that are still under way."""
+
+    def __init__(self, app: Any) -> None:
+        self.app, self.asked, self.active = app, 0, 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.asked, self.active = self.asked + 1, self.active + 1
+        try:
+            await self.answer(scope, receive, send)
+        finally:
+            self.active -= 1
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self.app(scope, receive, send)
+
+
+class Line(Door):
     """One address for an ASGI app. `breaks`: "" | "html" | "500" | "cut" (the answer breaks off) | "too much"."""
 
     def __init__(self, app: Any, too_much_mb: int = 0) -> None:
-        self.app, self.too_much_mb = app, too_much_mb
-        self.port, self.asked, self.breaks = random_free_port(), 0, ""
+        super().__init__(app)
+        self.port, self.breaks, self.too_much_mb = random_free_port(), "", too_much_mb
         self._server: contextlib.ExitStack | None = None
 
     @property
@@ -38,8 +55,7 @@ class Line:
             self._server.close()
             self._server = None
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.asked += 1
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         if not self.breaks:
             await self.app(scope, receive, send)
             return

@@ -19,7 +19,8 @@ from stations.cpo import registry
 from stations.cpo.base import Capability, CPOAdapter
 from stations.models import Connector, Location, NetworkAccess, Source
 from stations.tasks import poll_source
-from tests.contract.adapters.line import Line
+from stations.tests.serving import serve
+from tests.contract.adapters.line import Door, Line
 from tests.running import wait_for
 from vehicles.models import IdToken, Vehicle
 
@@ -66,6 +67,26 @@ class Network:
     def connect(self) -> None:
         """Serve the peer and our side, make the source, and take over what the peer has."""
         raise NotImplementedError
+
+    def serve_ours(self, app: Any) -> str:
+        """Our side, where the peer calls us; its address."""
+        self.ours = Door(app)
+        base = self.stack.enter_context(serve(self.ours))
+        self.stack.enter_context(override_settings(PUBLIC_BASE_URL=base))
+        return base
+
+    ours: Door
+    peer: Any
+
+    def rest(self) -> None:
+        """Wait until neither side has anything under way any more."""
+
+        def is_quiet() -> bool:
+            before = self.ours.asked, self.line.asked
+            is_busy = self.ours.active or self.line.active or getattr(self.peer, "_tasks", ())
+            return not is_busy and before == (self.ours.asked, self.line.asked)
+
+        until("both sides to be at rest", is_quiet)
 
     def calm(self) -> None:
         """The peer as it was when it was connected; called before the rows are put back."""

@@ -156,6 +156,9 @@ class OwnChargers(Network):
                 wire.charger.tick(datetime.now(UTC))
                 wire.wake()
 
+    def rest(self) -> None:
+        """Nothing is under way once every socket is closed (calm)."""
+
     def calm(self) -> None:
         self.go_silent()
         for wire in self.wires:

@@ -5,7 +5,6 @@ import copy
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.test import override_settings
 from django.utils import timezone
 
 from dispatch.models import Reservation
@@ -13,7 +12,6 @@ from fleetcharge.demo.peers.ubc import CDS, SuryaCharge, plugs
 from stations.cpo.ubc import signing, webhook
 from stations.cpo.ubc.models import UBCItem, UBCNetwork, UBCOrder
 from stations.models import Location, Source
-from stations.tests.serving import serve
 from tests.contract.adapters.line import Line
 from tests.contract.adapters.network import Network
 
@@ -28,9 +26,8 @@ class UBC(Network):
     def connect(self) -> None:
         self.peer = SuryaCharge(plugs(3))
         self.line = Line(self.peer, too_much_mb=1)
-        ours = self.stack.enter_context(serve(webhook.ubc))
+        self.serve_ours(webhook.ubc)
         self.stack.callback(webhook.threads.close)
-        self.stack.enter_context(override_settings(PUBLIC_BASE_URL=ours))
         self.stack.callback(self.line.close)
         self.line.open()
         self.peer.base = self.line.base
