@@ -78,10 +78,6 @@ class Offer:
     notes: list[Note] = field(default_factory=list)
 
     @property
-    def is_pending(self) -> bool:
-        return any(row.is_pending for row in [*self.held, *self.notes])
-
-    @property
     def now(self) -> Held | None:
         """The promise that is in force."""
         return next((row for row in self.held if not row.is_later), None)
@@ -95,7 +91,8 @@ class Offers:
         self.can_start = registry.starter_for(source) is not None
         self.can_stop = registry.stopper_for(source) is not None
         self.may_charge = {row.pk for row in Connector.objects.usable_by(organisation).filter(pk__in=_ids(plugs))}
-        self.held, self.notes = defaultdict(list), defaultdict(list)
+        self.held: defaultdict[int, list[Held]] = defaultdict(list)
+        self.notes: defaultdict[int, list[Note]] = defaultdict(list)
         self._read_promises(plugs, organisation)
         self._read_commands(plugs, organisation)
 

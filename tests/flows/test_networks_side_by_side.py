@@ -8,8 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
+import time_machine
 from django.utils import timezone
 
+from dispatch.live_reads import station_rows
 from dispatch.models import Alert
 from dispatch.tasks import sweep_alerts
 from fleetcharge.accounts.models import Organisation
@@ -98,6 +100,13 @@ def freshness(slug: str, minutes: float = 0) -> set[str]:
     return {freshness_of(row, now) for row in rows}
 
 
+def on_the_map(slug: str, minutes: float) -> set[int]:
+    """What the live map's records say of its sites then: 0 live, 1 recent, 2 stale, 3 never heard of late."""
+    places = list(Location.objects.filter(source__slug=slug, is_removed=False).values_list("pk", flat=True))
+    with time_machine.travel(timezone.now() + timedelta(minutes=minutes)):
+        return {row[5] >> 4 for row, _ in station_rows(places)}
+
+
 def poll(slug: str) -> None:
     poll_source(source(slug).pk)
 
@@ -146,6 +155,38 @@ def test_every_network_is_seen_and_one_that_stops_decays_raises_one_alert_and_he
     assert len(alerts(fleet)) == 2
     assert not Alert.objects.open().filter(kind="network_down").exists()
     assert freshness("cityplug") == freshness("surya") == {"live"}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_each_network_alone_decays_raises_one_alert_per_fleet_and_heals(town: Town, name: str) -> None:
+    """Every fleet may charge at every network of the city, the vendor's too."""
+    others = [slug for slug in OTHERS if slug != name]
+    for slug in OTHERS:
+        poll(slug)
+    sweep_alerts()
+    assert not Alert.objects.filter(kind="network_down").exists()
+    assert on_the_map(name, 0) == {0}
+
+    town.switch(name, is_running=False)
+    for _ in range(4):
+        poll(name)
+    sweep_alerts()
+    sweep_alerts()
+    told = Alert.objects.filter(kind="network_down").order_by("organisation__slug")
+    assert list(told.values_list("organisation__slug", flat=True)) == ["deccan-cabs", "namma-logistics"]
+    assert told.filter(closed_at=None).count() == 2
+    assert (on_the_map(name, 6), on_the_map(name, 31), on_the_map(name, 25 * 60)) == ({1}, {2}, {3})
+    assert {slug: source(slug).state for slug in others} == dict.fromkeys(others, "connected")
+    assert not Connector.objects.available(timezone.now() + timedelta(minutes=31)).filter(
+        evse__location__source__slug=name
+    ).exists()  # fmt: skip
+
+    town.switch(name, is_running=True)
+    poll(name)
+    sweep_alerts()
+    assert source(name).state == "connected"
+    assert on_the_map(name, 0) == {0}
+    assert (told.count(), told.filter(closed_at=None).count()) == (2, 0)
 
 
 def test_a_restart_of_the_city_keeps_every_connection(town: Town, tmp_path: Path) -> None:
