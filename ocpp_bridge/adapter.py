@@ -98,19 +98,23 @@ def _ask(
     deadline_at: datetime,
     reservation_key: str = "",
 ) -> CommandReceipt:
-    """`name` and action make the idempotency key."""
+    """`name` and action make the idempotency key. CPOError: something else was asked under it."""
     charger = _charger_of(connector)
     if action == Command.Action.RESERVE_NOW and not charger.is_online:
         return CommandReceipt("rejected", "The charger is offline.")
-    command = commands.enqueue(
-        charger_id=charger.pk,
-        action=action,
-        parameters=parameters,
-        idempotency_key=f"{action}:{name}",
-        deadline_at=deadline_at,
-        actor="dispatch",
-        reservation_key=reservation_key,
-    )
+    try:
+        command = commands.enqueue(
+            charger_id=charger.pk,
+            action=action,
+            parameters=parameters,
+            idempotency_key=f"{action}:{name}",
+            deadline_at=deadline_at,
+            actor="dispatch",
+            reservation_key=reservation_key,
+        )
+    except (commands.KeyReused, commands.BadParameters) as error:
+        code = "key_reused" if isinstance(error, commands.KeyReused) else "bad_parameters"
+        raise CPOError(code, f"This cannot be asked of {charger.ocpp_identity}: {error}") from None
     return CommandReceipt(PENDING.state, PENDING.reason, str(command.pk))
 
 

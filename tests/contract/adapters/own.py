@@ -28,7 +28,7 @@ from tests.contract.adapters.network import Network, until
 from tests.running import port_of_our_own
 
 KEY = "00112233445566778899aabbccddeeff"
-TICK_SECONDS = 0.02
+TICK_SECONDS, SOMEBODY = 0.02, "SOMEBODY"
 
 
 class Wire(ChargerConnection):
@@ -206,7 +206,7 @@ class OwnChargers(Network):
     def answers(self, how: str) -> None:
         bay = self.wires[0].charger.bays[0]
         far = datetime.max.replace(tzinfo=UTC)
-        bay.booking = Booking("1", "SOMEBODY", far) if how == "no" else None
+        bay.booking = Booking("1", SOMEBODY, far) if how == "no" else None
         self.wires[0].is_deaf = how == "never"
         if how == "no":
             self.shows("reserved")
@@ -215,7 +215,12 @@ class OwnChargers(Network):
         self.loop.run(self.wires[0].answer_late())
 
     def held(self) -> list[str]:
-        return [bay.booking.number for wire in self.wires for bay in wire.charger.bays if bay.booking]
+        return [
+            bay.booking.number
+            for wire in self.wires
+            for bay in wire.charger.bays
+            if bay.booking and bay.booking.token != SOMEBODY
+        ]
 
     def reference(self, row: Reservation) -> str:
         return str(row.number)

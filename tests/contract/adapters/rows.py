@@ -2,10 +2,16 @@
 
 from django.db import connection, transaction
 
+from tests.running import wait_for
+
 TABLES = """
 SELECT c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE n.nspname = 'public' AND c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relname <> 'django_migrations'
 ORDER BY c.relname
+"""
+BUSY = """
+SELECT count(*) FROM pg_stat_activity
+WHERE datname = current_database() AND pid <> pg_backend_pid() AND backend_type = 'client backend' AND state <> 'idle'
 """
 
 
@@ -24,6 +30,7 @@ class Rows:
 
     def put_back(self) -> None:
         """No trigger fires and no key is checked meanwhile: the copies were whole."""
+        wait_for("nobody else to be at the database", self._is_quiet, every=0.01)
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("SET LOCAL session_replication_role = replica")
             cursor.execute("; ".join(f'DELETE FROM public."{table}"' for table in self.tables))
@@ -33,6 +40,12 @@ class Rows:
     def forget(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute(f"DROP SCHEMA IF EXISTS {self.name} CASCADE")
+
+    @staticmethod
+    def _is_quiet() -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(BUSY)
+            return cursor.fetchone() == (0,)
 
     @staticmethod
     def _is_filled(cursor: object, table: str) -> bool:

@@ -1,10 +1,13 @@
 """What every network promises about promises: kept on both sides, given back, refused, late, or held by us alone."""
 
+import contextlib
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
 
+from billing.services.authorisation import group_of
 from dispatch import services, tasks
 from dispatch.models import Reservation
 from stations.cpo.base import Capability, CPOError, ReserveRequest
@@ -15,7 +18,9 @@ reserving = needs(Capability.RESERVE, why="it is held by us alone")
 
 
 def request(network: Network, row: Reservation) -> ReserveRequest:
-    return ReserveRequest(network.plug(), str(row.key), row.number, row.id_token, row.expires_at)
+    """The very question that dispatch asked."""
+    group_id = group_of(row.vehicle_id)
+    return ReserveRequest(network.plug(), str(row.key), row.number, row.id_token, row.expires_at, group_id=group_id)
 
 
 def pass_time(row: Reservation, seconds: float) -> None:
@@ -63,6 +68,17 @@ def test_asking_and_giving_back_twice_is_harmless(network: Network) -> None:
     network.adapter().cancel(network.plug(), str(row.key), row.number)
     row.refresh_from_db()
     assert row.state == "cancelled"
+
+
+@reserving
+def test_another_question_under_the_same_key_breaks_nothing(network: Network) -> None:
+    row = becomes(network.reserve(), "confirmed")
+    until("the peer to keep it", lambda: network.held() == [network.reference(row)])
+    another = replace(request(network, row), id_token="ANOTHER", group_id="")
+    with contextlib.suppress(CPOError):
+        network.adapter().reserve(another)
+    row.refresh_from_db()
+    assert row.state == "confirmed"
 
 
 @reserving
