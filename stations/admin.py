@@ -118,12 +118,12 @@ class SourceAdmin(RegistryScope, TenantAdmin):
     fields = [
         "name", "slug", "kind", "organisation", "base_url", "poll_interval_seconds", "full_sync_seconds", "trust",
         "licence", "attribution", "state", "freshness", "truth", "last_polled_at", "full_synced_at", "next_poll_at",
-        "last_push_at", "usual_push_seconds", "failures_in_row", "last_error_code", "last_error", "refused_at",
+        "last_push_at", "usual_pause", "failures", "last_error_code", "last_error", "refused_at",
         "refused_objects", "refused",
     ]  # fmt: skip
     readonly_fields = [
         "state", "freshness", "truth", "last_polled_at", "full_synced_at", "next_poll_at", "last_push_at",
-        "usual_push_seconds", "failures_in_row", "last_error_code", "last_error", "refused_at", "refused_objects",
+        "usual_pause", "failures", "last_error_code", "last_error", "refused_at", "refused_objects",
         "refused",
     ]  # fmt: skip
     inlines = [AccessInline]
@@ -135,10 +135,19 @@ class SourceAdmin(RegistryScope, TenantAdmin):
         """Of plugs shown as free, how many were."""
         return "–" if source.truth_percent is None else f"{source.truth_percent} %"
 
-    @admin.display(description=_("Refused objects"))
+    @admin.display(description=_("What it could not use, and why"))
     def refused(self, source: Source) -> str:
         """The first of them by the network's names."""
         return "\n".join(f"{each['id']}: {each['why']}" for each in source.refusals) or "–"
+
+    @admin.display(description=_("Failures in a row"))
+    def failures(self, source: Source) -> int:
+        return source.failures_in_row
+
+    @admin.display(description=_("Usual pause between pushes"))
+    def usual_pause(self, source: Source) -> str:
+        """Three of them without a word, and it is asked."""
+        return f"{source.usual_push_seconds:.0f} s" if source.usual_push_seconds else "–"
 
     @admin.display(description=_("Trouble"), ordering="failures_in_row")
     def trouble(self, source: Source) -> str:

@@ -96,6 +96,13 @@ class TryForm(forms.Form):
         return mapping
 
 
+def _span(milliseconds: int) -> str:
+    """`50 ms`, `2 s`, `5 min`."""
+    if milliseconds < 1000:
+        return f"{milliseconds} ms"
+    return f"{milliseconds / 1000:.0f} s" if milliseconds < 120_000 else f"{milliseconds / 60_000:.0f} min"
+
+
 @admin.register(WebhookFeed)
 class WebhookFeedAdmin(OwnNetworks, TenantAdmin):
     """One vendor: whom we believe, how its JSON is read, how it does."""
@@ -141,7 +148,7 @@ class WebhookFeedAdmin(OwnNetworks, TenantAdmin):
     @admin.display(description=_("Lag today: half, 95 % within"))
     def lag(self, feed: WebhookFeed) -> str:
         half, most = counting.lag_percentiles(feed.pk, [timezone.now().date()]) if feed.pk else [None, None]
-        return "–" if half is None else f"{half} ms, {most} ms"
+        return "–" if half is None or most is None else f"{_span(half)}, {_span(most)}"
 
     def save_model(self, request: HttpRequest, obj: WebhookFeed, form: Any, change: bool) -> None:
         """Secrets are encrypted, and never enter the audit; a feed without one gets one of ours."""
