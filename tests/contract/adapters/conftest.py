@@ -60,9 +60,9 @@ def _django_db_helper(database: None) -> None:
 @pytest.fixture
 def network(request: Any, standing: tuple[Network, Rows]) -> Network:
     network, rows = standing
-    lacking = [each for each in getattr(request.function, "needs", ()) if not network.has(each)]
-    if lacking:
-        pytest.skip(f"declares no {lacking[0].name}{request.function.why and ': '}{request.function.why}")
+    for fits, otherwise in getattr(request.function, "limits", ()):
+        if not fits(network):
+            pytest.skip(otherwise)
     network.rest()
     network.calm()
     rows.put_back()

@@ -230,14 +230,25 @@ class Network:
         """The peer reports its end."""
 
 
-def needs(*capabilities: Capability, why: str = "") -> Callable[[Test], Test]:
-    """For networks that declare these; the others are not even set up for the test."""
+def only_for(fits: Callable[[Network], bool], otherwise: str) -> Callable[[Test], Test]:
+    """The others are not even set up for the test; `otherwise` says why."""
 
     def remember(test: Test) -> Test:
-        test.needs, test.why = capabilities, why  # type: ignore[attr-defined]
+        test.limits = [*getattr(test, "limits", ()), (fits, otherwise)]  # type: ignore[attr-defined]
         return test
 
     return remember
+
+
+def needs(*capabilities: Capability, why: str = "") -> Callable[[Test], Test]:
+    """For networks that declare these."""
+    words = " and ".join(each.name for each in capabilities)
+    return only_for(lambda network: network.has(*capabilities), f"does not declare {words}{why and ': '}{why}")
+
+
+def lacks(capability: Capability) -> Callable[[Test], Test]:
+    """For networks that declare that they cannot."""
+    return only_for(lambda network: not network.has(capability), f"declares {capability.name}")
 
 
 def becomes(row: Any, *states: str) -> Any:

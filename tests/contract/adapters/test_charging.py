@@ -11,7 +11,7 @@ from dispatch import services, tasks
 from dispatch.models import SessionCommand
 from stations.cpo import registry
 from stations.cpo.base import Capability
-from tests.contract.adapters.network import Network, becomes, needs, until
+from tests.contract.adapters.network import Network, becomes, lacks, needs, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 charging = needs(Capability.START_STOP)
@@ -107,9 +107,8 @@ def test_a_promised_place_is_started_for_its_vehicle_alone(network: Network) -> 
     becomes(row, "used")
 
 
+@lacks(Capability.START_STOP)
 def test_who_declares_no_starts_offers_none(network: Network) -> None:
-    if network.has(Capability.START_STOP):
-        pytest.skip("declares START_STOP")
     asked = network.requests
     assert registry.starter_for(network.source()) is None
     assert registry.stopper_for(network.source()) is None

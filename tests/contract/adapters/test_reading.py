@@ -11,7 +11,7 @@ from stations.belief import freshness_of
 from stations.cpo.base import Capability
 from stations.models import Connector, Location, NetworkAccess, Source, StatusChange
 from stations.tasks import poll_due_sources
-from tests.contract.adapters.network import Network, becomes, needs, until
+from tests.contract.adapters.network import Network, becomes, lacks, needs, only_for, until
 from tests.contract.adapters.ubc import UBC
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -24,14 +24,11 @@ READS = (
     "stations/?near=12.97,77.59&min_kw=30",
 )
 
-
-def brings_its_sites(network: Network) -> None:
-    if network.slug == "own":
-        pytest.skip("our own chargers are registered by us: there is no list to take over")
+with_a_list = only_for(lambda network: network.slug != "own", "we register our own chargers: nobody lists them")
 
 
+@with_a_list
 def test_a_delivery_brings_sites_with_plugs_power_and_prices(network: Network) -> None:
-    brings_its_sites(network)
     assert network.sites().filter(is_removed=False).count() == 3
     source = network.source()
     assert (source.state, source.last_error, source.refused_objects) == ("connected", "", 0)
@@ -62,8 +59,8 @@ def everything() -> dict[str, Any]:
     return {"sites": list(sites), "plugs": list(plugs), "history": StatusChange.objects.count()}
 
 
+@with_a_list
 def test_the_same_again_changes_nothing(network: Network) -> None:
-    brings_its_sites(network)
     first = everything()
     heard = network.plug().heard_at
     for _ in range(2):
@@ -72,9 +69,8 @@ def test_the_same_again_changes_nothing(network: Network) -> None:
     assert network.plug().heard_at > heard  # type: ignore[operator]
 
 
+@lacks(Capability.PULL)
 def test_who_cannot_be_asked_is_never_polled(network: Network) -> None:
-    if network.has(Capability.PULL):
-        pytest.skip("declares PULL")
     Source.objects.update(next_poll_at=None)
     asked = network.requests
     assert poll_due_sources() == 0
@@ -86,8 +82,8 @@ def test_who_cannot_be_asked_is_never_polled(network: Network) -> None:
         assert "has no address to poll" in network.source().last_error
 
 
+@with_a_list
 def test_a_bad_object_is_refused_by_name_and_stops_nothing(network: Network) -> None:
-    brings_its_sites(network)
     bad = network.spoil()
     network.deliver()
     refused = network.refused()
@@ -115,19 +111,17 @@ def test_a_status_comes_with_its_time_and_older_news_is_ignored(network: Network
     assert moves[-2:] == ["faulted", "available"]
 
 
+@lacks(Capability.PUSH)
 def test_a_poll_shows_what_has_changed_where_nothing_is_pushed(network: Network) -> None:
-    if network.has(Capability.PUSH):
-        pytest.skip("declares PUSH")
     assert isinstance(network, UBC)
     network.change("faulted")
     network.poll()
     assert network.plug().status == "faulted"
 
 
+@with_a_list
+@only_for(lambda network: network.name != "webhook", "a vendor that only pushes lists nothing: it grows old instead")
 def test_a_site_that_vanishes_is_hidden_with_its_history_and_comes_back(network: Network) -> None:
-    brings_its_sites(network)
-    if network.name == "webhook":
-        pytest.skip("a vendor that only pushes lists nothing: what it does not name grows old instead")
     gone = network.plug(1)
     site = gone.evse.location
     history = StatusChange.objects.filter(connector=gone).count()

@@ -11,7 +11,7 @@ from billing.services.authorisation import group_of
 from dispatch import services, tasks
 from dispatch.models import Reservation
 from stations.cpo.base import Capability, CPOError, ReserveRequest
-from tests.contract.adapters.network import Network, becomes, needs, until
+from tests.contract.adapters.network import Network, becomes, lacks, needs, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 reserving = needs(Capability.RESERVE, why="it is held by us alone")
@@ -127,9 +127,8 @@ def test_what_is_promised_here_is_promised_to_nobody_else_of_ours(network: Netwo
     assert (answer.status_code, answer.json()["code"]) == (409, "connector_taken")
 
 
+@lacks(Capability.RESERVE)
 def test_without_reservations_our_own_vehicles_are_kept_apart(network: Network) -> None:
-    if network.has(Capability.RESERVE):
-        pytest.skip("declares RESERVE")
     asked = network.requests
     row = becomes(network.reserve(), "confirmed")
     assert (row.way, row.reason) == ("soft", "held in FleetCharge only")
@@ -144,9 +143,8 @@ def test_without_reservations_our_own_vehicles_are_kept_apart(network: Network) 
     assert network.requests == asked
 
 
+@lacks(Capability.RESERVE)
 def test_who_declares_no_reservations_refuses_them_clearly(network: Network) -> None:
-    if network.has(Capability.RESERVE):
-        pytest.skip("declares RESERVE")
     row, asked = network.reserve(), network.requests
     for ask in (
         lambda: network.adapter().reserve(request(network, row)),
