@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 
 from fleetcharge.demo.peers import objects
 from fleetcharge.demo.peers.ocpi import OCPIPeer
-from stations.cpo.ocpi.selftest import Probe
+from stations.cpo.ocpi.selftest import OURS_TO_KEEP, Probe
 from stations.tests.ocpi_peers import VERSIONS
 from stations.tests.serving import serve
 
@@ -58,9 +58,30 @@ def hide_locations(peer: OCPIPeer) -> None:
     peer.without = {"locations"}
 
 
+def list_twice(peer: OCPIPeer) -> None:
+    peer.lists["tariffs"].append(peer.lists["tariffs"][0])
+
+
+def tell_local_time(peer: OCPIPeer) -> None:
+    peer.lists["locations"][0]["last_updated"] = "2026-11-21T11:30:00+05:30"
+
+
+def swap_coordinates(peer: OCPIPeer) -> None:
+    place = peer.lists["locations"][0]["coordinates"]
+    place["latitude"], place["longitude"] = place["longitude"], place["latitude"]
+
+
+def mind_the_case(peer: OCPIPeer) -> None:
+    peer.minds_case = True
+
+
 @pytest.mark.parametrize(
     ("spoil", "rule"),
     [
+        (list_twice, "tariffs: no object is listed twice"),
+        (tell_local_time, "locations: times are UTC"),
+        (swap_coordinates, "locations: coordinates are in India, latitude first"),
+        (mind_the_case, "locations: ids are found in any case"),
         (swap_nothing_for_something, "locations: every object can be read"),
         (invent_a_status, "locations: every object can be read"),
         (loop, "locations: pages lead on"),
@@ -79,7 +100,18 @@ def test_the_command_prints_a_report_and_fails_when_a_rule_is_broken(peer: OCPIP
     report = StringIO()
     with pytest.raises(CommandError, match="rules are broken"):
         call_command("ocpi_selftest", f"{peer.base_url}/versions", "TOKEN_A", stdout=report)
-    assert "BAD locations: every object can be read (L3: EVSE status DREAMING is no word of OCPI)" in report.getvalue()
+    assert (
+        "BAD locations: every object can be read (L3: EVSE status DREAMING is no word of OCPI) [pitfall 10]"
+        in report.getvalue()
+    )
+    assert "Pitfalls 2, 3, 4" in report.getvalue()
+
+
+def test_every_pitfall_is_looked_at_or_named_as_ours(peer: OCPIPeer) -> None:
+    looked_at = {finding.pitfall for finding in Probe(f"{peer.base_url}/versions", "TOKEN_A").run()} - {0}
+    elsewhere = {int(number) for number in OURS_TO_KEEP.split(", ")}
+    in_the_reader = {13, 14, 15, 22, 24}  # what every object and every answer is read by
+    assert looked_at | elsewhere | in_the_reader == set(range(1, 26))
 
 
 def test_nobody_at_home_is_one_finding(settings: Any) -> None:

@@ -63,7 +63,7 @@ class OCPIPeer:
         self.sync_result, self.async_result, self.booking_status = "ACCEPTED", "ACCEPTED", "PENDING"
         self.broken: bytes | None = None
         self.extra_headers: Headers = []
-        self.links_loop = False
+        self.links_loop = self.minds_case = False
         self.on_page: Callable[[], None] = lambda: None
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -139,7 +139,8 @@ class OCPIPeer:
     def _list(self, name: str, ids: list[str], query: dict[str, str]) -> tuple[Any, Headers]:
         items = self.lists[name]
         if ids:
-            found = next((each for each in items if each["id"].lower() == ids[0].lower()), None)
+            alike = str if self.minds_case else str.lower
+            found = next((each for each in items if alike(each["id"]) == alike(ids[0])), None)
             if found is None:
                 raise Refusal(404, 2003)
             return found, []

@@ -1,10 +1,13 @@
 """Does a CPO keep the rules of OCPI? Reads only, registers nothing; one finding per rule, for a person to read."""
 
 import base64
+import re
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 from pydantic import ValidationError
@@ -26,16 +29,21 @@ READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
 }
 LONG_AGO, FAR_AHEAD = "2015-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
 PAGES = 3
+OURS_TO_KEEP = "2, 3, 4, 5, 6, 7, 17, 18, 19, 21, 23"
+"""Pitfalls that only show when the CPO calls us; our own tests keep them."""
+OFFSET = re.compile(r"T\d\d:\d\d(:\d\d)?(\.\d+)?[+-]\d\d:?\d\d$")
+INDIA = (6.0, 38.0, 68.0, 98.0)
 ANYBODY = ("XX", "XXX")
 
 
 @dataclass(frozen=True)
 class Finding:
-    """`is_good` None: could not be looked at."""
+    """`is_good` None: could not be looked at. `pitfall` is its number in the list of OCPI's 25, 0 for a plain rule."""
 
     rule: str
     is_good: bool | None
     detail: str = ""
+    pitfall: int = 0
 
 
 class Unreadable(Exception):
@@ -108,8 +116,8 @@ class Probe:
         except Unreadable as error:
             yield Finding("the address answers", False, str(error))
             return
-        yield Finding("a token in base64 is taken", encoded == 200, f"HTTP {encoded}")
-        yield Finding("a raw token is taken (2.1.1 must)", raw == 200 or None, f"HTTP {raw}")
+        yield Finding("a token in base64 is taken", encoded == 200, f"HTTP {encoded}", 1)
+        yield Finding("a raw token is taken (2.1.1 must)", raw == 200 or None, f"HTTP {raw}", 1)
         yield Finding("a wrong token is HTTP 401", wrong == 401, f"HTTP {wrong}")
 
     def _versions(self) -> Iterator[Finding]:
@@ -129,6 +137,8 @@ class Probe:
         modules = sorted({str(entry["identifier"]) for entry in entries})
         yield Finding("credentials and locations are offered", {"credentials", "locations"} <= set(modules),
                       ", ".join(modules))  # fmt: skip
+        bad = [why for entry in entries if (why := _refused_address(str(entry["url"])))]
+        yield Finding("its addresses may be called", not bad, "; ".join(bad[:3]), 25)
         roles = all("role" in entry for entry in entries)
         yield Finding("endpoints say their side", roles or not self.dialect.has_roles)
 
@@ -174,9 +184,35 @@ class Probe:
             seen.add(following)
             answer = self.get(following)
             objects += self.data(answer) or []
-        yield Finding(f"{module}: pages lead on", not loops, f"{len(objects)} objects")
+        yield Finding(f"{module}: pages lead on", not loops, f"{len(objects)} objects", 9)
         refused = [why for each in objects if (why := self._refused(module, each))]
-        yield Finding(f"{module}: every object can be read", not refused, "; ".join(refused[:3]))
+        yield Finding(f"{module}: every object can be read", not refused, "; ".join(refused[:3]), 10)
+        yield from self._habits(module, [each for each in objects if isinstance(each, dict)])
+
+    def _habits(self, module: str, objects: list[dict[str, Any]]) -> Iterator[Finding]:
+        """What is read all the same, and leads to trouble sooner or later."""
+        ids = Counter("*".join(str(each.get(part, "")) for part in ("country_code", "party_id", "id")).lower()
+                      for each in objects)  # fmt: skip
+        twice = [name for name, count in ids.items() if count > 1]
+        yield Finding(f"{module}: no object is listed twice", not twice, ", ".join(twice[:3]), 20)
+        odd = sorted(
+            {str(each.get("last_updated")) for each in objects if OFFSET.search(str(each.get("last_updated")))}
+        )
+        yield Finding(f"{module}: times are UTC", not odd, ", ".join(odd[:2]), 11)
+        newest = max(times, default="")
+        if newest and not odd:
+            again = self.data(self.get(self.endpoints[module], date_from=newest))
+            yield Finding(f"{module}: date_from takes in its own moment", bool(again), newest, 9)
+        if module == "locations" and objects:
+            yield from self._places(objects)
+
+    def _places(self, objects: list[dict[str, Any]]) -> Iterator[Finding]:
+        astray = [name for each in objects if (name := _astray(each))]
+        yield Finding("locations: coordinates are in India, latitude first", not astray, ", ".join(astray[:3]), 12)
+        name = str(objects[0].get("id"))
+        answer = self.get(f"{self.endpoints['locations'].rstrip('/')}/{quote(name.swapcase(), safe='')}")
+        is_found = answer.status_code == 200
+        yield Finding("locations: ids are found in any case", is_found, f"HTTP {answer.status_code}", 8)
 
     def _refused(self, module: str, raw: Any) -> str:
         assert self.dialect is not None  # noqa: S101 (set by _versions)
@@ -205,7 +241,27 @@ class Probe:
     def _dangling(self) -> Iterator[Finding]:
         missing = sorted(self.named_tariffs - self.tariffs)
         known = self.tariffs or self.named_tariffs
-        yield Finding("tariffs that plugs name exist", not missing if known else None, ", ".join(missing[:5]))
+        yield Finding("tariffs that plugs name exist", not missing if known else None, ", ".join(missing[:5]), 16)
+
+
+def _refused_address(url: str) -> str:
+    """Why we would not call it; "" when we would."""
+    try:
+        check_url(url)
+    except CPOError as error:
+        return str(error)
+    return ""
+
+
+def _astray(location: dict[str, Any]) -> str:
+    """The site's id when it lies outside India or its coordinates are swapped; "" for others, and for none at all."""
+    try:
+        place = location["coordinates"]
+        latitude, longitude = float(place["latitude"]), float(place["longitude"])
+    except (KeyError, TypeError, ValueError):
+        return ""
+    south, north, west, east = INDIA
+    return "" if south <= latitude <= north and west <= longitude <= east else str(location.get("id"))
 
 
 def _dicts(value: Any, *needed: str) -> list[dict[str, Any]]:

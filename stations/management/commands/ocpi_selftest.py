@@ -5,7 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from stations.cpo.ocpi.selftest import Probe
+from stations.cpo.ocpi.selftest import OURS_TO_KEEP, Probe
 
 MARKS = {True: "ok  ", False: "BAD ", None: "-   "}
 
@@ -22,7 +22,9 @@ class Command(BaseCommand):
         for finding in Probe(options["url"], options["token"]).run():
             broken += finding.is_good is False
             detail = f" ({finding.detail})" if finding.detail else ""
-            self.stdout.write(f"{MARKS[finding.is_good]}{finding.rule}{detail}")
+            pitfall = f" [pitfall {finding.pitfall}]" if finding.pitfall else ""
+            self.stdout.write(f"{MARKS[finding.is_good]}{finding.rule}{detail}{pitfall}")
+        self.stdout.write(f"Pitfalls {OURS_TO_KEEP} show only when it calls us; ours are proven by our tests.")
         if broken:
             raise CommandError(f"{broken} rules are broken.")
         self.stdout.write("Every rule that could be looked at is kept.")

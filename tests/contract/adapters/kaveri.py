@@ -23,7 +23,6 @@ class Polled(Network):
     """`rest-poll`: its list is walked with a cursor, its events are pushed."""
 
     name, slug = "rest-poll", "kaveri"
-    breaks = ("html", "500", "cut", "too much")
 
     def connect(self) -> None:
         self.peer = KaveriCharge(stations(3), secret=SECRET)
@@ -57,7 +56,7 @@ class Polled(Network):
 
         async def once() -> int:
             async with httpx.AsyncClient(timeout=60, trust_env=False) as http:
-                return await self.peer.push(http, raw)
+                return int(await self.peer.push(http, raw))
 
         assert asyncio.run(once()) == 200, self.peer.answers[-1]
         answer: dict[str, object] = self.peer.answers[-1][1]
@@ -85,7 +84,6 @@ class Pushing(Polled):
     """`webhook`: it pushes its sites and their plugs; nobody can ask it for anything."""
 
     name = "webhook"
-    breaks = ()
 
     def make(self) -> None:
         make_feed(

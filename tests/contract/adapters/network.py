@@ -35,8 +35,6 @@ class Network:
     slug = ""
     can_cancel = True
     """Where False, a promise runs out at the peer by itself (OCPI 2.1.1)."""
-    breaks: tuple[str, ...] = ()
-    """In which ways its peer can answer a poll wrongly."""
     line: Line
 
     def __init__(self) -> None:
@@ -83,7 +81,7 @@ class Network:
 
         def is_quiet() -> bool:
             before = self.ours.asked, self.line.asked
-            is_busy = self.ours.active or self.line.active or getattr(self.peer, "_tasks", ())
+            is_busy = self.ours.active or self.line.active or vars(self.peer).get("_tasks")
             return not is_busy and before == (self.ours.asked, self.line.asked)
 
         until("both sides to be at rest", is_quiet)

@@ -55,6 +55,10 @@ class Wire(ChargerConnection):
             await super()._receive(self._socket, self.unanswered.pop(0))
 
 
+def _is_online(plug: Connector) -> bool:
+    return plug.evse.charger is not None and plug.evse.charger.is_online
+
+
 class Asked:
     """Stands where the other kinds have their peer's address: counts what chargers are asked."""
 
@@ -185,7 +189,7 @@ class OwnChargers(Network):
         def is_there() -> bool:
             plugs = [self.plug(number) for number in (0, 1)]
             is_told = all(wire.charger.shown and not wire.charger.outbox for wire in self.wires)
-            return is_told and all(plug.evse.charger.is_online and plug.status != "unknown" for plug in plugs)
+            return is_told and all(_is_online(plug) and plug.status != "unknown" for plug in plugs)
 
         until("the chargers to be there", is_there)
 

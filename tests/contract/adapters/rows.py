@@ -45,7 +45,8 @@ class Rows:
     def _is_quiet() -> bool:
         with connection.cursor() as cursor:
             cursor.execute(BUSY)
-            return cursor.fetchone() == (0,)
+            row: tuple[int] = cursor.fetchone()
+            return row[0] == 0
 
     @staticmethod
     def _is_filled(cursor: object, table: str) -> bool:

@@ -21,7 +21,6 @@ WORDS = {"available": "Available", "charging": "Charging", "faulted": "Faulted"}
 
 class UBC(Network):
     name = slug = "ubc"
-    breaks = ("html", "500", "cut", "too much")
 
     def connect(self) -> None:
         self.peer = SuryaCharge(plugs(3))
@@ -107,4 +106,4 @@ class UBC(Network):
         return [sale.order_id for sale in self.peer.sales.values() if sale.status == "CONFIRMED"]
 
     def reference(self, row: Reservation) -> str:
-        return UBCOrder.objects.get(reservation_key=str(row.key)).order_id
+        return str(UBCOrder.objects.get(reservation_key=str(row.key)).order_id)
