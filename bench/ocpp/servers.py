@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import shutil
 import signal
@@ -63,9 +64,10 @@ async def plain(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Our endpoint doing what the libraries' examples do: parse, validate, route, answer. The values are not read."""
     if scope["type"] == "websocket":
         endpoint = _endpoint(is_durable=False)
-        from ocpp_bridge.v16 import MEANING_16
+        from ocpp_bridge.consumers import MEANINGS
 
-        MEANING_16.at_once["MeterValues"] = lambda station, payload, received_at: ({}, None)
+        reads_nothing: dict[str, Any] = {"MeterValues": lambda station, payload, received_at: ({}, None)}
+        MEANINGS["ocpp1.6"] = dataclasses.replace(MEANINGS["ocpp1.6"], at_once=reads_nothing)
         await endpoint(scope, receive, send)
 
 
