@@ -1,7 +1,6 @@
 """The cast every test knows: one fleet with a dispatcher, a driver and a finance manager, and a stranger."""
 
 import functools
-import importlib
 import os
 import time
 import uuid
@@ -13,11 +12,11 @@ import redis
 
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps a loop in the main thread
 
-from django.apps import apps
 from django.conf import settings as django_settings
 from django.db import connection
 from django.db.models.signals import post_migrate
 from django.dispatch import receiver
+from django.test import TransactionTestCase
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
@@ -26,6 +25,7 @@ from fleetcharge.accounts import throttling
 from fleetcharge.accounts.models import Membership, Organisation, User
 from fleetcharge.lib import hints
 from fleetcharge.webhooks.listeners import listeners
+from tests.emptying import bring_back_the_catalogue, empty_database
 
 # The same examples on every run, and as long as a busy machine takes.
 hypothesis_settings.register_profile(
@@ -55,9 +55,12 @@ def django_db_setup(django_db_setup, django_db_blocker) -> None:
 
 @receiver(post_migrate)
 def _bring_back_the_catalogue(sender: Any, **signal: Any) -> None:
-    """A transactional test ends with an empty database; what a migration put there comes back with the flush."""
-    if sender.label == "vehicles" and not apps.get_model("vehicles", "VehicleModel").objects.exists():
-        importlib.import_module("vehicles.migrations.0003_catalogue").add(apps, None)
+    """Also where a test flushes by itself."""
+    if sender.label == "vehicles":
+        bring_back_the_catalogue()
+
+
+TransactionTestCase._fixture_teardown = lambda self: empty_database()  # type: ignore[method-assign]
 
 
 @pytest.hookimpl(trylast=True)

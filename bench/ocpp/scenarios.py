@@ -19,6 +19,7 @@ from bench.ocpp.servers import (
     ECHO,
     NODE,
     PACKAGE,
+    PLAIN,
     QUIET_PACKAGE,
     ROUTER,
     STOCK_ECHO,
@@ -43,7 +44,7 @@ def verdict(name: str, value: float, goal: float, *, unit: str = "", at_most: bo
     """Print one goal; whether it was reached, which decides the exit code."""
     reached = value <= goal if at_most else value >= goal
     sign = "<=" if at_most else ">="
-    print(f"  {name:44}{value:9.2f}{unit:4} goal {sign} {goal:g}: {'reached' if reached else 'NOT reached'}")
+    print(f"  {name:48}{value:9.2f}{unit:4} goal {sign} {goal:g}: {'reached' if reached else 'NOT reached'}")
     return reached
 
 
@@ -60,7 +61,7 @@ def throughput(cores: Cores, transactions: list[int], seconds: float, var: Path)
     print(f"MeterValues, {len(transactions)} sockets in a closed loop")
     results: dict[str, dict[str, Any]] = {}
     node = servers.node_folder(var)
-    for name in (STOCK_ECHO, ECHO, ROUTER, BARE, DURABLE, PACKAGE, QUIET_PACKAGE, NODE):
+    for name in (STOCK_ECHO, ECHO, PLAIN, ROUTER, BARE, DURABLE, PACKAGE, QUIET_PACKAGE, NODE):
         if name == NODE and isinstance(node, str):
             print(f"  {TITLES[name]:26} skipped: {node}")
             continue
@@ -71,7 +72,9 @@ def throughput(cores: Cores, transactions: list[int], seconds: float, var: Path)
     rates = {name: result["rate"] for name, result in results.items()}
     cpu = {name: result["busy"] / result["rate"] for name, result in results.items()}
     reached = [
+        verdict("codec and validation / raw ASGI echo on uvicorn", rates[PLAIN] / rates[STOCK_ECHO], 0.6),
         verdict("no database / raw ASGI echo on uvicorn", rates[ROUTER] / rates[STOCK_ECHO], 0.6),
+        verdict("codec and validation / `ocpp` package, by rate", rates[PLAIN] / rates[PACKAGE], 10),
         verdict("durable / no database", rates[DURABLE] / rates[ROUTER], 0.4),
         verdict("durable / `ocpp` package, by rate", rates[DURABLE] / rates[PACKAGE], 10),
         verdict("durable / `ocpp` package, by server CPU", cpu[PACKAGE] / cpu[DURABLE], 10),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 import shutil
 import signal
@@ -17,11 +18,12 @@ from fleetcharge.embedded.ports import random_free_port
 from fleetcharge.lib.tuning import tune_for_sockets
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-STOCK_ECHO, ECHO, ROUTER, BARE, DURABLE = "stock_echo", "echo", "router", "bare", "durable"
+STOCK_ECHO, ECHO, PLAIN, ROUTER, BARE, DURABLE = "stock_echo", "echo", "plain", "router", "bare", "durable"
 PACKAGE, QUIET_PACKAGE, NODE = "package", "quiet_package", "node"
 TITLES = {
     STOCK_ECHO: "raw ASGI echo (floor)",
     ECHO: "raw echo, our protocol",
+    PLAIN: "ours, codec and validation",
     ROUTER: "ours, no database",
     BARE: "ours, durable, no recorder",
     DURABLE: "ours, durable",
@@ -56,6 +58,17 @@ async def durable(scope: dict[str, Any], receive: Any, send: Any) -> None:
 async def bare(scope: dict[str, Any], receive: Any, send: Any) -> None:
     """Our endpoint without the flight recorder."""
     await durable(scope, receive, send)
+
+
+async def plain(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """Our endpoint doing what the libraries' examples do: parse, validate, route, answer. The values are not read."""
+    if scope["type"] == "websocket":
+        endpoint = _endpoint(is_durable=False)
+        from ocpp_bridge.consumers import MEANINGS
+
+        reads_nothing: dict[str, Any] = {"MeterValues": lambda station, payload, received_at: ({}, None)}
+        MEANINGS["ocpp1.6"] = dataclasses.replace(MEANINGS["ocpp1.6"], at_once=reads_nothing)
+        await endpoint(scope, receive, send)
 
 
 async def router(scope: dict[str, Any], receive: Any, send: Any) -> None:
