@@ -195,9 +195,8 @@ class Probe:
                       for each in objects)  # fmt: skip
         twice = [name for name, count in ids.items() if count > 1]
         yield Finding(f"{module}: no object is listed twice", not twice, ", ".join(twice[:3]), 20)
-        odd = sorted(
-            {str(each.get("last_updated")) for each in objects if OFFSET.search(str(each.get("last_updated")))}
-        )
+        times = {str(each.get("last_updated", "")) for each in objects}
+        odd = sorted(filter(OFFSET.search, times))
         yield Finding(f"{module}: times are UTC", not odd, ", ".join(odd[:2]), 11)
         newest = max(times, default="")
         if newest and not odd:
