@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 
 from django.test import Client, override_settings
+from django.urls import reverse
 from django.utils import timezone
 
 from billing.models import ChargingSession
@@ -13,7 +14,7 @@ from billing.tests.factories import fund
 from dispatch import services
 from dispatch.models import Reservation, SessionCommand
 from dispatch.tests import factories
-from fleetcharge.accounts.models import Organisation, Scope
+from fleetcharge.accounts.models import Membership, Organisation, Scope, User
 from fleetcharge.accounts.services import create_api_key
 from stations.cpo import registry
 from stations.cpo.base import Capability, CPOAdapter
@@ -55,6 +56,8 @@ class Network:
             for organisation in (self.fleet, self.stranger):
                 fund(organisation, 1_000_000)
             self.keys = {organisation.pk: self._key(organisation) for organisation in (self.fleet, self.stranger)}
+            self.dispatcher = User.objects.create_user("asha@namma.example", "correct horse", full_name="Asha R")
+            Membership.objects.create(user=self.dispatcher, organisation=self.fleet, role=Membership.Role.DISPATCHER)
             self.connect()
             NetworkAccess.objects.get_or_create(source=self.source(), organisation=self.fleet)
             yield self
@@ -121,6 +124,14 @@ class Network:
 
     def client(self, organisation: Organisation | None = None) -> Client:
         return Client(headers={"X-API-Key": self.keys[(organisation or self.fleet).pk]})
+
+    def drawer(self) -> str:
+        """What a dispatcher sees of the first plug's station."""
+        page = Client()
+        page.force_login(self.dispatcher)
+        answer = page.get(reverse("station-drawer", args=[self.plug().evse.location.public_id]))
+        assert answer.status_code == 200, answer.content
+        return str(answer.content.decode())
 
     def shows(self, status: str, number: int = 0) -> Connector:
         wait_for(f"plug {number} to be {status}", lambda: self.plug(number).status == status, every=0.02)

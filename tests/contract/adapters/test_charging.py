@@ -120,6 +120,13 @@ def test_who_declares_no_starts_offers_none(network: Network) -> None:
     assert network.requests == asked
 
 
+def test_the_drawer_has_the_buttons_that_are_declared(network: Network) -> None:
+    page = network.drawer()
+    assert ('data-deed="start"' in page) == network.has(Capability.START_STOP)
+    assert f'data-way="{"network" if network.has(Capability.RESERVE) else "soft"}"' in page
+    assert ('data-way="network"' in page) == network.has(Capability.RESERVE)
+
+
 def test_bookings_are_offered_where_they_are_declared(network: Network) -> None:
     offers = registry.booker_for(network.source()) is not None
     assert offers == (network.name == "ocpi-2.3.0")

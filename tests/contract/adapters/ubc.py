@@ -21,6 +21,7 @@ WORDS = {"available": "Available", "charging": "Charging", "faulted": "Faulted"}
 
 class UBC(Network):
     name = slug = "ubc"
+    items: list[str]
 
     def connect(self) -> None:
         self.peer = SuryaCharge(plugs(3))
