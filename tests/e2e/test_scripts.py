@@ -182,6 +182,33 @@ def test_an_action_waits_for_the_line_and_is_sent_once_with_one_key(page: Page) 
     assert told == [["plans/1/accept/"], {"ok": 1}, 2, 1, []]
 
 
+def test_what_must_happen_now_never_waits_for_the_line(page: Page) -> None:
+    told = run(
+        page,
+        """
+        let tries = 0;
+        const fetcher = async () => { tries++; throw new TypeError("down"); };
+        const queue = new actions.Actions({fetcher});
+        const code = await queue.postNow("session-commands/start/").catch((error) => error.code);
+        window.dispatchEvent(new Event("online"));
+        await queue.flush();
+        return [code, tries, queue.queued()];
+        """,
+    )
+    assert told == ["no_line", 1, []]
+
+
+def test_times_are_entered_in_the_fleets_zone(page: Page) -> None:
+    told = run(
+        page,
+        """
+        const at = new Date("2026-11-21T20:45:00Z");
+        return [format.wallTime(at), format.fromWallTime("2026-11-22T02:15").toISOString()];
+        """,
+    )
+    assert told == ["2026-11-22T02:15", "2026-11-21T20:45:00.000Z"]
+
+
 def test_a_refusal_is_told_and_does_not_block_the_next_action(page: Page) -> None:
     told = run(
         page,
