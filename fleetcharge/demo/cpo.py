@@ -113,6 +113,7 @@ class Cpo:
     def _locations(self, ids: list[str], scope: Scope) -> tuple[Any, Headers]:
         if not ids:
             return self._location_page(scope)
+        ids = [each.upper() for each in ids]  # ids mean the same in any case
         site = next((site for site in self.network.sites if site.id == ids[0]), None)
         bay = self.network.bays.get(ids[1]) if len(ids) > 1 else None
         if site is None or (len(ids) > 1 and bay not in site.bays):
