@@ -193,7 +193,8 @@ class KaveriCharge:
     def catalogue(self, *codes: str) -> bytes:
         """Stations as its list shows them (all when none is named), as one delivery of a vendor that only pushes."""
         chosen = [site for site in self.stations if not codes or site.code in codes]
-        return orjson.dumps({"stations": self.on_page([self._site(site) for site in chosen])})
+        page = self.on_page([self._site(site) for site in chosen])
+        return orjson.dumps({"delivery": f"dlv-{uuid.uuid4().hex}", "stations": page})
 
     def headers(self, raw: bytes, *, at: float | None = None) -> dict[str, str]:
         stamp = str(int(time.time() if at is None else at))

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from dispatch.models import Reservation
 from fleetcharge.demo.peers.ubc import CDS, SuryaCharge, plugs
-from stations.cpo.ubc import signing, webhook
+from stations.cpo.ubc import flow, signing, webhook
 from stations.cpo.ubc.models import UBCItem, UBCNetwork, UBCOrder
 from stations.models import Location, Source
 from tests.contract.adapters.line import Line
@@ -31,6 +31,8 @@ class UBC(Network):
         self.stack.callback(self.line.close)
         self.line.open()
         self.peer.base = self.line.base
+        self._patience, flow.QUIET_SECONDS = flow.QUIET_SECONDS, 0.1  # one BPP answers, in one message
+        self.stack.callback(lambda: setattr(flow, "QUIET_SECONDS", self._patience))
         seed, public = signing.new_key_pair()
         self.peer.registry[BAP, "k1"] = public
         network = UBCNetwork(
