@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import contextlib
 import itertools
 import logging
 import random
@@ -120,8 +119,7 @@ class ChargerConnection:
             self._socket = None
             for job in jobs:
                 job.cancel()
-                with contextlib.suppress(asyncio.CancelledError, WebSocketException):
-                    await job
+            await asyncio.gather(*jobs, return_exceptions=True)  # our own end, if it comes now, is not swallowed
 
     def _bad_habit(self) -> Any:
         if Quirk.HALF_OPEN in self.charger.quirks:
@@ -158,7 +156,8 @@ class ChargerConnection:
             deadline = self._sent_at + ANSWER_WITHIN_SECONDS
             wait = max(0.1, deadline - loop.time()) if self.charger.in_flight else None
             try:
-                await asyncio.wait_for(self._outbox_changed.wait(), wait)
+                async with asyncio.timeout(wait):  # Python 3.11's wait_for may swallow being cancelled
+                    await self._outbox_changed.wait()
             except TimeoutError:
                 if loop.time() - self._sent_at >= ANSWER_WITHIN_SECONDS:
                     self.charger.on_timeout(utc_now())
