@@ -66,7 +66,7 @@ def test_one_session_that_cannot_be_stopped_spares_no_other(
     exhausted(other_organisation)
     assert bounds.stop_exhausted(now=NOW) == 1
     assert Command.objects.get(action=A.REMOTE_STOP).organisation == other_organisation
-    assert f"could not work on session {first.pk}" in caplog.text
+    assert f"session {first.pk} has used up its limit and cannot be stopped" in caplog.text
 
 
 def test_one_certificate_that_cannot_be_handed_over_keeps_no_other(organisation: Organisation, ca: object) -> None:  # noqa: F811
