@@ -361,13 +361,14 @@ async def test_rule_39_reports_are_put_together_and_gaps_shown(world: World, ver
     row = await world.command(charger, "GetBaseReport", report="full")
     asked = await station.next("GetBaseReport")
     await world.outcome(row, "accepted")
+    generated_at = text_of(now())  # a part that is repeated is the same part
 
     async def tell(number: int, request_id: int, *, more: bool) -> None:
         variable = {
             "component": {"name": "TxCtrlr"}, "variable": {"name": f"V{number}"},
             "variableAttribute": [{"value": str(number)}],
         }  # fmt: skip
-        part = {"requestId": request_id, "generatedAt": text_of(now()), "seqNo": number, "tbc": more}
+        part = {"requestId": request_id, "generatedAt": generated_at, "seqNo": number, "tbc": more}
         await station.call("NotifyReport", {**part, "reportData": [variable]})
 
     for number, more in ((2, False), (0, True), (1, True), (1, True)):  # any order, and one twice

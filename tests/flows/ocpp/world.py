@@ -149,10 +149,11 @@ class World:
         return await self.api("/api/v1/commands/", wanted, key=secrets.token_hex(8))
 
     async def reserve(self, charger: Charger, tag: str, number: int = 1) -> Any:
-        """Promise a plug to the vehicle of a tag, as a dispatcher would."""
+        """Promise a plug to the vehicle of a tag, as a dispatcher would who wants this one or none."""
         wanted = {
             "vehicle_id": IdToken.objects.get(uid=tag).vehicle_id,
             "connector_id": Connector.objects.get(evse__charger=charger, evse__evse_number=number).pk,
+            "is_rebooked": False,
         }
         return await self.api("/api/v1/reservations/", wanted)
 
