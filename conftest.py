@@ -48,7 +48,7 @@ def _patient_valkey(url: str) -> "redis.Redis":
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup, django_db_blocker) -> None:
-    """Transactional tests clean up with TRUNCATE, which the ledger refuses; its own test switches that on again."""
+    """Without a superuser tests clean up with TRUNCATE, which the ledger refuses; its own test switches that on."""
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute("ALTER TABLE billing_ledgertransfer DISABLE TRIGGER ledger_is_never_emptied")
 

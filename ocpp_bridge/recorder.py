@@ -4,7 +4,7 @@ The hot path only counts and appends to a bounded buffer. One background task ta
 rest. It never uses more than a share of the loop's time; what does not fit is dropped and counted. Answers never wait
 for it.
 
-Most answers to chargers are empty. Such a one is kept on the row of its CALL, as a latency, when that is not written
+An empty answer, as every meter sample gets, is kept on the row of its CALL, as a latency, when that is not written
 yet; the view that readers see (models/frames.py) shows both frames all the same.
 """
 

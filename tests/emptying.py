@@ -1,4 +1,4 @@
-"""An empty database after a transactional test, in a tenth of the time that TRUNCATE and the migrate signals take."""
+"""An empty database after a transactional test, without truncating every table and sending every migrate signal."""
 
 import functools
 import importlib
