@@ -7,7 +7,7 @@ from dispatch import live, services, tasks
 from dispatch.events import EXTENDED, AlertChanged, PlanChanged, ReservationBreached, ReservationChanged
 from dispatch.models import Alert, ChargePlan, Reservation, ReservationBreach
 from fleetcharge.lib import hints
-from fleetcharge.lib.events import subscribe
+from fleetcharge.lib.events import subscribe, subscribe_many
 from fleetcharge.webhooks.events import WebhookGivenUp, WebhookMended
 from stations.events import (
     ChargerBooted,
@@ -33,9 +33,9 @@ def move_on_live_map(event: VehiclesMoved) -> None:
     live.send_moves(event.moves)
 
 
-@subscribe(ConnectorStatusChanged)
-def show_station_on_live_map(event: ConnectorStatusChanged) -> None:
-    live.send_stations([event.location_id])
+@subscribe_many(ConnectorStatusChanged)
+def show_stations_on_live_map(events: tuple[ConnectorStatusChanged, ...]) -> None:
+    live.send_stations(event.location_id for event in events)
 
 
 @subscribe(LocationChanged)
@@ -112,10 +112,11 @@ def stop_the_stranger(event: ReservationBreached) -> None:
         hints.start(tasks.stop_breach, event.breach_id, countdown=STOP_AFTER_SECONDS)
 
 
-@subscribe(ChargerBooted)
-def remind_a_restarted_charger(event: ChargerBooted) -> None:
-    if services.has_promises(event.charger_id, event.at):
-        hints.start(tasks.send_reservations_again, event.charger_id, event.at.isoformat())
+@subscribe_many(ChargerBooted)
+def remind_restarted_chargers(events: tuple[ChargerBooted, ...]) -> None:
+    promised = services.with_promises([(event.charger_id, event.at) for event in events])
+    for charger_id, booted_at in promised:
+        hints.start(tasks.send_reservations_again, charger_id, booted_at.isoformat())
 
 
 @subscribe(ReservationAnswered)
@@ -132,18 +133,19 @@ def learn_whether_its_status_was_true(event: ReservationAnswered) -> None:
     )
 
 
-@subscribe(ConnectorStatusChanged)
-def look_for_another_plug(event: ConnectorStatusChanged) -> None:
-    concerned = ChargePlan.objects.open().filter(connector_id=event.connector_id).exists()
-    if concerned or Reservation.objects.active().filter(connector_id=event.connector_id).exists():
-        hints.start(tasks.follow_connector, event.connector_id, event.new)
+@subscribe_many(ConnectorStatusChanged)
+def look_for_other_plugs(events: tuple[ConnectorStatusChanged, ...]) -> None:
+    wanted = services.wanted_connectors({event.connector_id for event in events})
+    for event in events:
+        if event.connector_id in wanted:
+            hints.start(tasks.follow_connector, event.connector_id, event.new)
 
 
-@subscribe(ConnectorStatusChanged)
-def reserve_a_plug_that_came_free(event: ConnectorStatusChanged) -> None:
-    if event.new == Connector.Status.AVAILABLE:
-        for number in services.waiting_reservations(event.connector_id):
-            hints.start(tasks.send_reservation, number)
+@subscribe_many(ConnectorStatusChanged)
+def reserve_plugs_that_came_free(events: tuple[ConnectorStatusChanged, ...]) -> None:
+    free = {event.connector_id for event in events if event.new == Connector.Status.AVAILABLE}
+    for number in services.waiting_reservations(free):
+        hints.start(tasks.send_reservation, number)
 
 
 @subscribe(ChargerWentSilent)
@@ -151,13 +153,11 @@ def leave_a_silent_charger(event: ChargerWentSilent) -> None:
     hints.start(tasks.follow_silent_charger, event.charger_id)
 
 
-@subscribe(ChargerCameBack)
-def close_silence_alert(event: ChargerCameBack) -> None:
-    services.close_alert_by_key(
-        organisation_id=event.organisation_id,
-        dedupe_key=f"charger:{event.charger_id}",
+@subscribe_many(ChargerCameBack)
+def close_silence_alerts(events: tuple[ChargerCameBack, ...]) -> None:
+    services.close_alerts_by_key(
+        causes=[(event.organisation_id, f"charger:{event.charger_id}", event.at) for event in events],
         reason="came back",
-        now=event.at,
     )
 
 

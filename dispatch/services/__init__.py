@@ -3,6 +3,7 @@
 from dispatch.services.alerts import (
     close_alert,
     close_alert_by_key,
+    close_alerts_by_key,
     open_alert,
     snooze_alert,
 )
@@ -76,12 +77,13 @@ from dispatch.services.reservations import (
     cancel_reservation,
     create_reservation,
     expire_reservations,
-    has_promises,
     held_until_near,
     reserve_plan,
     send_again,
     send_reservation,
     waiting_reservations,
+    wanted_connectors,
+    with_promises,
 )
 from dispatch.services.untold import give_back, remind
 
@@ -101,6 +103,7 @@ __all__ = [
     "charger_lost",
     "close_alert",
     "close_alert_by_key",
+    "close_alerts_by_key",
     "close_recovered",
     "close_settled_money",
     "connector_changed",
@@ -110,7 +113,6 @@ __all__ = [
     "expire_reservations",
     "extend_reservation",
     "give_back",
-    "has_promises",
     "held_until_near",
     "learn_from_answer",
     "lose_place",
@@ -151,4 +153,6 @@ __all__ = [
     "undo_plan",
     "unsent_commands",
     "waiting_reservations",
+    "wanted_connectors",
+    "with_promises",
 ]

@@ -1,5 +1,6 @@
 """Alerts: one open row per cause, and a revision that browsers resume from."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -51,6 +52,17 @@ def close_alert_by_key(*, organisation_id: int, dedupe_key: str, reason: str, no
     revision = next_revision(organisation_id)
     alerts = Alert.objects.open().filter(organisation_id=organisation_id, dedupe_key=dedupe_key)
     return sum(_close(alert, revision, reason, None, now) for alert in alerts) > 0
+
+
+def close_alerts_by_key(*, causes: Sequence[tuple[int, str, datetime]], reason: str) -> int:
+    """Of many causes that are gone, (organisation, dedupe key, when): close the alerts that are open; how many."""
+    keys = {dedupe_key for _, dedupe_key, _ in causes}
+    opened = set(Alert.objects.open().filter(dedupe_key__in=keys).values_list("organisation_id", "dedupe_key"))
+    return sum(
+        close_alert_by_key(organisation_id=organisation_id, dedupe_key=dedupe_key, reason=reason, now=at)
+        for organisation_id, dedupe_key, at in causes
+        if (organisation_id, dedupe_key) in opened
+    )
 
 
 @transaction.atomic

@@ -1,6 +1,7 @@
 """Promises of plugs: made in our database, asked of the network outside any transaction, settled by its answer."""
 
 import logging
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -148,10 +149,20 @@ def held_until_near(now: datetime) -> QuerySet[Reservation]:
     return held.filter(starts_at__gt=F("created_at") + asking.SOON, starts_at__lte=now + asking.lead())
 
 
-def waiting_reservations(connector_id: int) -> list[int]:
-    """Promises of this plug that the network has not been asked for yet."""
-    waiting = Reservation.objects.filter(connector_id=connector_id, state=State.REQUESTED, sent_at=None)
+def waiting_reservations(connector_ids: Collection[int]) -> list[int]:
+    """Promises of these plugs that the network has not been asked for yet."""
+    if not connector_ids:
+        return []
+    waiting = Reservation.objects.filter(connector_id__in=connector_ids, state=State.REQUESTED, sent_at=None)
     return list(waiting.values_list("number", flat=True))
+
+
+def wanted_connectors(connector_ids: Collection[int]) -> set[int]:
+    """Which of these plugs somebody is on the way to, or has been promised."""
+    planned = ChargePlan.objects.open().filter(connector_id__in=connector_ids)
+    promised = Reservation.objects.active().filter(connector_id__in=connector_ids)
+    wanted = {*planned.values_list("connector_id", flat=True), *promised.values_list("connector_id", flat=True)}
+    return {connector_id for connector_id in wanted if connector_id is not None}
 
 
 def send_again(*, charger_id: int, booted_at: datetime, now: datetime) -> int:
@@ -170,8 +181,15 @@ def send_again(*, charger_id: int, booted_at: datetime, now: datetime) -> int:
     return told
 
 
-def has_promises(charger_id: int, booted_at: datetime) -> bool:
-    """Did this charger promise anything before it restarted that it was not told again since?"""
+def with_promises(boots: Sequence[tuple[int, datetime]]) -> list[tuple[int, datetime]]:
+    """Those (charger, when it restarted) that promised something before, and were not told it again since."""
+    made = Reservation.objects.filter(state=State.CONFIRMED, way=Way.NETWORK)
+    made = made.filter(connector__evse__charger_id__in={charger_id for charger_id, _ in boots})
+    perhaps = set(made.values_list("connector__evse__charger_id", flat=True))
+    return [boot for boot in boots if boot[0] in perhaps and _has_promises(*boot)]
+
+
+def _has_promises(charger_id: int, booted_at: datetime) -> bool:
     kept = promised_before(booted_at).filter(expires_at__gt=booted_at, connector__evse__charger_id=charger_id)
     return kept.exists()
 

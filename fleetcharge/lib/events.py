@@ -13,12 +13,21 @@ F = TypeVar("F", bound=Handler)
 
 logger = logging.getLogger(__name__)
 _handlers: dict[type, list[Handler]] = defaultdict(list)
+_gatherers: dict[type, list[Handler]] = defaultdict(list)
 _recorders: dict[type, list[Handler]] = defaultdict(list)
 
 
 def subscribe(*event_types: type) -> Callable[[F], F]:
     """Register a function for one or more event classes; it runs after the publisher's commit."""
     return functools.partial(_register, _handlers, event_types)
+
+
+def subscribe_many(*event_types: type) -> Callable[[F], F]:
+    """As `subscribe`, for a function of a tuple of events of one type: all that were published together.
+
+    For what thousands of chargers do at the same moment: it asks the database once, not once for each.
+    """
+    return functools.partial(_register, _gatherers, event_types)
 
 
 def record(*event_types: type) -> Callable[[F], F]:
@@ -39,10 +48,23 @@ def _register(registry: dict[type, list[Handler]], event_types: tuple[type, ...]
 def publish(event: object) -> None:
     """Hand `event` to its recorders now, to its subscribers once the current transaction has committed (at once
     outside one)."""
-    for recorder in _recorders[type(event)]:
-        _deliver(recorder, event)
-    for handler in _handlers[type(event)]:
-        transaction.on_commit(functools.partial(_deliver, handler, event))
+    publish_together([event])
+
+
+def publish_together(events: Iterable[object]) -> None:
+    """Publish what one transaction did to many: each event to those who listen to one, those of a type at once to those
+    who listen to many."""
+    by_type: dict[type, list[object]] = defaultdict(list)
+    for event in events:
+        by_type[type(event)].append(event)
+        for recorder in _recorders[type(event)]:
+            _deliver(recorder, event)
+    for event_type, alike in by_type.items():
+        for handler in _handlers[event_type]:
+            for event in alike:
+                transaction.on_commit(functools.partial(_deliver, handler, event))
+        for handler in _gatherers[event_type]:
+            transaction.on_commit(functools.partial(_deliver, handler, tuple(alike)))
 
 
 def publish_all(events: Iterable[object]) -> None:

@@ -88,3 +88,35 @@ def test_a_recorder_writes_in_the_publishers_transaction(recorded: list[str]) ->
         raise RuntimeError
     assert recorded == ["kept", "undone"]
     assert list(Session.objects.values_list("session_key", flat=True)) == ["kept"]
+
+
+@pytest.fixture
+def gathered() -> Iterator[list[list[str]]]:
+    said: list[list[str]] = []
+
+    def listen(happened: tuple[Happened, ...]) -> None:
+        said.append([event.what for event in happened])
+
+    events.subscribe_many(Happened)(listen)
+    yield said
+    events._gatherers.pop(Happened)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_happened_together_is_heard_together_after_the_commit(
+    heard: list[str], gathered: list[list[str]], recorded: list[str]
+) -> None:
+    with transaction.atomic():
+        events.publish_together([Happened("one"), Happened("two")])
+        assert (recorded, heard, gathered) == (["one", "two"], [], [])
+    assert (heard, gathered) == (["one", "two"], [["one", "two"]])
+    with pytest.raises(RuntimeError), transaction.atomic():
+        events.publish_together([Happened("undone")])
+        raise RuntimeError
+    assert gathered == [["one", "two"]]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_alone_is_many_of_one(gathered: list[list[str]]) -> None:
+    events.publish(Happened("alone"))
+    assert gathered == [["alone"]]
