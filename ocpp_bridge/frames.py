@@ -84,7 +84,7 @@ def parse(raw: str | bytes, dialect: Dialect, *, limit_bytes: int) -> Frame:
         message = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         return _unreadable(data, dialect, dialect.framework, f"Not JSON: {error}")
-    if b"\\u0000" in data:
+    if b"\\" in data and b"\\u0000" in data:
         message = without_nul(message)
     if type(message) is list and len(message) == 4 and message[0] == CALL:  # nearly always, so without a detour
         _, message_id, action, payload = message

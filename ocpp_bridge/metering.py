@@ -51,12 +51,21 @@ def normalise(samples: Sequence[Any]) -> Sampled:
     for sample in samples:
         if type(sample) is not dict or (plan := _plan_of(sample)) is None:
             continue
-        if (value := _number(sample.get("value"))) is None:
+        raw = sample.get("value")
+        value: Number | None
+        if type(raw) is str and len(raw) < 16 and raw.isdecimal() and raw.isascii():
+            value = int(raw)  # nine of ten: no Decimal needed
+        else:
+            value = _number(raw)
+        if value is None:
             continue
         measurand, scale, location, phase = plan
         if scale is not None:
             value *= scale
         context = sample.get("context") or context
+        if location is None and phase is None:
+            totals[measurand] = value
+            continue
         if location is None:
             here, lines = totals, phases
         else:
@@ -83,12 +92,14 @@ def normalise(samples: Sequence[Any]) -> Sampled:
 def _plan_of(sample: dict[str, Any]) -> Plan | None:
     """What to make of a sample by all but its value: a charger describes the same few for years."""
     get = sample.get
-    unit, multiplier, measure = get("unit"), 0, get("unitOfMeasure")
+    measure = get("unitOfMeasure")
     if type(measure) is dict:
         unit, multiplier = measure.get("unit"), measure.get("multiplier", 0)
-    key = (get("measurand", ENERGY), unit, multiplier, get("location"), get("phase"), get("format"))
-    if type(multiplier) is not int:  # true and 1.0 are the same key as 1
-        return _plan(*key)
+        key = (get("measurand", ENERGY), unit, multiplier, get("location"), get("phase"), get("format"))
+        if type(multiplier) is not int:  # true and 1.0 are the same key as 1
+            return _plan(*key)
+    else:
+        key = (get("measurand", ENERGY), get("unit"), 0, get("location"), get("phase"), get("format"))
     try:
         return _PLANS[key]
     except TypeError:  # a list or an object where a word belongs
@@ -144,8 +155,6 @@ def _scaled(value: int | None, scale: Decimal, limit: int) -> int | None:
 
 
 def _number(raw: Any) -> Number | None:
-    if type(raw) is str and len(raw) < 16 and raw.isascii() and raw.isdecimal():
-        return int(raw)  # nine of ten: no Decimal needed
     if type(raw) not in _READABLE:
         return None
     try:
