@@ -46,17 +46,13 @@ def normalise(samples: Sequence[Any]) -> Sampled:
     """
     context: Any = ""
     totals: dict[str, Number] = {}
-    phases: dict[str, dict[str, Number]] = {}
-    elsewhere: _Elsewhere | None = None
+    odd: list[tuple[Plan, Number]] = []
     for sample in samples:
         if type(sample) is not dict or (plan := _plan_of(sample)) is None:
             continue
         raw = sample.get("value")
-        value: Number | None
-        if type(raw) is str and len(raw) < 16 and raw.isdecimal() and raw.isascii():
-            value = int(raw)  # nine of ten: no Decimal needed
-        else:
-            value = _number(raw)
+        is_whole = type(raw) is str and len(raw) < 16 and raw.isdecimal() and raw.isascii()
+        value = int(raw) if is_whole else _number(raw)  # type: ignore[arg-type]  # nine of ten need no Decimal
         if value is None:
             continue
         measurand, scale, location, phase = plan
@@ -65,20 +61,10 @@ def normalise(samples: Sequence[Any]) -> Sampled:
         context = sample.get("context") or context
         if location is None and phase is None:
             totals[measurand] = value
-            continue
-        if location is None:
-            here, lines = totals, phases
         else:
-            elsewhere = {} if elsewhere is None else elsewhere
-            here, lines = elsewhere.setdefault(location, ({}, {}))
-        if phase is None:
-            here[measurand] = value
-        else:
-            lines.setdefault(measurand, {})[phase] = value
-    if phases:
-        _add_lines(totals, phases)
-    if elsewhere:
-        _add_missing(totals, elsewhere)
+            odd.append((plan, value))
+    if odd:
+        _add_odd(totals, odd)
     soc = totals.get(SOC)
     return Sampled(
         _bounded(totals.get(ENERGY), 0, MAX_ENERGY_WH),
@@ -172,6 +158,20 @@ def _scale(unit: Any, multiplier: Any, measurand: str) -> Decimal | None:
     if power is None or type(multiplier) is not int or abs(multiplier) > 12:
         return None
     return Decimal(10) ** (multiplier + power)
+
+
+def _add_odd(totals: dict[str, Number], odd: list[tuple[Plan, Number]]) -> None:
+    """What was measured on single phases, or at another place."""
+    phases: dict[str, dict[str, Number]] = {}
+    elsewhere: _Elsewhere = {}
+    for (measurand, _, location, phase), value in odd:
+        here, lines = (totals, phases) if location is None else elsewhere.setdefault(location, ({}, {}))
+        if phase is None:
+            here[measurand] = value
+        else:
+            lines.setdefault(measurand, {})[phase] = value
+    _add_lines(totals, phases)
+    _add_missing(totals, elsewhere)
 
 
 def _add_lines(totals: dict[str, Number], phases: dict[str, dict[str, Number]]) -> None:
