@@ -1,0 +1,1 @@
+"""Indian goods and services tax: numbers, places, heads, e-invoices. Pure: no Django in here."""
