@@ -329,6 +329,15 @@ AUTHORISATION_RETENTION_DAYS = int(os.environ.get("FLEETCHARGE_AUTHORISATION_RET
 GST_PERCENT = int(os.environ.get("FLEETCHARGE_GST_PERCENT", "18"))
 SUPPLIER_GSTIN = os.environ.get("FLEETCHARGE_SUPPLIER_GSTIN", "")
 
+# --- Payments: the bundled emulator unless the real service is named ------------------------------------------------
+PAYMENT_GATEWAY = os.environ.get("FLEETCHARGE_PAYMENT_GATEWAY", "emulator")
+PAYMENT_EMULATOR_URL = os.environ.get("FLEETCHARGE_PAYMENT_EMULATOR_URL", "http://127.0.0.1:8011")
+RAZORPAY_URL = os.environ.get("FLEETCHARGE_RAZORPAY_URL", "https://api.razorpay.com")
+RAZORPAY_KEY_ID = os.environ.get("FLEETCHARGE_RAZORPAY_KEY_ID", "")
+RAZORPAY_KEY_SECRET = os.environ.get("FLEETCHARGE_RAZORPAY_KEY_SECRET", "")
+RAZORPAY_WEBHOOK_SECRETS = _list("FLEETCHARGE_RAZORPAY_WEBHOOK_SECRETS", "")
+RAZORPAY_TIMEOUT_SECONDS = float(os.environ.get("FLEETCHARGE_RAZORPAY_TIMEOUT_SECONDS", "10"))
+
 # --- Log lines ----------------------------------------------------------------------------------------------------
 LOGGING = {
     "version": 1,
