@@ -1,5 +1,6 @@
 """What was drawn, what it costs, who pays."""
 
+import billing.invoicing.models  # noqa: F401 (Django looks for models here)
 from billing.models.authorisations import AllowedSite, AuthorisationDecision, ChargingLimit, ChargingPolicy
 from billing.models.ledger import LedgerAccount, LedgerTransfer
 from billing.models.networks import OrderSettlement, PriceCheck
