@@ -372,6 +372,11 @@ class BillingException(models.Model):
         CPO_PRICE = "cpo_price", _("Network asks another price")
         CPO_CORRECTION = "cpo_correction", _("Network corrected its record")
         CPO_BALANCE = "cpo_balance", _("Network asks for an earlier balance")
+        PAYMENT_ODD = "payment_odd", _("Payment that does not fit")
+        PAYMENT_DISPUTE = "payment_dispute", _("A payer's bank disputes a payment")
+        MANDATE_FAILED = "mandate_failed", _("Mandate does not pay")
+        TOP_UP_SHORT = "top_up_short", _("Automatic top-up cannot keep up")
+        REFUND_FAILED = "refund_failed", _("Refund failed")
 
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="billing_exceptions")
     kind = models.CharField(max_length=20, choices=Kind)
