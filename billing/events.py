@@ -89,6 +89,39 @@ class ExceptionResolved:
 
 
 @dataclass(frozen=True)
+class PaymentReceived:
+    """Money of a payer arrived through the gateway and is in the wallet: an advance, in the words of GST."""
+
+    payment_id: int
+    organisation_id: int
+    amount_paise: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class PaymentReturned:
+    """Unspent money has gone back to where it came from (a refund, or a dispute that was lost)."""
+
+    payment_id: int
+    organisation_id: int
+    amount_paise: int
+    reference: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class MandateChanged:
+    """A mandate has another state; `is_failing`: its debits do not come through any more."""
+
+    mandate_id: int
+    organisation_id: int
+    state: str
+    is_failing: bool
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class WalletChanged:
     """A committed balance: posted, held, available."""
 
@@ -96,3 +129,22 @@ class WalletChanged:
     posted_paise: int
     held_paise: int
     available_paise: int
+
+
+@dataclass(frozen=True)
+class DocumentIssued:
+    """A tax document has its number (`kind` as of TaxDocument.Kind)."""
+
+    document_id: int
+    organisation_id: int
+    kind: str
+    number: str
+    total_paise: int
+
+
+@dataclass(frozen=True)
+class MonthClosed:
+    """The books of a month are final (`starts_on` in ISO form)."""
+
+    starts_on: str
+    at: datetime

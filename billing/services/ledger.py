@@ -26,6 +26,8 @@ CHART: dict[str, tuple[Kind, str]] = {
     "gateway_gst_input": (Kind.ASSET, "GST input on gateway fees"),
     "cpo_payable": (Kind.LIABILITY, "Payable to CPO"),
     "cpo_prepaid": (Kind.ASSET, "Paid to CPO with orders"),
+    "cpo_cost": (Kind.EXPENSE, "Charging bought from CPO"),
+    "cpo_input_gst": (Kind.ASSET, "GST input on CPO bills"),
     "ubc_clearing": (Kind.LIABILITY, "UBC settlement"),
     "revenue": (Kind.INCOME, "Revenue"),
     "output_cgst": (Kind.LIABILITY, "Output CGST"),
@@ -34,6 +36,7 @@ CHART: dict[str, tuple[Kind, str]] = {
     "tds_receivable": (Kind.ASSET, "TDS receivable"),
     "rounding": (Kind.EXPENSE, "Rounding"),
     "suspense": (Kind.LIABILITY, "Suspense"),
+    "refunds_payable": (Kind.LIABILITY, "Refunds on their way"),
     "writeoff": (Kind.EXPENSE, "Write-off"),
 }
 OF_AN_ORGANISATION = {"wallet", "receivable", "advance_gst"}

@@ -1,6 +1,6 @@
 """Months of our books: open, then closed for good."""
 
-from datetime import date, datetime, time
+from datetime import date, datetime, time, timedelta
 
 from django.db import models
 from django.db.models import Q
@@ -49,3 +49,8 @@ class AccountingMonth(models.Model):
     def ended_at(self) -> datetime:
         """The first instant after it."""
         return datetime.combine(self.ends_before, time(), INDIA)
+
+    @property
+    def ended_before(self) -> datetime:
+        """Its last instant: what its close posts is of the month."""
+        return self.ended_at - timedelta(microseconds=1)

@@ -1,0 +1,111 @@
+"""Sums of a month, and the proof that nothing charged is unexplained."""
+
+from datetime import datetime
+
+from django.db import connection
+from django.db.models import Sum
+
+from billing.invoicing.models import TaxDocument
+from billing.invoicing.services import collecting
+
+HEADS = ("cgst", "sgst", "igst")
+_GAPS = """
+SELECT s.id, s.prefix, s.financial_year, s.last_number, count(d.id)
+FROM billing_numberseries s LEFT JOIN billing_taxdocument d
+  ON d.supplier_id = s.supplier_id AND d.financial_year = s.financial_year AND split_part(d.number, '/', 1) = s.prefix
+GROUP BY s.id HAVING s.last_number <> count(d.id) OR s.last_number <> COALESCE(max(right(d.number, 7)::integer), 0)
+"""
+# charged for sessions and their corrections; each is on a document or waits for a reason we can name
+_CHARGED = """
+SELECT COALESCE(sum(total), 0) FROM (
+    SELECT total_paise AS total FROM billing_cdr WHERE captured_at IS NOT NULL AND ended_at < %(before)s
+    UNION ALL
+    SELECT a.total_paise FROM billing_cdradjustment a JOIN billing_cdr c ON c.id = a.cdr_id
+    WHERE c.captured_at IS NOT NULL AND c.ended_at < %(before)s
+) charged
+"""
+_BILLED = """
+SELECT COALESCE(sum(i.taxable_paise + i.tax_paise), 0) FROM billing_billeditem i
+JOIN billing_cdr c ON c.id = i.cdr_id WHERE c.ended_at < %(before)s
+"""
+_CORRECTIONS = """
+SELECT COALESCE(sum(a.total_paise), 0) FROM billing_cdradjustment a
+JOIN billing_cdr c ON c.id = a.cdr_id LEFT JOIN billing_billeditem i ON i.adjustment_id = a.id
+WHERE c.captured_at IS NOT NULL AND c.ended_at < %(before)s AND i.id IS NULL AND c.id = ANY(%(waiting)s)
+"""
+# what the ledger owes under a head beside what the documents say and what own sessions off documents have booked
+_HEAD = """
+SELECT
+  (SELECT COALESCE(sum(t.amount_paise), 0) FROM billing_ledgertransfer t JOIN billing_ledgeraccount a
+     ON a.id = t.credit_id WHERE a.code = 'output_{head}')
+- (SELECT COALESCE(sum(t.amount_paise), 0) FROM billing_ledgertransfer t JOIN billing_ledgeraccount a
+     ON a.id = t.debit_id WHERE a.code = 'output_{head}')
+- (SELECT COALESCE(sum(CASE WHEN kind IN ('credit_note', 'refund_voucher') THEN -{head}_paise ELSE {head}_paise END), 0)
+     FROM billing_taxdocument)
++ (SELECT COALESCE(sum(u.{head}_paise), 0) FROM billing_advanceuse u JOIN billing_taxdocument d ON d.id = u.document_id
+     WHERE d.kind = 'invoice')
+- (SELECT COALESCE(sum(x.paise), 0) FROM (
+     SELECT c.{head}_paise AS paise FROM billing_cdr c JOIN billing_chargingsession s ON s.id = c.session_id
+       JOIN stations_source o ON o.id = s.source_id AND o.kind = 'ocpp-own'
+       LEFT JOIN billing_billeditem i ON i.cdr_id = c.id AND i.adjustment_id IS NULL
+      WHERE c.captured_at IS NOT NULL AND i.id IS NULL
+     UNION ALL
+     SELECT j.{head}_paise FROM billing_cdradjustment j JOIN billing_cdr c ON c.id = j.cdr_id
+       JOIN billing_chargingsession s ON s.id = c.session_id
+       JOIN stations_source o ON o.id = s.source_id AND o.kind = 'ocpp-own'
+       LEFT JOIN billing_billeditem i ON i.adjustment_id = j.id
+      WHERE c.captured_at IS NOT NULL AND i.id IS NULL) x)
+"""
+
+
+def gaps() -> list[tuple[object, ...]]:
+    """Series whose counter and documents disagree: a number without a document, or one too many."""
+    with connection.cursor() as cursor:
+        cursor.execute(_GAPS)
+        return cursor.fetchall()
+
+
+def unexplained_tax() -> dict[str, int]:
+    """By head: paise in the ledger that no document and no session waiting for one accounts for."""
+    found = {}
+    with connection.cursor() as cursor:
+        for head in HEADS:
+            cursor.execute(_HEAD.format(head=head))
+            found[head] = int(cursor.fetchone()[0])
+    return found
+
+
+def charged_and_explained(*, before: datetime) -> dict[str, int]:
+    """What sessions that ended before were charged, and where it stands: billed, held, unjudged, too little."""
+    waiting = collecting.unbilled(before=before)
+    found = {
+        "charged_paise": _sum(_CHARGED, before=before),
+        "billed_paise": _sum(_BILLED, before=before),
+        "held_paise": _waiting(collecting.held(waiting), before),
+        "unjudged_paise": _waiting(collecting.unjudged(waiting), before),
+    }
+    rest = found["charged_paise"] - found["billed_paise"] - found["held_paise"] - found["unjudged_paise"]
+    return {**found, "unexplained_paise": rest}
+
+
+def documents(**filters: object) -> dict[str, dict[str, int]]:
+    """Count and sums by kind of document."""
+    rows = TaxDocument.objects.filter(**filters).values("kind").order_by("kind")
+    found = rows.annotate(
+        taxable=Sum("taxable_paise"), cgst=Sum("cgst_paise"), sgst=Sum("sgst_paise"), igst=Sum("igst_paise"),
+        round_off=Sum("round_off_paise"), total=Sum("total_paise"),
+    )  # fmt: skip
+    counts = {row["kind"]: TaxDocument.objects.filter(kind=row["kind"], **filters).count() for row in found}
+    return {row.pop("kind"): {"count": counts[kind], **row} for row in found for kind in [row["kind"]]}
+
+
+def _waiting(cdrs: object, before: datetime) -> int:
+    pks = list(cdrs.values_list("pk", flat=True))  # type: ignore[attr-defined]
+    total = sum(paise or 0 for paise in cdrs.values_list("total_paise", flat=True))  # type: ignore[attr-defined]
+    return total + _sum(_CORRECTIONS, before=before, waiting=pks)
+
+
+def _sum(query: str, **values: object) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(query, values)
+        return int(cursor.fetchone()[0])
