@@ -11,7 +11,8 @@ from django.db import connections
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetcharge.settings")
 django_application = get_asgi_application()
 
-from dispatch.routing import websocket_routes as live_routes  # noqa: E402  (Django must be set up first)
+from billing.payments.route import http_routes as payment_routes  # noqa: E402  (Django must be set up first)
+from dispatch.routing import websocket_routes as live_routes  # noqa: E402
 from fleetcharge import run_token  # noqa: E402
 from fleetcharge.lib.tuning import tune_for_sockets  # noqa: E402
 from ocpp_bridge.draining import drain_on_sigterm  # noqa: E402
@@ -35,6 +36,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 # Longest prefix first. A raw route costs a twentieth of a Django view, and checks its own credentials.
 HTTP_ROUTES: list[tuple[str, Application]] = [
     *ingest_routes, *webhook_routes, *ubc_routes, *hook_routes, *upload_routes, *stream_routes,
+    *payment_routes,
 ]  # fmt: skip
 WEBSOCKET_ROUTES: list[tuple[str, Application]] = [*ocpp_routes, *live_routes, *stream_sockets]
 

@@ -9,7 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetcharge.settings")
 app = Celery("fleetcharge")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.autodiscover_tasks(["stations.stream"])
+app.autodiscover_tasks(["stations.stream", "billing.payments"])
 
 app.conf.beat_schedule = {
     "poll-networks": {"task": "stations.tasks.poll_due_sources", "schedule": 15.0},
@@ -36,6 +36,10 @@ app.conf.beat_schedule = {
     "hold-sweep": {"task": "billing.tasks.sweep_holds", "schedule": 60.0},
     "frame-partitions": {"task": "ocpp_bridge.tasks.keep_frames", "schedule": 3600.0},
     "session-bounds": {"task": "billing.tasks.stop_exhausted_sessions", "schedule": 15.0},
+    "payment-inbox": {"task": "billing.payments.tasks.work_inbox", "schedule": 5.0},
+    "payment-sweep": {"task": "billing.payments.tasks.sweep_payments", "schedule": 15.0},
+    "auto-top-up-sweep": {"task": "billing.payments.tasks.sweep_auto_top_ups", "schedule": 60.0},
+    "settlement-import": {"task": "billing.payments.tasks.import_settlements", "schedule": 3600.0},
     "prune-authorisations": {"task": "billing.tasks.prune_authorisations", "schedule": 600.0},
     "certificate-sweep": {"task": "ocpp_bridge.tasks.sweep_certificates", "schedule": 10.0},
     "configuration-sweep": {"task": "ocpp_bridge.tasks.sweep_configurations", "schedule": 15.0},

@@ -26,6 +26,7 @@ def bring_back_the_catalogue() -> None:
     if not apps.get_model("vehicles", "VehicleModel").objects.exists():
         importlib.import_module("vehicles.migrations.0003_catalogue").add(apps, None)
     importlib.import_module("billing.migrations.0031_defend_tax_documents").seed(apps, None)
+    importlib.import_module("billing.migrations.0033_defend_payments").add(apps, None)
 
 
 @functools.cache

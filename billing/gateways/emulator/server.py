@@ -124,12 +124,11 @@ async def _send(
 class EmulatorThread:
     """The emulator on a free port of 127.0.0.1, until the `with` block ends."""
 
-    def __init__(self, emulator: Emulator) -> None:
-        self.emulator = emulator
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]]) -> None:
         self._socket = socket.socket()
         self._socket.bind(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
-        config = uvicorn.Config(emulator, log_level="critical", lifespan="off", access_log=False, ws="none")
+        config = uvicorn.Config(app, log_level="critical", lifespan="off", access_log=False, ws="none")
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(target=self._server.run, kwargs={"sockets": [self._socket]}, daemon=True)
 

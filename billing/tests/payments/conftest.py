@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
@@ -26,17 +27,36 @@ class World:
     url: str
 
 
+class Door:
+    """One port for all tests; behind it the emulator of the test that runs."""
+
+    def __init__(self) -> None:
+        self.emulator: Emulator | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if self.emulator is not None:
+            await self.emulator(scope, receive, send)
+
+
+@pytest.fixture(scope="session")
+def door() -> Iterator[tuple[Door, str]]:
+    door = Door()
+    with EmulatorThread(door) as thread:
+        yield door, thread.url
+
+
 @pytest.fixture
-def world(settings) -> Iterator[World]:
+def world(settings, door: tuple[Door, str]) -> World:
     """Frozen time on the gateway's side: only `bank.advance` moves it."""
+    behind, url = door
     key_id, key_secret = choice.credentials()
     bank = Bank(clock=NOON.timestamp)
-    with EmulatorThread(Emulator(key_id, key_secret, bank)) as thread:
-        settings.PAYMENT_EMULATOR_URL = thread.url
-        gateway = RazorpayGateway(
-            key_id=key_id, key_secret=key_secret, base_url=thread.url, timeout_s=30.0, breaker=Breaker(failures=1000)
-        )
-        yield World(thread.emulator, bank, gateway, thread.url)
+    behind.emulator = Emulator(key_id, key_secret, bank)
+    settings.PAYMENT_EMULATOR_URL = url
+    gateway = RazorpayGateway(
+        key_id=key_id, key_secret=key_secret, base_url=url, timeout_s=30.0, breaker=Breaker(failures=1000)
+    )
+    return World(behind.emulator, bank, gateway, url)
 
 
 @pytest.fixture

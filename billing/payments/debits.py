@@ -1,0 +1,95 @@
+"""Debits of a mandate: one open at a time, told a day ahead, within its amount and what needs no approval."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import IntegrityError, transaction
+
+from billing.models import Mandate, PaymentIntent, PaymentRule
+from billing.models.payments import OPEN_INTENTS
+from billing.payments import rules
+from billing.payments.intents import new_key
+from fleetcharge.accounts.models import User
+
+Name = PaymentRule.Name
+AFTER_A_FAILURE = timedelta(hours=24)
+MARGIN = timedelta(hours=24)  # on top of the hours of the scheme, before we give a debit up
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether a debit may begin, how much of it, and when it will be here. `why` is empty for yes.
+
+    not_in_force | too_early | ends_too_soon | debit_open | limit_used | nothing
+    """
+
+    why: str
+    most_paise: int = 0
+    debit_due_at: datetime | None = None
+    is_approval_needed: bool = False
+
+
+def judge(*, mandate: Mandate, now: datetime, amount_paise: int | None = None) -> Verdict:
+    """What this mandate can do now. Without `amount_paise`: as much as needs no approval by the payer. Queries."""
+    if mandate.state != Mandate.State.CONFIRMED:
+        return Verdict("not_in_force")
+    if mandate.next_allowed_at is not None and now < mandate.next_allowed_at:
+        return Verdict("too_early")
+    if mandate.debits.filter(state__in=OPEN_INTENTS).exists():
+        return Verdict("debit_open")
+    due_at = now + rules.hours(Name.DEBIT_AFTER, kind=mandate.kind, now=now, default=25)
+    until = now + rules.hours(Name.DEBIT_UNTIL, kind=mandate.kind, now=now, default=36)
+    if mandate.expires_at <= until:
+        return Verdict("ends_too_soon")
+    left = _left_paise(mandate)
+    free = rules.value_of(Name.AFA_FREE, kind=mandate.kind, on=rules.day_of(due_at))
+    most = min(mandate.max_amount_paise, left)
+    unapproved = most if free is None else min(most, free)
+    wanted = unapproved if amount_paise is None else amount_paise
+    if wanted <= 0 or wanted > most:
+        return Verdict("limit_used" if left < mandate.max_amount_paise else "nothing", most)
+    return Verdict("", unapproved if amount_paise is None else wanted, due_at, wanted > unapproved)
+
+
+def start(
+    *, mandate_id: int, amount_paise: int, now: datetime, asked_by: User | None = None, reason: str = "",
+    with_approval: bool = False,
+) -> PaymentIntent:  # fmt: skip
+    """Write down a debit; it is sent by the worker. Raises ValueError with the code of the verdict, or
+    `approval_needed` for one that the payer has to approve, unless that is wanted (`with_approval`).
+    """
+    try:
+        with transaction.atomic():
+            mandate = Mandate.objects.select_for_update().get(pk=mandate_id)
+            verdict = judge(mandate=mandate, now=now, amount_paise=amount_paise)
+            if verdict.why:
+                raise ValueError(verdict.why)
+            if verdict.is_approval_needed and not with_approval:
+                raise ValueError("approval_needed")
+            return _write(mandate, verdict, amount_paise, now, asked_by, reason)
+    except IntegrityError as error:  # the database has the last word on one open debit
+        raise ValueError("debit_open") from error
+
+
+def _write(
+    mandate: Mandate, verdict: Verdict, amount_paise: int, now: datetime, asked_by: User | None, reason: str
+) -> PaymentIntent:
+    until = now + rules.hours(Name.DEBIT_UNTIL, kind=mandate.kind, now=now, default=36)
+    intent = PaymentIntent.objects.create(
+        key=new_key("DB"), organisation_id=mandate.organisation_id, kind=PaymentIntent.Kind.DEBIT, mandate=mandate,
+        amount_paise=amount_paise, created_at=now, next_try_at=now, debit_due_at=verdict.debit_due_at,
+        expires_at=until + MARGIN, asked_by=asked_by, reason=reason[:200],
+    )  # fmt: skip
+    mandate.last_debit_state = PaymentIntent.State.CREATED
+    mandate.next_allowed_at = verdict.debit_due_at
+    if mandate.consecutive_failures:
+        mandate.next_allowed_at = max(until, now + AFTER_A_FAILURE * mandate.consecutive_failures)
+    mandate.save(update_fields=["last_debit_state", "next_allowed_at"])
+    return intent
+
+
+def _left_paise(mandate: Mandate) -> int:
+    if mandate.total_limit_paise is None:
+        return mandate.max_amount_paise
+    used = mandate.debits.filter(state__in=[*OPEN_INTENTS, PaymentIntent.State.CONFIRMED])
+    return max(0, mandate.total_limit_paise - sum(used.values_list("amount_paise", flat=True)))
