@@ -328,6 +328,9 @@ POSITION_RETENTION_DAYS = int(os.environ.get("FLEETCHARGE_POSITION_RETENTION_DAY
 AUTHORISATION_RETENTION_DAYS = int(os.environ.get("FLEETCHARGE_AUTHORISATION_RETENTION_DAYS", "90"))
 GST_PERCENT = int(os.environ.get("FLEETCHARGE_GST_PERCENT", "18"))
 SUPPLIER_GSTIN = os.environ.get("FLEETCHARGE_SUPPLIER_GSTIN", "")
+IRP_URL = os.environ.get("FLEETCHARGE_IRP_URL", "")
+IRP_TOKEN = os.environ.get("FLEETCHARGE_IRP_TOKEN", "")
+IRP_TIMEOUT_SECONDS = float(os.environ.get("FLEETCHARGE_IRP_TIMEOUT_SECONDS", "20"))
 
 # --- Payments: the bundled emulator unless the real service is named ------------------------------------------------
 PAYMENT_GATEWAY = os.environ.get("FLEETCHARGE_PAYMENT_GATEWAY", "emulator")

@@ -1,0 +1,1 @@
+"""Documents as people and machines read them: PDF, CSV, XLSX, the portal's JSON."""

@@ -1,0 +1,279 @@
+"""A document as PDF: page one what the law asks for (CGST Rules, rule 46), then the sessions behind it."""
+
+import functools
+import io
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Any
+from xml.sax.saxutils import escape
+
+from reportlab.lib import colors
+from reportlab.lib.pagesizes import A4
+from reportlab.lib.units import mm
+from reportlab.pdfbase.pdfmetrics import stringWidth
+from reportlab.pdfgen.canvas import Canvas
+from reportlab.platypus import LongTable, PageBreak, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
+
+from billing.gst.heads import Heads
+from billing.gst.states import name_of
+from billing.gst.words import in_words
+from billing.invoicing.models import TaxDocument
+from billing.invoicing.rendering.marks import BOLD, PLAIN, QRCode, register_fonts, style
+from billing.invoicing.rendering.sheet import Sheet
+from fleetcharge.lib.money import format_inr
+
+Kind = TaxDocument.Kind
+INK, FAINT, RULE = colors.HexColor("#1b2748"), "#5b6b8c", colors.HexColor("#c9d3e6")
+BAND = colors.HexColor("#eef2ff")
+MARGIN, WIDTH, PADDING = 14 * mm, A4[0] - 28 * mm, 6  # ReportLab's frames have that padding
+SUPPLIES = {
+    "SEZWP": "Supply to SEZ unit with payment of integrated tax",
+    "SEZWOP": "Supply to SEZ unit under letter of undertaking without payment of integrated tax",
+}  # fmt: skip
+MOST_QR_LETTERS = 2_300  # what a readable code of this size holds
+
+
+def render(sheet: Sheet) -> bytes:
+    """The same sheet gives the same bytes."""
+    register_fonts()
+    out = io.BytesIO()
+    document = SimpleDocTemplate(
+        out, pagesize=A4, leftMargin=MARGIN - PADDING, rightMargin=MARGIN - PADDING, topMargin=12 * mm,
+        bottomMargin=15 * mm, title=f"{sheet.title} {sheet.number}".strip(), author=sheet.supplier["legal_name"],
+        invariant=1,
+    )  # fmt: skip
+    story = [*_head(sheet), *_lines(sheet), *_sums(sheet), *_foot(sheet)]
+    if sheet.annexure:
+        story += [PageBreak(), *_annexure(sheet)]
+    document.build(story, canvasmaker=lambda *args, **kwargs: _Numbered(*args, sheet=sheet, **kwargs))
+    return out.getvalue()
+
+
+class _Numbered(Canvas):  # type: ignore[misc]
+    """Writes `page 2 of 5` once all pages are known."""
+
+    def __init__(self, *args: Any, sheet: Sheet, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._sheet, self._pages = sheet, list[dict[str, Any]]()
+
+    def showPage(self) -> None:
+        self._pages.append(dict(self.__dict__))
+        self._startPage()
+
+    def save(self) -> None:
+        for number, page in enumerate(self._pages, start=1):
+            self.__dict__.update(page)
+            self._footer(number)
+            super().showPage()
+        super().save()
+
+    def _footer(self, number: int) -> None:
+        self.setFont(PLAIN, 7)
+        self.setFillColor(colors.HexColor(FAINT))
+        name = self._sheet.number or "DRAFT, not a tax document"
+        self.drawString(MARGIN, 8 * mm, f"{self._sheet.title} {name} · {self._sheet.supplier['legal_name']}")
+        self.drawRightString(A4[0] - MARGIN, 8 * mm, f"page {number} of {len(self._pages)}")
+
+
+def _text(text: object, size: float = 8, **fields: Any) -> Paragraph:
+    return Paragraph(escape(str(text)), style(size, **fields))
+
+
+def _rich(markup: str, size: float = 8, **fields: Any) -> Paragraph:
+    return Paragraph(markup, style(size, **fields))
+
+
+def _head(sheet: Sheet) -> list[Any]:
+    facts = [
+        ("Number", sheet.number or "—"), ("Date", f"{sheet.dated_on:%d %b %Y}" if sheet.dated_on else "—"),
+        ("Period", sheet.period), ("Place of supply", sheet.place), ("Reverse charge", "No"),
+        ("Refers to", sheet.original), ("Because", sheet.reason),
+    ]  # fmt: skip
+    right = [_text(sheet.title.upper(), 14, is_bold=True, align=2), Spacer(0, 2 * mm)]
+    right += [
+        _rich(f'<font color="{FAINT}">{name}</font>&nbsp;&nbsp;<b>{escape(value)}</b>', 8, align=2)
+        for name, value in facts
+        if value
+    ]
+    top = Table([[_party(sheet.supplier), right]], colWidths=[WIDTH * 0.55, WIDTH * 0.45])
+    top.setStyle(_PLAIN)
+    to = [_text("Billed to", 7, colour=FAINT), *_party(sheet.recipient, size=9)]
+    middle = Table([[to, _registration(sheet)]], colWidths=[WIDTH * 0.55, WIDTH * 0.45])
+    middle.setStyle(TableStyle([*_PLAIN_COMMANDS, ("BOX", (0, 0), (-1, -1), 0.5, RULE)]))
+    notice = SUPPLIES.get(sheet.supply_kind)
+    return [top, Spacer(0, 3 * mm), middle, Spacer(0, 3 * mm), *([_text(notice, 8, is_bold=True)] if notice else [])]
+
+
+def _party(facts: dict[str, Any], size: float = 11) -> list[Paragraph]:
+    place = " ".join(part for part in (facts["city"], facts["pin_code"]) if part)
+    state = f"{name_of(facts['state_code'])}, state code {facts['state_code']}" if facts["state_code"] else ""
+    lines = [_text(facts["legal_name"], size, is_bold=True)]
+    lines += [_text(line) for line in (facts["trade_name"], facts["address"], place, state) if line]
+    lines.append(_rich(f"GSTIN: <b>{escape(facts['gstin'])}</b>" if facts["gstin"] else "Not registered under GST"))
+    return lines
+
+
+def _registration(sheet: Sheet) -> Any:
+    if not sheet.irn_state:
+        return ""
+    if not sheet.irn:
+        return _text("IRN: to be registered with the e-invoice portal", 7, align=2, colour=FAINT)
+    words = [_text(f"IRN {sheet.irn}", 6), _text(f"Acknowledgement {sheet.ack}", 6)]
+    if sheet.irn_state == "cancelled":
+        words.append(_text("CANCELLED with the portal", 7, is_bold=True, colour="#b3261e"))
+    code = QRCode(sheet.signed_qr, 44 * mm) if 0 < len(sheet.signed_qr) <= MOST_QR_LETTERS else ""
+    table = Table([[words, code]], colWidths=[WIDTH * 0.45 - 50 * mm, 47 * mm])
+    table.setStyle(_PLAIN)
+    return table
+
+
+def _lines(sheet: Sheet) -> list[Any]:
+    taxes = ["IGST"] if sheet.is_interstate else ["CGST", sheet.state_head]
+    header = ["#", "Description", "SAC", "Quantity", "Taxable", "Rate", *taxes, "Total"]
+    rows: list[list[Any]] = [[_text(name, 7, is_bold=True, align=0 if index < 3 else 2) for index, name in
+                              enumerate(header)]]  # fmt: skip
+    for position, line in enumerate(sheet.lines, start=1):
+        heads = [line.heads.igst_paise] if sheet.is_interstate else [line.heads.cgst_paise, line.heads.sgst_paise]
+        money = [line.taxable_paise, None, *heads, line.total_paise]
+        figures = [f"{_plain(line.rate_percent)} %" if paise is None else rupees(paise) for paise in money]
+        rows.append([
+            _text(position, 7), _text(line.description, 7), _text(line.sac_code, 7),
+            _text(f"{_plain(line.quantity)} {line.unit}", 7, align=2),
+            *(_text(figure, 7, align=2) for figure in figures),
+        ])  # fmt: skip
+    narrow = [7 * mm, 0, 14 * mm, 23 * mm, 22 * mm, 12 * mm, *[19 * mm for _ in taxes], 22 * mm]
+    narrow[1] = WIDTH - sum(narrow)
+    table = LongTable(rows, colWidths=narrow, repeatRows=1)
+    table.setStyle(_GRID)
+    return [table, Spacer(0, 3 * mm)]
+
+
+def _sums(sheet: Sheet) -> list[Any]:
+    heads = sheet.heads
+    sums = [("Taxable value", sheet.taxable_paise)]
+    sums += [("IGST", heads.igst_paise)] if sheet.is_interstate else [
+        ("CGST", heads.cgst_paise), (sheet.state_head, heads.sgst_paise)
+    ]  # fmt: skip
+    sums += [("Round off", sheet.round_off_paise)] if sheet.round_off_paise else []
+    rows = [[_text(name, 8), _text(format_inr(paise), 8, align=2)] for name, paise in sums]
+    rows.append([_text("Total", 11, is_bold=True), _text(format_inr(sheet.total_paise), 11, is_bold=True, align=2)])
+    right = Table(rows, colWidths=[WIDTH * 0.18, WIDTH * 0.22])
+    right.setStyle(TableStyle([*_PLAIN_COMMANDS, ("LINEABOVE", (0, -1), (-1, -1), 0.8, INK)]))
+    left = [_text("Amount in words", 7, colour=FAINT), _text(in_words(sheet.total_paise), 8, is_bold=True)]
+    left += [Spacer(0, 2 * mm), *_by_rate(sheet), Spacer(0, 2 * mm), *_paid(sheet)]
+    both = Table([[left, right]], colWidths=[WIDTH * 0.6, WIDTH * 0.4])
+    both.setStyle(_PLAIN)
+    return [both, Spacer(0, 4 * mm)]
+
+
+def _by_rate(sheet: Sheet) -> list[Any]:
+    """Rate by rate, as the return wants it; one rate says nothing new."""
+    sums: dict[tuple[str, Decimal], tuple[int, Heads]] = defaultdict(lambda: (0, Heads()))
+    for line in sheet.lines:
+        taxable, heads = sums[line.sac_code, line.rate_percent]
+        sums[line.sac_code, line.rate_percent] = (taxable + line.taxable_paise, heads + line.heads)
+    return [
+        _text(f"SAC {sac}, {_plain(rate)} %: {format_inr(taxable)} taxable, {format_inr(heads.total_paise)} tax", 7,
+              colour=FAINT)
+        for (sac, rate), (taxable, heads) in sorted(sums.items())
+    ]  # fmt: skip
+
+
+def _paid(sheet: Sheet) -> list[Any]:
+    if sheet.kind == Kind.RECEIPT_VOUCHER:
+        return [_text("Received in advance; it will be set off against your invoices.", 7, colour=FAINT)]
+    if sheet.kind != Kind.INVOICE or not sheet.number:
+        return []
+    lines = [f"Charged to your wallet session by session: {format_inr(sheet.charged_paise)}"]
+    if difference := sheet.total_paise - sheet.charged_paise:
+        lines.append(f"Settled with your wallet by this invoice: {format_inr(difference)}")
+    shown = ", ".join(f"{number} ({format_inr(paise)})" for number, paise in sheet.advances[:6])
+    if shown:
+        lines.append(f"Advances set off: {shown}{' and others' if len(sheet.advances) > 6 else ''}")
+    return [_text(line, 7, colour=FAINT) for line in lines]
+
+
+def _foot(sheet: Sheet) -> list[Any]:
+    story: list[Any] = []
+    if sheet.annexure_sha256:
+        story.append(
+            _text(f"Annexure: {len(sheet.annexure)} sessions. SHA-256 of its CSV: {sheet.annexure_sha256}", 6.5)
+        )
+    for title, text in (("Bank", sheet.supplier.get("bank_details")), ("Terms", sheet.supplier.get("terms"))):
+        if text:
+            story += [Spacer(0, 2 * mm), _rich(f"<b>{title}</b> {escape(text)}", 7)]
+    signed = "Registered electronically; no signature is needed." if sheet.irn else "Authorised signatory"
+    story += [Spacer(0, 8 * mm), _text(f"For {sheet.supplier['legal_name']}", 8, align=2), _text(signed, 7, align=2)]
+    return story
+
+
+ANNEXURE = {
+    "#": (9, None), "From": (24, "started_at"), "Min": (8, "minutes"), "Vehicle": (24, "vehicle"),
+    "Site": (0, "site"), "kWh": (14, "kwh"), "Taxable": (17, "taxable_paise"), "GST": (15, "tax_paise"),
+    "Charged": (18, "total_paise"), "Evidence": (19, "verdict"),
+}  # fmt: skip
+SITE_WIDTH, SMALL = WIDTH - sum(width for width, _ in ANNEXURE.values()) * mm, 6.5
+RIGHT = {"Min", "kWh", "Taxable", "GST", "Charged"}
+
+
+def _annexure(sheet: Sheet) -> list[Any]:
+    widths = [width * mm for width, _ in ANNEXURE.values()]
+    widths[list(ANNEXURE).index("Site")] = SITE_WIDTH
+    rows: list[Sequence[Any]] = [list(ANNEXURE), *_annexure_rows(sheet.annexure)]
+    table = LongTable(rows, colWidths=widths, repeatRows=1)
+    columns = list(ANNEXURE)
+    table.setStyle(TableStyle([
+        *_GRID_COMMANDS, ("FONT", (0, 0), (-1, -1), PLAIN, SMALL), ("FONT", (0, 0), (-1, 0), BOLD, SMALL),
+        ("TEXTCOLOR", (0, 0), (-1, -1), INK),
+        *(("ALIGN", (columns.index(name), 0), (columns.index(name), -1), "RIGHT") for name in RIGHT),
+    ]))  # fmt: skip
+    total = rupees(sum(row["total_paise"] for row in sheet.annexure))
+    title = _text(f"Annexure to {sheet.number or 'the draft'}: sessions", 11, is_bold=True)
+    note = "Amounts in rupees as charged session by session; tax of the invoice is computed once per rate."
+    return [title, _text(note, 7, colour=FAINT), Spacer(0, 2 * mm), table, Spacer(0, 1 * mm),
+            _text(f"Charged in all: ₹{total}", 8, is_bold=True, align=2)]  # fmt: skip
+
+
+def _annexure_rows(facts: Iterable[dict[str, Any]]) -> Iterable[list[str]]:
+    for position, row in enumerate(facts, start=1):
+        cells = []
+        for _, name in ANNEXURE.values():
+            value = position if name is None else row[name]
+            cells.append(rupees(value) if name and name.endswith("_paise") else str(value))
+        cells[1] = cells[1][:16].replace("T", " ")
+        cells[3], cells[4] = _fitting(cells[3], 24 * mm), _fitting(cells[4], SITE_WIDTH)
+        if row["kind"] != "session":
+            cells[9] = row["kind"]
+        yield cells
+
+
+@functools.lru_cache(maxsize=10_000)
+def _fitting(text: str, width: float) -> str:
+    """As much of it as the column has room for."""
+    room = width - 6
+    if stringWidth(text, PLAIN, SMALL) <= room:
+        return text
+    while text and stringWidth(f"{text}…", PLAIN, SMALL) > room:
+        text = text[:-1]
+    return f"{text}…"
+
+
+def rupees(paise: int) -> str:
+    """`1234567` -> `12,345.67`; the column says the currency."""
+    return format_inr(paise).replace("₹", "")
+
+
+def _plain(number: Decimal) -> str:
+    return f"{number.normalize():f}"
+
+
+_PLAIN_COMMANDS = [
+    ("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 3), ("RIGHTPADDING", (0, 0), (-1, -1), 3),
+]  # fmt: skip
+_PLAIN = TableStyle(_PLAIN_COMMANDS)
+_GRID_COMMANDS = [
+    *_PLAIN_COMMANDS, ("BACKGROUND", (0, 0), (-1, 0), BAND), ("LINEBELOW", (0, 0), (-1, -1), 0.25, RULE),
+    ("TOPPADDING", (0, 0), (-1, -1), 2), ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
+]  # fmt: skip
+_GRID = TableStyle(_GRID_COMMANDS)

@@ -1,0 +1,147 @@
+"""Documents at the e-invoice portal: registered once, compared when known, cancelled in time, never by a guess."""
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+import time_machine
+
+from billing.invoicing.irp.client import HTTPPortal, portal
+from billing.invoicing.models import EInvoice, EmulatedEInvoice, TaxDocument
+from billing.invoicing.services import einvoices, months
+from billing.tests.factories import Fleet, make_fleet
+from billing.tests.invoicing import AFTER_NOVEMBER, NOVEMBER, charge, gstin_in, make_registration, make_supplier
+from fleetcharge.accounts.models import Organisation, User
+from fleetcharge.lib.api import Conflict
+
+State = EInvoice.State
+
+
+@pytest.fixture
+def fleet(organisation: Organisation) -> Fleet:
+    make_supplier(einvoice_from=NOVEMBER)
+    make_registration(organisation)
+    return make_fleet(organisation, money_paise=100_000_00)
+
+
+@pytest.fixture
+def row(fleet: Fleet) -> EInvoice:
+    charge(fleet)
+    months.close(day=NOVEMBER, now=AFTER_NOVEMBER)
+    return EInvoice.objects.get()
+
+
+def report(row: EInvoice, now: datetime = AFTER_NOVEMBER, ask: HTTPPortal | None = None) -> EInvoice:
+    with time_machine.travel(now, tick=False):
+        einvoices.report(e_invoice_id=row.pk, portal=ask or portal(), now=now)
+    row.refresh_from_db()
+    return row
+
+
+def test_an_invoice_is_registered_under_the_irn_we_predicted(row: EInvoice) -> None:
+    assert row.document.kind == TaxDocument.Kind.INVOICE  # vouchers are never reported
+    assert row.state == State.PENDING
+    report(row)
+    assert (row.state, row.irn) == (State.REGISTERED, row.predicted_irn)
+    assert row.ack_number
+    assert 700 < len(row.signed_qr) < 1_200
+    assert report(row).attempts == 1
+
+
+def test_the_payload_adds_up_and_has_what_the_portal_wants(row: EInvoice) -> None:
+    told = einvoices.payload_of(row.document)
+    assert told["Version"] == "1.1"
+    assert told["DocDtls"] == {"Typ": "INV", "No": "FC/26-27/0000001", "Dt": "30/11/2026"}
+    assert told["SellerDtls"]["Gstin"] == gstin_in("29")
+    assert (told["BuyerDtls"]["Pos"], told["BuyerDtls"]["Pin"]) == ("29", 560068)
+    [item] = told["ItemList"]
+    assert (item["HsnCd"], item["IsServc"], item["Qty"], item["UnitPrice"]) == ("998714", "Y", 10.0, 18.0)
+    assert (item["AssAmt"], item["CgstAmt"], item["SgstAmt"], item["TotItemVal"]) == (180.0, 16.2, 16.2, 212.4)
+    assert told["ValDtls"] == {
+        "AssVal": 180.0, "CgstVal": 16.2, "SgstVal": 16.2, "IgstVal": 0.0, "Discount": 0, "OthChrg": 0,
+        "RndOffAmt": -0.4, "TotInvVal": 212.0,
+    }  # fmt: skip
+
+
+def test_an_answer_that_got_lost_is_fetched_and_compared(row: EInvoice) -> None:
+    class Loses(httpx.BaseTransport):
+        def __init__(self) -> None:
+            self.inner = portal()._client._transport
+
+        def handle_request(self, request: httpx.Request) -> httpx.Response:
+            self.inner.handle_request(request)
+            raise httpx.ReadTimeout("late")
+
+    report(row, ask=HTTPPortal(httpx.Client(base_url="http://irp", transport=Loses())))
+    assert (row.state, row.last_error, row.attempts) == (State.PENDING, "late", 1)
+    assert EmulatedEInvoice.objects.count() == 1
+    assert report(row, AFTER_NOVEMBER + timedelta(seconds=10)).attempts == 1  # not due yet
+    report(row, AFTER_NOVEMBER + timedelta(minutes=2))
+    assert (row.state, row.irn) == (State.REGISTERED, row.predicted_irn)
+    assert EmulatedEInvoice.objects.count() == 1
+
+
+def test_a_number_that_is_registered_with_other_content_is_no_success(row: EInvoice) -> None:
+    other = einvoices.payload_of(row.document)
+    other["ValDtls"]["TotInvVal"] = 9.0
+    with time_machine.travel(AFTER_NOVEMBER, tick=False):
+        portal().register(other)
+    report(row)
+    assert row.state == State.FAILED
+    assert "other content" in row.last_error
+    assert row.irn == ""
+
+
+def test_after_thirty_days_it_is_too_late(row: EInvoice) -> None:
+    report(row, datetime(2026, 12, 31, tzinfo=UTC))  # 31 days after 30 November
+    assert row.state == State.TOO_LATE
+    assert not EmulatedEInvoice.objects.exists()
+
+
+def test_a_broken_portal_is_asked_again_later_and_later(row: EInvoice) -> None:
+    broken = HTTPPortal(
+        httpx.Client(
+            base_url="http://irp", transport=httpx.MockTransport(lambda request: httpx.Response(502, text="<html>"))
+        )
+    )
+    pauses = []
+    now = AFTER_NOVEMBER
+    for _ in range(4):
+        report(row, now, broken)
+        pauses.append(row.next_attempt_at - now)
+        now = row.next_attempt_at
+    assert pauses == [timedelta(minutes=minutes) for minutes in (1, 2, 4, 8)]
+    assert einvoices.sweep(portal=broken, now=now - timedelta(seconds=1)) == 0
+
+
+def test_an_irn_is_cancelled_within_a_day(row: EInvoice, finance: User) -> None:
+    report(row)
+    late = AFTER_NOVEMBER + timedelta(hours=24, seconds=1)
+    with pytest.raises(Conflict, match="24 hours"):
+        einvoices.cancel(e_invoice_id=row.pk, portal=portal(), reason_code="2", remark="typo", now=late, actor=finance)
+    now = AFTER_NOVEMBER + timedelta(hours=23)
+    with time_machine.travel(now, tick=False):
+        einvoices.cancel(e_invoice_id=row.pk, portal=portal(), reason_code="2", remark="typo", now=now, actor=finance)
+    row.refresh_from_db()
+    assert (row.state, row.cancelled_at) == (State.CANCELLED, now)
+    row.document.refresh_from_db()
+    assert row.document.number == "FC/26-27/0000001"  # and keeps it
+
+
+def test_an_address_that_is_not_complete_is_said_and_tried_again_when_asked(fleet: Fleet, finance: User) -> None:
+    registration = fleet.organisation.gst_registrations.get()
+    type(registration).objects.update(address="")
+    charge(fleet)
+    months.close(day=NOVEMBER, now=AFTER_NOVEMBER)
+    row = report(EInvoice.objects.get())
+    assert (row.state, row.last_error) == (State.FAILED, "The recipient has no address.")
+    assert einvoices.try_again(e_invoice_id=row.pk, now=AFTER_NOVEMBER, actor=finance, reason="asked them")
+    assert EInvoice.objects.get().state == State.PENDING
+
+
+def test_a_fleet_without_a_gstin_needs_no_irn(organisation: Organisation) -> None:
+    make_supplier(einvoice_from=NOVEMBER)
+    charge(make_fleet(organisation, money_paise=100_000_00))
+    months.close(day=NOVEMBER, now=AFTER_NOVEMBER)
+    assert TaxDocument.objects.get(kind="invoice").supply_kind == "B2C"
+    assert not EInvoice.objects.exists()
