@@ -25,13 +25,17 @@ def import_csv(lines: Iterable[str], *, now: datetime) -> int:
     A line that is there already is passed over, one with another amount is refused, as the whole file then is.
     """
     rows = [_line(number, row) for number, row in enumerate(csv.DictReader(lines), start=2)]
-    known = dict(
-        BankLine.objects.filter(reference__in=[row.reference for row in rows]).values_list("reference", "amount_paise")
-    )
+    known = {
+        row.reference: row.amount_paise for row in BankLine.objects.filter(reference__in=[r.reference for r in rows])
+    }
+    fresh: dict[str, BankLine] = {}
     for number, row in enumerate(rows, start=2):
         if known.get(row.reference, row.amount_paise) != row.amount_paise:
             raise UnreadableStatement(f"line {number}: {row.reference} was imported with another amount")
-    fresh = {row.reference: row for row in rows if row.reference not in known}
+        if fresh.get(row.reference, row).amount_paise != row.amount_paise:
+            raise UnreadableStatement(f"line {number}: {row.reference} is there twice, with two amounts")
+        if row.reference not in known:
+            fresh[row.reference] = row
     BankLine.objects.bulk_create(fresh.values())
     settlements.match_bank(now=now)
     return len(fresh)

@@ -1,0 +1,175 @@
+"""Settlements: every row has an outcome, the ledger is posted once, the bank is found by UTR."""
+
+from datetime import timedelta
+
+import pytest
+
+from billing.gateways.emulator import payments as payer
+from billing.gateways.emulator import settlements as payout
+from billing.models import BankLine, GatewayPayment, LedgerTransfer, Settlement, SettlementRow
+from billing.payments import bank, intents, refunds, settlements
+from billing.services import ledger
+from billing.tests.payments.conftest import NOON, World
+from billing.tests.payments.helpers import books_are_right, hear
+
+pytestmark = pytest.mark.django_db
+
+
+def paid(organisation, world: World, amount: int = 5_000_00) -> GatewayPayment:
+    intent = intents.start_order(organisation_id=organisation.pk, amount_paise=amount, now=NOON)
+    intent = intents.work(intent_id=intent.pk, now=NOON, gateway=world.gateway)
+    made = payer.pay_order(world.bank, intent.order_id)
+    hear(world)
+    return GatewayPayment.objects.get(payment_id=made["id"])
+
+
+def take_in(world: World, now=NOON) -> int:
+    return settlements.import_recent(now=now, gateway=world.gateway)
+
+
+def outcomes() -> dict[str, str]:
+    return dict(SettlementRow.objects.values_list("entity_id", "outcome"))
+
+
+def test_a_settlement_is_explained_to_the_paisa(world: World, organisation, finance, owner) -> None:
+    first, second = paid(organisation, world), paid(organisation, world, 1_234_56)
+    refund = refunds.ask(payment_id=first.pk, amount_paise=500_00, asked_by=finance, reason="r", now=NOON)
+    refunds.approve(refund_id=refund.pk, decided_by=owner, now=NOON)
+    refunds.work(refund_id=refund.pk, now=NOON, gateway=world.gateway)
+    payer.finish_refund(world.bank, world.bank.every("refund")[0]["id"])
+    dispute = payer.open_dispute(world.bank, second.payment_id, amount=234_56)
+    payer.end_dispute(world.bank, dispute["id"], outcome="lost")
+    hear(world)
+    made = payout.settle(world.bank)
+    assert take_in(world) == 4
+    assert set(outcomes().values()) == {"matched"}
+    settlement = Settlement.objects.get()
+    assert settlement.amount_paise == made["amount"] == ledger.balance_paise("bank")
+    fees = first.fee_paise + second.fee_paise
+    tax = first.tax_paise + second.tax_paise
+    assert (settlement.fee_paise, settlement.tax_paise) == (fees - tax, tax)
+    assert (ledger.balance_paise("gateway_fees"), ledger.balance_paise("gateway_gst_input")) == (fees - tax, tax)
+    assert (ledger.balance_paise("razorpay_clearing"), settlements.unexplained_paise()) == (0, 0)
+    assert books_are_right()
+
+
+def test_the_same_report_again_changes_nothing(world: World, organisation) -> None:
+    paid(organisation, world)
+    payout.settle(world.bank)
+    take_in(world)
+    rows = LedgerTransfer.objects.count()
+    assert take_in(world, NOON + timedelta(days=1)) == 0
+    assert LedgerTransfer.objects.count() == rows
+
+
+def test_a_report_of_many_pages_is_read_to_its_end(world: World, organisation, monkeypatch) -> None:
+    for number in range(5):
+        paid(organisation, world, 100_00 + number)
+    payout.settle(world.bank)
+    monkeypatch.setattr(settlements, "PAGE", 2)
+    assert take_in(world) == 5
+
+
+def test_what_is_not_settled_yet_is_missing_after_five_days_and_found_when_it_comes(world: World, organisation) -> None:
+    payment = paid(organisation, world)
+    settlements.settle(now=NOON + timedelta(days=4))
+    assert outcomes() == {}
+    settlements.settle(now=NOON + timedelta(days=6))
+    assert outcomes() == {payment.payment_id: "missing"}
+    assert settlements.unexplained_paise() == 0
+    payout.settle(world.bank)
+    assert take_in(world) == 1
+    assert outcomes() == {payment.payment_id: "matched"}
+
+
+def test_another_amount_is_named_with_its_difference(world: World, organisation) -> None:
+    payment = paid(organisation, world)
+    payout.settle(world.bank)
+    world.bank.rows["recon"][f"payment:{payment.payment_id}"]["credit"] -= 1_00  # a fee nobody told us of
+    take_in(world)
+    row = SettlementRow.objects.get()
+    assert (row.outcome, row.difference_paise) == ("amount_differs", -1_00)
+    assert ledger.balance_paise("razorpay_clearing") == 0  # what came is what is booked
+
+
+def test_money_we_do_not_know_goes_through_suspense(world: World, organisation) -> None:
+    paid(organisation, world)
+    stray = payer.new_payment(world.bank, amount=777_00, method="upi")
+    payer.take(world.bank, stray)
+    world.bank.events.clear()
+    payout.settle(world.bank)
+    take_in(world)
+    assert outcomes()[stray["id"]] == "unknown_to_us"
+    assert (ledger.balance_paise("suspense"), ledger.balance_paise("razorpay_clearing")) == (777_00, 0)
+
+
+def test_what_the_gateway_holds_back_is_not_posted(world: World, organisation) -> None:
+    payment = paid(organisation, world)
+    payout.settle(world.bank)
+    row = world.bank.rows["recon"][f"payment:{payment.payment_id}"]
+    row["on_hold"] = True
+    take_in(world)
+    assert outcomes() == {payment.payment_id: "on_hold"}
+    assert ledger.balance_paise("bank") == 0
+    row["on_hold"] = False
+    take_in(world)
+    assert outcomes() == {payment.payment_id: "matched"}
+    assert ledger.balance_paise("bank") == Settlement.objects.get().amount_paise > 0
+
+
+@pytest.mark.parametrize("fee_holds_tax", [True, False])
+def test_a_fee_with_or_without_its_tax_is_understood(world: World, organisation, fee_holds_tax: bool) -> None:
+    payment = paid(organisation, world)
+    payout.settle(world.bank)
+    if not fee_holds_tax:
+        world.bank.rows["recon"][f"payment:{payment.payment_id}"]["fee"] -= payment.tax_paise
+    take_in(world)
+    assert (ledger.balance_paise("gateway_fees"), ledger.balance_paise("gateway_gst_input")) == (100_00, 18_00)
+
+
+def statement(*rows: tuple[str, str, str]) -> list[str]:
+    return ["date,reference,amount", *(",".join(row) for row in rows)]
+
+
+def test_the_bank_line_is_found_by_its_utr(world: World, organisation) -> None:
+    paid(organisation, world)
+    made = payout.settle(world.bank)
+    take_in(world)
+    rupees = f"{made['amount'] / 100:.2f}"
+    lines = statement(("2026-11-21", made["utr"], rupees), ("2026-11-21", "OTHER1", '"12,000.50"'))
+    assert bank.import_csv(lines, now=NOON) == 2
+    settlement = Settlement.objects.get()
+    assert (settlement.state, settlement.bank_line.reference) == ("matched", made["utr"])
+    assert bank.import_csv(lines, now=NOON) == 0
+    assert BankLine.objects.get(reference="OTHER1").amount_paise == 12_000_50
+
+
+def test_the_bank_line_comes_first_or_with_another_amount_or_never(world: World, organisation) -> None:
+    paid(organisation, world)
+    first = payout.settle(world.bank)
+    bank.import_csv(statement(("2026-11-21", first["utr"], "1.00")), now=NOON)
+    take_in(world)
+    assert Settlement.objects.get().state == "differs"
+    paid(organisation, world)
+    payout.settle(world.bank)
+    take_in(world)
+    settlements.settle(now=NOON + timedelta(days=4))
+    assert sorted(Settlement.objects.values_list("state", flat=True)) == ["differs", "missing"]
+
+
+@pytest.mark.parametrize(
+    "row",
+    [("21-11-2026", "UTR1", "5"), ("2026-11-21", "", "5"), ("2026-11-21", "UTR1", "five"), ("2026-11-21", "UTR1", "")],
+)
+def test_a_statement_that_cannot_be_read_is_refused_as_a_whole(db, row: tuple[str, str, str]) -> None:
+    with pytest.raises(bank.UnreadableStatement, match="line 3"):
+        bank.import_csv(statement(("2026-11-21", "GOOD", "5"), row), now=NOON)
+    assert not BankLine.objects.exists()
+
+
+def test_a_reference_with_another_amount_is_refused(db) -> None:
+    bank.import_csv(statement(("2026-11-21", "UTR1", "5")), now=NOON)
+    with pytest.raises(bank.UnreadableStatement, match="another amount"):
+        bank.import_csv(statement(("2026-11-21", "UTR1", "6")), now=NOON)
+    with pytest.raises(bank.UnreadableStatement, match="twice"):
+        bank.import_csv(statement(("2026-11-21", "UTR2", "5"), ("2026-11-21", "UTR2", "6")), now=NOON)
