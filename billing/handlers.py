@@ -1,7 +1,8 @@
 """Subscribers: one thought each, no logic."""
 
 from billing import tasks
-from billing.events import CDRCaptured, SessionEnded
+from billing.events import CDRCaptured, DocumentIssued, SessionEnded
+from billing.invoicing import tasks as invoicing
 from fleetcharge.lib import hints
 from fleetcharge.lib.events import subscribe
 from stations.events import (
@@ -57,3 +58,8 @@ def post_what_an_order_cost(event: NetworkOrderSettled) -> None:
 @subscribe(UnpaidBalanceCarried)
 def post_what_was_carried_forward(event: UnpaidBalanceCarried) -> None:
     hints.start(tasks.settle_carried, event.order_id)
+
+
+@subscribe(DocumentIssued)
+def bring_the_document_on_its_way(event: DocumentIssued) -> None:
+    hints.start(invoicing.deliver_document, event.document_id)

@@ -3,6 +3,7 @@
 from django.urls import URLPattern, URLResolver, path
 
 from billing import api, price_check_api, quotes_api
+from billing.invoicing import api as invoicing_api
 from fleetcharge.accounts.public import api as api_view
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -17,4 +18,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("price-checks/<int:pk>/dispute/", api_view(price_check_api.DisputeFile.as_view()), name="price-check-dispute"),
     path("exceptions/", api_view(api.ExceptionList.as_view()), name="exception-list"),
     path("exceptions/<int:pk>/resolve/", api_view(api.ExceptionResolve.as_view()), name="exception-resolve"),
+    path("invoices/", api_view(invoicing_api.InvoiceList.as_view()), name="invoice-list"),
+    path("invoices/<int:pk>/", api_view(invoicing_api.InvoiceDetail.as_view()), name="invoice-detail"),
+    path("invoices/<int:pk>/file/", api_view(invoicing_api.InvoiceFile.as_view()), name="invoice-file"),
 ]

@@ -9,7 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetcharge.settings")
 app = Celery("fleetcharge")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.autodiscover_tasks(["stations.stream", "billing.payments"])
+app.autodiscover_tasks(["stations.stream", "billing.payments", "billing.invoicing"])
 
 app.conf.beat_schedule = {
     "poll-networks": {"task": "stations.tasks.poll_due_sources", "schedule": 15.0},
@@ -33,6 +33,8 @@ app.conf.beat_schedule = {
     "reconcile-sweep": {"task": "billing.tasks.sweep_unreconciled", "schedule": 10.0},
     "session-sweep": {"task": "billing.tasks.sweep_sessions", "schedule": 60.0},
     "books-proof": {"task": "billing.tasks.prove_books", "schedule": crontab(hour=21, minute=10)},  # 02:40 in India
+    "e-invoice-sweep": {"task": "billing.invoicing.tasks.sweep_e_invoices", "schedule": 60.0},
+    "receipt-vouchers": {"task": "billing.invoicing.tasks.sweep_advances", "schedule": 300.0},
     "hold-sweep": {"task": "billing.tasks.sweep_holds", "schedule": 60.0},
     "frame-partitions": {"task": "ocpp_bridge.tasks.keep_frames", "schedule": 3600.0},
     "session-bounds": {"task": "billing.tasks.stop_exhausted_sessions", "schedule": 15.0},

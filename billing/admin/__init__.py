@@ -1,5 +1,6 @@
 """Finance's desk: sessions with their verdict, the ledger, wallets, money with networks, the queue of decisions."""
 
 from billing.admin import authorisation, exceptions, ledger, networks, sessions, wallets
+from billing.invoicing import admin as invoicing
 
-__all__ = ["authorisation", "exceptions", "ledger", "networks", "sessions", "wallets"]
+__all__ = ["authorisation", "exceptions", "invoicing", "ledger", "networks", "sessions", "wallets"]

@@ -13,6 +13,14 @@ STATES = {
 WITHOUT_LEGISLATURE = frozenset({"04", "25", "26", "31", "35", "38", "97"})
 """Union territories where UTGST stands in the place of SGST; Delhi, Puducherry, Jammu and Kashmir have SGST."""
 
+LETTERS = {
+    "01": "JK", "02": "HP", "03": "PB", "04": "CH", "05": "UK", "06": "HR", "07": "DL", "08": "RJ", "09": "UP",
+    "10": "BR", "11": "SK", "12": "AR", "13": "NL", "14": "MN", "15": "MZ", "16": "TR", "17": "ML", "18": "AS",
+    "19": "WB", "20": "JH", "21": "OD", "22": "CG", "23": "MP", "24": "GJ", "25": "DD", "26": "DN", "27": "MH",
+    "28": "AP", "29": "KA", "30": "GA", "31": "LD", "32": "KL", "33": "TN", "34": "PY", "35": "AN", "36": "TS",
+    "37": "AD", "38": "LA", "97": "OT",
+}  # fmt: skip
+"""As Zoho Books calls them."""
 _BY_NAME = {name.lower(): code for code, name in STATES.items()} | {
     "orissa": "21", "pondicherry": "34", "uttaranchal": "05", "nct of delhi": "07", "new delhi": "07",
     "daman and diu": "26", "dadra and nagar haveli": "26", "jammu & kashmir": "01", "jammu and kashmir": "01",

@@ -4,7 +4,7 @@ CGST Rules, rules 50 and 51. The rule `advance_tax` says whether advances are ta
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from django.db.models.functions import Coalesce
 
 from billing.gst.heads import Heads, inside, nearest
 from billing.gst.numbering import day_in_india
-from billing.invoicing.models import AdvanceUse, DocumentLine, TaxDocument
+from billing.invoicing.models import AccountingMonth, AdvanceUse, DocumentLine, TaxDocument
 from billing.invoicing.services import numbers, posting
 from billing.invoicing.services.parties import Parties, supply_of
 from billing.invoicing.services.rules import Name, Rules
@@ -46,7 +46,7 @@ def confirm(*, transfer: LedgerTransfer, at: datetime, actor: str = "system") ->
     """The receipt voucher of a top-up, dated on the day the money came; None where advances are not taxed."""
     from billing.invoicing.services import issuing
 
-    day, key = day_in_india(transfer.occurred_at), f"receipt:{transfer.pk}"
+    day, key = first_open_day(day_in_india(transfer.occurred_at)), f"receipt:{transfer.pk}"
     rules, known = Rules(day), TaxDocument.objects.filter(request_key=key).first()
     if known is not None or not rules.number(Name.ADVANCE_TAX):
         return known
@@ -67,6 +67,12 @@ def confirm(*, transfer: LedgerTransfer, at: datetime, actor: str = "system") ->
     posting.post_advance(document=voucher)
     issuing.register(voucher)
     return voucher
+
+
+def first_open_day(day: date) -> date:
+    """That day, or the first one after the last closed month: what is filed is not added to."""
+    last = AccountingMonth.objects.filter(closed_at__isnull=False).order_by("-starts_on").first()
+    return day if last is None else max(day, last.ends_before)
 
 
 @transaction.atomic

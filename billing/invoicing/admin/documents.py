@@ -1,0 +1,215 @@
+"""Tax documents in the admin: looked at, downloaded, sent, credited; never edited."""
+
+import uuid
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Count, QuerySet, Sum
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import action, display
+
+from billing.admin.shown import TotalsMixin, money, user_of
+from billing.gst.states import name_of
+from billing.invoicing import files
+from billing.invoicing.irp.client import portal
+from billing.invoicing.models import EInvoice, TaxDocument
+from billing.invoicing.services import einvoices, mailing, notes
+from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
+from fleetcharge.lib.api import Conflict
+
+IRN_COLOURS = {
+    "registered": "success", "pending": "info", "failed": "danger", "too_late": "danger", "cancelled": "warning",
+}  # fmt: skip
+
+
+@admin.register(TaxDocument)
+class TaxDocumentAdmin(TotalsMixin, ReadOnlyAdmin):
+    list_display = [
+        "dated_on", "number", "kind", "organisation", "recipient", "taxable", "tax", "total", "sessions", "portal",
+    ]  # fmt: skip
+    list_filter = ["kind", "financial_year", "e_invoice__state", "supply_kind"]
+    list_select_related = ["organisation", "e_invoice"]
+    search_fields = ["number", "recipient_facts__gstin", "recipient_facts__legal_name"]
+    date_hierarchy = "dated_on"
+    ordering = ["-pk"]
+    fieldsets = [
+        (None, {"fields": ["number", "kind", "dated_on", "month", "organisation", "original_shown", "reason"]}),
+        (gettext_lazy("Parties"), {"fields": ["from_shown", "recipient", "place", "supply_kind"]}),
+        (gettext_lazy("Amounts"), {"fields": ["lines_shown", "taxable", "heads", "round_off", "total", "paid"]}),
+        (gettext_lazy("E-invoice"), {"fields": ["portal", "irn_shown", "portal_error"]}),
+        (gettext_lazy("Annexure"), {"fields": ["sessions", "annexure_sha256"]}),
+        (gettext_lazy("Issued"), {"fields": ["issued_at", "issued_by"]}),
+    ]  # fmt: skip
+    readonly_fields = [
+        "original_shown", "from_shown", "recipient", "place", "lines_shown", "taxable", "heads", "round_off", "total",
+        "paid", "portal", "irn_shown", "portal_error", "sessions",
+    ]  # fmt: skip
+    actions_detail = ["as_pdf", "as_csv", "as_xlsx", "as_json", "mail", "credit", "report"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return super().get_queryset(request).select_related("original", "month", "supplier", "registration")
+
+    def has_decide_permission(self, request: Any, obj: Any = None) -> bool:
+        return self._has_role(request, DESK)
+
+    def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
+        """Credit notes and refunds count against."""
+        sums = rows.aggregate(count=Count("pk"), taxable=Sum("taxable_paise"), total=Sum("total_paise"))
+        against = rows.filter(kind__in=["credit_note", "refund_voucher"])
+        back = against.aggregate(taxable=Sum("taxable_paise"), total=Sum("total_paise"))
+        return [
+            (_("Documents"), f"{sums['count']}"),
+            (_("Taxable"), money((sums["taxable"] or 0) - 2 * (back["taxable"] or 0))),
+            (_("Total"), money((sums["total"] or 0) - 2 * (back["total"] or 0))),
+        ]
+
+    @display(description=gettext_lazy("Billed to"))
+    def recipient(self, row: TaxDocument) -> str:
+        facts = row.recipient_facts
+        return f"{facts['legal_name']} {facts['gstin'] or _('(not registered)')}"
+
+    @display(description=gettext_lazy("From"))
+    def from_shown(self, row: TaxDocument) -> str:
+        return f"{row.supplier_facts['legal_name']} {row.supplier_facts['gstin']}"
+
+    @display(description=gettext_lazy("Place of supply"))
+    def place(self, row: TaxDocument) -> str:
+        return f"{name_of(row.place_of_supply)} ({row.place_of_supply})"
+
+    @display(description=gettext_lazy("Refers to"))
+    def original_shown(self, row: TaxDocument) -> str:
+        return row.original.number if row.original else "—"
+
+    @display(description=gettext_lazy("Taxable"), ordering="taxable_paise")
+    def taxable(self, row: TaxDocument) -> str:
+        return money(row.taxable_paise)
+
+    @display(description=gettext_lazy("Tax"))
+    def tax(self, row: TaxDocument) -> str:
+        return money(row.tax_paise)
+
+    @display(description=gettext_lazy("Tax"))
+    def heads(self, row: TaxDocument) -> str:
+        heads = [("CGST", row.cgst_paise), (row.state_head, row.sgst_paise), ("IGST", row.igst_paise)]
+        return ", ".join(f"{name} {money(paise)}" for name, paise in heads if paise) or money(0)
+
+    @display(description=gettext_lazy("Round off"))
+    def round_off(self, row: TaxDocument) -> str:
+        return money(row.round_off_paise)
+
+    @display(description=gettext_lazy("Total"), ordering="total_paise")
+    def total(self, row: TaxDocument) -> str:
+        return money(row.total_paise)
+
+    @display(description=gettext_lazy("Paid"))
+    def paid(self, row: TaxDocument) -> str:
+        return _("%(charged)s session by session, %(advance)s set off against advances") % {
+            "charged": money(row.charged_paise), "advance": money(row.advance_paise),
+        }  # fmt: skip
+
+    @display(description=gettext_lazy("Sessions"), ordering="annexure_rows")
+    def sessions(self, row: TaxDocument) -> int:
+        return row.annexure_rows
+
+    @display(description=gettext_lazy("Lines"))
+    def lines_shown(self, row: TaxDocument) -> SafeString:
+        lines = [
+            {"name": line.description, "sac": line.sac_code, "quantity": f"{line.quantity.normalize():f} {line.unit}",
+             "rate": f"{line.rate_percent.normalize():f} %", "taxable": money(line.taxable_paise),
+             "total": money(line.total_paise)}
+            for line in row.lines.all()
+        ]  # fmt: skip
+        return render_to_string("admin/billing/document_lines.html", {"lines": lines})
+
+    @display(description=gettext_lazy("Portal"), label=IRN_COLOURS)
+    def portal(self, row: TaxDocument) -> Any:
+        if not hasattr(row, "e_invoice"):
+            return None
+        return row.e_invoice.state, row.e_invoice.get_state_display()
+
+    @display(description="IRN")
+    def irn_shown(self, row: TaxDocument) -> str:
+        return row.e_invoice.irn or "—" if hasattr(row, "e_invoice") else "—"
+
+    @display(description=gettext_lazy("What the portal complains of"))
+    def portal_error(self, row: TaxDocument) -> str:
+        return row.e_invoice.last_error or "—" if hasattr(row, "e_invoice") else "—"
+
+    @action(description=gettext_lazy("PDF"), url_path="pdf", permissions=["view"])
+    def as_pdf(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        return self._file(request, object_id, "pdf")
+
+    @action(description=gettext_lazy("Sessions (CSV)"), url_path="csv", permissions=["view"])
+    def as_csv(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        return self._file(request, object_id, "csv")
+
+    @action(description=gettext_lazy("Sessions (XLSX)"), url_path="xlsx", permissions=["view"])
+    def as_xlsx(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        return self._file(request, object_id, "xlsx")
+
+    @action(description=gettext_lazy("INV-01 (JSON)"), url_path="json", permissions=["view"])
+    def as_json(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        return self._file(request, object_id, "json")
+
+    def _file(self, request: HttpRequest, object_id: str, form: str) -> HttpResponseBase:
+        row = self.get_object(request, object_id)
+        return back_to(self) if row is None else files.download(files.OF_A_DOCUMENT[form](row))
+
+    @action(description=gettext_lazy("Send by e-mail"), url_path="mail", permissions=["decide"])
+    def mail(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        if row is None:
+            return back_to(self)
+        form = ReasonForm(request.POST or None)
+        if not form.is_valid():
+            rows = mailing.addresses_of(row) or [_("Nobody has an address.")]
+            return ask(request, self, title=_("Send %(row)s to") % {"row": row}, form=form, submit=_("Send"), rows=rows)
+        addresses = mailing.send(document_id=row.pk, actor=user_of(request))
+        messages.success(request, _("Sent to %(who)s.") % {"who": ", ".join(addresses) or "—"})
+        return back_to(self, row.pk)
+
+    @action(description=gettext_lazy("Credit note"), url_path="credit", permissions=["decide"])
+    def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Everything that is left of an invoice; parts go over the service."""
+        row = self.get_object(request, object_id)
+        if row is None or row.kind != TaxDocument.Kind.INVOICE:
+            messages.info(request, _("Only an invoice can be credited."))
+            return back_to(self) if row is None else back_to(self, row.pk)
+        form = ReasonForm(request.POST or None)
+        title = _("Credit all that is left of %(number)s") % {"number": row.number}
+        key = ("request_key", request.POST.get("request_key") or uuid.uuid4().hex)
+        if not form.is_valid():
+            return ask(request, self, title=title, form=form, submit=_("Issue the credit note"), hidden=[key])
+        try:
+            note = notes.credit(
+                document_id=row.pk, taxable_by_line=None, reason=form.cleaned_data["reason"], at=timezone.now(),
+                actor=user_of(request), request_key=f"credit:{key[1]}"[:120],
+            )  # fmt: skip
+        except Conflict as error:
+            messages.error(request, str(error.detail))
+            return back_to(self, row.pk)
+        messages.success(request, _("%(number)s is issued.") % {"number": note.number})
+        return back_to(self, note.pk)
+
+    @action(description=gettext_lazy("Report again"), url_path="report", permissions=["decide"])
+    def report(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        waiting = EInvoice.objects.filter(document=row).first() if row is not None else None
+        if row is None or waiting is None:
+            messages.info(request, _("It needs no IRN."))
+            return back_to(self) if row is None else back_to(self, row.pk)
+        form = ReasonForm(request.POST or None)
+        if not form.is_valid():
+            return ask(request, self, title=_("Report %(row)s again") % {"row": row}, form=form, submit=_("Report"))
+        now = timezone.now()
+        einvoices.try_again(
+            e_invoice_id=waiting.pk, now=now, actor=user_of(request), reason=form.cleaned_data["reason"]
+        )
+        einvoices.report(e_invoice_id=waiting.pk, portal=portal(), now=now)
+        return back_to(self, row.pk)

@@ -1,0 +1,100 @@
+"""The general ledger and the trial balance of a month, and the same for ever once it is closed.
+
+A closed month holds the rows that were in the ledger when it was closed; a row that came later, though it is about
+that month, is in the next one.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.models import Q, QuerySet, Sum
+
+from billing.dispute import rupees
+from billing.gst.numbering import INDIA
+from billing.invoicing.models import AccountingMonth
+from billing.models import LedgerAccount, LedgerTransfer
+from billing.services.ledger import DEBIT_NORMAL
+
+HEADER = ("Date", "Recorded", "Entry", "Leg", "Account", "Name", "Debit", "Credit", "Kind", "Memo", "Organisation",
+          "Vehicle", "Cost centre", "By")  # fmt: skip
+BALANCE_HEADER = ("Account", "Name", "Kind", "Opening", "Debit", "Credit", "Closing")
+
+
+@dataclass(frozen=True)
+class Balance:
+    """On the normal side of the account, in paise; `closing = opening + debit - credit`, or the other way round."""
+
+    account: LedgerAccount
+    opening_paise: int
+    debit_paise: int
+    credit_paise: int
+
+    @property
+    def closing_paise(self) -> int:
+        moved = self.debit_paise - self.credit_paise
+        return self.opening_paise + (moved if self.account.kind in DEBIT_NORMAL else -moved)
+
+
+def up_to(month: AccountingMonth) -> Q:
+    """Rows of this month and all before it."""
+    rows = Q(occurred_at__lt=month.ended_at)
+    return rows & Q(pk__lte=month.last_transfer_id or 0) if month.is_closed else rows
+
+
+def opening(month: AccountingMonth) -> Q:
+    """Rows of earlier months."""
+    earlier = AccountingMonth.objects.filter(starts_on__lt=month.starts_on, closed_at__isnull=False)
+    last = earlier.order_by("-starts_on").first()
+    return Q(occurred_at__lt=month.started_at) & up_to(month) if last is None else up_to(last)
+
+
+def transfers(month: AccountingMonth) -> QuerySet[LedgerTransfer]:
+    return LedgerTransfer.objects.filter(up_to(month)).exclude(opening(month))
+
+
+def general_ledger(month: AccountingMonth) -> Iterator[tuple[Any, ...]]:
+    """Two rows per transfer, in the order they were recorded; one query, read in pieces."""
+    yield HEADER
+    rows = transfers(month).select_related("debit", "credit", "organisation", "vehicle").order_by("pk")
+    for row in rows.iterator(2_000):
+        amount = rupees(row.amount_paise)
+        for account, debit, credit in ((row.debit, amount, ""), (row.credit, "", amount)):
+            yield (
+                row.occurred_at.astimezone(INDIA).date(), row.recorded_at.isoformat(timespec="seconds"),
+                row.entry_key, row.leg, account.code, account.name, debit, credit, row.kind, row.memo,
+                row.organisation.name if row.organisation else "", row.vehicle.registration if row.vehicle else "",
+                row.cost_centre, row.actor,
+            )  # fmt: skip
+
+
+def balances(month: AccountingMonth) -> list[Balance]:
+    """Every account that ever moved, by code; four queries."""
+    before, within = LedgerTransfer.objects.filter(opening(month)), transfers(month)
+    opened = {side: _sums(before, side) for side in ("debit", "credit")}
+    moved = {side: _sums(within, side) for side in ("debit", "credit")}
+    found = []
+    for account in LedgerAccount.objects.order_by("code"):
+        start = opened["debit"].get(account.pk, 0) - opened["credit"].get(account.pk, 0)
+        start = start if account.kind in DEBIT_NORMAL else -start
+        found.append(
+            Balance(account, start, moved["debit"].get(account.pk, 0), moved["credit"].get(account.pk, 0))
+        )  # fmt: skip
+    return [row for row in found if row.opening_paise or row.debit_paise or row.credit_paise]
+
+
+def trial_balance(month: AccountingMonth) -> Iterator[tuple[Any, ...]]:
+    """The last row holds the sums of both sides, which are equal."""
+    yield BALANCE_HEADER
+    rows = balances(month)
+    for row in rows:
+        yield (
+            row.account.code, row.account.name, row.account.kind, rupees(row.opening_paise), rupees(row.debit_paise),
+            rupees(row.credit_paise), rupees(row.closing_paise),
+        )  # fmt: skip
+    yield ("", "Total", "", "", rupees(sum(row.debit_paise for row in rows)),
+           rupees(sum(row.credit_paise for row in rows)), "")  # fmt: skip
+
+
+def _sums(rows: QuerySet[LedgerTransfer], side: str) -> dict[int, int]:
+    return dict(rows.values(side).annotate(paise=Sum("amount_paise")).values_list(side, "paise").order_by())

@@ -1,0 +1,43 @@
+"""A document by e-mail, to the address of its registration, else to the fleet's owners and finance."""
+
+from django.core.mail import EmailMessage
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+
+from billing.invoicing import files
+from billing.invoicing.models import TaxDocument
+from fleetcharge.accounts.models import Membership, User
+from fleetcharge.accounts.services import audit
+from fleetcharge.lib.money import format_inr
+
+READERS = (Membership.Role.OWNER, Membership.Role.FINANCE)
+
+
+def addresses_of(document: TaxDocument) -> list[str]:
+    if document.registration is not None and document.registration.email:
+        return [document.registration.email]
+    people = Membership.objects.filter(organisation=document.organisation_id, role__in=READERS, user__is_active=True)
+    return sorted({email for email in people.values_list("user__email", flat=True) if email})
+
+
+def send(*, document_id: int, actor: User | None = None) -> list[str]:
+    """With its PDF and, of an invoice, its sessions as CSV; returns to whom. Outside any transaction."""
+    document = TaxDocument.objects.select_related(
+        "organisation", "registration", "original", "month", "e_invoice", "supplier"
+    ).get(pk=document_id)  # fmt: skip
+    addresses = addresses_of(document)
+    if not addresses:
+        return []
+    subject = _("%(kind)s %(number)s of %(amount)s") % {
+        "kind": document.get_kind_display(), "number": document.number, "amount": format_inr(document.total_paise),
+    }  # fmt: skip
+    text = render_to_string(
+        "emails/tax_document.txt", {"document": document, "amount": format_inr(document.total_paise)}
+    )
+    message = EmailMessage(subject=subject[:150], body=text, to=addresses)
+    for form in ("pdf", "csv") if document.annexure_rows else ("pdf",):
+        file = files.OF_A_DOCUMENT[form](document)
+        message.attach(file.name, file.read(), file.content_type.partition(";")[0])
+    message.send()
+    audit(action="mail", target=document, actor=actor, after={"to": addresses})
+    return addresses

@@ -1,0 +1,87 @@
+"""`manage.py close_month 2026-11`: the checklist, every document, the proof, the lock, and the files on request."""
+
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.utils import timezone
+
+from billing.invoicing import files
+from billing.invoicing.exports.documents import documents_of
+from billing.invoicing.models import AccountingMonth
+from billing.invoicing.services import checklist, months
+from fleetcharge.lib.api import Conflict
+from fleetcharge.lib.money import format_inr
+
+
+class Command(BaseCommand):
+    help = "Close a month: vouchers, invoices, notes, proof, lock."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("month", help="YYYY-MM")
+        parser.add_argument("--check", action="store_true", help="Only say what stands against it.")
+        parser.add_argument("--accept", default="", metavar="REASON", help="Close over what should be done first.")
+        parser.add_argument("--output", type=Path, help="Write every PDF, annexure and export below this folder.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            day = date.fromisoformat(f"{options['month']}-01")
+        except ValueError:
+            raise CommandError("A month looks like 2026-11.") from None
+        month = months.month_of(day)
+        if options["check"]:
+            self._show(checklist.run(month, now=timezone.now()))
+            return
+        if not month.is_closed:
+            month = self._close(day, options["accept"])
+        elif options["output"] is None:
+            raise CommandError(f"{month} is closed already.")
+        if options["output"] is not None:
+            self._write(month, options["output"])
+
+    def _close(self, day: date, reason: str) -> AccountingMonth:
+        try:
+            closed = months.close(day=day, now=timezone.now(), reason=reason, actor_label="close_month")
+        except months.NotReady as error:
+            self._show(error.checks)
+            raise CommandError("The month is not ready; --accept REASON closes over what should be done first.") from (
+                error
+            )
+        except Conflict as error:
+            raise CommandError(str(error.detail)) from error
+        self._show(closed.checks)
+        self._sums(closed.month)
+        return closed.month
+
+    def _show(self, checks: list[checklist.Check]) -> None:
+        for check in checks:
+            mark = "ok  " if check.is_fine else f"{check.weight:4}"
+            self.stdout.write(f"  {mark} {check.title}{'' if check.is_fine else f': {check.count}'}")
+
+    def _sums(self, month: AccountingMonth) -> None:
+        figures = month.figures
+        for kind, sums in figures["documents"].items():
+            self.stdout.write(f"  {sums['count']:6} {kind:16} {format_inr(sums['total']):>20}")
+        for name in ("charged", "billed", "held", "unjudged", "unexplained"):
+            self.stdout.write(f"  {name:23} {format_inr(figures[f'{name}_paise']):>20}")
+        tax = sum(map(abs, figures["unexplained_tax_paise"].values()))
+        self.stdout.write(f"{month} is closed; unexplained: {abs(figures['unexplained_paise']) + tax} paise")
+
+    def _write(self, month: AccountingMonth, folder: Path) -> None:
+        """A file that is there already is written again, with the same bytes."""
+        folder = folder / f"{month.starts_on:%Y-%m}"
+        count = 0
+        for make in files.of_month(month).values():
+            count += self._save(folder, make())
+        for document in documents_of(month).select_related("supplier", "original", "month", "e_invoice"):
+            forms = ["pdf", "csv", "xlsx"] if document.annexure_rows else ["pdf"]
+            for form in forms:
+                count += self._save(folder / document.supplier.gstin, files.OF_A_DOCUMENT[form](document))
+        self.stdout.write(f"{count} files in {folder}")
+
+    def _save(self, folder: Path, file: files.File) -> int:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / file.name).open("wb") as out:
+            out.writelines(file.pieces)
+        return 1

@@ -1,0 +1,181 @@
+"""Who is billed by whom: states, union territories, special zones, fleets with several GSTINs, dated rules."""
+
+from datetime import date, timedelta
+
+import pytest
+from django.core.exceptions import ValidationError
+
+from billing.invoicing.models import OrganisationRegistration, RegistrationMapping, TaxDocument, TaxRule
+from billing.invoicing.services import figures, months, notes
+from billing.invoicing.services.rules import MissingRule, Rules
+from billing.models import CDR
+from billing.services import ledger, verification
+from billing.tests.factories import NOON, Fleet, make_fleet
+from billing.tests.invoicing import AFTER_NOVEMBER, NOVEMBER, charge, gstin_in, make_registration, make_supplier
+from fleetcharge.accounts.models import Organisation, User
+from fleetcharge.lib.api import Conflict
+
+Kind = TaxDocument.Kind
+
+
+def fleet_of(organisation: Organisation) -> Fleet:
+    return make_fleet(organisation, money_paise=100_000_00)
+
+
+def close() -> list[TaxDocument]:
+    months.close(day=NOVEMBER, now=AFTER_NOVEMBER)
+    assert figures.unexplained_tax() == {"cgst": 0, "sgst": 0, "igst": 0}
+    assert figures.charged_and_explained(before=AFTER_NOVEMBER)["unexplained_paise"] == 0
+    assert verification.differences() == {}
+    return list(TaxDocument.objects.filter(kind=Kind.INVOICE).order_by("pk"))
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "facts", "expected"),
+    [
+        ("29", "29", {}, ("B2B", 16_20, 16_20, 0, "SGST")),
+        ("29", "27", {}, ("B2B", 0, 0, 32_40, "SGST")),
+        ("38", "38", {}, ("B2B", 16_20, 16_20, 0, "UTGST")),
+        ("29", "29", {"is_sez": True}, ("SEZWP", 0, 0, 32_40, "SGST")),
+    ],
+)  # fmt: skip
+def test_the_heads_follow_the_place(
+    organisation: Organisation, ours: str, theirs: str, facts: dict, expected: tuple
+) -> None:
+    make_supplier(ours)
+    make_registration(organisation, theirs, **facts)
+    charge(fleet_of(organisation))
+    [made] = close()
+    found = (made.supply_kind, made.cgst_paise, made.sgst_paise, made.igst_paise, made.state_head)
+    assert found == expected
+    assert (made.place_of_supply, made.total_paise) == (theirs, 212_00)
+
+
+def test_a_special_zone_under_an_undertaking_gets_its_tax_back(organisation: Organisation) -> None:
+    make_supplier(has_undertaking=True)
+    make_registration(organisation, is_sez=True)
+    fleet = fleet_of(organisation)
+    charge(fleet)
+    [made] = close()
+    assert (made.supply_kind, made.tax_paise, made.total_paise, made.charged_paise) == ("SEZWOP", 0, 180_00, 212_40)
+    assert ledger.balance_paise(f"wallet:{organisation.pk}") == 100_000_00 - 180_00
+    assert made.lines.get().rate_percent == 0
+
+
+def test_vehicles_and_cost_centres_are_billed_to_their_gstin(organisation: Organisation) -> None:
+    make_supplier()
+    default = make_registration(organisation, "29")
+    pune = make_registration(organisation, "27", is_default=False)
+    delhi = make_registration(organisation, "07", is_default=False)
+    fleets = [fleet_of(organisation), *(make_fleet(organisation, has_wallet=False) for _ in range(3))]
+    RegistrationMapping.objects.create(organisation=organisation, registration=pune, vehicle=fleets[1].vehicle)
+    RegistrationMapping.objects.create(organisation=organisation, registration=delhi, cost_centre="NCR")
+    for fleet in fleets[1:3]:  # the vehicle's own comes before its cost centre's
+        fleet.vehicle.cost_centre = "NCR"
+        fleet.vehicle.save()
+    for fleet in fleets:
+        charge(fleet)
+    made = close()
+    assert {row.registration: row.annexure_rows for row in made} == {default: 2, pune: 1, delhi: 1}
+    assert {row.registration: bool(row.igst_paise) for row in made} == {default: False, pune: True, delhi: True}
+    assert [row.number for row in made] == [f"FC/26-27/{number:07}" for number in (1, 2, 3)]
+
+
+def test_our_own_charger_is_supplied_from_its_state(organisation: Organisation) -> None:
+    make_supplier("29")
+    ours = make_supplier("27", is_default=False, number_prefix="MH")
+    make_registration(organisation, "29")
+    fleet = fleet_of(organisation)
+    fleet.location.state = "maharashtra"
+    fleet.location.save()
+    charge(fleet)
+    [made] = close()
+    assert (made.supplier, made.number, made.igst_paise) == (ours, "MH/26-27/0000001", 32_40)
+
+
+def test_a_gstin_of_another_state_than_its_address_is_refused(organisation: Organisation) -> None:
+    row = make_registration(organisation, "29")
+    row.gstin = gstin_in("27", "AAPFU0939F")
+    with pytest.raises(ValidationError, match="another state"):
+        row.full_clean()
+    row.gstin = "29AAPFU0939F1ZX"
+    with pytest.raises(ValidationError, match="check digit"):
+        row.full_clean()
+
+
+def test_a_mapping_stays_within_the_organisation(organisation: Organisation, other_organisation: Organisation) -> None:
+    mapping = RegistrationMapping(
+        organisation=organisation, registration=make_registration(other_organisation), cost_centre="x"
+    )
+    with pytest.raises(ValidationError, match="different organisations"):
+        mapping.clean()
+
+
+def test_gstins_from_before_there_were_registrations_are_taken_over(organisation: Organisation, settings) -> None:
+    settings.SUPPLIER_GSTIN = gstin_in("29")
+    Organisation.objects.update(gstin=gstin_in("27", "AAPFU0939F"))
+    charge(fleet_of(Organisation.objects.get()))
+    [made] = close()
+    assert (made.supplier.gstin, made.igst_paise) == (gstin_in("29"), 32_40)
+    assert OrganisationRegistration.objects.get().is_default
+
+
+def test_rules_hold_on_their_days(db: None) -> None:
+    TaxRule.objects.create(name="rate", subject="998714", value="12", valid_from=date(2027, 4, 1))
+    assert Rules(date(2027, 3, 31)).charging_rate == 18
+    assert Rules(date(2027, 4, 1)).charging_rate == 12
+    with pytest.raises(MissingRule, match="2017-06-30"):
+        _ = Rules(date(2017, 6, 30)).sac_code
+
+
+def credit(document: TaxDocument, actor: User | None = None, **fields) -> TaxDocument:
+    defaults = {"taxable_by_line": None, "reason": "a kind gesture", "at": AFTER_NOVEMBER, "request_key": "one"}
+    return notes.credit(document_id=document.pk, actor=actor, **{**defaults, **fields})
+
+
+def test_a_credit_note_gives_back_and_leaves_the_invoice_alone(organisation: Organisation, finance: User) -> None:
+    make_supplier()
+    make_registration(organisation)
+    charge(fleet_of(organisation))
+    [made] = close()
+    before = ledger.balance_paise(f"wallet:{organisation.pk}")
+    note = credit(made, finance)
+    assert (note.number, note.original, note.total_paise) == ("CN/26-27/0000001", made, made.total_paise)
+    assert credit(made, finance) == note  # the same request
+    assert ledger.balance_paise(f"wallet:{organisation.pk}") - before == 212_00
+    assert ledger.balance_paise("rounding") == ledger.balance_paise("revenue:charging") == 0
+    assert figures.unexplained_tax() == {"cgst": 0, "sgst": 0, "igst": 0}
+    with pytest.raises(Conflict, match="Nothing of this invoice is left"):
+        credit(made, request_key="two")
+
+
+def test_parts_of_a_line_are_credited_until_nothing_is_left(organisation: Organisation) -> None:
+    make_supplier()
+    make_registration(organisation)
+    fleet = fleet_of(organisation)
+    for hour in range(3):
+        charge(fleet, at=NOON + timedelta(hours=hour))
+    [made] = close()
+    line = made.lines.get()
+    first = credit(made, taxable_by_line={line.pk: 100_01}, request_key="a")
+    assert (first.taxable_paise, first.cgst_paise, first.total_paise) == (100_01, 9_00, 118_01)
+    with pytest.raises(Conflict, match="less left"):
+        credit(made, taxable_by_line={line.pk: 440_00}, request_key="b")
+    rest = credit(made, request_key="c")
+    assert first.taxable_paise + rest.taxable_paise == made.taxable_paise
+    assert first.cgst_paise + rest.cgst_paise == made.cgst_paise
+    assert figures.unexplained_tax() == {"cgst": 0, "sgst": 0, "igst": 0}
+
+
+def test_a_credit_note_has_its_last_day(organisation: Organisation) -> None:
+    make_supplier()
+    make_registration(organisation)
+    charge(fleet_of(organisation))
+    [made] = close()
+    last = notes.note_until(made, Rules(NOVEMBER))
+    assert last == date(2027, 11, 30)
+    with pytest.raises(Conflict, match="2027-11-30"):
+        credit(made, at=AFTER_NOVEMBER + timedelta(days=365))
+    with pytest.raises(ValueError, match="reason"):
+        credit(made, reason=" ")
+    assert CDR.objects.count() == 1
