@@ -89,6 +89,14 @@ class ExceptionResolved:
 
 
 @dataclass(frozen=True)
+class PaymentWorkWaiting:
+    """A row waits to be taken to the payment gateway; `kind` is intent, receiver, mandate or refund."""
+
+    kind: str
+    row_id: int
+
+
+@dataclass(frozen=True)
 class PaymentReceived:
     """Money of a payer arrived through the gateway and is in the wallet: an advance, in the words of GST."""
 

@@ -267,6 +267,9 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "PlanState": "dispatch.models.ChargePlan.State",
         "ReservationState": "dispatch.models.Reservation.State",
+        "PaymentKind": "billing.models.PaymentIntent.Kind",
+        "ReceiverKind": "billing.models.PaymentReceiver.Kind",
+        "MandateKind": "billing.models.Mandate.Kind",
         "SessionState": "billing.models.ChargingSession.State",
         "CommandState": "ocpp_bridge.models.Command.State",
         "NetworkState": "stations.models.Source.State",

@@ -26,6 +26,7 @@ urlpatterns = [
     path("api/v1/", include("stations.urls")),
     path("api/v1/", include("vehicles.urls")),
     path("api/v1/", include("billing.urls")),
+    path("api/v1/", include("billing.payments.urls")),
     path("scan/", include("stations.cpo.ubc.urls")),
     path("", include("ocpp_bridge.urls")),
     path("", include("dispatch.urls")),

@@ -30,6 +30,16 @@ def credentials() -> tuple[str, str]:
     return settings.RAZORPAY_KEY_ID, settings.RAZORPAY_KEY_SECRET
 
 
+def emulated_page(kind: str, object_id: str) -> str:
+    """The emulator's checkout or mandate page in a browser; '' with the real service, which has its own."""
+    return f"{settings.PAYMENT_EMULATOR_URL}/{kind}/{object_id}" if is_emulated() else ""
+
+
+def absolute(url: str) -> str:
+    """The emulator does not know by which name it is reached."""
+    return f"{settings.PAYMENT_EMULATOR_URL}{url}" if is_emulated() and url.startswith("/") else url
+
+
 def webhook_secrets() -> list[str]:
     """Those that a webhook may be signed with; two while one is being replaced."""
     if is_emulated():

@@ -5,11 +5,13 @@ from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
 
+from billing.events import PaymentWorkWaiting
 from billing.models import Mandate, PaymentIntent, PaymentRule
 from billing.models.payments import OPEN_INTENTS
 from billing.payments import rules
 from billing.payments.intents import new_key
 from fleetcharge.accounts.models import User
+from fleetcharge.lib.events import publish
 
 Name = PaymentRule.Name
 AFTER_A_FAILURE = timedelta(hours=24)
@@ -31,7 +33,7 @@ class Verdict:
 
 def judge(*, mandate: Mandate, now: datetime, amount_paise: int | None = None) -> Verdict:
     """What this mandate can do now. Without `amount_paise`: as much as needs no approval by the payer. Queries."""
-    if mandate.state != Mandate.State.CONFIRMED:
+    if mandate.state != Mandate.State.CONFIRMED or mandate.cancel_asked_at is not None:
         return Verdict("not_in_force")
     if mandate.next_allowed_at is not None and now < mandate.next_allowed_at:
         return Verdict("too_early")
@@ -85,6 +87,7 @@ def _write(
     if mandate.consecutive_failures:
         mandate.next_allowed_at = max(until, now + AFTER_A_FAILURE * mandate.consecutive_failures)
     mandate.save(update_fields=["last_debit_state", "next_allowed_at"])
+    publish(PaymentWorkWaiting("intent", intent.pk))
     return intent
 
 

@@ -11,12 +11,14 @@ from typing import Any
 
 from django.db import transaction
 
+from billing.events import PaymentWorkWaiting
 from billing.gateways.base import Entity, PaymentGateway
 from billing.gateways.errors import GatewayFailure, OutcomeUnknown, Refused, Unavailable
 from billing.models import PaymentIntent
 from billing.payments import applying, calls, outcomes
 from fleetcharge.accounts.models import User
 from fleetcharge.lib import ids
+from fleetcharge.lib.events import publish
 
 State, Kind, Step = PaymentIntent.State, PaymentIntent.Kind, PaymentIntent.Step
 ORDER_LIVES = timedelta(hours=24)
@@ -25,6 +27,7 @@ RESEND_AFTER = timedelta(minutes=10)  # a debit that the gateway does not list b
 LEAST_PAISE, MOST_PAISE = 1_00, 5_00_00_000_00
 
 
+@transaction.atomic
 def start_order(
     *, organisation_id: int, amount_paise: int, now: datetime, asked_by: User | None = None, key: str = ""
 ) -> PaymentIntent:
@@ -35,7 +38,7 @@ def start_order(
     if not LEAST_PAISE <= amount_paise <= MOST_PAISE:
         raise ValueError("A top-up is between ₹1 and ₹5 crore.")
     key = key or new_key("TU")
-    intent, _ = PaymentIntent.objects.get_or_create(
+    intent, is_new = PaymentIntent.objects.get_or_create(
         key=key,
         defaults={
             "organisation_id": organisation_id, "kind": Kind.ORDER, "amount_paise": amount_paise, "created_at": now,
@@ -44,6 +47,8 @@ def start_order(
     )  # fmt: skip
     if (intent.organisation_id, intent.amount_paise) != (organisation_id, amount_paise):
         raise ValueError("This key was used for another top-up.")
+    if is_new:
+        publish(PaymentWorkWaiting("intent", intent.pk))
     return intent
 
 
@@ -59,6 +64,14 @@ def work(*, intent_id: int, now: datetime, gateway: PaymentGateway) -> PaymentIn
     elif calls.claim(PaymentIntent.objects.filter(pk=intent_id, state__in=[State.SENT, State.UNKNOWN]), now=now):
         _look(PaymentIntent.objects.select_related("mandate").get(pk=intent_id), now, gateway)
     return PaymentIntent.objects.get(pk=intent_id)
+
+
+@transaction.atomic
+def look_now(*, intent_id: int, now: datetime) -> None:
+    """Somebody says it is paid: look sooner. Only what the gateway says counts."""
+    open_rows = PaymentIntent.objects.filter(pk=intent_id, state__in=[State.SENT, State.UNKNOWN], leased_until=None)
+    if open_rows.update(next_try_at=now):
+        publish(PaymentWorkWaiting("intent", intent_id))
 
 
 def due(*, now: datetime, limit: int) -> list[int]:

@@ -5,7 +5,8 @@ from typing import Any
 
 from django.db import transaction
 
-from billing.events import MandateChanged
+from billing.events import MandateChanged, PaymentWorkWaiting
+from billing.gateways import choice
 from billing.gateways.base import Entity, PaymentGateway
 from billing.gateways.errors import GatewayFailure, NotFound, OutcomeUnknown, Refused, Unavailable
 from billing.models import Mandate, PaymentRule
@@ -22,6 +23,7 @@ LOOK_EVERY = timedelta(hours=12)
 LONGEST_YEARS = 30
 
 
+@transaction.atomic
 def start(
     *, organisation_id: int, kind: str, max_amount_paise: int, expires_at: datetime, payer_name: str, payer_email: str,
     payer_contact: str, now: datetime, total_limit_paise: int | None = None, asked_by: User | None = None,
@@ -41,13 +43,16 @@ def start(
         action="start_mandate", target=mandate, actor=asked_by, organisation=mandate.organisation,
         after={"max_amount_paise": max_amount_paise, "kind": kind},
     )  # fmt: skip
+    publish(PaymentWorkWaiting("mandate", mandate.pk))
     return mandate
 
 
 def work(*, mandate_id: int, now: datetime, gateway: PaymentGateway) -> Mandate:
     """Ask the payer, find out whether we did, or look how the mandate is. Not inside a transaction."""
     rows = Mandate.objects.filter(pk=mandate_id).exclude(state__in=Mandate.FINAL)
-    if calls.claim(rows.filter(call=Call.CREATED), now=now, call=Call.SENT, sent_at=now):
+    if calls.claim(rows.filter(cancel_asked_at__isnull=False), now=now):
+        _end_there(Mandate.objects.get(pk=mandate_id), now, gateway)
+    elif calls.claim(rows.filter(call=Call.CREATED), now=now, call=Call.SENT, sent_at=now):
         _send(Mandate.objects.select_related("organisation").get(pk=mandate_id), now, gateway)
     elif calls.claim(rows.filter(call__in=[Call.SENT, Call.UNKNOWN]), now=now):
         _find(Mandate.objects.get(pk=mandate_id), now, gateway)
@@ -122,7 +127,7 @@ def _find(mandate: Mandate, now: datetime, gateway: PaymentGateway) -> None:
 def _has_link(mandate: Mandate, link: Entity, now: datetime) -> None:
     fresh = Mandate.objects.select_for_update().get(pk=mandate.pk)
     fresh.call, fresh.error, fresh.leased_until = Call.DONE, {}, None
-    fresh.link_id, fresh.link_url = str(link.get("id") or ""), str(link.get("short_url") or "")[:300]
+    fresh.link_id, fresh.link_url = str(link.get("id") or ""), choice.absolute(str(link.get("short_url") or ""))[:300]
     fresh.customer_id = str(link.get("customer_id") or fresh.customer_id)
     fresh.next_try_at = now + LOOK_EVERY
     if fresh.state == State.DRAFT:
@@ -168,22 +173,41 @@ def end_if_over(*, mandate_id: int, now: datetime) -> bool:
     return True
 
 
-def cancel(*, mandate_id: int, actor: User | None, reason: str, now: datetime, gateway: PaymentGateway) -> Mandate:
-    """End it at the gateway, then here. Raises Conflict when it is over, GatewayFailure when it is still in force."""
-    mandate = Mandate.objects.select_related("organisation").get(pk=mandate_id)
+@transaction.atomic
+def cancel(*, mandate_id: int, actor: User | None, reason: str, now: datetime, actor_label: str = "") -> Mandate:
+    """No debit begins any more; the worker ends it at the gateway and then here. Raises Conflict when it is over."""
+    mandate = Mandate.objects.select_for_update(of=("self",)).select_related("organisation").get(pk=mandate_id)
     if mandate.is_over:
         raise Conflict("This mandate is over already.", code="mandate_over")
-    if mandate.token_id:
-        gateway.cancel_token(customer_id=mandate.customer_id, token_id=mandate.token_id)
+    if mandate.cancel_asked_at is None:
+        mandate.cancel_asked_at, mandate.end_reason = now, reason[:160]
+        mandate.next_try_at = now
+        mandate.save(update_fields=["cancel_asked_at", "end_reason", "next_try_at"])
+        audit(
+            action="cancel_mandate", target=mandate, actor=actor, actor_label=actor_label, reason=reason,
+            organisation=mandate.organisation,
+        )  # fmt: skip
+        publish(PaymentWorkWaiting("mandate", mandate.pk))
+    return mandate
+
+
+def _end_there(mandate: Mandate, now: datetime, gateway: PaymentGateway) -> None:
+    """Asking twice is harmless: what is cancelled there is refused or not found, and over here."""
+    try:
+        if mandate.token_id:
+            gateway.cancel_token(customer_id=mandate.customer_id, token_id=mandate.token_id)
+    except Refused:
+        pass
+    except GatewayFailure as failure:
+        return _set(mandate, error=calls.words(failure), next_try_at=now + calls.wait(mandate.attempts))
     with transaction.atomic():
-        fresh = Mandate.objects.select_for_update().get(pk=mandate_id)
+        fresh = Mandate.objects.select_for_update().get(pk=mandate.pk)
         if not fresh.is_over:
-            fresh.state, fresh.ended_at, fresh.end_reason = State.CANCELLED, now, reason[:160]
-            fresh.next_try_at = fresh.leased_until = None
-            fresh.save()
-            publish(MandateChanged(fresh.pk, fresh.organisation_id, fresh.state, False, reason, now))
-        audit(action="cancel_mandate", target=fresh, actor=actor, reason=reason, organisation=mandate.organisation)
-    return fresh
+            fresh.state, fresh.ended_at = State.CANCELLED, now
+            publish(MandateChanged(fresh.pk, fresh.organisation_id, fresh.state, False, fresh.end_reason, now))
+        fresh.next_try_at = fresh.leased_until = None
+        fresh.save()
+    return None
 
 
 def _set(mandate: Mandate, **changes: Any) -> None:

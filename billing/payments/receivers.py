@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import IntegrityError, transaction
 
+from billing.events import PaymentWorkWaiting
 from billing.gateways.base import Entity, PaymentGateway
 from billing.gateways.errors import GatewayFailure, OutcomeUnknown, Refused, Unavailable
 from billing.models import PaymentReceiver
@@ -13,21 +14,25 @@ from billing.payments import applying, calls
 from billing.payments.intents import LEAST_PAISE, MOST_PAISE, new_key
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.api import Conflict
+from fleetcharge.lib.events import publish
 
 State, Kind = PaymentReceiver.State, PaymentReceiver.Kind
 CODE_LIVES = timedelta(hours=2)
 POLL_EVERY = timedelta(hours=6)  # webhooks are quicker; this finds what they missed
 
 
+@transaction.atomic
 def open_qr(*, organisation_id: int, amount_paise: int | None, now: datetime) -> PaymentReceiver:
     """A code for one payment of this amount, or (None) for any amount, any number of times."""
     if amount_paise is not None and not LEAST_PAISE <= amount_paise <= MOST_PAISE:
         raise ValueError("A top-up is between ₹1 and ₹5 crore.")
     closes_at = now + CODE_LIVES if amount_paise else None
-    return PaymentReceiver.objects.create(
+    receiver = PaymentReceiver.objects.create(
         key=new_key("QR"), organisation_id=organisation_id, kind=Kind.QR, amount_paise=amount_paise, created_at=now,
         closes_at=closes_at, next_try_at=now,
     )  # fmt: skip
+    publish(PaymentWorkWaiting("receiver", receiver.pk))
+    return receiver
 
 
 def open_virtual_account(
@@ -39,10 +44,12 @@ def open_virtual_account(
     """
     try:
         with transaction.atomic():
-            return PaymentReceiver.objects.create(
+            receiver = PaymentReceiver.objects.create(
                 key=new_key("VA"), organisation_id=organisation_id, kind=Kind.VIRTUAL_ACCOUNT, created_at=now,
                 allowed_payers=list(allowed_payers), next_try_at=now,
             )  # fmt: skip
+            publish(PaymentWorkWaiting("receiver", receiver.pk))
+            return receiver
     except IntegrityError as error:
         raise Conflict("There is an account for bank transfers already.", code="already_open") from error
 

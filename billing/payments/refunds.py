@@ -6,7 +6,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models import Sum
 
-from billing.events import PaymentReturned
+from billing.events import PaymentReturned, PaymentWorkWaiting
 from billing.gateways.base import Entity, PaymentGateway
 from billing.gateways.errors import GatewayFailure, OutcomeUnknown, Refused, Unavailable
 from billing.models import BillingException, GatewayPayment, Refund, Wallet
@@ -64,6 +64,7 @@ def approve(*, refund_id: int, decided_by: User, now: datetime) -> Refund:
     refund.state, refund.decided_by, refund.decided_at, refund.next_try_at = State.CREATED, decided_by, now, now
     refund.save()
     _audit("approve_refund", refund, decided_by, refund.reason)
+    publish(PaymentWorkWaiting("refund", refund.pk))
     taking_back.announce(refund.organisation_id)
     return refund
 

@@ -1,7 +1,7 @@
 """Triggers of the payment work; the rows themselves say what is to do, so each of these may run twice or not at all."""
 
+import functools
 from collections.abc import Callable
-from datetime import datetime
 
 from celery import shared_task
 from django.utils import timezone
@@ -27,25 +27,36 @@ def hint_inbox() -> None:
     hints.start(work_inbox)
 
 
+def _work(kind: str, row_id: int) -> object:
+    now, bank = timezone.now(), gateway()
+    if kind == "intent":
+        return intents.work(intent_id=row_id, now=now, gateway=bank)
+    if kind == "refund":
+        return refunds.work(refund_id=row_id, now=now, gateway=bank)
+    if kind == "receiver":
+        return receivers.work(receiver_id=row_id, now=now, gateway=bank)
+    if kind == "mandate":
+        return mandates.work(mandate_id=row_id, now=now, gateway=bank)
+    return strangers.work(payment_pk=row_id, now=now, gateway=bank)
+
+
 @shared_task
-def work_intent(intent_id: int) -> None:
-    intents.work(intent_id=intent_id, now=timezone.now(), gateway=gateway())
+def work_on(kind: str, row_id: int) -> None:
+    """One row, as soon as it is there."""
+    _work(kind, row_id)
+
+
+DUE: dict[str, Callable[..., list[int]]] = {
+    "intent": intents.due, "refund": refunds.due, "receiver": receivers.due, "mandate": mandates.due,
+    "payment": strangers.due,
+}  # fmt: skip
 
 
 @shared_task
 def sweep_payments() -> None:
     """Everything at the gateway whose time has come: top-ups, debits, codes, accounts, mandates, refunds, strangers."""
-    now = timezone.now()
-    _each("intent", intents.due, lambda pk: intents.work(intent_id=pk, now=timezone.now(), gateway=gateway()), now)
-    _each("refund", refunds.due, lambda pk: refunds.work(refund_id=pk, now=timezone.now(), gateway=gateway()), now)
-    _each(
-        "receiver", receivers.due,
-        lambda pk: receivers.work(receiver_id=pk, now=timezone.now(), gateway=gateway()), now,
-    )  # fmt: skip
-    _each("mandate", mandates.due, lambda pk: mandates.work(mandate_id=pk, now=timezone.now(), gateway=gateway()), now)
-    _each(
-        "payment", strangers.due, lambda pk: strangers.work(payment_pk=pk, now=timezone.now(), gateway=gateway()), now
-    )
+    for kind, due in DUE.items():
+        _each(kind, due, functools.partial(_work, kind))
 
 
 @shared_task
@@ -59,7 +70,7 @@ def import_settlements() -> int:
     return settlements.import_recent(now=timezone.now(), gateway=gateway())
 
 
-def _each(what: str, due: Callable[..., list[int]], work: Callable[[int], object], now: datetime | None = None) -> None:
-    for pk in due(now=now or timezone.now(), limit=CHUNK):
+def _each(what: str, due: Callable[..., list[int]], work: Callable[[int], object]) -> None:
+    for pk in due(now=timezone.now(), limit=CHUNK):
         with survived(what, pk):
             work(pk)

@@ -259,13 +259,17 @@ def test_no_word_brings_back_what_is_over(final: str, word: str) -> None:
 
 def test_we_cancel_at_the_gateway_first(world: World, organisation, owner) -> None:
     mandate = in_force(organisation, world)
-    mandates.cancel(mandate_id=mandate.pk, actor=owner, reason="another bank", now=NOON, gateway=world.gateway)
+    mandates.cancel(mandate_id=mandate.pk, actor=owner, reason="another bank", now=NOON)
+    with pytest.raises(ValueError, match="not_in_force"):
+        debits.start(mandate_id=mandate.pk, amount_paise=100_00, now=NOON)
+    world.emulator.faults.plan(Fault("html", method="PUT", after=True))
+    assert mandates.work(mandate_id=mandate.pk, now=NOON, gateway=world.gateway).state == "confirmed"
+    mandate = mandates.work(mandate_id=mandate.pk, now=IN_TWO_DAYS, gateway=world.gateway)
     hear(world)
-    mandate.refresh_from_db()
     token = world.bank.get("token", mandate.token_id)
     assert (mandate.state, token["recurring_details"]["status"]) == ("cancelled", "cancelled")
     with pytest.raises(Conflict):
-        mandates.cancel(mandate_id=mandate.pk, actor=owner, reason="again", now=NOON, gateway=world.gateway)
+        mandates.cancel(mandate_id=mandate.pk, actor=owner, reason="again", now=NOON)
 
 
 def test_time_ends_mandates_and_links_that_nobody_followed(world: World, organisation) -> None:
