@@ -1,7 +1,7 @@
 """Subscribers: one thought each, no logic."""
 
 from billing import tasks
-from billing.events import CDRCaptured, DocumentIssued, SessionEnded
+from billing.events import CDRCaptured, DocumentIssued, PaymentReturned, SessionEnded
 from billing.invoicing import tasks as invoicing
 from fleetcharge.lib import hints
 from fleetcharge.lib.events import subscribe
@@ -63,3 +63,8 @@ def post_what_was_carried_forward(event: UnpaidBalanceCarried) -> None:
 @subscribe(DocumentIssued)
 def bring_the_document_on_its_way(event: DocumentIssued) -> None:
     hints.start(invoicing.deliver_document, event.document_id)
+
+
+@subscribe(PaymentReturned)
+def confirm_what_went_back(event: PaymentReturned) -> None:
+    hints.start(invoicing.give_back_advance, event.payment_id, event.amount_paise, event.reference)

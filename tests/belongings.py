@@ -2,12 +2,21 @@
 
 import re
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 from django.apps import apps
 from django.utils import timezone
 
+from billing.invoicing.models import (
+    AccountingMonth,
+    OrganisationRegistration,
+    RegistrationMapping,
+    SupplierRegistration,
+    TaxDocument,
+)
+from billing.invoicing.services import issuing
+from billing.invoicing.services.parties import supply_of
 from billing.models import (
     CDR,
     AllowedSite,
@@ -186,7 +195,15 @@ def _make(fleet: Organisation) -> dict[str, Any]:
     sent = WebhookDelivery.objects.create(
         endpoint=hook, message=message, next_attempt_at=now, last_error=f"no {PERSON}"
     )
+    registration = OrganisationRegistration.objects.create(
+        organisation=fleet, legal_name=f"{PERSON} LLP", address=SITE, city="Bengaluru", pin_code="560001",
+        state_code="29",
+    )  # fmt: skip
+    mapping = RegistrationMapping.objects.create(organisation=fleet, registration=registration, vehicle=vehicle)
+    document = _document(fleet, registration)
     return {
+        "invoices": document, "taxdocument": document, "organisationregistration": registration,
+        "registrationmapping": mapping, "accountingmonth": document.month,
         "webhookfeed": feed, "webhookpush": push, "deadletter": letter,
         "webhookdelivery": sent, "webhookmessage": message, "webhooks": hook,
         "authorisationdecision": decision, "chargingpolicy": policy, "charginglimit": limit, "allowedsite": allowed,
@@ -202,3 +219,16 @@ def _make(fleet: Organisation) -> dict[str, Any]:
         "tariffs": tariff, "tariff": tariff, "charger": charger, "stations": site, "location": site, "source": source,
         "membership": membership, "invitation": invitation, "accounts/user": colleague,
     }  # fmt: skip
+
+
+def _document(fleet: Organisation, registration: OrganisationRegistration) -> TaxDocument:
+    """Without lines or amounts, which add up."""
+    supplier = SupplierRegistration.objects.create(
+        gstin="29AAGCB7383J1Z4", legal_name="FleetCharge", state_code="29", is_default=True
+    )
+    month = AccountingMonth.objects.create(starts_on=date(2026, 11, 1))
+    return TaxDocument.objects.create(
+        number="FC/26-27/4711", financial_year="2026-27", kind="invoice", dated_on=month.starts_on, month=month,
+        taxable_paise=0, total_paise=0, request_key="zz", issued_at=timezone.now(), issued_by=PERSON,
+        **issuing.identity(supplier, registration, fleet, supply_of(supplier, registration)), organisation=fleet,
+    )  # fmt: skip

@@ -46,8 +46,13 @@ def sweep_e_invoices() -> int:
 
 
 @shared_task
+def give_back_advance(payment_id: int, amount_paise: int, key: str) -> None:
+    advances.give_back(payment_id=payment_id, amount_paise=amount_paise, key=key, at=timezone.now())
+
+
+@shared_task
 def sweep_advances() -> int:
-    """A receipt voucher for every top-up; returns how many were made."""
+    """A receipt voucher for every top-up, a refund voucher for every refund; returns how many receipts were made."""
     now, made = timezone.now(), 0
     for transfer in list(advances.without_voucher(before=now)[:CHUNK]):
         try:
@@ -56,4 +61,6 @@ def sweep_advances() -> int:
             return made  # nobody has set up taxes yet
         except Exception:
             logger.exception("top-up %s could not be confirmed", transfer.pk)
+    for returned in advances.without_refund_voucher():
+        give_back_advance(returned.payment_id, returned.amount_paise, f"refund:{returned.key}")
     return made

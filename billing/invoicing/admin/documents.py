@@ -34,7 +34,7 @@ class TaxDocumentAdmin(TotalsMixin, ReadOnlyAdmin):
         "dated_on", "number", "kind", "organisation", "recipient", "taxable", "tax", "total", "sessions", "portal",
     ]  # fmt: skip
     list_filter = ["kind", "financial_year", "e_invoice__state", "supply_kind"]
-    list_select_related = ["organisation", "e_invoice"]
+    list_select_related = ["organisation", "e_invoice", "original", "month", "supplier", "registration"]
     search_fields = ["number", "recipient_facts__gstin", "recipient_facts__legal_name"]
     date_hierarchy = "dated_on"
     ordering = ["-pk"]
@@ -52,8 +52,10 @@ class TaxDocumentAdmin(TotalsMixin, ReadOnlyAdmin):
     ]  # fmt: skip
     actions_detail = ["as_pdf", "as_csv", "as_xlsx", "as_json", "mail", "credit", "report"]
 
-    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).select_related("original", "month", "supplier", "registration")
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """With what its page and its files show."""
+        row = super().get_object(request, object_id, from_field)
+        return row and TaxDocument.objects.select_related(*self.list_select_related).get(pk=row.pk)
 
     def has_decide_permission(self, request: Any, obj: Any = None) -> bool:
         return self._has_role(request, DESK)

@@ -9,8 +9,8 @@ from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from django.db import transaction
-from django.db.models import QuerySet, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Exists, OuterRef, QuerySet, Sum, Value
+from django.db.models.functions import Coalesce, Concat
 
 from billing.gst.heads import Heads, inside, nearest
 from billing.gst.numbering import day_in_india
@@ -18,7 +18,7 @@ from billing.invoicing.models import AccountingMonth, AdvanceUse, DocumentLine, 
 from billing.invoicing.services import numbers, posting
 from billing.invoicing.services.parties import Parties, supply_of
 from billing.invoicing.services.rules import Name, Rules
-from billing.models import LedgerTransfer
+from billing.models import GatewayPayment, LedgerTransfer, Refund
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.api import Conflict
 
@@ -177,3 +177,32 @@ def _line(document: TaxDocument, sac_code: str, description: str, rate_percent: 
         rate_percent=rate_percent, quantity=1, unit="advance", taxable_paise=document.taxable_paise,
         cgst_paise=document.cgst_paise, sgst_paise=document.sgst_paise, igst_paise=document.igst_paise,
     )  # fmt: skip
+
+
+@transaction.atomic
+def give_back(*, payment_id: int, amount_paise: int, key: str, at: datetime) -> list[TaxDocument]:
+    """Refund vouchers for money of a payment that went back: of its own advance first, then of others, newest first.
+
+    What no open advance stands for (it was invoiced, or advances are not taxed) gets none. The same `key` again
+    returns the first ones.
+    """
+    prefix = f"refund:{key}:"
+    if known := list(TaxDocument.objects.filter(kind=Kind.REFUND_VOUCHER, request_key__startswith=prefix)):
+        return known
+    payment = GatewayPayment.objects.get(pk=payment_id)
+    vouchers = TaxDocument.objects.filter(kind=Kind.RECEIPT_VOUCHER, organisation=payment.organisation_id)
+    own = f"topup:{payment.organisation_id}:{payment.payment_id}"
+    ordered = sorted(vouchers.select_related("advance"), key=lambda row: (row.advance.entry_key != own, -row.pk))
+    made, left = [], amount_paise
+    for voucher in ordered:
+        if left and (amount := min(left, open_paise(voucher))) > 0:
+            made.append(refund(voucher=voucher, amount_paise=amount, request_key=f"{prefix}{voucher.pk}", at=at))
+            left -= amount
+    return made
+
+
+def without_refund_voucher() -> list[Refund]:
+    """Confirmed refunds whose event was missed."""
+    prefix = Concat(Value("refund:refund:"), OuterRef("key"), Value(":"))
+    vouchers = TaxDocument.objects.filter(kind=Kind.REFUND_VOUCHER, request_key__startswith=prefix)
+    return list(Refund.objects.filter(~Exists(vouchers), state=Refund.State.CONFIRMED).order_by("pk")[:200])
