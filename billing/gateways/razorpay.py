@@ -2,7 +2,7 @@
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date
 from typing import Any
 
@@ -112,7 +112,7 @@ class RazorpayGateway:
             if "already exists" not in refusal.said.description.lower():
                 raise
         pages = self._pages(lambda client, data, **how: client.customer.all(data=data, **how))
-        found = next((each for page in pages for each in page if each.get("email") == email), None)
+        found: Entity | None = next((each for page in pages for each in page if each.get("email") == email), None)
         if found is None:
             raise Unavailable(Said(description="the customer exists, but is not among those listed"))
         return found
@@ -201,7 +201,7 @@ class RazorpayGateway:
                     return item
         return None
 
-    def _pages(self, ask: Callable[..., Any]) -> Any:
+    def _pages(self, ask: Callable[..., Any]) -> Iterator[list[Entity]]:
         for number in range(LOOK_BACK_PAGES):
             data = {"count": LIST_PAGE, "skip": number * LIST_PAGE}
             page = self._list(lambda client, data=data, **how: ask(client, data=data, **how))

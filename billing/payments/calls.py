@@ -33,7 +33,7 @@ def due(rows: "models.QuerySet[C]", *, now: datetime, limit: int) -> Sequence[in
 
 def wait(attempts: int) -> timedelta:
     """Doubling, from a quarter of a minute to an hour."""
-    return min(LONGEST_WAIT, FIRST_WAIT * 2 ** min(attempts, 12))
+    return min(LONGEST_WAIT, FIRST_WAIT * int(2 ** min(attempts, 12)))
 
 
 def words(failure: GatewayFailure) -> dict[str, Any]:

@@ -16,7 +16,8 @@ def take(body: Mapping[str, Any], *, now: datetime) -> bool:
     Raises applying.UnreadableNews.
     """
     payload = body.get("payload")
-    entities = {kind: found for kind in payload if (found := _entity(payload, kind))} if _is_map(payload) else {}
+    parts: dict[str, Any] = payload if isinstance(payload, dict) else {}
+    entities = {kind: found for kind in parts if (found := _entity(parts, kind))}
     is_ours = False
     for kind in RECEIVERS:
         if kind in entities:
@@ -31,10 +32,6 @@ def take(body: Mapping[str, Any], *, now: datetime) -> bool:
     if "token" in entities:
         is_ours |= mandate_news.apply_token(entity=entities["token"], said_at=_said_at(body, now), now=now)
     return is_ours
-
-
-def _is_map(value: Any) -> bool:
-    return isinstance(value, dict)
 
 
 def _entity(payload: Mapping[str, Any], kind: str) -> Entity | None:

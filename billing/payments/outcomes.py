@@ -17,7 +17,7 @@ def follow(*, payment: GatewayPayment, now: datetime) -> None:
 
     A failed payment ends a debit, but not an order: the payer may try again on the same order until it expires.
     """
-    intent = PaymentIntent.objects.select_for_update(of=("self",)).get(pk=payment.intent_id)
+    intent = PaymentIntent.objects.select_for_update(of=("self",)).get(payments=payment)
     if payment.status in {GatewayPayment.Status.CAPTURED, GatewayPayment.Status.REFUNDED}:
         confirm(intent, payment_id=payment.payment_id, now=now)
     elif payment.status == GatewayPayment.Status.FAILED:
@@ -58,7 +58,7 @@ def _end(intent: PaymentIntent) -> None:
 
 
 def _debit_came(intent: PaymentIntent, now: datetime) -> None:
-    mandate = Mandate.objects.select_for_update().get(pk=intent.mandate_id)
+    mandate = Mandate.objects.select_for_update(of=("self",)).get(debits=intent)
     mandate.last_debit_state, mandate.consecutive_failures = State.CONFIRMED, 0
     _see_whether_used_up(mandate, now)
     mandate.is_told = False
@@ -78,7 +78,7 @@ def _see_whether_used_up(mandate: Mandate, now: datetime) -> None:
 
 
 def _debit_failed(intent: PaymentIntent, now: datetime) -> None:
-    mandate = Mandate.objects.select_for_update().get(pk=intent.mandate_id)
+    mandate = Mandate.objects.select_for_update(of=("self",)).get(debits=intent)
     mandate.last_debit_state = State.FAILED
     mandate.consecutive_failures += 1
     if mandate.consecutive_failures >= FAILURES_BEFORE_ALARM:

@@ -36,7 +36,7 @@ class TopUpSerializer(serializers.ModelSerializer[PaymentIntent]):
             "debit_due_at", "expires_at", "settled_at", "checkout",
         ]  # fmt: skip
 
-    @extend_schema_field(CheckoutSerializer(allow_null=True))
+    @extend_schema_field(CheckoutSerializer(allow_null=True))  # type: ignore[untyped-decorator]
     def get_checkout(self, row: PaymentIntent) -> dict[str, str] | None:
         if row.kind != PaymentIntent.Kind.ORDER or row.state != PaymentIntent.State.SENT or not row.order_id:
             return None

@@ -57,7 +57,7 @@ def keep(items: Iterable[Entity], *, now: datetime) -> int:
         return 0
     with connection.cursor() as cursor:
         cursor.execute(settlement_sql.KEEP, [list(column) for column in zip(*rows, strict=True)])
-        return cursor.rowcount
+        return int(cursor.rowcount)
 
 
 def settle(*, now: datetime) -> None:

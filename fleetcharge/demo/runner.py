@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 import uvicorn
 
+from billing.gateways import choice
 from fleetcharge.demo.city import City
 from fleetcharge.demo.connection import ChargerConnection
 from fleetcharge.demo.control import Control, mount
@@ -22,6 +23,7 @@ from fleetcharge.demo.memory import FILE_NAME as STATE_FILE
 from fleetcharge.demo.memory import recall, remember
 from fleetcharge.demo.orders import DriverApps
 from fleetcharge.demo.others import VOLTGRID, Peers
+from fleetcharge.demo.payments import Gateway
 from fleetcharge.demo.telemetry import Trackers
 
 TICK_SECONDS, LONGEST_TICK_SECONDS = 0.5, 2.0
@@ -77,6 +79,8 @@ class Runner:
                 peers.push_forever(http),
                 self._report(trackers),
             ]
+            if choice.is_emulated():
+                jobs.append(Gateway(self.var, self.addresses.realtime_url).run())
             jobs += [
                 connection.run(CONNECT_WITHIN_SECONDS * index / len(self.connections))
                 for index, connection in enumerate(self.connections)

@@ -160,11 +160,15 @@ def _demo_env(address: Address) -> dict[str, str]:
         return {"FLEETCHARGE_DEMO": "0"}
     taken = frozenset({address.web_port, address.realtime_port})
     port = _free_port("demo", int(os.environ.get("FLEETCHARGE_DEMO_PORT") or 8010), "127.0.0.1", taken)
+    payments = _free_port("payments", 8011, "127.0.0.1", taken | {port})
     private = os.environ.get("FLEETCHARGE_OCPI_ALLOW_PRIVATE_HOSTS", "1")
     return {
         "FLEETCHARGE_DEMO": "1",
         "FLEETCHARGE_DEMO_PORT": str(port),
         "FLEETCHARGE_OCPI_ALLOW_PRIVATE_HOSTS": private,
+        "FLEETCHARGE_PAYMENT_EMULATOR_URL": os.environ.get(
+            "FLEETCHARGE_PAYMENT_EMULATOR_URL", f"http://127.0.0.1:{payments}"
+        ),
     }
 
 

@@ -24,7 +24,7 @@ class Problem(Exception):
     ) -> None:  # fmt: skip
         super().__init__(description)
         self.status = status
-        self.body = {
+        self.body: Entity = {
             "error": {
                 "code": code, "description": description, "source": "business", "step": "payment_initiation",
                 "reason": reason, "field": field or None, "metadata": {},
@@ -50,6 +50,7 @@ class Bank:
     clock: Callable[[], float] = time.time
     path: Path | None = None  # where it is kept over a restart
     offset_s: int = 0
+    debit_after_s: int = 25 * HOUR  # the demo is less patient
     counter: int = 0
     rows: dict[str, dict[str, Entity]] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)

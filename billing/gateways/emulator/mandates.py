@@ -3,9 +3,8 @@
 from billing.gateways.emulator.bank import HOUR, Bank, Entity, Problem, paise
 from billing.gateways.emulator.payments import OPEN, fail, new_payment, take
 
-DEBIT_AFTER_HOURS = 25
 APPROVAL_ABOVE_PAISE = 15_000_00
-APPROVED_WITHIN_HOURS = 36
+APPROVED_LATER_HOURS = 11  # the 36th hour
 DAYS_OF_A_MONTH = 30
 
 
@@ -94,7 +93,7 @@ def debit(bank: Bank, data: Entity) -> Entity:
     payment = new_payment(
         bank, amount=amount, method=found["method"], order_id=order["id"], customer_id=found["customer_id"],
         token_id=found["id"], email=data.get("email"), contact=data.get("contact"), recurring=True,
-        _debit_at=bank.now() + DEBIT_AFTER_HOURS * HOUR, _fails=found.pop("_next_fails", ""),
+        _debit_at=bank.now() + bank.debit_after_s, _fails=found.pop("_next_fails", ""),
         _approved=amount <= APPROVAL_ABOVE_PAISE or found["method"] != "upi",
     )  # fmt: skip
     order.update(status="attempted", attempts=order["attempts"] + 1)
@@ -144,7 +143,7 @@ def _debit_now(bank: Bank, payment: Entity) -> bool:
     elif payment["_fails"]:
         fail(bank, payment, reason=payment["_fails"], description="The payer's bank refused the debit.")
     elif not payment["_approved"]:
-        if bank.now() < payment["_debit_at"] + (APPROVED_WITHIN_HOURS - DEBIT_AFTER_HOURS) * HOUR:
+        if bank.now() < payment["_debit_at"] + APPROVED_LATER_HOURS * HOUR:
             return False
         fail(bank, payment, reason="payment_not_approved", description="The payer did not approve the debit.")
     else:

@@ -59,7 +59,7 @@ def create_virtual_account(bank: Bank, data: Entity) -> Entity:
     if "bank_account" not in data.get("receivers", {}).get("types", []):
         raise Problem("The receivers field is required", field="receivers")
     number = f"2223{3_000_000_000_00 + bank.counter:014d}"[:16]
-    receiver = {
+    receiver: Entity = {
         "id": bank.new_id("ba"), "entity": "bank_account", "ifsc": "RAZR0000001", "bank_name": None,
         "name": data.get("description") or "FleetCharge", "account_number": number, "notes": [],
     }  # fmt: skip
