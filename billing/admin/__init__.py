@@ -2,5 +2,6 @@
 
 from billing.admin import authorisation, exceptions, ledger, networks, sessions, wallets
 from billing.invoicing import admin as invoicing
+from billing.payments import admin as payments
 
-__all__ = ["authorisation", "exceptions", "invoicing", "ledger", "networks", "sessions", "wallets"]
+__all__ = ["authorisation", "exceptions", "invoicing", "ledger", "networks", "payments", "sessions", "wallets"]
