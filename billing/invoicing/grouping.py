@@ -79,10 +79,10 @@ def corrected_lines(before: Sequence[Priced], after: Sequence[Priced], taxable_p
 def grouped(parts: Iterable[Part], *, max_items: int) -> list[Part]:
     """One line per (SAC, rate, network, site, component), in that order; sites, then networks, fold where too many."""
     lines = _sum(parts)
-    for fold in ({"site": "several sites"}, {"network": "several networks"}):
-        if len(lines) <= max_items:
-            break
-        lines = _sum(replace(line, **fold) for line in lines)
+    if len(lines) > max_items:
+        lines = _sum(replace(line, site="several sites") for line in lines)
+    if len(lines) > max_items:
+        lines = _sum(replace(line, network="several networks") for line in lines)
     return lines
 
 

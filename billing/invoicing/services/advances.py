@@ -5,6 +5,7 @@ CGST Rules, rules 50 and 51. The rule `advance_tax` says whether advances are ta
 
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -50,7 +51,7 @@ def confirm(*, transfer: LedgerTransfer, at: datetime, actor: str = "system") ->
     rules, known = Rules(day), TaxDocument.objects.filter(request_key=key).first()
     if known is not None or not rules.number(Name.ADVANCE_TAX):
         return known
-    organisation = Organisation.objects.get(pk=transfer.organisation_id)
+    organisation = Organisation.objects.get(transfers=transfer)
     parties = Parties(organisation)
     supplier, recipient = parties.supplier(), parties.recipient()
     supply = supply_of(supplier, recipient)
@@ -171,7 +172,7 @@ def _store(document: TaxDocument, uses: list[Use]) -> None:
     )  # fmt: skip
 
 
-def _line(document: TaxDocument, sac_code: str, description: str, rate_percent: object) -> None:
+def _line(document: TaxDocument, sac_code: str, description: str, rate_percent: Decimal) -> None:
     DocumentLine.objects.create(
         document=document, position=1, sac_code=sac_code, description=description, component="ADVANCE",
         rate_percent=rate_percent, quantity=1, unit="advance", taxable_paise=document.taxable_paise,
@@ -192,7 +193,8 @@ def give_back(*, payment_id: int, amount_paise: int, key: str, at: datetime) -> 
     payment = GatewayPayment.objects.get(pk=payment_id)
     vouchers = TaxDocument.objects.filter(kind=Kind.RECEIPT_VOUCHER, organisation=payment.organisation_id)
     own = f"topup:{payment.organisation_id}:{payment.payment_id}"
-    ordered = sorted(vouchers.select_related("advance"), key=lambda row: (row.advance.entry_key != own, -row.pk))
+    first = set(vouchers.filter(advance__entry_key=own).values_list("pk", flat=True))
+    ordered = sorted(vouchers, key=lambda row: (row.pk not in first, -row.pk))
     made, left = [], amount_paise
     for voucher in ordered:
         if left and (amount := min(left, open_paise(voucher))) > 0:

@@ -66,9 +66,11 @@ def unbilled(*, before: datetime) -> QuerySet[CDR]:
 
 def held(cdrs: QuerySet[CDR]) -> QuerySet[CDR]:
     """Blocked by their evidence and not yet accepted by a person: they stay off the invoice."""
-    return _with_decision(cdrs).filter(
-        session__verdict__verdict=ReconciliationVerdict.Verdict.BLOCKED, is_accepted=False
-    )
+    accepted = BillingException.objects.filter(
+        session=OuterRef("session"), kind=BillingException.Kind.SUSPICIOUS, resolved_at__isnull=False
+    ).exclude(resolution=WITHDRAWN)
+    blocked = cdrs.filter(session__verdict__verdict=ReconciliationVerdict.Verdict.BLOCKED)
+    return blocked.filter(~Exists(accepted), session__reconciled_at__isnull=False)
 
 
 def unjudged(cdrs: QuerySet[CDR]) -> QuerySet[CDR]:
@@ -101,13 +103,6 @@ def late_corrections(organisation: Organisation) -> list[Item]:
         for item in _corrections(cdr)
         if item.adjustment is not None and not hasattr(item.adjustment, "billed_item")
     ]
-
-
-def _with_decision(cdrs: QuerySet[CDR]) -> QuerySet[CDR]:
-    decided = BillingException.objects.filter(
-        session=OuterRef("session"), kind=BillingException.Kind.SUSPICIOUS, resolved_at__isnull=False
-    ).exclude(resolution=WITHDRAWN)
-    return cdrs.annotate(is_accepted=Exists(decided))
 
 
 def _session(cdr: CDR) -> Item:

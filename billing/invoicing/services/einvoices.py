@@ -131,7 +131,7 @@ def _register(portal: Portal, payload: dict[str, Any]) -> Registered:
 
 def _is_same(known: Registered, payload: dict[str, Any]) -> bool:
     signed = _content(known.signed_qr)
-    return (
+    return bool(
         signed.get("SellerGstin") == payload["SellerDtls"]["Gstin"]
         and signed.get("BuyerGstin") == payload["BuyerDtls"]["Gstin"]
         and signed.get("DocDt") == payload["DocDtls"]["Dt"]

@@ -1,14 +1,17 @@
 """Sums of a month, and the proof that nothing charged is unexplained."""
 
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
-from django.db.models import Sum
+from django.db.models import Count, QuerySet, Sum
 
 from billing.invoicing.models import TaxDocument
 from billing.invoicing.services import collecting
+from billing.models import CDR
 
 HEADS = ("cgst", "sgst", "igst")
+SUMS = ("count", "taxable", "cgst", "sgst", "igst", "round_off", "total")
 _GAPS = """
 SELECT s.id, s.prefix, s.financial_year, s.last_number, count(d.id)
 FROM billing_numberseries s LEFT JOIN billing_taxdocument d
@@ -62,7 +65,7 @@ def gaps() -> list[tuple[object, ...]]:
     """Series whose counter and documents disagree: a number without a document, or one too many."""
     with connection.cursor() as cursor:
         cursor.execute(_GAPS)
-        return cursor.fetchall()
+        return list(cursor.fetchall())
 
 
 def unexplained_tax() -> dict[str, int]:
@@ -90,22 +93,20 @@ def charged_and_explained(*, before: datetime) -> dict[str, int]:
 
 def documents(**filters: object) -> dict[str, dict[str, int]]:
     """Count and sums by kind of document."""
-    rows = TaxDocument.objects.filter(**filters).values("kind").order_by("kind")
+    rows = TaxDocument.objects.filter(**filters).values_list("kind").order_by("kind")
     found = rows.annotate(
-        taxable=Sum("taxable_paise"), cgst=Sum("cgst_paise"), sgst=Sum("sgst_paise"), igst=Sum("igst_paise"),
-        round_off=Sum("round_off_paise"), total=Sum("total_paise"),
+        count=Count("pk"), taxable=Sum("taxable_paise"), cgst=Sum("cgst_paise"), sgst=Sum("sgst_paise"),
+        igst=Sum("igst_paise"), round_off=Sum("round_off_paise"), total=Sum("total_paise"),
     )  # fmt: skip
-    counts = {row["kind"]: TaxDocument.objects.filter(kind=row["kind"], **filters).count() for row in found}
-    return {row.pop("kind"): {"count": counts[kind], **row} for row in found for kind in [row["kind"]]}
+    return {kind: dict(zip(SUMS, sums, strict=True)) for kind, *sums in found}
 
 
-def _waiting(cdrs: object, before: datetime) -> int:
-    pks = list(cdrs.values_list("pk", flat=True))  # type: ignore[attr-defined]
-    total = sum(paise or 0 for paise in cdrs.values_list("total_paise", flat=True))  # type: ignore[attr-defined]
-    return total + _sum(_CORRECTIONS, before=before, waiting=pks)
+def _waiting(cdrs: QuerySet[CDR], before: datetime) -> int:
+    rows = list(cdrs.values_list("pk", "total_paise"))
+    return sum(paise or 0 for _, paise in rows) + _sum(_CORRECTIONS, before=before, waiting=[pk for pk, _ in rows])
 
 
-def _sum(query: str, **values: object) -> int:
+def _sum(query: str, **values: Any) -> int:
     with connection.cursor() as cursor:
         cursor.execute(query, values)
         return int(cursor.fetchone()[0])

@@ -105,7 +105,10 @@ def _left(original: TaxDocument) -> dict[int, _Left]:
     sums = rows.values("description", "rate_percent").annotate(
         taxable=Sum("taxable_paise"), cgst=Sum("cgst_paise"), igst=Sum("igst_paise")
     )
-    gone = {(row["description"], row["rate_percent"]): row for row in sums}
+    gone = {
+        (row["description"], row["rate_percent"]): {name: int(row[name]) for name in ("taxable", "cgst", "igst")}
+        for row in sums
+    }
     return {line.pk: _Left(line, gone.get((line.description, line.rate_percent), {})) for line in original.lines.all()}
 
 
