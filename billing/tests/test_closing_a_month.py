@@ -1,10 +1,15 @@
 """A month is closed in one go: vouchers, invoices, notes, the proof; what comes later belongs to the next month."""
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from django.db import IntegrityError, InternalError, connection, transaction
+from hypothesis import given
+from hypothesis import strategies as st
 
+from billing.invoicing.grouping import Part, corrected_lines, grouped, priced_lines
 from billing.invoicing.models import AccountingMonth, AdvanceUse, BilledItem, DocumentLine, NumberSeries, TaxDocument
 from billing.invoicing.services import checklist, figures, months
 from billing.models import CDR, BillingException, CDRAdjustment, ChargingSession, ReconciliationVerdict
@@ -258,3 +263,69 @@ def test_the_checklist_says_what_is_open(fleet: Fleet) -> None:
     month = months.month_of(NOVEMBER)
     checks = {check.code: check.count for check in checklist.run(month, now=AFTER_NOVEMBER)}
     assert {code for code, count in checks.items() if count} == {"vouchers"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_never_close_at_once(fleet: Fleet) -> None:
+    held = connection.copy()
+    try:
+        with held.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_lock(%s)", [months.LOCK])
+        with pytest.raises(Conflict, match="Somebody else"):
+            close()
+    finally:
+        held.close()
+    assert close().month.is_closed
+
+
+def test_a_networks_session_is_our_purchase_and_our_sale(organisation: Organisation) -> None:
+    """We are the principal: what the network gets stays as it was captured, sale and tax are grossed up."""
+    make_supplier()
+    make_registration(organisation)
+    fleet = make_fleet(organisation, money_paise=100_000_00)
+    fleet.source.kind = "ocpi-2.2.1"
+    fleet.source.save()
+    charge(fleet, energy_wh=10_001)
+    owed = ledger.balance_paise(f"cpo_payable:{fleet.source.slug}")
+    close()
+    made = invoice()
+    assert ledger.balance_paise(f"cpo_payable:{fleet.source.slug}") == owed == 180_02 + 32_40
+    assert ledger.balance_paise(f"cpo_cost:{fleet.source.slug}") == ledger.balance_paise("revenue:charging") == 180_02
+    assert ledger.balance_paise(f"cpo_input_gst:{fleet.source.slug}") == 32_40
+    assert made.lines.get().network == fleet.source.name
+    nothing_is_unexplained()
+
+
+def test_many_sites_fold_into_as_many_lines_as_the_portal_takes() -> None:
+    parts = [
+        Part("998714", Fraction(18), f"Site {number}", f"Network {number % 3}", "ENERGY", "kWh", Decimal(1), 100)
+        for number in range(1_001)
+    ]
+    assert len(grouped(parts[:1_000], max_items=1_000)) == 1_000
+    lines = grouped(parts, max_items=1_000)
+    assert [line.site for line in lines] == ["several sites"] * 3
+    assert sum(line.taxable_paise for line in lines) == 1_001_00
+    assert len(grouped(parts, max_items=2)) == 1
+
+
+COMPONENTS = st.lists(
+    st.tuples(st.sampled_from(["ENERGY", "TIME", "FLAT"]), st.integers(0, 10_000)), min_size=1, max_size=4
+)
+
+
+def _explained(components: list[tuple[str, int]]) -> list[dict[str, object]]:
+    return [
+        {"dimension": name, "quantity": "1.000", "unit": "kWh", "amount_paise": paise} for name, paise in components
+    ]
+
+
+@given(COMPONENTS, COMPONENTS, st.integers(-50, 50))
+def test_the_lines_of_a_correction_add_up_and_never_go_both_ways(
+    before: list[tuple[str, int]], after: list[tuple[str, int]], clamp: int
+) -> None:
+    totals = [max(0, sum(paise for _, paise in one) + clamp) for one in (before, after)]
+    priced = [priced_lines(_explained(one), total) for one, total in zip((before, after), totals, strict=True)]
+    assert [sum(line.paise for line in lines) for lines in priced] == totals
+    lines = corrected_lines(*priced, totals[1] - totals[0])
+    assert sum(line.paise for line in lines) == totals[1] - totals[0]
+    assert len({line.paise > 0 for line in lines}) <= 1

@@ -17,6 +17,7 @@ from fleetcharge.demo.charger import METER_EVERY
 from fleetcharge.demo.manifest import UBC_BAP, UBC_KEY, ChargerFacts, FleetKeys, Manifest, PlugFacts, VehicleFacts
 from fleetcharge.demo.peers import vendor
 from fleetcharge.demo.people import NAMMA, ORGANISATIONS, seed_people
+from fleetcharge.demo.taxes import seed_taxes
 from fleetcharge.lib import crypto
 from ocpp_bridge.models import DesiredConfiguration
 from stations.cpo.ubc import signing
@@ -47,6 +48,7 @@ def seed_demo(*, seed: int, chargers: int, vehicles: int, demo_port: int, var: P
         manifest = _build(manifest, plans.draw(seed, chargers, vehicles), digest, demo_port, now)
         manifest.save(var)
     seed_people(var)
+    seed_taxes()
     renew_shifts(manifest, now)
     return manifest
 
