@@ -41,6 +41,7 @@ app.conf.beat_schedule = {
     "payment-inbox": {"task": "billing.payments.tasks.work_inbox", "schedule": 5.0},
     "payment-sweep": {"task": "billing.payments.tasks.sweep_payments", "schedule": 15.0},
     "auto-top-up-sweep": {"task": "billing.payments.tasks.sweep_auto_top_ups", "schedule": 60.0},
+    "payment-inbox-prune": {"task": "billing.payments.tasks.prune_inbox", "schedule": 86_400.0},
     "settlement-import": {"task": "billing.payments.tasks.import_settlements", "schedule": 3600.0},
     "prune-authorisations": {"task": "billing.tasks.prune_authorisations", "schedule": 600.0},
     "certificate-sweep": {"task": "ocpp_bridge.tasks.sweep_certificates", "schedule": 10.0},

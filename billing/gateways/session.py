@@ -23,7 +23,7 @@ class GatewaySession(requests.Session):
         self.timeout = (min(CONNECT_SECONDS, timeout_s), timeout_s)
         self.hooks["response"].append(_look_at)
 
-    def request(self, method: str, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:  # type: ignore[override]
+    def request(self, method: str, url: str | bytes, *args: Any, **kwargs: Any) -> requests.Response:
         kwargs["timeout"] = kwargs.get("timeout") or self.timeout
         kwargs["allow_redirects"] = False  # a POST must not be sent elsewhere
         try:

@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from datetime import timedelta
 
 from celery import shared_task
 from django.utils import timezone
@@ -12,6 +13,7 @@ from fleetcharge.lib import hints
 from fleetcharge.lib.sweeps import survived
 
 CHUNK = 50
+KEEP_WEBHOOKS = timedelta(days=730)
 
 
 @shared_task
@@ -21,6 +23,12 @@ def work_inbox() -> int:
     while taken := inbox.work(now=timezone.now()):
         handled += taken
     return handled
+
+
+@shared_task
+def prune_inbox() -> int:
+    """Forget webhooks that were handled two years ago; returns how many."""
+    return inbox.prune(now=timezone.now(), keep_for=KEEP_WEBHOOKS)
 
 
 def hint_inbox() -> None:

@@ -14,6 +14,7 @@ RESERVATION_CHANGED = "reservation.changed"
 ALERT_OPENED = "alert.opened"
 ALERT_CLOSED = "alert.closed"
 WALLET_LOW = "wallet.low"
+MANDATE_FAILED = "mandate.failed"
 TEST = "webhook.test"
 
 
@@ -128,6 +129,17 @@ CATALOGUE = {
             {
                 "available_paise": "posted, less held, plus credit", "posted_paise": "", "held_paise": "",
                 "low_threshold_paise": "the limit", "currency": "INR",
+            },
+        ),
+        EventType(
+            MANDATE_FAILED,
+            "A mandate that was relied on does not pay: two debits in a row failed, or it was paused or ended; once, "
+            "until a debit comes through again.",
+            Scope.BILLING_READ,
+            {
+                "id": "of the mandate", "kind": "upi, emandate or nach", "state": "confirmed, paused, cancelled, ...",
+                "reason": "the gateway's word, or ours", "max_amount_paise": "per debit",
+                "consecutive_failures": "", "at": "instant",
             },
         ),
     )

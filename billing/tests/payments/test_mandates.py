@@ -14,6 +14,8 @@ from billing.payments.mandate_states import FINAL, WORDS, after
 from billing.tests.payments.conftest import NOON, World
 from billing.tests.payments.helpers import STORM, books_are_right, hear, posted
 from fleetcharge.lib.api import Conflict
+from fleetcharge.webhooks.listeners import listeners
+from fleetcharge.webhooks.models import WebhookEndpoint, WebhookMessage
 
 pytestmark = pytest.mark.django_db
 NEXT_DAY = NOON + timedelta(hours=25)
@@ -348,3 +350,16 @@ def test_a_mandate_of_another_fleet_is_never_moved(world: World, organisation, o
     hear(world)
     theirs.refresh_from_db()
     assert theirs.state == "confirmed"
+
+
+def test_integrators_are_told_once_of_a_mandate_that_does_not_pay(world: World, organisation, monkeypatch) -> None:
+    monkeypatch.setattr(listeners, "_until", 0.0)  # as after the endpoint below was made
+    WebhookEndpoint.objects.create(
+        organisation=organisation, url="https://erp.example/in", event_types=["mandate.failed"]
+    )
+    mandate = in_force(organisation, world)
+    set_state(world.bank, mandate.token_id, "paused")
+    hear(world, STORM)
+    (told,) = WebhookMessage.objects.all()
+    assert told.event_type == "mandate.failed"
+    assert told.payload["data"]["state"] == "paused"

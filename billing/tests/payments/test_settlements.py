@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.core.management import CommandError, call_command
 
 from billing.gateways.emulator import payments as payer
 from billing.gateways.emulator import settlements as payout
@@ -173,3 +174,13 @@ def test_a_reference_with_another_amount_is_refused(db) -> None:
         bank.import_csv(statement(("2026-11-21", "UTR1", "6")), now=NOON)
     with pytest.raises(bank.UnreadableStatement, match="twice"):
         bank.import_csv(statement(("2026-11-21", "UTR2", "5"), ("2026-11-21", "UTR2", "6")), now=NOON)
+
+
+def test_the_command_imports_a_file_and_says_what_is_wrong_with_it(db, tmp_path, capsys) -> None:
+    file = tmp_path / "statement.csv"
+    file.write_text("\n".join(statement(("2026-11-21", "UTR1", '"1,000.00"'))), encoding="utf-8-sig")
+    call_command("import_bank", str(file))
+    assert (capsys.readouterr().out, BankLine.objects.get().amount_paise) == ("1 new lines\n", 1_000_00)
+    file.write_text("nothing,of,use\n1,2,3\n")
+    with pytest.raises(CommandError, match="line 2"):
+        call_command("import_bank", str(file))
