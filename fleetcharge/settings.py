@@ -267,6 +267,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "PlanState": "dispatch.models.ChargePlan.State",
         "ReservationState": "dispatch.models.Reservation.State",
+        "DocumentKind": "billing.invoicing.models.TaxDocument.Kind",
         "PaymentKind": "billing.models.PaymentIntent.Kind",
         "ReceiverKind": "billing.models.PaymentReceiver.Kind",
         "MandateKind": "billing.models.Mandate.Kind",

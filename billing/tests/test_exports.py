@@ -23,6 +23,8 @@ from billing.services import wallets
 from billing.tests.factories import NOON, Fleet, make_fleet
 from billing.tests.invoicing import AFTER_NOVEMBER, NOVEMBER, charge, gstin_in, make_registration, make_supplier
 from fleetcharge.accounts.models import Organisation, User
+from fleetcharge.webhooks.listeners import listeners
+from fleetcharge.webhooks.models import WebhookEndpoint, WebhookMessage
 
 JANUARY = datetime(2027, 1, 2, tzinfo=UTC)
 
@@ -186,3 +188,17 @@ def test_an_invoice_goes_out_by_mail_with_its_sessions(month: AccountingMonth, f
     assert [name for name, _, _ in letter.attachments] == ["FC-26-27-0000001.pdf", "FC-26-27-0000001-sessions.csv"]
     type(invoice.registration).objects.update(email="accounts@namma.example")
     assert mailing.send(document_id=invoice.pk) == ["accounts@namma.example"]
+
+
+def test_integrators_hear_of_an_invoice_with_the_change_itself(
+    fleet: Fleet, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listeners, "_until", 0.0)  # as after the endpoint below was made
+    WebhookEndpoint.objects.create(
+        organisation=organisation, url="https://hooks.namma.example/in", event_types=["invoice.issued"],
+        secret_encrypted="-",
+    )  # fmt: skip
+    months.close(day=NOVEMBER, now=AFTER_NOVEMBER)
+    [told] = WebhookMessage.objects.all()  # the receipt voucher is no news
+    assert (told.event_type, told.payload["data"]["number"]) == ("invoice.issued", "FC/26-27/0000001")
+    assert told.payload["data"]["total_paise"] == 425_00

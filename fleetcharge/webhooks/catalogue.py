@@ -15,6 +15,7 @@ ALERT_OPENED = "alert.opened"
 ALERT_CLOSED = "alert.closed"
 WALLET_LOW = "wallet.low"
 MANDATE_FAILED = "mandate.failed"
+INVOICE_ISSUED = "invoice.issued"
 TEST = "webhook.test"
 
 
@@ -140,6 +141,17 @@ CATALOGUE = {
                 "id": "of the mandate", "kind": "upi, emandate or nach", "state": "confirmed, paused, cancelled, ...",
                 "reason": "the gateway's word, or ours", "max_amount_paise": "per debit",
                 "consecutive_failures": "", "at": "instant",
+            },
+        ),
+        EventType(
+            INVOICE_ISSUED,
+            "A tax invoice, or a credit or debit note about one, has its number.",
+            Scope.BILLING_READ,
+            {
+                "id": "of the document, as under /api/v1/invoices/", "kind": "invoice, credit_note or debit_note",
+                "number": "serial number", "dated_on": "day on it", "recipient_gstin": "empty: not registered",
+                "taxable_paise": "", "tax_paise": "", "total_paise": "", "currency": "INR",
+                "sessions": "in its annexure", "annexure_sha256": "of the annexure's CSV",
             },
         ),
     )
