@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl, unquote
 
 import orjson
 from django.core.cache import cache
-from django.db import DataError, IntegrityError
+from django.db import DataError, IntegrityError, connections
 from django.utils import timezone
 
 from fleetcharge.accounts import throttling
@@ -29,6 +29,8 @@ from stations.services.bulk import EvseReport
 MAX_BODY_BYTES = 1024 * 1024
 logger = logging.getLogger(__name__)
 threads = DatabaseThreads("ocpi-database")
+handshakes = DatabaseThreads("ocpi-handshake", threads=2)
+"""We call a peer back while its own call is open: one that does not answer must not keep others' pushes waiting."""
 Push = tuple[Scope, bytes]
 
 
@@ -45,7 +47,7 @@ async def ocpi(scope: Scope, receive: Receive, send: Send) -> None:
     """`/ocpi/versions`, `/ocpi/<version>[/credentials]`, `/ocpi/<version>/emsp/<module>/...`."""
     try:
         push = scope, await read_body(receive, MAX_BODY_BYTES)
-        answer = await (batcher.submit(push) if _is_of_one_evse(scope) else threads.run(answer_call, *push))
+        answer = await _answer(*push)
         if answer.fetch:
             await threads.run(_fetch_later, scope, answer.fetch)
     except BodyTooLarge as error:
@@ -58,6 +60,22 @@ async def ocpi(scope: Scope, receive: Receive, send: Send) -> None:
     named = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
     headers = [*_echo(scope), *_routing(scope), *named, *retry_after(answer.wait_seconds)]
     await send_json(send, answer.http, _envelope(answer), headers)
+
+
+async def _answer(scope: Scope, raw: bytes) -> Answer:
+    if _is_of_one_evse(scope):
+        return await batcher.submit((scope, raw))
+    if _path(scope)[1:] == ["credentials"]:
+        return await handshakes.run(_shake_hands, scope, raw)
+    return await threads.run(answer_call, scope, raw)
+
+
+def _shake_hands(scope: Scope, raw: bytes) -> Answer:
+    """Too rare to keep a connection for."""
+    try:
+        return answer_call(scope, raw)
+    finally:
+        connections.close_all()
 
 
 def answer_call(scope: Scope, raw: bytes) -> Answer:

@@ -19,6 +19,8 @@ from stations.models import CPOCommand, Source
 
 FIRST_DEADLINE = timedelta(seconds=60)
 GRACE_SECONDS = 5
+ANSWER_SECONDS = 20.0
+"""Somebody waits for this answer, and so do the commands behind it."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ def send(order: Order) -> CommandReceipt:
 
 def _ask(order: Order, command: CPOCommand, response_url: str) -> CommandResponseIn:
     try:
-        with OCPIClient(order.source) as client:
+        with OCPIClient(order.source, seconds=ANSWER_SECONDS) as client:
             return CommandResponseIn.model_validate(_call(client, order, response_url) or {})
     except ValidationError:
         _close(command, CPOCommand.State.FAILED, {"error": "not a CommandResponse"})

@@ -21,6 +21,8 @@ from stations.models import Party, Source
 
 NEEDED = ("credentials", "locations")
 NAMES = {"booking": "bookings"}  # as the specification prints the identifier, and as it means it
+CALL_BACK_SECONDS = 15.0
+"""The peer waits for the answer to its own call meanwhile."""
 THEY_RECEIVE = frozenset({"tokens", "commands", "chargingprofiles"})
 
 
@@ -200,7 +202,8 @@ def accept_peer(source: Source, credentials: CredentialsIn, *, version: str, at:
 
     The version is that of the address it called. Returns the new token that it presents from now on.
     """
-    with OCPIClient(source, sends_raw=not dialect_of(version).encodes_token) as client:
+    is_raw = not dialect_of(version).encodes_token
+    with OCPIClient(source, sends_raw=is_raw, seconds=CALL_BACK_SECONDS) as client:
         offer = discover(client, credentials.url, credentials.token, wanted=version, is_only=True)
         is_raw = client.sends_raw
     ours = new_token_for(source)

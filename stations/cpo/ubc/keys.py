@@ -8,7 +8,7 @@ from urllib.parse import quote
 import orjson
 from django.core.cache import cache
 
-from stations.cpo.base import CPOError
+from stations.cpo.base import CPOError, CPOUnavailable
 from stations.cpo.ubc import wire
 from stations.cpo.ubc.client import exchange
 from stations.cpo.ubc.models import UBCKey, UBCNetwork
@@ -19,13 +19,16 @@ ASK_AGAIN_AFTER = timedelta(minutes=5)
 USABLE_FOR = timedelta(hours=24)
 """When the registry is away, a key it gave us within a day is still believed."""
 NEGATIVE_SECONDS = 60
+AWAY_SECONDS = 30
+"""So long a registry that did not answer is not asked again: callbacks that we can check wait for nobody."""
 LIVE = {"", "SUBSCRIBED", "LIVE", "ACTIVE"}
 
 
 def public_key(network: UBCNetwork, subscriber_id: str, key_id: str, *, now: datetime, is_anew: bool = False) -> str:
     """The key, from the cache or the registry (`is_anew`: it did not fit, so only a very young one is kept).
 
-    Raises BadSignature: unknown_key, registry_away. A key nobody knows is asked for once a minute.
+    Raises BadSignature: unknown_key, registry_away. A key nobody knows is asked for once a minute, a registry that is
+    away twice.
     """
     held = network.keys.filter(subscriber_id=subscriber_id, key_id=key_id).first()
     age = ASK_AGAIN_AFTER if is_anew else FRESH_FOR
@@ -34,9 +37,14 @@ def public_key(network: UBCNetwork, subscriber_id: str, key_id: str, *, now: dat
     unknown = f"ubc-unknown-key:{network.pk}:{subscriber_id}:{key_id}"
     if held is None and _was_asked(unknown):
         raise BadSignature("unknown_key", f"The registry does not know {subscriber_id}|{key_id}.")
+    away = f"ubc-registry-away:{network.pk}"
     try:
+        if _was_asked(away):
+            raise CPOUnavailable("it did not answer just now")
         record = lookup(network, subscriber_id, key_id)
     except CPOError as error:
+        if isinstance(error, CPOUnavailable) and not _was_asked(away):
+            _note(away, AWAY_SECONDS)
         if held and _is_usable(held, now, USABLE_FOR):
             return held.public_key
         raise BadSignature("registry_away", f"The registry cannot be asked: {error}"[:255]) from None
@@ -58,9 +66,9 @@ def _was_asked(name: str) -> bool:
         return False
 
 
-def _note(name: str) -> None:
+def _note(name: str, seconds: int = NEGATIVE_SECONDS) -> None:
     with contextlib.suppress(Exception):  # likewise
-        cache.set(name, 1, timeout=NEGATIVE_SECONDS)
+        cache.set(name, 1, timeout=seconds)
 
 
 def _keep(network: UBCNetwork, subscriber_id: str, key_id: str, record: dict[str, Any], now: datetime) -> str:
