@@ -24,7 +24,7 @@ def text(at: datetime) -> str:
 
 
 class OCPINetwork(Network):
-    slug = "volt"
+    slug, can_time_out = "volt", True
 
     def __init__(self, version: str) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class OCPINetwork(Network):
 
     # --- promises and sessions ------------------------------------------------------------------------------------
     def answers(self, how: str) -> None:
-        self.peer.async_result = {"yes": "ACCEPTED", "no": "EVSE_OCCUPIED", "never": ""}[how]
+        self.peer.async_result = {"yes": "ACCEPTED", "no": "EVSE_OCCUPIED", "never": "", "timeout": "TIMEOUT"}[how]
 
     def answer_late(self) -> None:
         asyncio.run(self.peer.answer_late())
