@@ -1,6 +1,7 @@
 """An own psycopg connection for the async batch writers; Django's ORM is synchronous and one thread wide there."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -36,20 +37,31 @@ def in_one_line(query: str) -> str:
 
 
 def fetch_prepared(query: str, params: Any) -> list[TupleRow]:
-    """Run one hot read on Django's connection as a server-prepared statement with one plan for all parameters.
+    """Run one hot statement on Django's connection, server-prepared and with one plan for all parameters; its rows.
 
-    For queries whose planning costs as much as their running and whose best plan never changes. `query` must be one of
-    few texts (each is kept by the server), so parameters that the plan hangs on, as a LIMIT, are written into it.
+    In the transaction that Django has open, and among the queries it logs. For queries whose planning costs as much as
+    their running and whose best plan never changes. `query` must be one of few texts (each is kept by the server), so
+    parameters that the plan hangs on, as a LIMIT, are written into it.
     """
     from django.db import connection
 
     connection.ensure_connection()
     raw: psycopg.Connection[TupleRow] = connection.connection
     if raw.prepare_threshold != _PREPARE_AT:  # Django switches it off; its own cursors never prepare anyway
-        raw.execute("SET plan_cache_mode = force_generic_plan")
-        raw.prepare_threshold = _PREPARE_AT
+        _plan_once(raw)
+    began = time.monotonic()
     with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
-        return cursor.execute(query, params, prepare=True).fetchall()
+        cursor.execute(query, params, prepare=True)
+        rows = cursor.fetchall() if cursor.description else []
+    if connection.queries_logged:
+        connection.queries_log.append({"sql": query, "time": f"{time.monotonic() - began:.3f}"})
+    return rows
+
+
+def _plan_once(raw: "psycopg.Connection[TupleRow]") -> None:
+    """For good; within a transaction for as long as that, as what is set there is unset where it is rolled back."""
+    reach, raw.prepare_threshold = ("SESSION", _PREPARE_AT) if raw.autocommit else ("LOCAL", _PREPARE_AT + 1)
+    raw.execute(f"SET {reach} plan_cache_mode = force_generic_plan".encode())
 
 
 class AsyncDatabase:

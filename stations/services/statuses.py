@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import transaction
 from django.db.models import Q
@@ -11,13 +11,12 @@ from django.utils import timezone
 from fleetcharge.lib.events import publish
 from stations import flapping
 from stations.belief import freshness_at
+from stations.deciding import FUTURE_TOLERANCE, decide_again, hear
 from stations.events import ConnectorStatusChanged, LocationChanged
 from stations.models import EVSE, Charger, Connector, ExternalRef, Location, Source, StatusChange
 from stations.registry_models import StatusClaim
-from stations.status import LIVE, NONE, RECENT, STALE, StatusInputs, decide
+from stations.status import LIVE, NONE, RECENT, STALE
 
-FUTURE_TOLERANCE = timedelta(minutes=2)
-OFFLINE_GRACE = timedelta(seconds=60)
 FRESHEST = (NONE, STALE, RECENT, LIVE)
 MAX_PLUGS = 64  # of one charger, before we stop believing in those it names
 NOBODYS_PLUG = 32_767  # the EVSE that stands for all the others
@@ -135,26 +134,6 @@ def _report(connector: Connector, report: StatusReport) -> bool:
     return True
 
 
-def hear(connector: Connector, report: StatusReport) -> bool:
-    """The source's word onto a locked row, not saved and not decided on yet; False for old news."""
-    at = min(report.at, report.received_at + FUTURE_TOLERANCE)
-    connector.heard_at = max(report.received_at, connector.heard_at or report.received_at)
-    if connector.status_at is not None and at < connector.status_at:
-        return False
-    if report.status != connector.reported_status:
-        _swing(connector, at)
-    connector.status_at, connector.raw_status, connector.reported_status = at, report.raw_status, report.status
-    connector.error_code, connector.error_info = report.error_code[:50], report.error_info[:255]
-    return True
-
-
-def _swing(connector: Connector, at: datetime) -> None:
-    """By the time of the news, so that a backlog of a day told in a second is not a plug that blinks."""
-    connector.swings = flapping.swings(connector.swings, connector.swung_at, at)
-    connector.swung_at = at
-    connector.is_flapping = connector.is_flapping or flapping.is_too_many(connector.swings)
-
-
 @transaction.atomic
 def calm_connectors(*, now: datetime) -> int:
     """Plugs that stopped blinking are shown as they are again; returns how many."""
@@ -216,35 +195,12 @@ def fact_of(change: StatusChange, *, old: str = "") -> ConnectorStatusChanged:
 
 def decided(connector: Connector, at: datetime) -> StatusChange | None:
     """Decide the shown status of a locked row, nothing saved yet; the change when there is one."""
-    charger = connector.evse.charger
-    new, reason = decide(
-        StatusInputs(
-            reported=connector.reported_status,
-            is_station_faulted=bool(charger and charger.is_faulted),
-            is_station_inoperative=bool(charger and charger.is_inoperative),
-            is_switched_off=connector.is_switched_off,
-            is_offline=charger is not None and _is_offline(charger, at),
-            has_session=connector.has_session,
-            is_delivering=connector.is_delivering,
-            is_held=connector.is_held,
-            is_flapping=connector.is_flapping,
-            shown=connector.status,
-        )
-    )
-    old, connector.status_reason = connector.status, reason
-    if new == old:
+    made = decide_again(connector, connector.evse.charger, at)
+    if made is None:
         return None
-    connector.status, connector.status_since = new, at
-    return StatusChange(connector=connector, old=old, new=new, raw_status=connector.raw_status, reason=reason, at=at)
-
-
-def _is_offline(charger: Charger, at: datetime) -> bool:
-    """A reconnecting charger is no news; one that stays away is, also for reports that are older than its silence."""
-    gone_at = charger.disconnected_at
-    if charger.is_online or gone_at is None:
-        return False
-    is_shown_silent = charger.silent_shown_at is not None and charger.silent_shown_at >= gone_at
-    return is_shown_silent or at - gone_at >= OFFLINE_GRACE
+    return StatusChange(
+        connector=connector, old=made.old, new=made.new, raw_status=made.raw_status, reason=made.reason, at=made.at
+    )
 
 
 def locked(**where: object) -> Iterable[Connector]:

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
-from django.db import DataError, connection
+from django.db import DataError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from fleetcharge.lib import db
 from fleetcharge.lib.db import AsyncDatabase, fetch_prepared
@@ -89,3 +90,25 @@ def test_a_hot_read_is_planned_once_for_all_parameters() -> None:
 def test_a_hot_read_that_fails_raises_djangos_error() -> None:
     with pytest.raises(DataError):
         fetch_prepared("SELECT 1 / %(zero)s::int", {"zero": 0})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_hot_read_stays_planned_once_when_the_transaction_of_its_first_run_is_undone() -> None:
+    connection.close()
+    with pytest.raises(RuntimeError), transaction.atomic():
+        fetch_prepared("SELECT %(number)s::int + 2 AS prepared_twice", {"number": 1})
+        raise RuntimeError
+    for number in range(8):
+        fetch_prepared("SELECT %(number)s::int + 2 AS prepared_twice", {"number": number})
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT custom_plans FROM pg_prepared_statements WHERE statement LIKE '%prepared_twice%'"
+        )
+        assert cursor.fetchall() == [(0,)]
+
+
+@pytest.mark.django_db
+def test_a_hot_read_is_counted_among_the_queries() -> None:
+    with CaptureQueriesContext(connection) as captured:
+        fetch_prepared("SELECT 1 AS counted", None)
+    assert [query["sql"] for query in captured] == ["SELECT 1 AS counted"]
