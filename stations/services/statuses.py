@@ -1,5 +1,6 @@
 """What sources say of connectors, what outranks it, and the status we show."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,6 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from fleetcharge.lib.events import publish
+from fleetcharge.lib.rows import update_each
 from stations import flapping
 from stations.belief import freshness_at
 from stations.deciding import FUTURE_TOLERANCE, decide_again, hear
@@ -20,6 +22,10 @@ from stations.status import LIVE, NONE, RECENT, STALE
 FRESHEST = (NONE, STALE, RECENT, LIVE)
 MAX_PLUGS = 64  # of one charger, before we stop believing in those it names
 NOBODYS_PLUG = 32_767  # the EVSE that stands for all the others
+DECIDED = (
+    "status", "status_reason", "status_since", "status_at", "heard_at", "raw_status", "reported_status", "error_code",
+    "error_info", "has_session", "is_delivering", "is_held", "is_switched_off", "swings", "swung_at", "is_flapping",
+)  # fmt: skip
 
 
 class TooManyPlugs(Exception):
@@ -163,26 +169,7 @@ def show(connector: Connector, at: datetime) -> None:
     if change := decided(connector, at):
         change.save()
         publish(fact_of(change))
-    connector.save(
-        update_fields=[
-            "status",
-            "status_reason",
-            "status_since",
-            "status_at",
-            "heard_at",
-            "raw_status",
-            "reported_status",
-            "error_code",
-            "error_info",
-            "has_session",
-            "is_delivering",
-            "is_held",
-            "is_switched_off",
-            "swings",
-            "swung_at",
-            "is_flapping",
-        ]
-    )
+    connector.save(update_fields=DECIDED)
 
 
 def fact_of(change: StatusChange, *, old: str = "") -> ConnectorStatusChanged:
@@ -248,18 +235,43 @@ def _report_one_of_many(connectors: list[Connector], source_id: int | None, repo
 
 
 def show_best_word(connectors: list[Connector], now: datetime) -> None:
-    """Of the words of several sources: the freshest kind first, then the most trusted source, then the newest."""
-    evse = connectors[0].evse
-    words = list(StatusClaim.objects.filter(evse=evse).select_related("source"))
-    if not words or evse.charger_id is not None:  # a charger of ours speaks for itself
-        return
-    best = max(words, key=lambda word: _weight(word, evse.location.source_id, now))
-    if not best.is_shown:
-        StatusClaim.objects.filter(evse=evse).update(is_shown=Q(pk=best.pk))
-    for connector in connectors:
-        connector.status_at = None if not best.is_shown else connector.status_at  # another clock from now on
-        _report(connector, StatusReport(0, None, 1, best.raw_status, best.status, best.status_at, best.heard_at))
-    show_removed(evse, is_removed=best.raw_status == "REMOVED", at=now)
+    """The same of one EVSE."""
+    show_best_words([connectors], now)
+
+
+def show_best_words(units: Iterable[list[Connector]], now: datetime) -> None:
+    """Of the words of several sources: the freshest kind first, then the most trusted source, then the newest.
+
+    `units`: the locked plugs of one EVSE each. As many statements for a hundred units as for one.
+    """
+    by_evse = {rows[0].evse_id: rows for rows in units if rows and rows[0].evse.charger_id is None}  # ours say it alone
+    best = _best_words([rows[0].evse for rows in by_evse.values()], now)
+    news = [word for word in best if not word.is_shown]
+    evses = StatusClaim.objects.filter(evse_id__in=[word.evse_id for word in news])
+    if news:
+        evses.update(is_shown=Q(pk__in=[word.pk for word in news]))
+    rows, changes = [], []
+    for word in best:
+        report = StatusReport(0, None, 1, word.raw_status, word.status, word.status_at, word.heard_at)
+        for connector in by_evse[word.evse_id]:
+            connector.status_at = connector.status_at if word.is_shown else None  # another clock from now on
+            if hear(connector, report) and (change := decided(connector, connector.status_at or report.at)):
+                changes.append(change)
+            rows.append(connector)
+    update_each(rows, DECIDED)
+    for change in StatusChange.objects.bulk_create(changes):
+        publish(fact_of(change))
+    for word in best:
+        show_removed(by_evse[word.evse_id][0].evse, is_removed=word.raw_status == "REMOVED", at=now)
+
+
+def _best_words(evses: Sequence[EVSE], now: datetime) -> list[StatusClaim]:
+    """One of each EVSE that anybody speaks of; one query."""
+    owner = {evse.pk: evse.location.source_id for evse in evses}
+    words: dict[int, list[StatusClaim]] = defaultdict(list)
+    for word in StatusClaim.objects.filter(evse_id__in=owner).select_related("source"):
+        words[word.evse_id].append(word)
+    return [max(said, key=lambda word: _weight(word, owner[word.evse_id], now)) for said in words.values()]
 
 
 def _weight(word: StatusClaim, owner_id: int, now: datetime) -> tuple[int, int, bool, datetime]:

@@ -1,0 +1,112 @@
+"""Many pairs at once: as many statements for a dozen as for two, and the same rows as one after the other."""
+
+from datetime import UTC, datetime
+
+import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+
+from stations import dedupe
+from stations.models import EVSE, Connector, ExternalRef, Location, Source
+from stations.registry_models import Claim, Duplicate, StatusClaim
+from stations.services import duplicates
+from stations.tests.factories import make_source
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+
+
+def tell(source: Source, number: int, *, metres: float = 0.0, plugs: int = 1) -> Location:
+    """A site of a street of sites, 5 km apart, as one network tells it."""
+    site = Location.objects.create(
+        source=source, name=f"Sector {number} Mall", address=f"{number} Ring Road", postal_code="560037",
+        latitude=12 + number / 20 + metres / 111_195, longitude=77,
+    )  # fmt: skip
+    evse = EVSE.objects.create(location=site, uid="E1")
+    rows = [
+        Connector.objects.create(
+            evse=evse, connector_id=each, plug="ccs2", max_power_w=60_000, raw_status="AVAILABLE", status="available",
+            reported_status="available", status_at=NOON, heard_at=NOON,
+        )
+        for each in range(1, plugs + 1)
+    ]  # fmt: skip
+    for kind, row in (("location", site), ("evse", evse), *(("connector", row) for row in rows)):
+        ExternalRef.objects.create(source=source, kind=kind, external_key=f"{kind}{row.pk}", object_id=row.pk)
+    return site
+
+
+def networks(*slugs: str) -> list[Source]:
+    return [make_source(slug=slug, kind="import") for slug in slugs]
+
+
+def statements(pairs: int, start: int) -> int:
+    one, two = networks("one", "two")
+    for number in range(start, start + pairs):
+        tell(one, number)
+        tell(two, number, metres=10)
+    with CaptureQueriesContext(
+        connection,
+    ) as seen:
+        assert duplicates.find_duplicates(at=NOON) == {"found": pairs, "merged": pairs}
+    return len(seen)
+
+
+@pytest.mark.django_db
+def test_a_dozen_pairs_cost_as_many_statements_as_two() -> None:
+    assert statements(12, start=10) == statements(2, start=0)
+    assert Location.objects.filter(is_removed=False).count() == 14
+    assert Claim.objects.filter(kind="location").count() == 28
+    assert StatusClaim.objects.filter(is_shown=True).count() == 14
+
+
+@pytest.mark.django_db
+def test_what_many_batches_merge_is_merged_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(duplicates, "AT_ONCE", 3)
+    assert statements(7, start=0) > 0
+    assert duplicates.find_duplicates(at=NOON) == {"found": 0, "merged": 0}
+    assert Duplicate.objects.filter(state="merged").count() == 7
+
+
+@pytest.mark.django_db
+def test_one_site_in_three_networks_becomes_one_row_in_one_look() -> None:
+    sources = networks("one", "two", "three")
+    kept, *others = (tell(source, 1, metres=5 * n) for n, source in enumerate(sources))
+    assert duplicates.find_duplicates(at=NOON)["merged"] == 2
+    assert [Location.objects.get(pk=site.pk).merged_into for site in others] == [kept, kept]
+    assert set(ExternalRef.objects.filter(kind="location").values_list("object_id", flat=True)) == {kept.pk}
+    assert set(Claim.objects.filter(kind="location", object_id=kept.pk).values_list("source__slug", flat=True)) == {
+        "one", "two", "three",
+    }  # fmt: skip
+
+
+@pytest.mark.django_db
+def test_units_whose_plugs_nobody_told_are_joined_and_split() -> None:
+    one, two = networks("one", "two")
+    kept, other = tell(one, 1, plugs=0), tell(two, 1, metres=10, plugs=0)
+    assert duplicates.find_duplicates(at=NOON) == {"found": 1, "merged": 1}
+    pair = Duplicate.objects.get()
+    assert pair.moved["twins"] == [[kept.evses.get().pk, other.evses.get().pk]]
+    assert duplicates.keep_apart(duplicate_id=pair.pk, actor=None, at=NOON)
+    for site, source in ((kept, one), (other, two)):
+        site.refresh_from_db()
+        refs = ExternalRef.objects.filter(source=source)
+        assert (site.is_removed, site.is_shared) == (False, False)
+        assert dict(refs.values_list("kind", "object_id")) == {"location": site.pk, "evse": site.evses.get().pk}
+
+
+@pytest.mark.django_db
+def test_a_namesake_is_the_twin_of_one_unit_only() -> None:
+    one, two = networks("one", "two")
+    kept, other = tell(one, 1), tell(two, 1, metres=10)
+    again = EVSE.objects.create(location=kept, uid="e-1")
+    Connector.objects.create(evse=again, plug="ccs2", max_power_w=60_000)
+    assert duplicates.find_duplicates(at=NOON)["merged"] == 1
+    first = kept.evses.order_by("pk")[0]
+    assert Duplicate.objects.get().moved["twins"] == [[first.pk, other.evses.get().pk]]
+    assert not EVSE.objects.get(pk=again.pk).is_shared
+
+
+def test_a_batch_names_no_site_twice_and_keeps_the_order_of_each() -> None:
+    sites = {n: dedupe.Site(n, n, "", "", "", "", 0.0, 0.0) for n in range(6)}
+    found = [dedupe.Pair(sites[a], sites[b], 1.0, {}) for a, b in ((0, 1), (2, 3), (0, 2), (4, 5), (1, 2), (3, 4))]
+    batches = [[(pair.one.pk, pair.two.pk) for pair in batch] for batch in dedupe.batches(found, most=2)]
+    assert batches == [[(0, 1), (2, 3)], [(4, 5)], [(0, 2), (3, 4)], [(1, 2)]]
