@@ -14,12 +14,16 @@ from stations.services.networks import (
 )
 from stations.services.onboarding import onboard_charger
 from stations.services.presence import (
-    charger_connected,
+    Arrival,
+    Boot,
+    Departure,
     charger_disconnected,
+    chargers_connected,
+    chargers_disconnected,
     chargers_present,
     node_holds,
     node_lost,
-    register_boot,
+    register_boots,
     show_silent,
 )
 from stations.services.proofs import note_proof
@@ -61,14 +65,18 @@ from stations.services.tombstones import full_pull_done, still_named
 __all__ = [
     "NOBODYS_PLUG",
     "REFUSALS_SHOWN",
+    "Arrival",
+    "Boot",
+    "Departure",
     "ProfileOnlyRises",
     "StatusReport",
     "TooManyPlugs",
     "assign_tariff",
     "cache_tariff",
     "calm_connectors",
-    "charger_connected",
     "charger_disconnected",
+    "chargers_connected",
+    "chargers_disconnected",
     "chargers_present",
     "drop_document",
     "external_key_of",
@@ -90,7 +98,7 @@ __all__ = [
     "push_received",
     "put_session",
     "raise_security_profile",
-    "register_boot",
+    "register_boots",
     "remove_location",
     "report_evse_status",
     "report_from_source",
