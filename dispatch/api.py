@@ -180,11 +180,14 @@ class ReservationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, views
         named = {"pk": wish["connector_id"]} if "connector_id" in wish else {"public_id": wish["connector_public_id"]}
         connector = get_object_or_404(Connector.objects.usable_by(organisation), **named)
         starts_at = max(wish.get("starts_at", now), now)
-        reservation = services.create_reservation(
-            vehicle_id=vehicle.pk, connector_id=connector.pk, now=now, **author_of(request), starts_at=starts_at,
-            expires_at=starts_at + timedelta(minutes=wish.get("minutes", settings.RESERVATION_MINUTES)),
-            is_rebooked=wish["is_rebooked"],
-        )  # fmt: skip
+        try:
+            reservation = services.create_reservation(
+                vehicle_id=vehicle.pk, connector_id=connector.pk, now=now, **author_of(request), starts_at=starts_at,
+                expires_at=starts_at + timedelta(minutes=wish.get("minutes", settings.RESERVATION_MINUTES)),
+                is_rebooked=wish["is_rebooked"], replaces_others=wish["replaces_others"],
+            )  # fmt: skip
+        except services.VehicleIsElsewhere as error:
+            raise Conflict(str(error), code=error.code) from error
         if reservation is None:
             raise Conflict("This plug is promised to another vehicle.", code="connector_taken")
         row = self.get_queryset().get(pk=reservation.pk)
@@ -201,6 +204,8 @@ class ReservationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, views
             )  # fmt: skip
         except ValueError as error:
             raise Conflict(str(error), code="reservation_over") from error
+        except services.VehicleIsElsewhere as error:
+            raise Conflict(str(error), code=error.code) from error
         if extended is None:
             raise Conflict("The place is promised to another vehicle then.", code="connector_taken")
         return Response(ReservationSerializer(self.get_queryset().get(pk=row.pk)).data)

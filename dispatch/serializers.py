@@ -125,6 +125,9 @@ class NewReservationSerializer(serializers.Serializer[Any]):
     starts_at = serializers.DateTimeField(required=False, help_text="From when on; now unless said otherwise.")
     minutes = serializers.IntegerField(min_value=5, max_value=720, required=False, help_text="How long.")
     is_rebooked = serializers.BooleanField(default=True, help_text="Look for another place when this one is lost.")
+    replaces_others = serializers.BooleanField(
+        default=False, help_text="Give up the places that the vehicle has elsewhere in that time, if this one is free."
+    )
 
     def validate_starts_at(self, value: datetime) -> datetime:
         if value > timezone.now() + FARTHEST:

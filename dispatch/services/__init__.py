@@ -25,6 +25,7 @@ from dispatch.services.decisions import (
     dismiss_plan,
     undo_plan,
 )
+from dispatch.services.elsewhere import VehicleIsElsewhere
 from dispatch.services.enforcement import (
     ask_to_stop,
     enforce,
@@ -91,6 +92,7 @@ __all__ = [
     "LET_GO",
     "CommandRefused",
     "DecisionRefused",
+    "VehicleIsElsewhere",
     "accept_plan",
     "answer_command",
     "answer_reservation",

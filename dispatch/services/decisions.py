@@ -6,7 +6,7 @@ from django.db import IntegrityError, transaction
 
 from dispatch.events import PlanChanged
 from dispatch.models import ChargePlan, Reservation
-from dispatch.services import reservations, stories
+from dispatch.services import elsewhere, reservations, stories
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.events import publish
@@ -25,16 +25,21 @@ class DecisionRefused(Exception):
         self.code = code
 
 
-def accept_plan(*, plan_id: int, actor: User | None, actor_label: str = "", now: datetime) -> ChargePlan:
+def accept_plan(
+    *, plan_id: int, actor: User | None, actor_label: str = "", is_by_person: bool = True, now: datetime
+) -> ChargePlan:
     """Promise the plug to the vehicle; the network is asked after the commit. Accepting twice is accepting once.
 
-    DecisionRefused: plan_closed; connector_taken or connector_lost when the plug went meanwhile, and then another
-    plan has been made.
+    What the vehicle holds elsewhere meanwhile is given up. DecisionRefused: plan_closed; connector_taken or
+    connector_lost when the plug went meanwhile, and then another plan has been made; vehicle_has_place when a place
+    that somebody reserved would be given up and no person says so.
     """
     try:
         with transaction.atomic():
-            return _accept(plan_id, actor, actor_label, now)
+            return _accept(plan_id, actor, actor_label, is_by_person, now)
     except IntegrityError as error:
+        if elsewhere.is_about_vehicle(error):
+            raise DecisionRefused(elsewhere.CODE, "The vehicle was given another place just now.") from error
         refusal = DecisionRefused("connector_taken", "Another vehicle has this plug now; a new plan is being made.")
         refusal.__cause__ = error
     except DecisionRefused as error:
@@ -47,7 +52,7 @@ def accept_plan(*, plan_id: int, actor: User | None, actor_label: str = "", now:
     raise refusal
 
 
-def _accept(plan_id: int, actor: User | None, actor_label: str, now: datetime) -> ChargePlan:
+def _accept(plan_id: int, actor: User | None, actor_label: str, is_by_person: bool, now: datetime) -> ChargePlan:
     plan = locked(plan_id)
     if plan.state in (State.ACCEPTED, State.RESERVED, State.CHARGING):
         return plan
@@ -55,6 +60,10 @@ def _accept(plan_id: int, actor: User | None, actor_label: str, now: datetime) -
         raise DecisionRefused("plan_closed", f"This plan is no longer open ({plan.get_state_display()}).")
     if plan.connector.status in BROKEN:
         raise DecisionRefused("connector_lost", f"This plug is {plan.connector.get_status_display().lower()} now.")
+    others = elsewhere.others(plan.vehicle_id, plan.connector.pk, now, reservations.lasts_until(plan, now))
+    if not is_by_person and others.exists():
+        raise DecisionRefused(elsewhere.CODE, str(elsewhere.refusal(others)))
+    elsewhere.give_up(others, actor=actor, actor_label=actor_label, now=now)
     reservations.promise(plan, actor=actor, now=now)
     move(plan, State.ACCEPTED, now, decided_at=now, decided_by=actor, undo_until=now + timedelta(seconds=UNDO_SECONDS))
     audit(

@@ -11,7 +11,7 @@ from django.db.models import F, Q, QuerySet
 
 from dispatch.events import PlanChanged, ReservationChanged
 from dispatch.models import ChargePlan, Reservation
-from dispatch.services import asking, extending, stories
+from dispatch.services import asking, elsewhere, extending, stories
 from dispatch.services.asking import RELATED
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
@@ -33,9 +33,12 @@ BEGINS_WITHIN = timedelta(seconds=30)
 def promise(plan: ChargePlan, *, actor: User | None, now: datetime) -> Reservation:
     """A row that keeps every other vehicle of ours away (by constraint). Inside the caller's transaction."""
     assert plan.connector_id is not None  # noqa: S101 (checked by the caller)
+    return _create(plan.vehicle, plan.connector_id, plan, actor, now, lasts_until(plan, now))
+
+
+def lasts_until(plan: ChargePlan, now: datetime) -> datetime:
     arrival = plan.plug_in_at or now
-    expires_at = max(arrival + ARRIVAL_GRACE, now + timedelta(minutes=settings.RESERVATION_MINUTES))
-    return _create(plan.vehicle, plan.connector_id, plan, actor, now, expires_at)
+    return max(arrival + ARRIVAL_GRACE, now + timedelta(minutes=settings.RESERVATION_MINUTES))
 
 
 def create_reservation(
@@ -49,18 +52,23 @@ def create_reservation(
     starts_at: datetime | None = None,
     is_rebooked: bool = True,
     replaces: Reservation | None = None,
+    replaces_others: bool = False,
 ) -> Reservation | None:
     """A dispatcher reserves by hand, from now or from `starts_at` on; None when the place is promised to another then.
 
     The network is asked after the commit. Asking again for the same vehicle and time (a retry after a lost answer)
-    returns the promise there is. ValueError: it would end before it begins, or is over.
+    returns the promise there is. ValueError: it would end before it begins, or is over. VehicleIsElsewhere: it has
+    another place then, which `replaces_others` gives up if this one is to be had.
     """
     starts_at = max(starts_at or now, now)
     if expires_at <= starts_at:
         raise ValueError("A reservation ends after it begins.")
     vehicle = Vehicle.objects.get(pk=vehicle_id)
+    others = elsewhere.others(vehicle_id, connector_id, starts_at, expires_at)
     try:
         with transaction.atomic():
+            if replaces_others:
+                elsewhere.give_up(others, actor=actor, actor_label=actor_label, now=now)
             reservation = _create(
                 vehicle, connector_id, None, actor, now, expires_at, starts_at=starts_at, is_rebooked=is_rebooked,
                 replaces=replaces,
@@ -69,9 +77,12 @@ def create_reservation(
                 action="reservation.create", target=reservation, actor=actor, actor_label=actor_label,
                 after={"connector_id": connector_id},
             )  # fmt: skip
-    except IntegrityError:
+    except IntegrityError as error:
         same = Reservation.objects.active().filter(vehicle=vehicle, connector_id=connector_id)
-        return same.filter(starts_at__lt=expires_at, expires_at__gt=starts_at).first()
+        same = same.filter(starts_at__lt=expires_at, expires_at__gt=starts_at)
+        if elsewhere.is_about_vehicle(error) and not same.exists():
+            raise elsewhere.refusal(others) from None
+        return same.first()
     return reservation
 
 

@@ -13,6 +13,7 @@ export class Deeds {
   constructor({ actions, reserver, store, onDone }) {
     Object.assign(this, { actions, reserver, store, onDone });
     this.dialog = byId("deed");
+    this.reserver.onElsewhere = (wish, vehicle) => this.#ask({ ...wish, deed: "replace" }, vehicle);
     this.form = this.dialog.querySelector("form");
     this.form.addEventListener("submit", (event) => this.#submit(event));
     this.dialog.addEventListener("close", () => this.onDone(this.wish?.focus, false));
@@ -70,9 +71,17 @@ export class Deeds {
       this.onDone(this.wish.focus, true);
       this.#follow(made, this.wish);
     } catch (error) {
-      byId("deed-error").textContent = reasonOf(error);
+      if (error.code === "vehicle_has_place" && this.wish.deed === "book") this.#offerToReplace();
+      else byId("deed-error").textContent = reasonOf(error);
       byId("deed-yes").disabled = false;
     }
+  }
+
+  /** One vehicle has one place at a time: pressed once more, the other one is given up. */
+  #offerToReplace() {
+    this.wish.replaces = true;
+    byId("deed-error").textContent = t("deed.replace.text", this.wish);
+    byId("deed-yes").textContent = t("deed.replace.yes");
   }
 
   #send() {
@@ -80,7 +89,8 @@ export class Deeds {
     const minutes = Number(byId("deed-minutes").value);
     const place = { vehicle_id: vehicleId, connector_id: Number(connector) };
     const calls = {
-      book: () => ["reservations/", { ...place, minutes, starts_at: fromWallTime(byId("deed-at").value).toISOString() }],
+      book: () => ["reservations/", { ...place, minutes, starts_at: fromWallTime(byId("deed-at").value).toISOString(), replaces_others: Boolean(this.wish.replaces) }],
+      replace: () => ["reservations/", { ...place, replaces_others: true }],
       extend: () => [`reservations/${number}/extend/`, { minutes }],
       cancel: () => [`reservations/${number}/cancel/`, { reason: "cancelled by the dispatcher" }],
       start: () => ["session-commands/start/", place],

@@ -137,6 +137,26 @@ def test_a_bay_is_held_extended_and_given_up(dashboard: Callable[..., Page], vol
     assert web.errors == []
 
 
+def test_a_second_place_is_had_only_for_the_first(dashboard: Callable[..., Page], volt: Network) -> None:
+    page = dashboard()
+    show(page, "Volt 1").get_by_role("button", name="Hold now").click()
+    said(page, f"Bay 1 is being reserved for {PLATE}.")
+    first = Reservation.objects.get()
+    hold = show(page, "Volt 2").get_by_role("button", name="Hold now")
+    hold.click()
+    question = page.get_by_role("dialog", name=f"Move {PLATE} to bay 1?")
+    expect(question).to_contain_text(f"{PLATE} has another place at that time.")
+    page.keyboard.press("Escape")
+    assert Reservation.objects.get() == first
+    hold.click()
+    confirm(page, f"Move {PLATE} to bay 1?", "Give it up and reserve")
+    said(page, f"Bay 1 is reserved for {PLATE} until")
+    first.refresh_from_db()
+    assert (first.state, first.reason) == ("cancelled", "replaced")
+    assert Reservation.objects.active().get().connector.evse.location.name == "Volt 2"
+    assert len(sent(volt, "CANCEL_RESERVATION")) == 1
+
+
 def test_a_hold_can_be_taken_back_with_one_key(dashboard: Callable[..., Page], volt: Network) -> None:
     page = dashboard()
     bay = show(page, "Volt 1")
