@@ -99,6 +99,7 @@ class Source(models.Model):
     last_error = models.TextField(blank=True)
     last_error_code = models.CharField(max_length=40, blank=True, editable=False)
     failures_in_row = models.PositiveIntegerField(default=0)
+    failed_at = models.DateTimeField(null=True, blank=True, editable=False, help_text=_("When a call last failed."))
     refused_objects = models.PositiveIntegerField(
         default=0, editable=False, help_text=_("How many the last poll that met any could not use.")
     )
