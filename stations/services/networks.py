@@ -112,8 +112,8 @@ WHERE id = %(source_id)s AND (last_push_at IS NULL OR last_push_at < %(at)s) RET
 def push_received(*, source_id: int, at: datetime) -> None:
     """The network spoke to us at `at`; an earlier `at` than the one we know changes nothing.
 
-    Its longest pause of late is remembered, unless calls to it failed meanwhile: that was no pause. A network that counted as failing is looked at at once; one that only
-    had been silent works again.
+    Its longest pause of late is remembered, unless calls to it failed meanwhile: that was no pause. A network that
+    counted as failing is looked at at once; one that only had been silent works again.
     """
     with connection.cursor() as cursor:
         cursor.execute(_PUSHED, {"source_id": source_id, "at": at})
