@@ -84,6 +84,7 @@ def test_twenty_pushes_cost_no_more_statements_than_two(connected: Source, peer:
         return len(captured)
 
     statements(6, "2026-11-21T06:31:00Z")
+    statements(1, "2026-11-21T06:31:30Z")  # the push was noted, so the source is read once more
     assert statements(20, "2026-11-21T06:33:00Z") <= statements(2, "2026-11-21T06:32:00Z")
 
 

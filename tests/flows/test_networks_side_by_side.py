@@ -26,6 +26,7 @@ from stations.belief import freshness_of
 from stations.cpo.ubc import webhook as ubc_webhook
 from stations.cpo.webhooks import route as hooks
 from stations.models import Connector, Location, Source
+from stations.news import announcer
 from stations.tasks import poll_source
 from stations.tests.serving import serve
 from tests.running import port_of_our_own
@@ -86,6 +87,7 @@ def town(settings: Any, tmp_path: Path) -> Iterator[Town]:
     webhooks.threads.close()
     ubc_webhook.threads.close()
     hooks.threads.close()
+    announcer.close()
 
 
 def source(slug: str) -> Source:

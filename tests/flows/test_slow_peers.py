@@ -21,6 +21,7 @@ from stations.cpo.ocpi import registration
 from stations.cpo.ubc import flow, keys, orders, signing
 from stations.cpo.ubc.models import UBCItem, UBCKey, UBCNetwork, UBCOrder
 from stations.models import Source
+from stations.news import announcer
 from stations.tasks import poll_source
 from stations.tests.cpo_peer import CPOPeer
 from stations.tests.factories import make_public_connector
@@ -37,6 +38,7 @@ def ours(settings: Any) -> Iterator[str]:
         settings.PUBLIC_BASE_URL, settings.OCPI_ALLOW_PRIVATE_HOSTS = base, True
         yield base
     webhooks.threads.close()
+    announcer.close()
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from fleetcharge.accounts.models import Organisation, Scope, User
 from fleetcharge.accounts.services import create_api_key
 from fleetcharge.accounts.throttling import Counter, Rate
 from stations import webhooks
+from stations.news import announcer
 from vehicles import ingest
 
 pytestmark = pytest.mark.usefixtures("one_window")
@@ -100,6 +101,7 @@ async def test_wrong_addresses_of_ocpi_results_are_told_to_wait() -> None:
         answers = await _ask(webhooks.ocpi, paths, [{}] * len(paths), b"{}")
     finally:
         webhooks.threads.close()
+        announcer.close()
     assert {answer.status_code for answer in answers[:WRONG]} == {404}
     assert 0 < wait_of(answers[WRONG]) <= 60
 
@@ -111,6 +113,7 @@ async def test_wrong_ocpi_tokens_are_told_to_wait() -> None:
         answers = await _ask(webhooks.ocpi, ["/ocpi/2.2.1/credentials"] * len(wrong), wrong)
     finally:
         webhooks.threads.close()
+        announcer.close()
     assert {answer.status_code for answer in answers[:WRONG]} == {401}
     assert 0 < wait_of(answers[WRONG]) <= 60
     assert answers[WRONG].json()["status_code"] == 2000
