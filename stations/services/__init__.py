@@ -13,6 +13,7 @@ from stations.services.networks import (
     switch_source,
 )
 from stations.services.onboarding import onboard_charger
+from stations.services.own_statuses import report_statuses
 from stations.services.presence import (
     Arrival,
     Boot,
@@ -54,7 +55,6 @@ from stations.services.statuses import (
     nobodys_plug,
     report_evse_status,
     report_from_source,
-    report_statuses,
     set_hold,
     set_session,
     switch_connector,

@@ -9,9 +9,8 @@ from django.db import connection, transaction
 
 from fleetcharge.lib.events import publish, publish_together
 from stations.events import ChargerBooted, ChargerCameBack, ChargerWentSilent
-from stations.models import Charger, StatusChange
-from stations.services.statuses import decided, fact_of, locked, show
-from stations.status import StatusInputs, decide
+from stations.models import Charger
+from stations.services.own_statuses import show_again
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +127,7 @@ def chargers_connected(arrivals: Sequence[Arrival]) -> list[int | None]:
         for pk, one in last.items()
         if held[pk].was_silent
     )
-    _show_online({pk: one.at for pk, one in last.items()})
+    show_again({pk: one.at for pk, one in last.items()})
     return epochs
 
 
@@ -206,7 +205,7 @@ def _is_back(*, charger_id: int, epoch: int, node: str, at: datetime) -> bool:
     charger.is_online, charger.node, charger.last_seen_at, charger.disconnected_at = True, node, at, None
     charger.save(update_fields=["is_online", "node", "last_seen_at", "disconnected_at"])
     publish(ChargerCameBack(charger.pk, charger.location_id, charger.organisation_id, at))
-    _show_all(charger, at)
+    show_again({charger.pk: at})
     return True
 
 
@@ -233,51 +232,7 @@ def show_silent(*, charger_id: int, at: datetime) -> None:
     charger.silent_shown_at = at
     charger.save(update_fields=["silent_shown_at"])
     publish(ChargerWentSilent(charger.pk, charger.location_id, charger.organisation_id, at))
-    _show_all(charger, at)
-
-
-def _show_all(charger: Charger, at: datetime) -> None:
-    for connector in locked(evse__charger_id=charger.pk):
-        connector.evse.charger = charger
-        show(connector, at)
-
-
-_CONNECTORS = """
-SELECT k.id, k.status, k.status_reason, k.reported_status, c.is_faulted, c.is_inoperative, k.is_switched_off,
-       k.has_session, k.is_delivering, k.is_held, k.is_flapping
-FROM stations_connector k JOIN stations_evse e ON e.id = k.evse_id JOIN stations_charger c ON c.id = e.charger_id
-WHERE e.charger_id = ANY(%s) ORDER BY k.id FOR UPDATE OF k
-"""
-_SHOW = """
-UPDATE stations_connector k SET status = v.status, status_reason = v.reason, status_since = v.since
-FROM unnest(%s::bigint[], %s::text[], %s::text[], %s::timestamptz[]) AS v(id, status, reason, since) WHERE k.id = v.id
-"""
-
-
-def _show_online(since: Mapping[int, datetime]) -> None:
-    """Decide anew what is shown of chargers (and since when) that are online now; hardly any differs after a blink."""
-    with connection.cursor() as cursor:
-        cursor.execute(_CONNECTORS, [list(since)])
-        news = [pk for pk, *row in cursor.fetchall() if _differs(*row)]
-    if not news:
-        return
-    connectors, changes = list(locked(pk__in=news)), []
-    for connector in connectors:
-        if change := decided(connector, since[connector.evse.charger_id or 0]):
-            changes.append(change)
-    _run(_SHOW, [(row.pk, row.status, row.status_reason, row.status_since) for row in connectors])
-    publish_together(fact_of(change) for change in StatusChange.objects.bulk_create(changes))
-
-
-def _differs(
-    status: str, reason: str, reported: str, is_station_faulted: bool, is_station_inoperative: bool,
-    is_switched_off: bool, has_session: bool, is_delivering: bool, is_held: bool, is_flapping: bool,
-) -> bool:  # fmt: skip
-    inputs = StatusInputs(
-        reported, is_station_faulted, is_station_inoperative, is_switched_off, False, has_session, is_delivering,
-        is_held, is_flapping, status,
-    )  # fmt: skip
-    return decide(inputs) != (status, reason)
+    show_again({charger.pk: at})
 
 
 @transaction.atomic

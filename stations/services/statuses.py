@@ -50,73 +50,6 @@ class StatusReport:
     error_info: str = ""
 
 
-@transaction.atomic
-def report_statuses(reports: Sequence[StatusReport]) -> list[bool | None]:
-    """Store what our chargers say; one answer per report, False for old news. Replays change nothing.
-
-    None: of a plug nobody registered, at a charger that has MAX_PLUGS already; nothing was stored of it.
-    """
-    chargers = _lock_chargers({report.charger_id for report in reports})
-    connectors = _lock_connectors(chargers)
-    return [_apply(report, chargers.get(report.charger_id), connectors) for report in reports]
-
-
-Slot = tuple[int, int, int]  # charger, EVSE number, connector id
-
-
-def _lock_chargers(charger_ids: set[int]) -> dict[int, Charger]:
-    rows = Charger.objects.select_for_update().filter(pk__in=charger_ids).order_by("pk")
-    return {charger.pk: charger for charger in rows}
-
-
-def _lock_connectors(chargers: dict[int, Charger]) -> dict[Slot, Connector]:
-    rows = (
-        Connector.objects.select_for_update(of=("self",))
-        .select_related("evse__charger")
-        .filter(evse__charger_id__in=chargers)
-        .order_by("pk")
-    )
-    found: dict[Slot, Connector] = {}
-    for connector in rows:
-        connector.evse.charger = chargers[
-            connector.evse.charger_id or 0
-        ]  # one object per charger: its flags may change
-        found[connector.evse.charger_id or 0, connector.evse.evse_number, connector.connector_id] = connector
-    return found
-
-
-def _apply(report: StatusReport, charger: Charger | None, connectors: dict[Slot, Connector]) -> bool | None:
-    if charger is None:
-        return False
-    if report.connector_id == 0:
-        return _apply_to_station(report, charger, connectors)
-    slot = _slot(report)
-    if slot not in connectors:
-        if sum(charger_id == charger.pk for charger_id, _, _ in connectors) >= MAX_PLUGS:
-            return None
-        connectors[slot] = _discover(report, charger)
-    return _report(connectors[slot], report)
-
-
-def _slot(report: StatusReport) -> Slot:
-    """OCPP 1.6 has one EVSE per connector; 2.x counts connectors inside the EVSE."""
-    evse_number = report.connector_id if report.evse_number is None else report.evse_number
-    return report.charger_id, max(evse_number, 1), report.connector_id
-
-
-def _discover(report: StatusReport, charger: Charger) -> Connector:
-    """A connector nobody registered: it exists, so it gets a row (plug and power unknown, to be completed)."""
-    _, evse_number, connector_id = _slot(report)
-    evse, _ = EVSE.objects.get_or_create(
-        charger=charger, evse_number=evse_number, defaults={"location_id": charger.location_id}
-    )
-    connector = Connector.objects.create(
-        evse=evse, connector_id=connector_id, status_since=report.at, tariff_id=evse.location.tariff_id
-    )
-    connector.evse.charger = charger
-    return connector
-
-
 def nobodys_plug(charger: Charger) -> Connector:
     """The one row that stands for every plug of this charger beyond MAX_PLUGS, out of everybody's sight.
 
@@ -148,20 +81,6 @@ def calm_connectors(*, now: datetime) -> int:
         connector.is_flapping = False
         show(connector, now)
     return len(calm)
-
-
-def _apply_to_station(report: StatusReport, charger: Charger, connectors: dict[Slot, Connector]) -> bool:
-    at = min(report.at, report.received_at + FUTURE_TOLERANCE)
-    if charger.station_status_at is not None and at < charger.station_status_at:
-        return False
-    charger.station_status_at = at
-    charger.is_faulted = report.status == Connector.Status.FAULTED
-    charger.is_inoperative = report.status == Connector.Status.UNAVAILABLE
-    charger.save(update_fields=["is_faulted", "is_inoperative", "station_status_at"])
-    for (charger_id, _, _), connector in connectors.items():
-        if charger_id == charger.pk:
-            show(connector, at)
-    return True
 
 
 def show(connector: Connector, at: datetime) -> None:

@@ -148,7 +148,7 @@ def test_a_hundred_cost_as_many_statements_as_one(
 ) -> None:
     chargers = [make_charger(organisation, f"BLR-{number:03d}") for number in range(how_many)]
     services.chargers_connected([arrival(charger) for charger in chargers])
-    with django_assert_num_queries(5):  # a savepoint, its end, the lock, the row, what is shown
+    with django_assert_num_queries(6):  # a savepoint and its end, two locks, the rows, their plugs
         epochs = services.chargers_connected([arrival(charger) for charger in chargers])
     with django_assert_num_queries(4):
         services.register_boots([boot(charger.pk) for charger in chargers])
