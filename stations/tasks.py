@@ -98,7 +98,8 @@ def _poll(source: Source) -> int:
         return 0
     except Exception as error:  # ours or theirs: it is shown, counted and tried again
         name = type(error).__name__
-        services.source_failed(source_id=source.pk, error=f"{name}: {error}", code=name, at=timezone.now())
+        told = f"We failed at what it sent, and ask again by ourselves; the log says where ({name}: {error})."
+        services.source_failed(source_id=source.pk, error=told, code=name, at=timezone.now())
         raise
     shown = [{"id": str(each["id"])[:80], "why": str(each["why"])[:300]} for each in refusals]
     services.source_polled(source_id=source.pk, at=began, refused_objects=refused, refusals=shown)

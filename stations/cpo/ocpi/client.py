@@ -19,6 +19,7 @@ from stations.cpo.ocpi import pacing
 from stations.cpo.ocpi.dialects import dialect_of
 from stations.cpo.ocpi.directory import OUR_COUNTRY, OUR_PARTY
 from stations.cpo.ocpi.objects.base import now_text
+from stations.cpo.unreachable import unreachable
 from stations.models import Source
 
 MAX_SECONDS = 60.0
@@ -119,7 +120,7 @@ class OCPIClient:
                 link = answer.links.get("next", {}).get("url", "")
                 return Reply(self._read(answer), urljoin(url, link) if link else "", _number(answer, "X-Total-Count"))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise CPOUnavailable(f"{self.source.name} cannot be reached: {error or type(error).__name__}") from None
+            raise unreachable(self.source.name, error) from None
 
     def _check(self, answer: httpx.Response) -> None:
         text = f"{self.source.name} answers HTTP {answer.status_code}."

@@ -13,6 +13,7 @@ from stations.cpo.guard import check_url
 from stations.cpo.ubc import signing, wire
 from stations.cpo.ubc.models import UBCMessage, UBCNetwork
 from stations.cpo.ubc.words import TTL_SECONDS, Outgoing
+from stations.cpo.unreachable import unreachable
 
 MAX_ANSWER_BYTES = 256 * 1024
 MAX_SECONDS = 20.0
@@ -63,7 +64,7 @@ def exchange(
             wait = answer.headers.get("Retry-After", "")
             return answer.status_code, _read(answer, name), float(wait) if wait.isdecimal() and len(wait) < 6 else 0.0
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise CPOUnavailable(f"{name} cannot be reached: {error or type(error).__name__}") from None
+        raise unreachable(name, error) from None
 
 
 def _read(answer: httpx.Response, name: str) -> bytes:

@@ -15,6 +15,7 @@ from fleetcharge.lib import exchanges
 from stations.cpo.base import CPOError, CPOUnavailable, PullReport
 from stations.cpo.guard import check_url, same_origin
 from stations.cpo.ocpi import pacing
+from stations.cpo.unreachable import unreachable
 from stations.cpo.webhooks import letters, taking
 from stations.cpo.webhooks.counting import Tally
 from stations.cpo.webhooks.mapping import FeedMapping, Reading
@@ -114,7 +115,7 @@ def _fetch(http: httpx.Client, feed: WebhookFeed, plan: PollPlan, url: str) -> P
             _check(feed, answer)
             return Page(_json(feed, _read(feed, answer)), answer.links.get("next", {}).get("url", ""))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise CPOUnavailable(f"{feed.source.name} cannot be reached: {error or type(error).__name__}") from None
+        raise unreachable(feed.source.name, error) from None
 
 
 def _check(feed: WebhookFeed, answer: httpx.Response) -> None:
