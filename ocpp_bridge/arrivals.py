@@ -8,7 +8,7 @@ import django.db
 from fleetcharge.lib.batching import Batcher
 from ocpp_bridge import handshake
 from ocpp_bridge.handshake import Known
-from ocpp_bridge.threads import in_database
+from ocpp_bridge.threads import in_database, until_committed
 from stations import services as stations
 from stations.services import Arrival, Boot, Departure
 
@@ -26,7 +26,7 @@ async def _look_up(identities: Sequence[str]) -> list[Known | None]:
 
 
 async def _connect(arrivals: Sequence[Arrival]) -> list[int | None]:
-    return await in_database(stations.chargers_connected, arrivals)
+    return await until_committed(stations.chargers_connected, arrivals)
 
 
 async def _disconnect(departures: Sequence[Departure]) -> list[bool]:
@@ -34,7 +34,7 @@ async def _disconnect(departures: Sequence[Departure]) -> list[bool]:
 
 
 async def _boot(boots: Sequence[Boot]) -> list[str | None]:
-    return await in_database(stations.register_boots, boots)
+    return await until_committed(stations.register_boots, boots)
 
 
 _lookups: Batcher[str, Known | None] = Batcher(_look_up, name="lookups", max_rows=AT_ONCE, bisect_on=_BAD_DATA)

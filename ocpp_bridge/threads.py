@@ -10,10 +10,14 @@ from typing import ParamSpec, TypeVar
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
 
+from fleetcharge.lib.announcing import Announcer
+from fleetcharge.lib.events import set_aside
+
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _pool: ThreadPoolExecutor | None = None
+_announcer = Announcer("ocpp-news")
 
 
 async def in_database(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -24,6 +28,19 @@ async def in_database(function: Callable[P, R], /, *args: P.args, **kwargs: P.kw
 async def in_database_once(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
     """As `in_database`, for what must not be done twice: a connection may also die after the commit."""
     return await _in_pool(functools.partial(_fresh, functools.partial(function, *args, **kwargs)))
+
+
+async def until_committed(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
+    """As `in_database`; whoever listens to what was committed is told by another thread, and nobody waits for that."""
+    return await in_database(_told_later, functools.partial(function, *args, **kwargs))
+
+
+def _told_later(function: Callable[[], R]) -> R:
+    with set_aside() as news:
+        try:
+            return function()
+        finally:
+            _announcer.announce(news)
 
 
 async def _in_pool(job: Callable[[], R]) -> R:
@@ -64,3 +81,4 @@ def close_threads() -> None:
     for future in [pool.submit(close) for _ in range(threads)]:
         future.result()
     pool.shutdown()
+    _announcer.close()

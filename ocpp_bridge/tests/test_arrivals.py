@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from django.db import DataError
 from django.utils import timezone
 
 from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib import events
 from fleetcharge.lib.db import conninfo
 from ocpp_bridge import arrivals, commands, consumers, courier, frames
 from ocpp_bridge.hub import hub
@@ -18,6 +20,7 @@ from ocpp_bridge.models import Command
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect, until
 from stations import services
+from stations.events import ChargerBooted
 from stations.models import Charger
 from stations.services import Boot
 
@@ -124,6 +127,26 @@ async def test_a_boot_that_cannot_be_stored_is_nobody_elses_matter(
     stored = Charger.objects.filter(vendor="Acme").order_by("pk")
     assert list(stored) == [chargers[0], chargers[2], chargers[3]]
     assert (await bad.call("BootNotification", BOOT))["status"] == "Accepted"
+
+
+async def test_nobody_waits_for_what_follows_from_its_boot(connect: Connect, chargers: list[Charger]) -> None:
+    """However long those take who listen to boots; here they begin once the charger has its answer."""
+    is_answered, told = threading.Event(), []
+
+    def listen(boots: tuple[ChargerBooted, ...]) -> None:
+        is_answered.wait(60)
+        told.extend(boot.charger_id for boot in boots)
+
+    events.subscribe_many(ChargerBooted)(listen)
+    try:
+        socket = await connect(chargers[0].ocpp_identity)
+        assert (await socket.call("BootNotification", BOOT))["status"] == "Accepted"
+        assert told == []
+        is_answered.set()
+        await until(lambda: told == [chargers[0].pk])
+    finally:
+        is_answered.set()
+        events._gatherers[ChargerBooted].remove(listen)
 
 
 async def test_sockets_that_close_together_are_noted_together(
