@@ -16,13 +16,14 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import TabularInline
 from unfold.decorators import action
+from unfold.views import ChangeList
 from unfold.widgets import UnfoldAdminTextInputWidget
 
 from fleetcharge.accounts.admin import ReadOnlyAdmin, ReasonForm, TenantAdmin, TenantScope, ask, back_to
 from fleetcharge.accounts.models import Membership
 from fleetcharge.accounts.services import audit
 from stations import services, tasks
-from stations.belief import freshness_of, freshness_of_network
+from stations.belief import freshness_of, freshness_of_network, freshness_of_networks
 from stations.cpo import registry
 from stations.cpo.base import Capability
 from stations.cpo.ocpi import registration
@@ -105,6 +106,16 @@ class AccessInline(TabularInline):
     has_add_permission = has_change_permission = has_delete_permission = has_view_permission
 
 
+class NetworkList(ChangeList):
+    """Every network of a page with the freshness of its plugs, asked once for all."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        counts = freshness_of_networks([source.pk for source in self.result_list], timezone.now())
+        for source in self.result_list:
+            source.plug_counts = counts[source.pk]
+
+
 @admin.register(Source)
 class SourceAdmin(RegistryScope, TenantAdmin):
     """Networks and how they are doing."""
@@ -154,16 +165,18 @@ class SourceAdmin(RegistryScope, TenantAdmin):
         """How often in a row it failed, and how it did last; the whole story is on its page."""
         if not source.failures_in_row:
             return "–"
-        return f"{source.failures_in_row} × {Truncator(source.last_error).chars(60)}"
+        return f"{source.failures_in_row} × {Truncator(source.last_error).chars(200)}"
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return NetworkList
 
     @admin.display(description=_("Plugs"))
-    def plugs(self, source: Source) -> str:
-        return self.freshness(source)
+    def plugs(self, source: Any) -> str:
+        return _plug_counts(source.plug_counts)
 
     @admin.display(description=_("Freshness of its plugs"))
     def freshness(self, source: Source) -> str:
-        counts = freshness_of_network(source.pk, timezone.now()) if source.pk else {}
-        return ", ".join(f"{count} {word}" for word, count in counts.items()) or "–"
+        return _plug_counts(freshness_of_network(source.pk, timezone.now()) if source.pk else {})
 
     @admin.action(description=_("Test the connection"), permissions=["change"])
     def try_connection(self, request: Any, queryset: QuerySet[Source]) -> None:
@@ -250,6 +263,10 @@ class SourceAdmin(RegistryScope, TenantAdmin):
         source: Source | None = self.get_object(request, object_id)
         may = source is not None and self.has_change_permission(request, source)
         return source if source and may and source.is_ocpi else None
+
+
+def _plug_counts(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count} {word}" for word, count in counts.items()) or "–"
 
 
 class EVSEInline(RegistryScope, TenantScope, TabularInline):
