@@ -46,6 +46,7 @@ from dispatch.services.following import (
     replan_affected,
     session_ended,
     session_started,
+    silence_over,
     silence_unnoticed,
 )
 from dispatch.services.learning import learn_from_answer
@@ -144,6 +145,7 @@ __all__ = [
     "settle_webhook_alerts",
     "show_network",
     "show_webhook",
+    "silence_over",
     "silence_unnoticed",
     "snooze_alert",
     "start_charging",
