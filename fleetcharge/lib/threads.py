@@ -45,6 +45,8 @@ class DatabaseThreads:
 
 def _healed(function: Callable[[], R]) -> R:
     close_old_connections()
+    for connection in connections.all(initialized_only=True):
+        connection.health_check_done = True  # type: ignore[attr-defined]  # a dead one is found by using it
     try:
         return function()
     except (OperationalError, InterfaceError):

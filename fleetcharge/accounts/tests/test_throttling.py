@@ -136,3 +136,11 @@ def test_without_valkey_nobody_is_kept_out_and_the_log_says_so(caplog: pytest.Lo
 @pytest.mark.parametrize(("text", "rate"), [("6000/min", Rate(6000, 60)), ("5/s", Rate(5, 1)), ("0/min", None)])
 def test_rates_are_written_like_this(text: str, rate: Rate | None) -> None:
     assert Rate.parse(text) == rate
+
+
+def test_of_many_at_once_only_those_past_the_limit_wait() -> None:
+    counter, rate, now = Counter(), Rate(5, 60), 1_000_030.0
+    taken = [counter.take("x", "me", rate, by=by, now=now) for by in (3, 4, 2)]
+    assert taken == [(3, 0), (2, 50), (0, 50)]
+    assert counter.take("x", "me", rate, by=9, now=now + 60) == (5, 50)
+    assert counter.take("x", "", rate, by=9, now=now) == (9, 0)  # nobody is not counted

@@ -11,9 +11,11 @@ import orjson
 from fleetcharge.lib.db import fetch_prepared, in_one_line
 from stations.cpo.webhooks.models import WebhookPush
 
+# Each by its whole key: a plan made while the table was small must not walk through it later.
 HELD = in_one_line("""
-SELECT p.id FROM unnest(%s::bigint[], %s::text[]) AS v(feed_id, dedupe_key)
-JOIN stations_webhookpush p ON p.feed_id = v.feed_id AND p.dedupe_key = v.dedupe_key
+SELECT p.id FROM unnest(%s::bigint[], %s::text[]) AS v(feed_id, dedupe_key) CROSS JOIN LATERAL (
+    SELECT id FROM stations_webhookpush WHERE feed_id = v.feed_id AND dedupe_key = v.dedupe_key LIMIT 1
+) AS p
 """)
 KEEP = in_one_line("""
 INSERT INTO stations_webhookpush
