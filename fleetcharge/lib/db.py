@@ -45,6 +45,7 @@ def fetch_prepared(query: str, params: Any) -> list[TupleRow]:
     """
     from django.db import connection
 
+    connection.close_if_health_check_failed()  # as its cursors do: it may be the first statement of a request
     connection.ensure_connection()
     raw: psycopg.Connection[TupleRow] = connection.connection
     if raw.prepare_threshold != _PREPARE_AT:  # Django switches it off; its own cursors never prepare anyway

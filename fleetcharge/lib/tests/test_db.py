@@ -9,7 +9,7 @@ from django.db import DataError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from fleetcharge.lib import db
-from fleetcharge.lib.db import AsyncDatabase, fetch_prepared
+from fleetcharge.lib.db import AsyncDatabase, conninfo, fetch_prepared
 
 
 @pytest.fixture
@@ -112,3 +112,13 @@ def test_a_hot_read_is_counted_among_the_queries() -> None:
     with CaptureQueriesContext(connection) as captured:
         fetch_prepared("SELECT 1 AS counted", None)
     assert [query["sql"] for query in captured] == ["SELECT 1 AS counted"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_died_between_two_requests_is_replaced_before_a_hot_read() -> None:
+    [[backend]] = fetch_prepared("SELECT pg_backend_pid()", None)
+    with psycopg.connect(conninfo(), autocommit=True) as other:
+        assert other.execute("SELECT pg_terminate_backend(%s, 5000)", [backend]).fetchone() == (True,)
+    connection.close_if_unusable_or_obsolete()  # the next request begins
+    [[another]] = fetch_prepared("SELECT pg_backend_pid()", None)
+    assert another != backend
