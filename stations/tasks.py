@@ -103,7 +103,17 @@ def _poll(source: Source) -> int:
         raise
     shown = [{"id": str(each["id"])[:80], "why": str(each["why"])[:300]} for each in refusals]
     services.source_polled(source_id=source.pk, at=began, refused_objects=refused, refusals=shown)
+    if source.last_polled_at is None and written:
+        _look_for_twins()
     return written
+
+
+def _look_for_twins() -> None:
+    """A network's first list may name what others list already: nobody should meet a site twice for an hour."""
+    try:
+        find_duplicates.delay()
+    except Exception:  # without Valkey the sweep of the hour finds them
+        logger.warning("duplicates wait for the sweep", exc_info=True)
 
 
 def _in_time(source: Source, reports: Iterator[PullReport]) -> Iterator[PullReport]:
