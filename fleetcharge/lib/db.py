@@ -50,9 +50,22 @@ def fetch_prepared(query: str, params: Any) -> list[TupleRow]:
     raw: psycopg.Connection[TupleRow] = connection.connection
     if raw.prepare_threshold != _PREPARE_AT:  # Django switches it off; its own cursors never prepare anyway
         _plan_once(raw)
+    return _fetch(connection, query, params, prepare=True)
+
+
+def fetch_planned(query: str, params: Any) -> list[TupleRow]:
+    """As `fetch_prepared`, planned anew each time: for tables that may grow from nothing to millions, where the plan of
+    the first day would walk through them for as long as a connection lives."""
+    from django.db import connection
+
+    connection.ensure_connection()
+    return _fetch(connection, query, params, prepare=False)
+
+
+def _fetch(connection: Any, query: str, params: Any, *, prepare: bool) -> list[TupleRow]:
     began = time.monotonic()
-    with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
-        cursor.execute(query, params, prepare=True)
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(query, params, prepare=prepare)
         rows = cursor.fetchall() if cursor.description else []
     if connection.queries_logged:
         connection.queries_log.append({"sql": query, "time": f"{time.monotonic() - began:.3f}"})

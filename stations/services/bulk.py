@@ -39,11 +39,12 @@ JOIN stations_connector c ON c.evse_id = e.id
 LEFT JOIN stations_charger h ON h.id = e.charger_id
 ORDER BY c.id FOR UPDATE OF c
 """)  # noqa: S608 (names of our own columns)
-# The condition holds by the lock as well; written down, so that no other road can let an older word win.
+# The condition holds by the lock as well; written down, so that no other road can let an older word win. The ids are
+# named once more, because nobody knows how many rows there are in a JSON: the plan would be one for a great many.
 UPDATE = f"""
 UPDATE stations_connector AS c SET {", ".join(f"{name} = v.{name}" for name in COLUMNS)}
 FROM jsonb_to_recordset(%s::jsonb) AS v(pk bigint, {_KINDS})
-WHERE c.id = v.pk AND (c.status_at IS NULL OR c.status_at <= v.status_at)
+WHERE c.id = ANY(%s::bigint[]) AND c.id = v.pk AND (c.status_at IS NULL OR c.status_at <= v.status_at)
 """  # noqa: S608
 WRITE = in_one_line(f"""
 WITH shown AS ({UPDATE})
@@ -172,7 +173,7 @@ def _save(evses: dict[int, Held], changes: list[Transition]) -> None:
     if not plugs:
         return
     rows = orjson.dumps([plug for plug, _ in plugs.values()]).decode()
-    written = fetch_prepared(WRITE, [rows, timezone.now(), orjson.dumps(changes).decode()])
+    written = fetch_prepared(WRITE, [rows, list(plugs), timezone.now(), orjson.dumps(changes).decode()])
     publish_together(_facts(changes, [pk for (pk,) in written], {pk: evse for pk, (_, evse) in plugs.items()}))
 
 

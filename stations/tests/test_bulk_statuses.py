@@ -83,7 +83,7 @@ def test_the_update_itself_refuses_an_older_word(plug: Connector) -> None:
     plug.status, plug.status_at = "charging", NOW - timedelta(seconds=1)
     row = {"pk": plug.pk, **{name: getattr(plug, name) for name in bulk.COLUMNS}}
     with connection.cursor() as cursor:
-        cursor.execute(bulk.UPDATE, [orjson.dumps([row]).decode()])
+        cursor.execute(bulk.UPDATE, [orjson.dumps([row]).decode(), [plug.pk]])
         assert cursor.rowcount == 0
     assert Connector.objects.get(pk=plug.pk).status == "available"
 

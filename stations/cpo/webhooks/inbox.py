@@ -8,14 +8,12 @@ from typing import Any
 
 import orjson
 
-from fleetcharge.lib.db import fetch_prepared, in_one_line
+from fleetcharge.lib.db import fetch_planned, fetch_prepared, in_one_line
 from stations.cpo.webhooks.models import WebhookPush
 
-# Each by its whole key: a plan made while the table was small must not walk through it later.
 HELD = in_one_line("""
-SELECT p.id FROM unnest(%s::bigint[], %s::text[]) AS v(feed_id, dedupe_key) CROSS JOIN LATERAL (
-    SELECT id FROM stations_webhookpush WHERE feed_id = v.feed_id AND dedupe_key = v.dedupe_key LIMIT 1
-) AS p
+SELECT p.id FROM unnest(%s::bigint[], %s::text[]) AS v(feed_id, dedupe_key)
+JOIN stations_webhookpush p ON p.feed_id = v.feed_id AND p.dedupe_key = v.dedupe_key
 """)
 KEEP = in_one_line("""
 INSERT INTO stations_webhookpush
@@ -52,7 +50,7 @@ class NewPush:
 
 def held(names: Collection[Name]) -> dict[Name, WebhookPush]:
     """Those we have had already; one query where we had none."""
-    ids = fetch_prepared(HELD, [[feed_id for feed_id, _ in names], [key for _, key in names]])
+    ids = fetch_planned(HELD, [[feed_id for feed_id, _ in names], [key for _, key in names]])
     rows = WebhookPush.objects.filter(pk__in=[pk for (pk,) in ids]).defer("raw") if ids else []
     return {(row.feed_id, row.dedupe_key): row for row in rows}
 
