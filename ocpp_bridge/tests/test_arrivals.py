@@ -10,6 +10,7 @@ import psycopg
 import pytest
 from django.db import DataError
 from django.utils import timezone
+from psycopg.sql import SQL, Identifier
 
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib import events
@@ -21,7 +22,7 @@ from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect, until
 from stations import services
 from stations.events import ChargerBooted
-from stations.models import Charger
+from stations.models import Charger, Connector
 from stations.services import Boot
 
 BOOT = {"chargePointVendor": "Acme", "chargePointModel": "One"}
@@ -33,28 +34,45 @@ def chargers(transactional_db: None, organisation: Organisation) -> list[Charger
     return [factories.charger(organisation, f"BLR-{number:03d}") for number in range(MANY)]
 
 
+class Door:
+    """The batches that were written, and a gate before them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.sizes: dict[str, list[int]] = {}
+        self._gate = threading.Event()
+        self._gate.set()
+        for name in ("chargers_connected", "register_boots", "chargers_disconnected"):
+            monkeypatch.setattr(services, name, self._watched(name, getattr(services, name)))
+
+    def _watched(self, name: str, write: Any) -> Any:
+        def watched(items: Sequence[Any]) -> Any:
+            self.sizes.setdefault(name, []).append(len(items))
+            assert self._gate.wait(60)
+            return write(items)
+
+        return watched
+
+    @contextlib.contextmanager
+    def closed(self) -> Iterator[None]:
+        """What is written now takes until the end of this."""
+        self.sizes.clear()
+        self._gate.clear()
+        try:
+            yield
+        finally:
+            self._gate.set()
+
+
 @pytest.fixture
-def batches(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
-    """How many of each kind were written together, batch by batch."""
-    seen: dict[str, list[int]] = {}
-    for name in ("chargers_connected", "register_boots", "chargers_disconnected"):
-        monkeypatch.setattr(services, name, _counted(getattr(services, name), seen, name))
-    return seen
-
-
-def _counted(write: Any, seen: dict[str, list[int]], name: str) -> Any:
-    def counted(items: Sequence[Any]) -> Any:
-        seen.setdefault(name, []).append(len(items))
-        return write(items)
-
-    return counted
+def door(monkeypatch: pytest.MonkeyPatch) -> Door:
+    return Door(monkeypatch)
 
 
 @contextlib.contextmanager
-def held(charger: Charger) -> Iterator[None]:
-    """Somebody else's transaction has the charger's row."""
+def held(table: str, row: int) -> Iterator[None]:
+    """Somebody else's transaction has the row, and does not end."""
     with psycopg.connect(conninfo()) as other:
-        other.execute("SELECT 1 FROM stations_charger WHERE id = %s FOR UPDATE", [charger.pk])
+        other.execute(SQL("SELECT 1 FROM {} WHERE id = %s FOR UPDATE").format(Identifier(table)), [row])
         yield
         other.rollback()
 
@@ -66,29 +84,29 @@ async def queue_up(tasks: list[asyncio.Task[Any]], work: Any, batcher: Any, wait
 
 
 async def test_those_that_knock_during_a_commit_share_the_next_one(
-    connect: Connect, chargers: list[Charger], batches: dict[str, list[int]]
+    connect: Connect, chargers: list[Charger], door: Door
 ) -> None:
     tasks: list[asyncio.Task[Any]] = []
-    with held(chargers[0]):
+    with door.closed():
         tasks.append(asyncio.create_task(connect(chargers[0].ocpp_identity)))
-        await until(lambda: batches.get("chargers_connected"))
+        await until(lambda: door.sizes.get("chargers_connected"))
         for number, charger in enumerate(chargers[1:], start=1):
             await queue_up(tasks, connect(charger.ocpp_identity), arrivals._arrivals, number)
         assert len(hub) == 0  # nobody is let in before the commit
     sockets = await asyncio.gather(*tasks)
-    assert batches["chargers_connected"] == [1, MANY - 1]
+    assert door.sizes["chargers_connected"] == [1, MANY - 1]
     assert {charger.pk for charger in Charger.objects.online().filter(node=hub.node)} == {one.pk for one in chargers}
     assert "currentTime" in await sockets[-1].call("Heartbeat", {})
 
 
 async def test_of_two_sockets_of_one_charger_in_one_commit_the_later_one_is_it(
-    connect: Connect, chargers: list[Charger], batches: dict[str, list[int]]
+    connect: Connect, chargers: list[Charger], door: Door
 ) -> None:
     first, charger = chargers[:2]
     tasks: list[asyncio.Task[Any]] = []
-    with held(first):
+    with door.closed():
         tasks.append(asyncio.create_task(connect(first.ocpp_identity)))
-        await until(lambda: batches.get("chargers_connected"))
+        await until(lambda: door.sizes.get("chargers_connected"))
         for number in (1, 2):
             await queue_up(tasks, connect(charger.ocpp_identity), arrivals._arrivals, number)
     _, older, newer = await asyncio.gather(*tasks)
@@ -100,7 +118,7 @@ async def test_of_two_sockets_of_one_charger_in_one_commit_the_later_one_is_it(
 
 
 async def test_a_boot_that_cannot_be_stored_is_nobody_elses_matter(
-    connect: Connect, chargers: list[Charger], batches: dict[str, list[int]], monkeypatch: pytest.MonkeyPatch
+    connect: Connect, chargers: list[Charger], door: Door, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = services.register_boots
 
@@ -112,9 +130,9 @@ async def test_a_boot_that_cannot_be_stored_is_nobody_elses_matter(
     monkeypatch.setattr(services, "register_boots", picky)
     first, bad, *good = [await connect(charger.ocpp_identity) for charger in chargers[:4]]
     tasks: list[asyncio.Task[Any]] = []
-    with held(chargers[0]):
+    with door.closed():
         tasks.append(asyncio.create_task(first.call("BootNotification", BOOT)))
-        await until(lambda: batches.get("register_boots"))
+        await until(lambda: door.sizes.get("register_boots"))
         words = BOOT | {"chargePointVendor": "Unstorable"}
         await queue_up(tasks, bad.call("BootNotification", words), arrivals._boots, 1)
         for number, socket in enumerate(good, start=2):
@@ -149,17 +167,39 @@ async def test_nobody_waits_for_what_follows_from_its_boot(connect: Connect, cha
         events._gatherers[ChargerBooted].remove(listen)
 
 
+@pytest.mark.parametrize("table", ["stations_charger", "stations_connector"])
+async def test_a_row_that_somebody_holds_keeps_only_its_own_charger_waiting(
+    connect: Connect, chargers: list[Charger], door: Door, table: str
+) -> None:
+    stuck, *others = chargers
+    row = stuck.pk if table == "stations_charger" else Connector.objects.filter(evse__charger=stuck)[0].pk
+    tasks: list[asyncio.Task[Any]] = []
+    with held(table, row):
+        with door.closed():
+            tasks.append(asyncio.create_task(connect(others[0].ocpp_identity)))
+            await until(lambda: door.sizes.get("chargers_connected"))
+            for number, charger in enumerate(chargers[:1] + others[1:], start=1):
+                await queue_up(tasks, connect(charger.ocpp_identity), arrivals._arrivals, number)
+        waiting = tasks.pop(1)
+        sockets = await asyncio.gather(*tasks)
+        answers = await asyncio.gather(*(socket.call("BootNotification", BOOT) for socket in sockets))
+        assert {answer["status"] for answer in answers} == {"Accepted"}
+        assert not waiting.done()
+    assert (await (await waiting).call("BootNotification", BOOT))["status"] == "Accepted"
+    assert len(hub) == MANY
+
+
 async def test_sockets_that_close_together_are_noted_together(
-    connect: Connect, chargers: list[Charger], batches: dict[str, list[int]]
+    connect: Connect, chargers: list[Charger], door: Door
 ) -> None:
     sockets = [await connect(charger.ocpp_identity) for charger in chargers]
-    with held(chargers[0]):
+    with door.closed():
         await sockets[0].socket.close()
-        await until(lambda: batches.get("chargers_disconnected"))
+        await until(lambda: door.sizes.get("chargers_disconnected"))
         await asyncio.gather(*(socket.socket.close() for socket in sockets[1:]))
         await until(lambda: arrivals._departures.waiting == MANY - 1)
     await until(lambda: not Charger.objects.online().exists())
-    assert batches["chargers_disconnected"] == [1, MANY - 1]
+    assert door.sizes["chargers_disconnected"] == [1, MANY - 1]
 
 
 async def test_a_charger_whose_boot_has_only_just_come_in_is_not_spoken_to(

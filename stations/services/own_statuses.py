@@ -8,12 +8,12 @@ import orjson
 from django.db import connection, transaction
 from django.utils import timezone
 
-from fleetcharge.lib.db import fetch_prepared
+from fleetcharge.lib.db import fetch_prepared, in_one_line
 from fleetcharge.lib.events import publish_together
 from stations.deciding import FUTURE_TOLERANCE, Plug, Transition, Unit, decide_again, hear
 from stations.events import ConnectorStatusChanged
 from stations.models import EVSE, Connector
-from stations.services.bulk import WRITE
+from stations.services.bulk import COLUMNS
 from stations.services.statuses import MAX_PLUGS, StatusReport
 
 Slot = tuple[int, int]  # EVSE number, connector id
@@ -28,6 +28,20 @@ SELECT e.charger_id, e.evse_number, k.connector_id, e.location_id, k.id,
 FROM stations_evse e JOIN stations_connector k ON k.evse_id = e.id
 WHERE e.charger_id = ANY(%s) ORDER BY k.id FOR UPDATE OF k
 """  # noqa: S608 (names of our own columns)
+# The ids are named beside the JSON, because nobody knows how many rows there are in one.
+_WRITE = in_one_line(f"""
+WITH shown AS (
+    UPDATE stations_connector AS c SET {", ".join(f"{name} = v.{name}" for name in COLUMNS)}
+    FROM jsonb_to_recordset(%s::jsonb) AS v(pk bigint, {", ".join(f"{name} {kind}" for name, kind in COLUMNS.items())})
+    WHERE c.id = ANY(%s::bigint[]) AND c.id = v.pk
+)
+INSERT INTO stations_statuschange (connector_id, old, new, raw_status, reason, at, received_at)
+SELECT t.connector_id, t.old, t.new, t.raw_status, t.reason, t.at, %s::timestamptz
+FROM ROWS FROM (jsonb_to_recordset(%s::jsonb) AS (
+    connector_id bigint, old text, new text, raw_status text, reason text, at timestamptz
+)) WITH ORDINALITY AS t ORDER BY t.ordinality
+RETURNING id
+""")  # noqa: S608
 _WRITE_STATIONS = """
 UPDATE stations_charger c
 SET is_faulted = v.is_faulted, is_inoperative = v.is_inoperative, station_status_at = v.at
@@ -138,7 +152,7 @@ class _Batch:
         if not self._changed:
             return
         rows, changes = orjson.dumps(list(self._changed.values())).decode(), orjson.dumps(self._history).decode()
-        written = fetch_prepared(WRITE, [rows, timezone.now(), changes])
+        written = fetch_prepared(_WRITE, [rows, list(self._changed), timezone.now(), changes])
         publish_together(
             ConnectorStatusChanged(
                 one.connector_id, self._places[one.connector_id], one.old, one.new, one.reason, one.at, change_id
