@@ -149,7 +149,8 @@ async def test_a_boot_that_cannot_be_stored_is_nobody_elses_matter(
 
 async def test_nobody_waits_for_what_follows_from_its_boot(connect: Connect, chargers: list[Charger]) -> None:
     """However long those take who listen to boots; here they begin once the charger has its answer."""
-    is_answered, told = threading.Event(), []
+    is_answered = threading.Event()
+    told: list[int] = []
 
     def listen(boots: tuple[ChargerBooted, ...]) -> None:
         is_answered.wait(60)
