@@ -1,15 +1,19 @@
 """Many pairs at once: as many statements for a dozen as for two, and the same rows as one after the other."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
+import psycopg
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
+from fleetcharge.lib.db import conninfo
 from stations import dedupe
 from stations.models import EVSE, Connector, ExternalRef, Location, Source
 from stations.registry_models import Claim, Duplicate, StatusClaim
-from stations.services import duplicates
+from stations.services import duplicates, merging
 from stations.tests.factories import make_source
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -64,6 +68,47 @@ def test_what_many_batches_merge_is_merged_once(monkeypatch: pytest.MonkeyPatch)
     assert statements(7, start=0) > 0
     assert duplicates.find_duplicates(at=NOON) == {"found": 0, "merged": 0}
     assert Duplicate.objects.filter(state="merged").count() == 7
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_looks_at_once_merge_each_pair_once() -> None:
+    one, two = networks("one", "two")
+    for number in range(12):
+        tell(one, number)
+        tell(two, number, metres=10)
+    together = threading.Barrier(2)
+
+    def look(_: int) -> dict[str, int]:
+        together.wait(30)
+        try:
+            return duplicates.find_duplicates(at=NOON)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        done = list(pool.map(look, range(2)))
+    assert [sum(each[name] for each in done) for name in ("found", "merged")] == [12, 12]
+    assert Duplicate.objects.filter(state="merged").count() == 12
+    assert Claim.objects.filter(kind="location").count() == 24
+
+
+@pytest.mark.django_db(transaction=True)
+def test_while_sites_are_merged_their_networks_push_and_only_their_lists_wait() -> None:
+    (one,) = networks("one")
+    site = tell(one, 1)
+    with transaction.atomic():
+        merging.lock_sites([site.pk])
+        with psycopg.connect(conninfo(), autocommit=True) as other:
+            other.execute("SET lock_timeout = '500ms'")
+            other.execute("UPDATE stations_source SET last_push_at = now() WHERE id = %s", [one.pk])
+            for statement in (
+                "SELECT 1 FROM stations_source WHERE id = %s FOR UPDATE",
+                "UPDATE stations_location SET name = '' WHERE source_id = %s",
+            ):
+                with pytest.raises(psycopg.errors.LockNotAvailable):
+                    other.execute(statement, [one.pk])
+    one.refresh_from_db()
+    assert one.last_push_at is not None
 
 
 @pytest.mark.django_db
