@@ -45,9 +45,7 @@ def fetch_prepared(query: str, params: Any) -> list[TupleRow]:
     """
     from django.db import connection
 
-    connection.close_if_health_check_failed()  # as its cursors do: it may be the first statement of a request
-    connection.ensure_connection()
-    raw: psycopg.Connection[TupleRow] = connection.connection
+    raw = _opened(connection)
     if raw.prepare_threshold != _PREPARE_AT:  # Django switches it off; its own cursors never prepare anyway
         _plan_once(raw)
     return _fetch(connection, query, params, prepare=True)
@@ -58,8 +56,15 @@ def fetch_planned(query: str, params: Any) -> list[TupleRow]:
     the first day would walk through them for as long as a connection lives."""
     from django.db import connection
 
-    connection.ensure_connection()
+    _opened(connection)
     return _fetch(connection, query, params, prepare=False)
+
+
+def _opened(connection: Any) -> "psycopg.Connection[TupleRow]":
+    connection.close_if_health_check_failed()  # as its cursors do: it may be the first statement of a request
+    connection.ensure_connection()
+    raw: psycopg.Connection[TupleRow] = connection.connection
+    return raw
 
 
 def _fetch(connection: Any, query: str, params: Any, *, prepare: bool) -> list[TupleRow]:
