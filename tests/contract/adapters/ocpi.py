@@ -13,6 +13,7 @@ from stations import webhooks
 from stations.cpo.ocpi import registration
 from stations.cpo.ocpi.dialects.v211 import reservation_number
 from stations.models import Source
+from stations.news import announcer
 from tests.contract.adapters.line import Line
 from tests.contract.adapters.network import Network
 
@@ -36,6 +37,7 @@ class OCPINetwork(Network):
         self.line = Line(self.peer, too_much_mb=33)
         self.serve_ours(webhooks.ocpi)
         self.stack.callback(webhooks.threads.close)
+        self.stack.callback(announcer.close)
         self.stack.callback(self.line.close)
         self.line.open()
         self.peer.base_url = self.line.base
