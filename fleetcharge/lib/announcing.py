@@ -9,6 +9,8 @@ from django.db import close_old_connections, connections
 
 from fleetcharge.lib.events import deliver
 
+MOST_WAITING = 100_000
+
 logger = logging.getLogger(__name__)
 
 
@@ -27,16 +29,27 @@ class Announcer:
         self._pool: ThreadPoolExecutor | None = None
 
     def announce(self, events: Sequence[object]) -> None:
-        """Returns at once; from any thread."""
+        """Returns at once and never fails, as what happened is committed; from any thread."""
         if not events:
             return
         with self._lock:
-            self._waiting += events
+            self._keep(events)
             if self._is_telling:
                 return
-            self._is_telling = True
-            self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix=self._name)
-            self._pool.submit(self._tell)
+            try:
+                self._pool = self._pool or ThreadPoolExecutor(1, thread_name_prefix=self._name)
+                self._pool.submit(self._tell)
+            except RuntimeError:  # no thread to be had; the next one may have more luck
+                logger.exception("%s: %d events have to wait", self._name, len(self._waiting))
+            else:
+                self._is_telling = True
+
+    def _keep(self, events: Sequence[object]) -> None:
+        """Behind subscribers that take for ever the oldest are left to the sweeps."""
+        self._waiting += events
+        if (too_many := len(self._waiting) - MOST_WAITING) > 0:
+            del self._waiting[:too_many]
+            logger.warning("%s: %d events were not told, too many wait", self._name, too_many)
 
     def close(self) -> None:
         """Tell what waits and let go of the thread and its database connection; whoever announces later starts anew."""

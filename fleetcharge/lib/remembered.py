@@ -24,12 +24,13 @@ class Remembered(Generic[T]):
 
     def get(self, versions: Mapping[int, str]) -> dict[int, T]:
         """Those that are there, by primary key."""
-        held = self._held
-        found = {pk: held[pk][1] for pk, version in versions.items() if pk in held and held[pk][0] == version}
+        held = self._held  # other threads may put another one in its place meanwhile
+        entries = {pk: held.get(pk) for pk in versions}
+        found = {pk: entry[1] for pk, entry in entries.items() if entry and entry[0] == versions[pk]}
         if len(found) < len(versions):
             loaded = self._load([pk for pk in versions if pk not in found])
             if len(held) + len(loaded) > self._max_entries:
-                held.clear()
+                held = self._held = {}
             held.update((pk, (versions[pk], each)) for pk, each in loaded.items())
             found |= loaded
         return found

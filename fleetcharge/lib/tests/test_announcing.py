@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 from django.db import transaction
 
-from fleetcharge.lib import events
+from fleetcharge.lib import announcing, events
 from fleetcharge.lib.announcing import Announcer
 
 
@@ -97,3 +97,34 @@ def test_an_announcer_that_was_closed_begins_again(listener: Listener, announcer
         announcer.announce([Plugged(number)])
         announcer.close()
     assert listener.heard == [(0,), (1,), (2,)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_a_thread_it_waits_for_the_next_chance(
+    listener: Listener, announcer: Announcer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(announcing.ThreadPoolExecutor, "submit", no_thread)
+        announcer.announce([Plugged(1)])
+    assert listener.heard == []
+    announcer.announce([Plugged(2)])
+    announcer.close()
+    assert listener.heard == [(1, 2)]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_subscribers_that_take_for_ever_cost_no_memory_without_end(
+    listener: Listener, announcer: Announcer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(announcing, "MOST_WAITING", 3)
+    listener.gate.clear()
+    announcer.announce([Plugged(1)])
+    assert listener.has_begun.wait(60)
+    announcer.announce([Plugged(number) for number in range(2, 7)])
+    listener.gate.set()
+    announcer.close()
+    assert listener.heard == [(1,), (4, 5, 6)]
+    assert "2 events were not told" in caplog.text
