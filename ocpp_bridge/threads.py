@@ -65,6 +65,11 @@ def _fresh(function: Callable[[], R]) -> R:
         close_old_connections()
 
 
+def tell_the_rest() -> None:
+    """What was committed and waits to be told (orderly shutdown)."""
+    _announcer.close()
+
+
 def close_threads() -> None:
     """Close every thread's connection and stop the pool (orderly shutdown, end of a test)."""
     global _pool
