@@ -179,6 +179,7 @@ def _keep_reservations(now: datetime) -> None:
             with survived("reservation", row):
                 step(row)
     services.begin_reservations(now=now)
+    services.release_held_for_nobody(now=now)
 
 
 def _numbers(rows: QuerySet[Reservation]) -> list[int]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from dispatch.events import PlanChanged, ReservationChanged
 from dispatch.models import ChargePlan, Reservation
@@ -15,9 +15,11 @@ from dispatch.services import asking, elsewhere, extending, stories
 from dispatch.services.asking import RELATED
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
+from fleetcharge.lib.deadlocks import once_more_after_deadlock
 from fleetcharge.lib.events import publish
 from fleetcharge.lib.sweeps import survived
 from stations.cpo.base import CPOError, CPOUnavailable
+from stations.models import Connector
 from stations.services import set_hold
 from vehicles.models import IdToken, Vehicle
 
@@ -41,6 +43,7 @@ def lasts_until(plan: ChargePlan, now: datetime) -> datetime:
     return max(arrival + ARRIVAL_GRACE, now + timedelta(minutes=settings.RESERVATION_MINUTES))
 
 
+@once_more_after_deadlock  # it may hold one plug and ask for another
 def create_reservation(
     *,
     vehicle_id: int,
@@ -391,10 +394,23 @@ def _tell(reservation: Reservation, state: str, reason: str, at: datetime) -> No
 
 def _show_hold(connector_id: int, at: datetime) -> None:
     """A plug is held while a promise is in force; one for later does not count yet."""
-    in_force = Reservation.objects.filter(
-        connector_id=connector_id, state=State.CONFIRMED, starts_at__lte=at + BEGINS_WITHIN
-    )
-    set_hold(connector_id=connector_id, is_held=in_force.exists(), at=at)
+    set_hold(connector_id=connector_id, is_held=_in_force(at).filter(connector_id=connector_id).exists(), at=at)
+
+
+def _in_force(at: datetime) -> QuerySet[Reservation]:
+    return Reservation.objects.filter(state=State.CONFIRMED, starts_at__lte=at + BEGINS_WITHIN)
+
+
+def release_held_for_nobody(*, now: datetime) -> int:
+    """Let plugs go that are held without a promise in force; how many."""
+    promised = _in_force(now).filter(connector_id=OuterRef("pk"))
+    held = Connector.objects.filter(~Exists(promised), is_held=True).order_by("pk")
+    plugs = list(held.values_list("pk", flat=True))
+    for connector_id in plugs:
+        with transaction.atomic():
+            Connector.objects.select_for_update().get(pk=connector_id)  # a promise made meanwhile is seen
+            _show_hold(connector_id, now)
+    return len(plugs)
 
 
 def begin_reservations(*, now: datetime) -> int:

@@ -5,18 +5,20 @@ import threading
 from datetime import timedelta
 from typing import Any
 
+import psycopg
 import pytest
 from django.db import IntegrityError, connection, connections, transaction
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from billing.tests.factories import fund
-from dispatch import candidates, services
+from dispatch import candidates, services, tasks
 from dispatch.models import Alert, ChargePlan, Reservation
 from dispatch.tests import factories
 from fleetcharge.accounts.models import AuditEntry, Organisation, Scope, User
 from fleetcharge.accounts.services import create_api_key
-from stations.models import Connector
+from stations.models import Connector, StatusChange
+from stations.services import set_hold
 from vehicles.models import Vehicle
 
 pytestmark = pytest.mark.django_db
@@ -205,14 +207,58 @@ def test_of_two_who_reserve_at_once_one_is_told(van: Vehicle, plugs: list[Connec
     assert Reservation.objects.active().count() == 1
 
 
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("is_plan", [False, True])
+def test_who_crosses_another_on_the_way_to_a_plug_begins_once_more(
+    van: Vehicle, plugs: list[Connector], dispatcher: User, monkeypatch: pytest.MonkeyPatch, is_plan: bool
+) -> None:
+    plan = plan_for(van) if is_plan else None
+    wanted = plugs[1].pk if plan is None else plan.connector_id
+    old = hold(van, next(plug for plug in plugs if plug.pk != wanted))
+    lock = "SELECT 1 FROM stations_connector WHERE id = {} FOR UPDATE"
+    with crossed(
+        monkeypatch, services.reservations, "_create", lock.format(wanted), lock.format(old.connector_id)
+    ) as calls:
+        if plan is not None:
+            assert services.accept_plan(plan_id=plan.pk, actor=dispatcher, now=timezone.now()).state == "accepted"
+        else:
+            hold(van, Connector.objects.get(pk=wanted), replaces_others=True)
+    assert len(calls) == 2
+    assert state_of(old) == ("cancelled", "replaced")
+    assert [row.connector_id for row in Reservation.objects.active()] == [wanted]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_place_is_taken_while_words_about_its_plug_are_written(van: Vehicle, plugs: list[Connector]) -> None:
+    """They lock plugs in an order that is not that of a vehicle which gives one up for another."""
+    with psycopg.connect(conninfo()) as other, connection.cursor() as cursor:
+        key = [[ref] for ref in (plugs[0].evse.location.source_id, f"key{plugs[0].pk}")]
+        ExternalRef.objects.create(source_id=key[0][0], kind="evse", external_key=key[1][0], object_id=plugs[0].evse_id)
+        assert len(other.execute(bulk.LOCK, key).fetchall()) == 1
+        cursor.execute("SET lock_timeout = '5s'")
+        try:
+            hold(van, plugs[0])
+        finally:
+            cursor.execute("RESET lock_timeout")
+
+
 def test_the_migration_keeps_the_latest_of_two_places(van: Vehicle, plugs: list[Connector]) -> None:
     migration = importlib.import_module("dispatch.migrations.0021_one_place_per_vehicle")
     with connection.cursor() as cursor:
         cursor.execute(f"ALTER TABLE dispatch_reservation DROP CONSTRAINT {CONSTRAINT}")
         rows = [hold(van, plug) for plug in plugs[:2]] + [hold(van, plugs[2], hours=5)]
         Reservation.objects.update(state="confirmed")
-        Connector.objects.update(is_held=True)
+        for plug in plugs[:2]:
+            set_hold(connector_id=plug.pk, is_held=True, at=timezone.now())
         cursor.execute(migration.KEEP_THE_LATEST)
     assert [state_of(row)[0] for row in rows] == ["cancelled", "confirmed", "confirmed"]
-    held = [Connector.objects.get(pk=plug.pk).is_held for plug in plugs]
-    assert held == [False, True, True]
+    assert shown(plugs) == [(True, "reserved"), (True, "reserved"), (False, "available")]
+    tasks.sweep_reservations()
+    assert shown(plugs) == [(False, "available"), (True, "reserved"), (False, "available")]
+    changes = StatusChange.objects.filter(connector=plugs[0]).order_by("pk")
+    assert [(row.old, row.new) for row in changes] == [("available", "reserved"), ("reserved", "available")]
+
+
+def shown(plugs: list[Connector]) -> list[tuple[bool, str]]:
+    rows = Connector.objects.in_bulk([plug.pk for plug in plugs])
+    return [(rows[plug.pk].is_held, rows[plug.pk].status) for plug in plugs]

@@ -33,7 +33,8 @@ OTHERWISE = "the call failed. When it lasts, the log says more."
 
 def unreachable(name: str, error: Exception) -> CPOUnavailable:
     """`error`: as httpx raised it. Our code for it stays cpo_unavailable."""
-    return CPOUnavailable(f"{name} cannot be reached: {reason_of(error)} {AGAIN}")
+    is_silent = isinstance(error, httpx.ConnectError | httpx.TimeoutException)
+    return CPOUnavailable(f"{name} cannot be reached: {reason_of(error)} {AGAIN}", is_silent=is_silent)
 
 
 def reason_of(error: BaseException) -> str:

@@ -211,6 +211,48 @@ def test_a_time_slot_is_booked_in_the_fleets_own_time(dashboard: Callable[..., P
     expect(bay.get_by_role("button", name="Hold now")).to_be_visible()  # until then it is free
 
 
+def test_only_a_place_at_the_time_that_was_asked_about_is_given_up(
+    dashboard: Callable[..., Page], slots: Network, city: City
+) -> None:
+    soon = (timezone.now() + timedelta(hours=3)).astimezone(INDIA).replace(minute=30, second=0, microsecond=0)
+    late = soon + timedelta(hours=4)
+    plug = Connector.objects.filter(evse__location__name="Volt 1").order_by("pk").first()
+    held = [
+        Reservation.objects.create(
+            organisation=city.late.organisation, vehicle=city.late, connector=plug, state="confirmed", way="soft",
+            id_token="CARD1", starts_at=begin, expires_at=begin + timedelta(minutes=30),
+        )
+        for begin in (soon, late)
+    ]  # fmt: skip
+    page = dashboard()
+    show(page, "Volt 2").get_by_role("button", name="Book later").click()
+    dialog = page.get_by_role("dialog", name=f"Book bay 1 for {PLATE}")
+    at, long = page.get_by_label("From"), page.get_by_label("How long")
+    book, give_up = (dialog.get_by_role("button", name=name, exact=True) for name in ("Book", "Give it up and reserve"))
+    at.fill(f"{soon:%Y-%m-%dT%H:%M}")
+    book.click()
+    expect(give_up).to_be_visible()
+    expect(dialog.get_by_role("alert")).to_contain_text(f"{PLATE} has another place at that time.")
+
+    at.fill(f"{late:%Y-%m-%dT%H:%M}")
+    expect(give_up).to_have_count(0)
+    expect(dialog.get_by_role("alert")).to_be_empty()
+    book.click()
+    expect(give_up).to_be_visible()  # asked again, about the other place
+    long.select_option("45")
+    expect(give_up).to_have_count(0)
+    book.click()
+    expect(give_up).to_be_visible()
+    assert set(Reservation.objects.active()) == set(held)
+
+    give_up.click()
+    expect(dialog).to_be_hidden()
+    states = dict(Reservation.objects.values_list("pk", "state"))
+    assert [states[row.pk] for row in held] == ["confirmed", "cancelled"]
+    made = Reservation.objects.active().exclude(pk=held[0].pk).get()
+    assert (made.starts_at, made.expires_at) == (late, late + timedelta(minutes=45))
+
+
 def test_what_cannot_be_booked_is_said_in_the_dialog(dashboard: Callable[..., Page], volt: Network) -> None:
     page = dashboard()
     bay = show(page, "Volt 1")

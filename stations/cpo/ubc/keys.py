@@ -20,7 +20,8 @@ USABLE_FOR = timedelta(hours=24)
 """When the registry is away, a key it gave us within a day is still believed."""
 NEGATIVE_SECONDS = 60
 AWAY_SECONDS = 30
-"""So long a registry that did not answer is not asked again: callbacks that we can check wait for nobody."""
+"""So long a registry that did not answer is not asked again, nor for a key at which it fails: callbacks that we can
+check wait for nobody."""
 LIVE = {"", "SUBSCRIBED", "LIVE", "ACTIVE"}
 
 
@@ -28,7 +29,8 @@ def public_key(network: UBCNetwork, subscriber_id: str, key_id: str, *, now: dat
     """The key, from the cache or the registry (`is_anew`: it did not fit, so only a very young one is kept).
 
     Raises BadSignature: unknown_key, registry_away. A key nobody knows is asked for once a minute, a registry that is
-    away twice.
+    away twice. One that answers with an error may do so because of the names a stranger chose: that is remembered of
+    this key alone.
     """
     held = network.keys.filter(subscriber_id=subscriber_id, key_id=key_id).first()
     age = ASK_AGAIN_AFTER if is_anew else FRESH_FOR
@@ -37,14 +39,9 @@ def public_key(network: UBCNetwork, subscriber_id: str, key_id: str, *, now: dat
     unknown = f"ubc-unknown-key:{network.pk}:{subscriber_id}:{key_id}"
     if held is None and _was_asked(unknown):
         raise BadSignature("unknown_key", f"The registry does not know {subscriber_id}|{key_id}.")
-    away = f"ubc-registry-away:{network.pk}"
     try:
-        if _was_asked(away):
-            raise CPOUnavailable("it did not answer just now")
-        record = lookup(network, subscriber_id, key_id)
+        record = _ask(network, subscriber_id, key_id)
     except CPOError as error:
-        if isinstance(error, CPOUnavailable) and not _was_asked(away):
-            _note(away, AWAY_SECONDS)
         if held and _is_usable(held, now, USABLE_FOR):
             return held.public_key
         raise BadSignature("registry_away", f"The registry cannot be asked: {error}"[:255]) from None
@@ -53,6 +50,22 @@ def public_key(network: UBCNetwork, subscriber_id: str, key_id: str, *, now: dat
         _note(unknown)
         raise BadSignature("unknown_key", f"The registry does not know {subscriber_id}|{key_id}.")
     return _keep(network, subscriber_id, key_id, record, now)
+
+
+def _ask(network: UBCNetwork, subscriber_id: str, key_id: str) -> dict[str, Any] | None:
+    """The registry's record, unless it was silent just now, or failed at this key. CPOError then, and when it does."""
+    away = f"ubc-registry-away:{network.pk}"
+    failed = f"ubc-key-failed:{network.pk}:{subscriber_id}:{key_id}"
+    if _was_asked(away):
+        raise CPOUnavailable("it did not answer just now")
+    if _was_asked(failed):
+        raise CPOUnavailable("it failed at this key just now")
+    try:
+        return lookup(network, subscriber_id, key_id)
+    except CPOError as error:
+        is_silent = isinstance(error, CPOUnavailable) and error.is_silent
+        _note(away if is_silent else failed, AWAY_SECONDS)
+        raise
 
 
 def _is_usable(held: UBCKey, now: datetime, age: timedelta) -> bool:
