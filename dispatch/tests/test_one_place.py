@@ -17,8 +17,10 @@ from dispatch.models import Alert, ChargePlan, Reservation
 from dispatch.tests import factories
 from fleetcharge.accounts.models import AuditEntry, Organisation, Scope, User
 from fleetcharge.accounts.services import create_api_key
-from stations.models import Connector, StatusChange
-from stations.services import set_hold
+from fleetcharge.lib.db import conninfo
+from fleetcharge.lib.tests.crossing import crossed
+from stations.models import Connector, ExternalRef, StatusChange
+from stations.services import bulk, set_hold
 from vehicles.models import Vehicle
 
 pytestmark = pytest.mark.django_db
@@ -145,6 +147,39 @@ def test_a_person_who_accepts_a_plan_gives_up_what_the_vehicle_holds(
     services.accept_plan(plan_id=plan.pk, actor=dispatcher, now=timezone.now())
     assert state_of(old) == ("cancelled", "replaced")
     assert Reservation.objects.active().get().connector == plugs[0]
+
+
+def test_undo_takes_the_place_again_that_was_given_up(
+    api: APIClient, van: Vehicle, plugs: list[Connector], dispatcher: User
+) -> None:
+    old, plan = hold(van, plugs[2], is_rebooked=False), plan_for(van)
+    Reservation.objects.update(sent_at=timezone.now())
+    services.accept_plan(plan_id=plan.pk, actor=dispatcher, now=timezone.now())
+    for _ in range(2):  # a retry changes nothing
+        undone = api.post(f"/api/v1/plans/{plan.pk}/undo/").json()
+        assert (undone["state"], undone["places_lost"]) == ("proposed", [])
+    assert state_of(old) == ("cancelled", "replaced")  # its network is told so
+    made = Reservation.objects.active().get()
+    assert (made.connector, made.expires_at, made.replaces) == (plugs[2], old.expires_at, old)
+    assert (made.vehicle, made.plan, made.is_rebooked, made.sent_at) == (van, None, False, None)
+
+
+@pytest.mark.parametrize("why", ["taken", "broken"])
+def test_undo_says_which_place_is_not_to_be_had_again(
+    api: APIClient, van: Vehicle, plugs: list[Connector], organisation: Organisation, dispatcher: User, why: str
+) -> None:
+    old, plan = hold(van, plugs[2]), plan_for(van)
+    services.accept_plan(plan_id=plan.pk, actor=dispatcher, now=timezone.now())
+    if why == "taken":
+        hold(factories.vehicle(organisation, at=timezone.now()), plugs[2])
+    else:
+        Connector.objects.filter(pk=plugs[2].pk).update(status="faulted")
+    for _ in range(2):
+        undone = api.post(f"/api/v1/plans/{plan.pk}/undo/").json()
+        assert undone["state"] == "proposed"
+        lost = [(place["number"], place["station"]["name"]) for place in undone["places_lost"]]
+        assert lost == [(old.number, plugs[2].evse.location.name)]
+    assert not Reservation.objects.active().filter(vehicle=van).exists()
 
 
 def test_by_itself_no_plan_takes_a_place_away_that_somebody_reserved(

@@ -1,20 +1,21 @@
-"""Statuses by the thousand, as networks push them: one lock, one conditional update, one history, one word each."""
+"""Statuses by the thousand, as networks push them: one lock, one look, one conditional update, one word each."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import orjson
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from fleetcharge.lib.db import fetch_prepared, in_one_line
+from fleetcharge.lib.deadlocks import once_more_after_deadlock
 from fleetcharge.lib.events import publish_together
 from stations.deciding import Plug, Transition, Unit, decide_again, hear
 from stations.events import ConnectorStatusChanged
 from stations.models import EVSE
-from stations.services.statuses import report_from_source, show_removed
+from stations.services.statuses import MOST_LOOKS, StatusReport, locked_with_site, show_removed, take_word
 
 APPLIED, UNCHANGED, STALE, UNKNOWN_EVSE = "applied", "unchanged", "stale", "unknown_evse"
 
@@ -37,8 +38,17 @@ JOIN stations_evse e ON e.id = r.object_id
 JOIN stations_location l ON l.id = e.location_id
 JOIN stations_connector c ON c.evse_id = e.id
 LEFT JOIN stations_charger h ON h.id = e.charger_id
-ORDER BY c.id FOR UPDATE OF c
+ORDER BY c.id FOR NO KEY UPDATE OF c
 """)  # noqa: S608 (names of our own columns)
+# Who waited for the lock has only the plugs as they are now, all else as it was before: where the keys lead by now.
+LOOK = in_one_line("""
+SELECT v.number, e.id, e.is_shared, e.is_removed, l.is_removed
+FROM unnest(%s::bigint[], %s::text[]) WITH ORDINALITY AS v(source_id, external_key, number)
+JOIN stations_externalref r
+  ON r.source_id = v.source_id AND r.kind = 'evse' AND lower(r.external_key) = v.external_key
+JOIN stations_evse e ON e.id = r.object_id
+JOIN stations_location l ON l.id = e.location_id
+""")
 # The condition holds by the lock as well; written down, so that no other road can let an older word win. The ids are
 # named once more, because nobody knows how many rows there are in a JSON: the plan would be one for a great many.
 UPDATE = f"""
@@ -89,6 +99,7 @@ class Held(NamedTuple):
     plugs: list[Plug]
 
 
+@once_more_after_deadlock
 @transaction.atomic(savepoint=False)
 def report_evses(reports: Sequence[EvseReport]) -> list[str]:
     """What became of each: applied, unchanged, stale or unknown_evse. The same again, in any order, changes nothing.
@@ -114,16 +125,29 @@ Key = tuple[int, str]
 
 
 def _locked(keys: Sequence[Key]) -> dict[Key, Held]:
-    """The EVSE behind each (source, its key in lower case), with at least one plug; one query."""
+    """The EVSE behind each (source, its key in lower case), with at least one plug; two queries.
+
+    Two more whenever one was merged, split or taken down while we waited for its plugs.
+    """
     wanted = list(dict.fromkeys(keys))
     if not wanted:
         return {}
+    names = [[source_id for source_id, _ in wanted], [name for _, name in wanted]]
+    for _ in range(MOST_LOOKS):
+        found = _lock(wanted, names)
+        if not found:
+            return found
+        now = {wanted[number - 1]: tuple(facts) for number, *facts in fetch_prepared(LOOK, names)}
+        if all(now.get(key) == (evse.pk, *evse[2:5]) for key, evse in found.items()):
+            return found
+    raise OperationalError("These EVSEs are merged faster than they can be locked.")
+
+
+def _lock(wanted: Sequence[Key], names: list[list[Any]]) -> dict[Key, Held]:
     evses: dict[int, Held] = {}
     plugs: dict[int, Plug] = {}
     found: dict[Key, Held] = {}
-    for number, pk, location_id, is_shared, is_removed, is_site_removed, is_ours, *row in fetch_prepared(
-        LOCK, [[source_id for source_id, _ in wanted], [name for _, name in wanted]]
-    ):
+    for number, pk, location_id, is_shared, is_removed, is_site_removed, is_ours, *row in fetch_prepared(LOCK, names):
         evse = evses.get(pk)
         if evse is None:
             unit = Unit(*row[:5]) if is_ours else None
@@ -160,11 +184,8 @@ def _take(report: EvseReport, evse: Held, changes: list[Transition]) -> str:
 
 def _take_one_of_many(report: EvseReport, evse_id: int) -> str:
     """Of an EVSE that several sources speak of, the best word is shown; those are few."""
-    is_news = report_from_source(
-        evse_id=evse_id, raw_status=report.raw_status, status=report.status, at=report.at,
-        received_at=report.received_at, source_id=report.source_id,
-    )  # fmt: skip
-    return APPLIED if is_news else STALE
+    word = StatusReport(0, None, 1, report.raw_status, report.status, report.at, report.received_at)
+    return APPLIED if take_word(list(locked_with_site(evse_id=evse_id)), report.source_id, word) else STALE
 
 
 def _save(evses: dict[int, Held], changes: list[Transition]) -> None:

@@ -9,6 +9,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from fleetcharge.accounts.models import User
+from fleetcharge.lib.deadlocks import once_more_after_deadlock
 from fleetcharge.lib.events import publish
 from fleetcharge.lib.rows import update_each
 from stations import dedupe
@@ -65,6 +66,7 @@ def _site(
     return dedupe.Site(pk, source_id, name, address, postal_code, operator, latitude, longitude, plugs, units)
 
 
+@once_more_after_deadlock  # pushes that take a unit down lock its plugs before its site
 @transaction.atomic
 def _take(pairs: Sequence[dedupe.Pair], at: datetime) -> tuple[int, int]:
     """Keep the questions of one batch and merge what needs none: (new questions, merged), in some thirty statements."""
@@ -150,6 +152,7 @@ def _locked(duplicate_id: int) -> Duplicate:
     return pair
 
 
+@once_more_after_deadlock
 @transaction.atomic
 def merge(*, duplicate_id: int, actor: User | None, at: datetime) -> bool:
     """Make two rows one: see `merging.merge_all`. Raises NotMergeable; False when it was done before."""
@@ -167,6 +170,7 @@ def merge(*, duplicate_id: int, actor: User | None, at: datetime) -> bool:
     return True
 
 
+@once_more_after_deadlock
 @transaction.atomic
 def keep_apart(*, duplicate_id: int, actor: User | None, at: datetime) -> bool:
     """They are two sites; nobody asks again. What a merge moved is put back. False when that was known."""
@@ -182,6 +186,7 @@ def keep_apart(*, duplicate_id: int, actor: User | None, at: datetime) -> bool:
 
 def _split(duplicate: Duplicate, at: datetime) -> None:
     kept, other = duplicate.kept, duplicate.other
+    merging.lock_units((kept, other))  # before a key leads elsewhere: a push looks where, once it has the plugs
     sources = _sources_behind(duplicate.moved["refs"])
     for ref_id, object_id in duplicate.moved["refs"]:
         ExternalRef.objects.filter(pk=ref_id).update(object_id=object_id)

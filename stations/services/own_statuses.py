@@ -20,13 +20,13 @@ Slot = tuple[int, int]  # EVSE number, connector id
 
 _LOCK_CHARGERS = """
 SELECT id, location_id, station_status_at, is_faulted, is_inoperative, is_online, disconnected_at, silent_shown_at
-FROM stations_charger WHERE id = ANY(%s) ORDER BY id FOR UPDATE
+FROM stations_charger WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
 """
 _LOCK_PLUGS = f"""
 SELECT e.charger_id, e.evse_number, k.connector_id, e.location_id, k.id,
        {", ".join(f"k.{column.name}" for column in fields(Plug)[1:])}
 FROM stations_evse e JOIN stations_connector k ON k.evse_id = e.id
-WHERE e.charger_id = ANY(%s) ORDER BY k.id FOR UPDATE OF k
+WHERE e.charger_id = ANY(%s) ORDER BY k.id FOR NO KEY UPDATE OF k
 """  # noqa: S608 (names of our own columns)
 # The ids are named beside the JSON, because nobody knows how many rows there are in one.
 _WRITE = in_one_line(f"""

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from fleetcharge.lib.deadlocks import once_more_after_deadlock
 from fleetcharge.lib.events import publish
 from fleetcharge.lib.rows import update_each
 from stations import flapping
@@ -20,6 +21,7 @@ from stations.registry_models import StatusClaim
 from stations.status import LIVE, NONE, RECENT, STALE
 
 FRESHEST = (NONE, STALE, RECENT, LIVE)
+MOST_LOOKS = 5  # at where a key leads: it may change each time that we wait for a lock
 MAX_PLUGS = 64  # of one charger, before we stop believing in those it names
 NOBODYS_PLUG = 32_767  # the EVSE that stands for all the others
 DECIDED = (
@@ -110,8 +112,8 @@ def decided(connector: Connector, at: datetime) -> StatusChange | None:
 
 
 def locked(**where: object) -> Iterable[Connector]:
-    rows = Connector.objects.select_for_update(of=("self",)).select_related("evse__charger").order_by("pk")
-    return rows.filter(**where)
+    rows = Connector.objects.select_for_update(of=("self",), no_key=True).select_related("evse__charger")
+    return rows.order_by("pk").filter(**where)
 
 
 @transaction.atomic
@@ -124,16 +126,26 @@ def report_from_source(
     """
     report = StatusReport(0, None, 1, raw_status, status, at, received_at)
     connectors = list(locked_with_site(evse_id=evse_id))
+    if connectors:  # who waited for the lock has the EVSE as it was before
+        evse = EVSE.objects.select_related("charger", "location").get(pk=evse_id)
+        for connector in connectors:
+            connector.evse = evse
+    return take_word(connectors, source_id, report)
+
+
+def take_word(connectors: list[Connector], source_id: int | None, report: StatusReport) -> bool:
+    """The same onto the locked plugs of one EVSE."""
     if connectors and connectors[0].evse.is_shared:
         return _report_one_of_many(connectors, source_id, report)
     applied = [_report(connector, report) for connector in connectors]
     if is_news := any(applied):
-        show_removed(connectors[0].evse, is_removed=raw_status == "REMOVED", at=received_at)
+        show_removed(connectors[0].evse, is_removed=report.raw_status == "REMOVED", at=report.received_at)
     return is_news
 
 
 def locked_with_site(**where: object) -> Iterable[Connector]:
-    rows = Connector.objects.select_for_update(of=("self",)).select_related("evse__charger", "evse__location")
+    rows = Connector.objects.select_for_update(of=("self",), no_key=True)
+    rows = rows.select_related("evse__charger", "evse__location")
     return rows.order_by("pk").filter(**where)
 
 
@@ -224,18 +236,37 @@ def show_removed(evse: EVSE, *, is_removed: bool, at: datetime) -> None:
         publish(LocationChanged(evse.location_id))
 
 
+@once_more_after_deadlock
+@transaction.atomic
 def report_evse_status(
     *, source_id: int, external_key: str, raw_status: str, status: str, at: datetime, received_at: datetime
 ) -> bool:
     """A CPO's push for one EVSE by the CPO's own key. Raises EVSE.DoesNotExist when we do not know it."""
-    ref = ExternalRef.objects.filter(
-        source_id=source_id, kind=ExternalRef.Kind.EVSE, external_key__lower=external_key.lower()
-    ).first()
-    if ref is None:
-        raise EVSE.DoesNotExist(external_key)
     return report_from_source(
-        evse_id=ref.object_id, raw_status=raw_status, status=status, at=at, received_at=received_at, source_id=source_id
+        evse_id=_locked_behind(source_id, external_key),
+        raw_status=raw_status,
+        status=status,
+        at=at,
+        received_at=received_at,
+        source_id=source_id,
     )
+
+
+def _locked_behind(source_id: int, external_key: str) -> int:
+    """The EVSE (primary key) that the key leads to while we hold its plugs; until then it may be merged."""
+    refs = ExternalRef.objects.filter(
+        source_id=source_id, kind=ExternalRef.Kind.EVSE, external_key__lower=external_key.lower()
+    )
+    before = None
+    for _ in range(MOST_LOOKS):
+        evse_id = refs.values_list("object_id", flat=True).first()
+        if evse_id is None:
+            raise EVSE.DoesNotExist(external_key)
+        if evse_id == before:
+            return evse_id
+        before = evse_id
+        list(locked_with_site(evse_id=evse_id))
+    raise OperationalError("This EVSE is merged faster than it can be locked.")
 
 
 @transaction.atomic

@@ -99,10 +99,10 @@ def test_a_thousand_cost_the_statements_of_one(plug: Connector, django_assert_nu
     for number in range(2, 40):
         make_plug_of(plug, f"E{number}")
     first = [report(plug, "available", 0, f"E{number}") for number in range(1, 40)]
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         assert report_evses(first) == ["applied"] * 39
     many = [report(plug, "charging", step, f"e{number}") for step in range(1, 26) for number in range(1, 41)]
-    with django_assert_num_queries(2):
+    with django_assert_num_queries(3):
         outcomes = report_evses(many)
     assert len(outcomes) == 1000
     assert outcomes.count("unknown_evse") == 25

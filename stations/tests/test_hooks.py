@@ -345,9 +345,9 @@ def test_a_batch_costs_the_same_statements_however_long_it_is(
 
     receiver.receive([push(30, 100)])  # noted, connected, and every plug in its state
     receiver.receive([push(1, 95)])  # the feed as it is now is known
-    with django_assert_num_queries(8):  # begin and commit among them
+    with django_assert_num_queries(9):  # begin and commit among them
         receiver.receive([push(1, 90)])
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(9):
         receiver.receive([push(30, 80), push(30, 70), push(7, 60)])
 
 

@@ -2,7 +2,7 @@
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
@@ -10,10 +10,12 @@ from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from fleetcharge.lib.db import conninfo
+from fleetcharge.lib.tests.crossing import PATIENCE, crossed, until, waiters
 from stations import dedupe
 from stations.models import EVSE, Connector, ExternalRef, Location, Source
 from stations.registry_models import Claim, Duplicate, StatusClaim
-from stations.services import duplicates, merging
+from stations.services import duplicates, merging, report_evse_status, report_from_source
+from stations.services.bulk import EvseReport, report_evses
 from stations.tests.factories import make_source
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -109,6 +111,77 @@ def test_while_sites_are_merged_their_networks_push_and_only_their_lists_wait() 
                     other.execute(statement, [one.pk])
     one.refresh_from_db()
     assert one.last_push_at is not None
+
+
+def push(source: Source, key: str, evse_id: int, way: str) -> object:
+    """A word of two days later, by one of the ways in which words come, in a thread of its own."""
+    at = NOON + timedelta(days=2)
+    word = {"raw_status": "CHARGING", "status": "charging", "at": at, "received_at": at, "source_id": source.pk}
+    try:
+        if way == "many":
+            return report_evses([EvseReport(external_key=key, **word)])
+        if way == "one":
+            return report_evse_status(external_key=key, **word)
+        return report_from_source(evse_id=evse_id, **word)
+    finally:
+        connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(
+    ("who", "way"), [("two", "many"), ("one", "many"), ("two", "one"), ("one", "one"), ("one", "of this EVSE")]
+)
+def test_a_push_that_waited_for_the_merge_is_a_word_about_the_kept_plug(who: str, way: str) -> None:
+    """Without looking again it would be written to the hidden twin, or past the words that are weighed."""
+    one, two = networks("one", "two")
+    kept, other = tell(one, 1).evses.get(), tell(two, 1, metres=10).evses.get()
+    source, evse = (one, kept) if who == "one" else (two, other)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            assert duplicates.find_duplicates(at=NOON) == {"found": 1, "merged": 1}
+            done = pool.submit(push, source, f"evse{evse.pk}", evse.pk, way)
+            until(lambda: waiters() == 1)
+        assert done.result(PATIENCE) in (True, ["applied"])
+    plugs = dict(Connector.objects.values_list("evse_id", "status"))
+    assert plugs == {kept.pk: "charging", other.pk: "available"}
+    words = StatusClaim.objects.filter(evse=kept).values_list("source__slug", "status", "is_shown")
+    silent = "two" if who == "one" else "one"
+    assert set(words) == {(who, "charging", True), (silent, "available", False)}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_push_that_waited_for_the_split_is_a_word_of_its_own_network_again() -> None:
+    one, two = networks("one", "two")
+    kept, other = tell(one, 1).evses.get(), tell(two, 1, metres=10).evses.get()
+    duplicates.find_duplicates(at=NOON)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            duplicates.keep_apart(duplicate_id=Duplicate.objects.get().pk, actor=None, at=NOON)
+            done = pool.submit(push, two, f"evse{other.pk}", other.pk, "many")
+            until(lambda: waiters() == 1)
+        assert done.result(PATIENCE) == ["applied"]
+    assert dict(Connector.objects.values_list("evse_id", "status")) == {kept.pk: "available", other.pk: "charging"}
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("way", ["batch", "admin"])
+def test_a_merge_that_crosses_a_push_is_begun_once_more(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """A unit that is taken down: its plugs are locked before its site, by a merge after it."""
+    one, two = networks("one", "two")
+    kept, _ = tell(one, 1), tell(two, 1, metres=10)
+    if way == "admin":
+        with monkeypatch.context() as asked:
+            asked.setattr(dedupe, "MERGE_FROM", 2.0)
+            assert duplicates.find_duplicates(at=NOON) == {"found": 1, "merged": 0}
+    plug = f"SELECT 1 FROM stations_connector WHERE evse_id = {kept.evses.get().pk} FOR NO KEY UPDATE"
+    site = f"UPDATE stations_location SET updated_at = now() WHERE id = {kept.pk}"
+    with crossed(monkeypatch, merging, "lock_units", plug, site) as calls:
+        if way == "batch":
+            assert duplicates.find_duplicates(at=NOON) == {"found": 1, "merged": 1}
+        else:
+            assert duplicates.merge(duplicate_id=Duplicate.objects.get().pk, actor=None, at=NOON)
+    assert len(calls) == 2
+    assert Duplicate.objects.get().state == "merged"
 
 
 @pytest.mark.django_db
