@@ -7,10 +7,15 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
+import django.db
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, close_old_connections, connections
+from django.db import close_old_connections, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 
 from fleetcharge.lib.announcing import Announcer
+from fleetcharge.lib.db import is_lost
 from fleetcharge.lib.events import set_aside
 
 P = ParamSpec("P")
@@ -18,6 +23,9 @@ R = TypeVar("R")
 
 _pool: ThreadPoolExecutor | None = None
 _announcer = Announcer("ocpp-news")
+_here = threading.local()
+# A process that is frozen or cut off in the middle of a transaction gives its rows free for other nodes.
+_LET_GO = "SET idle_in_transaction_session_timeout = '10s'"
 
 
 async def in_database(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -46,14 +54,30 @@ def _told_later(function: Callable[[], R]) -> R:
 async def _in_pool(job: Callable[[], R]) -> R:
     global _pool
     if _pool is None:
-        _pool = ThreadPoolExecutor(settings.OCPP_DATABASE_THREADS, thread_name_prefix="ocpp-database")
+        _pool = ThreadPoolExecutor(
+            settings.OCPP_DATABASE_THREADS, thread_name_prefix="ocpp-database", initializer=_mark_as_ours
+        )
     return await asyncio.get_running_loop().run_in_executor(_pool, job)
+
+
+def _mark_as_ours() -> None:
+    _here.is_ours = True
+
+
+@receiver(connection_created, dispatch_uid="ocpp-database")
+def _let_go_when_frozen(connection: BaseDatabaseWrapper, **_: object) -> None:
+    """Once for each connection that one of our threads opens."""
+    if getattr(_here, "is_ours", False):
+        with connection.cursor() as cursor:
+            cursor.execute(_LET_GO)
 
 
 def _healed(function: Callable[[], R]) -> R:
     try:
         return _fresh(function)
-    except (OperationalError, InterfaceError):
+    except django.db.Error as error:
+        if not is_lost(error):
+            raise
         return _fresh(function)
 
 

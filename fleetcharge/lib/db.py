@@ -5,9 +5,12 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import django.db
 import psycopg
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 from psycopg import AsyncConnection
-from psycopg.errors import DeadlockDetected, SerializationFailure
+from psycopg.errors import DeadlockDetected, IdleInTransactionSessionTimeout, SerializationFailure
 from psycopg.rows import TupleRow
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -45,9 +48,7 @@ def fetch_prepared(query: str, params: Any) -> list[TupleRow]:
     """
     from django.db import connection
 
-    raw = _opened(connection)
-    if raw.prepare_threshold != _PREPARE_AT:  # Django switches it off; its own cursors never prepare anyway
-        _plan_once(raw)
+    _opened(connection)
     return _fetch(connection, query, params, prepare=True)
 
 
@@ -60,11 +61,9 @@ def fetch_planned(query: str, params: Any) -> list[TupleRow]:
     return _fetch(connection, query, params, prepare=False)
 
 
-def _opened(connection: Any) -> "psycopg.Connection[TupleRow]":
+def _opened(connection: Any) -> None:
     connection.close_if_health_check_failed()  # as its cursors do: it may be the first statement of a request
     connection.ensure_connection()
-    raw: psycopg.Connection[TupleRow] = connection.connection
-    return raw
 
 
 def _fetch(connection: Any, query: str, params: Any, *, prepare: bool) -> list[TupleRow]:
@@ -77,10 +76,23 @@ def _fetch(connection: Any, query: str, params: Any, *, prepare: bool) -> list[T
     return rows
 
 
-def _plan_once(raw: "psycopg.Connection[TupleRow]") -> None:
-    """For good; within a transaction for as long as that, as what is set there is unset where it is rolled back."""
-    reach, raw.prepare_threshold = ("SESSION", _PREPARE_AT) if raw.autocommit else ("LOCAL", _PREPARE_AT + 1)
-    raw.execute(f"SET {reach} plan_cache_mode = force_generic_plan".encode())
+@receiver(connection_created, dispatch_uid="plan-once")
+def _plan_once(connection: Any, **_: object) -> None:
+    """Once for each connection, before any transaction of it: nothing undoes that. Django's own cursors never prepare.
+
+    This module is imported with the apps, so before the first connection is opened.
+    """
+    if connection.vendor == "postgresql":
+        connection.connection.prepare_threshold = _PREPARE_AT  # Django switches it off
+        with connection.wrap_database_errors:
+            connection.connection.execute(b"SET plan_cache_mode = force_generic_plan")
+
+
+def is_lost(error: django.db.Error) -> bool:
+    """What came of it may be different on a new connection: this one died, or was let go for its idleness."""
+    return isinstance(error, django.db.OperationalError | django.db.InterfaceError) or isinstance(
+        error.__cause__, IdleInTransactionSessionTimeout
+    )
 
 
 class AsyncDatabase:

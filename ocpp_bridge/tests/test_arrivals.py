@@ -8,14 +8,16 @@ from typing import Any
 
 import psycopg
 import pytest
+from django.conf import settings
 from django.db import DataError
 from django.utils import timezone
 from psycopg.sql import SQL, Identifier
+from websockets.exceptions import InvalidStatus
 
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib import events
 from fleetcharge.lib.db import conninfo
-from ocpp_bridge import arrivals, commands, consumers, courier, frames
+from ocpp_bridge import arrivals, commands, consumers, courier, frames, threads
 from ocpp_bridge.hub import hub
 from ocpp_bridge.models import Command
 from ocpp_bridge.tests import factories
@@ -69,10 +71,10 @@ def door(monkeypatch: pytest.MonkeyPatch) -> Door:
 
 
 @contextlib.contextmanager
-def held(table: str, row: int) -> Iterator[None]:
-    """Somebody else's transaction has the row, and does not end."""
+def held(table: str, *rows: int) -> Iterator[None]:
+    """Somebody else's transaction has the rows, and does not end."""
     with psycopg.connect(conninfo()) as other:
-        other.execute(SQL("SELECT 1 FROM {} WHERE id = %s FOR UPDATE").format(Identifier(table)), [row])
+        other.execute(SQL("SELECT 1 FROM {} WHERE id = ANY(%s) FOR UPDATE").format(Identifier(table)), [list(rows)])
         yield
         other.rollback()
 
@@ -168,9 +170,14 @@ async def test_nobody_waits_for_what_follows_from_its_boot(connect: Connect, cha
         events._gatherers[ChargerBooted].remove(listen)
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arrivals, "PATIENCE_SECONDS", 600.0)
+
+
 @pytest.mark.parametrize("table", ["stations_charger", "stations_connector"])
 async def test_a_row_that_somebody_holds_keeps_only_its_own_charger_waiting(
-    connect: Connect, chargers: list[Charger], door: Door, table: str
+    connect: Connect, chargers: list[Charger], door: Door, table: str, patient: None
 ) -> None:
     stuck, *others = chargers
     row = stuck.pk if table == "stations_charger" else Connector.objects.filter(evse__charger=stuck)[0].pk
@@ -186,8 +193,71 @@ async def test_a_row_that_somebody_holds_keeps_only_its_own_charger_waiting(
         answers = await asyncio.gather(*(socket.call("BootNotification", BOOT) for socket in sockets))
         assert {answer["status"] for answer in answers} == {"Accepted"}
         assert not waiting.done()
+        assert door.sizes["chargers_connected"] == [1, MANY - 2]  # all of them in one commit
     assert (await (await waiting).call("BootNotification", BOOT))["status"] == "Accepted"
     assert len(hub) == MANY
+
+
+async def test_more_held_rows_than_there_are_threads_keep_nobody_else_waiting(
+    connect: Connect, chargers: list[Charger], patient: None
+) -> None:
+    stuck, others = chargers[: settings.OCPP_DATABASE_THREADS + 2], chargers[settings.OCPP_DATABASE_THREADS + 2 :]
+    with held("stations_charger", *(charger.pk for charger in stuck)):
+        waiting = [asyncio.create_task(connect(charger.ocpp_identity)) for charger in stuck]
+        await until(lambda: {charger.pk for charger in stuck} == set(arrivals._arrivals._last))
+        for charger in others:
+            assert (await (await connect(charger.ocpp_identity)).call("BootNotification", BOOT))["status"] == "Accepted"
+        assert not any(task.done() for task in waiting)
+    await asyncio.gather(*waiting)
+    assert len(hub) == MANY
+    assert arrivals._arrivals._last == {}
+
+
+async def test_of_two_sockets_that_wait_for_the_row_of_their_charger_the_later_one_is_it(
+    connect: Connect, chargers: list[Charger], patient: None
+) -> None:
+    charger = chargers[0]
+    line = arrivals._arrivals
+    with held("stations_charger", charger.pk):
+        older = asyncio.create_task(connect(charger.ocpp_identity))
+        first = await until(lambda: line._last.get(charger.pk))
+        newer = asyncio.create_task(connect(charger.ocpp_identity))
+        await until(lambda: line._last.get(charger.pk) is not first)
+        assert not first.done()
+    assert await (await older).closed() == consumers.REPLACED
+    assert "currentTime" in await (await newer).call("Heartbeat", {})
+    consumer = hub.find(charger.pk)
+    assert consumer is not None
+    assert (consumer.epoch, Charger.objects.get(pk=charger.pk).connection_epoch) == (2, 2)
+
+
+async def test_what_comes_once_the_row_is_free_stays_behind_what_waits_for_it(chargers: list[Charger]) -> None:
+    """Also where nothing but its turn keeps it back."""
+    arrival = services.Arrival(chargers[0].pk, "a", "ocpp1.6", timezone.now())
+    line = arrivals._arrivals
+    with held("stations_charger", arrival.charger_id):
+        older = asyncio.create_task(arrivals.take_over(arrival))
+        await until(lambda: arrival.charger_id in line._last)
+    newer = asyncio.create_task(arrivals.take_over(arrival))
+    try:
+        assert await asyncio.gather(older, newer) == [1, 2]
+    finally:
+        threads.close_threads()
+
+
+async def test_a_charger_is_refused_when_its_row_stays_held(
+    connect: Connect, chargers: list[Charger], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "PATIENCE_SECONDS", 0.0)
+    inside, outside = chargers[:2]
+    socket = await connect(inside.ocpp_identity)
+    with held("stations_charger", inside.pk, outside.pk):
+        assert (await socket.call("BootNotification", BOOT))[2] == "InternalError"
+        with pytest.raises(InvalidStatus) as refused:
+            await connect(outside.ocpp_identity)
+        assert refused.value.response.status_code == 503
+    assert (await socket.call("BootNotification", BOOT))["status"] == "Accepted"
+    assert (await (await connect(outside.ocpp_identity)).call("BootNotification", BOOT))["status"] == "Accepted"
 
 
 async def test_sockets_that_close_together_are_noted_together(

@@ -26,6 +26,7 @@ from stations.services.presence import (
     node_lost,
     register_boots,
     show_silent,
+    take_free_chargers,
 )
 from stations.services.proofs import note_proof
 from stations.services.roaming import (
@@ -116,6 +117,7 @@ __all__ = [
     "switch_source",
     "take_booking",
     "take_cdr",
+    "take_free_chargers",
     "update_location",
     "upsert_connector",
     "upsert_evse",

@@ -49,7 +49,21 @@ class Boot:
 _LOCK = """
 SELECT id, connection_epoch, next_auth_key_hash, location_id, organisation_id, registration,
        disconnected_at IS NOT NULL AND NOT is_online AS was_silent
-FROM stations_charger WHERE id = ANY(%s) ORDER BY id FOR UPDATE
+FROM stations_charger WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE
+"""
+# No key changes: rows that are only being referred to, as by a frame that is stored, are free.
+_TAKE_FREE = """
+SELECT id FROM stations_charger WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE SKIP LOCKED
+"""
+_TAKE_FREE_PLUGS = """
+WITH plugs AS (
+    SELECT k.id, e.charger_id FROM stations_evse e JOIN stations_connector k ON k.evse_id = e.id
+    WHERE e.charger_id = ANY(%(ids)s)
+), free AS (
+    SELECT k.id FROM stations_connector k WHERE k.id IN (SELECT id FROM plugs)
+    ORDER BY k.id FOR NO KEY UPDATE SKIP LOCKED
+)
+SELECT DISTINCT charger_id FROM plugs WHERE id NOT IN (SELECT id FROM free)
 """
 _CONNECT = """
 UPDATE stations_charger c
@@ -65,7 +79,7 @@ _DISCONNECT = """
 WITH gone AS (SELECT * FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[]) AS t(id, epoch, at)),
 mine AS (
     SELECT c.id, gone.at FROM stations_charger c JOIN gone ON c.id = gone.id
-    WHERE c.connection_epoch = gone.epoch AND c.is_online ORDER BY c.id FOR UPDATE OF c
+    WHERE c.connection_epoch = gone.epoch AND c.is_online ORDER BY c.id FOR NO KEY UPDATE OF c
 )
 UPDATE stations_charger c SET is_online = false, disconnected_at = mine.at, node = '' FROM mine WHERE c.id = mine.id
 RETURNING c.id, c.connection_epoch
@@ -96,6 +110,24 @@ def _locked_chargers(charger_ids: Iterable[int]) -> dict[int, _Locked]:
     with connection.cursor() as cursor:
         cursor.execute(_LOCK, [sorted(set(charger_ids))])
         return {row[0]: _Locked(*row) for row in cursor.fetchall()}
+
+
+def take_free_chargers(charger_ids: Iterable[int], *, with_plugs: bool = False) -> set[int]:
+    """Lock those that nobody else holds (nor, `with_plugs`, any plug of), till the end of the caller's transaction.
+
+    Waits for nobody. Those that do not exist are nobody's: they are among the answer.
+    """
+    wanted = set(charger_ids)
+    with connection.cursor() as cursor:
+        cursor.execute(_TAKE_FREE, [sorted(wanted)])
+        free = {pk for (pk,) in cursor.fetchall()}
+        if free and with_plugs:
+            cursor.execute(_TAKE_FREE_PLUGS, {"ids": sorted(free)})
+            free -= {pk for (pk,) in cursor.fetchall()}
+        if held := wanted - free:
+            cursor.execute("SELECT id FROM stations_charger WHERE id = ANY(%s)", [sorted(held)])
+            free |= held - {pk for (pk,) in cursor.fetchall()}
+    return free
 
 
 @transaction.atomic

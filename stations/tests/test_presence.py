@@ -5,11 +5,13 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import connections
+from django.db import connections, transaction
 
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib import events
+from fleetcharge.lib.db import conninfo
 from stations import services
 from stations.events import ChargerBooted, ChargerCameBack, ConnectorStatusChanged
 from stations.models import Charger, Connector, StatusChange
@@ -157,6 +159,24 @@ def test_a_hundred_cost_as_many_statements_as_one(
             Departure(charger.pk, epoch or 0, NOON) for charger, epoch in zip(chargers, epochs, strict=True)
         ])  # fmt: skip
     assert not Charger.objects.online().exists()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_only_those_that_nobody_holds_are_taken(chargers: list[Charger]) -> None:
+    held, with_held_plug, referred_to, free = (charger.pk for charger in chargers)
+    everybody = {held, with_held_plug, referred_to, free, NOBODY}
+    with psycopg.connect(conninfo()) as other, psycopg.connect(conninfo()) as third:
+        other.execute("SELECT 1 FROM stations_charger WHERE id = %s FOR UPDATE", [held])
+        other.execute("SELECT 1 FROM stations_charger WHERE id = %s FOR KEY SHARE", [referred_to])
+        [plug] = Connector.objects.filter(evse__charger_id=with_held_plug)[:1]
+        other.execute("SELECT 1 FROM stations_connector WHERE id = %s FOR UPDATE", [plug.pk])
+        with transaction.atomic():
+            assert services.take_free_chargers(everybody) == everybody - {held}
+        with transaction.atomic():
+            assert services.take_free_chargers(everybody, with_plugs=True) == {referred_to, free, NOBODY}
+            third.execute("SET lock_timeout = '10ms'")
+            with pytest.raises(psycopg.errors.LockNotAvailable):
+                third.execute("SELECT 1 FROM stations_charger WHERE id = %s FOR UPDATE", [free])
 
 
 @pytest.mark.django_db(transaction=True)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
-from django.db import DataError, connection, transaction
+from django.db import DataError, OperationalError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from fleetcharge.lib import db
@@ -122,3 +122,27 @@ def test_a_connection_that_died_between_two_requests_is_replaced_before_a_hot_re
     connection.close_if_unusable_or_obsolete()  # the next request begins
     [[another]] = fetch_prepared("SELECT pg_backend_pid()", None)
     assert another != backend
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_plans_once_from_its_opening_on_whatever_is_undone() -> None:
+    """Nothing has to be said again in any transaction."""
+    connection.close()
+    with pytest.raises(RuntimeError), transaction.atomic():
+        fetch_prepared("SELECT 1", None)
+        raise RuntimeError
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW plan_cache_mode")
+        assert cursor.fetchone() == ("force_generic_plan",)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_dies_before_a_hot_read_raises_djangos_error() -> None:
+    connection.close()
+    with pytest.raises(OperationalError), transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            [backend] = cursor.fetchone()
+        with psycopg.connect(conninfo(), autocommit=True) as other:
+            assert other.execute("SELECT pg_terminate_backend(%s, 60000)", [backend]).fetchone() == (True,)
+        fetch_prepared("SELECT 1", None)

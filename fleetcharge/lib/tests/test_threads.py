@@ -4,10 +4,12 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psycopg
 import pytest
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, transaction
 from django.db.backends.postgresql.base import DatabaseWrapper
 
+from fleetcharge.lib.db import conninfo
 from fleetcharge.lib.threads import DatabaseThreads
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -64,3 +66,30 @@ async def test_what_fails_twice_is_told(threads: DatabaseThreads) -> None:
     with pytest.raises(OperationalError, match="for good"):
         await threads.run(fail)
     assert len(runs) == 2
+
+
+def wait_until_gone(pid: int) -> None:
+    with psycopg.connect(conninfo(), autocommit=True) as other:
+        while other.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid]).fetchone():
+            other.execute("SELECT pg_sleep(0.01)")
+
+
+async def test_work_whose_transaction_was_let_go_for_its_idleness_is_done_once_more(threads: DatabaseThreads) -> None:
+    """The server says so with an error of its own kind, not with that of a lost connection."""
+    backends: list[int] = []
+
+    def idle_at_first() -> int:
+        limit = "60s" if backends else "50ms"  # what is done once more may be as slow as it likes
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_backend_pid(), set_config('idle_in_transaction_session_timeout', %s, true)", [limit]
+            )
+            [pid, _] = cursor.fetchone()
+            backends.append(pid)
+            if len(backends) == 1:
+                wait_until_gone(pid)
+            cursor.execute("SELECT 1")
+        return pid
+
+    assert await threads.run(idle_at_first) == backends[-1]
+    assert len(set(backends)) == 2
