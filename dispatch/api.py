@@ -31,6 +31,7 @@ from dispatch.serializers import (
     SnoozeSerializer,
     StartSessionSerializer,
     StopSessionSerializer,
+    UndonePlanSerializer,
 )
 from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.tenancy import author_of, organisation_of
@@ -96,19 +97,21 @@ class PlanViewSet(viewsets.ReadOnlyModelViewSet[ChargePlan]):
 
         return self._decide(dismiss)
 
-    @extend_schema(summary="Take an acceptance back, within ten seconds", request=None, responses=PlanSerializer)
+    @extend_schema(summary="Take an acceptance back, within ten seconds", request=None, responses=UndonePlanSerializer)
     @action(detail=True, methods=["post"])
     def undo(self, request: Request, pk: str) -> Response:
         author, now = author_of(request), timezone.now()
-        return self._decide(lambda plan_id: services.undo_plan(plan_id=plan_id, now=now, **author))
+        return self._decide(
+            lambda plan_id: services.undo_plan(plan_id=plan_id, now=now, **author), UndonePlanSerializer
+        )
 
-    def _decide(self, decide: Callable[[int], ChargePlan]) -> Response:
+    def _decide(self, decide: Callable[[int], ChargePlan], shown: type[PlanSerializer] = PlanSerializer) -> Response:
         plan = self.get_object()
         try:
             decide(plan.pk)
         except services.DecisionRefused as refusal:
             raise conflict(refusal) from refusal
-        return Response(PlanSerializer(self.get_queryset().get(pk=plan.pk)).data)
+        return Response(shown(self.get_queryset().get(pk=plan.pk)).data)
 
 
 class AlertFilter(filters.FilterSet):

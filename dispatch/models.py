@@ -163,6 +163,9 @@ class Reservation(models.Model):
     )
     rebook_due_at = models.DateTimeField(null=True, blank=True, editable=False)
     replaces = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="replaced_by")
+    given_up_for = models.ForeignKey(
+        ChargePlan, models.SET_NULL, null=True, blank=True, editable=False, related_name="gave_up"
+    )
 
     objects = ReservationQuerySet.as_manager()
 

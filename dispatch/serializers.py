@@ -81,6 +81,29 @@ class PlanSerializer(serializers.ModelSerializer[ChargePlan]):
         return ReservationBriefSerializer(newest).data if newest else None
 
 
+class LostPlaceSerializer(serializers.ModelSerializer[Reservation]):
+    station = StationBriefSerializer(source="connector.evse.location")
+    bay = serializers.CharField(source="connector.evse.physical_reference")
+
+    class Meta:
+        model = Reservation
+        fields = ["number", "station", "bay", "starts_at", "expires_at"]
+
+
+class UndonePlanSerializer(PlanSerializer):
+    places_lost = serializers.SerializerMethodField(
+        help_text="Reservations given up for this plan that could not be had again."
+    )
+
+    class Meta(PlanSerializer.Meta):
+        fields = [*PlanSerializer.Meta.fields, "places_lost"]
+
+    @extend_schema_field(LostPlaceSerializer(many=True))  # type: ignore[untyped-decorator]
+    def get_places_lost(self, plan: ChargePlan) -> list[dict[str, Any]]:
+        rows = plan.gave_up.select_related("connector__evse__location__source").order_by("pk")
+        return LostPlaceSerializer(rows, many=True).data
+
+
 class AlertSerializer(serializers.ModelSerializer[Alert]):
     """One thing that needs somebody. Needs Alert.objects.for_display()."""
 

@@ -84,6 +84,7 @@ def _queue() -> dict[str, str]:
         "undo": _("Undo"),
         "undoSeconds": _("Undo · {seconds}"),
         "undone": _("Taken back."),
+        "undoneLost": _("Taken back. No longer to be had: {places}."),
         "queued": _("Queued until the connection is back"),
         "failed": _("That did not work: {detail}"),
         "gone": _("Somebody else already decided this."),
