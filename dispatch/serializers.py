@@ -101,7 +101,7 @@ class UndonePlanSerializer(PlanSerializer):
     @extend_schema_field(LostPlaceSerializer(many=True))  # type: ignore[untyped-decorator]
     def get_places_lost(self, plan: ChargePlan) -> list[dict[str, Any]]:
         rows = plan.gave_up.select_related("connector__evse__location__source").order_by("pk")
-        return LostPlaceSerializer(rows, many=True).data
+        return list(LostPlaceSerializer(rows, many=True).data)
 
 
 class AlertSerializer(serializers.ModelSerializer[Alert]):

@@ -1,6 +1,7 @@
 """A vehicle has one place at a time: another one then stands in its way, or is given up for it."""
 
 from datetime import datetime
+from typing import Any
 
 from django.db import IntegrityError
 from django.db.models import QuerySet
@@ -40,7 +41,7 @@ def give_up(rows: QuerySet[Reservation], *, actor: User | None, actor_label: str
     """Inside the transaction that takes the new place, so that a vehicle never ends with none for it; which ones."""
     from dispatch.services import reservations  # it asks us first
 
-    by = {"actor": actor, "actor_label": actor_label, "reason": REPLACED, "now": now}
+    by: dict[str, Any] = {"actor": actor, "actor_label": actor_label, "reason": REPLACED, "now": now}
     numbers = list(rows.values_list("number", flat=True))
     return [number for number in numbers if reservations.cancel_reservation(number=number, **by)]
 
