@@ -248,7 +248,7 @@ def test_who_crosses_another_on_the_way_to_a_plug_begins_once_more(
     van: Vehicle, plugs: list[Connector], dispatcher: User, monkeypatch: pytest.MonkeyPatch, is_plan: bool
 ) -> None:
     plan = plan_for(van) if is_plan else None
-    wanted = plugs[1].pk if plan is None else plan.connector_id
+    wanted = plugs[1].pk if plan is None or plan.connector_id is None else plan.connector_id
     old = hold(van, next(plug for plug in plugs if plug.pk != wanted))
     lock = "SELECT 1 FROM stations_connector WHERE id = {} FOR UPDATE"
     with crossed(

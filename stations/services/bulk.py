@@ -132,7 +132,7 @@ def _locked(keys: Sequence[Key]) -> dict[Key, Held]:
     wanted = list(dict.fromkeys(keys))
     if not wanted:
         return {}
-    names = [[source_id for source_id, _ in wanted], [name for _, name in wanted]]
+    names: list[list[Any]] = [[source_id for source_id, _ in wanted], [name for _, name in wanted]]
     for _ in range(MOST_LOOKS):
         found = _lock(wanted, names)
         if not found:

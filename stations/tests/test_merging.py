@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
 import pytest
@@ -116,7 +117,13 @@ def test_while_sites_are_merged_their_networks_push_and_only_their_lists_wait() 
 def push(source: Source, key: str, evse_id: int, way: str) -> object:
     """A word of two days later, by one of the ways in which words come, in a thread of its own."""
     at = NOON + timedelta(days=2)
-    word = {"raw_status": "CHARGING", "status": "charging", "at": at, "received_at": at, "source_id": source.pk}
+    word: dict[str, Any] = {
+        "raw_status": "CHARGING",
+        "status": "charging",
+        "at": at,
+        "received_at": at,
+        "source_id": source.pk,
+    }
     try:
         if way == "many":
             return report_evses([EvseReport(external_key=key, **word)])
