@@ -216,7 +216,7 @@ def test_only_a_place_at_the_time_that_was_asked_about_is_given_up(
 ) -> None:
     soon = (timezone.now() + timedelta(hours=3)).astimezone(INDIA).replace(minute=30, second=0, microsecond=0)
     late = soon + timedelta(hours=4)
-    plug = Connector.objects.filter(evse__location__name="Volt 1").order_by("pk").first()
+    plug = Connector.objects.filter(evse__location__name="Volt 1").earliest("pk")
     held = [
         Reservation.objects.create(
             organisation=city.late.organisation, vehicle=city.late, connector=plug, state="confirmed", way="soft",
