@@ -31,6 +31,7 @@ from dispatch.serializers import (
     SnoozeSerializer,
     StartSessionSerializer,
     StopSessionSerializer,
+    UndonePlanSerializer,
 )
 from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.tenancy import author_of, organisation_of
@@ -96,19 +97,21 @@ class PlanViewSet(viewsets.ReadOnlyModelViewSet[ChargePlan]):
 
         return self._decide(dismiss)
 
-    @extend_schema(summary="Take an acceptance back, within ten seconds", request=None, responses=PlanSerializer)
+    @extend_schema(summary="Take an acceptance back, within ten seconds", request=None, responses=UndonePlanSerializer)
     @action(detail=True, methods=["post"])
     def undo(self, request: Request, pk: str) -> Response:
         author, now = author_of(request), timezone.now()
-        return self._decide(lambda plan_id: services.undo_plan(plan_id=plan_id, now=now, **author))
+        return self._decide(
+            lambda plan_id: services.undo_plan(plan_id=plan_id, now=now, **author), UndonePlanSerializer
+        )
 
-    def _decide(self, decide: Callable[[int], ChargePlan]) -> Response:
+    def _decide(self, decide: Callable[[int], ChargePlan], shown: type[PlanSerializer] = PlanSerializer) -> Response:
         plan = self.get_object()
         try:
             decide(plan.pk)
         except services.DecisionRefused as refusal:
             raise conflict(refusal) from refusal
-        return Response(PlanSerializer(self.get_queryset().get(pk=plan.pk)).data)
+        return Response(shown(self.get_queryset().get(pk=plan.pk)).data)
 
 
 class AlertFilter(filters.FilterSet):
@@ -180,11 +183,14 @@ class ReservationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, views
         named = {"pk": wish["connector_id"]} if "connector_id" in wish else {"public_id": wish["connector_public_id"]}
         connector = get_object_or_404(Connector.objects.usable_by(organisation), **named)
         starts_at = max(wish.get("starts_at", now), now)
-        reservation = services.create_reservation(
-            vehicle_id=vehicle.pk, connector_id=connector.pk, now=now, **author_of(request), starts_at=starts_at,
-            expires_at=starts_at + timedelta(minutes=wish.get("minutes", settings.RESERVATION_MINUTES)),
-            is_rebooked=wish["is_rebooked"],
-        )  # fmt: skip
+        try:
+            reservation = services.create_reservation(
+                vehicle_id=vehicle.pk, connector_id=connector.pk, now=now, **author_of(request), starts_at=starts_at,
+                expires_at=starts_at + timedelta(minutes=wish.get("minutes", settings.RESERVATION_MINUTES)),
+                is_rebooked=wish["is_rebooked"], replaces_others=wish["replaces_others"],
+            )  # fmt: skip
+        except services.VehicleIsElsewhere as error:
+            raise Conflict(str(error), code=error.code) from error
         if reservation is None:
             raise Conflict("This plug is promised to another vehicle.", code="connector_taken")
         row = self.get_queryset().get(pk=reservation.pk)
@@ -201,6 +207,8 @@ class ReservationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, views
             )  # fmt: skip
         except ValueError as error:
             raise Conflict(str(error), code="reservation_over") from error
+        except services.VehicleIsElsewhere as error:
+            raise Conflict(str(error), code=error.code) from error
         if extended is None:
             raise Conflict("The place is promised to another vehicle then.", code="connector_taken")
         return Response(ReservationSerializer(self.get_queryset().get(pk=row.pk)).data)

@@ -68,7 +68,7 @@ class VehicleBoard:
     board: Board = field(default_factory=lambda: Board(wire.VEHICLE))
     position_at: dict[int, float] = field(default_factory=dict)
     marks: dict[int, int] = field(default_factory=dict)
-    """EXCEPTION and REROUTED by vehicle id."""
+    """EXCEPTION, REROUTED and IN_SESSION by vehicle id."""
     base: dict[int, int] = field(default_factory=dict)
     """State nibble and LOW by vehicle id, as the last ping said."""
 
@@ -104,10 +104,14 @@ class VehicleBoard:
 
     def state_byte(self, vehicle_id: int, now: float) -> int:
         age = now - self.position_at[vehicle_id]
-        state = self.base[vehicle_id] | self.marks.get(vehicle_id, 0)
+        marks = self.marks.get(vehicle_id, 0)
+        state = self.base[vehicle_id] | marks & 0xF0
         if age > self.STALE_AFTER_SECONDS:
             state |= wire.STALE
-        return state & 0xF0 | wire.OFFLINE if age > self.OFFLINE_AFTER_SECONDS else state
+        if age > self.OFFLINE_AFTER_SECONDS:
+            state = state & 0xF0 | wire.OFFLINE
+        is_driving = state & 0x0F == wire.DRIVING  # its card is used elsewhere
+        return state & 0xF0 | wire.CHARGING if marks & wire.IN_SESSION and not is_driving else state
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,19 @@ def a_charger_is_fine_again(event: ChargerMatterSettled) -> None:
 
 
 @subscribe(SessionStarted)
+def show_charging_on_live_map(event: SessionStarted) -> None:
+    """Also of a vehicle whose tracker says nothing, or not yet."""
+    if event.vehicle_id is not None:
+        live.send_marks(event.organisation_id, [event.vehicle_id])
+
+
+@subscribe(SessionEnded)
+def show_charged_on_live_map(event: SessionEnded) -> None:
+    if event.vehicle_id is not None:
+        live.send_marks(event.organisation_id, [event.vehicle_id])
+
+
+@subscribe(SessionStarted)
 def follow_start(event: SessionStarted) -> None:
     services.session_began(session_id=event.session_id, now=timezone.now())
     services.session_started(

@@ -52,7 +52,8 @@ def vehicle_rows(organisation_id: int) -> list[tuple[Row, float]]:
 
 
 def vehicle_marks(organisation_id: int, vehicle_ids: Collection[int] | None = None) -> dict[int, int]:
-    """REROUTED for vehicles under way to a charger we chose, EXCEPTION for those with an alert of the worst kind."""
+    """REROUTED for vehicles under way to a charger we chose, EXCEPTION for those with an alert of the worst kind,
+    IN_SESSION for those that charge by what a charger says."""
     plans = ChargePlan.objects.filter(
         organisation_id=organisation_id,
         state__in=(ChargePlan.State.ACCEPTED, ChargePlan.State.RESERVED, ChargePlan.State.CHARGING),
@@ -60,13 +61,16 @@ def vehicle_marks(organisation_id: int, vehicle_ids: Collection[int] | None = No
     alerts = Alert.objects.open().filter(
         organisation_id=organisation_id, severity=Alert.Severity.BAD, vehicle__isnull=False
     )
+    running = ChargingSession.objects.active().filter(organisation_id=organisation_id, vehicle__isnull=False)
     if vehicle_ids is not None:
         plans, alerts = plans.filter(vehicle_id__in=vehicle_ids), alerts.filter(vehicle_id__in=vehicle_ids)
+        running = running.filter(vehicle_id__in=vehicle_ids)
     marks = dict.fromkeys(vehicle_ids or (), 0)
     for vehicle_id in plans.values_list("vehicle_id", flat=True):
         marks[vehicle_id] = wire.REROUTED
-    for vehicle_id in alerts.values_list("vehicle_id", flat=True):
-        marks[vehicle_id or 0] = marks.get(vehicle_id or 0, 0) | wire.EXCEPTION
+    for mark, rows in ((wire.EXCEPTION, alerts), (wire.IN_SESSION, running)):
+        for vehicle_id in rows.values_list("vehicle_id", flat=True):
+            marks[vehicle_id or 0] = marks.get(vehicle_id or 0, 0) | mark
     return marks
 
 

@@ -110,7 +110,8 @@ class ReservationQuerySet(models.QuerySet["Reservation"]):
 class Reservation(models.Model):
     """A connector promised to one vehicle, from `starts_at` to `expires_at`.
 
-    Two of ours on one EVSE at one time are impossible by constraint; a trigger fills in the EVSE.
+    Two of ours on one EVSE at one time, and one of ours at two, are impossible by constraint; a trigger fills in the
+    EVSE.
     """
 
     class Way(models.TextChoices):
@@ -162,6 +163,9 @@ class Reservation(models.Model):
     )
     rebook_due_at = models.DateTimeField(null=True, blank=True, editable=False)
     replaces = models.ForeignKey("self", models.SET_NULL, null=True, blank=True, related_name="replaced_by")
+    given_up_for = models.ForeignKey(
+        ChargePlan, models.SET_NULL, null=True, blank=True, editable=False, related_name="gave_up"
+    )
 
     objects = ReservationQuerySet.as_manager()
 
@@ -172,6 +176,14 @@ class Reservation(models.Model):
                 name="reservations_never_overlap",
                 expressions=[
                     ("evse", RangeOperators.EQUAL),
+                    (Func("starts_at", "expires_at", function="TSTZRANGE"), RangeOperators.OVERLAPS),
+                ],
+                condition=Q(state__in=("requested", "confirmed")),
+            ),
+            ExclusionConstraint(
+                name="one_place_per_vehicle",
+                expressions=[
+                    ("vehicle", RangeOperators.EQUAL),
                     (Func("starts_at", "expires_at", function="TSTZRANGE"), RangeOperators.OVERLAPS),
                 ],
                 condition=Q(state__in=("requested", "confirmed")),

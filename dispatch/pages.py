@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from django.db.models import Case, Count, F, IntegerField, Max, Q, QuerySet, Value, When
+from django.db.models import Case, Count, Exists, F, IntegerField, Max, OuterRef, Q, QuerySet, Value, When
 from django.db.models.functions import ExtractHour
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
@@ -39,13 +39,18 @@ HOUR_BINS = 12
 
 
 def fleet_by_urgency(organisation: Organisation, *, now: datetime) -> QuerySet[Vehicle]:
-    """Active vehicles with `group` (LOW first) in the order of the list."""
+    """Active vehicles with `group` (LOW first) in the order of the list.
+
+    One with a running session charges, whether its tracker says so, has not been heard, or does not exist.
+    """
     silent = Q(state=None) | Q(state__position_at=None) | Q(state__position_at__lt=now - POSITION_STALE_AFTER)
+    in_session = Q(Exists(ChargingSession.objects.active().filter(vehicle=OuterRef("pk"))))
     group = Case(
         When(state__is_soc_low=True, then=LOW),
-        When(silent, then=OFFLINE),
-        When(state__is_charging=True, then=CHARGING),
-        When(state__speed_kmh__gt=DRIVING_ABOVE_KMH, then=DRIVING),
+        When(silent & ~in_session, then=OFFLINE),
+        When(~silent & Q(state__is_charging=True), then=CHARGING),
+        When(~silent & Q(state__speed_kmh__gt=DRIVING_ABOVE_KMH), then=DRIVING),
+        When(in_session, then=CHARGING),
         default=Value(PARKED),
         output_field=IntegerField(),
     )

@@ -81,6 +81,29 @@ class PlanSerializer(serializers.ModelSerializer[ChargePlan]):
         return ReservationBriefSerializer(newest).data if newest else None
 
 
+class LostPlaceSerializer(serializers.ModelSerializer[Reservation]):
+    station = StationBriefSerializer(source="connector.evse.location")
+    bay = serializers.CharField(source="connector.evse.physical_reference")
+
+    class Meta:
+        model = Reservation
+        fields = ["number", "station", "bay", "starts_at", "expires_at"]
+
+
+class UndonePlanSerializer(PlanSerializer):
+    places_lost = serializers.SerializerMethodField(
+        help_text="Reservations given up for this plan that could not be had again."
+    )
+
+    class Meta(PlanSerializer.Meta):
+        fields = [*PlanSerializer.Meta.fields, "places_lost"]
+
+    @extend_schema_field(LostPlaceSerializer(many=True))  # type: ignore[untyped-decorator]
+    def get_places_lost(self, plan: ChargePlan) -> list[dict[str, Any]]:
+        rows = plan.gave_up.select_related("connector__evse__location__source").order_by("pk")
+        return list(LostPlaceSerializer(rows, many=True).data)
+
+
 class AlertSerializer(serializers.ModelSerializer[Alert]):
     """One thing that needs somebody. Needs Alert.objects.for_display()."""
 
@@ -125,6 +148,9 @@ class NewReservationSerializer(serializers.Serializer[Any]):
     starts_at = serializers.DateTimeField(required=False, help_text="From when on; now unless said otherwise.")
     minutes = serializers.IntegerField(min_value=5, max_value=720, required=False, help_text="How long.")
     is_rebooked = serializers.BooleanField(default=True, help_text="Look for another place when this one is lost.")
+    replaces_others = serializers.BooleanField(
+        default=False, help_text="Give up the places that the vehicle has elsewhere in that time, if this one is free."
+    )
 
     def validate_starts_at(self, value: datetime) -> datetime:
         if value > timezone.now() + FARTHEST:

@@ -103,7 +103,7 @@ def sweep_alerts() -> int:
         with survived("charger", charger_id):
             services.charger_lost(charger_id=charger_id, now=now)
     settled = services.settle_network_alerts(now=now) + services.settle_webhook_alerts(now=now)
-    return settled + services.close_settled_money(now=now)
+    return settled + services.silence_over(now=now) + services.close_settled_money(now=now)
 
 
 @shared_task
@@ -179,6 +179,7 @@ def _keep_reservations(now: datetime) -> None:
             with survived("reservation", row):
                 step(row)
     services.begin_reservations(now=now)
+    services.release_held_for_nobody(now=now)
 
 
 def _numbers(rows: QuerySet[Reservation]) -> list[int]:

@@ -84,6 +84,7 @@ def _queue() -> dict[str, str]:
         "undo": _("Undo"),
         "undoSeconds": _("Undo · {seconds}"),
         "undone": _("Taken back."),
+        "undoneLost": _("Taken back. No longer to be had: {places}."),
         "queued": _("Queued until the connection is back"),
         "failed": _("That did not work: {detail}"),
         "gone": _("Somebody else already decided this."),
@@ -111,6 +112,9 @@ def _deeds() -> dict[str, str]:
         "deed.book.network": _("FleetCharge keeps it for your vehicle, and asks {network} half an hour before."),
         "deed.book.soft": _("{network} takes no reservations: your other vehicles stay away, but strangers may come."),
         "deed.book.done": _("Bay {bay} is booked for {plate}, {from} to {time}."),
+        "deed.replace.title": _("Move {plate} to bay {bay}?"),
+        "deed.replace.text": _("{plate} has another place at that time. It is given up if bay {bay} is to be had."),
+        "deed.replace.yes": _("Give it up and reserve"),
         "deed.extend.title": _("Keep bay {bay} for longer?"),
         "deed.extend.text": _("{plate} has it until {time}."),
         "deed.extend.yes": _("Extend"),
@@ -142,6 +146,7 @@ def _refusals() -> dict[str, str]:
     """By the API's code."""
     return {
         "refused.connector_taken": _("This bay is promised to another vehicle at that time."),
+        "refused.vehicle_has_place": _("This vehicle has another place at that time."),
         "refused.reservation_over": _("This reservation is over."),
         "refused.no_token": _("Neither the vehicle nor its driver has a token to charge with."),
         "refused.not_supported": _("This network cannot be told to do that."),

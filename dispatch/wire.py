@@ -21,6 +21,8 @@ STATION = np.dtype([*_PLACE, ("free", "u1"), ("total", "u1"), ("worst", "u1"), (
 IDLE, DRIVING, CHARGING, OFFLINE = range(4)
 STATE_NAMES = ["idle", "driving", "charging", "offline"]
 LOW, STALE, EXCEPTION, REROUTED = 0x10, 0x20, 0x40, 0x80
+IN_SESSION = 0x100
+"""A running session of the vehicle; only here, where it decides the state: the wire has no room for it."""
 SOC_UNKNOWN = 255
 STATION_FREE, STATION_BUSY, STATION_RESERVED, STATION_FAULTED, STATION_UNKNOWN = range(5)
 FRESHNESS = {"live": 0, "recent": 1, "stale": 2, "none": 3}

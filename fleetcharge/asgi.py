@@ -1,5 +1,6 @@
 """The realtime process: OCPP, browser sockets, telemetry and webhooks, with the Django pages behind them."""
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -20,6 +21,8 @@ from ocpp_bridge.hub import hub  # noqa: E402
 from ocpp_bridge.recorder import recorder  # noqa: E402
 from ocpp_bridge.routing import http_routes as upload_routes  # noqa: E402
 from ocpp_bridge.routing import websocket_routes as ocpp_routes  # noqa: E402
+from ocpp_bridge.threads import tell_the_rest  # noqa: E402
+from stations import news  # noqa: E402
 from stations.cpo.ubc.webhook import http_routes as ubc_routes  # noqa: E402
 from stations.cpo.webhooks.route import http_routes as hook_routes  # noqa: E402
 from stations.stream.hub import hub as status_hub  # noqa: E402
@@ -82,6 +85,12 @@ async def _no_such_socket(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "websocket.close", "code": 4404})
 
 
+def _tell_the_rest() -> None:
+    """What was committed and waits to be told."""
+    news.announcer.close()
+    tell_the_rest()
+
+
 async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
@@ -92,5 +101,6 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             await status_hub().close()
             await hub.close()
             await recorder.close()
+            await asyncio.to_thread(_tell_the_rest)
             await send({"type": "lifespan.shutdown.complete"})
             return

@@ -17,7 +17,7 @@ PYTHON = [
     "dispatch/pages.py",
     "dispatch/offers.py",
     "dispatch/models.py",
-    "stations/models.py",
+    *(f"stations/models/{path.name}" for path in sorted((ROOT / "stations/models").glob("*.py"))),
     "billing/models/sessions.py",
     "ocpp_bridge/deeds.py",
     "ocpp_bridge/offers.py",

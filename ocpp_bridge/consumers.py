@@ -12,7 +12,7 @@ from django.conf import settings
 
 from fleetcharge.lib.addresses import address_of_scope
 from fleetcharge.lib.sockets import ABORT, HEAR, WRITE
-from ocpp_bridge import frames, handshake, metrics
+from ocpp_bridge import arrivals, frames, handshake, metrics
 from ocpp_bridge.calls import Calls
 from ocpp_bridge.clocks import ClockWatch
 from ocpp_bridge.handshake import Admission, Known, Refused
@@ -25,8 +25,8 @@ from ocpp_bridge.threads import in_database
 from ocpp_bridge.throttle import Bucket, Throttle
 from ocpp_bridge.v2 import MEANING_21, MEANING_201
 from ocpp_bridge.v16 import MEANING_16
-from stations import services as stations
 from stations.models import Charger
+from stations.services import Arrival
 
 MEANINGS = {meaning.dialect.subprotocol: meaning for meaning in (MEANING_16, MEANING_201, MEANING_21)}
 MALFORMED_PER_MINUTE = 20
@@ -140,7 +140,7 @@ class ChargerConsumer(LeanConsumer):
 
     async def _look_up(self, identity: str, *, may_onboard: bool) -> Known:
         try:
-            known = await in_database(handshake.find_charger, identity)
+            known = await arrivals.known_charger(identity)
             if known is None and may_onboard and settings.OCPP_UNKNOWN_CHARGERS == "onboard":
                 known = await in_database(handshake.onboard, identity, self.scope, datetime.now(UTC))
         except Exception:
@@ -153,14 +153,15 @@ class ChargerConsumer(LeanConsumer):
     async def _take_over(self, known: Known, subprotocol: str, admission: Admission) -> int:
         """From here on, the charger's newest socket is this one: a higher epoch than any before."""
         try:
-            return await in_database(
-                stations.charger_connected,
-                charger_id=known.charger_id,
-                node=hub.node,
-                protocol=subprotocol,
-                security_profile=admission.security_profile,
-                used_key_hash=admission.next_key_hash,
-                at=datetime.now(UTC),
+            return await arrivals.take_over(
+                Arrival(
+                    charger_id=known.charger_id,
+                    node=hub.node,
+                    protocol=subprotocol,
+                    security_profile=admission.security_profile,
+                    used_key_hash=admission.next_key_hash,
+                    at=datetime.now(UTC),
+                )
             )
         except Exception:
             logger.exception("cannot register the socket of charger %s", known.charger_id)
@@ -221,6 +222,11 @@ class ChargerConsumer(LeanConsumer):
             logger.exception("a short way failed")
         self.read_ahead = frame
         return False
+
+    @property
+    def is_idle(self) -> bool:
+        """Everything that was heard has been answered, also what has only just come in."""
+        return not self.is_busy and self.read_ahead is None and self.calls.is_idle
 
     def _read(self, raw: str | bytes) -> frames.Frame:
         assert self.station is not None  # noqa: S101 (nobody is heard before)
@@ -308,12 +314,7 @@ class ChargerConsumer(LeanConsumer):
         self._stop("disconnected")
         hub.unregister(self)
         try:
-            await in_database(
-                stations.charger_disconnected,
-                charger_id=self.station.charger_id,
-                epoch=self.epoch,
-                at=datetime.now(UTC),
-            )
+            await arrivals.leave(charger_id=self.station.charger_id, epoch=self.epoch, at=datetime.now(UTC))
         except Exception:  # the sweep of silent chargers will notice
             logger.warning("could not note the end of the socket of %s", self.station.identity)
 

@@ -45,7 +45,7 @@ def is_ready(consumer: "ChargerConsumer") -> bool:
     if consumer.station.registration == Charger.Registration.REJECTED:
         return False
     if not consumer.has_settled:
-        has_spoken = consumer.heard_at > consumer.connected_at and consumer.calls.is_idle
+        has_spoken = consumer.heard_at > consumer.connected_at and consumer.is_idle
         consumer.has_settled = has_spoken or time.monotonic() - consumer.connected_at > BOOT_GRACE_SECONDS
     return consumer.has_settled
 

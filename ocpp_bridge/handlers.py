@@ -4,7 +4,7 @@ from django.utils import timezone
 
 from billing.events import SessionDoubted, SessionEnded, SessionMetered, SessionStarted
 from fleetcharge.lib import hints
-from fleetcharge.lib.events import subscribe
+from fleetcharge.lib.events import subscribe, subscribe_many
 from ocpp_bridge import doubts, following, local_lists, running_costs, tasks
 from ocpp_bridge.charging import planning
 from ocpp_bridge.events import CommandFinished
@@ -29,9 +29,10 @@ def go_on_with_the_local_list(event: CommandFinished) -> None:
         local_lists.command_finished(command_id=event.command_id, now=timezone.now())
 
 
-@subscribe(ChargerBooted)
-def compare_the_local_list(event: ChargerBooted) -> None:
-    local_lists.charger_booted(charger_id=event.charger_id, now=event.at)
+@subscribe_many(ChargerBooted)
+def compare_the_local_lists(events: tuple[ChargerBooted, ...]) -> None:
+    now = max(event.at for event in events)
+    local_lists.chargers_booted(charger_ids={event.charger_id for event in events}, now=now)
 
 
 @subscribe(SessionDoubted)
@@ -52,24 +53,24 @@ def say_what_it_costs(event: SessionMetered) -> None:
 
 @subscribe(SessionStarted, SessionEnded)
 def share_the_power_anew(event: SessionStarted | SessionEnded) -> None:
-    for site_id in planning.mark_due(location_id=event.location_id, now=timezone.now()):
+    for site_id in planning.mark_due(location_ids=[event.location_id], now=timezone.now()):
         hints.start(tasks.plan_charging, site_id, type(event).__name__)
 
 
 @subscribe(CommandFinished)
 def go_on_with_the_profiles(event: CommandFinished) -> None:
     if event.action in planning.ASKS:
-        for site_id in planning.mark_due(charger_id=event.charger_id, now=timezone.now()):
+        for site_id in planning.mark_due(charger_ids=[event.charger_id], now=timezone.now()):
             hints.start(tasks.plan_charging, site_id, "answer")
 
 
-@subscribe(ChargerBooted)
-def say_the_profiles_again(event: ChargerBooted) -> None:
-    for site_id in planning.forget_after_boot(charger_id=event.charger_id, now=timezone.now()):
+@subscribe_many(ChargerBooted)
+def say_the_profiles_again(events: tuple[ChargerBooted, ...]) -> None:
+    for site_id in planning.forget_after_boot(charger_ids={event.charger_id for event in events}, now=timezone.now()):
         hints.start(tasks.plan_charging, site_id, "boot")
 
 
-@subscribe(ChargerWentSilent, ChargerCameBack)
-def count_with_a_silent_charger(event: ChargerWentSilent | ChargerCameBack) -> None:
-    for site_id in planning.mark_due(location_id=event.location_id, now=timezone.now()):
-        hints.start(tasks.plan_charging, site_id, type(event).__name__)
+@subscribe_many(ChargerWentSilent, ChargerCameBack)
+def count_with_silent_chargers(events: tuple[ChargerWentSilent | ChargerCameBack, ...]) -> None:
+    for site_id in planning.mark_due(location_ids={event.location_id for event in events}, now=timezone.now()):
+        hints.start(tasks.plan_charging, site_id, type(events[0]).__name__)

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from django.conf import settings
+from django.db import connection
 
 from fleetcharge.lib import crypto
 from fleetcharge.lib.asgi import header
@@ -70,24 +71,36 @@ def identity_of(scope: dict[str, Any]) -> str:
     return identity
 
 
-def find_charger(identity: str) -> Known | None:
-    """One query; None for a stranger."""
-    fields = (
-        "pk", "organisation_id", "auth_key_hash", "subprotocols", "registration", "next_auth_key_hash",
-        "min_security_profile", "last_boot_at", "clock_skew_seconds", "vendor", "model", "firmware_version",
-    )  # fmt: skip
-    row = Charger.objects.filter(ocpp_identity=identity).values_list(*fields, named=True).first()
-    return row and Known(
-        charger_id=row.pk,
-        organisation_id=row.organisation_id,
-        auth_key_hash=row.auth_key_hash,
-        subprotocols=tuple(row.subprotocols),
-        registration=row.registration,
-        next_auth_key_hash=row.next_auth_key_hash,
-        min_security_profile=row.min_security_profile,
-        has_booted=row.last_boot_at is not None,
-        clock_skew_seconds=row.clock_skew_seconds,
-        profile=quirks.find(row.vendor, row.model, row.firmware_version),
+_FIND = """
+SELECT ocpp_identity, id, organisation_id, auth_key_hash, subprotocols, registration, next_auth_key_hash,
+       min_security_profile, last_boot_at IS NOT NULL, clock_skew_seconds, vendor, model, firmware_version
+FROM stations_charger WHERE ocpp_identity = ANY(%s)
+"""
+
+
+def find_chargers(identities: Sequence[str]) -> dict[str, Known]:
+    """One query; strangers are not in it."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FIND, [list(identities)])
+        return {identity: _known(*row) for identity, *row in cursor.fetchall()}
+
+
+def _known(
+    charger_id: int, organisation_id: int, auth_key_hash: str, subprotocols: list[str], registration: str,
+    next_auth_key_hash: str, min_security_profile: int, has_booted: bool, clock_skew_seconds: float | None,
+    vendor: str, model: str, firmware_version: str,
+) -> Known:  # fmt: skip
+    return Known(
+        charger_id=charger_id,
+        organisation_id=organisation_id,
+        auth_key_hash=auth_key_hash,
+        subprotocols=tuple(subprotocols),
+        registration=registration,
+        next_auth_key_hash=next_auth_key_hash,
+        min_security_profile=min_security_profile,
+        has_booted=has_booted,
+        clock_skew_seconds=clock_skew_seconds,
+        profile=quirks.find(vendor, model, firmware_version),
     )
 
 
@@ -102,7 +115,7 @@ def onboard(identity: str, scope: dict[str, Any], at: datetime) -> Known | None:
         organisation_slug=settings.OCPP_ONBOARD_ORGANISATION,
         at=at,
     )
-    return None if charger_id is None else find_charger(identity)
+    return None if charger_id is None else find_chargers([identity]).get(identity)
 
 
 def admit(scope: dict[str, Any], identity: str, known: Known) -> Admission:

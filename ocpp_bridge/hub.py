@@ -24,7 +24,7 @@ from stations import services as stations
 if TYPE_CHECKING:
     from ocpp_bridge.consumers import ChargerConsumer
 
-POLL_SECONDS, EPOCH_SECONDS, LEASE_SECONDS, SEEN_SECONDS = 1.0, 5.0, 5.0, 60.0
+POLL_SECONDS, EPOCH_SECONDS, SILENCE_SECONDS, LEASE_SECONDS, SEEN_SECONDS = 1.0, 5.0, 5.0, 5.0, 60.0
 ASK_STATUS_AFTER_SECONDS, ASK_EVERY_SECONDS = 20.0, 0.002
 ANNOUNCE_AFTER_SECONDS = 0.05
 SETTLE_SECONDS = 5.0  # what is being answered when a socket is let go may take this long
@@ -115,6 +115,7 @@ class Hub:
             "listen": self._listen,
             "commands": _every(POLL_SECONDS, self._poll_commands),
             "epochs": _every(EPOCH_SECONDS, self._check_epochs),
+            "silence": _every(SILENCE_SECONDS, self._look_for_silence),
             "lease": _every(LEASE_SECONDS, self._keep_lease, at_once=True),
             "seen": _every(SEEN_SECONDS, self._report_present),
         }
@@ -196,22 +197,28 @@ class Hub:
                 self._deliver_to(charger_id)
 
     async def _check_epochs(self) -> None:
-        """The truth about who owns a charger, should a message have been lost; and sockets that only look alive."""
+        """The truth about who owns a charger, should a message have been lost."""
         if not self._sockets:
             return
-        for charger_id, epoch in await in_database(_newer_epochs, self._epochs()):
+        for place, (charger_id, epoch) in enumerate(await in_database(_newer_epochs, self._epochs())):
+            await _leave_room(place)
             self.taken_over(charger_id, epoch)
+
+    async def _look_for_silence(self) -> None:
+        """Sockets that only look alive, and chargers whose status is old news; after an outage it is all of them.
+
+        A round of its own: however many are asked, the look at the epochs comes in time.
+        """
         idle_since = time.monotonic() - 4 * settings.OCPP_HEARTBEAT_SECONDS
         for place, consumer in enumerate(list(self._sockets.values())):
-            if place % LOOKED_AT_ONCE == 0:
-                await asyncio.sleep(0)  # whoever says something is answered first
+            await _leave_room(place)
             if consumer.is_closed:
                 continue
             if consumer.heard_at < idle_since:
                 self._close(consumer.close(1001, "silent for too long"))
             elif courier.is_mute(consumer, ASK_STATUS_AFTER_SECONDS):
                 self._start(courier.ask_for_status(consumer))
-                await asyncio.sleep(ASK_EVERY_SECONDS)  # after an outage it is all of them
+                await asyncio.sleep(ASK_EVERY_SECONDS)
 
     async def _keep_lease(self) -> None:
         """Say that this process lives; take note of those that do not any more."""
@@ -301,13 +308,25 @@ def _every(seconds: float, work: Callable[[], Awaitable[None]], *, at_once: bool
         pause = 0.0 if at_once else seconds
         while True:
             await asyncio.sleep(pause)
-            pause = seconds
+            began = time.monotonic()
             try:
                 await work()
             except Exception as error:  # the database may be away; the next round tries again
                 logger.warning("%s: %s", work.__name__, error)
+            pause = _rest(seconds, time.monotonic() - began)
 
     return run
+
+
+def _rest(seconds: float, took: float) -> float:
+    """A round that took long makes the next one no later, and is never followed by one without a pause."""
+    return max(seconds - took, seconds / 10)
+
+
+async def _leave_room(place: int) -> None:
+    """In a walk over thousands of sockets: whoever says something is answered first."""
+    if place % LOOKED_AT_ONCE == 0:
+        await asyncio.sleep(0)
 
 
 _NEWER = """

@@ -5,7 +5,7 @@ charger's limits, ask for its version, send what is missing, message by message 
 2 D01 and D02).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
@@ -95,13 +95,15 @@ def command_finished(*, command_id: str, now: datetime) -> None:
         advance(charger_id=charger_id, now=now)
 
 
-def charger_booted(*, charger_id: int, now: datetime) -> None:
-    """It may have forgotten the list, or learned to keep one: ask again. Nothing happens where none is kept."""
-    found = LocalList.objects.filter(pk=charger_id).update(
-        compared_at=None, limits_read_at=None, state=S.WAITING, retry_at=None, failures=0
-    )
-    if found:
-        advance(charger_id=charger_id, now=now)
+def chargers_booted(*, charger_ids: Collection[int], now: datetime) -> None:
+    """They may have forgotten the list, or learned to keep one: ask again. Nothing happens where none is kept."""
+    kept = sorted(LocalList.objects.filter(pk__in=charger_ids).values_list("pk", flat=True))
+    for charger_id in kept:
+        with survived("local list", charger_id):
+            LocalList.objects.filter(pk=charger_id).update(
+                compared_at=None, limits_read_at=None, state=S.WAITING, retry_at=None, failures=0
+            )
+            advance(charger_id=charger_id, now=now)
 
 
 @transaction.atomic

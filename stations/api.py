@@ -1,12 +1,11 @@
 """The unified JSON API over every network: sites, connectors, live status, tariffs, networks."""
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from functools import lru_cache
 from typing import Any
 
 import orjson
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet
-from django.http import HttpResponse
+from django.http import HttpResponse, HttpResponseNotModified, QueryDict
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
 from rest_framework import status
@@ -34,12 +33,10 @@ from stations.serializers import (
 
 
 class KeyPages(CursorPagination):
-    """Pages of bare primary keys; the database writes the rows."""
+    """Pages of bare primary keys; the database writes the rows (reads.Keys)."""
 
-    def _get_position_from_instance(self, instance: Any, ordering: Any) -> str:
-        return (
-            str(instance) if isinstance(instance, int) else str(super()._get_position_from_instance(instance, ordering))
-        )
+    def _get_position_from_instance(self, instance: int, ordering: Any) -> str:
+        return str(instance)
 
 
 class NotModified(Exception):
@@ -64,8 +61,8 @@ class RegistryView(GenericAPIView[Any]):
         if is_unchanged:
             raise NotModified
 
-    def handle_exception(self, exc: Exception) -> Response:
-        return Response(status=304) if isinstance(exc, NotModified) else super().handle_exception(exc)
+    def handle_exception(self, exc: Exception) -> Any:
+        return HttpResponseNotModified() if isinstance(exc, NotModified) else super().handle_exception(exc)
 
     def finalize_response(self, request: Request, response: Any, *args: Any, **kwargs: Any) -> Any:
         answer = super().finalize_response(request, response, *args, **kwargs)
@@ -79,18 +76,23 @@ class RegistryView(GenericAPIView[Any]):
         return organisation_of(self.request)
 
     def query(self) -> dict[str, Any]:
-        parameters = StationQuery(data=self.request.query_params)
-        parameters.is_valid(raise_exception=True)
-        return dict(parameters.validated_data)
+        return _filters(self.request.query_params.urlencode())
 
-    def results(self, rows: QuerySet[Any], write: Callable[[Sequence[int], datetime], bytes]) -> HttpResponse:
-        """One page of a list, written by the database."""
-        found: Any = self.paginate_queryset(rows.values_list("pk", flat=True)) or []
-        results = write(found, timezone.now())
-        links = self.paginator
+    def results(self, rows: QuerySet[Any], write: str) -> HttpResponse:
+        """One page of a list, written by the database: reads.CONNECTORS or STATIONS."""
+        keys, links = reads.Keys(rows, write, timezone.now()), self.paginator
         assert isinstance(links, CursorPagination)  # noqa: S101 (of every list here)
-        body = reads.page(results, following=links.get_next_link(), previous=links.get_previous_link())
+        links.paginate_queryset(keys, self.request, view=self)  # type: ignore[arg-type]
+        body = reads.page(keys.written, following=links.get_next_link(), previous=links.get_previous_link())
         return HttpResponse(body, content_type="application/json")
+
+
+@lru_cache(maxsize=512)
+def _filters(query_string: str) -> dict[str, Any]:
+    """What a good question means, which is asked again and again; nobody changes it. ValidationError for a bad one."""
+    parameters = StationQuery(data=QueryDict(query_string))
+    parameters.is_valid(raise_exception=True)
+    return dict(parameters.validated_data)
 
 
 def matching_connectors(query: dict[str, Any]) -> Q:
@@ -139,7 +141,7 @@ class StationList(RegistryView, ListAPIView[Location]):
         query = self.query()
         if "near" in query:
             return self._nearest(query)
-        return self.results(visible_stations(self.organisation(), query), reads.stations_json)
+        return self.results(visible_stations(self.organisation(), query), reads.STATIONS)
 
     def _nearest(self, query: dict[str, Any]) -> HttpResponse:
         """Distances first, in one fast statement; then those few sites."""
@@ -211,7 +213,7 @@ class ConnectorList(RegistryView, ListAPIView[Connector]):
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         query = self.query()
         if "near" not in query:
-            return self.results(self.get_queryset(), reads.connectors_json)
+            return self.results(self.get_queryset(), reads.CONNECTORS)
         distance_m = _distances(self.organisation(), query)
         found = self.get_queryset().filter(evse__location__in=distance_m).values_list("pk", "evse__location_id")
         ids = [pk for pk, site in sorted(found, key=lambda row: (distance_m[row[1]], row[0]))]

@@ -7,7 +7,7 @@ power and PIN say besides.
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 WITHIN_M, SIGMA_M = 250.0, 100.0
@@ -66,6 +66,19 @@ def pairs(sites: Sequence[Site]) -> Iterator[Pair]:
             for two in rest:
                 if one.source_id != two.source_id and (pair := compare(one, two)):
                     yield pair
+
+
+def batches(found: Iterable[Pair], *, most: int) -> Iterator[list[Pair]]:
+    """The pairs in batches that name no site twice; what concerns one site stays in the order it was found in."""
+    turns: Counter[int] = Counter()
+    waves: dict[int, list[Pair]] = defaultdict(list)
+    for pair in found:
+        turn = max(turns[pair.one.pk], turns[pair.two.pk])
+        turns[pair.one.pk] = turns[pair.two.pk] = turn + 1
+        waves[turn].append(pair)
+    for turn in sorted(waves):
+        for start in range(0, len(waves[turn]), most):
+            yield waves[turn][start : start + most]
 
 
 def _cell(site: Site) -> tuple[int, int]:

@@ -1,9 +1,10 @@
 """ETags that are never wrong: each holds the snapshot its answer was read in, so also a change that was committed late
 counts, whatever its number or its clock says."""
 
-from django.db import connection
-
+from fleetcharge.lib.db import fetch_prepared, in_one_line
 from stations import changes
+
+IS_UNCHANGED = in_one_line(changes.IS_UNCHANGED)
 
 
 def matching(if_none_match: str, asked: str) -> str:
@@ -21,12 +22,8 @@ def matching(if_none_match: str, asked: str) -> str:
 
 def look(known: str) -> tuple[str, bool]:
     """The snapshot of now, and whether nothing public has changed since `known` ('' for never). One query."""
-    with connection.cursor() as cursor:
-        if known:
-            cursor.execute(changes.IS_UNCHANGED, {"since": known})
-        else:
-            cursor.execute(changes.NOW)
-        now, *is_unchanged = cursor.fetchone()
+    query, parameters = (IS_UNCHANGED, {"since": known}) if known else (changes.NOW, None)
+    [[now, *is_unchanged]] = fetch_prepared(query, parameters)
     return now, is_unchanged == [True]
 
 

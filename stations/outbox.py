@@ -1,8 +1,9 @@
 """What integrators are told of stations."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
-from fleetcharge.lib.events import record
+from fleetcharge.lib.events import record_many
 from fleetcharge.webhooks import catalogue
 from fleetcharge.webhooks.listeners import listeners
 from fleetcharge.webhooks.outbox import Fact, tell_many
@@ -10,17 +11,28 @@ from stations.events import ConnectorStatusChanged
 from stations.models import Connector, Location, NetworkAccess
 
 
-@record(ConnectorStatusChanged)
-def tell_of_a_status(event: ConnectorStatusChanged) -> None:
+@record_many(ConnectorStatusChanged)
+def tell_of_statuses(events: tuple[ConnectorStatusChanged, ...]) -> None:
     if asked := listeners.of(catalogue.CONNECTOR_STATUS_CHANGED):
-        tell_many(catalogue.CONNECTOR_STATUS_CHANGED, facts=lambda: _facts(event, asked))
+        tell_many(catalogue.CONNECTOR_STATUS_CHANGED, facts=lambda: _facts(events, asked))
 
 
-def _facts(event: ConnectorStatusChanged, asked: frozenset[int]) -> Iterator[Fact]:
+def _facts(events: Sequence[ConnectorStatusChanged], asked: frozenset[int]) -> Iterator[Fact]:
+    """Three queries, however many plugs changed."""
     related = Connector.objects.select_related("evse__location__source", "evse__charger")
-    connector = related.get(pk=event.connector_id)
+    connectors = related.in_bulk({event.connector_id for event in events})
+    audience = _audience(connector.evse.location for connector in connectors.values())
+    for event in events:
+        connector = connectors[event.connector_id]
+        listening = asked & audience[connector.evse.location_id]
+        key = event.change_id or f"{event.connector_id}:{event.at}:{event.new}"
+        data = _data(event, connector) if listening else {}
+        yield from (Fact(organisation_id, key, event.at, data) for organisation_id in sorted(listening))
+
+
+def _data(event: ConnectorStatusChanged, connector: Connector) -> dict[str, object]:
     evse, location = connector.evse, connector.evse.location
-    data = {
+    return {
         "connector": connector.public_id,
         "connector_id": connector.connector_id,
         "evse": evse.public_id,
@@ -32,14 +44,21 @@ def _facts(event: ConnectorStatusChanged, asked: frozenset[int]) -> Iterator[Fac
         "reason": event.reason,
         "at": event.at,
     }
-    for organisation_id in sorted(asked & _audience(location)):
-        yield Fact(organisation_id, event.change_id or f"{event.connector_id}:{event.at}:{event.new}", event.at, data)
 
 
-def _audience(location: Location) -> frozenset[int]:
-    """The fleets that may charge there, as `Connector.objects.usable_by` has it."""
+def _audience(locations: Iterable[Location]) -> dict[int, frozenset[int]]:
+    """The fleets that may charge at each of these sites, as `Connector.objects.usable_by` has it."""
+    sites = {location.pk: location for location in locations}
+    fleets: dict[int, set[int]] = defaultdict(set)
+    sources = {location.source_id for location in sites.values() if location.organisation_id is None}
+    access = NetworkAccess.objects.filter(source_id__in=sources).values_list("source_id", "organisation_id")
+    for source_id, organisation_id in access:
+        fleets[source_id].add(organisation_id)
+    return {pk: _fleets(location, fleets[location.source_id]) for pk, location in sites.items()}
+
+
+def _fleets(location: Location, with_access: set[int]) -> frozenset[int]:
     if location.organisation_id is not None:
         return frozenset({location.organisation_id})
-    access = NetworkAccess.objects.filter(source_id=location.source_id).values_list("organisation_id", flat=True)
     owner = location.source.organisation_id
-    return frozenset(access) if owner is None else frozenset({*access, owner})
+    return frozenset(with_access) if owner is None else frozenset({*with_access, owner})

@@ -5,10 +5,12 @@ tests/test_reads.py holds both against each other, field by field.
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
 import orjson
+from django.core.exceptions import EmptyResultSet
 from django.db import connection
+from django.db.models import QuerySet
 
 from stations.belief import FRESHNESS, times_of
 from stations.models import Plug
@@ -25,7 +27,7 @@ NOT_REMOVED = "NOT c.is_removed AND NOT e.is_removed AND NOT l.is_removed"
 CONNECTORS = f"""
 SELECT coalesce(json_agg(shown), '[]')::text FROM (
     SELECT {CONNECTOR}
-    FROM unnest(%(ids)s::bigint[]) WITH ORDINALITY AS wanted (id, place)
+    FROM <wanted>
     JOIN stations_connector c ON c.id = wanted.id JOIN stations_evse e ON e.id = c.evse_id
     JOIN stations_location l ON l.id = e.location_id JOIN stations_source s ON s.id = l.source_id
     LEFT JOIN stations_charger h ON h.id = e.charger_id ORDER BY wanted.place
@@ -37,7 +39,7 @@ SELECT coalesce(json_agg(shown), '[]')::text FROM (
         l.latitude, l.longitude, l.time_zone, l.opening_times, l.organisation_id IS NOT NULL AS is_private,
         wanted.distance_m, coalesce(p.total, 0) AS connectors_total, coalesce(p.available, 0) AS connectors_available,
         coalesce(p.connectors, '[]') AS connectors
-    FROM unnest(%(ids)s::bigint[], %(distances)s::int[]) WITH ORDINALITY AS wanted (id, distance_m, place)
+    FROM <wanted>
     JOIN stations_location l ON l.id = wanted.id JOIN stations_source s ON s.id = l.source_id
     LEFT JOIN LATERAL (
         SELECT count(*) AS total, json_agg(each) AS connectors,
@@ -52,6 +54,12 @@ SELECT coalesce(json_agg(shown), '[]')::text FROM (
     ORDER BY wanted.place
 ) shown
 """  # noqa: S608
+THESE = "unnest(%(ids)s::bigint[], %(distances)s::int[]) WITH ORDINALITY AS wanted (id, distance_m, place)"
+OF_THE_PAGE = "(SELECT id, NULL::int, id FROM keys WHERE number <= %(size)s) AS wanted (id, distance_m, place)"
+PAGE = """
+WITH keys AS MATERIALIZED (SELECT found.id, row_number() OVER () AS number FROM (<keys>) AS found (id))
+SELECT (SELECT coalesce(array_agg(id ORDER BY number), '{}')::text FROM keys), (<rows>)
+"""
 TABLE = f"""
 SELECT pg_current_snapshot()::text,
     coalesce(json_agg(json_build_array(c.public_id, c.status, c.heard_at, l.public_id) ORDER BY c.id), '[]')::text
@@ -61,15 +69,49 @@ WHERE {NOT_REMOVED} AND (l.organisation_id IS NULL OR l.organisation_id = %(orga
 LABELS = {plug.value: str(plug.label) for plug in Plug}
 
 
+class Keys:
+    """Stands in for a list of primary keys where a paginator cuts its page out: the statement that finds the keys of
+    the page writes its rows as well, in the order of the keys, whichever way it was looked for.
+    """
+
+    def __init__(self, rows: QuerySet[Any], write: str, now: datetime) -> None:
+        """`write`: CONNECTORS or STATIONS, as `rows` are."""
+        self._rows, self._write, self._now = rows.values_list("pk"), write, now
+        self.written = b"[]"
+
+    def order_by(self, *names: str) -> Self:
+        self._rows = self._rows.order_by(*names)
+        return self
+
+    def filter(self, *conditions: Any, **named: Any) -> Self:
+        self._rows = self._rows.filter(*conditions, **named)
+        return self
+
+    def __getitem__(self, window: slice) -> list[int]:
+        """The keys within; the last of them only says that the page has a next one, and is not written."""
+        with connection.cursor() as cursor:
+            try:
+                keys = cursor.mogrify(*self._rows[window].query.sql_with_params())
+            except EmptyResultSet:
+                return []
+            rows = self._write.replace("<wanted>", OF_THE_PAGE)
+            statement = PAGE.replace("<rows>", rows).replace("<keys>", keys.replace("%", "%%"))
+            size = window.stop - window.start - 1
+            cursor.execute(statement, {"size": size, **_instants(self._now)})
+            found, written = cursor.fetchone()
+        self.written = written.encode()
+        return [int(key) for key in found[1:-1].split(",") if key]
+
+
 def connectors_json(ids: Sequence[int], now: datetime) -> bytes:
     """The connectors of these primary keys, in this order, as a JSON list."""
-    return _text(CONNECTORS, {"ids": _array(ids), **_instants(now)})
+    return _written(CONNECTORS, ids, [None] * len(ids), now)
 
 
 def stations_json(ids: Sequence[int], now: datetime, distance_m: Mapping[int, float] | None = None) -> bytes:
     """The sites of these primary keys with their connectors, in this order, as a JSON list."""
     distances = [round(distance_m[pk]) if distance_m is not None else None for pk in ids]
-    return _text(STATIONS, {"ids": _array(ids), "distances": _array(distances), **_instants(now)})
+    return _written(STATIONS, ids, distances, now)
 
 
 def status_table(organisation_id: int) -> bytes:
@@ -86,9 +128,10 @@ def page(results: bytes, *, following: str | None = None, previous: str | None =
     return b'{"next":%s,"previous":%s,"results":%s}' % (orjson.dumps(following), orjson.dumps(previous), results)
 
 
-def _text(query: str, parameters: dict[str, Any]) -> bytes:
+def _written(write: str, ids: Sequence[int], distances: Sequence[int | None], now: datetime) -> bytes:
     with connection.cursor() as cursor:
-        cursor.execute(query, parameters)
+        parameters = {"ids": _array(ids), "distances": _array(distances), **_instants(now)}
+        cursor.execute(write.replace("<wanted>", THESE), parameters)
         (text,) = cursor.fetchone()
     return str(text).encode()
 

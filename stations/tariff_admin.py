@@ -18,7 +18,7 @@ from unfold.widgets import (
 
 from fleetcharge.accounts.admin import DESK, TenantAdmin, actor_of
 from stations import pricing, services
-from stations.admin import EVERYBODY, RegistryScope
+from stations.admin.scope import EVERYBODY, RegistryScope
 from stations.models import Connector, Location, Source, Tariff
 
 

@@ -2,7 +2,8 @@
 
 import logging
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,18 +12,22 @@ from django.conf import settings
 from django.db.models import F, Q
 from django.utils import timezone
 
+from fleetcharge.lib.turns import turn
 from stations import services
 from stations.cpo import registry
-from stations.cpo.base import Capability, CPOError
+from stations.cpo.base import Capability, CPOError, CPOUnavailable, PullReport
 from stations.cpo.ocpi import registration, watchdog
 from stations.cpo.ocpi.adapter import OCPIAdapter
 from stations.cpo.ubc import tasks as ubc_tasks  # noqa: F401 (Celery finds the tasks of an app here)
 from stations.cpo.webhooks import tasks as feed_tasks  # noqa: F401 (likewise)
+from stations.deciding import OFFLINE_GRACE
 from stations.models import Charger, CPOCommand, Source
 from stations.services import duplicates
-from stations.services.statuses import OFFLINE_GRACE
 
 logger = logging.getLogger(__name__)
+LONGEST_POLL_SECONDS = 1800.0
+_POLLS_OF_A_SOURCE, _POLLS = 7305, 7306
+"""Spaces of advisory locks."""
 
 
 @shared_task
@@ -60,12 +65,28 @@ def _claim(source: Source, now: datetime) -> bool:
 
 @shared_task
 def poll_source(source_id: int) -> int:
-    """One full or incremental pull; returns the number of sites written. Failures back off, and are shown."""
+    """One full or incremental pull; returns the number of sites written. Failures back off, and are shown.
+
+    A network that is slow must not keep the workers from everything else: it is polled once at a time, all of them
+    together take `POLLS_AT_ONCE` workers, and those that failed last time half of these.
+    """
     source = Source.objects.get(pk=source_id)
+    places = max(1, settings.POLLS_AT_ONCE // 2) if source.failures_in_row else settings.POLLS_AT_ONCE
+    with turn(_POLLS_OF_A_SOURCE, source.pk) as is_mine:
+        if not is_mine:
+            return 0
+        with turn(_POLLS, *range(places)) as has_place:
+            if has_place:
+                return _poll(source)
+    Source.objects.filter(pk=source.pk).update(next_poll_at=timezone.now())  # the next beat tries again
+    return 0
+
+
+def _poll(source: Source) -> int:
     began, written, refused = timezone.now(), 0, 0
     refusals: list[dict[str, Any]] = []
     try:
-        for report in registry.adapter_for(source).poll(source):
+        for report in _in_time(source, registry.adapter_for(source).poll(source)):
             written, refused = written + report.locations, refused + len(report.rejected)
             refusals += report.rejected[: services.REFUSALS_SHOWN - len(refusals)]
     except CPOError as error:
@@ -77,11 +98,30 @@ def poll_source(source_id: int) -> int:
         return 0
     except Exception as error:  # ours or theirs: it is shown, counted and tried again
         name = type(error).__name__
-        services.source_failed(source_id=source.pk, error=f"{name}: {error}", code=name, at=timezone.now())
+        told = f"We failed at what it sent, and ask again by ourselves; the log says where ({name}: {error})."
+        services.source_failed(source_id=source.pk, error=told, code=name, at=timezone.now())
         raise
     shown = [{"id": str(each["id"])[:80], "why": str(each["why"])[:300]} for each in refusals]
     services.source_polled(source_id=source.pk, at=began, refused_objects=refused, refusals=shown)
+    if source.last_polled_at is None and written:
+        _look_for_twins()
     return written
+
+
+def _look_for_twins() -> None:
+    """A network's first list may name what others list already: nobody should meet a site twice for an hour."""
+    try:
+        find_duplicates.delay()
+    except Exception:  # without Valkey the sweep of the hour finds them
+        logger.warning("duplicates wait for the sweep", exc_info=True)
+
+
+def _in_time(source: Source, reports: Iterator[PullReport]) -> Iterator[PullReport]:
+    ends_at = time.monotonic() + LONGEST_POLL_SECONDS
+    for report in reports:
+        yield report
+        if time.monotonic() > ends_at:
+            raise CPOUnavailable(f"{source.name} takes longer than {LONGEST_POLL_SECONDS:.0f} s for all of it.")
 
 
 @shared_task

@@ -1,19 +1,40 @@
 """UBC on the desk: how we take part, what is sold and ordered, what was said, and what was turned away."""
 
+from collections.abc import Callable
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
+from unfold.widgets import UnfoldAdminTextareaWidget
 
-from fleetcharge.accounts.admin import ReadOnlyAdmin, ReasonForm, TenantAdmin, ask, back_to
+from fleetcharge.accounts.admin import ReadOnlyAdmin, ReasonForm, TenantAdmin, actor_of, ask, back_to
 from fleetcharge.accounts.services import audit
-from stations.cpo.ubc import signing
+from stations.cpo.base import CPOError
+from stations.cpo.ubc import flow, signing
 from stations.cpo.ubc.models import UBCCarry, UBCItem, UBCMessage, UBCNetwork, UBCOrder, UBCRefusal
 from stations.cpo.ubc.words import our_address
+
+
+class WordsForm(forms.Form):
+    kind = ""
+    comments = forms.CharField(
+        label=_("What the seller is to read"), max_length=500, widget=UnfoldAdminTextareaWidget(attrs={"rows": 3})
+    )
+
+
+class RatingForm(WordsForm):
+    kind = "rate"
+    stars = forms.TypedChoiceField(label=_("Stars"), coerce=int, choices=[(n, "★" * n) for n in range(5, 0, -1)])
+
+
+class ComplaintForm(WordsForm):
+    kind = "complain"
+    is_closed = forms.BooleanField(label=_("It is settled: close the complaint"), required=False)
 
 
 class OwnNetworks:
@@ -93,10 +114,50 @@ class UBCOrderAdmin(OwnNetworks, ReadOnlyAdmin):
     list_filter = ["state"]
     search_fields = ["order_id", "transaction_id", "reservation_key", "item_id"]
     readonly_fields = ["balance_paise"]
+    actions_detail = ["rate", "complain"]
 
     @admin.display(description=_("Balance, paise"))
     def balance_paise(self, order: UBCOrder) -> int:
         return order.balance_paise
+
+    @action(description=_("Rate"), url_path="rate")  # type: ignore[untyped-decorator]
+    def rate(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """One to five stars for the seller, with a word that it will read."""
+
+        def send(order: UBCOrder, said: dict[str, Any]) -> None:
+            flow.rate(order.pk, stars=said["stars"], comments=said["comments"])
+
+        return self._say(request, object_id, RatingForm, gettext("Rate %(order)s"), send)
+
+    @action(description=_("Complain"), url_path="complain")  # type: ignore[untyped-decorator]
+    def complain(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Ask the seller's support, or tell it that the matter is settled; who helps comes back with its answer."""
+
+        def send(order: UBCOrder, said: dict[str, Any]) -> None:
+            flow.ask_for_support(order.pk, comments=said["comments"], is_closed=said["is_closed"])
+
+        return self._say(request, object_id, ComplaintForm, gettext("Complain about %(order)s"), send)
+
+    def _say(
+        self, request: HttpRequest, object_id: str, form_class: type[WordsForm], title: str,
+        send: Callable[[UBCOrder, dict[str, Any]], None],
+    ) -> HttpResponse:  # fmt: skip
+        order: UBCOrder | None = self.get_object(request, object_id)
+        if order is None or not self.has_view_permission(request, order):
+            return back_to(self)
+        form = form_class(request.POST or None)
+        if not form.is_valid():
+            return ask(request, self, title=title % {"order": order}, form=form, submit=gettext("Send"))
+        try:
+            send(order, form.cleaned_data)
+        except CPOError as error:
+            messages.error(request, str(error))
+        else:
+            audit(
+                action=f"ubc.{form.kind}", target=order, actor=actor_of(request), reason=form.cleaned_data["comments"]
+            )
+            messages.success(request, gettext("Sent. What the seller answers stands here when it comes."))
+        return back_to(self, object_id)
 
 
 @admin.register(UBCCarry)

@@ -19,6 +19,7 @@ from fleetcharge.accounts.admin import ReadOnlyAdmin, ReasonForm, TenantAdmin, a
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib import crypto
 from stations.cpo.webhooks import counting, dry_run, letters, signatures
+from stations.cpo.webhooks.codes import span, words
 from stations.cpo.webhooks.mapping import FeedMapping
 from stations.cpo.webhooks.models import DeadLetter, WebhookCount, WebhookFeed, WebhookPush
 from stations.cpo.webhooks.paths import BadMapping
@@ -96,13 +97,6 @@ class TryForm(forms.Form):
         return mapping
 
 
-def _span(milliseconds: int) -> str:
-    """`50 ms`, `2 s`, `5 min`."""
-    if milliseconds < 1000:
-        return f"{milliseconds} ms"
-    return f"{milliseconds / 1000:.0f} s" if milliseconds < 120_000 else f"{milliseconds / 60_000:.0f} min"
-
-
 @admin.register(WebhookFeed)
 class WebhookFeedAdmin(OwnNetworks, TenantAdmin):
     """One vendor: whom we believe, how its JSON is read, how it does."""
@@ -143,12 +137,12 @@ class WebhookFeedAdmin(OwnNetworks, TenantAdmin):
     @admin.display(description=_("Counted today"))
     def counts(self, feed: WebhookFeed) -> str:
         counted = counting.counts_of(feed.pk, timezone.now().date()) if feed.pk else {}
-        return format_html_join(", ", "{} {}", ((code, count) for code, count in counted.items())) or "–"
+        return format_html_join(", ", "{}: {}", ((words(code), count) for code, count in counted.items())) or "–"
 
     @admin.display(description=_("Lag today: half, 95 % within"))
     def lag(self, feed: WebhookFeed) -> str:
         half, most = counting.lag_percentiles(feed.pk, [timezone.now().date()]) if feed.pk else [None, None]
-        return "–" if half is None or most is None else f"{_span(half)}, {_span(most)}"
+        return "–" if half is None or most is None else f"{span(half)}, {span(most)}"
 
     def save_model(self, request: HttpRequest, obj: WebhookFeed, form: Any, change: bool) -> None:
         """Secrets are encrypted, and never enter the audit; a feed without one gets one of ours."""
@@ -239,7 +233,8 @@ class WebhookFeedAdmin(OwnNetworks, TenantAdmin):
         form = ReasonForm(request.POST or None)
         if not form.is_valid():
             waiting = DeadLetter.objects.waiting().filter(feed=feed).order_by("-last_at")
-            rows = [f"{letter} · {letter.detail}" for letter in waiting[:SHOWN_LINES]] or [gettext("Nothing waits.")]
+            rows = [f"{letter.subject} · {words(letter.code)} · {letter.detail}" for letter in waiting[:SHOWN_LINES]]
+            rows = rows or [gettext("Nothing waits.")]
             title = _("Replay the dead letters of %(name)s") % {"name": feed}
             return ask(request, self, title=title, form=form, submit=gettext("Replay"), rows=rows)
         audit(action="replay", target=feed, actor=actor_of(request), reason=form.cleaned_data["reason"])
@@ -266,23 +261,53 @@ def _show_once(request: HttpRequest, feed: WebhookFeed, secret: str) -> None:
 def _replay(request: HttpRequest, waiting: QuerySet[DeadLetter]) -> None:
     chosen = waiting.order_by("last_at").values_list("pk", flat=True)[: letters.MAX_AT_ONCE]
     counts = letters.replay(list(chosen), now=timezone.now())
-    told = ", ".join(f"{code} {count}" for code, count in sorted(counts.items()))
+    told = ", ".join(f"{words(code)}: {count}" for code, count in sorted(counts.items()))
     messages.info(request, gettext("Replayed: %(told)s.") % {"told": told or gettext("nothing")})
 
 
 class OfFeeds(OwnNetworks):
     organisation_path = "feed__source__organisation"
 
+    @admin.display(description=_("What happened"), ordering="code")
+    def what(self, row: DeadLetter | WebhookCount) -> str:
+        return words(row.code)
+
+    @admin.display(description=_("Our code"), ordering="code")
+    def our_code(self, row: DeadLetter | WebhookCount) -> str:
+        return row.code
+
+
+class ByCode(admin.SimpleListFilter):
+    """The codes that there are, in words."""
+
+    title, parameter_name = _("what happened"), "code"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        rows = model_admin.get_queryset(request).order_by().values_list("code", flat=True).distinct()
+        return sorted(((code, words(code)) for code in rows), key=lambda each: each[1])
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        return queryset.filter(code=self.value()) if self.value() else queryset
+
 
 @admin.register(DeadLetter)
 class DeadLetterAdmin(OfFeeds, ReadOnlyAdmin):
     """Entries that could not be applied, with their reason."""
 
-    list_display = ["last_at", "feed", "code", "subject", "detail", "times", "replayed_at", "replay_code"]
-    list_filter = ["code"]
+    list_display = ["last_at", "feed", "what", "subject", "detail", "times", "replayed_at", "replayed_as"]
+    list_filter = [ByCode]
     list_select_related = ["feed__source"]
     search_fields = ["subject", "detail"]
+    fields = [
+        "feed", "push", "index", "what", "our_code", "subject", "detail", "times", "first_at", "last_at", "replayed_at",
+        "replayed_as",
+    ]  # fmt: skip
+    readonly_fields = ["what", "our_code", "replayed_as"]
     actions = ["replay"]
+
+    @admin.display(description=_("What the replay said"))
+    def replayed_as(self, letter: DeadLetter) -> str:
+        return words(letter.replay_code) or "–"
 
     def has_replay_permission(self, request: HttpRequest) -> bool:
         return self._has_role(request, TenantAdmin.change_roles)
@@ -312,7 +337,9 @@ class WebhookPushAdmin(OfFeeds, ReadOnlyAdmin):
 
 @admin.register(WebhookCount)
 class WebhookCountAdmin(OfFeeds, ReadOnlyAdmin):
-    list_display = ["day", "feed", "code", "count", "last_at", "last_detail"]
-    list_filter = ["code"]
+    list_display = ["day", "feed", "what", "count", "last_at", "last_detail"]
+    list_filter = [ByCode]
+    fields = ["day", "feed", "what", "our_code", "count", "last_at", "last_detail"]
+    readonly_fields = ["what", "our_code"]
     list_select_related = ["feed__source"]
     search_fields = ["code"]

@@ -2,20 +2,24 @@
 
 import base64
 import binascii
+import copy
 import logging
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 
 import orjson
 from django.core.cache import cache
-from django.db import DataError, IntegrityError
+from django.db import DataError, IntegrityError, connections
 from django.utils import timezone
 
 from fleetcharge.accounts import throttling
 from fleetcharge.lib.addresses import address_of_scope
 from fleetcharge.lib.asgi import BodyTooLarge, Receive, Scope, Send, header, read_body, retry_after, send_json
 from fleetcharge.lib.batching import Batcher
+from fleetcharge.lib.events import set_aside
 from fleetcharge.lib.threads import DatabaseThreads
 from stations import tasks
 from stations.cpo.ocpi import pacing, receivers, registration
@@ -24,16 +28,28 @@ from stations.cpo.ocpi.directory import OUR_COUNTRY, OUR_PARTY
 from stations.cpo.ocpi.objects.base import now_text
 from stations.cpo.ocpi.receivers import Answer, Call
 from stations.models import Source
+from stations.news import announcer
 from stations.services.bulk import EvseReport
 
 MAX_BODY_BYTES = 1024 * 1024
 logger = logging.getLogger(__name__)
 threads = DatabaseThreads("ocpi-database")
+handshakes = DatabaseThreads("ocpi-handshake", threads=2)
+"""We call a peer back while its own call is open: one that does not answer must not keep others' pushes waiting."""
 Push = tuple[Scope, bytes]
 
 
 async def _write(pushes: Sequence[Push]) -> list[Answer]:
-    return await threads.run(answer_statuses, pushes)
+    return await threads.run(_committed, pushes)
+
+
+def _committed(pushes: Sequence[Push]) -> list[Answer]:
+    """What follows from them is told by another thread: a CPO waits for the commit alone."""
+    with set_aside() as news:
+        try:
+            return answer_statuses(pushes)
+        finally:
+            announcer.announce(news)
 
 
 batcher: Batcher[Push, Answer] = Batcher(
@@ -45,7 +61,7 @@ async def ocpi(scope: Scope, receive: Receive, send: Send) -> None:
     """`/ocpi/versions`, `/ocpi/<version>[/credentials]`, `/ocpi/<version>/emsp/<module>/...`."""
     try:
         push = scope, await read_body(receive, MAX_BODY_BYTES)
-        answer = await (batcher.submit(push) if _is_of_one_evse(scope) else threads.run(answer_call, *push))
+        answer = await _answer(*push)
         if answer.fetch:
             await threads.run(_fetch_later, scope, answer.fetch)
     except BodyTooLarge as error:
@@ -58,6 +74,22 @@ async def ocpi(scope: Scope, receive: Receive, send: Send) -> None:
     named = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
     headers = [*_echo(scope), *_routing(scope), *named, *retry_after(answer.wait_seconds)]
     await send_json(send, answer.http, _envelope(answer), headers)
+
+
+async def _answer(scope: Scope, raw: bytes) -> Answer:
+    if _is_of_one_evse(scope):
+        return await batcher.submit((scope, raw))
+    if _path(scope)[1:] == ["credentials"]:
+        return await handshakes.run(_shake_hands, scope, raw)
+    return await threads.run(answer_call, scope, raw)
+
+
+def _shake_hands(scope: Scope, raw: bytes) -> Answer:
+    """Too rare to keep a connection for."""
+    try:
+        return answer_call(scope, raw)
+    finally:
+        connections.close_all()
 
 
 def answer_call(scope: Scope, raw: bytes) -> Answer:
@@ -75,31 +107,51 @@ def answer_call(scope: Scope, raw: bytes) -> Answer:
 
 
 def answer_statuses(pushes: Sequence[Push]) -> list[Answer]:
-    """Calls about one EVSE each: what is no more than its status is committed together, the rest one by one."""
+    """Calls about one EVSE each: what is no more than its status is committed together, the rest one by one.
+
+    Past its rate a network is told to wait with those that are too many, in the order they came in.
+    """
     callers = [header(scope, b"authorization") for scope, _ in pushes]
-    known = {caller: source_of(caller) for caller in set(callers)}
-    refusals = {caller: _refusal(source, callers.count(caller)) for caller, (source, _) in known.items()}
+    known = sources_of(set(callers))
+    waits = _waits([known[caller][0] for caller in callers])
     answers: dict[int, Answer] = {}
     statuses: dict[int, tuple[Call, EvseReport]] = {}
-    for number, (caller, push) in enumerate(zip(callers, pushes, strict=True)):
-        read = refusals[caller] or _read(*push, *known[caller])
+    for number, (push, caller, seconds) in enumerate(zip(pushes, callers, waits, strict=True)):
+        read = _too_often(seconds) if seconds else _read(*push, *known[caller])
         if isinstance(read, Answer):
             answers[number] = _guessed(push[0], read) if known[caller][0] is None else read
         elif report := receivers.status_in(*read):
             statuses[number] = read[1], report
         else:
-            answers[number] = receivers.handle(*read)
+            module, call = read
+            answers[number] = receivers.handle(module, replace(call, source=copy.copy(call.source)))
     if statuses:
         calls, reports = zip(*statuses.values(), strict=True)
         answers |= zip(statuses, receivers.answer_statuses(calls, reports), strict=True)
     return [answers[number] for number in range(len(pushes))]
 
 
-def _refusal(source: Source | None, calls: int = 1) -> Answer | None:
+def _waits(sources: Sequence[Source | None]) -> list[int]:
+    """Of each call, how many seconds it should wait; 0: it may come in."""
+    counts = Counter(source.pk for source in sources if source)
+    allowed = {pk: pacing.may_call_us(pk, calls=count) for pk, count in counts.items()}
+    waits = []
+    for source in sources:
+        granted, seconds = allowed[source.pk] if source else (1, 0)
+        waits.append(0 if granted else seconds)
+        if source:
+            allowed[source.pk] = max(0, granted - 1), seconds
+    return waits
+
+
+def _refusal(source: Source | None) -> Answer | None:
     """Who may not call so often."""
-    if source and (seconds := pacing.may_call_us(source.pk, calls=calls)):
-        return Answer(None, 2000, "Too many calls of this network.", 429, wait_seconds=seconds)
-    return None
+    _, seconds = pacing.may_call_us(source.pk) if source else (1, 0)
+    return _too_often(seconds) if seconds else None
+
+
+def _too_often(seconds: int) -> Answer:
+    return Answer(None, 2000, "Too many calls of this network.", 429, wait_seconds=seconds)
 
 
 def _read(scope: Scope, raw: bytes, source: Source | None, token: str) -> tuple[str, Call] | Answer:
@@ -149,14 +201,25 @@ def source_of(authorization: bytes) -> tuple[Source | None, str]:
 
     The token that was meant comes with it.
     """
-    kind, _, presented = authorization.decode("latin-1").partition(" ")
-    presented = presented.strip()
-    if kind.lower() != "token" or not presented:
-        return None, ""
-    for token in (_decoded(presented), presented):
+    for token in _meant(authorization):
         if source := registration.source_of_token(token):
             return source, token
     return None, ""
+
+
+def sources_of(authorizations: Collection[bytes]) -> dict[bytes, tuple[Source | None, str]]:
+    """The same of many at once, in one query. The sources are for reading."""
+    meant = {authorization: _meant(authorization) for authorization in authorizations}
+    known = registration.sources_of_tokens({token for tokens in meant.values() for token in tokens})
+    first = {authorization: next(filter(known.get, tokens), "") for authorization, tokens in meant.items()}
+    return {authorization: (known.get(token), token) for authorization, token in first.items()}
+
+
+def _meant(authorization: bytes) -> tuple[str, ...]:
+    """What the header may mean, the likelier first."""
+    kind, _, presented = authorization.decode("latin-1").partition(" ")
+    presented = presented.strip()
+    return (_decoded(presented), presented) if presented and kind.lower() == "token" else ()
 
 
 def _decoded(presented: str) -> str:

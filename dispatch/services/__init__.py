@@ -25,6 +25,7 @@ from dispatch.services.decisions import (
     dismiss_plan,
     undo_plan,
 )
+from dispatch.services.elsewhere import VehicleIsElsewhere
 from dispatch.services.enforcement import (
     ask_to_stop,
     enforce,
@@ -45,6 +46,7 @@ from dispatch.services.following import (
     replan_affected,
     session_ended,
     session_started,
+    silence_over,
     silence_unnoticed,
 )
 from dispatch.services.learning import learn_from_answer
@@ -78,6 +80,7 @@ from dispatch.services.reservations import (
     create_reservation,
     expire_reservations,
     held_until_near,
+    release_held_for_nobody,
     reserve_plan,
     send_again,
     send_reservation,
@@ -91,6 +94,7 @@ __all__ = [
     "LET_GO",
     "CommandRefused",
     "DecisionRefused",
+    "VehicleIsElsewhere",
     "accept_plan",
     "answer_command",
     "answer_reservation",
@@ -126,6 +130,7 @@ __all__ = [
     "plugs_lost_unnoticed",
     "rebook",
     "rebookings_due",
+    "release_held_for_nobody",
     "remind",
     "replan",
     "replan_affected",
@@ -142,6 +147,7 @@ __all__ = [
     "settle_webhook_alerts",
     "show_network",
     "show_webhook",
+    "silence_over",
     "silence_unnoticed",
     "snooze_alert",
     "start_charging",

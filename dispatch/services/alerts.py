@@ -11,6 +11,7 @@ from dispatch.models import Alert, ChargePlan
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.events import publish
+from fleetcharge.lib.sweeps import survived
 
 _LOCK_SPACE = 7301
 
@@ -56,13 +57,14 @@ def close_alert_by_key(*, organisation_id: int, dedupe_key: str, reason: str, no
 
 def close_alerts_by_key(*, causes: Sequence[tuple[int, str, datetime]], reason: str) -> int:
     """Of many causes that are gone, (organisation, dedupe key, when): close the alerts that are open; how many."""
-    keys = {dedupe_key for _, dedupe_key, _ in causes}
-    opened = set(Alert.objects.open().filter(dedupe_key__in=keys).values_list("organisation_id", "dedupe_key"))
-    return sum(
-        close_alert_by_key(organisation_id=organisation_id, dedupe_key=dedupe_key, reason=reason, now=at)
-        for organisation_id, dedupe_key, at in causes
-        if (organisation_id, dedupe_key) in opened
-    )
+    organisations, keys = {cause[0] for cause in causes}, {cause[1] for cause in causes}
+    alerts = Alert.objects.open().filter(organisation_id__in=organisations, dedupe_key__in=keys)
+    opened, closed = set(alerts.values_list("organisation_id", "dedupe_key")), 0
+    for organisation_id, key, at in causes:
+        if (organisation_id, key) in opened:
+            with survived("alert", key):
+                closed += close_alert_by_key(organisation_id=organisation_id, dedupe_key=key, reason=reason, now=at)
+    return closed
 
 
 @transaction.atomic

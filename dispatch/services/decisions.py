@@ -6,15 +6,14 @@ from django.db import IntegrityError, transaction
 
 from dispatch.events import PlanChanged
 from dispatch.models import ChargePlan, Reservation
-from dispatch.services import reservations, stories
+from dispatch.services import elsewhere, reservations, stories
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
+from fleetcharge.lib.deadlocks import once_more_after_deadlock
 from fleetcharge.lib.events import publish
-from stations.models import Connector
 
 State = ChargePlan.State
 UNDO_SECONDS = 10
-BROKEN = (Connector.Status.FAULTED, Connector.Status.UNAVAILABLE, Connector.Status.UNKNOWN)
 
 
 class DecisionRefused(Exception):
@@ -25,16 +24,20 @@ class DecisionRefused(Exception):
         self.code = code
 
 
-def accept_plan(*, plan_id: int, actor: User | None, actor_label: str = "", now: datetime) -> ChargePlan:
+def accept_plan(
+    *, plan_id: int, actor: User | None, actor_label: str = "", is_by_person: bool = True, now: datetime
+) -> ChargePlan:
     """Promise the plug to the vehicle; the network is asked after the commit. Accepting twice is accepting once.
 
-    DecisionRefused: plan_closed; connector_taken or connector_lost when the plug went meanwhile, and then another
-    plan has been made.
+    What the vehicle holds elsewhere meanwhile is given up. DecisionRefused: plan_closed; connector_taken or
+    connector_lost when the plug went meanwhile, and then another plan has been made; vehicle_has_place when a place
+    that somebody reserved would be given up and no person says so.
     """
     try:
-        with transaction.atomic():
-            return _accept(plan_id, actor, actor_label, now)
+        return _accept(plan_id, actor, actor_label, is_by_person, now)
     except IntegrityError as error:
+        if elsewhere.is_about_vehicle(error):
+            raise DecisionRefused(elsewhere.CODE, "The vehicle was given another place just now.") from error
         refusal = DecisionRefused("connector_taken", "Another vehicle has this plug now; a new plan is being made.")
         refusal.__cause__ = error
     except DecisionRefused as error:
@@ -47,14 +50,20 @@ def accept_plan(*, plan_id: int, actor: User | None, actor_label: str = "", now:
     raise refusal
 
 
-def _accept(plan_id: int, actor: User | None, actor_label: str, now: datetime) -> ChargePlan:
+@once_more_after_deadlock  # it may hold one plug and ask for another
+@transaction.atomic
+def _accept(plan_id: int, actor: User | None, actor_label: str, is_by_person: bool, now: datetime) -> ChargePlan:
     plan = locked(plan_id)
     if plan.state in (State.ACCEPTED, State.RESERVED, State.CHARGING):
         return plan
     if plan.state != State.PROPOSED or plan.connector is None:
         raise DecisionRefused("plan_closed", f"This plan is no longer open ({plan.get_state_display()}).")
-    if plan.connector.status in BROKEN:
+    if plan.connector.status in elsewhere.BROKEN:
         raise DecisionRefused("connector_lost", f"This plug is {plan.connector.get_status_display().lower()} now.")
+    others = elsewhere.others(plan.vehicle_id, plan.connector.pk, now, reservations.lasts_until(plan, now))
+    if not is_by_person and others.exists():
+        raise DecisionRefused(elsewhere.CODE, str(elsewhere.refusal(others)))
+    elsewhere.give_up_for(plan, others, actor=actor, actor_label=actor_label, now=now)
     reservations.promise(plan, actor=actor, now=now)
     move(plan, State.ACCEPTED, now, decided_at=now, decided_by=actor, undo_until=now + timedelta(seconds=UNDO_SECONDS))
     audit(
@@ -91,7 +100,10 @@ def dismiss_plan(
 
 @transaction.atomic
 def undo_plan(*, plan_id: int, actor: User | None, actor_label: str = "", now: datetime) -> ChargePlan:
-    """Take a decision back while the grace lasts: a promise is cancelled, the plan is a proposal again."""
+    """Take a decision back while the grace lasts: a promise is cancelled, the plan is a proposal again.
+
+    What the vehicle held elsewhere and lost to the promise is taken again; `plan.gave_up` are then those not to be had.
+    """
     plan = locked(plan_id)
     if plan.state == State.PROPOSED:
         return plan
@@ -102,6 +114,8 @@ def undo_plan(*, plan_id: int, actor: User | None, actor_label: str = "", now: d
     if plan.state == State.DISMISSED and ChargePlan.objects.open().filter(vehicle_id=plan.vehicle_id).exists():
         raise DecisionRefused("plan_closed", "The vehicle has another plan by now.")
     reservations.release(plan, state=Reservation.State.CANCELLED, reason="undone", now=now)
+    if plan.state != State.DISMISSED:
+        elsewhere.take_again(plan, actor=actor, actor_label=actor_label, now=now)
     move(plan, State.PROPOSED, now, decided_at=None, decided_by=None, closed_at=None, undo_until=None)
     audit(action="plan.undo", target=plan, actor=actor, actor_label=actor_label)
     return plan

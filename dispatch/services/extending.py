@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 
 from dispatch.events import EXTENDED, ReservationChanged
 from dispatch.models import Reservation
-from dispatch.services import asking
+from dispatch.services import asking, elsewhere
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.events import publish
@@ -22,7 +22,7 @@ def extend_reservation(
     """Keep a promise for longer; None when the place is another's then. Its network is asked after the commit.
 
     It holds among our own vehicles at once; a network that refuses takes it back to what was agreed. ValueError: the
-    promise is over, or would not get longer.
+    promise is over, or would not get longer. VehicleIsElsewhere: the vehicle has another place by then.
     """
     try:
         with transaction.atomic():
@@ -42,7 +42,10 @@ def extend_reservation(
                     row.number, row.organisation_id, row.connector_id, row.vehicle_id, row.state, EXTENDED, now
                 )
             )
-    except IntegrityError:
+    except IntegrityError as error:
+        if elsewhere.is_about_vehicle(error):
+            others = elsewhere.others(row.vehicle_id, row.connector_id, row.starts_at, expires_at)
+            raise elsewhere.refusal(others) from None
         return None
     return row
 

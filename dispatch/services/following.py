@@ -10,7 +10,7 @@ from django.db.models.functions import Cast, Concat
 from billing.models import ChargingSession
 from dispatch.models import Alert, ChargePlan, Reservation
 from dispatch.services import decisions, planning, rebooking, reservations, stories
-from dispatch.services.alerts import close_alert_by_key, open_alert
+from dispatch.services.alerts import close_alert_by_key, close_alerts_by_key, open_alert
 from fleetcharge.lib.geo import distance_m
 from stations.models import Charger, Connector, Location
 from vehicles.models import VehicleState
@@ -67,6 +67,16 @@ def silence_unnoticed(*, now: datetime) -> list[int]:
         dedupe_key=Concat(Value("charger:"), Cast(OuterRef("pk"), CharField())),
     )
     return list(silent.filter(~Exists(told)).order_by("pk").values_list("pk", flat=True)[:500])
+
+
+def silence_over(*, now: datetime) -> int:
+    """Close the alerts of chargers that came back, where no event did; how many."""
+    key = Concat(Value("charger:"), Cast("pk", CharField()))
+    speaking = Charger.objects.online().filter(connected_at__lt=now - EVENT_WITHIN).annotate(key=key)
+    speaking = speaking.filter(organisation_id=OuterRef("organisation_id"), key=OuterRef("dedupe_key"))
+    over = Alert.objects.open().filter(Exists(speaking), kind=Alert.Kind.CHARGER_SILENT).order_by("pk")
+    causes = [(organisation_id, key, now) for organisation_id, key in over.values_list("organisation_id", "dedupe_key")]
+    return close_alerts_by_key(causes=causes, reason="came back")
 
 
 def replan(*, plan_id: int, reason: str, now: datetime) -> ChargePlan | None:

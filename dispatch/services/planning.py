@@ -73,7 +73,9 @@ def plan_charge_stop(
 def _accept_by_itself(plan: ChargePlan, now: datetime) -> ChargePlan | None:
     """Automatic mode. When the plug went meanwhile, accepting has planned (and accepted) again: that plan counts."""
     with contextlib.suppress(decisions.DecisionRefused):
-        return decisions.accept_plan(plan_id=plan.pk, actor=None, actor_label="automatic mode", now=now)
+        return decisions.accept_plan(
+            plan_id=plan.pk, actor=None, actor_label="automatic mode", is_by_person=False, now=now
+        )
     return ChargePlan.objects.open().filter(vehicle_id=plan.vehicle_id).first() or plan
 
 

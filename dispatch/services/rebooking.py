@@ -11,7 +11,7 @@ from django.db.models import Exists, F, OuterRef, QuerySet
 
 from billing.models import ChargingSession
 from dispatch.models import Alert, Reservation
-from dispatch.services import asking, reservations
+from dispatch.services import asking, elsewhere, reservations
 from dispatch.services.alerts import open_alert
 from fleetcharge.lib.sweeps import survived
 from stations.models import Connector
@@ -77,15 +77,20 @@ def due(now: datetime, *, after: timedelta = timedelta(0)) -> QuerySet[Reservati
 def rebook(number: int, now: datetime) -> Reservation | None:
     """Reserve the nearest other place for a lost promise; None when it is done already, or there is none. Run by one.
 
-    The network of the new place is asked like any; should it refuse, the next one is looked for.
+    A vehicle that somebody gave another place meanwhile needs none. The network of the new place is asked like any;
+    should it refuse, the next one is looked for.
     """
     if not Reservation.objects.filter(pk=number, rebook_due_at__isnull=False).update(rebook_due_at=None):
         return None
     lost = Reservation.objects.select_related("vehicle__model", "vehicle__organisation", asking.RELATED).get(pk=number)
-    if lost.expires_at <= now:
+    others = elsewhere.others(lost.vehicle_id, lost.connector_id, max(lost.starts_at, now), lost.expires_at)
+    if lost.expires_at <= now or others.exists():
         return None
     tried = _tried(lost)
-    made = None if len(tried) > MOST_TIMES else _take_one(lost, tried, now)
+    try:
+        made = None if len(tried) > MOST_TIMES else _take_one(lost, tried, now)
+    except elsewhere.VehicleIsElsewhere:
+        return None
     _tell(lost, made, now)
     if made is not None:
         with survived("reservation", made.number):

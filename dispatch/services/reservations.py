@@ -7,17 +7,19 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from dispatch.events import PlanChanged, ReservationChanged
 from dispatch.models import ChargePlan, Reservation
-from dispatch.services import asking, extending, stories
+from dispatch.services import asking, elsewhere, extending, stories
 from dispatch.services.asking import RELATED
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
+from fleetcharge.lib.deadlocks import once_more_after_deadlock
 from fleetcharge.lib.events import publish
 from fleetcharge.lib.sweeps import survived
 from stations.cpo.base import CPOError, CPOUnavailable
+from stations.models import Connector
 from stations.services import set_hold
 from vehicles.models import IdToken, Vehicle
 
@@ -33,11 +35,15 @@ BEGINS_WITHIN = timedelta(seconds=30)
 def promise(plan: ChargePlan, *, actor: User | None, now: datetime) -> Reservation:
     """A row that keeps every other vehicle of ours away (by constraint). Inside the caller's transaction."""
     assert plan.connector_id is not None  # noqa: S101 (checked by the caller)
+    return _create(plan.vehicle, plan.connector_id, plan, actor, now, lasts_until(plan, now))
+
+
+def lasts_until(plan: ChargePlan, now: datetime) -> datetime:
     arrival = plan.plug_in_at or now
-    expires_at = max(arrival + ARRIVAL_GRACE, now + timedelta(minutes=settings.RESERVATION_MINUTES))
-    return _create(plan.vehicle, plan.connector_id, plan, actor, now, expires_at)
+    return max(arrival + ARRIVAL_GRACE, now + timedelta(minutes=settings.RESERVATION_MINUTES))
 
 
+@once_more_after_deadlock  # it may hold one plug and ask for another
 def create_reservation(
     *,
     vehicle_id: int,
@@ -49,18 +55,23 @@ def create_reservation(
     starts_at: datetime | None = None,
     is_rebooked: bool = True,
     replaces: Reservation | None = None,
+    replaces_others: bool = False,
 ) -> Reservation | None:
     """A dispatcher reserves by hand, from now or from `starts_at` on; None when the place is promised to another then.
 
     The network is asked after the commit. Asking again for the same vehicle and time (a retry after a lost answer)
-    returns the promise there is. ValueError: it would end before it begins, or is over.
+    returns the promise there is. ValueError: it would end before it begins, or is over. VehicleIsElsewhere: it has
+    another place then, which `replaces_others` gives up if this one is to be had.
     """
     starts_at = max(starts_at or now, now)
     if expires_at <= starts_at:
         raise ValueError("A reservation ends after it begins.")
     vehicle = Vehicle.objects.get(pk=vehicle_id)
+    others = elsewhere.others(vehicle_id, connector_id, starts_at, expires_at)
     try:
         with transaction.atomic():
+            if replaces_others:
+                elsewhere.give_up(others, actor=actor, actor_label=actor_label, now=now)
             reservation = _create(
                 vehicle, connector_id, None, actor, now, expires_at, starts_at=starts_at, is_rebooked=is_rebooked,
                 replaces=replaces,
@@ -69,9 +80,12 @@ def create_reservation(
                 action="reservation.create", target=reservation, actor=actor, actor_label=actor_label,
                 after={"connector_id": connector_id},
             )  # fmt: skip
-    except IntegrityError:
+    except IntegrityError as error:
         same = Reservation.objects.active().filter(vehicle=vehicle, connector_id=connector_id)
-        return same.filter(starts_at__lt=expires_at, expires_at__gt=starts_at).first()
+        same = same.filter(starts_at__lt=expires_at, expires_at__gt=starts_at)
+        if elsewhere.is_about_vehicle(error) and not same.exists():
+            raise elsewhere.refusal(others) from None
+        return same.first()
     return reservation
 
 
@@ -380,10 +394,23 @@ def _tell(reservation: Reservation, state: str, reason: str, at: datetime) -> No
 
 def _show_hold(connector_id: int, at: datetime) -> None:
     """A plug is held while a promise is in force; one for later does not count yet."""
-    in_force = Reservation.objects.filter(
-        connector_id=connector_id, state=State.CONFIRMED, starts_at__lte=at + BEGINS_WITHIN
-    )
-    set_hold(connector_id=connector_id, is_held=in_force.exists(), at=at)
+    set_hold(connector_id=connector_id, is_held=_in_force(at).filter(connector_id=connector_id).exists(), at=at)
+
+
+def _in_force(at: datetime) -> QuerySet[Reservation]:
+    return Reservation.objects.filter(state=State.CONFIRMED, starts_at__lte=at + BEGINS_WITHIN)
+
+
+def release_held_for_nobody(*, now: datetime) -> int:
+    """Let plugs go that are held without a promise in force; how many."""
+    promised = _in_force(now).filter(connector_id=OuterRef("pk"))
+    held = Connector.objects.filter(~Exists(promised), is_held=True).order_by("pk")
+    plugs = list(held.values_list("pk", flat=True))
+    for connector_id in plugs:
+        with transaction.atomic():
+            Connector.objects.select_for_update().get(pk=connector_id)  # a promise made meanwhile is seen
+            _show_hold(connector_id, now)
+    return len(plugs)
 
 
 def begin_reservations(*, now: datetime) -> int:

@@ -6,6 +6,7 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.utils import timezone
 
+from billing.events import SessionEnded, SessionStarted
 from dispatch import live, services, wire
 from dispatch.hub import hub
 from dispatch.tests import factories
@@ -208,3 +209,54 @@ async def test_alerts_arrive_once_missed_ones_too_and_only_at_home(city, organis
                 (second.pk, "del"), (first.pk, "del"),
             ]  # fmt: skip
         assert other.of_type("alert") == []
+
+
+async def test_a_vehicle_in_a_session_charges_whatever_its_tracker_says_or_has_not_said(city, organisation, dispatcher):
+    """The strip, the list and the map agree: right after a start no tracker has spoken, and the chargers have."""
+    from billing.models import ChargingSession
+    from dispatch.figures import current_figures
+    from dispatch.pages import CHARGING, DRIVING, OFFLINE, fleet_by_urgency
+    from vehicles.models import VehicleState
+
+    now = timezone.now()
+
+    @in_thread
+    def begin(vehicle):
+        row = ChargingSession.objects.create(
+            organisation=organisation, source=city.public.source, connector=city.plug, vehicle=vehicle,
+            transaction_ref=str(vehicle.pk), start_key=str(vehicle.pk), started_at=now,
+        )  # fmt: skip
+        publish(SessionStarted(row.pk, organisation.pk, city.plug.pk, city.public.pk, vehicle.pk, now))
+        return row
+
+    @in_thread
+    def groups():
+        rows = fleet_by_urgency(organisation, now=timezone.now())
+        return {row.pk: row.group for row in rows}, current_figures(organisation, now=now)["charging_now"]
+
+    @in_thread
+    def end(row):
+        ChargingSession.objects.filter(pk=row.pk).update(state="ended", ended_at=now)
+        publish(SessionEnded(row.pk, organisation.pk, city.plug.pk, city.public.pk, row.vehicle_id, 0, now))
+
+    silent = await in_thread(factories.vehicle)(organisation, soc_percent=50, at=now - timedelta(hours=2))
+    unheard = await in_thread(factories.vehicle)(organisation, soc_percent=50, at=now)
+    await in_thread(VehicleState.objects.filter(vehicle=unheard).delete)()
+    driving = await in_thread(factories.vehicle)(organisation, soc_percent=50, at=now)
+    key = await in_thread(sign_in)(dispatcher)
+    async with served() as address, opened(address, key) as page:
+        await page.say("view", **EVERYTHING)
+        await page.until(lambda: silent.pk in page.vehicles)
+        assert page.vehicles[silent.pk][-1] & 0x0F == wire.OFFLINE
+        assert (await groups())[0][unheard.pk] == OFFLINE
+        rows = [await begin(vehicle) for vehicle in (silent, unheard, driving)]
+        await page.until(lambda: page.vehicles[silent.pk][-1] & 0x0F == wire.CHARGING)
+        assert page.vehicles[silent.pk][-1] & wire.STALE
+        shown, count = await groups()
+        assert (shown[silent.pk], shown[unheard.pk], count) == (CHARGING, CHARGING, 3)
+        assert shown[driving.pk] == DRIVING  # its card charges somebody else's car
+        assert page.vehicles[driving.pk][-1] & 0x0F == wire.DRIVING
+        for row in rows:
+            await end(row)
+        await page.until(lambda: page.vehicles[silent.pk][-1] & 0x0F == wire.OFFLINE)
+    assert (await groups())[0][unheard.pk] == OFFLINE

@@ -229,7 +229,9 @@ def test_a_broken_plug_moves_the_promise(usual: Network, van: Vehicle) -> None:
     body = {"status": "OUTOFORDER", "last_updated": timezone.now().strftime("%Y-%m-%dT%H:%M:%SZ")}
     usual.peer.patch("locations", "L1", "E1-1", body=body)
     becomes("cancelled", lost)
-    assert becomes("confirmed", Reservation.objects.get(replaces=lost)).connector == usual.plug("E2-1")
+    found = wait_for("another place", Reservation.objects.filter(replaces=lost).first)
+    assert becomes("confirmed", found).connector == usual.plug("E2-1")
+    wait_for("the network to hear of it", lambda: sent(usual, "CANCEL_RESERVATION"))
     assert len(sent(usual, "CANCEL_RESERVATION")) == 1
 
 

@@ -10,6 +10,7 @@ from django.utils import timezone
 
 from fleetcharge.accounts.models import APIKey, AuditEntry, Organisation, User
 from fleetcharge.lib import crypto
+from fleetcharge.lib.db import fetch_prepared
 
 
 def create_api_key(
@@ -37,11 +38,10 @@ def create_api_key(
 
 def find_api_key(secret: str) -> APIKey | None:
     """The live key behind a presented secret, or None. One indexed query and one constant-time comparison."""
-    with connection.cursor() as cursor:
-        cursor.execute(_key_query(), [secret[: APIKey.PREFIX_LENGTH], timezone.now()])
-        row = cursor.fetchone()
-    if row is None:
+    rows = fetch_prepared(_key_query(), [secret[: APIKey.PREFIX_LENGTH], timezone.now()])
+    if not rows:
         return None
+    row = rows[0]
     split = len(APIKey._meta.concrete_fields)
     key = APIKey.from_db(connection.alias, _names_of(APIKey), row[:split])
     key.organisation = Organisation.from_db(connection.alias, _names_of(Organisation), row[split:])

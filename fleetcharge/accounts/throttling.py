@@ -46,16 +46,21 @@ class Counter:
 
     def add(self, what: str, who: str, rate: Rate, *, by: int = 1, now: float | None = None) -> int:
         """Seconds to wait once the limit is passed, else 0; also 0 when Valkey does not answer."""
+        return self.take(what, who, rate, by=by, now=now)[1]
+
+    def take(self, what: str, who: str, rate: Rate, *, by: int, now: float | None = None) -> tuple[int, int]:
+        """(how many of these are within the limit, seconds to wait for the others); all when Valkey does not answer."""
         now = time.time() if now is None else now
         if not who or time.monotonic() < self._silent_until:
-            return 0
+            return by, 0
         try:
             count = self._count(_name(what, who, rate, now), rate, by)
         except (redis.RedisError, OSError) as error:
             self._silent_until = time.monotonic() + PAUSE_SECONDS
             logger.warning("attempts are not counted, Valkey is away: %s", error)
-            return 0
-        return _rest_of_window(rate, now) if count > rate.limit else 0
+            return by, 0
+        granted = min(by, max(0, rate.limit - (count - by)))
+        return granted, _rest_of_window(rate, now) if count > rate.limit else 0
 
     def forget(self, what: str, who: str, rate: Rate, *, now: float | None = None) -> None:
         """Start the window of `who` anew."""
@@ -65,10 +70,11 @@ class Counter:
             logger.warning("attempts are not forgotten, Valkey is away: %s", error)
 
     def _count(self, name: str, rate: Rate, by: int) -> int:
-        pipeline = _client(settings.REDIS_URL).pipeline(transaction=False)
-        pipeline.incrby(name, by)
-        pipeline.expire(name, rate.seconds + 1)
-        return int(pipeline.execute()[0])
+        client = _client(settings.REDIS_URL)
+        count = int(client.incrby(name, by))  # type: ignore[arg-type]
+        if count == by:  # the first of its window
+            client.expire(name, rate.seconds + 1)
+        return count
 
 
 counter = Counter()

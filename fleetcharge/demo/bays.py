@@ -48,6 +48,8 @@ class Visit:
     wait_until: datetime | None = None
     ended_at: datetime | None = None
     stop_reason: str = ""
+    waits_for_start: bool = False
+    """Plugged in, and no card shown: somebody has to start it over the network."""
 
     @property
     def is_running(self) -> bool:

@@ -83,7 +83,7 @@ class SimCharger:
         if not self.has_booted or Quirk.BOOT_MID_SESSION in self.quirks:
             self.say("boot", self.dialect.boot(self), at_front=True)
         for bay in self.bays:
-            if bay.visit and bay.visit.state == PLUGGED:
+            if bay.visit and bay.visit.state == PLUGGED and not bay.visit.waits_for_start:
                 self.say("authorize", self.dialect.authorize(bay.visit.token), visit=bay.visit)
         self.heartbeat_at = now + self.heartbeat_every
 
@@ -145,10 +145,12 @@ class SimCharger:
     def plug_in(self, bay: Bay, visit: Visit, now: datetime) -> None:
         """A car arrives; its token is asked for, and when nobody answers the local list or patience decides."""
         bay.visit, bay.expected, visit.state = visit, "", PLUGGED
-        visit.wait_until = now + AUTHORISE_WITHIN
+        visit.wait_until = None if visit.waits_for_start else now + AUTHORISE_WITHIN
         is_for_others = bay.booking is not None and bay.booking.token != visit.token
         if bay.is_switched_off or (is_for_others and Quirk.IGNORES_RESERVATIONS not in self.quirks):
             visit.state = REFUSED
+        elif visit.waits_for_start:
+            return
         elif self.is_connected:
             self.say("authorize", self.dialect.authorize(visit.token), visit=visit)
         elif listed := self.local_list.get(visit.token.upper()):

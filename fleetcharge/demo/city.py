@@ -88,7 +88,8 @@ class City:
         return vehicle
 
     def _set_the_stage(self, now: datetime) -> None:
-        """The first minute is alive: one vehicle about to run low, six at chargers, the rest on their way."""
+        """The first minute is alive: one vehicle about to run low, six at chargers, one there that waits to be
+        started, the rest on their way."""
         vehicles = list(self.vehicles.values())
         for vehicle in vehicles:
             self._plan_stops(vehicle)
@@ -103,6 +104,17 @@ class City:
             if bay:
                 vehicle.park_at(bay.place)
                 self.arrive(vehicle, bay, now)
+        for vehicle in regulars[6:7]:
+            self._let_wait_for_a_start(vehicle, now)
+
+    def _let_wait_for_a_start(self, vehicle: SimVehicle, now: datetime) -> None:
+        """Its card is lost; at a charger that does what it is told."""
+        vehicle.has_no_card, vehicle.pack.soc_percent = True, vehicle.rng.uniform(35, 50)
+        obedient = [bay for charger in self.chargers.values() if not charger.quirks for bay in charger.bays]
+        bay = nearest_free(obedient, vehicle.place, vehicle.facts.plugs, vehicle.facts.token_uid)
+        if bay:
+            vehicle.park_at(bay.place)
+            self.arrive(vehicle, bay, now)
 
     def _let_run_low(self, vehicle: SimVehicle) -> None:
         """Below 20 % after 25 seconds of driving."""
@@ -175,8 +187,9 @@ class City:
         if not bay.is_free_for(vehicle.facts.token_uid):
             return self._wait(vehicle)
         visit = Visit(
-            str(uuid.uuid4()), vehicle.registration, vehicle.facts.token_uid, vehicle.pack, vehicle.target_percent, now
-        )
+            str(uuid.uuid4()), vehicle.registration, vehicle.facts.token_uid, vehicle.pack, vehicle.target_percent, now,
+            waits_for_start=vehicle.has_no_card and bay.is_own,
+        )  # fmt: skip
         vehicle.state, vehicle.bay = v.PLUGGED_IN, bay
         vehicle.overstay_seconds = vehicle.rng.uniform(60, 150) if vehicle.rng.random() < 0.12 else 8.0
         if bay.is_own:

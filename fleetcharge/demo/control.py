@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from fleetcharge.demo import quirks
-from fleetcharge.demo.bays import Bay
+from fleetcharge.demo.bays import PLUGGED, Bay
 from fleetcharge.demo.charger import SimCharger
 from fleetcharge.demo.city import City
 from fleetcharge.demo.vehicle import SimVehicle
@@ -155,6 +155,13 @@ def _vehicle(vehicle: SimVehicle) -> dict[str, Any]:
         "longitude": round(vehicle.place[1], 6),
         "bay": vehicle.bay.key if vehicle.bay else None,
         "plan": vehicle.plan_id,
+        "waits_for_start": bool(
+            vehicle.bay
+            and vehicle.bay.visit
+            and vehicle.bay.visit.waits_for_start
+            and vehicle.bay.visit.state == PLUGGED
+            and vehicle.bay.visit.vehicle == vehicle.registration
+        ),
     }
 
 

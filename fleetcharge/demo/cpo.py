@@ -19,7 +19,8 @@ import orjson
 from fleetcharge.demo import ocpi
 from fleetcharge.demo.bays import Booking
 from fleetcharge.demo.manifest import write_private
-from fleetcharge.demo.network import COUNTRY, PARTY, Network
+from fleetcharge.demo.network import COUNTRY, PARTY, VOLTGRID, Network, NetworkSite, Operator
+from fleetcharge.demo.partners import Partner
 from fleetcharge.lib.asgi import Receive, Scope, Send, header, read_body, send_json
 
 FILE_NAME = "demo_voltgrid.json"
@@ -68,6 +69,8 @@ class Cpo:
     http: httpx.AsyncClient
     is_running: Callable[[], bool] = lambda: True
     stale: set[str] = field(default_factory=set)
+    partner: Partner | None = None
+    records: list[dict[str, Any]] = field(default_factory=list)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
 
     # --- answering ------------------------------------------------------------------------------------------------
@@ -99,13 +102,16 @@ class Cpo:
     def _module(self, parts: list[str], scope: Scope, raw: bytes) -> tuple[Any, Headers]:
         if not self.peering.our_token:
             raise Refused(401, 2000, "Register first.")
-        if parts[0] in {"locations", "tariffs"} and scope["method"] != "GET":
+        if parts[0] in {"locations", "tariffs", "cdrs"} and scope["method"] != "GET":
             raise Refused(405, 2000, "These lists are only read.")
         if parts[0] == "locations":
             return self._locations(parts[1:], scope)
         if parts == ["tariffs"]:
             since = _query(scope).get("date_from", "")
             return self._page(scope, "tariffs", [each for each in ocpi.tariffs() if each["last_updated"] >= since])
+        if parts == ["cdrs"]:
+            since = _query(scope).get("date_from", "")
+            return self._page(scope, "cdrs", [each for each in self.records if each["last_updated"] >= since])
         if parts[0] == "commands" and len(parts) == 2 and scope["method"] == "POST":
             return self._command(parts[1], orjson.loads(raw)), []
         raise Refused(404, 2000, "There is nothing at this address.")
@@ -114,20 +120,34 @@ class Cpo:
         if not ids:
             return self._location_page(scope)
         ids = [each.upper() for each in ids]  # ids mean the same in any case
-        site = next((site for site in self.network.sites if site.id == ids[0]), None)
-        bay = self.network.bays.get(ids[1]) if len(ids) > 1 else None
-        if site is None or (len(ids) > 1 and bay not in site.bays):
+        site = next((site for site in self._sites() if site.id == ids[0]), None)
+        bay = next((bay for bay in site.bays if bay.key == ids[1]), None) if site and len(ids) > 1 else None
+        if site is None or (len(ids) > 1 and bay is None):
             raise Refused(404, 2003, "Unknown location.")
+        network, operator = self._world(site.bays[0].key)
         if bay is None:
-            return ocpi.location(self.network, site), []
-        return (ocpi.evse if len(ids) == 2 else ocpi.connector)(self.network, bay), []
+            return ocpi.location(network, site, operator), []
+        return ocpi.evse(network, bay, operator) if len(ids) == 2 else ocpi.connector(network, bay), []
+
+    def _sites(self) -> list[NetworkSite]:
+        return [*self.network.sites, *(self.partner.sites() if self.partner else [])]
+
+    def _world(self, key: str) -> tuple[Network, Operator]:
+        """Whose bay it is."""
+        if self.partner and key in self.partner.network.bays:
+            return self.partner.network, self.partner.operator
+        return self.network, VOLTGRID
+
+    def _site_of(self, key: str) -> NetworkSite | None:
+        return self.partner.site_of(key) if self.partner and key not in self.network.bays else self.network.site_of[key]
 
     def _location_page(self, scope: Scope) -> tuple[Any, Headers]:
         query = _query(scope)
         since = datetime.fromisoformat(query["date_from"]) if "date_from" in query else None
         since = since.replace(tzinfo=UTC) if since and since.tzinfo is None else since
-        chosen, headers = self._page(scope, "locations", ocpi.sites_since(self.network, since))
-        return [ocpi.location(self.network, site) for site in chosen], headers
+        chosen, headers = self._page(scope, "locations", ocpi.sites_since(self._sites(), since))
+        told = [(site, *self._world(site.bays[0].key)) for site in chosen]
+        return [ocpi.location(network, site, operator) for site, network, operator in told], headers
 
     def _page(self, scope: Scope, module: str, items: Sequence[Any]) -> tuple[Sequence[Any], Headers]:
         query = _query(scope)
@@ -185,13 +205,17 @@ class Cpo:
             until = until.replace(tzinfo=UTC) if until.tzinfo is None else until
             booking = Booking(str(body["reservation_id"]), str(body["token"]["uid"]), until)
             key = str(body.get("evse_uid") or "")
-            self._later(str(body["response_url"]), lambda: self.network.reserve(key, booking))
+            self._later(str(body["response_url"]), lambda: self._world(key)[0].reserve(key, booking))
         elif kind == "CANCEL_RESERVATION":
             number = str(body["reservation_id"])
-            self._later(str(body["response_url"]), lambda: self.network.cancel(number))
+            self._later(str(body["response_url"]), lambda: self._cancel(number))
         else:
             return {"result": "NOT_SUPPORTED", "timeout": 0}
         return {"result": "ACCEPTED", "timeout": COMMAND_TIMEOUT_SECONDS}
+
+    def _cancel(self, number: str) -> str:
+        result = self.network.cancel(number)
+        return self.partner.network.cancel(number) if self.partner and result != "ACCEPTED" else result
 
     def _later(self, response_url: str, decide: Callable[[], str]) -> None:
         task = asyncio.get_running_loop().create_task(self._answer_command(response_url, decide))
@@ -215,15 +239,19 @@ class Cpo:
             await asyncio.sleep(min(20.0, PUSH_PAUSE_SECONDS * 2**failures))
             while self.network.changed:
                 self.stale.add(self.network.changed.popleft().key)
+            self.stale.update(self.partner.changed() if self.partner else ())
             if not self.peering.their_locations_url or not self.is_running():
                 continue
             failures = 0 if await self._push_stale() else min(6, failures + 1)
 
     async def _push_stale(self) -> bool:
         for key in sorted(self.stale):
-            site, status = self.network.site_of[key], self.network.status(self.network.bays[key])
-            body = {"status": status, "last_updated": ocpi.instant(self.network.updated[key])}
-            url = f"{self.peering.their_locations_url.rstrip('/')}/{COUNTRY}/{PARTY}/{site.id}/{key}"
+            (network, operator), site = self._world(key), self._site_of(key)
+            if site is None:
+                self.stale.discard(key)
+                continue
+            body = {"status": network.status(network.bays[key]), "last_updated": ocpi.instant(network.updated[key])}
+            url = f"{self.peering.their_locations_url.rstrip('/')}/{COUNTRY}/{operator.party}/{site.id}/{key}"
             if not await self._send(partial(self.http.patch, url, json=body, headers=self._routed())):
                 return False
             self.stale.discard(key)

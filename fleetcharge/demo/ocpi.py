@@ -6,14 +6,17 @@ from typing import Any
 
 from fleetcharge.demo.bays import Bay
 from fleetcharge.demo.blueprint import CCS2
-from fleetcharge.demo.network import COUNTRY, NAME, PARTY, Network, NetworkSite
+from fleetcharge.demo.network import COUNTRY, NAME, PARTY, VOLTGRID, Network, NetworkSite, Operator
 
 TARIFFS: dict[str, tuple[str, float, float]] = {
     "VG-DC": ("VoltGrid DC", 21.0, 120.0),
     "VG-AC": ("VoltGrid AC", 13.5, 60.0),
 }
 TARIFFS_SINCE = "2026-01-01T00:00:00Z"
-MODULES = (("credentials", "SENDER"), ("locations", "SENDER"), ("tariffs", "SENDER"), ("commands", "RECEIVER"))
+MODULES = (
+    ("credentials", "SENDER"), ("locations", "SENDER"), ("tariffs", "SENDER"), ("cdrs", "SENDER"),
+    ("commands", "RECEIVER"),
+)  # fmt: skip
 
 
 def instant(at: datetime) -> str:
@@ -47,10 +50,10 @@ def credentials(base: str, token: str) -> dict[str, Any]:
     return {"token": token, "url": f"{base}/ocpi/versions", "roles": [role]}
 
 
-def location(network: Network, site: NetworkSite) -> dict[str, Any]:
+def location(network: Network, site: NetworkSite, operator: Operator = VOLTGRID) -> dict[str, Any]:
     return {
         "country_code": COUNTRY,
-        "party_id": PARTY,
+        "party_id": operator.party,
         "id": site.id,
         "publish": True,
         "name": site.name,
@@ -59,19 +62,19 @@ def location(network: Network, site: NetworkSite) -> dict[str, Any]:
         "state": "Karnataka",
         "country": "IND",
         "coordinates": {"latitude": f"{site.latitude:.6f}", "longitude": f"{site.longitude:.6f}"},
-        "operator": {"name": NAME},
+        "operator": {"name": operator.name},
         "time_zone": "Asia/Kolkata",
         "opening_times": {"twentyfourseven": True},
         "charging_when_closed": True,
-        "evses": [evse(network, bay) for bay in site.bays],
+        "evses": [evse(network, bay, operator) for bay in site.bays],
         "last_updated": instant(site.updated_at),
     }
 
 
-def evse(network: Network, bay: Bay) -> dict[str, Any]:
+def evse(network: Network, bay: Bay, operator: Operator = VOLTGRID) -> dict[str, Any]:
     return {
         "uid": bay.key,
-        "evse_id": f"{COUNTRY}*{PARTY}*E{bay.key.replace('-', '')}",
+        "evse_id": f"{COUNTRY}*{operator.party}*E{bay.key.replace('-', '')}",
         "status": network.status(bay),
         "capabilities": ["RFID_READER", "RESERVABLE"],
         "connectors": [connector(network, bay)],
@@ -122,7 +125,7 @@ def page(items: Sequence[Any], offset: int, limit: int) -> tuple[Sequence[Any], 
     return items[offset:following], following if following < len(items) else None
 
 
-def sites_since(network: Network, since: datetime | None) -> list[NetworkSite]:
+def sites_since(sites: list[NetworkSite], since: datetime | None) -> list[NetworkSite]:
     """Oldest change first, as OCPI wants lists sorted; by id where equal."""
-    sites = [site for site in network.sites if since is None or site.updated_at >= since]
-    return sorted(sites, key=lambda site: (site.updated_at, site.id)) if since else network.sites
+    changed = [site for site in sites if since is None or site.updated_at >= since]
+    return sorted(changed, key=lambda site: (site.updated_at, site.id)) if since else sites

@@ -23,7 +23,9 @@ from fleetcharge.demo.memory import FILE_NAME as STATE_FILE
 from fleetcharge.demo.memory import recall, remember
 from fleetcharge.demo.orders import DriverApps
 from fleetcharge.demo.others import VOLTGRID, Peers
+from fleetcharge.demo.partners import Partner
 from fleetcharge.demo.payments import Gateway
+from fleetcharge.demo.records import records_of
 from fleetcharge.demo.telemetry import Trackers
 
 TICK_SECONDS, LONGEST_TICK_SECONDS = 0.5, 2.0
@@ -65,6 +67,8 @@ class Runner:
             path = self.var / VOLTGRID_FILE
             cpo = Cpo(self.city.network, base, path, Peering.load(path, self.manifest.token_a), http)
             cpo.stale.update(self.city.network.bays)
+            cpo.partner = Partner(self.city.cityplug)
+            cpo.records = records_of(self.manifest, self.city.network, self.var, datetime.now(UTC))
             apps = DriverApps(self.city, self.manifest, http, self.addresses.api_url)
             counters = _counters_of(trackers)
             peers = Peers(self.city, self.manifest, base, self.var, cpo, self.addresses.realtime_url)

@@ -32,7 +32,10 @@ class SimStop:
 
 @dataclass
 class SimVehicle:
-    """`habit_percent`: below it the driver tops up at an own hub unasked; 0 for those who wait until they are told."""
+    """`habit_percent`: below it the driver tops up at an own hub unasked; 0 for those who wait until they are told.
+
+    `has_no_card`: its driver plugs in at own chargers and waits until somebody starts the session over the network.
+    """
 
     facts: VehicleFacts
     pack: Pack
@@ -53,6 +56,7 @@ class SimVehicle:
     done_plan_id: int | None = None
     target_percent: float = 80.0
     overstay_seconds: float = 0.0
+    has_no_card: bool = False
 
     @property
     def registration(self) -> str:

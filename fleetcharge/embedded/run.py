@@ -18,7 +18,7 @@ from fleetcharge.embedded.errors import EngineError
 from fleetcharge.embedded.home import CHECKOUT, var_dir
 from fleetcharge.embedded.locks import FileLock
 from fleetcharge.embedded.memory import memory_mb
-from fleetcharge.embedded.ports import next_free_port
+from fleetcharge.embedded.ports import is_free, next_free_port
 from fleetcharge.embedded.supervisor import ProcessSpec, Supervisor, say
 from fleetcharge.run_token import RUN_HEADER, RUN_TOKEN
 
@@ -80,6 +80,17 @@ def answers(url: str, token: str) -> Callable[[], bool]:
     return check
 
 
+def port_is_taken(host: str, port: int, variable: str) -> Callable[[], str]:
+    """Asked while no process of ours listens there: of two starts in the same moment, one loses the port it chose."""
+
+    def check() -> str:
+        if is_free(port, host):
+            return ""
+        return f"another program has taken port {port} meanwhile. Start again, or name a free port in {variable}."
+
+    return check
+
+
 def shows_life(path: Path, since: float) -> Callable[[], bool]:
     """Touched lately, and since this run began."""
 
@@ -105,13 +116,15 @@ def process_specs(address: Address, var: Path, env: Mapping[str, str]) -> list[P
 def _realtime(address: Address, env: Mapping[str, str]) -> ProcessSpec:
     argv = serve("realtime", address.host, address.realtime_port)
     health = answers(address.health_url(address.realtime_port), env[RUN_TOKEN])
-    return ProcessSpec("realtime", argv, env, cwd=CHECKOUT, health=health)
+    obstacle = port_is_taken(address.host, address.realtime_port, "FLEETCHARGE_REALTIME_PORT")
+    return ProcessSpec("realtime", argv, env, cwd=CHECKOUT, health=health, obstacle=obstacle)
 
 
 def _web(address: Address, env: Mapping[str, str]) -> ProcessSpec:
     argv = serve("web", address.host, address.web_port)
     health = answers(address.health_url(address.web_port), env[RUN_TOKEN])
-    return ProcessSpec("web", argv, env, cwd=CHECKOUT, health=health)
+    obstacle = port_is_taken(address.host, address.web_port, "FLEETCHARGE_WEB_PORT")
+    return ProcessSpec("web", argv, env, cwd=CHECKOUT, health=health, obstacle=obstacle)
 
 
 def serve(server: str, host: str, port: int) -> list[str]:

@@ -13,9 +13,11 @@ from enum import Enum
 from pathlib import Path
 from types import FrameType
 
+from fleetcharge.embedded.errors import EngineError
 from fleetcharge.embedded.identity import die_with_parent
 
 TICK_S = 0.05
+TRIES = 3  # of a process that never was well and names what is in its way
 LOG_LIMIT_BYTES = 5_000_000
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -40,6 +42,7 @@ class ProcessSpec:
     prepare: Callable[[], None] | None = None  # before every start
     become: Callable[[], None] | None = None  # in the forked child, to change identity
     health: Callable[[], bool] | None = None  # None: alive is well
+    obstacle: Callable[[], str] | None = None  # why it cannot become well before a person acts; "" when it can
     health_every_s: float = 2.0
     unwell_after: int = 5  # failed checks in a row before a restart
     start_timeout_s: float = 90.0
@@ -57,6 +60,7 @@ class State(Enum):
     STARTING = "starting"
     WELL = "well"
     ENDING = "asked to end"
+    GIVEN_UP = "given up"
     WAITING = "waiting to restart"
 
 
@@ -87,6 +91,9 @@ class Child:
         self._started_at = self._restart_at = self._well_since = self._next_check_at = self._kill_at = 0.0
         self._failed_checks = 0
         self._check: Future[bool] | None = None
+        self._was_well = False
+        self._futile_tries = 0
+        self.obstacle = ""
 
     def start(self) -> None:
         try:
@@ -130,7 +137,7 @@ class Child:
         now = time.monotonic()
         if self.state is State.WAITING and now >= self._restart_at:
             self.start()
-        elif self.process is None or self.state in {State.STOPPED, State.WAITING}:
+        elif self.process is None or self.state in {State.STOPPED, State.WAITING, State.GIVEN_UP}:
             return
         elif (returncode := self.process.poll()) is not None:
             self._kill_group()
@@ -168,15 +175,30 @@ class Child:
 
     def _is_well(self) -> None:
         if self.state is State.STARTING and self.process:
-            self.state, self._well_since = State.WELL, time.monotonic()
+            self.state, self._well_since, self._was_well = State.WELL, time.monotonic(), True
             again = f", start {self.starts}" if self.starts > 1 else ""
             self._tell(f"{self.spec.name}: up (pid {self.process.pid}{again})")
 
     def _come_back_later(self, why: str) -> None:
+        if self._is_futile():
+            self.state = State.GIVEN_UP
+            self._tell(f"{self.spec.name}: {why}; given up (log: {self._log})")
+            return
         self.state = State.WAITING
         self._restart_at = time.monotonic() + self._delay_s
         self._tell(f"{self.spec.name}: {why}; again in {self._delay_s:g} s (log: {self._log})")
         self._delay_s = min(self._delay_s * 2, self.spec.longest_delay_s)
+
+    def _is_futile(self) -> bool:
+        """It never was well, and the same thing has been in its way several times in a row.
+
+        What was well once is tried for ever: others work on meanwhile, and the obstacle may go.
+        """
+        if self._was_well or self.spec.obstacle is None:
+            return False
+        self.obstacle = self.spec.obstacle()
+        self._futile_tries = self._futile_tries + 1 if self.obstacle else 0
+        return self._futile_tries >= TRIES
 
     def ask_to_end(self) -> None:
         if self.process and self.process.poll() is None:
@@ -220,7 +242,7 @@ class Supervisor:
         on_ready: Callable[[], None] = lambda: None,
         on_tick: Callable[[], None] = lambda: None,
     ) -> None:
-        """Block until SIGINT, SIGTERM, SIGHUP or `until()`.
+        """Block until SIGINT, SIGTERM, SIGHUP or `until()`; raises EngineError when an essential process is given up.
 
         `on_ready` is called once, when all essential processes are well; a second Ctrl-C stops without patience.
         """
@@ -230,6 +252,7 @@ class Supervisor:
             self._start(essential=True)
             while self._stop_asked_at is None and not until():
                 on_ready = self._tick(checks, on_ready)
+                self._end_if_futile()
                 on_tick()
                 time.sleep(TICK_S)
         finally:
@@ -247,6 +270,11 @@ class Supervisor:
         on_ready()
         self._start(essential=False)
         return lambda: None
+
+    def _end_if_futile(self) -> None:
+        for child in self.children:
+            if child.state is State.GIVEN_UP and child.spec.essential:
+                raise EngineError(f"{child.spec.name} cannot start: {child.obstacle}")
 
     def _start(self, *, essential: bool) -> None:
         for child in self.children:

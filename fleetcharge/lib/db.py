@@ -1,12 +1,16 @@
 """An own psycopg connection for the async batch writers; Django's ORM is synchronous and one thread wide there."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from typing import Any
 
+import django.db
 import psycopg
+from django.db.backends.signals import connection_created
+from django.dispatch import receiver
 from psycopg import AsyncConnection
-from psycopg.errors import DeadlockDetected, SerializationFailure
+from psycopg.errors import DeadlockDetected, IdleInTransactionSessionTimeout, SerializationFailure
 from psycopg.rows import TupleRow
 
 CONNECT_TIMEOUT_SECONDS = 5
@@ -36,20 +40,59 @@ def in_one_line(query: str) -> str:
 
 
 def fetch_prepared(query: str, params: Any) -> list[TupleRow]:
-    """Run one hot read on Django's connection as a server-prepared statement with one plan for all parameters.
+    """Run one hot statement on Django's connection, server-prepared and with one plan for all parameters; its rows.
 
-    For queries whose planning costs as much as their running and whose best plan never changes. `query` must be one of
-    few texts (each is kept by the server), so parameters that the plan hangs on, as a LIMIT, are written into it.
+    In the transaction that Django has open, and among the queries it logs. For queries whose planning costs as much as
+    their running and whose best plan never changes. `query` must be one of few texts (each is kept by the server), so
+    parameters that the plan hangs on, as a LIMIT, are written into it.
     """
     from django.db import connection
 
+    _opened(connection)
+    return _fetch(connection, query, params, prepare=True)
+
+
+def fetch_planned(query: str, params: Any) -> list[TupleRow]:
+    """As `fetch_prepared`, planned anew each time: for tables that may grow from nothing to millions, where the plan of
+    the first day would walk through them for as long as a connection lives."""
+    from django.db import connection
+
+    _opened(connection)
+    return _fetch(connection, query, params, prepare=False)
+
+
+def _opened(connection: Any) -> None:
+    connection.close_if_health_check_failed()  # as its cursors do: it may be the first statement of a request
     connection.ensure_connection()
-    raw: psycopg.Connection[TupleRow] = connection.connection
-    if raw.prepare_threshold != _PREPARE_AT:  # Django switches it off; its own cursors never prepare anyway
-        raw.execute("SET plan_cache_mode = force_generic_plan")
-        raw.prepare_threshold = _PREPARE_AT
-    with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
-        return cursor.execute(query, params, prepare=True).fetchall()
+
+
+def _fetch(connection: Any, query: str, params: Any, *, prepare: bool) -> list[TupleRow]:
+    began = time.monotonic()
+    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        cursor.execute(query, params, prepare=prepare)
+        rows = cursor.fetchall() if cursor.description else []
+    if connection.queries_logged:
+        connection.queries_log.append({"sql": query, "time": f"{time.monotonic() - began:.3f}"})
+    return rows
+
+
+@receiver(connection_created, dispatch_uid="plan-once")
+def _plan_once(connection: Any, **_: object) -> None:
+    """Once for each connection, before any transaction of it: nothing undoes that. Django's own cursors never prepare.
+
+    This module is imported with the apps, so before the first connection is opened.
+    """
+    if connection.vendor == "postgresql":
+        connection.connection.prepare_threshold = _PREPARE_AT  # Django switches it off
+        with connection.wrap_database_errors:
+            connection.connection.execute(b"SET plan_cache_mode = force_generic_plan")
+
+
+def is_lost(error: django.db.Error) -> bool:
+    """What came of it may be different on a new connection: this one died, or was let go for its idleness."""
+    return isinstance(error, django.db.OperationalError | django.db.InterfaceError) or isinstance(
+        error.__cause__, IdleInTransactionSessionTimeout
+    )
 
 
 class AsyncDatabase:

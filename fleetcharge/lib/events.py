@@ -1,9 +1,11 @@
 """A bus for facts: lower apps publish what happened, higher apps subscribe, nobody imports upwards."""
 
+import contextlib
 import functools
 import logging
+import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from django.db import transaction
@@ -15,6 +17,8 @@ logger = logging.getLogger(__name__)
 _handlers: dict[type, list[Handler]] = defaultdict(list)
 _gatherers: dict[type, list[Handler]] = defaultdict(list)
 _recorders: dict[type, list[Handler]] = defaultdict(list)
+_clerks: dict[type, list[Handler]] = defaultdict(list)
+_aside = threading.local()
 
 
 def subscribe(*event_types: type) -> Callable[[F], F]:
@@ -38,6 +42,11 @@ def record(*event_types: type) -> Callable[[F], F]:
     return functools.partial(_register, _recorders, event_types)
 
 
+def record_many(*event_types: type) -> Callable[[F], F]:
+    """As `record`, for a function of a tuple of events of one type: all that are published together."""
+    return functools.partial(_register, _clerks, event_types)
+
+
 def _register(registry: dict[type, list[Handler]], event_types: tuple[type, ...], handler: F) -> F:
     for event_type in event_types:
         if handler not in registry[event_type]:
@@ -54,17 +63,52 @@ def publish(event: object) -> None:
 def publish_together(events: Iterable[object]) -> None:
     """Publish what one transaction did to many: each event to those who listen to one, those of a type at once to those
     who listen to many."""
+    for event_type, alike in _by_type(events).items():
+        _hand_out(alike, _recorders[event_type], _clerks[event_type])
+        if _handlers[event_type] or _gatherers[event_type]:
+            transaction.on_commit(functools.partial(_tell, alike))
+
+
+@contextlib.contextmanager
+def set_aside() -> Iterator[list[object]]:
+    """What this thread commits within is not told its subscribers, but collected: for `deliver`, once there is time.
+
+    For hot paths, whose callers wait for the commit and not for what follows from it.
+    """
+    _aside.events = waiting = list[object]()
+    try:
+        yield waiting
+    finally:
+        _aside.events = None
+
+
+def deliver(events: Iterable[object]) -> None:
+    """Tell the subscribers of what was set aside, those of many of all that is alike at once."""
+    for event_type, alike in _by_type(events).items():
+        _hand_out(alike, _handlers[event_type], _gatherers[event_type])
+
+
+def _by_type(events: Iterable[object]) -> dict[type, list[object]]:
     by_type: dict[type, list[object]] = defaultdict(list)
     for event in events:
         by_type[type(event)].append(event)
-        for recorder in _recorders[type(event)]:
-            _deliver(recorder, event)
-    for event_type, alike in by_type.items():
-        for handler in _handlers[event_type]:
-            for event in alike:
-                transaction.on_commit(functools.partial(_deliver, handler, event))
-        for handler in _gatherers[event_type]:
-            transaction.on_commit(functools.partial(_deliver, handler, tuple(alike)))
+    return by_type
+
+
+def _tell(events: list[object]) -> None:
+    waiting: list[object] | None = getattr(_aside, "events", None)
+    if waiting is None:
+        deliver(events)
+    else:
+        waiting += events
+
+
+def _hand_out(events: Sequence[object], to_each: Iterable[Handler], to_all: Iterable[Handler]) -> None:
+    for handler in to_each:
+        for event in events:
+            _deliver(handler, event)
+    for handler in to_all:
+        _deliver(handler, tuple(events))
 
 
 def publish_all(events: Iterable[object]) -> None:

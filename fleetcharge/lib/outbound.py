@@ -73,8 +73,10 @@ def _parts(url: str) -> tuple[Any, int | None]:
 def _addresses(host: str, port: int) -> list[Address]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError) as error:
-        raise RefusedAddress("unknown_host", f"{host[:80]} cannot be found: {error}") from None
+    except (OSError, UnicodeError):
+        raise RefusedAddress(
+            "unknown_host", f"Nobody knows the host {host[:80]}: check how its address is written, and our name server."
+        ) from None
     return [ipaddress.ip_address(entry[4][0]) for entry in found]
 
 

@@ -7,7 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import ParamSpec, TypeVar
 
-from django.db import InterfaceError, OperationalError, close_old_connections, connections
+import django.db
+from django.db import close_old_connections, connections
+
+from fleetcharge.lib.db import is_lost
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -45,9 +48,13 @@ class DatabaseThreads:
 
 def _healed(function: Callable[[], R]) -> R:
     close_old_connections()
+    for connection in connections.all(initialized_only=True):
+        connection.health_check_done = True  # type: ignore[attr-defined]  # a dead one is found by using it
     try:
         return function()
-    except (OperationalError, InterfaceError):
+    except django.db.Error as error:
+        if not is_lost(error):
+            raise
         close_old_connections()
         return function()
     finally:

@@ -1,5 +1,6 @@
 """The planner of a site: one decision at a time, written down with its reasons, and carried out over the ledger."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,22 +19,26 @@ KEEP = timedelta(days=14)
 UNCHANGED_FOR = timedelta(minutes=15)
 
 
-def mark_due(*, location_id: int | None = None, charger_id: int | None = None, now: datetime) -> list[int]:
-    """Something happened at a site: it is planned anew. The ids of the sites that care (none: not managed)."""
+def mark_due(*, location_ids: Collection[int] = (), charger_ids: Collection[int] = (), now: datetime) -> list[int]:
+    """Something happened at sites: they are planned anew. The ids of those that care (none: not managed)."""
     sites = ChargingSite.objects.filter(is_active=True)
-    sites = sites.filter(location=location_id) if location_id else sites.filter(location__chargers=charger_id)
-    ids = list(sites.values_list("pk", flat=True))
+    sites = sites.filter(Q(location__in=location_ids) if location_ids else Q(location__chargers__in=charger_ids))
+    ids = sorted(set(sites.values_list("pk", flat=True)))
     if ids:
-        ChargingSite.objects.filter(pk__in=ids).update(due_at=now)
+        with transaction.atomic():
+            due = ChargingSite.objects.filter(pk__in=ids)
+            list(due.select_for_update().order_by("pk").values_list("pk"))  # two that mark the same wait in turn
+            due.update(due_at=now)
     return ids
 
 
 @transaction.atomic
-def forget_after_boot(*, charger_id: int, now: datetime) -> list[int]:
-    """A restarted charger may have lost its profiles, and may take what it refused before."""
-    ids = mark_due(charger_id=charger_id, now=now)
+def forget_after_boot(*, charger_ids: Collection[int], now: datetime) -> list[int]:
+    """Restarted chargers may have lost their profiles, and may take what they refused before."""
+    ids = mark_due(charger_ids=charger_ids, now=now)
     if ids:
-        HeldProfile.objects.filter(charger=charger_id).update(must_renew=True, refusals=0, retry_at=None)
+        held = HeldProfile.objects.filter(charger__in=charger_ids, charger__location__in=ids)
+        held.update(must_renew=True, refusals=0, retry_at=None)
     return ids
 
 

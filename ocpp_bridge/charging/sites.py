@@ -62,7 +62,7 @@ def set_goal(
         session=session, defaults={**wanted, "actor": actor[:120], "set_at": now}
     )
     if session.charger_id:
-        planning.mark_due(charger_id=session.charger_id, now=now)
+        planning.mark_due(charger_ids=[session.charger_id], now=now)
     return goal
 
 
@@ -71,7 +71,7 @@ def drop_goal(*, session: ChargingSession, now: datetime) -> bool:
     """Back to what shifts, stops and the vehicle say."""
     dropped, _ = ChargingGoal.objects.filter(session=session).delete()
     if session.charger_id:
-        planning.mark_due(charger_id=session.charger_id, now=now)
+        planning.mark_due(charger_ids=[session.charger_id], now=now)
     return bool(dropped)
 
 

@@ -230,7 +230,7 @@ def test_a_restart_makes_us_say_everything_again(place: Location) -> None:
     settle(place)
     begin(1)
     settle(place)
-    planning.forget_after_boot(charger_id=charger(1).pk, now=NOW)
+    planning.forget_after_boot(charger_ids=[charger(1).pk], now=NOW)
     plan(place)
     purposes = sorted(c.parameters["charging_profile"]["purpose"] for c in waiting())
     assert purposes == ["tx", "tx_default"]

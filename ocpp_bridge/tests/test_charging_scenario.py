@@ -285,7 +285,8 @@ async def test_an_end_gives_its_power_to_the_others(
 
 def test_every_handler_is_there() -> None:
     """The events that change a plan have their subscriber (a lost one would only be found by the sweep)."""
-    names = {handler.__name__ for handlers in events._handlers.values() for handler in handlers}
+    registered = [*events._handlers.values(), *events._gatherers.values()]
+    names = {handler.__name__ for handlers in registered for handler in handlers}
     assert {
-        "share_the_power_anew", "go_on_with_the_profiles", "say_the_profiles_again", "count_with_a_silent_charger"
+        "share_the_power_anew", "go_on_with_the_profiles", "say_the_profiles_again", "count_with_silent_chargers"
     } <= names  # fmt: skip

@@ -275,7 +275,7 @@ async def test_a_reconnect_without_status_is_asked_for_it(connect: Connect, stat
     consumer = hub.find(station.pk)
     assert consumer is not None
     consumer.connected_at -= 60
-    await hub._check_epochs()
+    await hub._look_for_silence()
     await socket.receive()
     assert socket.asked == [("TriggerMessage", {"requestedMessage": "StatusNotification"})]
     assert ChargingSession.objects.count() == 0

@@ -17,6 +17,7 @@ from ocpp_bridge.tests.conftest import Connect, until
 from ocpp_bridge.threads import in_database
 from stations import services as stations
 from stations.models import Charger
+from stations.services import Arrival
 
 BOOT = {"chargePointVendor": "Acme", "chargePointModel": "Quick"}
 
@@ -79,11 +80,8 @@ async def test_nobody_waits_for_it_when_chargers_move_to_another_node(
     _, old = await deafened(connect, port, station)
     other = await connect("BLR-018")
     assert (await other.call("BootNotification", BOOT))["status"] == "Accepted"
-    for charger in (station, neighbour):
-        await in_database(
-            stations.charger_connected, charger_id=charger.pk, node="elsewhere:1", protocol="ocpp1.6",
-            security_profile=1, used_key_hash="", at=datetime.now(UTC),
-        )  # fmt: skip
+    moved = [Arrival(one.pk, "elsewhere:1", "ocpp1.6", datetime.now(UTC), 1) for one in (station, neighbour)]
+    await in_database(stations.chargers_connected, moved)
     async with asyncio.timeout(60):
         await hub._check_epochs()
     assert await other.closed() == consumers.REPLACED

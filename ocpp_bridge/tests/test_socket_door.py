@@ -10,6 +10,7 @@ from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.addresses import address_of_scope, is_proxy
 from fleetcharge.lib.db import conninfo
 from ocpp_bridge import consumers
+from ocpp_bridge import hub as hub_module
 from ocpp_bridge.hub import hub
 from ocpp_bridge.models import Notice
 from ocpp_bridge.tests import factories
@@ -219,6 +220,28 @@ async def test_a_lost_takeover_message_is_made_up_by_the_poll(connect: Connect, 
     Charger.objects.filter(pk=station.pk).update(connection_epoch=7)
     await hub._check_epochs()
     assert await old.closed() == 4000
+
+
+async def test_the_poll_comes_in_time_however_many_chargers_are_asked_for_their_status(
+    connect: Connect, organisation: Organisation, station: Charger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an outage it is all of them, one after the other; here the first one takes an hour."""
+    monkeypatch.setattr(hub_module, "EPOCH_SECONDS", 0.05)
+    monkeypatch.setattr(hub_module, "SILENCE_SECONDS", 0.05)
+    monkeypatch.setattr(hub_module, "ASK_EVERY_SECONDS", 3600.0)
+    old = await connect("BLR-017")
+    boot = {"chargePointVendor": "Acme", "chargePointModel": "One"}
+    assert (await old.call("BootNotification", boot))["status"] == "Accepted"
+    consumer = hub.find(station.pk)
+    assert consumer is not None
+    consumer.connected_at -= 60
+    await old.receive()  # it has been asked, and the walk stands still
+    Charger.objects.filter(pk=station.pk).update(connection_epoch=7)
+    assert await old.closed() == 4000
+
+
+def test_a_round_that_took_long_makes_the_next_one_no_later() -> None:
+    assert [hub_module._rest(5.0, took) for took in (0.0, 1.5, 4.9, 60.0)] == [5.0, 3.5, 0.5, 0.5]
 
 
 async def test_an_older_takeover_message_closes_nobody(connect: Connect, station: Charger) -> None:

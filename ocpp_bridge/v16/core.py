@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from billing.services import authorisation
-from ocpp_bridge import quirks
+from ocpp_bridge import arrivals, quirks
 from ocpp_bridge.clocks import watch
 from ocpp_bridge.instants import to_wire
 from ocpp_bridge.intervals import boot_interval
@@ -19,9 +19,8 @@ from ocpp_bridge.station import (
 )
 from ocpp_bridge.threads import in_database
 from ocpp_bridge.writers import store_status
-from stations import services as stations
 from stations.models import Connector
-from stations.services import StatusReport
+from stations.services import Boot, StatusReport
 
 S = Connector.Status
 STATUS = {
@@ -46,8 +45,7 @@ TOKEN_STATUS = {
 
 async def boot_notification(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
     """Who it says it is may be anything: a charger that may not boot does not charge."""
-    station.registration = await in_database(
-        stations.register_boot,
+    boot = Boot(
         charger_id=station.charger_id,
         vendor=text(payload, "chargePointVendor", limit=50, default=""),
         model=text(payload, "chargePointModel", limit=50, default=""),
@@ -55,6 +53,7 @@ async def boot_notification(station: Station, payload: dict[str, Any], received_
         firmware_version=text(payload, "firmwareVersion", limit=50, default=""),
         at=received_at,
     )
+    station.registration = await arrivals.register_boot(boot)
     station.has_booted, station.profile = True, _profile_in(payload)
     return {
         "status": station.registration,

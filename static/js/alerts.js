@@ -140,9 +140,10 @@ export class Queue {
 
   async #undo(plan) {
     try {
-      await this.actions.post(`plans/${plan.id}/undo/`);
+      const { places_lost: lost = [] } = await this.actions.post(`plans/${plan.id}/undo/`);
       this.decided.delete(plan.id);
-      say(t("undone"));
+      const places = lost.map(({ station, bay }) => t("bay", { station: station.name, bay })).join("; ");
+      say(places ? t("undoneLost", { places }) : t("undone"));
     } catch (error) {
       say(t("failed", { detail: error.message }));
     }

@@ -13,8 +13,10 @@ export class Deeds {
   constructor({ actions, reserver, store, onDone }) {
     Object.assign(this, { actions, reserver, store, onDone });
     this.dialog = byId("deed");
+    this.reserver.onElsewhere = (wish, vehicle) => this.#ask({ ...wish, deed: "replace" }, vehicle);
     this.form = this.dialog.querySelector("form");
     this.form.addEventListener("submit", (event) => this.#submit(event));
+    for (const id of ["deed-at", "deed-minutes"]) byId(id).addEventListener("input", () => this.#askAnew());
     this.dialog.addEventListener("close", () => this.onDone(this.wish?.focus, false));
     this.dialog.addEventListener("click", (event) => { if (event.target === this.dialog) this.dialog.close(); });
   }
@@ -64,15 +66,33 @@ export class Deeds {
     if (byId("deed-yes").disabled) return;
     byId("deed-yes").disabled = true;
     byId("deed-error").textContent = "";
+    const slot = slotOf();
     try {
       const made = await this.#send();
       this.dialog.close();
       this.onDone(this.wish.focus, true);
       this.#follow(made, this.wish);
     } catch (error) {
-      byId("deed-error").textContent = reasonOf(error);
+      if (error.code === "vehicle_has_place" && this.wish.deed === "book") this.#offerToReplace(slot);
+      else byId("deed-error").textContent = reasonOf(error);
       byId("deed-yes").disabled = false;
     }
+  }
+
+  /** One vehicle has one place at a time: pressed once more for the same time, the other one is given up. */
+  #offerToReplace(slot) {
+    this.wish.replaces = slot;
+    if (slot !== slotOf()) return this.#askAnew(); // changed while the answer was under way
+    byId("deed-error").textContent = t("deed.replace.text", this.wish);
+    byId("deed-yes").textContent = t("deed.replace.yes");
+  }
+
+  /** At another time the vehicle may hold another place, or none: nobody has agreed to lose that one. */
+  #askAnew() {
+    if (!this.wish?.replaces) return;
+    this.wish.replaces = null;
+    byId("deed-error").textContent = "";
+    byId("deed-yes").textContent = t(`deed.${this.wish.deed}.yes`);
   }
 
   #send() {
@@ -80,7 +100,8 @@ export class Deeds {
     const minutes = Number(byId("deed-minutes").value);
     const place = { vehicle_id: vehicleId, connector_id: Number(connector) };
     const calls = {
-      book: () => ["reservations/", { ...place, minutes, starts_at: fromWallTime(byId("deed-at").value).toISOString() }],
+      book: () => ["reservations/", { ...place, minutes, starts_at: fromWallTime(byId("deed-at").value).toISOString(), replaces_others: Boolean(this.wish.replaces) }],
+      replace: () => ["reservations/", { ...place, replaces_others: true }],
       extend: () => [`reservations/${number}/extend/`, { minutes }],
       cancel: () => [`reservations/${number}/cancel/`, { reason: "cancelled by the dispatcher" }],
       start: () => ["session-commands/start/", place],
@@ -110,6 +131,9 @@ export class Deeds {
     }
   }
 }
+
+/** Which time the dialog asks for. */
+const slotOf = () => `${byId("deed-at").value} ${byId("deed-minutes").value}`;
 
 /** Follow a reservation that was asked for elsewhere (R, the palette, the drawer's first button). */
 export async function followHold(made, wish, onDone) {

@@ -74,7 +74,8 @@ export class FleetList {
   }
 
   #silent(id) {
-    return { id, soc: null, state: 3, group: "offline", isLow: false, isRerouted: false, name: this.store.vehicleNames.get(id) };
+    const [state, group] = this.store.isInSession(id) ? [2, "charging"] : [3, "offline"];
+    return { id, soc: null, state, group, isLow: false, isRerouted: false, name: this.store.vehicleNames.get(id) };
   }
 
   #matches(vehicle) {

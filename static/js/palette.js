@@ -21,6 +21,7 @@ export class Palette {
     this.input.addEventListener("keydown", (event) => this.#key(event));
     this.dialog.addEventListener("click", (event) => { if (event.target === this.dialog) this.dialog.close(); });
     this.dialog.addEventListener("close", () => { this.pick = null; });
+    store.on("names", () => this.#refresh());
   }
 
   /** With `pick`, only vehicles are listed and the chosen one goes to it. */
@@ -31,6 +32,15 @@ export class Palette {
     if (!this.dialog.open) this.dialog.showModal();
     this.input.focus();
     this.#search();
+  }
+
+  /** Whoever opened it before the fleet had come finds it as soon as it has. */
+  #refresh() {
+    if (!this.dialog.open) return;
+    const { selected } = this;
+    this.#search();
+    this.selected = Math.max(0, Math.min(selected, this.hits.length - 1));
+    this.#mark();
   }
 
   #search() {

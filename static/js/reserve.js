@@ -63,7 +63,8 @@ export class Reserver {
       this.onChange();
       followHold(made, { bay, plate }, this.onChange);
     } catch (error) {
-      say(reasonOf(error));
+      if (error.code === "vehicle_has_place") this.onElsewhere({ connector: connectorId, bay, way }, vehicleId);
+      else say(reasonOf(error));
     }
   }
 

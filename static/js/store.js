@@ -4,6 +4,7 @@ import { FLAG, KIND, MARK, SOC_UNKNOWN, STATE, eachRecord, readFrame, removedIds
 
 export const GROUPS = ["low", "charging", "driving", "parked", "offline"];
 const GROUP_OF_STATE = { [STATE.IDLE]: "parked", [STATE.DRIVING]: "driving", [STATE.CHARGING]: "charging", [STATE.OFFLINE]: "offline" };
+const SESSION_HEARD_MS = 120_000;
 const SEVERITY = { bad: 0, warn: 1, info: 2 };
 
 export class Store {
@@ -89,9 +90,12 @@ export class Store {
   applyKpi(kpi) { this.kpi = kpi; this.touch("kpi"); }
 
   applySession(session) {
-    if (session.vehicle_id) this.sessions.set(session.vehicle_id, session);
+    if (session.vehicle_id) this.sessions.set(session.vehicle_id, { ...session, heardAt: Date.now() });
     this.touch("sessions");
   }
+
+  /** Does a charger say so? It tells more often than this. */
+  isInSession(vehicleId) { return Date.now() - (this.sessions.get(vehicleId)?.heardAt ?? 0) < SESSION_HEARD_MS; }
 
   select(part) { Object.assign(this.selection, part); this.touch("selection"); }
 

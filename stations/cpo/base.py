@@ -26,11 +26,15 @@ class CPOError(Exception):
 
 
 class CPOUnavailable(CPOError):
-    """The network could not be reached; the same call may work later (after what it asked for, if it said so)."""
+    """The network could not be reached; the same call may work later (after what it asked for, if it said so).
 
-    def __init__(self, message: str, *, retry_after_seconds: float = 0) -> None:
+    `is_silent`: no connection came about, or no answer in time; what was asked for cannot be the reason.
+    """
+
+    def __init__(self, message: str, *, retry_after_seconds: float = 0, is_silent: bool = False) -> None:
         super().__init__("cpo_unavailable", message)
         self.retry_after_seconds = retry_after_seconds
+        self.is_silent = is_silent
 
 
 @dataclass(frozen=True)

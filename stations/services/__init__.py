@@ -13,14 +13,20 @@ from stations.services.networks import (
     switch_source,
 )
 from stations.services.onboarding import onboard_charger
+from stations.services.own_statuses import report_statuses
 from stations.services.presence import (
-    charger_connected,
+    Arrival,
+    Boot,
+    Departure,
     charger_disconnected,
+    chargers_connected,
+    chargers_disconnected,
     chargers_present,
     node_holds,
     node_lost,
-    register_boot,
+    register_boots,
     show_silent,
+    take_free_chargers,
 )
 from stations.services.proofs import note_proof
 from stations.services.roaming import (
@@ -50,7 +56,6 @@ from stations.services.statuses import (
     nobodys_plug,
     report_evse_status,
     report_from_source,
-    report_statuses,
     set_hold,
     set_session,
     switch_connector,
@@ -61,14 +66,18 @@ from stations.services.tombstones import full_pull_done, still_named
 __all__ = [
     "NOBODYS_PLUG",
     "REFUSALS_SHOWN",
+    "Arrival",
+    "Boot",
+    "Departure",
     "ProfileOnlyRises",
     "StatusReport",
     "TooManyPlugs",
     "assign_tariff",
     "cache_tariff",
     "calm_connectors",
-    "charger_connected",
     "charger_disconnected",
+    "chargers_connected",
+    "chargers_disconnected",
     "chargers_present",
     "drop_document",
     "external_key_of",
@@ -90,7 +99,7 @@ __all__ = [
     "push_received",
     "put_session",
     "raise_security_profile",
-    "register_boot",
+    "register_boots",
     "remove_location",
     "report_evse_status",
     "report_from_source",
@@ -108,6 +117,7 @@ __all__ = [
     "switch_source",
     "take_booking",
     "take_cdr",
+    "take_free_chargers",
     "update_location",
     "upsert_connector",
     "upsert_evse",

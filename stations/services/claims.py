@@ -1,6 +1,7 @@
 """What other sources, and people, say of a site or plug that has a source of its own already."""
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from fleetcharge.lib.events import publish
+from fleetcharge.lib.rows import update_each
 from stations.claims import TRUST_OF_A_PERSON, Verdict, Word, told, winners
 from stations.cpo.documents import ConnectorDoc, EvseDoc, LocationDoc
 from stations.events import LocationChanged
@@ -26,8 +28,15 @@ A_PERSON = "a person"
 
 def verdicts_of(kind: str, object_id: int) -> dict[str, Verdict]:
     """Field by field, what is shown and why; empty for a row that only its own source speaks of. One query."""
-    claims = Claim.objects.filter(kind=kind, object_id=object_id).select_related("source")
-    return winners([_word(claim) for claim in claims], FIELDS[Kind(kind)])
+    return verdicts_of_many(kind, [object_id]).get(object_id, {})
+
+
+def verdicts_of_many(kind: str, object_ids: Iterable[int]) -> dict[int, dict[str, Verdict]]:
+    """The same by primary key, without the rows nobody claims anything of. One query."""
+    words: dict[int, list[Word]] = defaultdict(list)
+    for claim in Claim.objects.filter(kind=kind, object_id__in=list(object_ids)).select_related("source"):
+        words[claim.object_id].append(_word(claim))
+    return {pk: winners(said, FIELDS[Kind(kind)]) for pk, said in words.items()}
 
 
 def _word(claim: Claim) -> Word:
@@ -68,21 +77,30 @@ def settle_plug(
 
 def show_site(location: Location) -> None:
     """Write the winners of all claims into the row; what nobody says is empty."""
-    verdicts = verdicts_of(Kind.LOCATION, location.pk)
-    for name in ("address", "city", "state", "postal_code"):
-        setattr(location, name, "")
-    for name, verdict in verdicts.items():
-        setattr(location, name, verdict.value)
+    put_sites([location])
     location.save()
     publish(LocationChanged(location.pk))
 
 
-def show_plug(connector: Connector) -> None:
-    verdicts = verdicts_of(Kind.CONNECTOR, connector.pk)
-    for name, verdict in verdicts.items():
-        setattr(connector, name, verdict.value)
-    if verdicts:
-        connector.save(update_fields=list(verdicts))
+def put_sites(locations: Sequence[Location]) -> None:
+    """The winners of all claims onto the rows, not saved; what nobody says is empty. One query."""
+    verdicts = verdicts_of_many(Kind.LOCATION, [location.pk for location in locations])
+    for location in locations:
+        for name in ("address", "city", "state", "postal_code"):
+            setattr(location, name, "")
+        for name, verdict in verdicts.get(location.pk, {}).items():
+            setattr(location, name, verdict.value)
+
+
+def show_plugs(connectors: Iterable[Connector]) -> None:
+    """Write the winners of all claims into these rows, which are locked. Two queries."""
+    rows = list(connectors)
+    verdicts = verdicts_of_many(Kind.CONNECTOR, [connector.pk for connector in rows])
+    claimed = [connector for connector in rows if connector.pk in verdicts]
+    for connector in claimed:
+        for name, verdict in verdicts[connector.pk].items():
+            setattr(connector, name, verdict.value)
+    update_each(claimed, PLUG_FIELDS)
 
 
 # --- another source ---------------------------------------------------------------------------------------------
@@ -129,7 +147,7 @@ def take_second_opinion_of_plug(
         kind=Kind.CONNECTOR, object_id=connector.pk, source=source, said=said, source_at=updated_at, at=at
     )  # fmt: skip
     if is_news:
-        show_plug(connector)
+        show_plugs(Connector.objects.select_for_update().filter(pk=connector.pk))
     return is_news
 
 

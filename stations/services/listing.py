@@ -9,10 +9,11 @@ from django.db import DataError, IntegrityError, transaction
 
 from fleetcharge.lib.events import publish
 from stations.cpo.documents import ConnectorDoc, EvseDoc, LocationDoc
+from stations.deciding import hear
 from stations.events import LocationChanged
 from stations.models import EVSE, Connector, ExternalRef, Location, Party, Source, StatusChange, Tariff
 from stations.services import claims, sites
-from stations.services.statuses import StatusReport, decided, hear
+from stations.services.statuses import StatusReport, decided
 
 Kind = ExternalRef.Kind
 

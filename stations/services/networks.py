@@ -62,7 +62,7 @@ def source_failed(*, source_id: int, error: str, at: datetime, code: str = "", r
     """A call failed: the next try waits twice as long; three in a row and the network counts as failing."""
     source = Source.objects.select_for_update().get(pk=source_id)
     pause = min(FIRST_PAUSE * 2 ** min(source.failures_in_row, 12), LONGEST_PAUSE)
-    source.failures_in_row += 1
+    source.failures_in_row, source.failed_at = source.failures_in_row + 1, at
     source.last_error, source.last_error_code = error[:2000], code[:40]
     source.next_poll_at = at + max(pause, min(timedelta(seconds=retry_after_seconds), LONGEST_PAUSE))
     is_failing = source.failures_in_row >= FAILING_AFTER
@@ -87,8 +87,10 @@ def _save(source: Source, state: str, at: datetime) -> None:
     old = source.state
     source.state = old if old == Source.State.DISABLED else state
     source.save(
-        update_fields=["state", "last_polled_at", "last_error", "last_error_code", "failures_in_row", "next_poll_at"]
-    )
+        update_fields=[
+            "state", "last_polled_at", "last_error", "last_error_code", "failures_in_row", "failed_at", "next_poll_at",
+        ]
+    )  # fmt: skip
     if old != source.state:
         publish(SourceStateChanged(source.pk, old, source.state, at))
 
@@ -99,7 +101,8 @@ def is_push_noted(last_push_at: datetime | None, at: datetime) -> bool:
 
 
 _PUSHED = """
-UPDATE stations_source SET last_push_at = %(at)s, usual_push_seconds = CASE WHEN last_push_at IS NULL THEN 0 ELSE
+UPDATE stations_source SET last_push_at = %(at)s, usual_push_seconds = CASE WHEN last_push_at IS NULL THEN 0
+    WHEN failed_at > last_push_at THEN usual_push_seconds ELSE
     greatest(usual_push_seconds * 0.999,
              least(extract(epoch FROM %(at)s - last_push_at), usual_push_seconds * 3 + 60)) END
 WHERE id = %(source_id)s AND (last_push_at IS NULL OR last_push_at < %(at)s) RETURNING state, last_error
@@ -109,8 +112,8 @@ WHERE id = %(source_id)s AND (last_push_at IS NULL OR last_push_at < %(at)s) RET
 def push_received(*, source_id: int, at: datetime) -> None:
     """The network spoke to us at `at`; an earlier `at` than the one we know changes nothing.
 
-    Its longest pause of late is remembered. A network that counted as failing is looked at at once; one that only
-    had been silent works again.
+    Its longest pause of late is remembered, unless calls to it failed meanwhile: that was no pause. A network that
+    counted as failing is looked at at once; one that only had been silent works again.
     """
     with connection.cursor() as cursor:
         cursor.execute(_PUSHED, {"source_id": source_id, "at": at})

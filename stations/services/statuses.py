@@ -1,26 +1,33 @@
 """What sources say of connectors, what outranks it, and the status we show."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
+from fleetcharge.lib.deadlocks import once_more_after_deadlock
 from fleetcharge.lib.events import publish
+from fleetcharge.lib.rows import update_each
 from stations import flapping
 from stations.belief import freshness_at
+from stations.deciding import FUTURE_TOLERANCE, decide_again, hear
 from stations.events import ConnectorStatusChanged, LocationChanged
 from stations.models import EVSE, Charger, Connector, ExternalRef, Location, Source, StatusChange
 from stations.registry_models import StatusClaim
-from stations.status import LIVE, NONE, RECENT, STALE, StatusInputs, decide
+from stations.status import LIVE, NONE, RECENT, STALE
 
-FUTURE_TOLERANCE = timedelta(minutes=2)
-OFFLINE_GRACE = timedelta(seconds=60)
 FRESHEST = (NONE, STALE, RECENT, LIVE)
+MOST_LOOKS = 5  # at where a key leads: it may change each time that we wait for a lock
 MAX_PLUGS = 64  # of one charger, before we stop believing in those it names
 NOBODYS_PLUG = 32_767  # the EVSE that stands for all the others
+DECIDED = (
+    "status", "status_reason", "status_since", "status_at", "heard_at", "raw_status", "reported_status", "error_code",
+    "error_info", "has_session", "is_delivering", "is_held", "is_switched_off", "swings", "swung_at", "is_flapping",
+)  # fmt: skip
 
 
 class TooManyPlugs(Exception):
@@ -43,73 +50,6 @@ class StatusReport:
     received_at: datetime
     error_code: str = ""
     error_info: str = ""
-
-
-@transaction.atomic
-def report_statuses(reports: Sequence[StatusReport]) -> list[bool | None]:
-    """Store what our chargers say; one answer per report, False for old news. Replays change nothing.
-
-    None: of a plug nobody registered, at a charger that has MAX_PLUGS already; nothing was stored of it.
-    """
-    chargers = _lock_chargers({report.charger_id for report in reports})
-    connectors = _lock_connectors(chargers)
-    return [_apply(report, chargers.get(report.charger_id), connectors) for report in reports]
-
-
-Slot = tuple[int, int, int]  # charger, EVSE number, connector id
-
-
-def _lock_chargers(charger_ids: set[int]) -> dict[int, Charger]:
-    rows = Charger.objects.select_for_update().filter(pk__in=charger_ids).order_by("pk")
-    return {charger.pk: charger for charger in rows}
-
-
-def _lock_connectors(chargers: dict[int, Charger]) -> dict[Slot, Connector]:
-    rows = (
-        Connector.objects.select_for_update(of=("self",))
-        .select_related("evse__charger")
-        .filter(evse__charger_id__in=chargers)
-        .order_by("pk")
-    )
-    found: dict[Slot, Connector] = {}
-    for connector in rows:
-        connector.evse.charger = chargers[
-            connector.evse.charger_id or 0
-        ]  # one object per charger: its flags may change
-        found[connector.evse.charger_id or 0, connector.evse.evse_number, connector.connector_id] = connector
-    return found
-
-
-def _apply(report: StatusReport, charger: Charger | None, connectors: dict[Slot, Connector]) -> bool | None:
-    if charger is None:
-        return False
-    if report.connector_id == 0:
-        return _apply_to_station(report, charger, connectors)
-    slot = _slot(report)
-    if slot not in connectors:
-        if sum(charger_id == charger.pk for charger_id, _, _ in connectors) >= MAX_PLUGS:
-            return None
-        connectors[slot] = _discover(report, charger)
-    return _report(connectors[slot], report)
-
-
-def _slot(report: StatusReport) -> Slot:
-    """OCPP 1.6 has one EVSE per connector; 2.x counts connectors inside the EVSE."""
-    evse_number = report.connector_id if report.evse_number is None else report.evse_number
-    return report.charger_id, max(evse_number, 1), report.connector_id
-
-
-def _discover(report: StatusReport, charger: Charger) -> Connector:
-    """A connector nobody registered: it exists, so it gets a row (plug and power unknown, to be completed)."""
-    _, evse_number, connector_id = _slot(report)
-    evse, _ = EVSE.objects.get_or_create(
-        charger=charger, evse_number=evse_number, defaults={"location_id": charger.location_id}
-    )
-    connector = Connector.objects.create(
-        evse=evse, connector_id=connector_id, status_since=report.at, tariff_id=evse.location.tariff_id
-    )
-    connector.evse.charger = charger
-    return connector
 
 
 def nobodys_plug(charger: Charger) -> Connector:
@@ -135,26 +75,6 @@ def _report(connector: Connector, report: StatusReport) -> bool:
     return True
 
 
-def hear(connector: Connector, report: StatusReport) -> bool:
-    """The source's word onto a locked row, not saved and not decided on yet; False for old news."""
-    at = min(report.at, report.received_at + FUTURE_TOLERANCE)
-    connector.heard_at = max(report.received_at, connector.heard_at or report.received_at)
-    if connector.status_at is not None and at < connector.status_at:
-        return False
-    if report.status != connector.reported_status:
-        _swing(connector, at)
-    connector.status_at, connector.raw_status, connector.reported_status = at, report.raw_status, report.status
-    connector.error_code, connector.error_info = report.error_code[:50], report.error_info[:255]
-    return True
-
-
-def _swing(connector: Connector, at: datetime) -> None:
-    """By the time of the news, so that a backlog of a day told in a second is not a plug that blinks."""
-    connector.swings = flapping.swings(connector.swings, connector.swung_at, at)
-    connector.swung_at = at
-    connector.is_flapping = connector.is_flapping or flapping.is_too_many(connector.swings)
-
-
 @transaction.atomic
 def calm_connectors(*, now: datetime) -> int:
     """Plugs that stopped blinking are shown as they are again; returns how many."""
@@ -165,45 +85,12 @@ def calm_connectors(*, now: datetime) -> int:
     return len(calm)
 
 
-def _apply_to_station(report: StatusReport, charger: Charger, connectors: dict[Slot, Connector]) -> bool:
-    at = min(report.at, report.received_at + FUTURE_TOLERANCE)
-    if charger.station_status_at is not None and at < charger.station_status_at:
-        return False
-    charger.station_status_at = at
-    charger.is_faulted = report.status == Connector.Status.FAULTED
-    charger.is_inoperative = report.status == Connector.Status.UNAVAILABLE
-    charger.save(update_fields=["is_faulted", "is_inoperative", "station_status_at"])
-    for (charger_id, _, _), connector in connectors.items():
-        if charger_id == charger.pk:
-            show(connector, at)
-    return True
-
-
 def show(connector: Connector, at: datetime) -> None:
     """Decide the shown status again, keep the row, and tell everybody when it changed."""
     if change := decided(connector, at):
         change.save()
         publish(fact_of(change))
-    connector.save(
-        update_fields=[
-            "status",
-            "status_reason",
-            "status_since",
-            "status_at",
-            "heard_at",
-            "raw_status",
-            "reported_status",
-            "error_code",
-            "error_info",
-            "has_session",
-            "is_delivering",
-            "is_held",
-            "is_switched_off",
-            "swings",
-            "swung_at",
-            "is_flapping",
-        ]
-    )
+    connector.save(update_fields=DECIDED)
 
 
 def fact_of(change: StatusChange, *, old: str = "") -> ConnectorStatusChanged:
@@ -216,40 +103,17 @@ def fact_of(change: StatusChange, *, old: str = "") -> ConnectorStatusChanged:
 
 def decided(connector: Connector, at: datetime) -> StatusChange | None:
     """Decide the shown status of a locked row, nothing saved yet; the change when there is one."""
-    charger = connector.evse.charger
-    new, reason = decide(
-        StatusInputs(
-            reported=connector.reported_status,
-            is_station_faulted=bool(charger and charger.is_faulted),
-            is_station_inoperative=bool(charger and charger.is_inoperative),
-            is_switched_off=connector.is_switched_off,
-            is_offline=charger is not None and _is_offline(charger, at),
-            has_session=connector.has_session,
-            is_delivering=connector.is_delivering,
-            is_held=connector.is_held,
-            is_flapping=connector.is_flapping,
-            shown=connector.status,
-        )
-    )
-    old, connector.status_reason = connector.status, reason
-    if new == old:
+    made = decide_again(connector, connector.evse.charger, at)
+    if made is None:
         return None
-    connector.status, connector.status_since = new, at
-    return StatusChange(connector=connector, old=old, new=new, raw_status=connector.raw_status, reason=reason, at=at)
-
-
-def _is_offline(charger: Charger, at: datetime) -> bool:
-    """A reconnecting charger is no news; one that stays away is, also for reports that are older than its silence."""
-    gone_at = charger.disconnected_at
-    if charger.is_online or gone_at is None:
-        return False
-    is_shown_silent = charger.silent_shown_at is not None and charger.silent_shown_at >= gone_at
-    return is_shown_silent or at - gone_at >= OFFLINE_GRACE
+    return StatusChange(
+        connector=connector, old=made.old, new=made.new, raw_status=made.raw_status, reason=made.reason, at=made.at
+    )
 
 
 def locked(**where: object) -> Iterable[Connector]:
-    rows = Connector.objects.select_for_update(of=("self",)).select_related("evse__charger").order_by("pk")
-    return rows.filter(**where)
+    rows = Connector.objects.select_for_update(of=("self",), no_key=True).select_related("evse__charger")
+    return rows.order_by("pk").filter(**where)
 
 
 @transaction.atomic
@@ -262,16 +126,26 @@ def report_from_source(
     """
     report = StatusReport(0, None, 1, raw_status, status, at, received_at)
     connectors = list(locked_with_site(evse_id=evse_id))
+    if connectors:  # who waited for the lock has the EVSE as it was before
+        evse = EVSE.objects.select_related("charger", "location").get(pk=evse_id)
+        for connector in connectors:
+            connector.evse = evse
+    return take_word(connectors, source_id, report)
+
+
+def take_word(connectors: list[Connector], source_id: int | None, report: StatusReport) -> bool:
+    """The same onto the locked plugs of one EVSE."""
     if connectors and connectors[0].evse.is_shared:
         return _report_one_of_many(connectors, source_id, report)
     applied = [_report(connector, report) for connector in connectors]
     if is_news := any(applied):
-        show_removed(connectors[0].evse, is_removed=raw_status == "REMOVED", at=received_at)
+        show_removed(connectors[0].evse, is_removed=report.raw_status == "REMOVED", at=report.received_at)
     return is_news
 
 
 def locked_with_site(**where: object) -> Iterable[Connector]:
-    rows = Connector.objects.select_for_update(of=("self",)).select_related("evse__charger", "evse__location")
+    rows = Connector.objects.select_for_update(of=("self",), no_key=True)
+    rows = rows.select_related("evse__charger", "evse__location")
     return rows.order_by("pk").filter(**where)
 
 
@@ -292,18 +166,43 @@ def _report_one_of_many(connectors: list[Connector], source_id: int | None, repo
 
 
 def show_best_word(connectors: list[Connector], now: datetime) -> None:
-    """Of the words of several sources: the freshest kind first, then the most trusted source, then the newest."""
-    evse = connectors[0].evse
-    words = list(StatusClaim.objects.filter(evse=evse).select_related("source"))
-    if not words or evse.charger_id is not None:  # a charger of ours speaks for itself
-        return
-    best = max(words, key=lambda word: _weight(word, evse.location.source_id, now))
-    if not best.is_shown:
-        StatusClaim.objects.filter(evse=evse).update(is_shown=Q(pk=best.pk))
-    for connector in connectors:
-        connector.status_at = None if not best.is_shown else connector.status_at  # another clock from now on
-        _report(connector, StatusReport(0, None, 1, best.raw_status, best.status, best.status_at, best.heard_at))
-    show_removed(evse, is_removed=best.raw_status == "REMOVED", at=now)
+    """The same of one EVSE."""
+    show_best_words([connectors], now)
+
+
+def show_best_words(units: Iterable[list[Connector]], now: datetime) -> None:
+    """Of the words of several sources: the freshest kind first, then the most trusted source, then the newest.
+
+    `units`: the locked plugs of one EVSE each. As many statements for a hundred units as for one.
+    """
+    by_evse = {rows[0].evse_id: rows for rows in units if rows and rows[0].evse.charger_id is None}  # ours say it alone
+    best = _best_words([rows[0].evse for rows in by_evse.values()], now)
+    news = [word for word in best if not word.is_shown]
+    evses = StatusClaim.objects.filter(evse_id__in=[word.evse_id for word in news])
+    if news:
+        evses.update(is_shown=Q(pk__in=[word.pk for word in news]))
+    rows, changes = [], []
+    for word in best:
+        report = StatusReport(0, None, 1, word.raw_status, word.status, word.status_at, word.heard_at)
+        for connector in by_evse[word.evse_id]:
+            connector.status_at = connector.status_at if word.is_shown else None  # another clock from now on
+            if hear(connector, report) and (change := decided(connector, connector.status_at or report.at)):
+                changes.append(change)
+            rows.append(connector)
+    update_each(rows, DECIDED)
+    for change in StatusChange.objects.bulk_create(changes):
+        publish(fact_of(change))
+    for word in best:
+        show_removed(by_evse[word.evse_id][0].evse, is_removed=word.raw_status == "REMOVED", at=now)
+
+
+def _best_words(evses: Sequence[EVSE], now: datetime) -> list[StatusClaim]:
+    """One of each EVSE that anybody speaks of; one query."""
+    owner = {evse.pk: evse.location.source_id for evse in evses}
+    words: dict[int, list[StatusClaim]] = defaultdict(list)
+    for word in StatusClaim.objects.filter(evse_id__in=owner).select_related("source"):
+        words[word.evse_id].append(word)
+    return [max(said, key=lambda word: _weight(word, owner[word.evse_id], now)) for said in words.values()]
 
 
 def _weight(word: StatusClaim, owner_id: int, now: datetime) -> tuple[int, int, bool, datetime]:
@@ -337,18 +236,37 @@ def show_removed(evse: EVSE, *, is_removed: bool, at: datetime) -> None:
         publish(LocationChanged(evse.location_id))
 
 
+@once_more_after_deadlock
+@transaction.atomic
 def report_evse_status(
     *, source_id: int, external_key: str, raw_status: str, status: str, at: datetime, received_at: datetime
 ) -> bool:
     """A CPO's push for one EVSE by the CPO's own key. Raises EVSE.DoesNotExist when we do not know it."""
-    ref = ExternalRef.objects.filter(
-        source_id=source_id, kind=ExternalRef.Kind.EVSE, external_key__lower=external_key.lower()
-    ).first()
-    if ref is None:
-        raise EVSE.DoesNotExist(external_key)
     return report_from_source(
-        evse_id=ref.object_id, raw_status=raw_status, status=status, at=at, received_at=received_at, source_id=source_id
+        evse_id=_locked_behind(source_id, external_key),
+        raw_status=raw_status,
+        status=status,
+        at=at,
+        received_at=received_at,
+        source_id=source_id,
     )
+
+
+def _locked_behind(source_id: int, external_key: str) -> int:
+    """The EVSE (primary key) that the key leads to while we hold its plugs; until then it may be merged."""
+    refs = ExternalRef.objects.filter(
+        source_id=source_id, kind=ExternalRef.Kind.EVSE, external_key__lower=external_key.lower()
+    )
+    before = None
+    for _ in range(MOST_LOOKS):
+        evse_id = refs.values_list("object_id", flat=True).first()
+        if evse_id is None:
+            raise EVSE.DoesNotExist(external_key)
+        if evse_id == before:
+            return evse_id
+        before = evse_id
+        list(locked_with_site(evse_id=evse_id))
+    raise OperationalError("This EVSE is merged faster than it can be locked.")
 
 
 @transaction.atomic

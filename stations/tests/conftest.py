@@ -9,6 +9,7 @@ from django.utils import timezone
 from stations import webhooks
 from stations.cpo.ocpi import registration
 from stations.models import Source
+from stations.news import announcer
 from stations.tasks import poll_source
 from stations.tests.cpo_peer import CPOPeer
 from stations.tests.ocpi_peers import VERSIONS, Network, network
@@ -22,6 +23,7 @@ def ours(settings: Any) -> Iterator[str]:
         settings.OCPI_ALLOW_PRIVATE_HOSTS = True
         yield base
     webhooks.threads.close()
+    announcer.close()
 
 
 @pytest.fixture

@@ -50,6 +50,18 @@ def test_an_outage_hardly_stretches_its_usual_pause(volt: Source) -> None:
     assert volt.usual_push_seconds == pytest.approx(90, rel=0.01)  # three pauses and a minute, not two hours
 
 
+def test_a_known_outage_is_no_pause(volt: Source) -> None:
+    """Not even when a poll has healed it before its next push."""
+    pushes(volt, 0, 10, 20)
+    fails(volt, 60, 75, 105)
+    services.source_polled(source_id=volt.pk, at=NOON + timedelta(seconds=7000))
+    pushes(volt, 7200)
+    assert (volt.usual_push_seconds, volt.state) == (10, "connected")
+    assert services.is_silent(volt, can_pull=True, now=NOON + timedelta(seconds=7200 + 61))
+    pushes(volt, 7240)  # an outage that is over counts no more
+    assert volt.usual_push_seconds == 40
+
+
 def test_a_push_that_is_older_than_the_last_changes_nothing(volt: Source) -> None:
     pushes(volt, 0, 10)
     pushes(volt, 5)

@@ -1,6 +1,8 @@
 """A vendor is set up on the desk: secrets shown once, a payload tried without a trace, dead letters replayed."""
 
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from django.utils import timezone
 
 from fleetcharge.accounts.models import AuditEntry, Organisation, User
 from fleetcharge.demo.peers import vendor
-from stations.cpo.webhooks import letters, presets
+from stations.cpo.webhooks import codes, counting, letters, presets, styles
 from stations.cpo.webhooks.models import DeadLetter, WebhookCount, WebhookFeed, WebhookPush
 from stations.models import Connector, Location, Source, StatusChange
 from stations.tests.hooks import SECRET, before, make_kaveri, make_plug
@@ -183,13 +185,51 @@ def test_dead_letters_are_replayed_from_the_list_and_from_the_feed(desk: Client)
     plugs = [make_plug(feed, name, site="S") for name in ("K-1", "K-2")]
     chosen = {"action": "replay", "_selected_action": [first.pk]}
     told = desk.post("/admin/stations/deadletter/", chosen, follow=True).content.decode()
-    assert "applied 1" in told
+    assert "Replayed: applied: 1." in told
     assert [Connector.objects.get(pk=plug.pk).status for plug in plugs] == ["charging", "unknown"]
     desk.post(f"/admin/stations/webhookfeed/{feed.pk}/replay/", {"reason": "the site has come"})
     assert [Connector.objects.get(pk=plug.pk).status for plug in plugs] == ["charging", "charging"]
     assert list(DeadLetter.objects.waiting()) == []
     assert letters.replay([second.pk], now=timezone.now()) == {}
     assert "K-1" in desk.get(f"/admin/stations/webhookpush/{first.push_id}/change/").content.decode()
+
+
+def test_dead_letters_are_told_in_words(desk: Client) -> None:
+    feed = make_kaveri()
+    waiting = letter(feed, "K-1")
+    tally = counting.Tally()
+    for code in ("unknown_evse", "polled_bad_time", counting.lag_code(70)):
+        tally.add(feed.pk, code)
+    tally.write(timezone.now())
+    page = desk.get("/admin/stations/deadletter/").content.decode()
+    assert "we hold no EVSE of this id" in page
+    assert ">unknown_evse<" not in page
+    chosen = desk.get("/admin/stations/deadletter/?code=unknown_evse").content.decode()
+    assert "S*K-1" in chosen
+    assert "S*K-1" not in desk.get("/admin/stations/deadletter/?code=no_evse").content.decode()
+    asked = desk.get(f"/admin/stations/webhookfeed/{feed.pk}/replay/").content.decode()
+    assert "S*K-1 · we hold no EVSE of this id" in asked
+    its_page = desk.get(f"/admin/stations/deadletter/{waiting.pk}/change/").content.decode()
+    assert "we hold no EVSE of this id" in its_page and "unknown_evse" in its_page
+    counted = desk.get("/admin/stations/webhookcount/").content.decode()
+    assert "polled: its time cannot be read" in counted and "kept within 100 ms" in counted
+    assert (
+        "we hold no EVSE of this id: 1" in desk.get(f"/admin/stations/webhookfeed/{feed.pk}/change/").content.decode()
+    )
+
+
+def test_every_code_has_its_words() -> None:
+    """Each is a text of its own in the modules that read pushes."""
+    folder = Path(codes.__file__).parent
+    named = re.compile(
+        r"""(?:BadEntry|BadSignature)\(\s*"([a-z_]+)"|code="([a-z_]+)"|"""
+        r"""Outcome\(\w+, "([a-z_]+)"|tally\.add\([^,]+, "([a-z_]+)"|_refuse\(job, \d+, "([a-z_]+)\""""
+    )
+    found = {
+        name for path in folder.glob("*.py") for groups in named.findall(path.read_text()) for name in groups if name
+    }
+    assert {"unknown_evse", "no_evse", "not_json", "pushes", "throttled", "bad_site"} <= found
+    assert sorted((found | styles.APPLIED) - codes.WORDS.keys()) == []
 
 
 def test_feeds_are_for_those_whose_network_it_is(client: Client, owner: User, organisation: Organisation) -> None:

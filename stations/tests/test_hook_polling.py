@@ -15,6 +15,7 @@ from stations.cpo.base import Capability, CPOError
 from stations.cpo.webhooks import route
 from stations.cpo.webhooks.models import DeadLetter, WebhookFeed, WebhookPush
 from stations.models import Connector, ExternalRef, Location, Source, Tariff
+from stations.news import announcer
 from stations.tasks import poll_source
 from stations.tests.hooks import SECRET, make_kaveri
 from stations.tests.serving import serve
@@ -32,6 +33,7 @@ def kaveri(settings: Any) -> Iterator[KaveriCharge]:
         peer.base = base  # type: ignore[attr-defined]
         yield peer
     route.threads.close()
+    announcer.close()
 
 
 @pytest.fixture

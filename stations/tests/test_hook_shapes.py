@@ -9,6 +9,7 @@ import pytest
 from stations.cpo.webhooks import presets, route
 from stations.cpo.webhooks.models import DeadLetter, WebhookFeed
 from stations.models import Connector, Location
+from stations.news import announcer
 from stations.tests.hooks import Hooks, before, make_feed, make_plug
 from stations.tests.serving import serve
 
@@ -22,6 +23,7 @@ def hooks() -> Iterator[Hooks]:
     with serve(route.hooks) as base:
         yield Hooks(base)
     route.threads.close()
+    announcer.close()
 
 
 def shown(connector: Connector) -> str:

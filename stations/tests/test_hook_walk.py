@@ -18,6 +18,7 @@ from fleetcharge.demo.peers import vendor
 from stations.cpo.webhooks import route, taking
 from stations.cpo.webhooks.mapping import Entry, Reading, StatusWord
 from stations.models import Connector, Source
+from stations.news import announcer
 from stations.tasks import poll_source
 from stations.tests.hooks import SECRET, Hooks, before, codes, entry, make_feed, make_kaveri, make_plug
 from stations.tests.serving import serve
@@ -31,6 +32,7 @@ def hooks() -> Iterator[Hooks]:
     with serve(route.hooks) as base:
         yield Hooks(base)
     route.threads.close()
+    announcer.close()
 
 
 @pytest.mark.django_db(transaction=True)

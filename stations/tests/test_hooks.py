@@ -10,9 +10,11 @@ import orjson
 import pytest
 from django.utils import timezone
 
-from stations.cpo.webhooks import counting, route
+from stations.cpo.webhooks import counting, receiver, route
+from stations.cpo.webhooks.judging import Push
 from stations.cpo.webhooks.models import DeadLetter, WebhookFeed, WebhookPush
 from stations.models import Connector, Source, StatusChange
+from stations.news import announcer
 from stations.tests.hooks import SECRET, Hooks, before, codes, entry, make_feed, make_plug
 from stations.tests.serving import serve
 
@@ -24,6 +26,7 @@ def hooks() -> Iterator[Hooks]:
     with serve(route.hooks) as base:
         yield Hooks(base)
     route.threads.close()
+    announcer.close()
 
 
 @pytest.fixture
@@ -237,6 +240,45 @@ def test_a_network_past_its_rate_is_told_to_wait(hooks: Hooks, feed: WebhookFeed
     assert int(answers[3].headers["Retry-After"]) > 0
 
 
+@pytest.mark.usefixtures("one_window")
+def test_of_one_batch_only_the_pushes_past_the_rate_wait(feed: WebhookFeed, settings: Any) -> None:
+    other = make_feed(slug="other")
+    plugs = [make_plug(feed, f"E{number}") for number in range(5)]
+    settings.OCPI_PUSH_RATE = "3/hour"
+    pushes = [push_of(entry(f"E{number}", "charging")) for number in range(5)]
+    pushes.insert(1, push_of(entry("E1", "charging"), slug="other"))
+    pushes.insert(2, push_of(entry("E1", "charging"), secret="wrong"))
+    answers = receiver.receive(pushes)
+    assert [answer.http for answer in answers] == [200, 200, 401, 200, 200, 429, 429]
+    assert all(answer.wait_seconds > 0 for answer in answers[5:])
+    assert [shown(plug) for plug in plugs] == ["charging"] * 3 + ["unknown"] * 2
+    assert (counted(feed)["pushes"], counted(feed)["throttled"], counted(other)["pushes"]) == (3, 2, 1)
+
+
+def push_of(*entries: Any, slug: str = "kaveri", secret: str = SECRET) -> Push:
+    raw = orjson.dumps({"entries": list(entries)})
+    headers = {name.lower(): value for name, value in Hooks("").signed(raw, secret).items()}
+    return Push(slug, (), "POST", f"/hooks/{slug}", headers, raw, "127.0.0.1", timezone.now())
+
+
+def test_what_is_changed_of_a_feed_holds_for_the_next_push(hooks: Hooks, feed: WebhookFeed) -> None:
+    """Though it is remembered; by an update that no signal tells of, as another process makes it."""
+    plug = make_plug(feed, "E1")
+    assert codes(hooks.tell(entry("E1", "free", ago=9))) == ["applied"]
+    assert codes(hooks.tell(entry("E1", "free", ago=8))) == ["applied"]
+    WebhookFeed.objects.update(mapping={**feed.mapping, "words": {"free": "faulted"}})
+    assert codes(hooks.tell(entry("E1", "free", ago=7))) == ["applied"]
+    assert shown(plug) == "faulted"
+    WebhookFeed.objects.update(window_seconds=1)
+    assert hooks.tell(entry("E1", "free"), at=before(60).timestamp()).json()["code"] == "expired"
+    feed.secret = "another-secret-of-32-characters!"
+    WebhookFeed.objects.update(secret_encrypted=feed.secret_encrypted)
+    assert hooks.tell(entry("E1", "charging", ago=6)).json()["code"] == "wrong_signature"
+    Source.objects.update(state=Source.State.DISABLED)
+    assert hooks.tell(entry("E1", "charging", ago=5)).status_code == 404
+    assert shown(plug) == "faulted"
+
+
 # --- what cannot be used, and how much ------------------------------------------------------------------------------
 @pytest.mark.parametrize(
     ("raw", "http", "code"),
@@ -293,9 +335,6 @@ def test_five_thousand_entries_are_one_batch_with_an_answer_each(
 def test_a_batch_costs_the_same_statements_however_long_it_is(
     feed: WebhookFeed, django_assert_num_queries: Any
 ) -> None:
-    from stations.cpo.webhooks import receiver
-    from stations.cpo.webhooks.judging import Push
-
     for number in range(30):
         make_plug(feed, f"E{number}")
 
@@ -305,6 +344,7 @@ def test_a_batch_costs_the_same_statements_however_long_it_is(
         return Push("kaveri", (), "POST", "/hooks/kaveri", headers, raw, "127.0.0.1", timezone.now())
 
     receiver.receive([push(30, 100)])  # noted, connected, and every plug in its state
+    receiver.receive([push(1, 95)])  # the feed as it is now is known
     with django_assert_num_queries(9):  # begin and commit among them
         receiver.receive([push(1, 90)])
     with django_assert_num_queries(9):
@@ -424,9 +464,6 @@ def test_two_processes_with_the_very_same_push_apply_it_once(feed: WebhookFeed) 
     from threading import Barrier
 
     from django.db import connections
-
-    from stations.cpo.webhooks import receiver
-    from stations.cpo.webhooks.judging import Push
 
     make_plug(feed, "E1")
     raw = orjson.dumps({"entries": [entry("E1", "charging")]})

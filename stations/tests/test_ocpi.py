@@ -22,6 +22,7 @@ from stations.models import EVSE, Connector, CPOCommand, Location, Source, Tarif
 from stations.tasks import poll_source
 from stations.tests.cpo_peer import EARLIER, LATER, CPOPeer, evse, location, url
 from stations.tests.factories import make_charger
+from stations.tests.serving import serve
 from tests.running import wait_for
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -286,6 +287,32 @@ def test_an_answer_that_is_no_command_response_is_a_named_error(
     with pytest.raises(CPOError, match="cannot read"):
         reserve()
     assert CPOCommand.objects.get().state == "failed"
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "told"),
+    [(b"<html>Bad day</html>", "not_ocpi", "does not answer in OCPI"), (b"", "not_ocpi", "does not answer in OCPI"),
+     (b'{"status_code": 1000, "data": ["what"]}', "not_ocpi", "in a form we cannot read"),
+     (b'{"status_code": 3000}', "", "")],
+)  # fmt: skip
+def test_an_answer_nobody_can_read_counts_on_the_network_and_a_plain_no_does_not(
+    connected: Source, body: bytes, code: str, told: str
+) -> None:
+    async def answers(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/html")]})
+        await send({"type": "http.response.body", "body": body})
+
+    with serve(answers) as base:
+        Source.objects.update(endpoints={**connected.endpoints, "commands": f"{base}/commands"})
+        with pytest.raises(CPOError):
+            reserve()
+    connected.refresh_from_db()
+    assert (connected.failures_in_row, connected.last_error_code) == (int(bool(code)), code)
+    assert told in connected.last_error
+    assert CPOCommand.objects.get().state == "failed"
+    poll_source(connected.pk)
+    connected.refresh_from_db()
+    assert (connected.failures_in_row, connected.last_error) == (0, "")
 
 
 def test_a_network_nobody_reaches_is_asked_no_more_until_its_next_poll(connected: Source, peer: CPOPeer) -> None:

@@ -96,7 +96,8 @@ def test_an_error_of_our_own_is_shown_and_backs_off(connected: Source, monkeypat
     with pytest.raises(ZeroDivisionError):
         poll_source(connected.pk)
     connected.refresh_from_db()
-    assert (connected.failures_in_row, connected.last_error) == (1, "ZeroDivisionError: our fault")
+    assert (connected.failures_in_row, connected.last_error_code) == (1, "ZeroDivisionError")
+    assert "the log says where (ZeroDivisionError: our fault)" in connected.last_error
 
 
 def test_a_cpo_that_asks_for_patience_gets_it(connected: Source, monkeypatch: pytest.MonkeyPatch) -> None:

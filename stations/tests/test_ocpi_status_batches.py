@@ -6,8 +6,10 @@ import orjson
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from stations import webhooks
+from stations.cpo.ocpi import registration
 from stations.cpo.ocpi.receivers import Answer
 from stations.models import Connector, Source, StatusChange
 from stations.tests.cpo_peer import EARLIER, LATER, CPOPeer
@@ -84,6 +86,7 @@ def test_twenty_pushes_cost_no_more_statements_than_two(connected: Source, peer:
         return len(captured)
 
     statements(6, "2026-11-21T06:31:00Z")
+    statements(1, "2026-11-21T06:31:30Z")  # the push was noted, so the source is read once more
     assert statements(20, "2026-11-21T06:33:00Z") <= statements(2, "2026-11-21T06:32:00Z")
 
 
@@ -96,6 +99,31 @@ def test_a_network_that_calls_too_often_is_told_so_and_others_are_not(
     assert codes(answers) == [(429, 2000), (401, 2000)]
     assert answers[0].wait_seconds > 0
     assert shown("E1-2") == "charging"
+
+
+@pytest.mark.usefixtures("one_window")
+def test_of_one_batch_only_the_calls_past_the_rate_wait(connected: Source, peer: CPOPeer, settings: Any) -> None:
+    settings.OCPI_PUSH_RATE = "3/hour"
+    plugs = [(f"L{number}", f"E{number}-{plug}") for number in (1, 2, 3) for plug in (1, 2)]
+    answers = webhooks.answer_statuses([push(peer, *plug) for plug in plugs])
+    assert codes(answers) == [(200, 1000)] * 3 + [(429, 2000)] * 3
+    assert all(answer.wait_seconds > 0 for answer in answers[3:])
+    assert [shown(uid) == "faulted" for _, uid in plugs] == [True] * 3 + [False] * 3
+
+
+def test_a_token_is_looked_up_with_every_batch(connected: Source, peer: CPOPeer) -> None:
+    """The old one works until the new one is used, in whatever process; one that was taken back works no more."""
+    old = peer._headers()["Authorization"].removeprefix("Token ")
+    assert codes(webhooks.answer_statuses([push(peer, "L1", "E1-1", token=old)])) == [(200, 1000)]
+    new = registration.new_token_for(Source.objects.get(pk=connected.pk))
+    both = [push(peer, "L1", "E1-1", token=token) for token in (old, new)]
+    assert codes(webhooks.answer_statuses(both[:1])) == [(200, 1000)]
+    assert codes(webhooks.answer_statuses(both)) == [(200, 1000)] * 2  # they came together
+    assert codes(webhooks.answer_statuses(both)) == [(401, 2000), (200, 1000)]
+    Source.objects.update(endpoints={})
+    assert codes(webhooks.answer_statuses(both[1:])) == [(401, 2000)]  # for the handshake only
+    registration.forget_peer(connected, at=timezone.now())
+    assert webhooks.answer_statuses(both[1:])[0].message == "Unknown token."
 
 
 @pytest.mark.parametrize(

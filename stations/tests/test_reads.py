@@ -10,6 +10,7 @@ import pytest
 import time_machine
 from django.db import connection, transaction
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from fleetcharge.accounts import services as accounts
@@ -97,6 +98,32 @@ def test_every_plug_of_a_thousand_sites_comes_in_one_answer(get: Any, db: None) 
     body = get("connectors/?page_size=5000").json()
     assert (len(body["results"]), body["next"], body["previous"]) == (2_000, None, None)
     assert len({row["public_id"] for row in body["results"]}) == 2_000
+
+
+@pytest.mark.parametrize("what", ["connectors", "stations"])
+def test_pages_follow_each_other_there_and_back(get: Any, db: None, what: str) -> None:
+    source = make_source(slug="volt", kind="ocpi-2.2.1")
+    rows = [make_public_connector(source, name=f"50 % off, {n}") for n in range(5)]
+    ids = [row.public_id if what == "connectors" else row.evse.location.public_id for row in rows]
+    pages, link = [], f"/api/v1/{what}/?page_size=2&q=50 %25 off"
+    while link:
+        pages.append(get(link.removeprefix("http://testserver").removeprefix("/api/v1/")).json())
+        link = pages[-1]["next"]
+    assert [[row["public_id"] for row in page["results"]] for page in pages] == [ids[:2], ids[2:4], ids[4:]]
+    back = get(pages[2]["previous"].removeprefix("http://testserver/api/v1/")).json()
+    assert ([row["public_id"] for row in back["results"]], bool(back["next"])) == (ids[2:4], True)
+    first = get(back["previous"].removeprefix("http://testserver/api/v1/")).json()
+    assert ([row["public_id"] for row in first["results"]], first["previous"]) == (ids[:2], None)
+    assert get(f"{what}/?q=nowhere").json() == {"next": None, "previous": None, "results": []}
+
+
+def test_a_page_costs_three_statements_and_a_304_two(get: Any, plug: Connector, noon: None) -> None:
+    """Whose key it is, what has changed, and the page; the first use of a key is noted besides."""
+    etag = get("connectors/").headers["ETag"]
+    for headers, status, statements in (({}, 200, 3), ({"If-None-Match": etag}, 304, 2)):
+        with CaptureQueriesContext(connection) as seen:
+            assert get("connectors/", **headers).status_code == status
+        assert len(seen) == statements, [query["sql"] for query in seen]
 
 
 # --- ETags --------------------------------------------------------------------------------------------------------

@@ -4,7 +4,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -110,6 +112,17 @@ def test_a_network_shows_how_fresh_and_how_truthful_it_is(root: Client, pair: Du
     shown = page(root, volt)
     assert "1 live, 1 stale, 1 none" in shown and "88 %" in shown
     assert "EVSE_OCCUPIED" in root.get(reverse("admin:stations_statusproof_changelist")).content.decode()
+
+
+def test_the_list_of_networks_asks_how_fresh_they_are_once(root: Client) -> None:
+    statements = []
+    for number in range(2, 6):
+        make_public_connector(make_source(slug=f"net-{number}", kind="ocpi-2.2.1"), heard_at=timezone.now())
+        with CaptureQueriesContext(connection) as seen:
+            page = root.get(reverse("admin:stations_source_changelist")).content.decode()
+        assert page.count("1 live") == number - 1
+        statements.append(len(seen))
+    assert len(set(statements)) == 1, statements
 
 
 def test_plain_pairs_need_nobody(pair: Duplicate) -> None:

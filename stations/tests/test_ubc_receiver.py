@@ -1,5 +1,8 @@
 """The door for Beckn callbacks: who is believed, what is refused by which name, and what scanned codes show."""
 
+import contextlib
+import socket
+import threading
 import time
 from collections.abc import Iterator
 from datetime import timedelta
@@ -189,6 +192,58 @@ def test_a_registry_that_is_away_does_not_stop_those_we_know(
     assert deliver(surya, body(order)).http == 200
     UBCKey.objects.update(fetched_at=timezone.now() - timedelta(hours=25))
     assert deliver(surya, body(order)).code == "registry_away"
+
+
+def test_a_stranger_at_whose_name_the_registry_fails_silences_nobody_else(
+    surya: SuryaCharge, network: UBCNetwork
+) -> None:
+    surya.fails_at = {"evil.example", "evil-key"}
+    now = timezone.now()
+    for stranger in [("evil.example", KEY), (BPP, "evil-key")] * 2:
+        with pytest.raises(signing.BadSignature) as refused:
+            keys.public_key(network, *stranger, now=now)
+        assert refused.value.code == "registry_away"
+    assert surya.lookups == 2  # each of them once
+    assert keys.public_key(network, BPP, KEY, now=now) == surya.registry[BPP, KEY]
+
+
+@pytest.mark.parametrize("broken", [b"", b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\nno"])
+def test_a_broken_answer_says_nothing_of_other_keys(surya: SuryaCharge, network: UBCNetwork, broken: bytes) -> None:
+    now, usual = timezone.now(), network.registry_url
+    with answering(broken) as base:
+        network.registry_url = f"{base}/{{subscriber_id}}/{{key_id}}"
+        with pytest.raises(signing.BadSignature):
+            keys.public_key(network, "evil.example", KEY, now=now)
+    network.registry_url = usual
+    assert keys.public_key(network, BPP, KEY, now=now) == surya.registry[BPP, KEY]
+
+
+def test_a_registry_at_which_nothing_listens_is_asked_for_nobody(surya: SuryaCharge, network: UBCNetwork) -> None:
+    now, usual = timezone.now(), network.registry_url
+    network.registry_url = "http://127.0.0.1:9/{subscriber_id}/{key_id}"
+    with pytest.raises(signing.BadSignature):
+        keys.public_key(network, BPP, KEY, now=now)
+    network.registry_url = usual
+    with pytest.raises(signing.BadSignature, match="did not answer just now"):
+        keys.public_key(network, CDS, KEY, now=now)
+    assert surya.lookups == 0
+
+
+@contextlib.contextmanager
+def answering(raw: bytes) -> Iterator[str]:
+    """A server that sends these bytes to the first who asks, and hangs up."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            line, _ = server.accept()
+            with line:
+                line.recv(65536)
+                line.sendall(raw)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join(60)
 
 
 RECORD = {"subscriber_id": BPP, "signing_public_key": "KEY", "status": "SUBSCRIBED"}

@@ -10,7 +10,8 @@ from fleetcharge.lib.threads import DatabaseThreads
 def close_leftovers() -> None:
     """The threads' own connections, and those of loops that are gone."""
     for thing in gc.get_objects():
-        if isinstance(thing, DatabaseThreads):
+        kind = type(thing)  # isinstance would ask a weak proxy for what may be gone
+        if issubclass(kind, DatabaseThreads):
             thing.close()
-        elif isinstance(thing, psycopg.AsyncConnection):
+        elif issubclass(kind, psycopg.AsyncConnection):
             thing.pgconn.finish()

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from dispatch.models import Alert
 from fleetcharge.accounts.models import Organisation, User
@@ -94,6 +94,28 @@ def test_a_pin_opens_its_station_and_focus_returns(dashboard: Callable[..., Page
     expect(page.locator("#drawer")).to_contain_text("₹2.00")
     page.locator("#drawer [data-close]").click()
     expect(page.locator("#drawer")).to_be_empty()
+
+
+def test_who_searches_before_the_fleet_has_come_finds_it_when_it_has(
+    web: Watched, city: City, dispatcher: User
+) -> None:
+    page = web.page()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/live/static/", hold)
+    web.sign_in(page, dispatcher)
+    page.keyboard.press("Control+k")
+    page.keyboard.type("Jayanagar")
+    expect(page.locator("#palette")).to_contain_text("Nothing found for “Jayanagar”.")
+    expect(page.locator("#palette-count")).to_contain_text("0 items")
+    while not held:
+        page.wait_for_timeout(20)
+    for request in held:
+        request.continue_()
+    expect(page.locator("#palette [role=option]").first).to_contain_text("Jayanagar 4th Block")
 
 
 def test_names_are_text_and_long_ones_break_nothing(

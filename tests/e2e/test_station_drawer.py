@@ -137,6 +137,26 @@ def test_a_bay_is_held_extended_and_given_up(dashboard: Callable[..., Page], vol
     assert web.errors == []
 
 
+def test_a_second_place_is_had_only_for_the_first(dashboard: Callable[..., Page], volt: Network) -> None:
+    page = dashboard()
+    show(page, "Volt 1").get_by_role("button", name="Hold now").click()
+    said(page, f"Bay 1 is being reserved for {PLATE}.")
+    first = Reservation.objects.get()
+    hold = show(page, "Volt 2").get_by_role("button", name="Hold now")
+    hold.click()
+    question = page.get_by_role("dialog", name=f"Move {PLATE} to bay 1?")
+    expect(question).to_contain_text(f"{PLATE} has another place at that time.")
+    page.keyboard.press("Escape")
+    assert Reservation.objects.get() == first
+    hold.click()
+    confirm(page, f"Move {PLATE} to bay 1?", "Give it up and reserve")
+    said(page, f"Bay 1 is reserved for {PLATE} until")
+    first.refresh_from_db()
+    assert (first.state, first.reason) == ("cancelled", "replaced")
+    assert Reservation.objects.active().get().connector.evse.location.name == "Volt 2"
+    assert len(sent(volt, "CANCEL_RESERVATION")) == 1
+
+
 def test_a_hold_can_be_taken_back_with_one_key(dashboard: Callable[..., Page], volt: Network) -> None:
     page = dashboard()
     bay = show(page, "Volt 1")
@@ -189,6 +209,48 @@ def test_a_time_slot_is_booked_in_the_fleets_own_time(dashboard: Callable[..., P
     expect(bay).to_contain_text("booked,")
     said(page, f"Bay 1 is booked for {PLATE}, {clock(begin)} to {clock(row.expires_at)}.")
     expect(bay.get_by_role("button", name="Hold now")).to_be_visible()  # until then it is free
+
+
+def test_only_a_place_at_the_time_that_was_asked_about_is_given_up(
+    dashboard: Callable[..., Page], slots: Network, city: City
+) -> None:
+    soon = (timezone.now() + timedelta(hours=3)).astimezone(INDIA).replace(minute=30, second=0, microsecond=0)
+    late = soon + timedelta(hours=4)
+    plug = Connector.objects.filter(evse__location__name="Volt 1").earliest("pk")
+    held = [
+        Reservation.objects.create(
+            organisation=city.late.organisation, vehicle=city.late, connector=plug, state="confirmed", way="soft",
+            id_token="CARD1", starts_at=begin, expires_at=begin + timedelta(minutes=30),
+        )
+        for begin in (soon, late)
+    ]  # fmt: skip
+    page = dashboard()
+    show(page, "Volt 2").get_by_role("button", name="Book later").click()
+    dialog = page.get_by_role("dialog", name=f"Book bay 1 for {PLATE}")
+    at, long = page.get_by_label("From"), page.get_by_label("How long")
+    book, give_up = (dialog.get_by_role("button", name=name, exact=True) for name in ("Book", "Give it up and reserve"))
+    at.fill(f"{soon:%Y-%m-%dT%H:%M}")
+    book.click()
+    expect(give_up).to_be_visible()
+    expect(dialog.get_by_role("alert")).to_contain_text(f"{PLATE} has another place at that time.")
+
+    at.fill(f"{late:%Y-%m-%dT%H:%M}")
+    expect(give_up).to_have_count(0)
+    expect(page.locator("#deed-error")).to_have_text("")
+    book.click()
+    expect(give_up).to_be_visible()  # asked again, about the other place
+    long.select_option("45")
+    expect(give_up).to_have_count(0)
+    book.click()
+    expect(give_up).to_be_visible()
+    assert set(Reservation.objects.active()) == set(held)
+
+    give_up.click()
+    expect(dialog).to_be_hidden()
+    states = dict(Reservation.objects.values_list("pk", "state"))
+    assert [states[row.pk] for row in held] == ["confirmed", "cancelled"]
+    made = Reservation.objects.active().exclude(pk=held[0].pk).get()
+    assert (made.starts_at, made.expires_at) == (late, late + timedelta(minutes=45))
 
 
 def test_what_cannot_be_booked_is_said_in_the_dialog(dashboard: Callable[..., Page], volt: Network) -> None:

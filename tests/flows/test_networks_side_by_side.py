@@ -9,29 +9,39 @@ from typing import Any
 import httpx
 import pytest
 import time_machine
+from django.test import Client
 from django.utils import timezone
 
+from billing.models import CDR
+from billing.tasks import sweep_roaming, sweep_unrated
 from dispatch.live_reads import station_rows
 from dispatch.models import Alert
 from dispatch.tasks import sweep_alerts
-from fleetcharge.accounts.models import Organisation
+from fleetcharge.accounts.models import Organisation, Scope, User
+from fleetcharge.accounts.services import create_api_key
 from fleetcharge.celery import app as celery
 from fleetcharge.demo.city import City
 from fleetcharge.demo.control import Control, mount
 from fleetcharge.demo.cpo import FILE_NAME, Cpo, Peering
 from fleetcharge.demo.others import Peers
+from fleetcharge.demo.partners import Partner
+from fleetcharge.demo.records import records_of
 from fleetcharge.demo.seeding import seed_demo
 from stations import webhooks
 from stations.belief import freshness_of
+from stations.cpo.ocpi.models import RoamingCDR
 from stations.cpo.ubc import webhook as ubc_webhook
 from stations.cpo.webhooks import route as hooks
 from stations.models import Connector, Location, Source
+from stations.news import announcer
+from stations.registry_models import Claim, Duplicate
 from stations.tasks import poll_source
 from stations.tests.serving import serve
 from tests.running import port_of_our_own
 
 pytestmark = pytest.mark.django_db(transaction=True)
-SITES = {"namma-own": 4, "voltgrid": 75, "cityplug": 10, "surya": 8, "kaveri": 6}
+SITES = {"namma-own": 4, "voltgrid": 75 + 3, "cityplug": 10 - 1, "surya": 8, "kaveri": 6}
+"""VoltGrid lists three sites of CityPlug too; one of them is plainly the same, and shown once."""
 OTHERS = ("voltgrid", "cityplug", "surya", "kaveri")
 
 
@@ -51,6 +61,8 @@ class Town:
         self.http = httpx.AsyncClient(timeout=60)
         path = var / FILE_NAME
         volt = Cpo(self.city.network, self.base, path, Peering.load(path, self.manifest.token_a), self.http)
+        volt.partner = Partner(self.city.cityplug)
+        volt.records = records_of(self.manifest, self.city.network, var, timezone.now())
         self.peers = Peers(self.city, self.manifest, self.base, var, volt, ours)
         control = Control(self.city, dict, lambda: None, self.peers.doors)
         self.application = mount(control, self.peers.doors["voltgrid"], self.peers.doors)
@@ -86,6 +98,7 @@ def town(settings: Any, tmp_path: Path) -> Iterator[Town]:
     webhooks.threads.close()
     ubc_webhook.threads.close()
     hooks.threads.close()
+    announcer.close()
 
 
 def source(slug: str) -> Source:
@@ -93,16 +106,19 @@ def source(slug: str) -> Source:
 
 
 def freshness(slug: str, minutes: float = 0) -> set[str]:
-    rows = Connector.objects.filter(evse__location__source__slug=slug).select_related(
-        "evse__charger", "evse__location__source"
-    )
+    """Of the plugs that only this network tells of."""
+    rows = Connector.objects.filter(evse__location__source__slug=slug, evse__location__is_removed=False)
+    rows = rows.exclude(evse__location__in=Duplicate.objects.filter(state="merged").values("kept"))
+    rows = rows.select_related("evse__charger", "evse__location__source")
     now = timezone.now() + timedelta(minutes=minutes)
     return {freshness_of(row, now) for row in rows}
 
 
 def on_the_map(slug: str, minutes: float) -> set[int]:
     """What the live map's records say of its sites then: 0 live, 1 recent, 2 stale, 3 never heard of late."""
-    places = list(Location.objects.filter(source__slug=slug, is_removed=False).values_list("pk", flat=True))
+    twice = Duplicate.objects.filter(state="merged").values("kept")  # another network vouches for them too
+    sites = Location.objects.filter(source__slug=slug, is_removed=False).exclude(pk__in=twice)
+    places = list(sites.values_list("pk", flat=True))
     with time_machine.travel(timezone.now() + timedelta(minutes=minutes)):
         return {row[5] >> 4 for row, _ in station_rows(places)}
 
@@ -198,3 +214,34 @@ def test_a_restart_of_the_city_keeps_every_connection(town: Town, tmp_path: Path
     for slug in ("cityplug", "surya"):
         poll(slug)
         assert source(slug).last_error == ""
+
+
+def test_twice_listed_sites_and_a_dear_record_are_seen_as_rows(town: Town, client: Client) -> None:
+    """What an operator and finance find after the first minute: a merge with its reasons, two questions, a dispute."""
+    for slug in OTHERS:
+        poll(slug)
+    pairs = list(Duplicate.objects.order_by("-score"))
+    assert [pair.state for pair in pairs] == ["merged", "waiting", "waiting"]
+    assert all({pair.kept.source.slug, pair.other.source.slug} == {"voltgrid", "cityplug"} for pair in pairs)
+    kept = pairs[0].kept
+    assert set(Claim.objects.filter(object_id=kept.pk, kind="location").values_list("source__slug", flat=True)) >= {
+        "voltgrid", "cityplug"
+    }  # fmt: skip
+    client.force_login(User.objects.get(email="operator@fleetcharge.example"))
+    queue = client.get("/admin/stations/duplicate/?state__exact=waiting").content.decode()
+    assert all(pair.other.name in queue for pair in pairs[1:])
+    page = client.get(f"/admin/stations/location/{kept.pk}/change/").content.decode()
+    assert "CityPlug" in page
+
+    sweep_roaming()
+    sweep_unrated()
+    fleet = Organisation.objects.get(slug="namma-logistics")
+    assert RoamingCDR.objects.count() == CDR.objects.filter(organisation=fleet, roaming_cdr__isnull=False).count() == 3
+    key = create_api_key(organisation=fleet, name="finance", scopes=list(Scope.values))[1]
+    checks = client.get("/api/v1/price-checks/", headers={"X-API-Key": key}).json()["results"]
+    assert sorted(row["state"] for row in checks) == ["agrees", "agrees", "differs"], checks
+    disputed = next(row for row in checks if row["state"] == "differs")
+    dispute = client.get(f"/api/v1/price-checks/{disputed['id']}/dispute/?as=csv", headers={"X-API-Key": key})
+    assert dispute.status_code == 200
+    assert "Energy" in dispute.content.decode()
+    assert disputed["difference_paise"] == round(26.2 * 3.5 * 100)

@@ -24,7 +24,8 @@ from fleetcharge.webhooks import catalogue, services
 from fleetcharge.webhooks.models import WebhookDelivery, WebhookMessage
 from ocpp_bridge import commands
 from stations.models import EVSE, Connector, NetworkAccess
-from stations.services.statuses import StatusReport, report_from_source, report_statuses
+from stations.services.own_statuses import report_statuses
+from stations.services.statuses import StatusReport, report_from_source
 
 pytestmark = pytest.mark.django_db
 DOCS = (Path(__file__).resolve().parents[2] / "docs/webhooks.md").read_text()

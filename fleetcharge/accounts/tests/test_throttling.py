@@ -12,6 +12,7 @@ from fleetcharge.accounts.models import Organisation, Scope, User
 from fleetcharge.accounts.services import create_api_key
 from fleetcharge.accounts.throttling import Counter, Rate
 from stations import webhooks
+from stations.news import announcer
 from vehicles import ingest
 
 pytestmark = pytest.mark.usefixtures("one_window")
@@ -100,6 +101,7 @@ async def test_wrong_addresses_of_ocpi_results_are_told_to_wait() -> None:
         answers = await _ask(webhooks.ocpi, paths, [{}] * len(paths), b"{}")
     finally:
         webhooks.threads.close()
+        announcer.close()
     assert {answer.status_code for answer in answers[:WRONG]} == {404}
     assert 0 < wait_of(answers[WRONG]) <= 60
 
@@ -111,6 +113,7 @@ async def test_wrong_ocpi_tokens_are_told_to_wait() -> None:
         answers = await _ask(webhooks.ocpi, ["/ocpi/2.2.1/credentials"] * len(wrong), wrong)
     finally:
         webhooks.threads.close()
+        announcer.close()
     assert {answer.status_code for answer in answers[:WRONG]} == {401}
     assert 0 < wait_of(answers[WRONG]) <= 60
     assert answers[WRONG].json()["status_code"] == 2000
@@ -133,3 +136,11 @@ def test_without_valkey_nobody_is_kept_out_and_the_log_says_so(caplog: pytest.Lo
 @pytest.mark.parametrize(("text", "rate"), [("6000/min", Rate(6000, 60)), ("5/s", Rate(5, 1)), ("0/min", None)])
 def test_rates_are_written_like_this(text: str, rate: Rate | None) -> None:
     assert Rate.parse(text) == rate
+
+
+def test_of_many_at_once_only_those_past_the_limit_wait() -> None:
+    counter, rate, now = Counter(), Rate(5, 60), 1_000_030.0
+    taken = [counter.take("x", "me", rate, by=by, now=now) for by in (3, 4, 2)]
+    assert taken == [(3, 0), (2, 50), (0, 50)]
+    assert counter.take("x", "me", rate, by=9, now=now + 60) == (5, 50)
+    assert counter.take("x", "", rate, by=9, now=now) == (9, 0)  # nobody is not counted

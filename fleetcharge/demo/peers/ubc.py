@@ -103,6 +103,7 @@ class SuryaCharge:
         self.drawn_factor = 1.0  # above 1: the charger does not stop in time; below 1: the van leaves early
         self.rejects_start = False
         self.swaps_coordinates = False
+        self.fails_at: set[str] = set()
         self.extra_items: list[Any] = []
         self.on_callback: Callable[[str, dict[str, Any]], dict[str, Any]] = lambda action, body: body
         self._tasks: set[asyncio.Task[None]] = set()
@@ -121,6 +122,9 @@ class SuryaCharge:
     async def _lookup(self, parts: list[str], send: Send) -> None:
         """DeDi: /registry/dedi/lookup/{subscriber}/subscribers.beckn.one/{key}."""
         self.lookups += 1
+        if self.fails_at & set(parts):
+            await send_json(send, 503, {"message": "no record can be read"})
+            return
         key = self.registry.get((parts[3], parts[5])) if len(parts) == 6 else None
         if key is None:
             await send_json(send, 404, {"message": "no such record"})

@@ -73,3 +73,33 @@ def test_a_misused_card_charges_far_from_its_vehicle() -> None:
     assert bay.visit.vehicle == f"impostor of {owner.registration}"
     assert abs(owner.place[0] - bay.latitude) + abs(owner.place[1] - bay.longitude) > 0.02
     assert now > NOW
+
+
+def test_one_vehicle_is_plugged_in_and_waits_until_somebody_starts_it() -> None:
+    city, system = city_of(), System()
+    now = live(city, 60, system=system)
+    waiting = [one for one in city.vehicles.values() if one.has_no_card]
+    assert len(waiting) == 1
+    [vehicle] = waiting
+    bay = vehicle.bay
+    assert bay is not None
+    assert (bay.visit and bay.visit.state, bay.status, vehicle.charging) == ("plugged", "Preparing", "no")
+    assert vehicle.facts.token_uid not in str(system.heard)
+    charger = city.chargers[bay.key.partition("/")[0]]
+    assert not charger.quirks
+    start = {"connectorId": bay.number, "idTag": vehicle.facts.token_uid}
+    remote = {
+        "evseId": bay.number,
+        "remoteStartId": 7,
+        "idToken": {"idToken": vehicle.facts.token_uid, "type": "ISO14443"},
+    }
+    is_16 = charger.dialect.subprotocol == "ocpp1.6"
+    action, payload = ("RemoteStartTransaction", start) if is_16 else ("RequestStartTransaction", remote)
+    assert charger.on_call(action, payload, now)["status"] == "Accepted"  # type: ignore[index]
+    now = live(city, 10, start=now, system=system)
+    assert (vehicle.charging, bay.status) == ("dc" if bay.is_dc else "ac", "Charging")
+    for _ in range(1200):
+        now = live(city, 5, start=now, system=system)
+        if vehicle.bay is not bay:
+            break
+    assert vehicle.bay is not bay  # it goes back to work when it is full

@@ -9,6 +9,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from fleetcharge.embedded.errors import EngineError
 from fleetcharge.embedded.home import CHECKOUT
 from fleetcharge.embedded.supervisor import ProcessSpec, Supervisor
 from fleetcharge.embedded.tests.conftest import processes_naming, wait_for
@@ -38,6 +41,41 @@ def test_a_crashing_process_comes_back_later_and_later(tmp_path: Path) -> None:
     said = [line.split(" (")[0] for line in lines if "again" in line]
     assert said == [f"crasher: ended with code 1; again in {delay} s" for delay in (0.1, 0.2, 0.4, 0.4, 0.4)]
     assert "ZeroDivisionError" in (tmp_path / "crasher.log").read_text()
+
+
+def test_one_that_can_never_start_is_given_up_with_the_reason_and_the_others_stop(tmp_path: Path) -> None:
+    lines: list[str] = []
+    fail = [sys.executable, "-S", "-c", "1 / 0"]
+    specs = [
+        ProcessSpec("other", SLEEP),
+        ProcessSpec("loser", fail, first_delay_s=0.05, health=lambda: False, obstacle=lambda: "somebody has its port"),
+    ]
+    with pytest.raises(EngineError, match="loser cannot start: somebody has its port"):
+        Supervisor(specs, tmp_path, lines.append).run()
+    said = [line.split(" (")[0] for line in lines]
+    assert said[1:] == [
+        "loser: ended with code 1; again in 0.05 s", "loser: ended with code 1; again in 0.1 s",
+        "loser: ended with code 1; given up", "other: stopping",
+    ]  # fmt: skip
+
+
+def test_one_that_was_well_or_whose_obstacle_goes_is_tried_again(tmp_path: Path) -> None:
+    fail = [sys.executable, "-S", "-c", "import time; time.sleep(0.05); 1 / 0"]
+    seen = itertools.cycle(["in its way", "in its way", ""])
+    specs = [
+        ProcessSpec("well", fail, first_delay_s=0.01, longest_delay_s=0.01, obstacle=lambda: "in its way"),
+        ProcessSpec(
+            "lucky", fail, first_delay_s=0.01, longest_delay_s=0.01, health=lambda: False,
+            obstacle=lambda: next(seen),
+        ),
+    ]  # fmt: skip
+
+    def often(lines: list[str]) -> bool:
+        return all(sum(f"{name}: ended" in line for line in lines) >= 7 for name in ("well", "lucky"))
+
+    lines = run_until(often, specs, tmp_path)
+    assert often(lines)
+    assert not [line for line in lines if "given up" in line]
 
 
 def test_a_killed_process_is_back_within_a_second(tmp_path: Path) -> None:

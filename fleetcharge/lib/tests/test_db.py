@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator
 
 import psycopg
 import pytest
-from django.db import DataError, connection
+from django.db import DataError, OperationalError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from fleetcharge.lib import db
-from fleetcharge.lib.db import AsyncDatabase, fetch_prepared
+from fleetcharge.lib.db import AsyncDatabase, conninfo, fetch_prepared
 
 
 @pytest.fixture
@@ -89,3 +90,59 @@ def test_a_hot_read_is_planned_once_for_all_parameters() -> None:
 def test_a_hot_read_that_fails_raises_djangos_error() -> None:
     with pytest.raises(DataError):
         fetch_prepared("SELECT 1 / %(zero)s::int", {"zero": 0})
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_hot_read_stays_planned_once_when_the_transaction_of_its_first_run_is_undone() -> None:
+    connection.close()
+    with pytest.raises(RuntimeError), transaction.atomic():
+        fetch_prepared("SELECT %(number)s::int + 2 AS prepared_twice", {"number": 1})
+        raise RuntimeError
+    for number in range(8):
+        fetch_prepared("SELECT %(number)s::int + 2 AS prepared_twice", {"number": number})
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT DISTINCT custom_plans FROM pg_prepared_statements WHERE statement LIKE '%prepared_twice%'"
+        )
+        assert cursor.fetchall() == [(0,)]
+
+
+@pytest.mark.django_db
+def test_a_hot_read_is_counted_among_the_queries() -> None:
+    with CaptureQueriesContext(connection) as captured:
+        fetch_prepared("SELECT 1 AS counted", None)
+    assert [query["sql"] for query in captured] == ["SELECT 1 AS counted"]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_died_between_two_requests_is_replaced_before_a_hot_read() -> None:
+    [[backend]] = fetch_prepared("SELECT pg_backend_pid()", None)
+    with psycopg.connect(conninfo(), autocommit=True) as other:
+        assert other.execute("SELECT pg_terminate_backend(%s, 5000)", [backend]).fetchone() == (True,)
+    connection.close_if_unusable_or_obsolete()  # the next request begins
+    [[another]] = fetch_prepared("SELECT pg_backend_pid()", None)
+    assert another != backend
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_plans_once_from_its_opening_on_whatever_is_undone() -> None:
+    """Nothing has to be said again in any transaction."""
+    connection.close()
+    with pytest.raises(RuntimeError), transaction.atomic():
+        fetch_prepared("SELECT 1", None)
+        raise RuntimeError
+    with connection.cursor() as cursor:
+        cursor.execute("SHOW plan_cache_mode")
+        assert cursor.fetchone() == ("force_generic_plan",)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_dies_before_a_hot_read_raises_djangos_error() -> None:
+    connection.close()
+    with pytest.raises(OperationalError), transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_backend_pid()")
+            [backend] = cursor.fetchone()
+        with psycopg.connect(conninfo(), autocommit=True) as other:
+            assert other.execute("SELECT pg_terminate_backend(%s, 60000)", [backend]).fetchone() == (True,)
+        fetch_prepared("SELECT 1", None)

@@ -53,7 +53,7 @@ class Receiver:
             await asyncio.sleep(0.01)
         named = [(name.lower().encode(), value.encode()) for name, value in answer.headers.items()]
         if answer.drips:
-            await self._drip(send, answer.status)
+            await self._drip(receive, send, answer.status)
         else:
             await send_bytes(send, answer.status, answer.body, named)
 
@@ -63,8 +63,9 @@ class Receiver:
             return Answer()
         return told.popleft() if len(told) > 1 else told[0]
 
-    async def _drip(self, send: Any, status: int) -> None:
+    async def _drip(self, receive: Any, send: Any, status: int) -> None:
         await send({"type": "http.response.start", "status": status, "headers": []})
-        while True:
+        is_left = asyncio.ensure_future(receive())
+        while not is_left.done():
             await send({"type": "http.response.body", "body": b".", "more_body": True})
             await asyncio.sleep(0.01)

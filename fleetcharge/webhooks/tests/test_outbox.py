@@ -17,7 +17,7 @@ from fleetcharge.webhooks import catalogue, deliveries, listeners, services, tas
 from fleetcharge.webhooks.models import WebhookDelivery, WebhookEndpoint, WebhookMessage
 from fleetcharge.webhooks.outbox import Fact, tell
 from stations.events import ConnectorStatusChanged
-from stations.outbox import tell_of_a_status
+from stations.outbox import tell_of_statuses
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -78,7 +78,7 @@ def test_what_nobody_listens_to_costs_no_query(listening: WebhookEndpoint) -> No
     assert listeners.listeners.of(catalogue.CONNECTOR_STATUS_CHANGED) == frozenset()
     with CaptureQueriesContext(connection) as queries:
         for _ in range(100):
-            tell_of_a_status(event)
+            tell_of_statuses((event,))
     assert len(queries) == 0
 
 

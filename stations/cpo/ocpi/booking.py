@@ -66,10 +66,9 @@ def _ask(source: Source, url: str, booking_key: str, body: dict[str, Any]) -> Co
         booking = BookingIn.model_validate(raw)
     except (CPOError, ValidationError) as error:
         _fail(command, str(error))
-        if isinstance(error, CPOError):
-            count_failure(source, error)
-            raise
-        raise CPOError("not_ocpi", f"{source.name} answers a booking in a form we cannot read.") from None
+        told = error if isinstance(error, CPOError) else _unreadable(source)
+        count_failure(source, told)
+        raise told from None
     waiting = CPOCommand.objects.filter(pk=command.pk, state=CPOCommand.State.SENT)
     waiting.update(
         state=CPOCommand.State.CPO_ACCEPTED, response={"id": booking.id, "state": booking.reservation_status}
@@ -78,6 +77,10 @@ def _ask(source: Source, url: str, booking_key: str, body: dict[str, Any]) -> Co
     state = BOOKING_STATES.get(booking.reservation_status.upper())
     is_refused = state in {CPOCommand.State.REJECTED, CPOCommand.State.FAILED}
     return CommandReceipt("rejected", booking.reservation_status[:120]) if is_refused else PENDING
+
+
+def _unreadable(source: Source) -> CPOError:
+    return CPOError("not_ocpi", f"{source.name} answers a booking in a form we cannot read.")
 
 
 def _fail(command: CPOCommand, why: str) -> None:

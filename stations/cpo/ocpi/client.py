@@ -12,16 +12,20 @@ from urllib.parse import urlencode, urljoin
 import httpx
 import orjson
 
+from fleetcharge.lib import exchanges
 from stations.cpo.base import CPOError, CPOUnavailable
 from stations.cpo.guard import check_url, same_origin
 from stations.cpo.ocpi import pacing
 from stations.cpo.ocpi.dialects import dialect_of
 from stations.cpo.ocpi.directory import OUR_COUNTRY, OUR_PARTY
 from stations.cpo.ocpi.objects.base import now_text
+from stations.cpo.unreachable import unreachable
 from stations.models import Source
 
-TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 MAX_SECONDS = 60.0
+"""For one whole answer, however it comes."""
+LONGEST_SECONDS = 1800.0
+"""For all calls of one client: a peer whose every answer takes a minute is left before its last one."""
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 MAX_PAGES = 2000
 
@@ -38,15 +42,18 @@ class Reply:
 class OCPIClient:
     """`transport` is for tests only; redirects are refused, since a peer could lead us anywhere.
 
-    `sends_raw`: the token goes as it is (2.1.1, and some later peers), not in base64.
+    `sends_raw`: the token goes as it is (2.1.1, and some later peers), not in base64. `seconds`: how long one answer
+    may take, where somebody waits for it.
     """
 
     def __init__(
-        self, source: Source, *, transport: httpx.BaseTransport | None = None, sends_raw: bool | None = None
-    ) -> None:
+        self, source: Source, *, transport: httpx.BaseTransport | None = None, sends_raw: bool | None = None,
+        seconds: float | None = None,
+    ) -> None:  # fmt: skip
         self.source, self.dialect = source, dialect_of(source.ocpi_version)
         self.sends_raw = source.sends_raw_token if sends_raw is None else sends_raw
-        self._http = httpx.Client(timeout=TIMEOUT, follow_redirects=False, transport=transport)
+        self._http = exchanges.client(seconds=seconds or MAX_SECONDS, transport=transport)
+        self._ends_at = time.monotonic() + LONGEST_SECONDS
 
     def __enter__(self) -> "OCPIClient":
         return self
@@ -101,6 +108,8 @@ class OCPIClient:
 
     def _send(self, method: str, url: str, body: object, token: str, routed: bool) -> Reply:
         target = check_url(url)
+        if time.monotonic() > self._ends_at:
+            raise CPOUnavailable(f"{self.source.name} takes longer than {LONGEST_SECONDS:.0f} s for all of it.")
         pacing.wait_for_turn(self.source)
         headers = {**self._headers(token, routed), **target.headers}
         try:
@@ -111,7 +120,7 @@ class OCPIClient:
                 link = answer.links.get("next", {}).get("url", "")
                 return Reply(self._read(answer), urljoin(url, link) if link else "", _number(answer, "X-Total-Count"))
         except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise CPOUnavailable(f"{self.source.name} cannot be reached: {error or type(error).__name__}") from None
+            raise unreachable(self.source.name, error) from None
 
     def _check(self, answer: httpx.Response) -> None:
         text = f"{self.source.name} answers HTTP {answer.status_code}."
@@ -121,14 +130,12 @@ class OCPIClient:
             raise CPOError(f"http_{answer.status_code}", text)
 
     def _read(self, answer: httpx.Response) -> bytes:
-        """All of it, unless it is endless or drips."""
-        body, deadline = bytearray(), time.monotonic() + MAX_SECONDS
+        """All of it, unless it is endless."""
+        body = bytearray()
         for chunk in answer.iter_bytes():
             body += chunk
             if len(body) > MAX_ANSWER_BYTES:
                 raise CPOError("too_large", f"{self.source.name} answers with more than {MAX_ANSWER_BYTES} bytes.")
-            if time.monotonic() > deadline:
-                raise CPOUnavailable(f"{self.source.name} takes longer than {MAX_SECONDS:.0f} s for one answer.")
         return bytes(body)
 
     def _headers(self, token: str, routed: bool) -> dict[str, str]:

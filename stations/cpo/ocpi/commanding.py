@@ -19,6 +19,9 @@ from stations.models import CPOCommand, Source
 
 FIRST_DEADLINE = timedelta(seconds=60)
 GRACE_SECONDS = 5
+UNREADABLE = frozenset({"not_ocpi", "too_large"})
+ANSWER_SECONDS = 20.0
+"""Somebody waits for this answer, and so do the commands behind it."""
 
 
 @dataclass(frozen=True)
@@ -62,11 +65,13 @@ def send(order: Order) -> CommandReceipt:
 
 def _ask(order: Order, command: CPOCommand, response_url: str) -> CommandResponseIn:
     try:
-        with OCPIClient(order.source) as client:
+        with OCPIClient(order.source, seconds=ANSWER_SECONDS) as client:
             return CommandResponseIn.model_validate(_call(client, order, response_url) or {})
     except ValidationError:
         _close(command, CPOCommand.State.FAILED, {"error": "not a CommandResponse"})
-        raise CPOError("not_ocpi", f"{order.source.name} answers a command in a form we cannot read.") from None
+        unreadable = CPOError("not_ocpi", f"{order.source.name} answers a command in a form we cannot read.")
+        count_failure(order.source, unreadable)
+        raise unreadable from None
     except CPOError as error:
         _close(command, CPOCommand.State.FAILED, {"error": str(error)})
         count_failure(order.source, error)
@@ -87,6 +92,8 @@ def _close(command: CPOCommand, state: str, response: dict[str, Any]) -> None:
 
 
 def count_failure(source: Source, error: CPOError) -> None:
-    """A call that finds nobody counts like a failed poll, and brings the next poll forward to look again."""
-    if isinstance(error, CPOUnavailable):
+    """A call that finds nobody, or an answer nobody can read, counts like a failed poll, and brings the next poll
+    forward to look again. A plain no of the network, in OCPI or HTTP 4xx, is no failure of its."""
+    is_broken = error.code in UNREADABLE or error.code.startswith("http_5")
+    if is_broken or isinstance(error, CPOUnavailable):
         services.source_failed(source_id=source.pk, error=str(error), code=error.code, at=timezone.now())

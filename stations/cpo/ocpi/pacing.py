@@ -21,10 +21,10 @@ def wait_for_turn(source: Source) -> None:
         time.sleep(seconds)
 
 
-def may_call_us(source_id: int, *, calls: int = 1) -> int:
-    """Count calls of a peer (OCPI_PUSH_RATE); seconds it should wait, 0 while within the rate."""
+def may_call_us(source_id: int, *, calls: int = 1) -> tuple[int, int]:
+    """Count calls of a peer (OCPI_PUSH_RATE): how many of them it may make, the seconds it should wait for the rest."""
     rate = Rate.parse(settings.OCPI_PUSH_RATE)
-    return counter.add("ocpi-in", str(source_id), rate, by=calls) if rate else 0
+    return counter.take("ocpi-in", str(source_id), rate, by=calls) if rate else (calls, 0)
 
 
 def check_circuit(source: Source) -> None:

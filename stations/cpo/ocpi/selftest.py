@@ -12,6 +12,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import ValidationError
 
+from fleetcharge.lib import exchanges
 from stations.cpo.base import CPOError
 from stations.cpo.guard import check_url
 from stations.cpo.ocpi.dialects import DIALECTS, Dialect
@@ -87,7 +88,7 @@ class Probe:
         }
         try:
             target = check_url(url)
-            with httpx.Client(timeout=15, follow_redirects=False, transport=self.transport) as client:
+            with exchanges.client(seconds=15, transport=self.transport) as client:
                 address = httpx.URL(target.url).copy_merge_params(query) if query else target.url
                 return client.request(
                     method, address, headers={**headers, **target.headers}, extensions=dict(target.extensions)

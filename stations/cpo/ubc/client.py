@@ -7,13 +7,14 @@ import httpx
 import orjson
 from django.utils import timezone
 
+from fleetcharge.lib import exchanges
 from stations.cpo.base import CPOError, CPOUnavailable
 from stations.cpo.guard import check_url
 from stations.cpo.ubc import signing, wire
 from stations.cpo.ubc.models import UBCMessage, UBCNetwork
 from stations.cpo.ubc.words import TTL_SECONDS, Outgoing
+from stations.cpo.unreachable import unreachable
 
-TIMEOUT = httpx.Timeout(10.0, connect=5.0)
 MAX_ANSWER_BYTES = 256 * 1024
 MAX_SECONDS = 20.0
 
@@ -54,7 +55,7 @@ def exchange(
     target = check_url(url)
     try:
         with (
-            httpx.Client(timeout=TIMEOUT, follow_redirects=False) as http,
+            exchanges.client(seconds=MAX_SECONDS) as http,
             http.stream(
                 method, target.url, content=body, headers={**(headers or {}), **target.headers},
                 extensions=dict(target.extensions),
@@ -63,17 +64,15 @@ def exchange(
             wait = answer.headers.get("Retry-After", "")
             return answer.status_code, _read(answer, name), float(wait) if wait.isdecimal() and len(wait) < 6 else 0.0
     except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise CPOUnavailable(f"{name} cannot be reached: {error or type(error).__name__}") from None
+        raise unreachable(name, error) from None
 
 
 def _read(answer: httpx.Response, name: str) -> bytes:
-    body, deadline = bytearray(), time.monotonic() + MAX_SECONDS
+    body = bytearray()
     for chunk in answer.iter_bytes():
         body += chunk
         if len(body) > MAX_ANSWER_BYTES:
             raise CPOError("too_large", f"{name} answers with more than {MAX_ANSWER_BYTES} bytes.")
-        if time.monotonic() > deadline:
-            raise CPOUnavailable(f"{name} takes longer than {MAX_SECONDS:.0f} s for one answer.")
     return bytes(body)
 
 

@@ -31,13 +31,18 @@ UNUSED_AFTER = timedelta(minutes=5)
 def step(order_id: int, now: datetime | None = None) -> bool:
     """Send the next message of an order; False when there is none. What goes wrong is written on the order."""
     claimed = orders.claim(order_id=order_id, now=now or timezone.now())
-    if claimed is None:
-        return False
-    order, action = claimed
+    if claimed is not None:
+        _send(*claimed)
+    return claimed is not None
+
+
+def _send(order: UBCOrder, action: str) -> bool:
+    """False when nobody answers there."""
     try:
         client.send(order.network, words.message_of(order, action, timezone.now()))
     except CPOUnavailable as error:
         _failed(order, action, error, is_final=False)
+        return False
     except CPOError as error:
         _failed(order, action, error, is_final=True)
     return True
@@ -91,8 +96,20 @@ def sweep(now: datetime) -> int:
     )
     for order_id in quiet.values_list("pk", flat=True)[:200]:
         orders.want_news(order_id=order_id, action="track", now=now)
-    due = list(UBCOrder.objects.due(now).order_by("next_at").values_list("pk", flat=True)[:200])
-    return sum(step(order_id, now) for order_id in due)
+    return _send_due(now)
+
+
+def _send_due(now: datetime) -> int:
+    """How many were sent. Orders at a seller who does not answer wait for the next sweep, so that the others do not."""
+    due, silent, sent = UBCOrder.objects.due(now).order_by("next_at"), set(), 0
+    for order_id, *seller in due.values_list("pk", "network", "bpp_id")[:200]:
+        claimed = orders.claim(order_id=order_id, now=now) if tuple(seller) not in silent else None
+        if claimed is None:
+            continue
+        sent += 1
+        if not _send(*claimed):
+            silent.add(tuple(seller))
+    return sent
 
 
 def _apply_again(message: UBCMessage, now: datetime) -> None:

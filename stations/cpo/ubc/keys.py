@@ -8,7 +8,7 @@ from urllib.parse import quote
 import orjson
 from django.core.cache import cache
 
-from stations.cpo.base import CPOError
+from stations.cpo.base import CPOError, CPOUnavailable
 from stations.cpo.ubc import wire
 from stations.cpo.ubc.client import exchange
 from stations.cpo.ubc.models import UBCKey, UBCNetwork
@@ -19,13 +19,18 @@ ASK_AGAIN_AFTER = timedelta(minutes=5)
 USABLE_FOR = timedelta(hours=24)
 """When the registry is away, a key it gave us within a day is still believed."""
 NEGATIVE_SECONDS = 60
+AWAY_SECONDS = 30
+"""So long a registry that did not answer is not asked again, nor for a key at which it fails: callbacks that we can
+check wait for nobody."""
 LIVE = {"", "SUBSCRIBED", "LIVE", "ACTIVE"}
 
 
 def public_key(network: UBCNetwork, subscriber_id: str, key_id: str, *, now: datetime, is_anew: bool = False) -> str:
     """The key, from the cache or the registry (`is_anew`: it did not fit, so only a very young one is kept).
 
-    Raises BadSignature: unknown_key, registry_away. A key nobody knows is asked for once a minute.
+    Raises BadSignature: unknown_key, registry_away. A key nobody knows is asked for once a minute, a registry that is
+    away twice. One that answers with an error may do so because of the names a stranger chose: that is remembered of
+    this key alone.
     """
     held = network.keys.filter(subscriber_id=subscriber_id, key_id=key_id).first()
     age = ASK_AGAIN_AFTER if is_anew else FRESH_FOR
@@ -35,7 +40,7 @@ def public_key(network: UBCNetwork, subscriber_id: str, key_id: str, *, now: dat
     if held is None and _was_asked(unknown):
         raise BadSignature("unknown_key", f"The registry does not know {subscriber_id}|{key_id}.")
     try:
-        record = lookup(network, subscriber_id, key_id)
+        record = _ask(network, subscriber_id, key_id)
     except CPOError as error:
         if held and _is_usable(held, now, USABLE_FOR):
             return held.public_key
@@ -45,6 +50,22 @@ def public_key(network: UBCNetwork, subscriber_id: str, key_id: str, *, now: dat
         _note(unknown)
         raise BadSignature("unknown_key", f"The registry does not know {subscriber_id}|{key_id}.")
     return _keep(network, subscriber_id, key_id, record, now)
+
+
+def _ask(network: UBCNetwork, subscriber_id: str, key_id: str) -> dict[str, Any] | None:
+    """The registry's record, unless it was silent just now, or failed at this key. CPOError then, and when it does."""
+    away = f"ubc-registry-away:{network.pk}"
+    failed = f"ubc-key-failed:{network.pk}:{subscriber_id}:{key_id}"
+    if _was_asked(away):
+        raise CPOUnavailable("it did not answer just now")
+    if _was_asked(failed):
+        raise CPOUnavailable("it failed at this key just now")
+    try:
+        return lookup(network, subscriber_id, key_id)
+    except CPOError as error:
+        is_silent = isinstance(error, CPOUnavailable) and error.is_silent
+        _note(away if is_silent else failed, AWAY_SECONDS)
+        raise
 
 
 def _is_usable(held: UBCKey, now: datetime, age: timedelta) -> bool:
@@ -58,9 +79,9 @@ def _was_asked(name: str) -> bool:
         return False
 
 
-def _note(name: str) -> None:
+def _note(name: str, seconds: int = NEGATIVE_SECONDS) -> None:
     with contextlib.suppress(Exception):  # likewise
-        cache.set(name, 1, timeout=NEGATIVE_SECONDS)
+        cache.set(name, 1, timeout=seconds)
 
 
 def _keep(network: UBCNetwork, subscriber_id: str, key_id: str, record: dict[str, Any], now: datetime) -> str:

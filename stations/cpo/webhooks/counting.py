@@ -4,19 +4,19 @@ from collections import Counter
 from collections.abc import Iterable
 from datetime import date, datetime
 
-from django.db import connection
 from django.db.models import Sum
 
+from fleetcharge.lib.db import fetch_prepared, in_one_line
 from stations.cpo.webhooks.models import WebhookCount
 
 LAG_STEPS_MS = (50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000, 60_000, 300_000, 3_600_000)
 LAG = "lag_"
-UPSERT = """
+UPSERT = in_one_line("""
 INSERT INTO stations_webhookcount AS c (feed_id, day, code, count, last_at, last_detail)
 SELECT * FROM unnest(%s::bigint[], %s::date[], %s::text[], %s::bigint[], %s::timestamptz[], %s::text[])
 ON CONFLICT (feed_id, day, code) DO UPDATE SET count = c.count + EXCLUDED.count, last_at = EXCLUDED.last_at,
     last_detail = CASE WHEN EXCLUDED.last_detail = '' THEN c.last_detail ELSE EXCLUDED.last_detail END
-"""
+""")
 
 
 class Tally:
@@ -40,15 +40,14 @@ class Tally:
         names = sorted(self._counts)
         if not names:
             return
-        with connection.cursor() as cursor:
-            cursor.execute(
-                UPSERT,
-                [
-                    [feed for feed, _ in names], [now.date()] * len(names), [code for _, code in names],
-                    [self._counts[name] for name in names], [now] * len(names),
-                    [self._details.get(name, "") for name in names],
-                ],
-            )  # fmt: skip
+        fetch_prepared(
+            UPSERT,
+            [
+                [feed for feed, _ in names], [now.date()] * len(names), [code for _, code in names],
+                [self._counts[name] for name in names], [now] * len(names),
+                [self._details.get(name, "") for name in names],
+            ],
+        )  # fmt: skip
 
 
 def lag_code(milliseconds: float) -> str:

@@ -37,8 +37,8 @@ def try_out(feed: WebhookFeed, raw: bytes, path: str = "", *, is_page: bool = Fa
     Raises BadEntry when there is nothing to look at.
     """
     parts = tuple(part for part in path.split("/") if part)
-    readers = {feed.pk: feed.poll_reader()} if is_page else {}
-    reading = judging.read(feed, raw, parts, readers)
+    reader = judging.Reader(feed, feed.poll_reader() if is_page else None)
+    reading = judging.read(reader, raw, parts)
     with transaction.atomic():
         keys = [(feed.source_id, entry.status.key) for entry in reading.entries if entry.status]
         before = _shown(keys)

@@ -7,6 +7,7 @@ from django.db import connection, transaction
 from django.db.models import Exists, F, OuterRef
 from django.db.models.functions import Lower
 
+from stations.cpo.webhooks.inbox import NewPush
 from stations.cpo.webhooks.models import DeadLetter, WebhookPush
 from stations.cpo.webhooks.styles import APPLIED, Outcome
 
@@ -23,9 +24,9 @@ WHERE d.last_at <= EXCLUDED.last_at
 """
 
 
-def write(pushes: Iterable[tuple[WebhookPush, Sequence[Outcome]]]) -> int:
+def write(pushes: Iterable[tuple[NewPush | WebhookPush, Sequence[Outcome]]]) -> int:
     """Keep what needs another look, the newest of its kind for each EVSE; in one statement. Returns how many."""
-    letters: dict[tuple[int, str, str], tuple[WebhookPush, Outcome, int]] = {}
+    letters: dict[tuple[int, str, str], tuple[NewPush | WebhookPush, Outcome, int]] = {}
     for push, outcomes in pushes:
         for outcome in outcomes:
             if outcome.code in APPLIED:
@@ -41,7 +42,7 @@ def write(pushes: Iterable[tuple[WebhookPush, Sequence[Outcome]]]) -> int:
     return len(letters)
 
 
-def _upsert(letters: dict[tuple[int, str, str], tuple[WebhookPush, Outcome, int]]) -> None:
+def _upsert(letters: dict[tuple[int, str, str], tuple[NewPush | WebhookPush, Outcome, int]]) -> None:
     names = sorted(letters)
     kept = [letters[name] for name in names]
     received = [push.received_at for push, _, _ in kept]

@@ -1,7 +1,6 @@
 """A vendor's list, page by page with flat memory, read by the mapping of its pushes; one bad entry stops nothing."""
 
 import logging
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,9 +11,11 @@ import orjson
 from django.db import transaction
 from django.utils import timezone
 
+from fleetcharge.lib import exchanges
 from stations.cpo.base import CPOError, CPOUnavailable, PullReport
 from stations.cpo.guard import check_url, same_origin
 from stations.cpo.ocpi import pacing
+from stations.cpo.unreachable import unreachable
 from stations.cpo.webhooks import letters, taking
 from stations.cpo.webhooks.counting import Tally
 from stations.cpo.webhooks.mapping import FeedMapping, Reading
@@ -26,7 +27,6 @@ from stations.cpo.webhooks.styles import APPLIED, Outcome
 from stations.models import Source
 from stations.services import tombstones
 
-TIMEOUT = httpx.Timeout(15.0, connect=5.0)
 MAX_SECONDS = 60.0
 MAX_PAGE_BYTES = 16 * 1024 * 1024
 OVERLAP = timedelta(minutes=5)
@@ -54,7 +54,7 @@ def poll(source: Source) -> Iterator[PullReport]:
     began = timezone.now()
     is_full = not plan.since or tombstones.is_full_due(source, began)
     since = "" if is_full or source.last_polled_at is None else (source.last_polled_at - OVERLAP).isoformat()
-    with httpx.Client(timeout=TIMEOUT, follow_redirects=False, trust_env=False) as http:
+    with exchanges.client(seconds=MAX_SECONDS) as http:
         yield from _pages(http, feed, plan, reader, plan.first(since))
     if is_full and reader.location:
         tombstones.full_pull_done(source=source, began=began, at=timezone.now())
@@ -115,7 +115,7 @@ def _fetch(http: httpx.Client, feed: WebhookFeed, plan: PollPlan, url: str) -> P
             _check(feed, answer)
             return Page(_json(feed, _read(feed, answer)), answer.links.get("next", {}).get("url", ""))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-        raise CPOUnavailable(f"{feed.source.name} cannot be reached: {error or type(error).__name__}") from None
+        raise unreachable(feed.source.name, error) from None
 
 
 def _check(feed: WebhookFeed, answer: httpx.Response) -> None:
@@ -128,14 +128,12 @@ def _check(feed: WebhookFeed, answer: httpx.Response) -> None:
 
 
 def _read(feed: WebhookFeed, answer: httpx.Response) -> bytes:
-    """All of it, unless it is endless or drips."""
-    body, deadline = bytearray(), time.monotonic() + MAX_SECONDS
+    """All of it, unless it is endless."""
+    body = bytearray()
     for chunk in answer.iter_bytes():
         body += chunk
         if len(body) > MAX_PAGE_BYTES:
             raise CPOError("too_large", f"{feed.source.name} sends a page of more than {MAX_PAGE_BYTES} bytes.")
-        if time.monotonic() > deadline:
-            raise CPOUnavailable(f"{feed.source.name} takes longer than {MAX_SECONDS:.0f} s for one page.")
     return bytes(body)
 
 

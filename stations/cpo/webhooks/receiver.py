@@ -14,9 +14,10 @@ from django.db import DataError, IntegrityError, transaction
 from django.utils import timezone
 
 from stations import services
-from stations.cpo.webhooks import letters, styles, taking
+from stations.cpo.webhooks import inbox, letters, styles, taking
 from stations.cpo.webhooks.counting import Tally
-from stations.cpo.webhooks.judging import Answer, Job, Push, judged, read
+from stations.cpo.webhooks.inbox import NewPush
+from stations.cpo.webhooks.judging import Answer, Job, Push, Reader, judged, read
 from stations.cpo.webhooks.mapping import Reading
 from stations.cpo.webhooks.models import WebhookFeed, WebhookPush
 from stations.cpo.webhooks.sites import BadEntry
@@ -69,7 +70,7 @@ def _write(jobs: list[Job]) -> None:
     works = [Work(job.its_feed.source, job.reading, job.push.at, job.sent_at) for job in ready]
     taken = dict(zip(map(id, ready), taking.take(works), strict=True))
     rows = {id(job): _row(job, taken.get(id(job)), now) for job in fresh}
-    WebhookPush.objects.bulk_create(rows.values())
+    inbox.keep(list(rows.values()))
     for job in fresh:
         row, job.is_news = rows[id(job)], job.broken is None
         if job in queued:
@@ -84,8 +85,7 @@ def _write(jobs: list[Job]) -> None:
 
 def _without_duplicates(jobs: list[Job], tally: Tally) -> list[Job]:
     """Those we have not had; a copy of one that is in the inbox is answered as that one was."""
-    keys = {job.dedupe_key for job in jobs}
-    held = {(row.feed_id, row.dedupe_key): row for row in WebhookPush.objects.filter(dedupe_key__in=keys).defer("raw")}
+    held = inbox.held({(job.its_feed.pk, job.dedupe_key) for job in jobs})
     fresh: dict[tuple[int, str], Job] = {}
     for job in jobs:
         name = (job.its_feed.pk, job.dedupe_key)
@@ -114,10 +114,10 @@ def _answer_copies(jobs: list[Job]) -> None:
         job.answer = job.answer or answers[job.its_feed.pk, job.dedupe_key]
 
 
-def _row(job: Job, taken: Taken | None, now: datetime) -> WebhookPush:
+def _row(job: Job, taken: Taken | None, now: datetime) -> NewPush:
     outcomes = _outcomes(job, taken) if taken else []
-    return WebhookPush(
-        feed=job.its_feed, dedupe_key=job.dedupe_key, method=job.push.method, path="/".join(job.push.path)[:300],
+    return NewPush(
+        feed_id=job.its_feed.pk, dedupe_key=job.dedupe_key, method=job.push.method, path="/".join(job.push.path)[:300],
         raw=job.push.raw, sent_at=job.sent_at, received_at=job.push.at, applied_at=now if taken else None,
         entries=len(job.reading.entries), outcomes=dict(Counter(each.code for each in outcomes)),
         problems=[[each.index, each.code, each.detail] for each in outcomes if each.code != "applied"],
@@ -130,7 +130,7 @@ def _outcomes(job: Job, taken: Taken) -> list[Outcome]:
     return taken.outcomes
 
 
-def _settle(job: Job, row: WebhookPush, taken: Taken, tally: Tally, now: datetime) -> None:
+def _settle(job: Job, row: NewPush | WebhookPush, taken: Taken, tally: Tally, now: datetime) -> None:
     """The answer, and what is counted of it."""
     feed = job.its_feed
     tally.add(feed.pk, "pushes")
@@ -175,9 +175,9 @@ def apply_push(push_id: int, *, now: datetime) -> bool:
     if row is None:
         return False
     feed, tally = row.feed, Tally()
-    job = Job(_push_of(row), feed, row.dedupe_key)
+    job = Job(_push_of(row), Reader(feed), row.dedupe_key)
     try:
-        job.reading = read(feed, job.push.raw, job.push.path)
+        job.reading = read(job.its_reader, job.push.raw, job.push.path)
     except BadEntry as error:  # the mapping was changed meanwhile
         job.broken = Outcome(0, error.code, str(error))
     (taken,) = taking.take([Work(feed.source, job.reading, row.received_at, row.sent_at)])
@@ -199,7 +199,7 @@ def _push_of(row: WebhookPush) -> Push:
 def again(row: WebhookPush, indexes: Sequence[int]) -> list[str]:
     """These entries of a push, read and applied anew; one code each. Call it in a transaction."""
     try:
-        reading = read(row.feed, bytes(row.raw), _push_of(row).path)
+        reading = read(Reader(row.feed), bytes(row.raw), _push_of(row).path)
     except BadEntry as error:
         return [error.code] * len(indexes)
     wanted = [entry for entry in reading.entries if entry.index in set(indexes)]

@@ -11,9 +11,11 @@ from fleetcharge.accounts import throttling
 from fleetcharge.lib.addresses import address_of_scope
 from fleetcharge.lib.asgi import BodyTooLarge, Receive, Scope, Send, read_body, retry_after, send_json
 from fleetcharge.lib.batching import Batcher
+from fleetcharge.lib.events import set_aside
 from fleetcharge.lib.threads import DatabaseThreads
 from stations.cpo.webhooks import receiver, tasks
 from stations.cpo.webhooks.judging import Answer, Push
+from stations.news import announcer
 
 MAX_BODY_BYTES = 1024 * 1024
 BYTES_PER_ROW = 200  # about what an entry takes, so that a push of thousands is a batch by itself
@@ -24,7 +26,16 @@ threads = DatabaseThreads("hooks-database", threads=2)
 
 
 async def _write(pushes: Sequence[Push]) -> Sequence[Answer]:
-    return await threads.run(receiver.receive, pushes)
+    return await threads.run(_received, pushes)
+
+
+def _received(pushes: Sequence[Push]) -> list[Answer]:
+    """What follows from them is told by another thread: a vendor waits for the commit alone."""
+    with set_aside() as news:
+        try:
+            return receiver.receive(pushes)
+        finally:
+            announcer.announce(news)
 
 
 batcher: Batcher[Push, Answer] = Batcher(

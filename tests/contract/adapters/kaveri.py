@@ -12,6 +12,7 @@ from fleetcharge.demo.peers.vendor import KaveriCharge, stations
 from stations.cpo.webhooks import route
 from stations.cpo.webhooks.models import DeadLetter, WebhookCount
 from stations.models import Source
+from stations.news import announcer
 from stations.tests.hooks import SECRET, make_feed, make_kaveri
 from tests.contract.adapters.line import Line
 from tests.contract.adapters.network import Network
@@ -30,6 +31,7 @@ class Polled(Network):
         self.line = Line(self.peer, too_much_mb=17)
         ours = self.serve_ours(route.hooks)
         self.stack.callback(route.threads.close)
+        self.stack.callback(announcer.close)
         self.stack.callback(self.line.close)
         self.peer.hook_url = f"{ours}/hooks/{self.slug}"
         self.line.open()

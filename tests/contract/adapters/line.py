@@ -13,6 +13,8 @@ from stations.tests.serving import serve
 T = TypeVar("T")
 BIG_CHUNK = b" " * 1024 * 1024
 PATIENCE_SECONDS = 60.0
+DRIP_SECONDS = 0.01
+SLOW = {"silence": b"", "drip": b" "}
 
 
 class Door:
@@ -33,7 +35,11 @@ class Door:
 
 
 class Line(Door):
-    """One address for an ASGI app. `breaks`: "" | "html" | "500" | "cut" (the answer breaks off) | "too much"."""
+    """One address for an ASGI app.
+
+    `breaks`: "" | "html" | "500" | "cut" (the answer breaks off) | "too much" | "silence" (the call is taken and never
+    answered) | "drip" (a byte at a time, without end).
+    """
 
     def __init__(self, app: Any, too_much_mb: int = 0) -> None:
         super().__init__(app)
@@ -60,7 +66,10 @@ class Line(Door):
             await self.app(scope, receive, send)
             return
         await read_body(receive, 10_000_000)
-        await getattr(self, f"_answer_{self.breaks.replace(' ', '_')}")(send)
+        if self.breaks in SLOW:
+            await self._answer_slowly(receive, send, SLOW[self.breaks])
+        else:
+            await getattr(self, f"_answer_{self.breaks.replace(' ', '_')}")(send)
 
     async def _answer_html(self, send: Send) -> None:
         await send_bytes(send, 200, b"<html><body>Under maintenance</body></html>", [(b"content-type", b"text/html")])
@@ -77,6 +86,17 @@ class Line(Door):
         for _ in range(self.too_much_mb):
             await send({"type": "http.response.body", "body": BIG_CHUNK, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+
+    async def _answer_slowly(self, receive: Receive, send: Send, said: bytes) -> None:
+        """Until whoever asked hangs up, or the line breaks no more."""
+        if said:
+            headers = [(b"content-type", b"application/json")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+        hung_up = asyncio.ensure_future(receive())
+        while self.breaks in SLOW and not hung_up.done():
+            await asyncio.wait([hung_up], timeout=DRIP_SECONDS)
+            if said and not hung_up.done():
+                await send({"type": "http.response.body", "body": said, "more_body": True})
 
 
 class Loop:

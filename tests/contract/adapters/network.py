@@ -36,6 +36,8 @@ class Network:
     slug = ""
     can_cancel = True
     """Where False, a promise runs out at the peer by itself (OCPI 2.1.1)."""
+    can_time_out = False
+    """Has a word of its own for "my charger did not answer me" (OCPI's TIMEOUT)."""
     line: Line
 
     def __init__(self) -> None:
@@ -210,7 +212,7 @@ class Network:
 
     # --- the other side: promises and sessions ---------------------------------------------------------------------
     def answers(self, how: str) -> None:
-        """To promises and starts: "yes", "no", or "never"."""
+        """To promises and starts: "yes", "no", "never", or "timeout" where it can say so."""
         raise NotImplementedError
 
     def answer_late(self) -> None:

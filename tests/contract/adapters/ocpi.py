@@ -13,6 +13,7 @@ from stations import webhooks
 from stations.cpo.ocpi import registration
 from stations.cpo.ocpi.dialects.v211 import reservation_number
 from stations.models import Source
+from stations.news import announcer
 from tests.contract.adapters.line import Line
 from tests.contract.adapters.network import Network
 
@@ -24,7 +25,7 @@ def text(at: datetime) -> str:
 
 
 class OCPINetwork(Network):
-    slug = "volt"
+    slug, can_time_out = "volt", True
 
     def __init__(self, version: str) -> None:
         super().__init__()
@@ -36,6 +37,7 @@ class OCPINetwork(Network):
         self.line = Line(self.peer, too_much_mb=33)
         self.serve_ours(webhooks.ocpi)
         self.stack.callback(webhooks.threads.close)
+        self.stack.callback(announcer.close)
         self.stack.callback(self.line.close)
         self.line.open()
         self.peer.base_url = self.line.base
@@ -81,7 +83,7 @@ class OCPINetwork(Network):
 
     # --- promises and sessions ------------------------------------------------------------------------------------
     def answers(self, how: str) -> None:
-        self.peer.async_result = {"yes": "ACCEPTED", "no": "EVSE_OCCUPIED", "never": ""}[how]
+        self.peer.async_result = {"yes": "ACCEPTED", "no": "EVSE_OCCUPIED", "never": "", "timeout": "TIMEOUT"}[how]
 
     def answer_late(self) -> None:
         asyncio.run(self.peer.answer_late())

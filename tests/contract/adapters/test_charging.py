@@ -11,10 +11,11 @@ from dispatch import services, tasks
 from dispatch.models import SessionCommand
 from stations.cpo import registry
 from stations.cpo.base import Capability
-from tests.contract.adapters.network import Network, becomes, lacks, needs, until
+from tests.contract.adapters.network import Network, becomes, lacks, needs, only_for, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 charging = needs(Capability.START_STOP)
+SILENT = "has no word for a charger that does not answer it: it stays silent"
 
 
 def session_of(command: SessionCommand) -> ChargingSession:
@@ -76,6 +77,40 @@ def test_a_start_nobody_answers_is_closed_by_the_watchdog_and_a_late_session_sti
     network.session_begins(command)
     session_of(command)
     assert ChargingSession.objects.get().state == "active"
+
+
+@only_for(lambda network: network.can_time_out, SILENT)
+def test_a_time_out_by_word_keeps_no_session_away_and_nobody_from_trying_again(network: Network) -> None:
+    """OCPI issue 475: the charger did not answer the CPO in time, and charges all the same."""
+    network.answers("timeout")
+    first = becomes(network.start(), "timed_out")
+    assert first.reason == "TIMEOUT"
+    again = becomes(network.start(network.other_van), "timed_out")
+    network.session_begins(first)
+    session = session_of(first)
+    assert (session.vehicle_id, session.state) == (network.van.pk, "active")
+    again.refresh_from_db()
+    assert (again.state, again.session_id) == ("timed_out", None)
+    network.answers("yes")
+    stop = network.stop(session)
+    network.session_ends(first)
+    becomes(stop, "done")
+    third = becomes(network.start(), "accepted")
+    assert third.pk not in {first.pk, again.pk}
+
+
+@only_for(lambda network: network.can_time_out, SILENT)
+def test_a_stop_that_timed_out_by_word_may_be_asked_again(network: Network) -> None:
+    command = network.start()
+    network.session_begins(command)
+    session = session_of(command)
+    network.answers("timeout")
+    stop = becomes(network.stop(session), "timed_out")
+    assert ChargingSession.objects.get(pk=session.pk).state == "active"
+    network.answers("yes")
+    again = becomes(network.stop(session), "accepted")
+    network.session_ends(command)
+    assert {becomes(row, "done").state for row in (stop, again)} == {"done"}
 
 
 @charging

@@ -9,6 +9,7 @@ from dispatch.models import Reservation
 from stations.cpo.base import Capability
 from stations.models import Connector
 from stations.tasks import poll_due_sources
+from tests.contract.adapters.line import SLOW
 from tests.contract.adapters.network import Network, becomes, needs
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -19,7 +20,19 @@ NAMES = {
     "cut": {"cpo_unavailable"},
     "too much": {"too_large"},
     "away": {"cpo_unavailable"},
+    "silence": {"cpo_unavailable"},
+    "drip": {"cpo_unavailable"},
 }
+CLIENTS = ("stations.cpo.ocpi.client", "stations.cpo.ubc.client", "stations.cpo.webhooks.polling")
+
+
+@pytest.fixture(autouse=True)
+def hurried(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No minute is waited for an answer that never comes."""
+    if "how" in request.fixturenames and request.getfixturevalue("how") in SLOW:
+        monkeypatch.setattr("stations.cpo.ocpi.commanding.ANSWER_SECONDS", 0.3)
+        for name in CLIENTS:
+            monkeypatch.setattr(f"{name}.MAX_SECONDS", 0.3)
 
 
 def break_it(network: Network, how: str) -> None:
@@ -78,6 +91,19 @@ def test_a_failing_network_is_asked_for_no_promise_and_no_start(network: Network
     assert network.line.asked == asked
     network.deliver()
     assert network.source().state == "connected"
+
+
+@needs(Capability.PULL, Capability.START_STOP)
+@pytest.mark.parametrize("how", list(SLOW))
+def test_a_command_that_is_never_answered_ends_and_the_next_goes_through(network: Network, how: str) -> None:
+    network.line.breaks = how
+    command = becomes(network.start(), "failed")
+    assert network.source().name in command.reason
+    assert network.source().failures_in_row == 1
+    network.line.breaks = ""
+    again = network.start()
+    assert again.pk != command.pk
+    assert again.state in {"sent", "accepted"}
 
 
 @needs(Capability.PULL, Capability.START_STOP)

@@ -11,7 +11,7 @@ from billing.services.authorisation import group_of
 from dispatch import services, tasks
 from dispatch.models import Reservation
 from stations.cpo.base import Capability, CPOError, ReserveRequest
-from tests.contract.adapters.network import Network, becomes, lacks, needs, until
+from tests.contract.adapters.network import Network, becomes, lacks, needs, only_for, until
 
 pytestmark = pytest.mark.django_db(transaction=True)
 reserving = needs(Capability.RESERVE, why="it is held by us alone")
@@ -119,6 +119,25 @@ def test_silence_is_given_up_and_a_late_yes_is_given_back(network: Network) -> N
     tasks.sweep_reservations()
     row.refresh_from_db()
     assert row.state == "failed"
+
+
+@only_for(lambda network: network.can_time_out, "has no word for a charger that does not answer it: it stays silent")
+def test_a_time_out_by_word_frees_the_place_and_a_late_yes_is_given_back(network: Network) -> None:
+    network.answers("timeout")
+    row = becomes(network.reserve(), "failed")
+    assert row.reason == "TIMEOUT"
+    assert not network.plug().is_held
+    network.answers("yes")
+    if network.can_cancel:  # it may have been granted all the same
+        until("the network to be told", lambda: Reservation.objects.get(pk=row.pk).given_back_at is not None)
+    again = becomes(network.reserve(network.other_van), "confirmed")
+    network.answer_late()
+    network.rest()
+    again.refresh_from_db()
+    row.refresh_from_db()
+    assert (row.state, again.state) == ("failed", "confirmed")
+    session = network.start(network.other_van)
+    assert session.state in {"sent", "accepted"}
 
 
 @reserving

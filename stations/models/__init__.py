@@ -1,0 +1,24 @@
+"""Where one can charge and whether it works right now; one registry over every network.
+
+Django finds every model of the app here.
+"""
+
+from stations.cpo.ocpi.models import CDRConflict, PeerDocument, RoamingCDR, RoamingSession
+from stations.cpo.ubc.models import UBCCarry, UBCItem, UBCKey, UBCMessage, UBCNetwork, UBCOrder, UBCRefusal
+from stations.cpo.webhooks.models import DeadLetter, WebhookCount, WebhookFeed, WebhookPush
+from stations.models.chargers import Charger, ChargerQuerySet
+from stations.models.commands import CPOCommand
+from stations.models.connectors import EVSE, Connector, ConnectorQuerySet, Plug, StatusChange
+from stations.models.networks import NetworkAccess, Party, Source
+from stations.models.references import ExternalRef
+from stations.models.sites import Location, LocationQuerySet
+from stations.models.tariffs import Tariff
+from stations.registry_models import Claim, Duplicate, StatusClaim, StatusProof
+
+__all__ = [
+    "EVSE", "CDRConflict", "CPOCommand", "Charger", "ChargerQuerySet", "Claim", "Connector", "ConnectorQuerySet",
+    "DeadLetter", "Duplicate", "ExternalRef", "Location", "LocationQuerySet", "NetworkAccess", "Party", "PeerDocument",
+    "Plug", "RoamingCDR", "RoamingSession", "Source", "StatusChange", "StatusClaim", "StatusProof", "Tariff",
+    "UBCCarry", "UBCItem", "UBCKey", "UBCMessage", "UBCNetwork", "UBCOrder", "UBCRefusal", "WebhookCount",
+    "WebhookFeed", "WebhookPush",
+]  # fmt: skip
