@@ -16,7 +16,7 @@ from fleetcharge.lib.batching import Receipt
 from fleetcharge.lib.eager import run_until_it_waits
 from ocpp_bridge import answers, finishing, frames, oddities
 from ocpp_bridge.meaning import Meaning
-from ocpp_bridge.station import Station, Unusable
+from ocpp_bridge.station import Promise, Station, Unusable
 from ocpp_bridge.threads import in_database
 from stations import services as stations
 from stations.models import Charger
@@ -66,7 +66,7 @@ class Calls:
         self._waiting_characters += length
         self._work_on()
 
-    def put_now(self, call: frames.Call) -> bool:
+    def put_now(self, call: frames.Call | frames.TypedCall) -> bool:
         """Take one CALL that needs no more than a write, when nothing is before it. False: nothing happened."""
         return self._written is None and self._worker is None and self._answer_at_once(call, datetime.now(UTC))
 
@@ -93,29 +93,34 @@ class Calls:
 
     # --- at once --------------------------------------------------------------------------------------------------
 
-    def _answer_at_once(self, call: frames.Call, received_at: datetime) -> bool:
+    def _answer_at_once(self, call: frames.Call | frames.TypedCall, received_at: datetime) -> bool:
         """False: it needs the worker (another action, an odd payload, a full writer); nothing has happened yet."""
-        handler = self._meaning.at_once.get(call.action)
-        if handler is None or type(call) is not frames.Call:  # a SEND has no answer
-            return False
         if self._station.registration != _ACCEPTED or not self._station.has_booted:
             return False
-        if self._dialect.request_error(call.action, call.payload):
-            return False
         try:
-            promise = handler(self._station, call.payload, received_at)
+            promise = self._promise(call, received_at)
         except Unusable:
             return False
         if promise is None:
             return False
         answer, written = promise
+        asked = (call.message_id, call.action, received_at)  # not its payload: hundreds wait for one commit
         if written is None:
-            self._reply((call.message_id, call.action, received_at), frames.encode_result(call.message_id, answer))
+            self._reply(asked, frames.encode_result(call.message_id, answer))
         else:
             self._written = written
-            asked = (call.message_id, call.action, received_at)  # not its payload: hundreds wait for one commit
             written.tell = functools.partial(self._on_written, asked, answer)
         return True
+
+    def _promise(self, call: frames.Call | frames.TypedCall, received_at: datetime) -> Promise:
+        if type(call) is frames.TypedCall:
+            return self._meaning.typed[call.action](self._station, call.payload, received_at)
+        handler = self._meaning.at_once.get(call.action)
+        if handler is None or type(call) is not frames.Call:  # a SEND has no answer
+            return None
+        if self._dialect.request_error(call.action, call.payload):
+            return None
+        return handler(self._station, call.payload, received_at)
 
     def _on_written(self, asked: Asked, answer: dict[str, Any], _: Any, error: Exception | None) -> None:
         self._written = None

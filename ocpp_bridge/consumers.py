@@ -34,6 +34,7 @@ MAX_HANDSHAKES = 5_000  # at a time; a storm of reconnects is far below, a flood
 REPLACED, PROTOCOL_ERROR = 4000, 1002
 CLOSE_SECONDS = 2.0  # for the close frame to find room behind what the charger has not read yet
 THROTTLED = 429, "throttled", "Too many failed attempts; try again in a minute."
+_ANSWERS = frozenset({frames.RESULT, frames.ERROR})
 NO_PROOF = Charger.SecurityProfile.NONE
 PERHAPS = "a proxy that is missing in FLEETCHARGE_TRUSTED_PROXIES, or chargers of one site with wrong keys"
 
@@ -214,12 +215,16 @@ class ChargerConsumer(LeanConsumer):
         """
         if self.is_busy or self.is_closed or not self._bucket.spend():
             return False
-        frame = self._read(text)
+        typed = frames.parse_typed(text, self.meaning.readers, limit_bytes=self._limit_bytes)
+        frame = typed or frames.parse(text, self.dialect, limit_bytes=self._limit_bytes)
+        self._note(text, frame)
         try:
-            if isinstance(frame, frames.Call) and self.calls.put_now(frame):
+            if isinstance(frame, frames.Call | frames.TypedCall) and self.calls.put_now(frame):
                 return True
         except Exception:
             logger.exception("a short way failed")
+        if isinstance(frame, frames.TypedCall):
+            frame = frames.parse(text, self.dialect, limit_bytes=self._limit_bytes)
         self.read_ahead = frame
         return False
 
@@ -229,15 +234,19 @@ class ChargerConsumer(LeanConsumer):
         return not self.is_busy and self.read_ahead is None and self.calls.is_idle
 
     def _read(self, raw: str | bytes) -> frames.Frame:
+        frame = frames.parse(raw, self.dialect, limit_bytes=self._limit_bytes)
+        self._note(raw, frame)
+        return frame
+
+    def _note(self, raw: str | bytes, frame: frames.Frame | frames.TypedCall) -> None:
         assert self.station is not None  # noqa: S101 (nobody is heard before)
         self.heard_at = time.monotonic()
-        frame = frames.parse(raw, self.dialect, limit_bytes=self._limit_bytes)
-        kind, message_id, action, code, seconds = frames.head_of(frame)
-        if kind in {frames.RESULT, frames.ERROR}:
+        head = frames.head_of(frame)
+        if head[0] in _ANSWERS:
+            kind, message_id, _, code, _ = head
             action, seconds = self.lane.asked(message_id)
-        head = (kind, message_id, action, code, seconds)
+            head = (kind, message_id, action, code, seconds)
         self._last_heard = recorder.note(self.station.charger_id, IN, raw, head)
-        return frame
 
     async def _deal_with(self, frame: frames.Frame, length: int) -> None:
         assert self.station is not None  # noqa: S101

@@ -16,13 +16,18 @@ def parse_instant(raw: object, *, received_at: datetime, ahead: timedelta = ON_T
     if not isinstance(raw, str):
         return received_at
     try:
-        at = datetime.fromisoformat(raw)
-        if at.tzinfo is not UTC:
-            at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
-        if ahead:
-            at -= ahead
+        at = datetime.fromisoformat(raw.upper())  # RFC 3339 knows a small t and z, too
+        return believed(at, received_at=received_at, ahead=ahead)
     except (ValueError, OverflowError):
         return received_at
+
+
+def believed(at: datetime, *, received_at: datetime, ahead: timedelta = ON_TIME) -> datetime:
+    """As `parse_instant`, of a time that was read; raises OverflowError at the end of time."""
+    if at.tzinfo is not UTC:
+        at = at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC)
+    if ahead:
+        at -= ahead
     return at if EARLIEST <= at <= received_at + MAX_AHEAD else received_at
 
 

@@ -1,11 +1,12 @@
 """What one OCPP version makes of the messages: put together in v16/ and v2/, used by the socket."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ocpp_bridge.dialects import Dialect
-from ocpp_bridge.station import AtOnce, Handler
+from ocpp_bridge.frames import Readers
+from ocpp_bridge.station import AtOnce, AtOnceTyped, Handler
 
 
 @dataclass(frozen=True)
@@ -16,6 +17,7 @@ class Meaning:
     a version-neutral command as (action, payload) of a CALL; raises Unusable. `before_acceptance`: what a charger may
     say that was not accepted yet (OCPP 2.0.1 part 2 B02.FR.02: what we may ask it for), None: everything while it is
     Pending. `kept` and `declined` tell the support table which handlers only store, or politely refuse.
+    `readers` read the hottest payloads into classes, which `typed` answers as `at_once` does the rest.
     """
 
     dialect: Dialect
@@ -27,3 +29,5 @@ class Meaning:
     before_acceptance: frozenset[str] | None = None
     kept: frozenset[str] = frozenset()
     declined: frozenset[str] = frozenset()
+    readers: Readers = field(default_factory=dict)
+    typed: Mapping[str, AtOnceTyped] = field(default_factory=dict)

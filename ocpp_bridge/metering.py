@@ -1,12 +1,15 @@
 """Sampled values of every OCPP version, brought to integer Wh, W and percent. Pure; Decimal, never float sums."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 if TYPE_CHECKING:
     from billing.services.meters import MeterReading
     from ocpp_bridge.quirks import QuirkProfile
+    from ocpp_bridge.v16.typed import Sample
 
 ENERGY, POWER, SOC = "Energy.Active.Import.Register", "Power.Active.Import", "SoC"
 INTERVAL = "Energy.Active.Import.Interval"
@@ -14,7 +17,6 @@ WANTED = frozenset({ENERGY, POWER, SOC, INTERVAL})
 MAX_ENERGY_WH = 10**13  # ten terawatt-hours: beyond is a broken meter, and would not fit what we add it to
 MAX_POWER_W = 2 * 10**9
 Number = int | Decimal
-_READABLE = (str, int, float)
 _WH, _W = {"wh": 0, "kwh": 3, "mwh": 6}, {"w": 0, "kw": 3, "mw": 6}  # powers of ten
 _POWERS = {ENERGY: _WH, INTERVAL: _WH, POWER: _W}
 _PLAIN_UNITS = {ENERGY: (None, "Wh"), INTERVAL: (None, "Wh"), POWER: (None, "W")}
@@ -24,6 +26,7 @@ OUTLET = "Outlet"
 _NEXT_BEST = ("Cable", "Inlet", "Body", "EV", "Upstream")  # OCPP 1.6 section 7.28, 2.x LocationEnumType
 Plan = tuple[str, Decimal | None, str | None, str | None]  # measurand, factor, where if not at the outlet, phase
 _PLANS: dict[tuple[Any, ...], Plan | None] = {}
+_TYPED_PLANS: dict[tuple[Any, ...], Plan | None] = {}
 _Elsewhere = dict[str, tuple[dict[str, Number], dict[str, dict[str, Number]]]]
 
 
@@ -44,35 +47,51 @@ def normalise(samples: Sequence[Any]) -> Sampled:
     EV) is only read for what nobody measures at the outlet, and always the same one. The total without phase wins,
     else the phases are summed (chargers send both). Signed data is kept by the caller, not read.
     """
+    return _sum_up([(_plan_of(one), one.get("value"), one.get("context")) for one in samples if type(one) is dict])
+
+
+def normalise_typed(samples: "Sequence[Sample]") -> Sampled:
+    """The same of the classes of v16/typed.py."""
+    return _sum_up([(_plan_of_typed(one), one.value, one.context) for one in samples])
+
+
+def _sum_up(said: Iterable[tuple[Plan | None, Any, Any]]) -> Sampled:
+    """Plan, value and context of each sample."""
     context: Any = ""
     totals: dict[str, Number] = {}
     odd: list[tuple[Plan, Number]] = []
-    for sample in samples:
-        if type(sample) is not dict or (plan := _plan_of(sample)) is None:
-            continue
-        raw = sample.get("value")
-        is_whole = type(raw) is str and len(raw) < 16 and raw.isdecimal() and raw.isascii()
-        value = int(raw) if is_whole else _number(raw)  # type: ignore[arg-type]  # nine of ten need no Decimal
-        if value is None:
+    for plan, raw, circumstance in said:
+        if plan is None or (value := _number(raw)) is None:
             continue
         measurand, scale, location, phase = plan
         if scale is not None:
             value *= scale
-        context = sample.get("context") or context
+        context = circumstance or context
         if location is None and phase is None:
             totals[measurand] = value
         else:
             odd.append((plan, value))
     if odd:
         _add_odd(totals, odd)
-    soc = totals.get(SOC)
+    soc, interval = totals.get(SOC), totals.get(INTERVAL)
     return Sampled(
         _bounded(totals.get(ENERGY), 0, MAX_ENERGY_WH),
         _bounded(totals.get(POWER), -MAX_POWER_W, MAX_POWER_W),
         float(soc) if soc is not None and 0 <= soc <= 100 else None,
         str(context)[:20],
-        _bounded(totals.get(INTERVAL), 0, MAX_ENERGY_WH),
+        None if interval is None else _bounded(interval, 0, MAX_ENERGY_WH),
     )
+
+
+def _plan_of_typed(sample: "Sample") -> Plan | None:
+    """A few words in few places: all that occurs is remembered."""
+    key = sample.measurand, sample.unit, sample.location, sample.phase, sample.format
+    try:
+        return _TYPED_PLANS[key]
+    except KeyError:
+        measurand, unit, *rest = (None if word is msgspec.UNSET else word for word in key)
+        plan = _TYPED_PLANS[key] = _plan(ENERGY if measurand is None else measurand, unit, 0, *rest)
+        return plan
 
 
 def _plan_of(sample: dict[str, Any]) -> Plan | None:
@@ -141,7 +160,11 @@ def _scaled(value: int | None, scale: Decimal, limit: int) -> int | None:
 
 
 def _number(raw: Any) -> Number | None:
-    if type(raw) not in _READABLE:
+    if type(raw) is str:  # nine of ten need no Decimal
+        whole, _, fraction = raw.partition(".")
+        if whole.isdecimal() and whole.isascii() and len(whole) < 16 and not fraction.strip("0"):
+            return int(whole)
+    elif type(raw) is not int and type(raw) is not float:
         return None
     try:
         value = Decimal(raw if type(raw) is str else str(raw))
@@ -199,4 +222,6 @@ def _sum_of_lines(by_phase: dict[str, Number]) -> Number | None:
 
 
 def _bounded(value: Number | None, low: int, high: int) -> int | None:
-    return round(value) if value is not None and low <= value <= high else None
+    if value is None or not low <= value <= high:
+        return None
+    return value if type(value) is int else round(value)

@@ -21,6 +21,7 @@ Handler = Callable[["Station", dict[str, Any], datetime], Awaitable[dict[str, An
 # The answer, and what must be committed before it is given. None: this message needs its `Handler`, nothing happened.
 Promise = tuple[dict[str, Any], Receipt[Any] | None] | None
 AtOnce = Callable[["Station", dict[str, Any], datetime], Promise]
+AtOnceTyped = Callable[["Station", Any, datetime], Promise]  # of a class of v16/typed.py
 
 
 class Unusable(Exception):

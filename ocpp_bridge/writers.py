@@ -12,7 +12,7 @@ from billing.services import meters
 from billing.services.meters import MeterReading
 from fleetcharge.lib.batching import Batcher
 from ocpp_bridge.instants import parse_instant
-from ocpp_bridge.metering import normalise, normalise_odd
+from ocpp_bridge.metering import Sampled, normalise, normalise_odd
 from ocpp_bridge.quirks import QuirkProfile
 from ocpp_bridge.station import Promise, Unusable, digest
 from ocpp_bridge.threads import in_database
@@ -20,6 +20,7 @@ from stations import services as stations
 from stations.services import StatusReport
 
 MAX_MOMENTS = 5_000
+Place = tuple[int, int, str]  # charger, EVSE, transaction
 
 
 async def _write_meters(messages: Sequence[list[MeterReading]]) -> list[bool]:
@@ -78,13 +79,22 @@ def _reading(
     if not isinstance(samples, list):
         raise Unusable("meterValue: expected timestamp and sampledValue")
     raw_at = moment.get("timestamp")
-    sampled = orjson.Fragment(orjson.dumps(samples, option=orjson.OPT_SORT_KEYS))  # one text to store and to hash
     if profile is None:
-        at = parse_instant(raw_at, received_at=received_at)
-        energy_wh, power_w, soc_percent, context, interval_wh = normalise(samples)
+        at, said = parse_instant(raw_at, received_at=received_at), normalise(samples)
     else:
         at = parse_instant(raw_at, received_at=received_at, ahead=profile.clock_ahead)
-        energy_wh, power_w, soc_percent, context, interval_wh = normalise_odd(samples, profile)
+        said = normalise_odd(samples, profile)
+    sampled = orjson.dumps(samples, option=orjson.OPT_SORT_KEYS)
+    return reading_of((charger_id, evse_number, reference), raw_at, at, received_at, sampled, said)
+
+
+def reading_of(
+    place: Place, raw_at: object, at: datetime, received_at: datetime, sampled: bytes, said: Sampled
+) -> MeterReading:
+    """One row; `sampled` is JSON with sorted keys, `raw_at` what the charger's clock said, to tell repeats."""
+    charger_id, evse_number, reference = place
+    energy_wh, power_w, soc_percent, context, interval_wh = said
+    one_text = orjson.Fragment(sampled)  # to store and to hash
     return MeterReading(
         charger_id,
         evse_number,
@@ -95,9 +105,9 @@ def _reading(
         power_w,
         soc_percent,
         context,
-        sampled,
+        one_text,
         # a transaction's sample is the same whatever plug we took it for meanwhile
-        digest(charger_id, 0 if reference else evse_number, reference, raw_at, sampled),
+        digest(charger_id, 0 if reference else evse_number, reference, raw_at, one_text),
         interval_wh,
     )
 

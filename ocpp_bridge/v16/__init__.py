@@ -6,7 +6,7 @@ from typing import Any
 from ocpp_bridge.dialects import V16
 from ocpp_bridge.instants import parse_instant
 from ocpp_bridge.meaning import Meaning
-from ocpp_bridge.v16 import core, reporting, transactions
+from ocpp_bridge.v16 import core, reporting, transactions, typed
 from ocpp_bridge.v16.words import command
 
 
@@ -33,4 +33,6 @@ MEANING_16 = Meaning(
     lenient=LENIENT,
     is_remembered=is_remembered,
     command=command,
+    readers=typed.READERS,
+    typed=typed.TYPED,
 )
