@@ -1,7 +1,10 @@
 """Finance's desk: sessions with their verdict, the ledger, wallets, money with networks, the queue of decisions."""
 
 from billing.admin import authorisation, exceptions, ledger, networks, sessions, wallets
+from billing.approvals import admin as approvals
 from billing.invoicing import admin as invoicing
 from billing.payments import admin as payments
 
-__all__ = ["authorisation", "exceptions", "invoicing", "ledger", "networks", "payments", "sessions", "wallets"]
+__all__ = [
+    "approvals", "authorisation", "exceptions", "invoicing", "ledger", "networks", "payments", "sessions", "wallets",
+]  # fmt: skip

@@ -1,5 +1,6 @@
 """What was drawn, what it costs, who pays."""
 
+import billing.approvals.models
 import billing.invoicing.models  # noqa: F401 (Django looks for models here)
 from billing.models.authorisations import AllowedSite, AuthorisationDecision, ChargingLimit, ChargingPolicy
 from billing.models.ledger import LedgerAccount, LedgerTransfer
