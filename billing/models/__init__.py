@@ -2,8 +2,11 @@
 
 import billing.approvals.models
 import billing.invoicing.models  # noqa: F401 (Django looks for models here)
+from billing.jobs.models import Job
+from billing.limits.models import LimitUsage, SpendLimit
 from billing.models.authorisations import AllowedSite, AuthorisationDecision, ChargingLimit, ChargingPolicy
-from billing.models.ledger import LedgerAccount, LedgerTransfer
+from billing.models.cpo_bills import BillFormat, NetworkBill, NetworkBillRow
+from billing.models.ledger import JournalCheckpoint, LedgerAccount, LedgerTransfer
 from billing.models.mandates import AutoTopUp, Mandate, PaymentRule
 from billing.models.networks import OrderSettlement, PriceCheck
 from billing.models.payments import (
@@ -25,6 +28,7 @@ from billing.models.sessions import (
     SessionMessage,
 )
 from billing.models.settlements import BankLine, Settlement, SettlementRow
+from billing.models.verdicts import PastVerdict, RuleTerms, StationPoint, VerdictWork
 from billing.models.wallets import Hold, Wallet
 
 __all__ = [
@@ -33,6 +37,7 @@ __all__ = [
     "AuthorisationDecision",
     "AutoTopUp",
     "BankLine",
+    "BillFormat",
     "BillingException",
     "CDRAdjustment",
     "ChargingLimit",
@@ -41,11 +46,17 @@ __all__ = [
     "GatewayEvent",
     "GatewayPayment",
     "Hold",
+    "Job",
+    "JournalCheckpoint",
     "LedgerAccount",
     "LedgerTransfer",
+    "LimitUsage",
     "Mandate",
     "MeterValue",
+    "NetworkBill",
+    "NetworkBillRow",
     "OrderSettlement",
+    "PastVerdict",
     "PaymentDispute",
     "PaymentIntent",
     "PaymentReceiver",
@@ -53,9 +64,13 @@ __all__ = [
     "PriceCheck",
     "ReconciliationVerdict",
     "Refund",
+    "RuleTerms",
     "SessionCorrection",
     "SessionMessage",
     "Settlement",
     "SettlementRow",
+    "SpendLimit",
+    "StationPoint",
+    "VerdictWork",
     "Wallet",
 ]
