@@ -76,3 +76,21 @@ class LedgerTransfer(models.Model):
 
     def __str__(self) -> str:
         return f"{self.entry_key}/{self.leg}"
+
+
+class JournalCheckpoint(models.Model):
+    """One day of the journal, sealed: the hash covers its rows and the day before. Triggers refuse any change."""
+
+    day = models.DateField(unique=True, help_text=_("By the moment of recording, UTC."))
+    last_id = models.BigIntegerField(help_text=_("The newest transfer of the day; of an empty day, of those before."))
+    transfers = models.BigIntegerField()
+    total_paise = models.BigIntegerField()
+    previous_sha256 = models.CharField(max_length=64, blank=True)
+    sha256 = models.CharField(max_length=64)
+    sealed_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-day"]
+
+    def __str__(self) -> str:
+        return f"{self.day:%Y-%m-%d}"

@@ -55,8 +55,8 @@ taken AS (
       AND posted_paise - held_paise + credit_limit_paise >= %(amount)s
     RETURNING account_id, posted_paise, held_paise, posted_paise - held_paise + credit_limit_paise AS available
 ), made AS (
-    INSERT INTO billing_hold (wallet_id, session_key, amount_paise, state, expires_at, created_at)
-    SELECT account_id, %(key)s, %(amount)s, 'active', %(expires)s, %(now)s FROM taken
+    INSERT INTO billing_hold (wallet_id, session_key, amount_paise, energy_wh, limits, state, expires_at, created_at)
+    SELECT account_id, %(key)s, %(amount)s, 0, '{}', 'active', %(expires)s, %(now)s FROM taken
 )
 SELECT (SELECT amount_paise FROM known), taken.posted_paise, taken.held_paise, taken.available
 FROM (VALUES (1)) AS always(one) LEFT JOIN taken ON true
