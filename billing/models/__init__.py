@@ -30,6 +30,7 @@ from billing.models.sessions import (
 from billing.models.settlements import BankLine, Settlement, SettlementRow
 from billing.models.verdicts import PastVerdict, RuleTerms, StationPoint, VerdictWork
 from billing.models.wallets import Hold, Wallet
+from billing.notices.models import Letter
 
 __all__ = [
     "CDR",
@@ -50,6 +51,7 @@ __all__ = [
     "JournalCheckpoint",
     "LedgerAccount",
     "LedgerTransfer",
+    "Letter",
     "LimitUsage",
     "Mandate",
     "MeterValue",
