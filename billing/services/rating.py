@@ -1,6 +1,7 @@
 """From a CDR to money: price it once by its pinned tariff, capture the hold, post the charge."""
 
 import logging
+from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -12,6 +13,7 @@ from django.utils import timezone
 from billing import rating
 from billing.cdr_periods import Told, read_periods
 from billing.events import CDRCaptured
+from billing.invoicing.services.place_of_supply import supply_of_session
 from billing.models import CDR, BillingException, ChargingSession
 from billing.rating import Period, Rating, Reserved, TariffError
 from billing.services import energy, tariffs, wallets
@@ -19,7 +21,7 @@ from billing.services.exceptions import open_exception
 from billing.services.ledger import Dimensions
 from billing.services.wallets import Charge, hold_key
 from billing.tariff_terms import read_terms
-from fleetcharge.accounts.models import Organisation
+from billing.totals import Tax
 from fleetcharge.lib.events import publish
 from stations.cpo.ocpi.models import RoamingCDR
 from stations.models import Source
@@ -110,22 +112,18 @@ def _rated(cdr: CDR) -> Rating:
     if cdr.tariff.currency != cdr.currency:
         raise TariffError(f"the tariff is in {cdr.tariff.currency}, the wallet in {cdr.currency}")
     periods, reserved = _periods(cdr)
-    return rating.rate(
+    supply = supply_of_session(session)
+    rated = rating.rate(
         elements=cdr.tariff.elements,
         periods=periods,
         started_at=cdr.started_at,
         tz=tariffs.zone_of(session.connector.evse.location.time_zone),
         gst_percent=settings.GST_PERCENT,
-        is_interstate=is_interstate(cdr.organisation),
+        is_interstate=supply.is_interstate,
         terms=read_terms(cdr.tariff.terms),
         reserved=reserved,
     )
-
-
-def is_interstate(organisation: Organisation) -> bool:
-    """Place of supply is the registered recipient's state (IGST Act, section 12(2)); unknown counts as ours."""
-    supplier, recipient = settings.SUPPLIER_GSTIN, organisation.gstin
-    return bool(supplier and recipient) and supplier[:2] != recipient[:2]
+    return replace(rated, tax=Tax()) if supply.is_zero_rated else rated
 
 
 def _periods(cdr: CDR) -> tuple[list[Period], Reserved | None]:
