@@ -1,7 +1,8 @@
 """What was drawn, what it costs, who pays."""
 
 import billing.approvals.models
-import billing.invoicing.models  # noqa: F401 (Django looks for models here)
+import billing.invoicing.models
+import billing.utility.models  # noqa: F401 (Django looks for models here)
 from billing.jobs.models import Job
 from billing.limits.models import LimitUsage, SpendLimit
 from billing.models.authorisations import AllowedSite, AuthorisationDecision, ChargingLimit, ChargingPolicy
