@@ -49,7 +49,7 @@ DROP FUNCTION billing_guard_utility_bill();
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0020_idempotent_writes"),
-        ("billing", "0037_verdicts_and_network_bills"),
+        ("billing", "0038_letters_and_resting_mandates"),
         ("stations", "0030_failed_calls"),
         ("vehicles", "0020_tokens_changed_since"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
