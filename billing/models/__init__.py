@@ -2,6 +2,7 @@
 
 import billing.approvals.models
 import billing.invoicing.models
+import billing.prices.models
 import billing.utility.models  # noqa: F401 (Django looks for models here)
 from billing.jobs.models import Job
 from billing.limits.models import LimitUsage, SpendLimit

@@ -230,6 +230,15 @@ class CDR(models.Model):
     charging_seconds = models.PositiveIntegerField(default=0)
     idle_seconds = models.PositiveIntegerField(default=0, help_text=_("Plugged in and full (OCPI PARKING_TIME)."))
     tariff = models.ForeignKey(Tariff, models.PROTECT, null=True, blank=True, related_name="cdrs")
+    negotiated_rate = models.ForeignKey(
+        "billing.NegotiatedRate", models.PROTECT, null=True, blank=True, related_name="cdrs",
+        help_text=_("The fleet's own agreement, which came before any tariff."),
+    )  # fmt: skip
+    plan_version = models.ForeignKey(
+        "billing.PlanVersion", models.PROTECT, null=True, blank=True, related_name="cdrs",
+        help_text=_("The subscription that came before the public tariff."),
+    )  # fmt: skip
+    included_wh = models.PositiveBigIntegerField(default=0, help_text=_("Included in the subscription."))
     currency = models.CharField(max_length=3, default="INR")
     taxable_paise = models.BigIntegerField(null=True, blank=True)
     tax_paise = models.BigIntegerField(null=True, blank=True)
