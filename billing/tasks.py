@@ -7,7 +7,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.utils import timezone
 
-from billing.models import CDR, ChargingSession
+from billing.models import CDR
 from billing.services import (
     authorisation,
     bounds,
@@ -26,7 +26,8 @@ logger = logging.getLogger(__name__)
 CHUNK = 200
 ROAMING_CHUNK = 2_000
 SESSIONS_LOOKED_AT_FOR, CDRS_LOOKED_AT_FOR = timedelta(minutes=10), timedelta(days=1)
-LATE_PINGS_UNTIL = timedelta(hours=72)
+LATE_NEWS_UNTIL = timedelta(hours=72)
+CHUNKS_A_SWEEP = 50
 
 
 @shared_task
@@ -107,12 +108,13 @@ def sweep_unrated() -> None:
 
 @shared_task
 def sweep_unreconciled() -> None:
-    """Ended sessions without a verdict, then those whose vehicle sent pings after the verdict."""
+    """Ended sessions without a verdict, then those of which news arrived after it; workers share them by lease."""
+    for _ in range(CHUNKS_A_SWEEP):
+        if reconciliation.judge_waiting(now=timezone.now()) == 0:
+            break
     now = timezone.now()
-    fresh = ChargingSession.objects.unreconciled().order_by("ended_at").values_list("pk", flat=True)[:CHUNK]
-    late = reconciliation.overtaken_by_late_pings(now=now, since=now - LATE_PINGS_UNTIL, limit=CHUNK)
-    for session_id in [*fresh, *late]:
-        _survive(reconcile, session_id)
+    if late := reconciliation.overtaken(now=now, since=now - LATE_NEWS_UNTIL, limit=CHUNK):
+        reconciliation.judge_these(late, now=now)
 
 
 @shared_task

@@ -80,7 +80,8 @@ def two_places(seen: Seen) -> list[Finding]:
         if overlap > timedelta(minutes=seen.terms.overlap_minutes):
             text = f"The vehicle was in another session at the same time, {spoken(away)} away"
             return [Finding(rule="L5", points=seen.terms.l5_points, text=text, evidence=facts)]
-        hours = max(1.0, -overlap.total_seconds()) / 3600
+        clocks_off = timedelta(minutes=seen.terms.overlap_minutes)
+        hours = (max(-overlap, timedelta()) + clocks_off).total_seconds() / 3600 or 1e-3
         if away > FAR_APART_M and away / 1000 / hours > seen.terms.possible_kmh:
             facts["speed_kmh"] = round(away / 1000 / hours)
             text = f"Between two sessions it would have driven {spoken(away)} at {facts['speed_kmh']} km/h"
