@@ -38,8 +38,10 @@ CHART: dict[str, tuple[Kind, str]] = {
     "suspense": (Kind.LIABILITY, "Suspense"),
     "refunds_payable": (Kind.LIABILITY, "Refunds on their way"),
     "writeoff": (Kind.EXPENSE, "Write-off"),
+    "electricity": (Kind.EXPENSE, "Electricity of depots"),
+    "utility_payable": (Kind.LIABILITY, "Payable to utilities"),
 }
-OF_AN_ORGANISATION = {"wallet", "receivable", "advance_gst"}
+OF_AN_ORGANISATION = {"wallet", "receivable", "advance_gst", "electricity", "utility_payable"}
 DEBIT_NORMAL = {Kind.ASSET, Kind.EXPENSE}
 
 
