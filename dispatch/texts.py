@@ -196,6 +196,8 @@ def _palette() -> dict[str, str]:
         "switchTheme": _("Switch between light and dark"),
         "showAll": _("Show all vehicles"),
         "openStations": _("Open the list of stations"),
+        "openWallet": _("Open the wallet"),
+        "topUp": _("Top up the wallet"),
         "keys": _("Show all keys"),
     }
 
