@@ -7,7 +7,9 @@ from datetime import timedelta
 from celery import shared_task
 from django.utils import timezone
 
+from billing.limits import standing
 from billing.models import CDR
+from billing.reconciliation import points
 from billing.services import (
     authorisation,
     bounds,
@@ -118,6 +120,12 @@ def sweep_unreconciled() -> None:
 
 
 @shared_task
+def learn_station_points() -> int:
+    """Where vehicles of verified sessions stood; returns how many points were written."""
+    return points.learn(now=timezone.now())
+
+
+@shared_task
 def sweep_sessions() -> None:
     """End sessions that are over without a stop; compute ended ones again when news of them arrived."""
     overdue.sweep(now=timezone.now())
@@ -126,9 +134,10 @@ def sweep_sessions() -> None:
 
 @shared_task
 def sweep_holds() -> None:
-    """Hold more for sessions that run past their hold; report those that never end."""
+    """Hold more for sessions that run past their hold; report those that never end, and limits that are reached."""
     holds.extend_running(now=timezone.now())
     holds.report_never_ended(now=timezone.now())
+    standing.report_reached(now=timezone.now())
 
 
 @shared_task

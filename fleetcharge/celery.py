@@ -31,6 +31,7 @@ app.conf.beat_schedule = {
     "pending-sessions": {"task": "stations.tasks.watch_pending_sessions", "schedule": 60.0},
     "roaming-sweep": {"task": "billing.tasks.sweep_roaming", "schedule": 60.0},
     "reconcile-sweep": {"task": "billing.tasks.sweep_unreconciled", "schedule": 10.0},
+    "station-points": {"task": "billing.tasks.learn_station_points", "schedule": 3600.0},
     "session-sweep": {"task": "billing.tasks.sweep_sessions", "schedule": 60.0},
     "books-proof": {"task": "billing.tasks.prove_books", "schedule": crontab(hour=21, minute=10)},  # 02:40 in India
     "e-invoice-sweep": {"task": "billing.invoicing.tasks.sweep_e_invoices", "schedule": 60.0},

@@ -106,7 +106,7 @@ def _follow_up(changed: Sequence[Judged], had_verdict: set[int], now: datetime) 
         return
     ids = {*settled, *(each.of.session_id for each in asking)}
     doubts = BillingException.objects.filter(session__in=ids, kind__in=set(ASKS.values()))
-    asked = set(doubts.values_list("session_id", "kind"))
+    asked = set(doubts.exclude(resolution=SETTLED).values_list("session_id", "kind"))
     wanted = {each.of.session_id: _kind(each.judgement) for each in changed}
     for doubt in doubts.open():
         if doubt.session_id in wanted and wanted[doubt.session_id] != doubt.kind:

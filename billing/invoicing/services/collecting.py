@@ -7,19 +7,22 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
 from billing.gst.numbering import INDIA
 from billing.invoicing.grouping import Priced, corrected_lines, priced_lines
 from billing.invoicing.models import BilledItem
-from billing.models import CDR, BillingException, CDRAdjustment, ReconciliationVerdict
-from billing.services.exceptions import WITHDRAWN
+from billing.models import CDR, CDRAdjustment
+from billing.reconciliation import deciding
 from fleetcharge.accounts.models import Organisation
 from stations.models import Source
 
-RELATED = (
-    "session__source", "session__vehicle", "session__connector__evse__location", "session__verdict",
+NEEDED = (
+    "organisation_id", "started_at", "ended_at", "energy_wh", "taxable_paise", "cgst_paise", "sgst_paise", "igst_paise",
+    "explanation", "session__transaction_ref", "session__id_token_uid", "session__source_id", "session__vehicle_id",
+    "session__connector_id", "session__organisation_id", "session__verdict__verdict", "session__verdict__points",
 )  # fmt: skip
+SHARED = ("session__source", "session__vehicle", "session__connector__evse__location")
 
 
 @dataclass(frozen=True)
@@ -65,12 +68,13 @@ def unbilled(*, before: datetime) -> QuerySet[CDR]:
 
 
 def held(cdrs: QuerySet[CDR]) -> QuerySet[CDR]:
-    """Blocked by their evidence and not yet accepted by a person: they stay off the invoice."""
-    accepted = BillingException.objects.filter(
-        session=OuterRef("session"), kind=BillingException.Kind.SUSPICIOUS, resolved_at__isnull=False
-    ).exclude(resolution=WITHDRAWN)
-    blocked = cdrs.filter(session__verdict__verdict=ReconciliationVerdict.Verdict.BLOCKED)
-    return blocked.filter(~Exists(accepted), session__reconciled_at__isnull=False)
+    """Blocked by their evidence, or a record in doubt, and not yet accepted by a person: they stay off the invoice."""
+    held_verdict = Q(session__verdict__verdict__in=deciding.HELD) & ~Q(session__verdict__outcome__in=deciding.BILLED)
+    is_decided = ~Q(session__verdict__outcome="")
+    waits = is_decided | ~Exists(
+        deciding.accepted_questions(OuterRef("session"), OuterRef("session__verdict__verdict"))
+    )
+    return cdrs.filter(held_verdict & waits, session__reconciled_at__isnull=False)
 
 
 def unjudged(cdrs: QuerySet[CDR]) -> QuerySet[CDR]:
@@ -86,7 +90,7 @@ def items_of(organisation: Organisation, *, before: datetime) -> list[Item]:
     """For invoices, oldest first; with the corrections that are known by now."""
     adjustments = Prefetch("adjustments", CDRAdjustment.objects.order_by("number"))
     rows = billable(unbilled(before=before).filter(organisation=organisation))
-    found = rows.select_related(*RELATED).prefetch_related(adjustments).order_by("ended_at", "pk")
+    found = _lean(rows).prefetch_related(adjustments).order_by("ended_at", "pk")
     return [item for cdr in found for item in (_session(cdr), *_corrections(cdr))]
 
 
@@ -94,7 +98,7 @@ def late_corrections(organisation: Organisation) -> list[Item]:
     """Of sessions that stand on an issued document: they want a note of their own."""
     billed = BilledItem.objects.filter(cdr=OuterRef("cdr"), adjustment=None)
     late = CDRAdjustment.objects.filter(Exists(billed), cdr__organisation=organisation, billed_item=None)
-    cdrs = CDR.objects.filter(pk__in=late.values("cdr")).select_related(*RELATED).prefetch_related(
+    cdrs = _lean(CDR.objects.filter(pk__in=late.values("cdr"))).prefetch_related(
         Prefetch("adjustments", CDRAdjustment.objects.select_related("billed_item").order_by("number"))
     ).order_by("pk")  # fmt: skip
     return [
@@ -103,6 +107,11 @@ def late_corrections(organisation: Organisation) -> list[Item]:
         for item in _corrections(cdr)
         if item.adjustment is not None and not hasattr(item.adjustment, "billed_item")
     ]
+
+
+def _lean(rows: QuerySet[CDR]) -> QuerySet[CDR]:
+    """Of each record only what a document needs (never the evidence); a site, vehicle or network once for all."""
+    return rows.select_related("session__verdict").only(*NEEDED).prefetch_related(*SHARED)
 
 
 def _session(cdr: CDR) -> Item:
