@@ -3,8 +3,10 @@
 from billing.admin import authorisation, exceptions, ledger, networks, sessions, wallets
 from billing.approvals import admin as approvals
 from billing.invoicing import admin as invoicing
+from billing.limits import admin as limits
 from billing.payments import admin as payments
 
 __all__ = [
-    "approvals", "authorisation", "exceptions", "invoicing", "ledger", "networks", "payments", "sessions", "wallets",
+    "approvals", "authorisation", "exceptions", "invoicing", "ledger", "limits", "networks", "payments", "sessions",
+    "wallets",
 ]  # fmt: skip

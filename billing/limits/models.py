@@ -66,7 +66,7 @@ class SpendLimit(models.Model):
                 ],
                 name="one_limit_per_scope_and_period",
                 nulls_distinct=False,
-            ),  # fmt: skip
+            ),
             models.CheckConstraint(
                 condition=Q(scope="cost_centre") ^ Q(cost_centre=""), name="limit_names_its_cost_centre"
             ),

@@ -6,7 +6,7 @@ import billing.prices.models
 import billing.utility.models  # noqa: F401 (Django looks for models here)
 from billing.jobs.models import Job
 from billing.limits.models import LimitUsage, SpendLimit
-from billing.models.authorisations import AllowedSite, AuthorisationDecision, ChargingLimit, ChargingPolicy
+from billing.models.authorisations import AllowedSite, AuthorisationDecision, ChargingPolicy
 from billing.models.cpo_bills import BillFormat, NetworkBill, NetworkBillRow
 from billing.models.ledger import JournalCheckpoint, LedgerAccount, LedgerTransfer
 from billing.models.mandates import AutoTopUp, Mandate, PaymentRule
@@ -43,7 +43,6 @@ __all__ = [
     "BillFormat",
     "BillingException",
     "CDRAdjustment",
-    "ChargingLimit",
     "ChargingPolicy",
     "ChargingSession",
     "GatewayEvent",

@@ -153,7 +153,12 @@ SELECT w.id, COALESCE(v.registration, d.name, ''), x.session_energy_wh, x.sessio
 FROM unnest(%(ids)s::bigint[], %(organisations)s::bigint[], %(vehicles)s::bigint[], %(drivers)s::bigint[],
             %(ends)s::timestamptz[], %(zones)s::text[])
      AS w (id, organisation_id, vehicle_id, driver_id, ended_at, zone)
-JOIN billing_charginglimit x ON x.organisation_id = w.organisation_id
+JOIN (SELECT min(id) AS id, organisation_id, vehicle_id, driver_id,
+             min(energy_wh) FILTER (WHERE period = 'session') AS session_energy_wh,
+             min(amount_paise) FILTER (WHERE period = 'session') AS session_paise,
+             min(amount_paise) FILTER (WHERE period = 'day') AS day_paise
+      FROM billing_spendlimit WHERE scope IN ('organisation', 'vehicle', 'driver')
+      GROUP BY organisation_id, vehicle_id, driver_id) x ON x.organisation_id = w.organisation_id
      AND (x.vehicle_id IS NULL OR x.vehicle_id = w.vehicle_id) AND (x.driver_id IS NULL OR x.driver_id = w.driver_id)
 LEFT JOIN vehicles_vehicle v ON v.id = x.vehicle_id LEFT JOIN vehicles_driver d ON d.id = x.driver_id
 ORDER BY w.id, x.id
