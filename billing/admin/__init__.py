@@ -5,8 +5,10 @@ from billing.approvals import admin as approvals
 from billing.invoicing import admin as invoicing
 from billing.limits import admin as limits
 from billing.payments import admin as payments
+from billing.utility import admin as utility
 
 __all__ = [
     "approvals", "authorisation", "exceptions", "invoicing", "ledger", "limits", "networks", "payments", "sessions",
+    "utility",
     "wallets",
 ]  # fmt: skip

@@ -43,8 +43,15 @@ def grid_of(bill: UtilityBill, supply: UtilitySupply) -> Grid:
 
 def gather(bill: UtilityBill) -> Evidence:
     """Four queries, whatever the number of sessions. `bill` with `supply__location` at hand."""
-    supply = bill.supply
-    grid = grid_of(bill, supply)
+    grid = grid_of(bill, bill.supply)
+    found = [(session, _owned(use, session, bill)) for session, use in uses_of(bill.supply, grid)]
+    return Evidence(
+        grid, [session for session, _ in found], [use for _, use in found], _metered(bill.supply, grid)
+    )  # fmt: skip
+
+
+def uses_of(supply: UtilitySupply, grid: Grid) -> list[tuple[ChargingSession, Use]]:
+    """Sessions of the site's own chargers with energy in the period, by the blocks in which they drew it."""
     sessions = list(
         ChargingSession.objects.filter(
             connector__evse__location=supply.location, charger__isnull=False, state=ChargingSession.State.ENDED,
@@ -52,15 +59,19 @@ def gather(bill: UtilityBill) -> Evidence:
         ).select_related("vehicle").order_by("started_at", "pk")
     )  # fmt: skip
     marks = _marks(sessions, grid)
-    uses, kept = [], []
+    found = []
     for session in sessions:
         drawn = spread(session.energy_wh, _of(session, marks), grid)
         blocks = {block: wh for block, wh in drawn.items() if grid.is_inside(block)}
         if blocks:
-            is_ours = session.organisation_id == bill.organisation_id
-            uses.append(Use(session.pk, blocks, session.vehicle_id if is_ours else None))
-            kept.append(session)
-    return Evidence(grid, kept, uses, _metered(supply, grid))
+            found.append((session, Use(session.pk, blocks, session.vehicle_id)))
+    return found
+
+
+def _owned(use: Use, session: ChargingSession, bill: UtilityBill) -> Use:
+    """Another fleet's vehicle stays unnamed."""
+    is_ours = session.organisation_id == bill.organisation_id
+    return use if is_ours else Use(use.session_id, use.blocks)
 
 
 def _of(session: ChargingSession, marks: dict[tuple[int, str], list[Mark]]) -> list[Mark]:
