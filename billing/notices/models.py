@@ -18,6 +18,7 @@ class Letter(models.Model):
         MANDATE_FAILED = "mandate_failed", _("Mandate does not pay")
         TOP_UP_SHORT = "top_up_short", _("Automatic top-up cannot keep up")
         REFUND_FAILED = "refund_failed", _("Refund failed")
+        INVOICE_ISSUED = "invoice_issued", _("Invoice or note issued")
 
     class State(models.TextChoices):
         WAITING = "waiting", _("Waiting")
@@ -27,9 +28,11 @@ class Letter(models.Model):
         GIVEN_UP = "given_up", _("Given up")
 
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="+")
-    user = models.ForeignKey(User, models.CASCADE, related_name="+")
+    user = models.ForeignKey(User, models.CASCADE, null=True, blank=True, related_name="+")
+    address = models.EmailField()
+    language = models.CharField(max_length=5, default="en")
     kind = models.CharField(max_length=20, choices=Kind)
-    key = models.CharField(max_length=120, help_text=_("The fact; a person hears of it once."))
+    key = models.CharField(max_length=120, help_text=_("The fact; an address hears of it once."))
     facts = models.JSONField(default=dict, help_text=_("What it says."))
     state = models.CharField(max_length=8, choices=State, default=State.WAITING)
     attempts = models.PositiveSmallIntegerField(default=0)
@@ -43,7 +46,7 @@ class Letter(models.Model):
     class Meta:
         ordering = ["-pk"]
         constraints = [
-            models.UniqueConstraint("user", "kind", "key", name="one_letter_per_person_and_fact"),
+            models.UniqueConstraint("address", "kind", "key", name="one_letter_per_address_and_fact"),
             models.CheckConstraint(
                 condition=Q(state="sent", sent_at__isnull=False) | ~Q(state="sent"), name="a_sent_letter_has_its_time"
             ),
