@@ -32,7 +32,8 @@ def style(size: float, *, is_bold: bool = False, align: int = 0, colour: str = "
     """`align` 0 left, 1 centre, 2 right."""
     return ParagraphStyle(
         f"{size}{is_bold}{align}", fontName=BOLD if is_bold else PLAIN, fontSize=size, leading=size * 1.3,
-        alignment=align, textColor=colour,
+        alignment=align,
+        textColor=colors.HexColor(colour),
     )  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """A document as PDF: page one what the law asks for (CGST Rules, rule 46), then the sessions behind it."""
 
+import functools
 import io
 from collections import defaultdict
 from decimal import Decimal
@@ -16,7 +17,7 @@ from billing.gst.heads import Heads
 from billing.gst.states import name_of
 from billing.gst.words import in_words
 from billing.invoicing.models import TaxDocument
-from billing.invoicing.rendering.marks import INK, PLAIN, RULE, QRCode, register_fonts, style
+from billing.invoicing.rendering.marks import BOLD, INK, PLAIN, RULE, QRCode, register_fonts, style
 from billing.invoicing.rendering.session_table import SessionTable
 from billing.invoicing.rendering.sheet import Sheet
 from fleetcharge.lib.money import format_inr
@@ -130,22 +131,18 @@ def _registration(sheet: Sheet) -> Any:
 
 def _lines(sheet: Sheet) -> list[Any]:
     taxes = ["IGST"] if sheet.is_interstate else ["CGST", sheet.state_head]
-    header = ["#", "Description", "SAC", "Quantity", "Taxable", "Rate", *taxes, "Total"]
-    rows: list[list[Any]] = [[_text(name, 7, is_bold=True, align=0 if index < 3 else 2) for index, name in
-                              enumerate(header)]]  # fmt: skip
+    rows: list[list[Any]] = [["#", "Description", "SAC", "Quantity", "Taxable", "Rate", *taxes, "Total"]]
     for position, line in enumerate(sheet.lines, start=1):
         heads = [line.heads.igst_paise] if sheet.is_interstate else [line.heads.cgst_paise, line.heads.sgst_paise]
-        money = [line.taxable_paise, None, *heads, line.total_paise]
-        figures = [f"{_plain(line.rate_percent)} %" if paise is None else rupees(paise) for paise in money]
         rows.append([
-            _text(position, 7), _text(line.description, 7), _text(line.sac_code, 7),
-            _text(f"{_plain(line.quantity)} {line.unit}", 7, align=2),
-            *(_text(figure, 7, align=2) for figure in figures),
+            str(position), _text(line.description, 7), line.sac_code, f"{_plain(line.quantity)} {line.unit}",
+            rupees(line.taxable_paise), f"{_plain(line.rate_percent)} %", *map(rupees, heads),
+            rupees(line.total_paise),
         ])  # fmt: skip
-    narrow = [7 * mm, 0, 14 * mm, 23 * mm, 22 * mm, 12 * mm, *[19 * mm for _ in taxes], 22 * mm]
+    narrow = [7 * mm, 0, 14 * mm, 24 * mm, 22 * mm, 12 * mm, *[19 * mm for _ in taxes], 22 * mm]
     narrow[1] = WIDTH - sum(narrow)
     table = LongTable(rows, colWidths=narrow, repeatRows=1)
-    table.setStyle(_GRID)
+    table.setStyle(_grid(first_figure=3))
     return [table, Spacer(0, 3 * mm)]
 
 
@@ -156,10 +153,9 @@ def _sums(sheet: Sheet) -> list[Any]:
         ("CGST", heads.cgst_paise), (sheet.state_head, heads.sgst_paise)
     ]  # fmt: skip
     sums += [("Round off", sheet.round_off_paise)] if sheet.round_off_paise else []
-    rows = [[_text(name, 8), _text(format_inr(paise), 8, align=2)] for name, paise in sums]
-    rows.append([_text("Total", 11, is_bold=True), _text(format_inr(sheet.total_paise), 11, is_bold=True, align=2)])
+    rows = [(name, format_inr(paise)) for name, paise in (*sums, ("Total", sheet.total_paise))]
     right = Table(rows, colWidths=[WIDTH * 0.17, WIDTH * 0.21], hAlign="RIGHT")
-    right.setStyle(TableStyle([*_PLAIN_COMMANDS, ("LINEABOVE", (0, -1), (-1, -1), 0.8, INK)]))
+    right.setStyle(_SUMS)
     left = [_text("Amount in words", 7, colour=FAINT), _text(in_words(sheet.total_paise), 8, is_bold=True)]
     left += [Spacer(0, 2 * mm), *_by_rate(sheet), Spacer(0, 2 * mm), *_paid(sheet)]
     both = Table([[left, right]], colWidths=[WIDTH * 0.61, WIDTH * 0.39])
@@ -174,16 +170,14 @@ def _by_rate(sheet: Sheet) -> list[Any]:
         taxable, heads = sums[line.sac_code, line.rate_percent]
         sums[line.sac_code, line.rate_percent] = (taxable + line.taxable_paise, heads + line.heads)
     taxes = ["IGST"] if sheet.is_interstate else ["CGST", sheet.state_head]
-    header = ["SAC", "Taxable", *taxes, "Tax"]
-    rows = [[_text(name, 7, is_bold=True, align=0 if name == "SAC" else 2) for name in header]]
+    rows = [["SAC", "Taxable", *taxes, "Tax"]]
     for (sac, rate), (taxable, heads) in sorted(sums.items()):
         parts = [heads.igst_paise] if sheet.is_interstate else [heads.cgst_paise, heads.sgst_paise]
         shares = (f"{_plain(rate / len(taxes))} %: {rupees(paise)}" for paise in parts)
-        figures = [rupees(taxable), *shares, rupees(heads.total_paise)]
-        rows.append([_text(sac, 7), *(_text(figure, 7, align=2) for figure in figures)])
+        rows.append([sac, rupees(taxable), *shares, rupees(heads.total_paise)])
     widths = [14 * mm, 20 * mm, *[(50 if sheet.is_interstate else 26) * mm] * len(taxes), 20 * mm]
     table = Table(rows, colWidths=widths, hAlign="LEFT")
-    table.setStyle(_GRID)
+    table.setStyle(_grid(first_figure=1))
     return [table]
 
 
@@ -238,12 +232,22 @@ def _plain(number: Decimal) -> str:
     return f"{number.normalize():f}"
 
 
+@functools.cache
+def _grid(*, first_figure: int) -> TableStyle:
+    """Columns from there on are figures. Cells are bare text: a paragraph in each would cost ten times as much."""
+    return TableStyle([
+        *_PLAIN_COMMANDS, *_BARE, ("BACKGROUND", (0, 0), (-1, 0), BAND), ("FONT", (0, 0), (-1, 0), BOLD, 7, 9.1),
+        ("LINEBELOW", (0, 0), (-1, -1), 0.25, RULE), ("TOPPADDING", (0, 0), (-1, -1), 2),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), 2), ("ALIGN", (first_figure, 0), (-1, -1), "RIGHT"),
+    ])  # fmt: skip
+
+
 _PLAIN_COMMANDS = [
     ("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 3), ("RIGHTPADDING", (0, 0), (-1, -1), 3),
 ]  # fmt: skip
 _PLAIN = TableStyle(_PLAIN_COMMANDS)
-_GRID_COMMANDS = [
-    *_PLAIN_COMMANDS, ("BACKGROUND", (0, 0), (-1, 0), BAND), ("LINEBELOW", (0, 0), (-1, -1), 0.25, RULE),
-    ("TOPPADDING", (0, 0), (-1, -1), 2), ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
-]  # fmt: skip
-_GRID = TableStyle(_GRID_COMMANDS)
+_BARE = [("FONT", (0, 0), (-1, -1), PLAIN, 7, 9.1), ("TEXTCOLOR", (0, 0), (-1, -1), INK)]
+_SUMS = TableStyle([
+    *_PLAIN_COMMANDS, *_BARE, ("FONTSIZE", (0, 0), (-1, -2), 8), ("ALIGN", (1, 0), (1, -1), "RIGHT"),
+    ("FONT", (0, -1), (-1, -1), BOLD, 11, 14.3), ("LINEABOVE", (0, -1), (-1, -1), 0.8, INK),
+])  # fmt: skip

@@ -22,6 +22,7 @@ NEEDED = (
     "explanation", "session__transaction_ref", "session__id_token_uid", "session__source_id", "session__vehicle_id",
     "session__connector_id", "session__organisation_id", "session__verdict__verdict", "session__verdict__points",
 )  # fmt: skip
+KNOWN = "known_adjustments"
 SHARED = ("session__source", "session__vehicle", "session__connector__evse__location")
 
 
@@ -88,7 +89,7 @@ def billable(cdrs: QuerySet[CDR]) -> QuerySet[CDR]:
 
 def items_of(organisation: Organisation, *, before: datetime) -> list[Item]:
     """For invoices, oldest first; with the corrections that are known by now."""
-    adjustments = Prefetch("adjustments", CDRAdjustment.objects.order_by("number"))
+    adjustments = Prefetch("adjustments", CDRAdjustment.objects.order_by("number"), to_attr=KNOWN)
     rows = billable(unbilled(before=before).filter(organisation=organisation))
     found = _lean(rows).prefetch_related(adjustments).order_by("ended_at", "pk")
     return [item for cdr in found for item in (_session(cdr), *_corrections(cdr))]
@@ -99,7 +100,7 @@ def late_corrections(organisation: Organisation) -> list[Item]:
     billed = BilledItem.objects.filter(cdr=OuterRef("cdr"), adjustment=None)
     late = CDRAdjustment.objects.filter(Exists(billed), cdr__organisation=organisation, billed_item=None)
     cdrs = _lean(CDR.objects.filter(pk__in=late.values("cdr"))).prefetch_related(
-        Prefetch("adjustments", CDRAdjustment.objects.select_related("billed_item").order_by("number"))
+        Prefetch("adjustments", CDRAdjustment.objects.select_related("billed_item").order_by("number"), to_attr=KNOWN)
     ).order_by("pk")  # fmt: skip
     return [
         item
@@ -121,9 +122,11 @@ def _session(cdr: CDR) -> Item:
 
 
 def _corrections(cdr: CDR) -> Iterable[Item]:
+    if not getattr(cdr, KNOWN):
+        return
     states: list[tuple[Any, list[Priced]]] = [(cdr, priced_lines(cdr.explanation, cdr.taxable_paise or 0))]
     in_force = cdr.taxable_paise or 0
-    for row in cdr.adjustments.all():
+    for row in getattr(cdr, KNOWN):
         in_force += row.taxable_paise
         states.append((row, priced_lines(row.explanation, in_force)))
     for (_, before), (row, after) in pairwise(states):
