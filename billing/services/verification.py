@@ -28,6 +28,13 @@ CHECKS: dict[str, str] = {
         LEFT JOIN billing_hold h ON h.wallet_id = w.account_id
         GROUP BY a.code, w.held_paise
         HAVING w.held_paise <> COALESCE(sum(h.amount_paise) FILTER (WHERE h.state = 'active'), 0)""",
+    "limit reserves other than what its holds do": """
+        SELECT u.id, u.reserved_paise, COALESCE(sum(h.amount_paise), 0) AS holds
+        FROM billing_limitusage u LEFT JOIN (
+            SELECT (each->>'id')::bigint AS usage_id, h.amount_paise
+            FROM billing_hold h CROSS JOIN jsonb_array_elements(h.limits->'usages') each WHERE h.state = 'active'
+        ) h ON h.usage_id = u.id
+        GROUP BY u.id, u.reserved_paise HAVING u.reserved_paise <> COALESCE(sum(h.amount_paise), 0)""",
     "captured record without exactly its price in the ledger": """
         SELECT c.session_id, c.total_paise, COALESCE(sum(t.amount_paise), 0) AS charged
         FROM billing_cdr c LEFT JOIN billing_ledgertransfer t
