@@ -36,13 +36,18 @@ def price_for(
     `tariff`: the public one, where it is known already. Without an organisation there is only that. Needs
     evse__location__source.
     """
+    may_have_rate = has_subscription = False
     if organisation_id is not None:
+        may_have_rate, has_subscription = resolution.anything_at(
+            organisation_id=organisation_id, connector=connector, at=at
+        )
+    if organisation_id is not None and may_have_rate:
         rate = resolution.rate_at(organisation_id=organisation_id, connector=connector, at=at)
         if rate is not None:
             return of_rate(rate)
     tariff = tariff or tariff_for(connector=connector, at=at)
-    if organisation_id is not None:
-        subscribed = resolution.subscribed_at(organisation_id=organisation_id, connector=connector, at=at)
+    if organisation_id is not None and has_subscription:
+        subscribed = resolution.subscribed_at(organisation_id=organisation_id, at=at)
         if subscribed is not None:
             return of_plan(subscribed.version, subscribed, tariff)
     return of_tariff(tariff) if tariff else None

@@ -166,7 +166,7 @@ def test_the_months_invoice_has_the_sessions_and_the_fee_and_not_a_paisa_is_left
     months.close(day=date(2026, 11, 5), now=AFTER_NOVEMBER, reason="test")
     invoice = TaxDocument.objects.get(kind="invoice")
     assert [(line.component, line.taxable_paise) for line in invoice.lines.all()] == [
-        ("ENERGY", 6 * 18_00), ("SUBSCRIPTION", 999_99),
+        ("SUBSCRIPTION", 999_99), ("ENERGY", 6 * 18_00),
     ]  # fmt: skip
     assert invoice.charged_paise == 127_44 + SubscriptionFee.objects.get().total_paise
     assert (SubscriptionFee.objects.get().document, invoice.annexure_rows) == (invoice, 1)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime
 
+from django.db import connection
 from django.db.models import Q
 
 from billing.gst.numbering import day_in_india
@@ -21,6 +22,31 @@ class Subscribed:
     terms: list[Term]
     lived: Span
     period: Span
+
+
+_ANY = """
+SELECT EXISTS (SELECT 1 FROM billing_negotiatedrate
+               WHERE organisation_id = %(organisation)s AND source_id = %(source)s AND valid_from <= %(at)s),
+       %(is_ours)s AND EXISTS (SELECT 1 FROM billing_subscription
+                               WHERE organisation_id = %(organisation)s AND starts_on <= %(day)s
+                                 AND (ends_before IS NULL OR ends_before > %(day)s))
+"""
+
+
+def anything_at(*, organisation_id: int, connector: Connector, at: datetime) -> tuple[bool, bool]:
+    """May there be a rate, is there a subscription? One query for the many fleets that have neither.
+
+    Subscriptions hold at our own chargers; at a network its own prices hold. Needs evse__location__source.
+    """
+    source = connector.evse.location.source
+    values = {
+        "organisation": organisation_id, "source": source.pk, "at": at, "day": day_in_india(at),
+        "is_ours": source.kind == Source.Kind.OWN_OCPP,
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(_ANY, values)
+        has_rate, has_subscription = cursor.fetchone()
+    return bool(has_rate), bool(has_subscription)
 
 
 def rate_at(*, organisation_id: int, connector: Connector, at: datetime) -> NegotiatedRate | None:
@@ -42,10 +68,7 @@ def rate_at(*, organisation_id: int, connector: Connector, at: datetime) -> Nego
     return None
 
 
-def subscribed_at(*, organisation_id: int, connector: Connector, at: datetime) -> Subscribed | None:
-    """Subscriptions hold at our own chargers; at a network its own prices hold. Needs evse__location__source."""
-    if connector.evse.location.source.kind != Source.Kind.OWN_OCPP:
-        return None
+def subscribed_at(*, organisation_id: int, at: datetime) -> Subscribed | None:
     day = day_in_india(at)
     rows = Subscription.objects.filter(organisation=organisation_id, starts_on__lte=day)
     subscription = rows.filter(Q(ends_before=None) | Q(ends_before__gt=day)).order_by("-pk").first()
