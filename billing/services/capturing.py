@@ -16,6 +16,7 @@ from billing.services import ledger
 from billing.services.exceptions import open_exception
 from billing.services.holding import announce
 from billing.services.ledger import Dimensions, Leg
+from billing.services.low_wallets import CROSSES
 from fleetcharge.lib.db import in_one_line
 from fleetcharge.lib.events import publish
 
@@ -37,6 +38,7 @@ class Captured:
     is_new: bool
 
 
+_AFTERWARDS = "(w.posted_paise - w.held_paise + w.credit_limit_paise - %(total)s)"
 # Close the hold, move its limits, free its money, post the legs when the wallet bears them: the hot row is locked for
 # this statement and the commit only. What it cannot do (too little money, a new account) it leaves to `_post`.
 _CAPTURE = in_one_line(f"""
@@ -54,7 +56,8 @@ part AS (
     UPDATE billing_wallet w SET held_paise = w.held_paise - COALESCE((SELECT amount_paise FROM closed), 0)
     WHERE w.organisation_id = %(organisation)s AND (SELECT count(*) FROM booked) >= 0
     RETURNING w.account_id, w.posted_paise, w.held_paise,
-              w.posted_paise - w.held_paise + w.credit_limit_paise AS spendable
+              w.posted_paise - w.held_paise + w.credit_limit_paise AS spendable,
+              {CROSSES.format(wallet="w", available=_AFTERWARDS)} AS warns
 ), legs AS (
     INSERT INTO billing_ledgertransfer (entry_key, leg, debit_id, credit_id, amount_paise, currency, kind, memo,
         organisation_id, session_id, vehicle_id, driver_ref, location_id, cost_centre, request_hash, actor, occurred_at,
@@ -68,7 +71,7 @@ part AS (
     RETURNING 1
 )
 SELECT freed.posted_paise, freed.held_paise, freed.spendable, (SELECT count(*) FROM legs),
-       EXISTS (SELECT 1 FROM known), EXISTS (SELECT 1 FROM closed)
+       EXISTS (SELECT 1 FROM known), EXISTS (SELECT 1 FROM closed), freed.warns
 FROM (VALUES (1)) AS always(one) LEFT JOIN freed ON true
 """)  # noqa: S608
 
@@ -103,13 +106,13 @@ def _capture(values: dict[str, Any], charges: Sequence[Charge], about: Dimension
     organisation_id, entry_key, total = values["organisation"], values["entry"], values["total"]
     with connection.cursor() as cursor:
         cursor.execute(_CAPTURE, values)
-        posted, held, left, legs, is_known, had_hold = cursor.fetchone()
+        posted, held, left, legs, is_known, had_hold, warns = cursor.fetchone()
     if is_known and (known := _captured(entry_key, organisation_id)):
         return known
     if not had_hold:
         count(session_id=about.session_id, paise=total, wh=values["wh"])
     if posted is not None and legs == len(charges):
-        publish(WalletChanged(organisation_id, posted - total, held, left - total))
+        publish(WalletChanged(organisation_id, posted - total, held, left - total, may_warn=warns))
         return Captured(total, 0, True)
     return _post(values, charges, about, now, left)
 

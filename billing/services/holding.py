@@ -13,6 +13,7 @@ from billing.entitlement import Limit, bounds_of
 from billing.events import WalletChanged
 from billing.limits import sql, using
 from billing.models import Hold, Wallet
+from billing.services.low_wallets import CROSSES
 from fleetcharge.lib.db import in_one_line
 from fleetcharge.lib.events import publish
 
@@ -32,21 +33,23 @@ class Refused(Exception):
     """Undoes what was reserved already; says why, or nothing when the wallet could not."""
 
 
+_AVAILABLE = "(posted_paise - held_paise + credit_limit_paise)"
 # known: the same session again. taken: the condition is judged on the locked row, whoever came first.
-_HOLD = in_one_line("""
+_HOLD = in_one_line(f"""
 WITH known AS (SELECT amount_paise FROM billing_hold WHERE session_key = %(key)s),
 taken AS (
     UPDATE billing_wallet SET held_paise = held_paise + %(amount)s
     WHERE organisation_id = %(organisation)s AND state = 'active' AND NOT EXISTS (SELECT 1 FROM known)
       AND posted_paise - held_paise + credit_limit_paise >= %(amount)s
-    RETURNING account_id, posted_paise, held_paise, posted_paise - held_paise + credit_limit_paise AS available
+    RETURNING account_id, posted_paise, held_paise, posted_paise - held_paise + credit_limit_paise AS available,
+              {CROSSES.format(wallet="billing_wallet", available=_AVAILABLE)} AS warns
 ), made AS (
     INSERT INTO billing_hold (wallet_id, session_key, amount_paise, energy_wh, limits, state, expires_at, created_at)
     SELECT account_id, %(key)s, %(amount)s, %(wh)s, %(limits)s, 'active', %(expires)s, %(now)s FROM taken
 )
-SELECT (SELECT amount_paise FROM known), taken.posted_paise, taken.held_paise, taken.available
+SELECT (SELECT amount_paise FROM known), taken.posted_paise, taken.held_paise, taken.available, taken.warns
 FROM (VALUES (1)) AS always(one) LEFT JOIN taken ON true
-""")
+""")  # noqa: S608
 _RELEASE = in_one_line(f"""
 WITH closed AS (
     UPDATE billing_hold SET state = 'released', closed_at = %(now)s
@@ -162,12 +165,12 @@ def _take_and_hold(
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_HOLD, values)
-        known, posted, held, available = cursor.fetchone()
+        known, posted, held, available, warns = cursor.fetchone()
     if known is not None:
         return HoldResult(True, "held", known)
     if posted is None:
         raise Refused
-    publish(WalletChanged(organisation_id, posted, held, available))
+    publish(WalletChanged(organisation_id, posted, held, available, may_warn=warns))
     return HoldResult(True, "held", amount_paise)
 
 
