@@ -3,6 +3,7 @@
 Triggers (migration 0002) refuse UPDATE, DELETE and TRUNCATE, a second currency, and a leg added to an older entry.
 """
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -72,6 +73,9 @@ class LedgerTransfer(models.Model):
             models.Index(fields=["debit", "id"], name="debits_of_an_account"),
             models.Index(fields=["credit", "id"], name="credits_of_an_account"),
             models.Index(fields=["organisation", "-occurred_at"], name="transfers_of_an_organisation"),
+            models.Index(fields=["organisation", "id"], name="newest_of_an_organisation"),  # the desk's list
+            models.Index(fields=["kind", "id"], name="transfers_of_a_kind"),  # its filter, and which kinds there are
+            BrinIndex(fields=["occurred_at"], name="transfers_of_a_month", autosummarize=True),
         ]
 
     def __str__(self) -> str:
