@@ -6,7 +6,7 @@ import numpy as np
 
 from billing.matching.facts import Neighbour
 from billing.matching.findings import Finding, nothing_to_look_at, spoken
-from billing.matching.seen import LONGEST_GAP_S, MOCK_LOCATION, Seen
+from billing.matching.seen import LONGEST_GAP_S, MOCK_LOCATION, Seen, away_m
 
 FAR_APART_M = 1_000
 
@@ -74,7 +74,7 @@ def two_places(seen: Seen) -> list[Finding]:
     for other in seen.evidence.neighbours:
         if not other.is_same_vehicle or other.is_same_connector:
             continue
-        away = seen.distance_to(other.latitude_e7, other.longitude_e7)
+        away = away_m(seen.evidence, other.latitude_e7, other.longitude_e7)
         overlap = _overlap(seen, other)
         facts = {"session": other.session, "distance_m": round(away), "overlap_seconds": round(overlap.total_seconds())}
         if overlap > timedelta(minutes=seen.terms.overlap_minutes):

@@ -21,6 +21,18 @@ Floats = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
 
+def shrink(evidence: Evidence) -> float:
+    """How much shorter a degree of longitude is at the station than one of latitude."""
+    return round(cos(radians(evidence.latitude_e7 / 1e7)), 9)
+
+
+def away_m(evidence: Evidence, latitude_e7: int, longitude_e7: int) -> float:
+    """From the station."""
+    north = (latitude_e7 - evidence.latitude_e7) / 1e7 * METRES_PER_DEGREE
+    east = (longitude_e7 - evidence.longitude_e7) / 1e7 * METRES_PER_DEGREE * shrink(evidence)
+    return sqrt(north * north + east * east)
+
+
 class Seen:
     """One session's evidence, read once. Seconds count from its start, metres from its station."""
 
@@ -40,14 +52,9 @@ class Seen:
 
     def metres(self, latitude_e7: Numbers, longitude_e7: Numbers) -> tuple[Floats, Floats]:
         """East and north of the station on a flat earth: good to a metre over a city."""
-        shrink = round(cos(radians(self.evidence.latitude_e7 / 1e7)), 9)
         north = (latitude_e7 - self.evidence.latitude_e7) / 1e7 * METRES_PER_DEGREE
-        east = (longitude_e7 - self.evidence.longitude_e7) / 1e7 * METRES_PER_DEGREE * shrink
+        east = (longitude_e7 - self.evidence.longitude_e7) / 1e7 * METRES_PER_DEGREE * shrink(self.evidence)
         return east, north
-
-    def distance_to(self, latitude_e7: int, longitude_e7: int) -> float:
-        east, north = self.metres(np.array([latitude_e7]), np.array([longitude_e7]))
-        return sqrt(float(east[0]) ** 2 + float(north[0]) ** 2)
 
     def has_ping_near(self, second: float) -> bool:
         return bool((np.abs(self.at - second) <= self.terms.near_moment_minutes * 60).any())

@@ -12,8 +12,7 @@ from django.db import connection
 from billing import reconstruction
 from billing.matching import DEFAULTS, Evidence, Thresholds, packed
 from billing.matching.facts import Duty, LimitUse, Neighbour, Numbers, Price, Series, Track, Week, Witness
-from billing.matching.places import is_absent
-from billing.matching.seen import Seen
+from billing.matching.seen import away_m
 from billing.reconciliation import statements, terms
 from stations.models import Connector, Source
 
@@ -23,11 +22,18 @@ EPOCH_2000_S = 946_684_800  # PostgreSQL counts from 2000-01-01
 HEADER = 20  # of the binary form of an array of one dimension
 
 
+class Place(NamedTuple):
+    """Whose session it is."""
+
+    vehicle_id: int | None
+    organisation_id: int
+
+
 class Gathered(NamedTuple):
     """One session, ready to be judged."""
 
     session_id: int
-    organisation_id: int
+    place: Place
     evidence: Evidence
     terms: Thresholds
 
@@ -69,9 +75,9 @@ def gather(session_ids: Sequence[int]) -> list[Gathered]:
     found = []
     for row in chunk.rows:
         lines = in_force.get((row["organisation_id"], terms.india_day(row["started_at"])), DEFAULTS)
-        evidence = _evidence(row, parts[row["id"]], lines)
-        found.append(Gathered(row["id"], row["organisation_id"], evidence, lines))
-    return _with_witnesses(found, chunk)
+        place = Place(row["vehicle_id"], row["organisation_id"])
+        found.append(Gathered(row["id"], place, _evidence(row, parts[row["id"]], lines), lines))
+    return found
 
 
 def _evidence(row: dict[str, Any], told: dict[str, Any], lines: Thresholds) -> Evidence:
@@ -221,32 +227,33 @@ def _weeks(chunk: Chunk) -> Parts:
         )  # fmt: skip
 
 
-def _with_witnesses(found: list[Gathered], chunk: Chunk) -> list[Gathered]:
-    """Other vehicles are looked for only where a session's own was elsewhere: few."""
-    absent = {
-        each.session_id for each in found if each.evidence.has_vehicle and is_absent(Seen(each.evidence, each.terms))
-    }
+def with_witnesses(absent: Sequence[Gathered]) -> list[Gathered]:
+    """Those of the sessions at which another vehicle of the fleet stood, with who it was.
+
+    One look per vehicle of the fleet: asked only for the few whose own vehicle was elsewhere.
+    """
     if not absent:
-        return found
-    places = {each.session_id: each.evidence for each in found if each.session_id in absent}
-    few = chunk.some(absent)
+        return []
     values = {
-        **few.columns(**WINDOW, organisations="organisation_id"),
-        "latitudes": [places[row["id"]].latitude_e7 for row in few.rows],
-        "longitudes": [places[row["id"]].longitude_e7 for row in few.rows],
+        "ids": [each.session_id for each in absent],
+        "vehicles": [each.place.vehicle_id for each in absent],
+        "organisations": [each.place.organisation_id for each in absent],
+        "latitudes": [each.evidence.latitude_e7 for each in absent],
+        "longitudes": [each.evidence.longitude_e7 for each in absent],
+        "starts": [each.evidence.started_at for each in absent],
+        "ends": [each.evidence.ended_at for each in absent],
     }
+    evidence = {each.session_id: each.evidence for each in absent}
     seen: dict[int, list[Witness]] = defaultdict(list)
     for key, vehicle, latitude_e7, longitude_e7, accuracy_m, rise in _tuples(statements.WITNESSES, values):
-        place = places[key]
-        away = Seen(place, DEFAULTS).distance_to(latitude_e7, longitude_e7)
-        if away <= place.base_radius_m + (accuracy_m or 0):
+        away = away_m(evidence[key], latitude_e7, longitude_e7)
+        if away <= evidence[key].base_radius_m + (accuracy_m or 0):
             risen = None if rise is None else float(rise)
             seen[key].append(Witness(vehicle=vehicle, distance_m=round(away), soc_rise_percent=risen))
     return [
         each._replace(evidence=_replaced(each.evidence, witnesses=tuple(seen[each.session_id])))
+        for each in absent
         if each.session_id in seen
-        else each
-        for each in found
     ]
 
 

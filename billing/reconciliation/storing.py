@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 from django.db import connection, transaction
@@ -11,7 +11,7 @@ from billing import matching
 from billing.events import SessionJudged
 from billing.matching import Judgement
 from billing.models import BillingException, ReconciliationVerdict
-from billing.reconciliation.gathering import Gathered
+from billing.reconciliation.gathering import Gathered, with_witnesses
 from billing.services.exceptions import open_exception
 from fleetcharge.lib.events import publish
 
@@ -31,10 +31,9 @@ FROM billing_reconciliationverdict WHERE session_id = ANY(%(replaced)s) ORDER BY
 WRITE = """
 INSERT INTO billing_reconciliationverdict AS old (session_id, verdict, points, findings, evidence, thresholds,
     dwell_latitude_e7, dwell_longitude_e7, ruleset_version, input_hash, decided_at, outcome, outcome_reason)
-SELECT s, v, p, f::jsonb, e::jsonb, t::jsonb, y, x, %(version)s, h, %(now)s, '', ''
-FROM unnest(%(sessions)s::bigint[], %(verdicts)s::text[], %(points)s::int[], %(findings)s::text[], %(evidence)s::text[],
-            %(thresholds)s::text[], %(latitudes)s::int[], %(longitudes)s::int[], %(hashes)s::text[])
-     AS n (s, v, p, f, e, t, y, x, h)
+SELECT s, v, p, f, e, t, y, x, %(version)s, h, %(now)s, '', ''
+FROM json_to_recordset(%(rows)s::json)
+     AS n (s bigint, v text, p int, f jsonb, e jsonb, t jsonb, y int, x int, h text)
 ON CONFLICT (session_id) DO UPDATE SET verdict = EXCLUDED.verdict, points = EXCLUDED.points,
     findings = EXCLUDED.findings, evidence = EXCLUDED.evidence, thresholds = EXCLUDED.thresholds,
     dwell_latitude_e7 = EXCLUDED.dwell_latitude_e7, dwell_longitude_e7 = EXCLUDED.dwell_longitude_e7,
@@ -51,11 +50,15 @@ class Judged(NamedTuple):
 
 
 def judged(found: Sequence[Gathered]) -> list[Judged]:
-    """Pure arithmetic: no database."""
-    return [
-        Judged(each, matching.judge(each.evidence, each.terms), matching.input_hash(each.evidence, each.terms))
-        for each in found
-    ]
+    """Judge them; where a vehicle was elsewhere, look who stood there instead, and judge again."""
+    verdicts = {each.session_id: _judged(each) for each in found}
+    absent = [each.of for each in verdicts.values() if any(finding.rule == "L1" for finding in each.judgement.findings)]
+    verdicts |= {each.session_id: _judged(each) for each in with_witnesses(absent)}
+    return list(verdicts.values())
+
+
+def _judged(each: Gathered) -> Judged:
+    return Judged(each, matching.judge(each.evidence, each.terms), matching.input_hash(each.evidence, each.terms))
 
 
 @transaction.atomic
@@ -69,33 +72,28 @@ def store(verdicts: Sequence[Judged], *, now: datetime) -> None:
         fresh = [each for each in verdicts if known.get(each.of.session_id, ("", ""))[1] != each.name]
         fresh_ids = [each.of.session_id for each in fresh]
         cursor.execute(KEEP_OLD, {"now": now, "replaced": [key for key in fresh_ids if key in known]})
-        cursor.execute(WRITE, {**_columns(fresh), "version": matching.RULESET_VERSION, "now": now})
+        cursor.execute(WRITE, {"rows": _as_json(fresh), "version": matching.RULESET_VERSION, "now": now})
         cursor.execute(LOOKED_AGAIN, [now, [key for key in ids if key not in set(fresh_ids)]])
         cursor.execute(RECONCILED, [now, ids])
     changed = [each for each in fresh if known.get(each.of.session_id, ("", ""))[0] != each.judgement.verdict]
     _follow_up(changed, set(known), now)
     for each in changed:
         judgement = each.judgement
-        publish(SessionJudged(each.of.session_id, each.of.organisation_id, judgement.verdict, judgement.points))
+        publish(SessionJudged(each.of.session_id, each.of.place.organisation_id, judgement.verdict, judgement.points))
 
 
-def _columns(fresh: Sequence[Judged]) -> dict[str, list[Any]]:
-    dwells = [each.judgement.dwell or (None, None) for each in fresh]
-    return {
-        "sessions": [each.of.session_id for each in fresh],
-        "verdicts": [each.judgement.verdict for each in fresh],
-        "points": [each.judgement.points for each in fresh],
-        "findings": [_json(each.judgement.findings) for each in fresh],
-        "evidence": [_json(each.of.evidence) for each in fresh],
-        "thresholds": [_json(each.of.terms) for each in fresh],
-        "latitudes": [latitude for latitude, _ in dwells],
-        "longitudes": [longitude for _, longitude in dwells],
-        "hashes": [each.name for each in fresh],
-    }
-
-
-def _json(value: Any) -> str:
-    return msgspec.json.encode(value).decode()
+def _as_json(fresh: Sequence[Judged]) -> str:
+    """One document: an array parameter of texts would be quoted twice."""
+    rows = [
+        {
+            "s": each.of.session_id, "v": each.judgement.verdict, "p": each.judgement.points,
+            "f": each.judgement.findings, "e": each.of.evidence, "t": each.of.terms,
+            "y": each.judgement.dwell[0] if each.judgement.dwell else None,
+            "x": each.judgement.dwell[1] if each.judgement.dwell else None, "h": each.name,
+        }
+        for each in fresh
+    ]  # fmt: skip
+    return msgspec.json.encode(rows).decode()
 
 
 def _follow_up(changed: Sequence[Judged], had_verdict: set[int], now: datetime) -> None:
@@ -130,6 +128,6 @@ def _ask(each: Judged, kind: str, now: datetime) -> None:
     of_kind = [finding for finding in judgement.findings if finding.is_hold == (kind == Kind.CPO_RECORD)]
     worst = max(of_kind or judgement.findings, key=lambda finding: finding.points)
     open_exception(
-        organisation_id=each.of.organisation_id, kind=kind, session_id=each.of.session_id, title=worst.text,
+        organisation_id=each.of.place.organisation_id, kind=kind, session_id=each.of.session_id, title=worst.text,
         details={"verdict": judgement.verdict, "points": judgement.points, "rule": worst.rule}, at=now,
     )  # fmt: skip
