@@ -127,14 +127,19 @@ def _percent(line: Exact, gst_percent: int) -> Fraction:
 
 
 def _clamped(exact: Sequence[Exact], terms: Terms, gst_percent: int) -> tuple[Fraction, Fraction | None]:
-    """Without tax; and with tax where the tariff itself says so (tax included, or a limit with tax): else None."""
+    """Without tax; and with tax where the tariff itself says so (tax included, or a limit with tax): else None.
+
+    A limit that is told both ways holds for both sums apart (OCPI 2.2.1 Tariff, notes on min_price and max_price).
+    """
     before = sum((line.paise for line in exact), Fraction(0))
     if terms.is_plain:
         return before, None
     after = before + sum((line.paise * _percent(line, gst_percent) / 100 for line in exact), Fraction(0))
     usual = _percent(exact[0], gst_percent) if exact else Fraction(gst_percent)
     clamped = _within(before, _before(terms.least), _before(terms.most))
-    after += (clamped - before) * (1 + usual / 100)
+    binding = terms.least if clamped > before else terms.most if clamped < before else None
+    if binding is not None and binding.after is None:  # with tax it moves as the price without does
+        after += (clamped - before) * (1 + usual / 100)
     says_tax = terms.is_tax_included or any(limit and limit.after is not None for limit in (terms.least, terms.most))
     if not says_tax:
         return clamped, None

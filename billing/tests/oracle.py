@@ -222,7 +222,9 @@ def _taxed(parts: list[Part], case: Case) -> tuple[int, int, int, int]:
     after = sum((cost * (1 + percent / 100) for cost, percent in zip(costs, percents, strict=True)), Fraction(0))
     first = percents[0] if percents else usual
     clamped = _clamp(before, terms, "before_taxes")
-    after += (clamped - before) * (1 + first / 100)
+    moved_by = terms.get("min_price" if clamped > before else "max_price", {})
+    if clamped != before and "after_taxes" not in moved_by:
+        after += (clamped - before) * (1 + first / 100)
     if clamped < 0:
         raise ArithmeticError
     says_after = is_included or any("after_taxes" in terms.get(name, {}) for name in ("min_price", "max_price"))
@@ -343,7 +345,10 @@ def _random_terms(dice: random.Random) -> dict[str, Any]:
         if dice.random() < 0.3:
             terms["min_price"]["after_taxes"] = f"{dice.randint(0, 25_000) / 100:.2f}"
     if dice.random() < 0.2:
-        terms["max_price"] = {"before_taxes": f"{dice.randint(10_000, 90_000) / 100:.2f}"}
+        most = dice.randint(10_000, 90_000)
+        terms["max_price"] = {"before_taxes": f"{most / 100:.2f}"}
+        if dice.random() < 0.3:
+            terms["max_price"]["after_taxes"] = f"{most * dice.choice((105, 118, 128)) / 10_000:.4f}"
     if dice.random() < 0.1:
         terms["tax_included"] = "YES"
     return terms
