@@ -5,6 +5,7 @@ from datetime import datetime
 
 from django.db import transaction
 
+from billing.events import WalletToppedUp
 from billing.limits.correcting import count
 from billing.models import Wallet
 from billing.services import ledger
@@ -13,6 +14,7 @@ from billing.services.holding import HOLD_LIFETIME, HoldResult, announce, extend
 from billing.services.ledger import Dimensions, Leg
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.accounts.services import audit
+from fleetcharge.lib.events import publish
 
 __all__ = [
     "FLOOR_HOLD_PAISE", "HOLD_LIFETIME", "Captured", "Charge", "HoldResult", "capture", "change_terms", "extend",
@@ -88,6 +90,7 @@ def top_up(
         after={"amount_paise": amount_paise, "key": key},
     )  # fmt: skip
     announce(organisation_id)
+    publish(WalletToppedUp(organisation_id, amount_paise, key, at))
     return True
 
 
