@@ -8,12 +8,12 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from billing.models import AutoTopUp, Mandate, PaymentIntent, PaymentReceiver, Wallet
+from billing.models import AutoTopUp, Mandate, PaymentIntent, PaymentReceiver, SpendLimit, Wallet
 from billing.services import wallets
 from billing.tests import factories
 from fleetcharge.accounts.models import AuditEntry, Membership, Organisation, User
 
-PAGES = ["", "top-up/", "mandates/", "invoices/", "statement/"]
+PAGES = ["", "top-up/", "mandates/", "invoices/", "statement/", "limits/"]
 pytestmark = pytest.mark.django_db
 
 
@@ -212,4 +212,50 @@ def test_hindi(money: Client) -> None:
     for path in PAGES:
         text = text_of(money.get(f"/wallet/{path}"))
         assert "वॉलेट" in text
-        assert "₹" in text or path in {"mandates/", "invoices/"}
+        assert "₹" in text or path in {"mandates/", "invoices/", "limits/"}
+
+
+LIMIT = {"scope": "organisation", "name": "", "period": "day", "amount": "5,000", "kwh": "", "is_hard": "1",
+         "reason": "budget"}  # fmt: skip
+
+
+def test_a_limit_is_set_once_changed_and_removed(money: Client, organisation: Organisation, finance: User) -> None:
+    for _click in range(2):
+        assert money.post("/wallet/limits/", LIMIT).status_code == 302
+    money.post("/wallet/limits/", {**LIMIT, "amount": "6,000", "kwh": "400"})
+    limit = SpendLimit.objects.get()
+    assert (limit.amount_paise, limit.energy_wh) == (6_000_00, 400_000)
+    entries = AuditEntry.objects.filter(action="set_limit", actor=finance, reason="budget")
+    assert entries.count() == 2
+    assert "₹6,000.00" in text_of(money.get("/wallet/limits/"))
+    money.post(f"/wallet/limits/{limit.pk}/remove/", {"reason": "over"})
+    assert not SpendLimit.objects.exists()
+    assert AuditEntry.objects.filter(action="remove_limit", reason="over").exists()
+
+
+def test_a_limit_of_a_vehicle_is_found_by_its_plate(money: Client, organisation: Organisation) -> None:
+    fleet = factories.make_fleet(organisation, has_wallet=False)
+    plate = fleet.vehicle.registration
+    assert money.post("/wallet/limits/", {**LIMIT, "scope": "vehicle", "name": plate.lower()}).status_code == 302
+    assert SpendLimit.objects.get().vehicle == fleet.vehicle
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [("amount", "", "at least one kWh, or both"), ("amount", "0", "between ₹1 and ₹5 crore"), ("kwh", "x", "one kWh"),
+     ("scope", "moon", "choose from the list"), ("reason", "", "Please say why"), ("amount", "x", "write an amount")],
+)  # fmt: skip
+def test_what_is_wrong_with_a_limit_is_said(money: Client, field: str, value: str, says: str) -> None:
+    answer = money.post("/wallet/limits/", {**LIMIT, field: value})
+    assert answer.status_code == 400
+    assert says in text_of(answer)
+    assert not SpendLimit.objects.exists()
+
+
+def test_somebody_elses_vehicle_is_nobody(
+    money: Client, other_organisation: Organisation, organisation: Organisation
+) -> None:
+    theirs = factories.make_fleet(other_organisation, has_wallet=False).vehicle.registration
+    answer = money.post("/wallet/limits/", {**LIMIT, "scope": "vehicle", "name": theirs})
+    assert "Your fleet has no" in text_of(answer)
+    assert not SpendLimit.objects.exists()
