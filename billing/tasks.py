@@ -7,6 +7,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.utils import timezone
 
+from billing.jobs import engine, kinds
 from billing.limits import standing
 from billing.models import CDR
 from billing.reconciliation import points
@@ -103,9 +104,18 @@ def sweep_roaming() -> None:
 
 @shared_task
 def sweep_unrated() -> None:
-    """What an event missed: records without a price, and priced ones whose charge was never posted."""
-    for cdr_id in list(CDR.objects.uncaptured().order_by("ended_at").values_list("pk", flat=True)[:CHUNK]):
-        _survive(rate_and_capture, cdr_id)
+    """What an event missed: records without a price, and priced ones whose charge was never posted. As jobs."""
+    kinds.find_unrated(now=timezone.now(), limit=CHUNK)
+    work_jobs()
+
+
+@shared_task
+def work_jobs() -> int:
+    """Until nothing is due; returns how many were tried."""
+    tried = 0
+    while taken := engine.work(now=timezone.now()):
+        tried += taken
+    return tried
 
 
 @shared_task

@@ -3,12 +3,12 @@
 from billing.admin import authorisation, exceptions, ledger, networks, sessions, wallets
 from billing.approvals import admin as approvals
 from billing.invoicing import admin as invoicing
+from billing.jobs import admin as jobs
 from billing.limits import admin as limits
 from billing.payments import admin as payments
 from billing.utility import admin as utility
 
 __all__ = [
-    "approvals", "authorisation", "exceptions", "invoicing", "ledger", "limits", "networks", "payments", "sessions",
-    "utility",
-    "wallets",
+    "approvals", "authorisation", "exceptions", "invoicing", "jobs", "ledger", "limits", "networks", "payments",
+    "sessions", "utility", "wallets",
 ]  # fmt: skip
