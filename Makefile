@@ -51,6 +51,10 @@ docs: development
 bench: development
 	@$(BIN)/python -m bench $(ARGS)
 
+# Holds, captures and their kin over eight connections, 100,000 of them; the books are looked at in between.
+soak-ledger: development
+	@FLEETCHARGE_LEDGER_INTERLEAVINGS=100000 $(BIN)/python -m pytest billing/tests/test_interleavings.py -q -k soak
+
 # The API against data nobody thought of, longer than `make test` does.
 fuzz: development
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-50} $(BIN)/python -m pytest -q tests/contract/test_schemathesis.py

@@ -107,11 +107,12 @@ def _capture(values: dict[str, Any], charges: Sequence[Charge], about: Dimension
     with connection.cursor() as cursor:
         cursor.execute(_CAPTURE, values)
         posted, held, left, legs, is_known, had_hold, warns = cursor.fetchone()
-    if is_known and (known := _captured(entry_key, organisation_id)):
+    is_posted = posted is not None and legs == len(charges) and not is_known
+    if not is_posted and (known := _captured(entry_key, organisation_id)):  # also while we waited for the wallet
         return known
     if not had_hold:
         count(session_id=about.session_id, paise=total, wh=values["wh"])
-    if posted is not None and legs == len(charges):
+    if is_posted:
         publish(WalletChanged(organisation_id, posted - total, held, left - total, may_warn=warns))
         return Captured(total, 0, True)
     return _post(values, charges, about, now, left)

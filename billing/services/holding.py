@@ -1,7 +1,7 @@
 """Money set aside while charging: once per session, on every limit and the wallet, or on none of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -27,10 +27,16 @@ class HoldResult:
     is_held: bool
     reason: str
     amount_paise: int = 0
+    is_new: bool = field(default=True, compare=False)
 
 
 class Refused(Exception):
     """Undoes what was reserved already; says why, or nothing when the wallet could not."""
+
+
+class _HeldBefore(Exception):
+    def __init__(self, result: HoldResult) -> None:
+        self.result = result
 
 
 _AVAILABLE = "(posted_paise - held_paise + credit_limit_paise)"
@@ -150,10 +156,16 @@ def _hold(
         return _take_and_hold(organisation_id, session_key, amount_paise, wh, snapshot, now)
     if known := Hold.objects.filter(session_key=session_key).first():
         return HoldResult(True, "held", known.amount_paise)
-    with transaction.atomic():
-        if reason := using.reserve(snapshot["usages"], paise=amount_paise, wh=wh):
-            raise Refused(reason)
-        return _take_and_hold(organisation_id, session_key, amount_paise, wh, snapshot, now)
+    try:
+        with transaction.atomic():
+            if reason := using.reserve(snapshot["usages"], paise=amount_paise, wh=wh):
+                raise Refused(reason)
+            result = _take_and_hold(organisation_id, session_key, amount_paise, wh, snapshot, now)
+            if not result.is_new:
+                raise _HeldBefore(result)
+            return result
+    except _HeldBefore as before:  # while we waited for the limits; what we reserved is undone
+        return before.result
 
 
 def _take_and_hold(
@@ -167,7 +179,7 @@ def _take_and_hold(
         cursor.execute(_HOLD, values)
         known, posted, held, available, warns = cursor.fetchone()
     if known is not None:
-        return HoldResult(True, "held", known)
+        return HoldResult(True, "held", known, is_new=False)
     if posted is None:
         raise Refused
     publish(WalletChanged(organisation_id, posted, held, available, may_warn=warns))
