@@ -284,6 +284,13 @@ class CDR(models.Model):
     def __str__(self) -> str:
         return f"CDR {self.pk} · {self.energy_wh / 1000:.2f} kWh"
 
+    @property
+    def price_kind(self) -> str:
+        """Whose price it is by: contract, subscription, tariff; '' before it has one."""
+        if self.negotiated_rate_id:
+            return "contract"
+        return "subscription" if self.plan_version_id else "tariff" if self.tariff_id else ""
+
 
 class CDRAdjustment(models.Model):
     """What a rated CDR would have been, had we known: the differences, priced by the same tariff and posted.

@@ -17,7 +17,7 @@ from billing.models import CDR, LedgerTransfer
 from billing.prices.models import AllowanceUse, Plan, PlanVersion, Subscription, SubscriptionFee
 from billing.prices.periods import Share, Span, Term, months_after, period_of, periods, shares
 from billing.prices.services import fees, plans, subscriptions
-from billing.services import ledger, rating, verification
+from billing.services import ledger, rating, tariffs, verification
 from billing.tests.factories import NOON, Fleet, make_fleet, start, stop
 from billing.tests.invoicing import AFTER_NOVEMBER, charge, make_registration, make_supplier
 from fleetcharge.accounts.models import Organisation
@@ -196,10 +196,8 @@ def test_a_plan_version_never_changes_and_the_same_one_is_not_made_twice(fleet: 
 
 @pytest.mark.django_db
 def test_a_hold_and_a_quote_know_the_plan(fleet: Fleet) -> None:
-    from billing.services import tariffs
-
     subscribe(fleet, make_plan(included_wh=15_000))
-    asked = {"connector": fleet.connector, "energy_wh": 20_000, "duration_s": 3600, "at": NOON}
+    asked: dict[str, Any] = {"connector": fleet.connector, "energy_wh": 20_000, "duration_s": 3600, "at": NOON}
     assert tariffs.quote_at(**asked) == 424_80
     assert tariffs.quote_at(**asked, organisation_id=fleet.organisation.pk) == 5 * 21_24
     started = start(fleet)

@@ -39,7 +39,7 @@ def anything_at(*, organisation_id: int, connector: Connector, at: datetime) -> 
     Subscriptions hold at our own chargers; at a network its own prices hold. Needs evse__location__source.
     """
     source = connector.evse.location.source
-    values = {
+    values: dict[str, int | bool | datetime | date] = {
         "organisation": organisation_id, "source": source.pk, "at": at, "day": day_in_india(at),
         "is_ours": source.kind == Source.Kind.OWN_OCPP,
     }  # fmt: skip
