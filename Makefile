@@ -14,7 +14,7 @@ SECOND_GO ?= --reruns 1 --max-suite-reruns 5 --rerun-show-tracebacks
 NO_ENGINES := DATABASE_URL=postgresql://127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0
 OPENAPI := docs/openapi.yaml
 
-.PHONY: run test lint types check format docs bench fuzz openapi clean python runtime development
+.PHONY: rating-oracle run test lint types check format docs bench fuzz openapi clean python runtime development
 .DEFAULT_GOAL := run
 
 run: runtime
@@ -51,9 +51,17 @@ docs: development
 bench: development
 	@$(BIN)/python -m bench $(ARGS)
 
+# Holds, captures and their kin over eight connections, 100,000 of them; the books are looked at in between.
+soak-ledger: development
+	@FLEETCHARGE_LEDGER_INTERLEAVINGS=100000 $(BIN)/python -m pytest billing/tests/test_interleavings.py -q -k soak
+
 # The API against data nobody thought of, longer than `make test` does.
 fuzz: development
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-50} $(BIN)/python -m pytest -q tests/contract/test_schemathesis.py
+
+# Prices beside an exact oracle, as many as the goal says (some ten minutes).
+rating-oracle: development
+	@FLEETCHARGE_ORACLE_SESSIONS=$${SESSIONS:-100000} $(BIN)/python -m pytest -q billing/tests/test_rating_oracle.py
 
 # Also throws away the demo's data.
 clean:

@@ -52,6 +52,7 @@ def django_db_setup(django_db_setup, django_db_blocker) -> None:
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute("ALTER TABLE billing_ledgertransfer DISABLE TRIGGER ledger_is_never_emptied")
         cursor.execute("ALTER TABLE billing_taxdocument DISABLE TRIGGER documents_are_never_emptied")
+        cursor.execute("ALTER TABLE billing_journalcheckpoint DISABLE TRIGGER checkpoints_are_never_emptied")
 
 
 @receiver(post_migrate)

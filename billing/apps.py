@@ -7,7 +7,10 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         from billing import handlers, outbox  # noqa: F401  (registers subscribers)
+        from billing.approvals import write_offs  # noqa: F401  (registers what an approval does)
         from billing.invoicing import outbox as invoicing_outbox  # noqa: F401
+        from billing.notices import handlers as letters  # noqa: F401
+        from billing.notices import recorders  # noqa: F401
         from billing.payments import handlers as payments  # noqa: F401
         from billing.payments import outbox as payments_outbox  # noqa: F401
         from billing.roaming import FleetTokens

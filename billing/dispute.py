@@ -5,6 +5,7 @@ As CSV for people (one fact a row) or JSON for machines. A cell never begins lik
 
 import csv
 import io
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 HEADER = ("section", "item", "quantity", "unit price", "ours", "theirs", "note")
@@ -13,11 +14,15 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def as_csv(pack: dict[str, Any]) -> str:
     """`pack` as `billing.services.disputes.pack` makes it."""
+    return table(HEADER, _rows(pack))
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     out = io.StringIO()
-    table = csv.writer(out)
-    table.writerow(HEADER)
-    for row in _rows(pack):
-        table.writerow([_cell(value) for value in row])
+    lines = csv.writer(out)
+    lines.writerow(header)
+    for row in rows:
+        lines.writerow([_cell(value) for value in row])
     return out.getvalue()
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import NamedTuple
 
 ACCEPTED = "accepted"
@@ -17,9 +17,11 @@ NOT_ON_SHIFT = "not_on_shift"
 NO_WALLET = "no_wallet"
 WALLET_FROZEN = "wallet_frozen"
 INSUFFICIENT = "insufficient"
-DAY_LIMIT = "day_limit"
-MONTH_LIMIT = "month_limit"
+LIMIT = "limit:"
+"""Followed by the scope of the hard limit that is used up, as `limit:vehicle`."""
 CONCURRENT_TX = "concurrent_tx"
+FLOOR_WH = 1_000
+"""Less energy than this is no session worth starting."""
 
 
 class Facts(NamedTuple):
@@ -53,20 +55,31 @@ class Facts(NamedTuple):
     has_limits: bool
 
 
-@dataclass(frozen=True)
-class Limit:
-    """What one rule grants, in paise including GST and in Wh; None: no bound. `scope`: organisation, vehicle, driver.
+class Limit(NamedTuple):
+    """One limit in the period of the question, in paise including GST and Wh; None: no bound.
 
-    What was spent counts settled sessions and the money held for running ones.
+    `used_*` counts settled sessions and what is reserved for running ones; 0 for the limit of a single session.
+    `usage_id` is None for that one, and before the first session of the period.
     """
 
     scope: str
-    session_energy_wh: int | None = None
-    session_paise: int | None = None
-    day_paise: int | None = None
-    month_paise: int | None = None
-    day_spent_paise: int = 0
-    month_spent_paise: int = 0
+    period: str
+    is_hard: bool = True
+    amount_paise: int | None = None
+    energy_wh: int | None = None
+    used_paise: int = 0
+    used_wh: int = 0
+    limit_id: int = 0
+    period_start: date | None = None
+    usage_id: int | None = None
+
+    @property
+    def left_paise(self) -> int | None:
+        return None if self.amount_paise is None else self.amount_paise - self.used_paise
+
+    @property
+    def left_wh(self) -> int | None:
+        return None if self.energy_wh is None else self.energy_wh - self.used_wh
 
 
 @dataclass(frozen=True)
@@ -86,9 +99,15 @@ def judge(facts: Facts, limits: Sequence[Limit], *, at: datetime, floor_paise: i
     reason = next(_objections(facts, limits, at, floor_paise), ACCEPTED)
     if reason != ACCEPTED:
         return Verdict(reason)
-    energy = [limit.session_energy_wh for limit in limits if limit.session_energy_wh is not None]
-    money = [amount for limit in limits for amount in _left(limit)]
-    return Verdict(ACCEPTED, min(energy, default=None), min(money, default=None))
+    return Verdict(ACCEPTED, *bounds_of(limits))
+
+
+def bounds_of(limits: Sequence[Limit]) -> tuple[int | None, int | None]:
+    """(Wh, paise) that hard limits leave for one session."""
+    hard = [limit for limit in limits if limit.is_hard]
+    energy = [limit.left_wh for limit in hard if limit.left_wh is not None]
+    money = [limit.left_paise for limit in hard if limit.left_paise is not None]
+    return min(energy, default=None), min(money, default=None)
 
 
 def _objections(facts: Facts, limits: Sequence[Limit], at: datetime, floor_paise: int) -> Iterator[str]:
@@ -139,17 +158,10 @@ def _about_wallet(facts: Facts, floor_paise: int) -> Iterator[str]:
 
 
 def _about_limit(limit: Limit, floor_paise: int) -> Iterator[str]:
-    if limit.day_paise is not None and limit.day_paise - limit.day_spent_paise < floor_paise:
-        yield DAY_LIMIT
-    if limit.month_paise is not None and limit.month_paise - limit.month_spent_paise < floor_paise:
-        yield MONTH_LIMIT
-
-
-def _left(limit: Limit) -> Iterator[int]:
-    """What each money bound leaves for one session."""
-    if limit.session_paise is not None:
-        yield limit.session_paise
-    if limit.day_paise is not None:
-        yield limit.day_paise - limit.day_spent_paise
-    if limit.month_paise is not None:
-        yield limit.month_paise - limit.month_spent_paise
+    """The limit of one session only bounds it; those of a period may be used up."""
+    if not limit.is_hard or limit.period == "session":
+        return
+    if limit.left_paise is not None and limit.left_paise < floor_paise:
+        yield LIMIT + limit.scope
+    if limit.left_wh is not None and limit.left_wh < FLOOR_WH:
+        yield LIMIT + limit.scope

@@ -130,13 +130,24 @@ class MandateChanged:
 
 
 @dataclass(frozen=True)
+class WalletToppedUp:
+    """Money is in the wallet, from whichever side; `reference` is the payment's id, or the key it was booked under."""
+
+    organisation_id: int
+    amount_paise: int
+    reference: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class WalletChanged:
-    """A committed balance: posted, held, available."""
+    """A committed balance: posted, held, available. `may_warn` False: it is on the same side of its limit as before."""
 
     organisation_id: int
     posted_paise: int
     held_paise: int
     available_paise: int
+    may_warn: bool = True
 
 
 @dataclass(frozen=True)
@@ -156,3 +167,10 @@ class MonthClosed:
 
     starts_on: str
     at: datetime
+
+
+@dataclass(frozen=True)
+class LettersWaiting:
+    """Letters to owners and finance were committed."""
+
+    count: int

@@ -1,9 +1,11 @@
 """How a price, a verdict and corrections are shown to people: rows, words, the track drawn around the station."""
 
 from collections.abc import Iterable
-from math import cos, radians
+from datetime import datetime
+from math import cos, hypot, radians
 from typing import Any
 
+from billing.matching import unpacked
 from billing.models import CDRAdjustment, SessionCorrection
 from fleetcharge.lib.money import format_inr
 
@@ -15,6 +17,11 @@ NAMES = {
 WIDTH, HEIGHT, MARGIN = 400, 240, 16
 METRES_PER_DEGREE = 111_195
 MOST_DOTS = 120
+FARTHEST_M = 20_000
+UNITS = {
+    "m": "m", "wh": "Wh", "w": "W", "kw": "kW", "kmh": "km/h", "km": "km", "seconds": "s", "minutes": "min",
+    "percent": "%", "paise": "paise",
+}  # fmt: skip
 
 
 def explanation_rows(lines: list[dict[str, Any]]) -> list[dict[str, str]]:
@@ -65,28 +72,93 @@ def correction_rows(
 
 
 def findings_view(findings: list[dict[str, Any]], evidence: dict[str, Any]) -> dict[str, Any]:
-    """Template context: the findings, and the positions of the window projected around the station."""
-    pings = evidence.get("pings") or []
-    if not pings:
-        return {"findings": findings, "track": ""}
-    offsets = [_offset_m(evidence, ping) for ping in pings]
+    """Template context: the findings in words, and the positions of the window projected around the station."""
+    told = [{**finding, "facts": facts_in_words(finding["evidence"])} for finding in findings]
+    points = [_offset_m(evidence, latitude, longitude) for latitude, longitude, _ in track_of(evidence)]
+    if not points:
+        return {"findings": told, "track": ""}
     radius_m = evidence["base_radius_m"]
-    reach_m = max(radius_m, *(abs(value) for offset in offsets for value in offset))
+    reach_m = max(radius_m, *(abs(value) for point in points for value in point))
     scale = (HEIGHT / 2 - MARGIN) / reach_m
-    points = [(round(WIDTH / 2 + x * scale, 1), round(HEIGHT / 2 - y * scale, 1)) for x, y in offsets]
+    drawn = [(round(WIDTH / 2 + x * scale, 1), round(HEIGHT / 2 - y * scale, 1)) for x, y in points]
     return {
-        "findings": findings,
-        "track": " ".join(f"{x},{y}" for x, y in points),
-        "dots": points[:: len(points) // MOST_DOTS + 1],
+        "findings": told,
+        "track": " ".join(f"{x},{y}" for x, y in drawn),
+        "dots": drawn[:: len(drawn) // MOST_DOTS + 1],
         "radius": round(radius_m * scale, 1),
-        "caption": f"{len(pings)} positions; the circle is {radius_m} m around the station.",
+        "caption": f"{len(drawn)} positions; the circle is {radius_m} m around the station.",
     }
 
 
-def _offset_m(evidence: dict[str, Any], ping: dict[str, Any]) -> tuple[float, float]:
+def track_of(evidence: dict[str, Any]) -> list[tuple[float, float, int]]:
+    """(latitude, longitude, seconds after the start), of every ruleset's stored evidence."""
+    if "pings" in evidence:
+        start = datetime.fromisoformat(evidence["started_at"])
+        return [
+            (ping["latitude"], ping["longitude"], round((datetime.fromisoformat(ping["at"]) - start).total_seconds()))
+            for ping in evidence["pings"]
+        ]
+    track = evidence.get("track") or {}
+    names = ("latitude_e7", "longitude_e7", "seconds")
+    columns = [unpacked(track.get(name, "")).tolist() for name in names]
+    return [(y / 1e7, x / 1e7, second) for y, x, second in zip(*columns, strict=True)]
+
+
+def station_of(evidence: dict[str, Any]) -> tuple[float, float] | None:
+    if "latitude_e7" in evidence:
+        return evidence["latitude_e7"] / 1e7, evidence["longitude_e7"] / 1e7
+    return (evidence["latitude"], evidence["longitude"]) if "latitude" in evidence else None
+
+
+def facts_in_words(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """`distance_m: 4200` as people write it."""
+    rows = []
+    for name, value in facts.items():
+        stem, _, unit = name.rpartition("_")
+        shown = UNITS.get(unit)
+        text = "—" if value in (None, "") else f"{value:,}" if isinstance(value, int) else str(value)
+        rows.append((in_words(stem if shown and stem else name), f"{text} {shown or ''}".strip()))
+    return rows
+
+
+def curves(evidence: dict[str, Any], *, width: int = 720, height: int = 160) -> dict[str, Any]:
+    """Distance, power and state of charge on one axis of time, as SVG points; what nobody told is empty."""
+    place = station_of(evidence)
+    if place is None or "track" not in evidence:
+        return {}
+    track = track_of(evidence)
+    offsets = [_offset_m(evidence, latitude, longitude) for latitude, longitude, _ in track]
+    start, end = datetime.fromisoformat(evidence["started_at"]), datetime.fromisoformat(evidence["ended_at"])
+    ends_s = (end - start).total_seconds()
+    first, last = min([0, *(at for _, _, at in track)]), max([ends_s, *(at for _, _, at in track)])
+    power = list(zip(*(unpacked(evidence["power"][name]).tolist() for name in ("seconds", "values")), strict=True))
+    soc = [value if value >= 0 else None for value in unpacked(evidence["track"]["soc_permille"]).tolist()]
+    away = [min(hypot(x, y), FARTHEST_M) for x, y in offsets]
+
+    def x_of(second: float) -> float:
+        return round((second - first) / max(1, last - first) * width, 1)
+
+    def line(points: Iterable[tuple[float, float | None]], most: float) -> str:
+        return " ".join(
+            f"{x_of(at)},{round(height - value / max(most, 1) * height, 1)}"
+            for at, value in points
+            if value is not None
+        )
+
+    seconds = [at for _, _, at in track]
+    most_m, most_w = max(away, default=0), max((value for _, value in power), default=0)
+    return {
+        "width": width, "height": height, "from": x_of(0), "span": round(x_of(ends_s) - x_of(0), 1),
+        "distance": line(zip(seconds, away, strict=True), most_m), "soc": line(zip(seconds, soc, strict=True), 1000),
+        "power": line(power, most_w), "most_m": round(most_m), "most_kw": f"{most_w / 1000:.1f}",
+    }  # fmt: skip
+
+
+def _offset_m(evidence: dict[str, Any], latitude: float, longitude: float) -> tuple[float, float]:
     """East and north of the station, flat-earth: good to a metre over a city."""
-    north = (ping["latitude"] - evidence["latitude"]) * METRES_PER_DEGREE
-    east = (ping["longitude"] - evidence["longitude"]) * METRES_PER_DEGREE * cos(radians(evidence["latitude"]))
+    here = station_of(evidence) or (latitude, longitude)
+    north = (latitude - here[0]) * METRES_PER_DEGREE
+    east = (longitude - here[1]) * METRES_PER_DEGREE * cos(radians(here[0]))
     return east, north
 
 

@@ -2,14 +2,16 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from billing.events import CDRCaptured, SessionEnded, SessionMetered, SessionStarted, WalletChanged
-from billing.models import CDR, ChargingSession
+from billing.models import CDR, ChargingSession, Wallet
+from billing.notices import writing
+from billing.notices.models import Letter
 from billing.services.low_wallets import became_low
 from fleetcharge.lib.events import record
 from fleetcharge.webhooks import catalogue
@@ -50,8 +52,24 @@ def tell_of_a_price(event: CDRCaptured) -> None:
 
 @record(WalletChanged)
 def tell_of_little_money(event: WalletChanged) -> None:
-    if event.organisation_id in listeners.of(catalogue.WALLET_LOW):
-        tell_many(catalogue.WALLET_LOW, facts=lambda: _low(event, timezone.now()))
+    """Integrators, owners and finance: once, until there was enough again."""
+    if not event.may_warn:
+        return
+    now = timezone.now()
+    low = became_low(organisation_id=event.organisation_id, available_paise=event.available_paise, now=now)
+    if low is None:
+        return
+    data = {
+        "available_paise": event.available_paise, "posted_paise": event.posted_paise, "held_paise": event.held_paise,
+        "low_threshold_paise": low.low_threshold_paise,
+    }  # fmt: skip
+    key = low.since.isoformat()
+    with transaction.atomic():
+        writing.write(organisation_id=event.organisation_id, kind=Letter.Kind.WALLET_LOW, key=key, facts=data, now=now)
+        tell(
+            catalogue.WALLET_LOW, organisation_id=event.organisation_id,
+            fact=lambda: Fact(event.organisation_id, key, now, {**data, "currency": _currency(event)}),
+        )  # fmt: skip
 
 
 # --- what is said -------------------------------------------------------------------------------------------------
@@ -137,14 +155,5 @@ def _priced(event: CDRCaptured) -> Fact:
     return Fact(event.organisation_id, cdr.pk, cdr.captured_at or cdr.ended_at, data)
 
 
-def _low(event: WalletChanged, now: datetime) -> Iterator[Fact]:
-    wallet = became_low(organisation_id=event.organisation_id, available_paise=event.available_paise, now=now)
-    if wallet is not None:
-        data = {
-            "available_paise": event.available_paise,
-            "posted_paise": event.posted_paise,
-            "held_paise": event.held_paise,
-            "low_threshold_paise": wallet.low_threshold_paise,
-            "currency": wallet.account.currency,
-        }
-        yield Fact(event.organisation_id, now.isoformat(), now, data)
+def _currency(event: WalletChanged) -> str:
+    return Wallet.objects.values_list("account__currency", flat=True).get(organisation_id=event.organisation_id)

@@ -10,6 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
+from billing.prices.price import TARIFF, Price
 from billing.serializers import ExplanationLineSerializer
 from billing.services import tariffs
 from billing.services.rating import explain
@@ -25,7 +26,8 @@ A_QUOTE = OpenApiExample(
     response_only=True,
     status_codes=["200"],
     value=[{
-        "connector": "FCC-7K3M9QZX", "is_priced": True, "tariff": 12, "tariff_name": "Day", "currency": "INR",
+        "connector": "FCC-7K3M9QZX", "is_priced": True, "price_kind": "tariff",
+        "tariff": 12, "tariff_name": "Day", "currency": "INR",
         "taxable_paise": 36_000, "tax_paise": 6_480, "total_paise": 42_480, "lines": [
             {"dimension": "ENERGY", "quantity": "20.000", "unit": "kWh", "unit_price_paise": "1800",
              "amount_paise": 36_000},
@@ -59,7 +61,10 @@ class QuoteSerializer(serializers.Serializer[Any]):
 
     connector = serializers.CharField()
     is_priced = serializers.BooleanField()
-    tariff = serializers.IntegerField(allow_null=True)
+    price_kind = serializers.ChoiceField(
+        choices=["contract", "subscription", "tariff", ""], help_text="Whose price: agreed, of a plan, or public."
+    )
+    tariff = serializers.IntegerField(allow_null=True, help_text="The public tariff behind it, if there is one.")
     tariff_name = serializers.CharField()
     currency = serializers.CharField()
     taxable_paise = serializers.IntegerField(allow_null=True)
@@ -84,8 +89,13 @@ class QuoteList(APIView):
         wanted = dict(query.validated_data)
         names, at = wanted.pop("connector"), wanted.pop("at", timezone.now())
         visible = Connector.objects.visible_to(organisation_of(request)).filter(public_id__in=names)
-        found = {row.public_id: row for row in visible.select_related("evse__location", "tariff")}
-        return Response([_quote(found[name], {**wanted, "at": at}) for name in names if name in found])
+        found = {row.public_id: row for row in visible.select_related("evse__location__source", "tariff")}
+        asked = {**wanted, "at": at, "organisation_id": organisation_of(request).pk}
+        return Response([_quote(found[name], asked) for name in names if name in found])
+
+
+def name_of(price: Price) -> str:
+    return price.tariff.name if price.kind == TARIFF and price.tariff else price.name
 
 
 def _quote(connector: Connector, session: dict[str, Any]) -> dict[str, Any]:
@@ -94,9 +104,10 @@ def _quote(connector: Connector, session: dict[str, Any]) -> dict[str, Any]:
     return {
         "connector": connector.public_id,
         "is_priced": offer is not None,
-        "tariff": offer.tariff.pk if offer else None,
-        "tariff_name": offer.tariff.name if offer else "",
-        "currency": offer.tariff.currency if offer else "",
+        "price_kind": offer.price.kind if offer else "",
+        "tariff": offer.tariff.pk if offer and offer.tariff else None,
+        "tariff_name": name_of(offer.price) if offer else "",
+        "currency": offer.price.currency if offer else "",
         "taxable_paise": rated.taxable_paise if rated else None,
         "tax_paise": rated.tax.total_paise if rated else None,
         "total_paise": rated.total_paise if rated else None,

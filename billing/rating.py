@@ -1,4 +1,4 @@
-"""The price of a session from OCPI tariff elements: exact fractions inside, one rounding at the end. Pure.
+"""The price of a session from OCPI tariff elements: whole numbers inside, one rounding at the end. Pure.
 
 OCPI 2.2.1 mod_tariffs and mod_cdrs: per dimension the first element wins that has a component of it and whose
 restrictions match; no match means that dimension is free; FLAT is charged once per element; step_size is applied once,
@@ -8,27 +8,31 @@ tax. OCPI leaves rounding open: we round the taxable total half up to the paisa,
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, tzinfo
 from fractions import Fraction
-from math import ceil, floor
 from typing import Any
 
-from billing.segments import Period, Segment, cut
-from billing.tariff_elements import (
-    Component,
-    Element,
-    PlainPrices,
-    TariffError,
-    parse_elements,
-    parse_tariff,
-    plain_prices,
-)
+from billing.counting import Count
+from billing.prepared import Elements, Prepared, PreparedTariff, prepare
+from billing.segments import Period
+from billing.tariff_elements import Component, PlainPrices, TariffError, plain_prices
 from billing.tariff_terms import NO_TERMS, Terms
-from billing.totals import Exact, Line, Rating, Tax, gst, nearest, round_half_up, sum_up
+from billing.totals import (
+    Exact,
+    Line,
+    Rating,
+    Tax,
+    gst,
+    in_whole_paise,
+    nearest,
+    plain_sum,
+    round_half_up,
+    sum_up,
+)
 
 __all__ = [
-    "Line", "Period", "Rating", "Reserved", "TariffError", "Tax", "even_periods", "gst", "quote", "rate",
-    "rate_reservation", "round_half_up",
+    "Line", "Period", "Rating", "Reserved", "TariffError", "Tax", "even_periods", "gst", "prepare",
+    "quote", "rate", "rate_reservation", "round_half_up",
 ]  # fmt: skip
 
 SECONDS_PER_DAY = 86_400
@@ -48,7 +52,7 @@ class Reserved:
 
 def rate(
     *,
-    elements: Sequence[Mapping[str, Any]],
+    elements: Elements,
     periods: Sequence[Period],
     started_at: datetime,
     tz: tzinfo,
@@ -59,18 +63,25 @@ def rate(
 ) -> Rating:
     """Price a session, with the reservation before it. `started_at` is aware, `tz` the location's zone.
 
-    A component's own vat counts before `gst_percent`. Raises TariffError when the tariff is empty, malformed or
-    restricted by something we do not measure.
+    `elements` as the tariff has them, or as `prepare` returns them. A component's own vat counts before
+    `gst_percent`. Raises TariffError when the tariff is empty, malformed or restricted by something nobody measured.
     """
-    exact = _lines_of(parse_elements(elements), periods, started_at, tz)
+    tariff = prepare(elements)
+    prepared = tariff.for_sessions()
+    count = Count(prepared, periods, started_at, tz)
+    if reserved is None and terms.is_plain and prepared.has_one_vat:
+        percent = gst_percent if prepared.vat is None or not count.quantities else prepared.vat
+        taxable, tax = plain_sum(count.total, percent, is_interstate=is_interstate)
+        return Rating(taxable, tax, lambda: in_whole_paise(_exact_lines(count), taxable))
+    exact = _exact_lines(count)
     if reserved is not None:
-        exact += _reservation_lines(elements, reserved, tz)
+        exact += _reservation_lines(tariff, reserved, tz)
     return sum_up(exact, terms, gst_percent, is_interstate=is_interstate)
 
 
 def rate_reservation(
     *,
-    elements: Sequence[Mapping[str, Any]],
+    elements: Elements,
     reserved: Reserved,
     tz: tzinfo,
     gst_percent: int,
@@ -79,7 +90,9 @@ def rate_reservation(
 ) -> Rating:
     """Price a reservation alone; the limits of the tariff are about sessions and do not count."""
     untouched = Terms(is_tax_included=terms.is_tax_included)
-    return sum_up(_reservation_lines(elements, reserved, tz), untouched, gst_percent, is_interstate=is_interstate)
+    return sum_up(
+        _reservation_lines(prepare(elements), reserved, tz), untouched, gst_percent, is_interstate=is_interstate
+    )
 
 
 def quote(
@@ -120,104 +133,46 @@ def even_periods(*, energy_wh: int, charging_s: int, idle_s: int) -> list[Period
     )
 
 
-def is_time_dependent(elements: Sequence[Mapping[str, Any]]) -> bool:
+def is_time_dependent(elements: Elements) -> bool:
     """Does the price depend on when within the session the energy flowed?"""
-    return any(element.is_restricted for element in parse_elements(elements))
+    return any(element.is_restricted for element in prepare(elements).for_sessions().elements)
 
 
 # --- how much of what ---------------------------------------------------------------------------------------------
 
-Key = tuple[str, int]
+
+def _exact_lines(count: Count, prefix: str = "") -> list[Exact]:
+    return [
+        _exact(name, component, Fraction(amount, count.scale * UNITS[name][0]), prefix)
+        for (name, component), amount in (
+            (count.prepared.components[index], amount) for index, amount in count.quantities.items()
+        )
+    ]
 
 
-def _lines_of(elements: Sequence[Element], periods: Sequence[Period], started_at: datetime, tz: tzinfo) -> list[Exact]:
-    segments = cut(elements, periods, started_at, tz)
-    quantities = _round_up_to_steps(_quantities(elements, segments, started_at, tz))
-    return [_exact(elements[index].components[name], name, qty) for (name, index), qty in quantities.items()]
-
-
-def _exact(component: Component, dimension: str, quantity: Fraction, prefix: str = "") -> Exact:
+def _exact(dimension: str, component: Component, quantity: Fraction, prefix: str) -> Exact:
     unit = "reservation" if prefix and dimension == "FLAT" else UNITS[dimension][1]
     return Exact(prefix + dimension, component.element, quantity, unit, component.price_paise, component.vat)
 
 
-def _reservation_lines(elements: Sequence[Mapping[str, Any]], reserved: Reserved, tz: tzinfo) -> list[Exact]:
+def _reservation_lines(tariff: PreparedTariff, reserved: Reserved, tz: tzinfo) -> list[Exact]:
     """An expired reservation costs its RESERVATION elements and the FLAT of RESERVATION_EXPIRES on top.
 
     Its time is priced by RESERVATION_EXPIRES where that has a TIME component (OCPI 2.2.1, ReservationRestrictionType).
     """
-    parsed, periods, at = parse_tariff(elements), [Period(reserved.seconds, 0)], reserved.started_at
-    lines = _about_reservation(parsed.reservation, periods, at, tz)
-    if not reserved.is_expired:
+    lines = _about_reservation(tariff.reservation, reserved, tz)
+    if not reserved.is_expired or tariff.expired is None:
         return lines
-    expired = _about_reservation(parsed.expired, periods, at, tz)
-    if any("TIME" in element.components for element in parsed.expired):
+    if any(name == "TIME" for name, _ in tariff.expired.components):
         lines = [line for line in lines if line.dimension != RESERVED + "TIME"]
-    return [*lines, *expired]
+    return [*lines, *_about_reservation(tariff.expired, reserved, tz)]
 
 
-def _about_reservation(elements: Sequence[Element], periods: Sequence[Period], at: datetime, tz: tzinfo) -> list[Exact]:
+def _about_reservation(prepared: Prepared | None, reserved: Reserved, tz: tzinfo) -> list[Exact]:
     """Its time has a step_size of its own."""
-    if not elements:
+    if prepared is None:
         return []
-    counted = _round_up_to_steps(_quantities(elements, cut(elements, periods, at, tz), at, tz))
-    return [_exact(elements[index].components[name], name, qty, RESERVED) for (name, index), qty in counted.items()]
-
-
-def _quantities(
-    elements: Sequence[Element], segments: Sequence[Segment], started_at: datetime, tz: tzinfo
-) -> tuple[dict[Key, Fraction], dict[str, Component]]:
-    """Quantity per (dimension, element) in order of first use, and the last component that each dimension used."""
-    quantities: dict[Key, Fraction] = {}
-    last_used: dict[str, Component] = {}
-    for segment in segments:
-        local = (started_at.astimezone(UTC) + timedelta(microseconds=floor(segment.offset_s * 1_000_000))).astimezone(
-            tz
-        )
-        for dimension, amount in _drawn(segment):
-            index = _first_match(elements, dimension, segment, local)
-            if index is None:
-                continue
-            key = (dimension, index)
-            if dimension == "FLAT":
-                quantities[key] = Fraction(1)
-            else:
-                quantities[key] = quantities.get(key, Fraction(0)) + amount / UNITS[dimension][0]
-            last_used[dimension] = elements[index].components[dimension]
-    return quantities, last_used
-
-
-def _drawn(segment: Segment) -> list[tuple[str, Fraction]]:
-    drawn = [("FLAT", Fraction(1))]
-    if segment.energy_wh:
-        drawn.append(("ENERGY", segment.energy_wh))
-    if segment.seconds:
-        drawn.append(("PARKING_TIME" if segment.is_parking else "TIME", segment.seconds))
-    return drawn
-
-
-def _first_match(elements: Sequence[Element], dimension: str, segment: Segment, local: datetime) -> int | None:
-    offset, energy, moment = segment.offset_s, segment.energy_before_wh, segment.moment
-    for index, element in enumerate(elements):
-        if dimension in element.components and element.matches(local, offset, energy, moment):
-            return index
-    return None
-
-
-def _round_up_to_steps(
-    counted: tuple[dict[Key, Fraction], dict[str, Component]],
-) -> dict[Key, Fraction]:
-    """The surplus of a total goes to the last component of its dimension; TIME before PARKING_TIME stays exact."""
-    quantities, last_used = counted
-    timed = "PARKING_TIME" if "PARKING_TIME" in last_used else "TIME"
-    for dimension in ("ENERGY", timed):
-        component = last_used.get(dimension)
-        if component is None or component.step_size <= 1:
-            continue
-        step = Fraction(component.step_size, UNITS[dimension][0])
-        total = sum((qty for (name, _), qty in quantities.items() if name == dimension), Fraction(0))
-        quantities[(dimension, component.element)] += ceil(total / step) * step - total
-    return quantities
+    return _exact_lines(Count(prepared, [Period(reserved.seconds, 0)], reserved.started_at, tz), RESERVED)
 
 
 # --- the short way, for tariffs without restrictions ---------------------------------------------------------------

@@ -9,10 +9,9 @@ from django.utils import timezone
 from billing.entitlement import (
     ACCEPTED,
     BLOCKED_TOKEN,
-    DAY_LIMIT,
     EXPIRED_TOKEN,
     INSUFFICIENT,
-    MONTH_LIMIT,
+    LIMIT,
     NO_WALLET,
     WALLET_FROZEN,
 )
@@ -28,8 +27,6 @@ ALLOWED = {
     NO_WALLET: "NO_CREDIT",
     WALLET_FROZEN: "NO_CREDIT",
     INSUFFICIENT: "NO_CREDIT",
-    DAY_LIMIT: "NO_CREDIT",
-    MONTH_LIMIT: "NO_CREDIT",
 }
 """OCPI AllowedType by our reason; every other reason is NOT_ALLOWED."""
 KINDS = {IdToken.Kind.RFID: "RFID", IdToken.Kind.APP: "APP_USER", IdToken.Kind.VEHICLE: "OTHER"}
@@ -56,7 +53,7 @@ class FleetTokens:
         decision = authorise(
             id_token=token.uid, connector_id=connector.pk if connector else None, charger_id=None, at=at
         )
-        allowed = ALLOWED.get(decision.reason, "NOT_ALLOWED")
+        allowed = "NO_CREDIT" if decision.reason.startswith(LIMIT) else ALLOWED.get(decision.reason, "NOT_ALLOWED")
         info = "" if decision.is_accepted else decision.reason.replace("_", " ").capitalize()
         return Authorization(allowed, token_doc(token, at), info)
 

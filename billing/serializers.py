@@ -113,14 +113,20 @@ class ExplanationLineSerializer(serializers.Serializer[Any]):
 class CDRSerializer(serializers.ModelSerializer[CDR]):
     session = serializers.IntegerField(source="session_id")
     tariff = serializers.IntegerField(source="tariff_id", allow_null=True)
+    price_kind = serializers.ChoiceField(
+        choices=["contract", "subscription", "tariff", ""], help_text="Whose price: agreed, of a plan, or public."
+    )
+    negotiated_rate = serializers.IntegerField(source="negotiated_rate_id", allow_null=True)
+    plan_version = serializers.IntegerField(source="plan_version_id", allow_null=True)
     explanation = ExplanationLineSerializer(many=True)
 
     class Meta:
         model = CDR
         fields = [
             "id", "session", "started_at", "ended_at", "energy_wh", "charging_seconds", "idle_seconds", "tariff",
-            "currency", "taxable_paise", "cgst_paise", "sgst_paise", "igst_paise", "tax_paise", "total_paise",
-            "explanation", "is_blocked", "rated_at", "captured_at",
+            "price_kind", "negotiated_rate", "plan_version", "included_wh", "currency", "taxable_paise", "cgst_paise",
+            "sgst_paise", "igst_paise", "tax_paise", "total_paise", "explanation", "is_blocked", "rated_at",
+            "captured_at",
         ]  # fmt: skip
 
 

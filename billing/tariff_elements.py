@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, time
 from fractions import Fraction
 from functools import lru_cache
 from math import lcm
@@ -18,6 +18,10 @@ MIDNIGHT = time(0, 0)
 NOT_LOCAL = time(0, 0, tzinfo=UTC)
 MAX_NUMBER = 10**9
 _SANE_NUMBER = re.compile(r"[+-]?\d{1,15}(\.\d{0,15})?([eE][+-]?\d{1,2})?")
+
+
+Number = int | Fraction
+"""Exact either way; an int wherever it is a whole one, as that counts faster."""
 
 
 class TariffError(ValueError):
@@ -45,12 +49,12 @@ class Moment:
     current_a: Fraction | None = None
 
 
-NOBODY_SAW = Moment()
-
-
 @dataclass(frozen=True)
 class Element:
-    """Components by dimension and the restrictions that switch them on (all must match)."""
+    """Components by dimension and the restrictions that switch them on (all must match).
+
+    Lower limits are inclusive, upper ones exclusive (OCPI 2.2.1 TariffRestrictions).
+    """
 
     components: Mapping[str, Component]
     start_time: time | None = None
@@ -91,24 +95,12 @@ class Element:
     def duration_limits_s(self) -> frozenset[Fraction]:
         return frozenset(limit for limit in (self.min_s, self.max_s) if limit is not None)
 
-    def matches(self, local: datetime, elapsed_s: Fraction, energy_wh: Fraction, moment: Moment = NOBODY_SAW) -> bool:
-        """Lower limits are inclusive, upper ones exclusive (OCPI 2.2.1 TariffRestrictions).
-
-        Raises TariffError when what flows decides, and nobody measured it.
-        """
-        return (
-            self._matches_clock(local.time().replace(tzinfo=None))
-            and self._matches_day(local.date())
-            and _within(energy_wh, self.min_wh, self.max_wh)
-            and _within(elapsed_s, self.min_s, self.max_s)
-            and (not self.is_momentary or self._matches_moment(moment))
-        )
-
-    def _matches_moment(self, moment: Moment) -> bool:
+    def matches_moment(self, moment: Moment) -> bool:
+        """Raises TariffError when what flows decides, and nobody measured it."""
         power = _momentary(moment.power_w, self.min_w, self.max_w, "power")
         return power and _momentary(moment.current_a, self.min_a, self.max_a, "current")
 
-    def _matches_clock(self, now: time) -> bool:
+    def matches_clock(self, now: time) -> bool:
         start = self.start_time or MIDNIGHT
         if self.end_time is None or self.end_time == MIDNIGHT:  # 00:00 as an end is the end of the day
             return now >= start
@@ -116,7 +108,7 @@ class Element:
             return now >= start or now < self.end_time
         return start <= now < self.end_time
 
-    def _matches_day(self, today: date) -> bool:
+    def matches_day(self, today: date) -> bool:
         if self.weekdays is not None and today.weekday() not in self.weekdays:
             return False
         return (self.start_date is None or today >= self.start_date) and (
@@ -156,7 +148,7 @@ def parse_elements(elements: Sequence[Mapping[str, Any]]) -> tuple[Element, ...]
 
 def parse_tariff(elements: Sequence[Mapping[str, Any]]) -> Parsed:
     """All elements, by what they are about; raises TariffError when one cannot be read."""
-    return _read(_bytes_of(elements))
+    return parse_bytes(bytes_of(elements))
 
 
 def plain_prices(elements: Sequence[Mapping[str, Any]]) -> PlainPrices | None:
@@ -164,10 +156,10 @@ def plain_prices(elements: Sequence[Mapping[str, Any]]) -> PlainPrices | None:
 
     Raises TariffError like `parse_elements`.
     """
-    return _plain(_bytes_of(elements))
+    return _plain(bytes_of(elements))
 
 
-def _bytes_of(elements: Any) -> bytes:
+def bytes_of(elements: Any) -> bytes:
     """The tariff as a cache key: reading one costs a hundred times more than looking it up."""
     try:
         return orjson.dumps(elements)
@@ -197,7 +189,7 @@ def _plain(raw: bytes) -> PlainPrices | None:
 
 
 @lru_cache(maxsize=4096)
-def _read(raw: bytes) -> Parsed:
+def parse_bytes(raw: bytes) -> Parsed:
     found: dict[str, list[Element]] = {"": [], RESERVATION: [], RESERVATION_EXPIRES: []}
     for item in _list(orjson.loads(raw), "the tariff"):
         element = _object(item, "a tariff element")

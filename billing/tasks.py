@@ -7,7 +7,10 @@ from datetime import timedelta
 from celery import shared_task
 from django.utils import timezone
 
-from billing.models import CDR, ChargingSession
+from billing.jobs import engine, kinds
+from billing.limits import standing
+from billing.models import CDR
+from billing.reconciliation import points
 from billing.services import (
     authorisation,
     bounds,
@@ -26,7 +29,8 @@ logger = logging.getLogger(__name__)
 CHUNK = 200
 ROAMING_CHUNK = 2_000
 SESSIONS_LOOKED_AT_FOR, CDRS_LOOKED_AT_FOR = timedelta(minutes=10), timedelta(days=1)
-LATE_PINGS_UNTIL = timedelta(hours=72)
+LATE_NEWS_UNTIL = timedelta(hours=72)
+CHUNKS_A_SWEEP = 50
 
 
 @shared_task
@@ -100,19 +104,35 @@ def sweep_roaming() -> None:
 
 @shared_task
 def sweep_unrated() -> None:
-    """What an event missed: records without a price, and priced ones whose charge was never posted."""
-    for cdr_id in list(CDR.objects.uncaptured().order_by("ended_at").values_list("pk", flat=True)[:CHUNK]):
-        _survive(rate_and_capture, cdr_id)
+    """What an event missed: records without a price, and priced ones whose charge was never posted. As jobs."""
+    kinds.find_unrated(now=timezone.now(), limit=CHUNK)
+    work_jobs()
+
+
+@shared_task
+def work_jobs() -> int:
+    """Until nothing is due; returns how many were tried."""
+    tried = 0
+    while taken := engine.work(now=timezone.now()):
+        tried += taken
+    return tried
 
 
 @shared_task
 def sweep_unreconciled() -> None:
-    """Ended sessions without a verdict, then those whose vehicle sent pings after the verdict."""
+    """Ended sessions without a verdict, then those of which news arrived after it; workers share them by lease."""
+    for _ in range(CHUNKS_A_SWEEP):
+        if reconciliation.judge_waiting(now=timezone.now()) == 0:
+            break
     now = timezone.now()
-    fresh = ChargingSession.objects.unreconciled().order_by("ended_at").values_list("pk", flat=True)[:CHUNK]
-    late = reconciliation.overtaken_by_late_pings(now=now, since=now - LATE_PINGS_UNTIL, limit=CHUNK)
-    for session_id in [*fresh, *late]:
-        _survive(reconcile, session_id)
+    if late := reconciliation.overtaken(now=now, since=now - LATE_NEWS_UNTIL, limit=CHUNK):
+        reconciliation.judge_these(late, now=now)
+
+
+@shared_task
+def learn_station_points() -> int:
+    """Where vehicles of verified sessions stood; returns how many points were written."""
+    return points.learn(now=timezone.now())
 
 
 @shared_task
@@ -124,9 +144,10 @@ def sweep_sessions() -> None:
 
 @shared_task
 def sweep_holds() -> None:
-    """Hold more for sessions that run past their hold; report those that never end."""
+    """Hold more for sessions that run past their hold; report those that never end, and limits that are reached."""
     holds.extend_running(now=timezone.now())
     holds.report_never_ended(now=timezone.now())
+    standing.report_reached(now=timezone.now())
 
 
 @shared_task

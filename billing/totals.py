@@ -1,6 +1,6 @@
 """From exact lines to whole paise: the limits of a tariff, tax in its heads, one rounding at the end. Pure."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
@@ -28,7 +28,7 @@ class Line:
     vat_percent: Fraction | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Tax:
     """GST in its heads; central and state are equal, integrated stands alone."""
 
@@ -41,11 +41,21 @@ class Tax:
         return self.cgst_paise + self.sgst_paise + self.igst_paise
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Rating:
+    """A price; why it is that much is worked out when `lines` are asked for."""
+
     taxable_paise: int
     tax: Tax
-    lines: tuple[Line, ...] = field(default=())
+    explain: Callable[[], tuple[Line, ...]] = field(repr=False, compare=False)
+    _lines: tuple[Line, ...] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """In the order in which the session first used them; their whole paise add up to the taxable value."""
+        if self._lines is None:
+            self._lines = self.explain()
+        return self._lines
 
     @property
     def total_paise(self) -> int:
@@ -68,6 +78,19 @@ class Exact:
         return self.quantity * self.price_paise
 
 
+def plain_sum(exact: tuple[int, int], percent: Fraction | int, *, is_interstate: bool) -> tuple[int, Tax]:
+    """Taxable paise and tax of numerator / denominator where one percentage is on all of it and nothing limits it."""
+    numerator, denominator = exact
+    if numerator < 0:
+        raise TariffError("the price is below zero")
+    taxable = nearest(numerator, denominator)
+    whole, parts = percent.numerator, 100 * percent.denominator
+    if is_interstate:
+        return taxable, Tax(0, 0, nearest(taxable * whole, parts))
+    half = nearest(taxable * whole, 2 * parts)
+    return taxable, Tax(half, half)
+
+
 def sum_up(exact: list[Exact], terms: Terms, gst_percent: int, *, is_interstate: bool) -> Rating:
     if terms.is_tax_included:
         exact = [_without_tax(line, gst_percent) for line in exact]
@@ -81,12 +104,17 @@ def sum_up(exact: list[Exact], terms: Terms, gst_percent: int, *, is_interstate:
     else:  # with tax is what was promised: what is rounded goes to the side without
         tax = tax_of(after - before, is_interstate=is_interstate)
         taxable = round_half_up(after) - tax.total_paise
+    lines = in_whole_paise(exact, taxable)
+    return Rating(taxable, tax, lambda: lines)
+
+
+def in_whole_paise(exact: Sequence[Exact], taxable: int) -> tuple[Line, ...]:
+    """The lines of a price, adding up to it."""
     amounts = _whole_paise([line.paise for line in exact], taxable)
-    lines = tuple(
+    return tuple(
         Line(line.dimension, line.element, line.quantity, line.unit, line.price_paise, paise, line.vat)
         for line, paise in zip(exact, amounts, strict=True)
     )
-    return Rating(taxable, tax, lines)
 
 
 def _without_tax(line: Exact, gst_percent: int) -> Exact:
@@ -99,14 +127,19 @@ def _percent(line: Exact, gst_percent: int) -> Fraction:
 
 
 def _clamped(exact: Sequence[Exact], terms: Terms, gst_percent: int) -> tuple[Fraction, Fraction | None]:
-    """Without tax; and with tax where the tariff itself says so (tax included, or a limit with tax): else None."""
+    """Without tax; and with tax where the tariff itself says so (tax included, or a limit with tax): else None.
+
+    A limit that is told both ways holds for both sums apart (OCPI 2.2.1 Tariff, notes on min_price and max_price).
+    """
     before = sum((line.paise for line in exact), Fraction(0))
     if terms.is_plain:
         return before, None
     after = before + sum((line.paise * _percent(line, gst_percent) / 100 for line in exact), Fraction(0))
     usual = _percent(exact[0], gst_percent) if exact else Fraction(gst_percent)
     clamped = _within(before, _before(terms.least), _before(terms.most))
-    after += (clamped - before) * (1 + usual / 100)
+    binding = terms.least if clamped > before else terms.most if clamped < before else None
+    if binding is not None and binding.after is None:  # with tax it moves as the price without does
+        after += (clamped - before) * (1 + usual / 100)
     says_tax = terms.is_tax_included or any(limit and limit.after is not None for limit in (terms.least, terms.most))
     if not says_tax:
         return clamped, None

@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, path
 
 from billing import api, price_check_api, quotes_api
 from billing.invoicing import api as invoicing_api
+from billing.prices import api as prices_api
 from fleetcharge.accounts.public import api as api_view
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -14,6 +15,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("wallet/", api_view(api.WalletDetail.as_view()), name="wallet"),
     path("ledger/", api_view(api.TransferList.as_view()), name="ledger-list"),
     path("quotes/", api_view(quotes_api.QuoteList.as_view()), name="quote-list"),
+    path("plans/", api_view(prices_api.PlanList.as_view()), name="plan-list"),
+    path("subscriptions/", api_view(prices_api.SubscriptionList.as_view()), name="subscription-list"),
+    path("subscription-fees/", api_view(prices_api.FeeList.as_view()), name="subscription-fee-list"),
+    path("negotiated-rates/", api_view(prices_api.RateList.as_view()), name="negotiated-rate-list"),
     path("price-checks/", api_view(price_check_api.PriceCheckList.as_view()), name="price-check-list"),
     path("price-checks/<int:pk>/dispute/", api_view(price_check_api.DisputeFile.as_view()), name="price-check-dispute"),
     path("exceptions/", api_view(api.ExceptionList.as_view()), name="exception-list"),

@@ -23,8 +23,11 @@ from dispatch.serializers import (
     AlertSerializer,
     ExtendSerializer,
     KpiSerializer,
+    LimitSerializer,
     NewReservationSerializer,
+    OutlookSerializer,
     PlanSerializer,
+    PreferenceSerializer,
     ReasonSerializer,
     ReservationSerializer,
     SessionCommandSerializer,
@@ -32,6 +35,7 @@ from dispatch.serializers import (
     StartSessionSerializer,
     StopSessionSerializer,
     UndonePlanSerializer,
+    UnlockSerializer,
 )
 from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.tenancy import author_of, organisation_of
@@ -221,9 +225,11 @@ class ReservationViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, views
         return Response(ReservationSerializer(self.get_queryset().get(pk=row.pk)).data)
 
 
-@extend_schema_view(list=extend_schema(summary="Starts and stops"), retrieve=extend_schema(summary="One start or stop"))
+@extend_schema_view(
+    list=extend_schema(summary="What was asked of plugs and sessions"), retrieve=extend_schema(summary="One of them")
+)
 class SessionCommandViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[SessionCommand]):
-    """Starts and stops at any network. Newest first."""
+    """Starts, stops, unlocking, limits and preferences at any network, as far as it takes them. Newest first."""
 
     read_scope, write_scope = Scope.DISPATCH_READ, Scope.DISPATCH_WRITE
     queryset = SessionCommand.objects.none()
@@ -255,6 +261,61 @@ class SessionCommandViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, vi
         mine = ChargingSession.objects.filter(organisation=organisation_of(request))
         session = get_object_or_404(mine, pk=session_id)
         return self._told(lambda now: services.stop_charging(session_id=session.pk, now=now, **author_of(request)))
+
+    @extend_schema(summary="Unlock a plug", request=UnlockSerializer, responses={201: SessionCommandSerializer})
+    @action(detail=False, methods=["post"])
+    def unlock(self, request: Request) -> Response:
+        """For whoever helps the driver: one's own chargers, or where one of one's own vehicles charges or just did."""
+        named, organisation = checked(UnlockSerializer(data=request.data)), organisation_of(request)
+        reason = named.pop("reason")
+        place = (
+            {"pk": named["connector_id"]} if "connector_id" in named else {"public_id": named["connector_public_id"]}
+        )
+        connector = get_object_or_404(Connector.objects.usable_by(organisation), **place)
+        return self._told(
+            lambda now: services.unlock(
+                organisation_id=organisation.pk, connector_id=connector.pk, reason=reason, now=now, **author_of(request)
+            )
+        )
+
+    @extend_schema(
+        summary="Limit a session's power", request=LimitSerializer, responses={201: SessionCommandSerializer}
+    )
+    @action(detail=False, methods=["post"])
+    def limit(self, request: Request) -> Response:
+        said = checked(LimitSerializer(data=request.data))
+        is_lifted = said["max_power_w"] is None
+        kind = SessionCommand.Kind.UNLIMIT if is_lifted else SessionCommand.Kind.LIMIT
+        return self._wished(said["session_id"], kind, {} if is_lifted else {"max_power_w": said["max_power_w"]})
+
+    @extend_schema(
+        summary="What a session will be given", request=OutlookSerializer, responses={201: SessionCommandSerializer}
+    )
+    @action(detail=False, methods=["post"])
+    def outlook(self, request: Request) -> Response:
+        """The network's ActiveChargingProfile; it stands in `result` once it came."""
+        said = checked(OutlookSerializer(data=request.data))
+        return self._wished(said["session_id"], SessionCommand.Kind.OUTLOOK, {"seconds": said["seconds"]})
+
+    @extend_schema(
+        summary="Say what is wanted of a session", request=PreferenceSerializer,
+        responses={201: SessionCommandSerializer},
+    )  # fmt: skip
+    @action(detail=False, methods=["post"])
+    def prefer(self, request: Request) -> Response:
+        """OCPI's charging preferences. The network may want to know more: `reason` then says what."""
+        said = checked(PreferenceSerializer(data=request.data))
+        session_id, leaves_at = said.pop("session_id"), said.pop("departure_at", None)
+        told = {**said, **({"departure_at": leaves_at.isoformat()} if leaves_at else {})}
+        return self._wished(session_id, SessionCommand.Kind.PREFER, told)
+
+    def _wished(self, session_id: int, kind: str, parameters: dict[str, Any]) -> Response:
+        mine = ChargingSession.objects.filter(organisation=organisation_of(self.request))
+        session = get_object_or_404(mine, pk=session_id)
+        author = author_of(self.request)
+        return self._told(
+            lambda now: services.wish(session_id=session.pk, kind=kind, parameters=parameters, now=now, **author)
+        )
 
     def _told(self, ask: Callable[[datetime], SessionCommand]) -> Response:
         """The network is asked in the background: its answer, and the session, show in the row."""

@@ -221,14 +221,19 @@ class SessionCommandQuerySet(models.QuerySet["SessionCommand"]):
 
 
 class SessionCommand(models.Model):
-    """A start or a stop that somebody asked for, at whatever kind of network, from the click to the session.
+    """What somebody asked of a plug or a session, at whatever kind of network, from the click to what came of it.
 
-    What follows counts more than what was answered: a session is the proof of a start, even after a time-out.
+    What follows a start counts more than what was answered: a session is its proof, even after a time-out.
     """
 
     class Kind(models.TextChoices):
         START = "start", _("Start charging")
         STOP = "stop", _("Stop charging")
+        UNLOCK = "unlock", _("Unlock the plug")
+        LIMIT = "limit", _("Limit the power")
+        UNLIMIT = "unlimit", _("Lift the limit")
+        OUTLOOK = "outlook", _("Ask what it will be given")
+        PREFER = "prefer", _("Say when it leaves")
 
     class State(models.TextChoices):
         REQUESTED = "requested", _("Requested")
@@ -244,9 +249,11 @@ class SessionCommand(models.Model):
 
     key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="session_commands")
-    kind = models.CharField(max_length=5, choices=Kind)
+    kind = models.CharField(max_length=8, choices=Kind)
     state = models.CharField(max_length=10, choices=State, default=State.REQUESTED)
     reason = models.CharField(max_length=120, blank=True)
+    parameters = models.JSONField(default=dict, blank=True, help_text=_("What a limit or a preference says."))
+    result = models.JSONField(null=True, blank=True, help_text=_("What the network tells beyond yes and no."))
     connector = models.ForeignKey(Connector, models.PROTECT, related_name="session_commands")
     vehicle = models.ForeignKey(Vehicle, models.PROTECT, null=True, blank=True, related_name="session_commands")
     session = models.ForeignKey(
@@ -271,7 +278,18 @@ class SessionCommand(models.Model):
             models.UniqueConstraint(
                 "session", condition=Q(kind="stop", state__in=("requested", "sent")), name="one_open_stop_per_session"
             ),
-        ]
+            models.UniqueConstraint(
+                "connector", condition=Q(kind="unlock", state__in=("requested", "sent")),
+                name="one_open_unlock_per_plug",
+            ),
+            models.UniqueConstraint(
+                "session",
+                condition=Q(
+                    kind__in=("limit", "unlimit", "outlook", "prefer"), state__in=("requested", "sent")
+                ),
+                name="one_open_wish_per_session",
+            ),
+        ]  # fmt: skip
         indexes = [
             models.Index(
                 fields=["created_at"], condition=Q(state__in=("requested", "sent", "accepted")),

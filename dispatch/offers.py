@@ -10,7 +10,7 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from dispatch.models import Reservation, SessionCommand
-from dispatch.services import asking
+from dispatch.services import asking, wishing
 from fleetcharge.accounts.models import Organisation
 from stations.cpo import registry
 from stations.models import Connector, Source
@@ -30,6 +30,11 @@ WORDS: dict[str, str | Promise] = {
     "rejected": _("it gave no reason"),
     "UNKNOWN_RESERVATION": _("it knows of no such reservation"),
     "UNKNOWN_SESSION": _("it knows of no such session"),
+    "UnlockFailed": _("the cable did not come free"),
+    "DEPARTURE_REQUIRED": _("it wants to know when the vehicle leaves"),
+    "ENERGY_NEED_REQUIRED": _("it wants to know how much energy is needed"),
+    "PROFILE_TYPE_NOT_SUPPORTED": _("it does not charge in that way"),
+    "NOT_POSSIBLE": _("it cannot be done in that time"),
     "TIMEOUT": _("the charger did not answer"),
     "timed_out": _("the charger did not answer"),
     "no answer": _("it did not answer in time"),
@@ -54,13 +59,18 @@ class Held:
 
 @dataclass(frozen=True)
 class Note:
-    """What became of something that was asked for. `kind`: reserve, start or stop."""
+    """What became of something that was asked for. `kind`: reserve, or a SessionCommand.Kind."""
 
     kind: str
     state: str
     plate: str
     reason: str | Promise
     is_pending: bool
+
+    @property
+    def is_wish(self) -> bool:
+        """About a running session, other than to end it."""
+        return self.kind in wishing.WISHES
 
 
 @dataclass(frozen=True)
@@ -74,6 +84,9 @@ class Offer:
     book: str
     can_start: bool
     can_stop: bool
+    can_unlock: bool = False
+    can_limit: bool = False
+    can_prefer: bool = False
     held: list[Held] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
 
@@ -87,7 +100,7 @@ class Offers:
     """The plugs of one site in three queries, however many they are."""
 
     def __init__(self, source: Source, plugs: Collection[Connector], organisation: Organisation, now: datetime) -> None:
-        self.source, self.now = source, now
+        self.source, self.organisation, self.now = source, organisation, now
         self.can_start = registry.starter_for(source) is not None
         self.can_stop = registry.stopper_for(source) is not None
         self.may_charge = {row.pk for row in Connector.objects.usable_by(organisation).filter(pk__in=_ids(plugs))}
@@ -96,20 +109,26 @@ class Offers:
         self._read_promises(plugs, organisation)
         self._read_commands(plugs, organisation)
 
-    def at(self, plug: Connector, *, is_free: bool, is_charging: bool) -> Offer:
-        """`is_free` as far as it is believed; `is_charging`: one of our own vehicles."""
+    def at(self, plug: Connector, *, is_free: bool, is_charging: bool, may_hang: bool = False) -> Offer:
+        """`is_free` as far as it is believed; `is_charging`: one of our own vehicles; `may_hang`: or just did."""
         held, notes = self.held[plug.pk], self.notes[plug.pk]
         if plug.pk not in self.may_charge:
             return Offer("", "", can_start=False, can_stop=False, held=held, notes=notes)
         hold, book = asking.ways(self.source, plug.evse)
         is_ours_now = any(not row.is_later for row in held)
-        is_starting = any(note.kind == "start" and note.is_pending for note in notes)
+        pending = {note.kind for note in notes if note.is_pending}
+        is_wishing = bool(pending & wishing.WISHES.keys())
+        may_unlock = (may_hang or wishing.is_own(plug, self.organisation.pk)) and "unlock" not in pending
+        is_busy = is_charging or "start" in pending
         may_start = is_free or is_ours_now or plug.status == Connector.Status.OCCUPIED
         return Offer(
             hold=hold if is_free and not is_ours_now else "", book=book if book == Way.BOOKING else hold,
             held=held, notes=notes,
-            can_start=self.can_start and plug.evse.takes_starts and may_start and not (is_charging or is_starting),
-            can_stop=self.can_stop and is_charging and not any(n.kind == "stop" and n.is_pending for n in notes),
+            can_start=self.can_start and plug.evse.takes_starts and may_start and not is_busy,
+            can_stop=self.can_stop and is_charging and "stop" not in pending,
+            can_unlock=may_unlock and registry.unlocker_for(plug.evse) is not None,
+            can_limit=is_charging and not is_wishing and registry.limiter_for(plug.evse) is not None,
+            can_prefer=is_charging and not is_wishing and registry.preferences_for(plug.evse) is not None,
         )  # fmt: skip
 
     def _read_promises(self, plugs: Collection[Connector], organisation: Organisation) -> None:

@@ -14,6 +14,7 @@ from billing.models import ChargingSession
 from billing.services.tariffs import zone_of
 from dispatch.live_reads import DRIVING_ABOVE_KMH
 from dispatch.offers import Offer, Offers
+from dispatch.services import wishing
 from fleetcharge.accounts.models import Organisation
 from stations.belief import BELIEVED, freshness_of, has_believed_connector
 from stations.models import Connector, Location, StatusChange, Tariff
@@ -170,12 +171,16 @@ def plugs_of(location: Location, organisation: Organisation, *, now: datetime) -
         .select_related("evse__charger", "evse__location__source", "tariff")
         .order_by("evse__physical_reference", "evse__evse_number", "evse_id", "connector_id")
     )
-    running = ChargingSession.objects.for_organisation(organisation).active()
-    running = running.filter(connector__in=connectors).select_related("vehicle")
-    sessions = {session.connector_id: session for session in running}
+    mine = ChargingSession.objects.for_organisation(organisation).filter(connector__in=connectors)
+    recent = list(mine.filter(wishing.may_hang(now)).select_related("vehicle").order_by("pk"))
+    hanging = {session.connector_id for session in recent}
+    sessions = {row.connector_id: row for row in recent if row.state == ChargingSession.State.ACTIVE}
     offers = Offers(location.source, connectors, organisation, now)
     bays = _bay_names([row.evse.physical_reference for row in connectors])
-    return [_plug_row(bay, row, sessions.get(row.pk), offers) for bay, row in zip(bays, connectors, strict=True)]
+    return [
+        _plug_row(bay, row, sessions.get(row.pk), offers, may_hang=row.pk in hanging)
+        for bay, row in zip(bays, connectors, strict=True)
+    ]
 
 
 def _bay_names(painted: list[str]) -> list[str]:
@@ -185,7 +190,7 @@ def _bay_names(painted: list[str]) -> list[str]:
     return names if is_clear else [str(number) for number in range(1, len(names) + 1)]
 
 
-def _plug_row(bay: str, row: Connector, session: ChargingSession | None, offers: Offers) -> PlugRow:
+def _plug_row(bay: str, row: Connector, session: ChargingSession | None, offers: Offers, *, may_hang: bool) -> PlugRow:
     icon, tone = STATUS_LOOKS.get(Connector.Status(row.status), ("slash", "off"))
     fresh = freshness_of(row, offers.now)
     is_old = fresh not in BELIEVED
@@ -205,7 +210,7 @@ def _plug_row(bay: str, row: Connector, session: ChargingSession | None, offers:
         freshness=fresh,
         session=session,
         paise_per_kwh=price_paise(row.tariff, "ENERGY"),
-        offer=offers.at(row, is_free=is_free, is_charging=session is not None),
+        offer=offers.at(row, is_free=is_free, is_charging=session is not None, may_hang=may_hang),
     )
 
 

@@ -168,7 +168,7 @@ class ExtendSerializer(serializers.Serializer[Any]):
 
 
 class SessionCommandSerializer(serializers.ModelSerializer[SessionCommand]):
-    """A start or stop. `state` done: the session began, or ended; a time-out says nothing about that."""
+    """`state` done: the session began, or ended, or the wish was granted; a time-out says nothing about that."""
 
     vehicle = VehicleBriefSerializer(allow_null=True)
     station = StationBriefSerializer(source="connector.evse.location")
@@ -178,8 +178,8 @@ class SessionCommandSerializer(serializers.ModelSerializer[SessionCommand]):
     class Meta:
         model = SessionCommand
         fields = [
-            "key", "kind", "state", "reason", "vehicle", "station", "connector", "session", "created_at", "sent_at",
-            "answered_at",
+            "key", "kind", "state", "reason", "parameters", "result", "vehicle", "station", "connector", "session",
+            "created_at", "sent_at", "answered_at",
         ]  # fmt: skip
 
 
@@ -193,6 +193,33 @@ class StartSessionSerializer(serializers.Serializer[Any]):
 
 class StopSessionSerializer(serializers.Serializer[Any]):
     session_id = serializers.IntegerField()
+
+
+class UnlockSerializer(serializers.Serializer[Any]):
+    connector_id = serializers.IntegerField(required=False, help_text="Key of the connector row.")
+    connector_public_id = serializers.CharField(required=False)
+    reason = serializers.CharField(max_length=120, required=False, allow_blank=True, default="")
+
+    validate = NewReservationSerializer.validate
+
+
+class LimitSerializer(serializers.Serializer[Any]):
+    session_id = serializers.IntegerField()
+    max_power_w = serializers.IntegerField(
+        min_value=0, max_value=10_000_000, allow_null=True, help_text="0 pauses; null lifts the limit."
+    )
+
+
+class OutlookSerializer(serializers.Serializer[Any]):
+    session_id = serializers.IntegerField()
+    seconds = serializers.IntegerField(min_value=60, max_value=86_400, default=3600)
+
+
+class PreferenceSerializer(serializers.Serializer[Any]):
+    session_id = serializers.IntegerField()
+    style = serializers.ChoiceField(["FAST", "REGULAR", "CHEAP", "GREEN"], help_text="A ProfileType of OCPI.")
+    departure_at = serializers.DateTimeField(required=False)
+    energy_wh = serializers.IntegerField(min_value=1, max_value=10_000_000, required=False)
 
 
 class ReasonSerializer(serializers.Serializer[Any]):

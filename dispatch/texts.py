@@ -138,6 +138,25 @@ def _deeds() -> dict[str, str]:
         "deed.stop.yes": _("Stop charging"),
         "deed.stop.done": _("The session at bay {bay} has ended."),
         "deed.stop.refused": _("{network} refused to stop the session at bay {bay}."),
+        "deed.unlock.title": _("Unlock bay {bay}?"),
+        "deed.unlock.text": _(
+            "{network} frees the cable. Only when somebody stands beside it: a session there may end."
+        ),
+        "deed.unlock.yes": _("Unlock"),
+        "deed.unlock.done": _("Bay {bay} is unlocked."),
+        "deed.unlock.refused": _("{network} did not unlock bay {bay}."),
+        "deed.limit.title": _("Limit {plate} at bay {bay}?"),
+        "deed.limit.text": _("{network} lets it draw no more than this until the session ends. Empty lifts the limit."),
+        "deed.limit.yes": _("Limit"),
+        "deed.limit.done": _("{plate} draws {power} kW at most."),
+        "deed.limit.refused": _("{network} refused to limit {plate}."),
+        "deed.unlimit.done": _("The limit of {plate} is lifted."),
+        "deed.unlimit.refused": _("{network} refused to lift the limit of {plate}."),
+        "deed.prefer.title": _("When must {plate} be ready?"),
+        "deed.prefer.text": _("{network} plans the session by what you say, as far as it can."),
+        "deed.prefer.yes": _("Tell the network"),
+        "deed.prefer.done": _("{network} charges {plate} as you wish."),
+        "deed.prefer.refused": _("{network} cannot promise that for {plate}."),
         "deed.command.silent": _("{network} did not answer; it may still happen."),
     }
 
@@ -151,6 +170,7 @@ def _refusals() -> dict[str, str]:
         "refused.no_token": _("Neither the vehicle nor its driver has a token to charge with."),
         "refused.not_supported": _("This network cannot be told to do that."),
         "refused.reserved": _("This bay is reserved for another vehicle."),
+        "refused.not_yours": _("None of your vehicles has charged here in the last two hours."),
         "refused.in_progress": _("That is being done already."),
         "refused.not_running": _("This session is not running any more."),
         "refused.no_line": _("There is no connection just now. Nothing was done."),
@@ -176,6 +196,8 @@ def _palette() -> dict[str, str]:
         "switchTheme": _("Switch between light and dark"),
         "showAll": _("Show all vehicles"),
         "openStations": _("Open the list of stations"),
+        "openWallet": _("Open the wallet"),
+        "topUp": _("Top up the wallet"),
         "keys": _("Show all keys"),
     }
 

@@ -103,6 +103,8 @@ def _boot(request: FleetRequest, alerts: list[Alert]) -> dict[str, Any]:
             "vehicle": reverse("vehicle-drawer", args=[0]),
             "session": reverse("admin:billing_chargingsession_change", args=[0]) if _has_session_admin() else "",
             "sessions": reverse("session-list"),
+            "wallet": reverse("wallet-overview") if Scope.BILLING_READ in request.scopes else "",
+            "topUp": reverse("wallet-top-up"),
             "webhooks": reverse("admin:webhooks_webhookendpoint_changelist"),
             "login": f"{reverse('login')}?next={reverse('dispatch')}",
         },

@@ -9,7 +9,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetcharge.settings")
 app = Celery("fleetcharge")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.autodiscover_tasks(["stations.stream", "billing.payments", "billing.invoicing"])
+app.autodiscover_tasks(["stations.stream", "billing.payments", "billing.invoicing", "billing.notices", "billing.prices"])
 
 app.conf.beat_schedule = {
     "poll-networks": {"task": "stations.tasks.poll_due_sources", "schedule": 15.0},
@@ -27,17 +27,22 @@ app.conf.beat_schedule = {
     "session-command-sweep": {"task": "dispatch.tasks.sweep_commands", "schedule": 10.0},
     "breach-sweep": {"task": "dispatch.tasks.sweep_breaches", "schedule": 10.0},
     "alert-sweep": {"task": "dispatch.tasks.sweep_alerts", "schedule": 30.0},
+    "job-sweep": {"task": "billing.tasks.work_jobs", "schedule": 15.0},
     "rate-sweep": {"task": "billing.tasks.sweep_unrated", "schedule": 10.0},
     "pending-sessions": {"task": "stations.tasks.watch_pending_sessions", "schedule": 60.0},
     "roaming-sweep": {"task": "billing.tasks.sweep_roaming", "schedule": 60.0},
     "reconcile-sweep": {"task": "billing.tasks.sweep_unreconciled", "schedule": 10.0},
+    "station-points": {"task": "billing.tasks.learn_station_points", "schedule": 3600.0},
     "session-sweep": {"task": "billing.tasks.sweep_sessions", "schedule": 60.0},
     "books-proof": {"task": "billing.tasks.prove_books", "schedule": crontab(hour=21, minute=10)},  # 02:40 in India
     "e-invoice-sweep": {"task": "billing.invoicing.tasks.sweep_e_invoices", "schedule": 60.0},
     "receipt-vouchers": {"task": "billing.invoicing.tasks.sweep_advances", "schedule": 300.0},
+    "subscription-fees": {"task": "billing.prices.tasks.charge_subscriptions", "schedule": 900.0},
     "hold-sweep": {"task": "billing.tasks.sweep_holds", "schedule": 60.0},
     "frame-partitions": {"task": "ocpp_bridge.tasks.keep_frames", "schedule": 3600.0},
     "session-bounds": {"task": "billing.tasks.stop_exhausted_sessions", "schedule": 15.0},
+    "letters": {"task": "billing.notices.tasks.send_letters", "schedule": 30.0},
+    "letters-prune": {"task": "billing.notices.tasks.forget_letters", "schedule": 86_400.0},
     "payment-inbox": {"task": "billing.payments.tasks.work_inbox", "schedule": 5.0},
     "payment-sweep": {"task": "billing.payments.tasks.sweep_payments", "schedule": 15.0},
     "auto-top-up-sweep": {"task": "billing.payments.tasks.sweep_auto_top_ups", "schedule": 60.0},

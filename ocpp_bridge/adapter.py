@@ -18,8 +18,9 @@ from stations.cpo.base import (
     ReserveRequest,
     StartRequest,
     StopRequest,
+    UnlockRequest,
 )
-from stations.models import Charger, Connector, Source
+from stations.models import EVSE, Charger, Connector, Source
 
 ANSWER_WITHIN = timedelta(seconds=60)
 CANCEL_WITHIN = timedelta(minutes=30)
@@ -30,7 +31,7 @@ class OwnChargersAdapter:
     """Nothing to poll: our chargers speak by themselves."""
 
     kind = Source.Kind.OWN_OCPP.value
-    capabilities = frozenset({Capability.RESERVE, Capability.START_STOP, Capability.PUSH})
+    capabilities = frozenset({Capability.RESERVE, Capability.START_STOP, Capability.PUSH, Capability.UNLOCK})
 
     def poll(self, source: Source) -> Iterator[PullReport]:
         return iter(())
@@ -88,6 +89,19 @@ class OwnChargersAdapter:
             request.connector, Command.Action.REMOTE_STOP, request.stop_key, parameters, deadline_at,
             request.stop_key[:36],
         )  # fmt: skip
+
+    def can_unlock(self, evse: EVSE) -> bool:
+        return evse.charger_id is not None
+
+    def unlock(self, request: UnlockRequest) -> CommandReceipt:
+        """Queue UnlockConnector; rejected at once when the charger has no socket. A person waits beside it."""
+        connector = request.connector
+        if not _charger_of(connector).is_online:
+            return CommandReceipt("rejected", "The charger is offline.")
+        parameters = {"evse_number": _evse_number(connector), "connector_id": connector.connector_id}
+        deadline_at = timezone.now() + START_WITHIN
+        key = request.unlock_key
+        return _ask(connector, Command.Action.UNLOCK_CONNECTOR, key, parameters, deadline_at, key)
 
 
 def _ask(

@@ -30,10 +30,12 @@ MAY_HAVE_BEEN_DONE = "The connection was lost before the answer; it may have bee
 
 _State = Command.State
 _RESERVING = (Command.Action.RESERVE_NOW, Command.Action.CANCEL_RESERVATION)
-_STARTS_AND_STOPS: dict[str, str] = {
+_ANSWERED: dict[str, str] = {
     Command.Action.REMOTE_START: "START_SESSION",
     Command.Action.REMOTE_STOP: "STOP_SESSION",
+    Command.Action.UNLOCK_CONNECTOR: "UNLOCK_CONNECTOR",
 }
+"""What a CommandAnswered event calls them."""
 _ANSWERS: dict[str, str] = {
     _State.ACCEPTED: "accepted",
     _State.REJECTED: "rejected",
@@ -258,8 +260,8 @@ def _finish(command: Command, *, state: str, reason: str, response: object, at: 
 def tell(command: Command, at: datetime) -> None:
     """Publish the outcome; `outbox.py` writes the webhook message in the same transaction."""
     row = command
-    if row.reservation_key and row.action in _STARTS_AND_STOPS:
-        kind, state = _STARTS_AND_STOPS[row.action], _ANSWERS.get(row.state, "failed")
+    if row.reservation_key and row.action in _ANSWERED:
+        kind, state = _ANSWERED[row.action], _ANSWERS.get(row.state, "failed")
         publish(CommandAnswered(None, kind, row.reservation_key, state, row.reason, at))
     publish(CommandFinished(str(row.pk), row.organisation_id, row.charger_id, row.action, row.state, row.reason, at))
 

@@ -54,8 +54,9 @@ def _tell(session: ChargingSession, now: datetime) -> bool:
     """Paise including GST, as the invoice will say; a price that is a minute old is worth nothing."""
     elapsed_s = max(0, int((now - session.started_at).total_seconds()))
     paise = tariffs.quote_at(
-        connector=session.connector, energy_wh=session.energy_wh, duration_s=elapsed_s, at=session.started_at
-    )
+        connector=session.connector, energy_wh=session.energy_wh, duration_s=elapsed_s, at=session.started_at,
+        organisation_id=session.organisation_id, vehicle_id=session.vehicle_id,
+    )  # fmt: skip
     if paise is None or session.charger_id is None:
         return False
     meter = {} if session.meter_last_wh is None else {"meter_wh": session.meter_last_wh}

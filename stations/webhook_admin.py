@@ -183,7 +183,7 @@ class WebhookFeedAdmin(OwnNetworks, TenantAdmin):
         try:
             lines = dry_run.try_out(feed, wish["payload"].encode(), wish["path"], is_page=wish["is_page"])
         except (BadEntry, BadMapping) as error:
-            return [f"{getattr(error, 'code', 'bad_mapping')}: {error}"]
+            return [f"{words(getattr(error, 'code', 'bad_mapping'))}: {error}"]
         if wish["keep"] and wanted != kept:
             feed.save(update_fields=[name])
             audit(action="mapping", target=feed, actor=actor_of(request), before={name: kept}, after={name: wanted})

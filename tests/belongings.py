@@ -22,10 +22,10 @@ from billing.models import (
     AllowedSite,
     AuthorisationDecision,
     BillingException,
-    ChargingLimit,
     ChargingPolicy,
     ChargingSession,
     PriceCheck,
+    SpendLimit,
 )
 from billing.services import wallets
 from dispatch.models import Alert, ChargePlan, Reservation, SessionCommand
@@ -165,7 +165,9 @@ def _make(fleet: Organisation) -> dict[str, Any]:
         organisation=fleet, charger=charger, action="RemoteStart", idempotency_key="zz", deadline_at=now
     )
     policy = ChargingPolicy.objects.create(organisation=fleet)
-    limit = ChargingLimit.objects.create(organisation=fleet, vehicle=vehicle, day_paise=4711)
+    limit = SpendLimit.objects.create(
+        organisation=fleet, scope="vehicle", vehicle=vehicle, period="day", amount_paise=4711
+    )
     allowed = AllowedSite.objects.create(organisation=fleet, vehicle=vehicle, location=site)
     decision = AuthorisationDecision.objects.create(
         organisation=fleet, id_token_uid=TAG, id_token=token, vehicle=vehicle, driver=driver, charger=charger,
@@ -206,7 +208,7 @@ def _make(fleet: Organisation) -> dict[str, Any]:
         "registrationmapping": mapping, "accountingmonth": document.month,
         "webhookfeed": feed, "webhookpush": push, "deadletter": letter,
         "webhookdelivery": sent, "webhookmessage": message, "webhooks": hook,
-        "authorisationdecision": decision, "chargingpolicy": policy, "charginglimit": limit, "allowedsite": allowed,
+        "authorisationdecision": decision, "chargingpolicy": policy, "spendlimit": limit, "allowedsite": allowed,
         "locallist": local_list,
         "charging-sites": site, "chargingsite": shared, "chargingplan": split, "heldprofile": held,
         "charginggoal": goal,

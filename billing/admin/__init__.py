@@ -1,7 +1,15 @@
 """Finance's desk: sessions with their verdict, the ledger, wallets, money with networks, the queue of decisions."""
 
-from billing.admin import authorisation, exceptions, ledger, networks, sessions, wallets
+from billing.admin import authorisation, exceptions, ledger, networks, reconciliation, sessions, verdicts, wallets
+from billing.approvals import admin as approvals
 from billing.invoicing import admin as invoicing
+from billing.jobs import admin as jobs
+from billing.limits import admin as limits
 from billing.payments import admin as payments
+from billing.prices import admin as prices
+from billing.utility import admin as utility
 
-__all__ = ["authorisation", "exceptions", "invoicing", "ledger", "networks", "payments", "sessions", "wallets"]
+__all__ = [
+    "approvals", "authorisation", "exceptions", "invoicing", "jobs", "ledger", "limits", "networks", "payments",
+    "prices", "reconciliation", "sessions", "utility", "verdicts", "wallets",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Who may charge, in the admin: a fleet's policy, limits and site lists, and every decision that was made."""
+"""Who may charge, in the admin: a fleet's policy and site lists, and every decision that was made."""
 
 from typing import Any
 
@@ -6,17 +6,12 @@ from django.contrib import admin
 from django.db.models import ForeignKey
 from django.utils.translation import gettext_lazy
 
-from billing.models import AllowedSite, AuthorisationDecision, ChargingLimit, ChargingPolicy
+from billing.models import AllowedSite, AuthorisationDecision, ChargingPolicy
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, TenantAdmin
 from fleetcharge.accounts.models import Membership
-from fleetcharge.lib.money import format_inr
 from stations.models import Location
 
 Role = Membership.Role
-
-
-def rupees(paise: int | None) -> str:
-    return "—" if paise is None else format_inr(paise)
 
 
 @admin.register(AuthorisationDecision)
@@ -44,29 +39,6 @@ class ChargingPolicyAdmin(TenantAdmin):
     list_select_related = ["organisation"]
     search_fields = ["organisation__name"]
     readonly_fields: list[str] = []
-
-
-@admin.register(ChargingLimit)
-class ChargingLimitAdmin(TenantAdmin):
-    """Vehicle and driver empty: the whole fleet."""
-
-    change_roles = DESK
-    list_display = ["__str__", "vehicle", "driver", "session_energy_wh", "per_session", "per_day", "per_month"]
-    list_select_related = ["organisation", "vehicle", "driver"]
-    search_fields = ["vehicle__registration", "driver__name"]
-    readonly_fields: list[str] = []
-
-    @admin.display(description=gettext_lazy("Per session"), ordering="session_paise")
-    def per_session(self, row: ChargingLimit) -> str:
-        return rupees(row.session_paise)
-
-    @admin.display(description=gettext_lazy("Per day"), ordering="day_paise")
-    def per_day(self, row: ChargingLimit) -> str:
-        return rupees(row.day_paise)
-
-    @admin.display(description=gettext_lazy("Per month"), ordering="month_paise")
-    def per_month(self, row: ChargingLimit) -> str:
-        return rupees(row.month_paise)
 
 
 @admin.register(AllowedSite)

@@ -183,31 +183,3 @@ class CDRAdmin(TotalsMixin, ReadOnlyAdmin):
     @display(description=gettext_lazy("Explanation"))
     def explained(self, row: CDR) -> SafeString:
         return explained_in_rows(row.explanation)
-
-
-@admin.register(ReconciliationVerdict)
-class ReconciliationVerdictAdmin(ReadOnlyAdmin):
-    organisation_path = "session__organisation"
-    list_display = ["decided_at", "session", "vehicle", "judged", "points", "first_finding"]
-    list_filter = ["verdict", "ruleset_version"]
-    list_select_related = ["session__vehicle"]
-    search_fields = ["session__vehicle__registration", "session__transaction_ref"]
-    ordering = ["-decided_at"]
-    fields = ["session", "verdict", "points", "shown", "ruleset_version", "input_hash", "decided_at"]
-    readonly_fields = ["shown"]
-
-    @display(description=gettext_lazy("Vehicle"))
-    def vehicle(self, row: ReconciliationVerdict) -> Any:
-        return row.session.vehicle
-
-    @display(description=gettext_lazy("Verdict"), label=VERDICT_COLOURS)
-    def judged(self, row: ReconciliationVerdict) -> Any:
-        return row.verdict, row.get_verdict_display()
-
-    @display(description=gettext_lazy("First finding"))
-    def first_finding(self, row: ReconciliationVerdict) -> str:
-        return row.findings[0]["text"] if row.findings else "—"
-
-    @display(description=gettext_lazy("Findings"))
-    def shown(self, row: ReconciliationVerdict) -> SafeString:
-        return findings_shown(row)

@@ -12,7 +12,13 @@ from billing.models import ReconciliationVerdict
 from fleetcharge.accounts.models import User
 from fleetcharge.lib.money import format_inr
 
-VERDICT_COLOURS = {"verified": "success", "inconclusive": "info", "review": "warning", "blocked": "danger"}
+VERDICT_COLOURS = {
+    "verified": "success",
+    "inconclusive": "info",
+    "review": "warning",
+    "blocked": "danger",
+    "invalid": "danger",
+}
 
 
 def money(paise: int | None) -> str:
@@ -48,5 +54,6 @@ def explained_in_rows(lines: list[dict[str, Any]]) -> SafeString:
     return render_to_string("admin/billing/explanation.html", {"lines": evidence.explanation_rows(lines)})
 
 
-def findings_shown(verdict: ReconciliationVerdict) -> SafeString:
-    return render_to_string("admin/billing/findings.html", evidence.findings_view(verdict.findings, verdict.evidence))
+def findings_shown(verdict: ReconciliationVerdict, *, has_track: bool = True) -> SafeString:
+    view = evidence.findings_view(verdict.findings, verdict.evidence if has_track else {})
+    return render_to_string("admin/billing/findings.html", {**view, "has_track": has_track})

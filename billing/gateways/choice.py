@@ -35,6 +35,12 @@ def emulated_page(kind: str, object_id: str) -> str:
     return f"{settings.PAYMENT_EMULATOR_URL}/{kind}/{object_id}" if is_emulated() else ""
 
 
+def checkout_url() -> str:
+    """Where the hosted checkout takes a form with an order: the gateway's own page, which comes back with a POST."""
+    base = settings.PAYMENT_EMULATOR_URL if is_emulated() else settings.RAZORPAY_URL
+    return f"{base}/v1/checkout/embedded"
+
+
 def absolute(url: str) -> str:
     """The emulator does not know by which name it is reached."""
     return f"{settings.PAYMENT_EMULATOR_URL}{url}" if is_emulated() and url.startswith("/") else url

@@ -11,6 +11,7 @@ WORDS = {
     "ENERGY": "energy", "TIME": "charging time", "PARKING_TIME": "idle time", "FLAT": "per session",
     "RESERVATION_TIME": "reserved time", "RESERVATION_FLAT": "reservation", "RESERVATION_ENERGY": "reservation",
     "MIN_PRICE": "minimum price", "MAX_PRICE": "price limit", "CORRECTION": "correction",
+    "SUBSCRIPTION": "subscription",
 }  # fmt: skip
 
 

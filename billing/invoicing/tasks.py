@@ -28,7 +28,7 @@ def deliver_document(document_id: int) -> None:
 def mail_document(document_id: int) -> None:
     """Invoices and notes; vouchers are there to be fetched."""
     if not TaxDocument.objects.filter(pk=document_id, kind__in=VOUCHERS).exists():
-        mailing.send(document_id=document_id)
+        mailing.announce(document_id=document_id, now=timezone.now())
 
 
 @shared_task

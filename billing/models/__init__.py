@@ -1,8 +1,14 @@
 """What was drawn, what it costs, who pays."""
 
-import billing.invoicing.models  # noqa: F401 (Django looks for models here)
-from billing.models.authorisations import AllowedSite, AuthorisationDecision, ChargingLimit, ChargingPolicy
-from billing.models.ledger import LedgerAccount, LedgerTransfer
+import billing.approvals.models
+import billing.invoicing.models
+import billing.prices.models
+import billing.utility.models  # noqa: F401 (Django looks for models here)
+from billing.jobs.models import Job
+from billing.limits.models import LimitUsage, SpendLimit
+from billing.models.authorisations import AllowedSite, AuthorisationDecision, ChargingPolicy
+from billing.models.cpo_bills import BillFormat, NetworkBill, NetworkBillRow
+from billing.models.ledger import JournalCheckpoint, LedgerAccount, LedgerTransfer
 from billing.models.mandates import AutoTopUp, Mandate, PaymentRule
 from billing.models.networks import OrderSettlement, PriceCheck
 from billing.models.payments import (
@@ -24,7 +30,9 @@ from billing.models.sessions import (
     SessionMessage,
 )
 from billing.models.settlements import BankLine, Settlement, SettlementRow
+from billing.models.verdicts import PastVerdict, RuleTerms, StationPoint, VerdictWork
 from billing.models.wallets import Hold, Wallet
+from billing.notices.models import Letter
 
 __all__ = [
     "CDR",
@@ -32,19 +40,26 @@ __all__ = [
     "AuthorisationDecision",
     "AutoTopUp",
     "BankLine",
+    "BillFormat",
     "BillingException",
     "CDRAdjustment",
-    "ChargingLimit",
     "ChargingPolicy",
     "ChargingSession",
     "GatewayEvent",
     "GatewayPayment",
     "Hold",
+    "Job",
+    "JournalCheckpoint",
     "LedgerAccount",
     "LedgerTransfer",
+    "Letter",
+    "LimitUsage",
     "Mandate",
     "MeterValue",
+    "NetworkBill",
+    "NetworkBillRow",
     "OrderSettlement",
+    "PastVerdict",
     "PaymentDispute",
     "PaymentIntent",
     "PaymentReceiver",
@@ -52,9 +67,13 @@ __all__ = [
     "PriceCheck",
     "ReconciliationVerdict",
     "Refund",
+    "RuleTerms",
     "SessionCorrection",
     "SessionMessage",
     "Settlement",
     "SettlementRow",
+    "SpendLimit",
+    "StationPoint",
+    "VerdictWork",
     "Wallet",
 ]

@@ -44,29 +44,6 @@ class ChargingPolicy(models.Model):
         return str(self.organisation)
 
 
-class ChargingLimit(models.Model):
-    """How much one vehicle, one driver, or the whole fleet (neither set) may spend and draw; empty: no bound."""
-
-    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="charging_limits", db_index=False)
-    vehicle = models.ForeignKey(Vehicle, models.CASCADE, null=True, blank=True, related_name="charging_limits")
-    driver = models.ForeignKey(Driver, models.CASCADE, null=True, blank=True, related_name="charging_limits")
-    session_energy_wh = models.PositiveIntegerField(null=True, blank=True)
-    session_paise = models.PositiveBigIntegerField(null=True, blank=True, help_text=_("Incl. GST."))
-    day_paise = models.PositiveBigIntegerField(null=True, blank=True, help_text=_("Per day of the fleet's time zone."))
-    month_paise = models.PositiveBigIntegerField(null=True, blank=True)
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(
-                fields=["organisation", "vehicle", "driver"], name="one_limit_per_payer", nulls_distinct=False
-            ),
-            models.CheckConstraint(condition=Q(vehicle=None) | Q(driver=None), name="limit_is_for_one_of_them"),
-        ]
-
-    def __str__(self) -> str:
-        return str(self.vehicle or self.driver or self.organisation)
-
-
 class AllowedSite(models.Model):
     """A token, or every token of a vehicle, that is named here only charges at the sites named here."""
 

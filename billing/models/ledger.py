@@ -3,6 +3,7 @@
 Triggers (migration 0002) refuse UPDATE, DELETE and TRUNCATE, a second currency, and a leg added to an older entry.
 """
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -72,7 +73,28 @@ class LedgerTransfer(models.Model):
             models.Index(fields=["debit", "id"], name="debits_of_an_account"),
             models.Index(fields=["credit", "id"], name="credits_of_an_account"),
             models.Index(fields=["organisation", "-occurred_at"], name="transfers_of_an_organisation"),
+            models.Index(fields=["organisation", "id"], name="newest_of_an_organisation"),  # the desk's list
+            models.Index(fields=["kind", "id"], name="transfers_of_a_kind"),  # its filter, and which kinds there are
+            BrinIndex(fields=["occurred_at"], name="transfers_of_a_month", autosummarize=True),
         ]
 
     def __str__(self) -> str:
         return f"{self.entry_key}/{self.leg}"
+
+
+class JournalCheckpoint(models.Model):
+    """One day of the journal, sealed: the hash covers its rows and the day before. Triggers refuse any change."""
+
+    day = models.DateField(unique=True, help_text=_("By the moment of recording, UTC."))
+    last_id = models.BigIntegerField(help_text=_("The newest transfer of the day; of an empty day, of those before."))
+    transfers = models.BigIntegerField()
+    total_paise = models.BigIntegerField()
+    previous_sha256 = models.CharField(max_length=64, blank=True)
+    sha256 = models.CharField(max_length=64)
+    sealed_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        ordering = ["-day"]
+
+    def __str__(self) -> str:
+        return f"{self.day:%Y-%m-%d}"

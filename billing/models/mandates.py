@@ -58,6 +58,9 @@ class Mandate(GatewayCall):
     ended_at = models.DateTimeField(null=True, blank=True)
     end_reason = models.CharField(max_length=160, blank=True)
     cancel_asked_at = models.DateTimeField(null=True, blank=True, help_text=_("No debit is begun after this."))
+    rests_since = models.DateTimeField(
+        null=True, blank=True, help_text=_("Paused by the fleet itself: no debit is begun until it is resumed.")
+    )
     last_debit_state = models.CharField(max_length=10, blank=True)
     next_allowed_at = models.DateTimeField(null=True, blank=True, help_text=_("No debit is begun before."))
     consecutive_failures = models.PositiveSmallIntegerField(default=0)

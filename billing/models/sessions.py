@@ -230,6 +230,15 @@ class CDR(models.Model):
     charging_seconds = models.PositiveIntegerField(default=0)
     idle_seconds = models.PositiveIntegerField(default=0, help_text=_("Plugged in and full (OCPI PARKING_TIME)."))
     tariff = models.ForeignKey(Tariff, models.PROTECT, null=True, blank=True, related_name="cdrs")
+    negotiated_rate = models.ForeignKey(
+        "billing.NegotiatedRate", models.PROTECT, null=True, blank=True, related_name="cdrs",
+        help_text=_("The fleet's own agreement, which came before any tariff."),
+    )  # fmt: skip
+    plan_version = models.ForeignKey(
+        "billing.PlanVersion", models.PROTECT, null=True, blank=True, related_name="cdrs",
+        help_text=_("The subscription that came before the public tariff."),
+    )  # fmt: skip
+    included_wh = models.PositiveBigIntegerField(default=0, help_text=_("Included in the subscription."))
     currency = models.CharField(max_length=3, default="INR")
     taxable_paise = models.BigIntegerField(null=True, blank=True)
     tax_paise = models.BigIntegerField(null=True, blank=True)
@@ -274,6 +283,13 @@ class CDR(models.Model):
 
     def __str__(self) -> str:
         return f"CDR {self.pk} · {self.energy_wh / 1000:.2f} kWh"
+
+    @property
+    def price_kind(self) -> str:
+        """Whose price it is by: contract, subscription, tariff; '' before it has one."""
+        if self.negotiated_rate_id:
+            return "contract"
+        return "subscription" if self.plan_version_id else "tariff" if self.tariff_id else ""
 
 
 class CDRAdjustment(models.Model):
@@ -327,6 +343,13 @@ class ReconciliationVerdict(models.Model):
         INCONCLUSIVE = "inconclusive", _("Inconclusive")
         REVIEW = "review", _("Needs review")
         BLOCKED = "blocked", _("Blocked")
+        INVALID = "invalid", _("Record in doubt")
+
+    class Outcome(models.TextChoices):
+        DISMISSED = "dismissed", _("Doubt unfounded")
+        ACCEPTED = "accepted", _("Billed all the same")
+        DISPUTED = "disputed", _("Disputed with the network")
+        CHARGED_BACK = "charged_back", _("Not billed")
 
     session = models.OneToOneField(ChargingSession, models.PROTECT, related_name="verdict")
     verdict = models.CharField(max_length=12, choices=Verdict)
@@ -335,9 +358,24 @@ class ReconciliationVerdict(models.Model):
     evidence = models.JSONField(
         default=dict, blank=True, help_text=_("All inputs, copied: the verdict outlives the pings.")
     )
+    thresholds = models.JSONField(default=dict, blank=True, help_text=_("The lines it was judged by."))
+    dwell_latitude_e7 = models.IntegerField(null=True, blank=True, help_text=_("Where the vehicle stood."))
+    dwell_longitude_e7 = models.IntegerField(null=True, blank=True)
     ruleset_version = models.CharField(max_length=20)
     input_hash = models.CharField(max_length=64)
     decided_at = models.DateTimeField()
+    outcome = models.CharField(max_length=12, choices=Outcome, blank=True, help_text=_("What a person made of it."))
+    outcome_reason = models.CharField(max_length=500, blank=True)
+    outcome_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    outcome_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [
+            models.Index(
+                fields=["decided_at"], condition=Q(outcome="", verdict__in=["review", "blocked", "invalid"]),
+                name="verdicts_to_look_at",
+            )
+        ]  # fmt: skip
 
     def __str__(self) -> str:
         return f"{self.session_id}: {self.verdict}"
@@ -377,8 +415,16 @@ class BillingException(models.Model):
         MANDATE_FAILED = "mandate_failed", _("Mandate does not pay")
         TOP_UP_SHORT = "top_up_short", _("Automatic top-up cannot keep up")
         REFUND_FAILED = "refund_failed", _("Refund failed")
+        CPO_RECORD = "cpo_record", _("Network's record in doubt")
+        CPO_BILL = "cpo_bill", _("Network's bill differs")
+        LIMIT_REACHED = "limit_reached", _("A spending limit is reached")
+        JOB_DEAD = "job_dead", _("Background work was given up")
+        UTILITY_LOSS = "utility_loss", _("Depot loses more electricity than it may")
 
-    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="billing_exceptions")
+    organisation = models.ForeignKey(
+        Organisation, models.PROTECT, null=True, blank=True, related_name="billing_exceptions",
+        help_text=_("Empty: it is about the platform's own books or work."),
+    )  # fmt: skip
     kind = models.CharField(max_length=20, choices=Kind)
     session = models.ForeignKey(ChargingSession, models.PROTECT, null=True, blank=True, related_name="exceptions")
     reference = models.CharField(
@@ -407,6 +453,7 @@ class BillingException(models.Model):
                 "reference",
                 condition=Q(resolved_at=None) & ~Q(reference=""),
                 name="one_open_exception_per_cause",
+                nulls_distinct=False,
             ),
         ]
         indexes = [

@@ -56,6 +56,10 @@ class Hold(models.Model):
     wallet = models.ForeignKey(Wallet, models.PROTECT, related_name="holds")
     session_key = models.CharField(max_length=64, unique=True)
     amount_paise = models.BigIntegerField()
+    energy_wh = models.BigIntegerField(default=0, help_text=_("Reserved on the limits together with the money."))
+    limits = models.JSONField(
+        default=dict, blank=True, help_text=_("The limits it is reserved on, as they were when it began.")
+    )
     state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
     expires_at = models.DateTimeField()
     created_at = models.DateTimeField(default=timezone.now)

@@ -22,7 +22,7 @@ MARGIN = timedelta(hours=24)  # on top of the hours of the scheme, before we giv
 class Verdict:
     """Whether a debit may begin, how much of it, and when it will be here. `why` is empty for yes.
 
-    not_in_force | too_early | ends_too_soon | debit_open | limit_used | nothing
+    not_in_force | resting | too_early | ends_too_soon | debit_open | limit_used | nothing
     """
 
     why: str
@@ -35,6 +35,8 @@ def judge(*, mandate: Mandate, now: datetime, amount_paise: int | None = None) -
     """What this mandate can do now. Without `amount_paise`: as much as needs no approval by the payer. Queries."""
     if mandate.state != Mandate.State.CONFIRMED or mandate.cancel_asked_at is not None:
         return Verdict("not_in_force")
+    if mandate.rests_since is not None:
+        return Verdict("resting")
     if mandate.next_allowed_at is not None and now < mandate.next_allowed_at:
         return Verdict("too_early")
     if mandate.debits.filter(state__in=OPEN_INTENTS).exists():

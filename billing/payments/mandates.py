@@ -27,18 +27,30 @@ LONGEST_YEARS = 30
 def start(
     *, organisation_id: int, kind: str, max_amount_paise: int, expires_at: datetime, payer_name: str, payer_email: str,
     payer_contact: str, now: datetime, total_limit_paise: int | None = None, asked_by: User | None = None,
+    key: str = "",
 ) -> Mandate:  # fmt: skip
-    """Write down a mandate that the payer shall be asked for. Raises ValueError for what no scheme allows."""
+    """Write down a mandate that the payer shall be asked for; the same `key` again is the same mandate.
+
+    Raises ValueError for what no scheme allows.
+    """
     most = rules.value_of(PaymentRule.Name.MANDATE_MAX, kind=kind, on=rules.day_of(now))
     if not max_amount_paise >= 1_00 or (most is not None and max_amount_paise > most):
         raise ValueError("The amount is above what such a mandate may allow.")
     if not now + timedelta(days=2) < expires_at < now + timedelta(days=366 * LONGEST_YEARS):
         raise ValueError("A mandate ends between two days and thirty years from now.")
-    mandate = Mandate.objects.create(
-        key=new_key("MD"), organisation_id=organisation_id, kind=kind, max_amount_paise=max_amount_paise,
-        total_limit_paise=total_limit_paise, payer_name=payer_name, payer_email=payer_email,
-        payer_contact=payer_contact, expires_at=expires_at, created_at=now, next_try_at=now, asked_by=asked_by,
+    mandate, is_new = Mandate.objects.get_or_create(
+        key=key or new_key("MD"),
+        defaults={
+            "organisation_id": organisation_id, "kind": kind, "max_amount_paise": max_amount_paise,
+            "total_limit_paise": total_limit_paise, "payer_name": payer_name, "payer_email": payer_email,
+            "payer_contact": payer_contact, "expires_at": expires_at, "created_at": now, "next_try_at": now,
+            "asked_by": asked_by,
+        },
     )  # fmt: skip
+    if mandate.organisation_id != organisation_id:
+        raise ValueError("This key was used for another mandate.")
+    if not is_new:
+        return mandate
     audit(
         action="start_mandate", target=mandate, actor=asked_by, organisation=mandate.organisation,
         after={"max_amount_paise": max_amount_paise, "kind": kind},
@@ -188,6 +200,27 @@ def cancel(*, mandate_id: int, actor: User | None, reason: str, now: datetime, a
             organisation=mandate.organisation,
         )  # fmt: skip
         publish(PaymentWorkWaiting("mandate", mandate.pk))
+    return mandate
+
+
+@transaction.atomic
+def rest(
+    *, mandate_id: int, is_resting: bool, actor: User | None, reason: str, now: datetime, actor_label: str = ""
+) -> Mandate:
+    """Begin no debits until it is resumed, or resume it; the payer's bank hears nothing. Twice is once.
+
+    Raises Conflict when it is over.
+    """
+    mandate = Mandate.objects.select_for_update(of=("self",)).select_related("organisation").get(pk=mandate_id)
+    if mandate.is_over:
+        raise Conflict("This mandate is over already.", code="mandate_over")
+    if (mandate.rests_since is not None) != is_resting:
+        mandate.rests_since = now if is_resting else None
+        mandate.save(update_fields=["rests_since"])
+        audit(
+            action="pause_mandate" if is_resting else "resume_mandate", target=mandate, actor=actor,
+            actor_label=actor_label, reason=reason, organisation=mandate.organisation,
+        )  # fmt: skip
     return mandate
 
 

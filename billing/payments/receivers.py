@@ -22,16 +22,25 @@ POLL_EVERY = timedelta(hours=6)  # webhooks are quicker; this finds what they mi
 
 
 @transaction.atomic
-def open_qr(*, organisation_id: int, amount_paise: int | None, now: datetime) -> PaymentReceiver:
-    """A code for one payment of this amount, or (None) for any amount, any number of times."""
+def open_qr(*, organisation_id: int, amount_paise: int | None, now: datetime, key: str = "") -> PaymentReceiver:
+    """A code for one payment of this amount, or (None) for any amount, any number of times.
+
+    The same `key` again is the same code. Raises ValueError for an amount that no gateway takes.
+    """
     if amount_paise is not None and not LEAST_PAISE <= amount_paise <= MOST_PAISE:
         raise ValueError("A top-up is between ₹1 and ₹5 crore.")
     closes_at = now + CODE_LIVES if amount_paise else None
-    receiver = PaymentReceiver.objects.create(
-        key=new_key("QR"), organisation_id=organisation_id, kind=Kind.QR, amount_paise=amount_paise, created_at=now,
-        closes_at=closes_at, next_try_at=now,
+    receiver, is_new = PaymentReceiver.objects.get_or_create(
+        key=key or new_key("QR"),
+        defaults={
+            "organisation_id": organisation_id, "kind": Kind.QR, "amount_paise": amount_paise, "created_at": now,
+            "closes_at": closes_at, "next_try_at": now,
+        },
     )  # fmt: skip
-    publish(PaymentWorkWaiting("receiver", receiver.pk))
+    if (receiver.organisation_id, receiver.kind, receiver.amount_paise) != (organisation_id, Kind.QR, amount_paise):
+        raise ValueError("This key was used for something else.")
+    if is_new:
+        publish(PaymentWorkWaiting("receiver", receiver.pk))
     return receiver
 
 

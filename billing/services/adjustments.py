@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import F, Sum
 
 from billing.models import CDR, BillingException, CDRAdjustment, ChargingSession
+from billing.prices.models import AllowanceUse
 from billing.rating import Rating
 from billing.services import price_checks, rating, wallets
 from billing.services.exceptions import open_exception
@@ -46,6 +47,23 @@ def adjust(*, cdr: CDR, figures: Figures, reason: str, now: datetime) -> CDRAdju
     if figures == figures_of(cdr):
         return None
     rated = rating.rate_cdr(_as_if(cdr, figures))
+    if rated is None:
+        _report(cdr, figures, reason, now)
+        return None
+    return _book(cdr, figures, rated, reason, now)
+
+
+@transaction.atomic
+def adjust_included(*, cdr_id: int, now: datetime) -> CDRAdjustment | None:
+    """Another part of the session is included than when it was priced: book the difference."""
+    related = CDR.objects.select_related(
+        "organisation", "tariff", "plan_version__plan", "session__source", "session__organisation",
+        "session__vehicle", "session__driver", "session__connector__evse__location",
+    )  # fmt: skip
+    cdr = related.select_for_update(of=("self",), no_key=True).get(pk=cdr_id)
+    figures = figures_of(cdr)
+    rated = rating.rate_cdr(_as_if(cdr, figures))
+    reason = "Included energy is used in the order of sessions"
     if rated is None:
         _report(cdr, figures, reason, now)
         return None
@@ -97,8 +115,15 @@ def _as_if(cdr: CDR, figures: Figures) -> CDR:
     """The record as it would be written today, by the tariff it is pinned to; never saved."""
     return CDR(
         organisation=cdr.organisation, session=cdr.session, tariff=cdr.tariff, currency=cdr.currency,
-        **dataclasses.asdict(figures),
+        negotiated_rate=cdr.negotiated_rate, plan_version=cdr.plan_version, included_wh=included_wh(cdr),
+        rated_at=cdr.rated_at, **dataclasses.asdict(figures),
     )  # fmt: skip
+
+
+def included_wh(cdr: CDR) -> int:
+    """What of it is included in a subscription by now; the record says what was when it was priced."""
+    use = AllowanceUse.objects.filter(cdr=cdr.pk).first() if cdr.plan_version_id else None
+    return use.wh if use else cdr.included_wh
 
 
 def _heads(rated: Rating) -> dict[str, int]:

@@ -20,8 +20,12 @@ WORDS = {
     "no_wallet": "the fleet has no wallet",
     "wallet_frozen": "the wallet is frozen",
     "insufficient": "the wallet is empty",
-    "day_limit": "the limit of the day is used up",
-    "month_limit": "the limit of the month is used up",
+    "limit:organisation": "the fleet's limit is used up",
+    "limit:cost_centre": "the limit of the cost centre is used up",
+    "limit:site": "the limit of the site is used up",
+    "limit:vehicle": "the limit of the vehicle is used up",
+    "limit:driver": "the limit of the driver is used up",
+    "limit:tariff": "the limit of the tariff is used up",
     "concurrent_tx": "the token was charging elsewhere",
 }
 

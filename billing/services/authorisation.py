@@ -58,6 +58,7 @@ class Decision:
     question: Question | None = field(default=None, compare=False)
     inputs: dict[str, Any] = field(default_factory=dict, compare=False)
     duration_us: int = field(default=0, compare=False)
+    limits: tuple[Limit, ...] = field(default=(), compare=False)
 
     @property
     def group_id(self) -> str:
@@ -89,12 +90,12 @@ def decide(
     began = time.perf_counter()
     question = Question(id_token, connector_id, charger_id, at, is_start)
     facts = read_facts(question)
-    limits = read_limits(facts, at)
+    limits = read_limits(facts, question)
     verdict = judge(facts, limits, at=at, floor_paise=FLOOR_HOLD_PAISE)
     return Decision(
         verdict.reason == ACCEPTED, verdict.reason, _payer(facts, charger_id), facts.vehicle_id, facts.driver_id,
         facts.token_id, facts.valid_until, verdict.max_energy_wh, verdict.max_paise, question, _inputs(facts, limits),
-        round((time.perf_counter() - began) * 1e6),
+        round((time.perf_counter() - began) * 1e6), tuple(limits),
     )  # fmt: skip
 
 
@@ -152,4 +153,8 @@ def _inputs(facts: Facts, limits: Sequence[Limit]) -> dict[str, Any]:
     """What people need to understand the reason, as JSON keeps it."""
     known = facts._asdict() | {"valid_until": facts.valid_until.isoformat() if facts.valid_until else None}
     kept = {name: value for name, value in known.items() if name not in {"time_zone", "has_limits"}}
-    return {**kept, "limits": [vars(limit) for limit in limits]}
+    return {**kept, "limits": [_told(limit) for limit in limits]}
+
+
+def _told(limit: Limit) -> dict[str, Any]:
+    return limit._asdict() | {"period_start": limit.period_start.isoformat() if limit.period_start else None}

@@ -1,4 +1,4 @@
-"""What is known about one question "may this token charge here?": one statement, two when money limits exist."""
+"""What is known about one question "may this token charge here?": one statement, two when limits exist."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -7,6 +7,7 @@ from typing import Any
 from django.db import connection
 
 from billing.entitlement import Facts, Limit
+from billing.limits import using
 from billing.services.tariffs import zone_of
 
 PARALLEL_WITHIN = timedelta(minutes=30)
@@ -38,8 +39,7 @@ SELECT t.id, t.organisation_id, t.is_active, t.valid_until, v.id, d.id, v.is_act
                   OR x.state = 'ended' AND x.ended_at > %(at)s)
            ORDER BY x.id DESC LIMIT 1) END,
        coalesce(o.time_zone, ''),
-       EXISTS (SELECT 1 FROM billing_charginglimit g WHERE g.organisation_id = t.organisation_id
-               AND (g.vehicle_id = v.id OR g.driver_id = d.id OR g.vehicle_id IS NULL AND g.driver_id IS NULL))
+       EXISTS (SELECT 1 FROM billing_spendlimit g WHERE g.organisation_id = t.organisation_id)
 FROM (SELECT 1) always
 LEFT JOIN vehicles_idtoken t ON lower(t.uid) = %(uid)s
 LEFT JOIN accounts_organisation o ON o.id = t.organisation_id
@@ -65,38 +65,6 @@ LEFT JOIN LATERAL (
 ) site ON true
 LEFT JOIN billing_wallet w ON w.organisation_id = t.organisation_id
 """
-# Settled sessions by the day they ended, and what is held for those that run. A fleet's own sum comes from its CDRs
-# and its wallet, one vehicle's or driver's from their sessions.
-_LIMITS = """
-SELECT CASE WHEN g.vehicle_id IS NOT NULL THEN 'vehicle' WHEN g.driver_id IS NOT NULL THEN 'driver'
-       ELSE 'organisation' END,
-       g.session_energy_wh, g.session_paise, g.day_paise, g.month_paise, spent.day, spent.month
-FROM billing_charginglimit g
-CROSS JOIN LATERAL (
-    SELECT coalesce(sum(part.day), 0)::bigint AS day, coalesce(sum(part.month), 0)::bigint AS month FROM (
-        SELECT sum(c.total_paise) FILTER (WHERE c.ended_at >= %(day)s) AS day, sum(c.total_paise) AS month
-        FROM billing_cdr c WHERE g.vehicle_id IS NULL AND g.driver_id IS NULL
-          AND c.organisation_id = g.organisation_id AND c.ended_at >= %(month)s AND c.captured_at IS NOT NULL
-        UNION ALL
-        SELECT w.held_paise, w.held_paise FROM billing_wallet w
-        WHERE g.vehicle_id IS NULL AND g.driver_id IS NULL AND w.organisation_id = g.organisation_id
-        UNION ALL
-        SELECT sum(c.total_paise) FILTER (WHERE c.ended_at >= %(day)s), sum(c.total_paise)
-        FROM billing_chargingsession x JOIN billing_cdr c ON c.session_id = x.id
-        WHERE (x.vehicle_id = g.vehicle_id OR x.driver_id = g.driver_id)
-          AND c.ended_at >= %(month)s AND c.captured_at IS NOT NULL
-        UNION ALL
-        SELECT sum(h.amount_paise), sum(h.amount_paise)
-        FROM billing_chargingsession x JOIN billing_hold h ON h.session_key = 'session:' || x.id
-        WHERE (x.vehicle_id = g.vehicle_id OR x.driver_id = g.driver_id)
-          AND x.started_at >= %(held_since)s AND h.state = 'active'
-    ) part WHERE g.day_paise IS NOT NULL OR g.month_paise IS NOT NULL
-) spent
-WHERE g.organisation_id = %(organisation_id)s AND (
-    g.vehicle_id = %(vehicle_id)s OR g.driver_id = %(driver_id)s OR g.vehicle_id IS NULL AND g.driver_id IS NULL)
-ORDER BY g.id
-"""
-_HELD_FOR = timedelta(days=31)
 
 
 @dataclass(frozen=True)
@@ -128,15 +96,12 @@ def read_facts(question: Question) -> Facts:
         return Facts(*cursor.fetchone())
 
 
-def read_limits(facts: Facts, at: datetime) -> list[Limit]:
-    """One query, none when nobody set a limit. Days and months are those of the fleet's time zone."""
+def read_limits(facts: Facts, question: Question) -> list[Limit]:
+    """One query, none when nobody set a limit."""
     if not facts.has_limits:
         return []
-    midnight = at.astimezone(zone_of(facts.time_zone)).replace(hour=0, minute=0, second=0, microsecond=0)
-    values: dict[str, Any] = {
-        "organisation_id": facts.organisation_id, "vehicle_id": facts.vehicle_id, "driver_id": facts.driver_id,
-        "day": midnight, "month": midnight.replace(day=1), "held_since": at - _HELD_FOR,
-    }  # fmt: skip
-    with connection.cursor() as cursor:
-        cursor.execute(_LIMITS, values)
-        return [Limit(*row) for row in cursor.fetchall()]
+    return using.applicable(
+        organisation_id=facts.organisation_id, vehicle_id=facts.vehicle_id, driver_id=facts.driver_id,
+        location_id=facts.location_id, connector_id=question.connector_id, at=question.at,
+        zone=zone_of(facts.time_zone),
+    )  # fmt: skip

@@ -70,6 +70,8 @@ def is_exhausted(decision: AuthorisationDecision, *, now: datetime) -> bool:
         energy_wh=session.energy_wh,
         duration_s=max(0, int((now - session.started_at).total_seconds())),
         at=session.started_at,
+        organisation_id=session.organisation_id,
+        vehicle_id=session.vehicle_id,
     )
     return price is not None and price >= decision.max_paise
 

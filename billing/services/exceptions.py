@@ -29,7 +29,7 @@ WITHDRAWN = "What arrived later settles it."
 @transaction.atomic
 def open_exception(
     *,
-    organisation_id: int,
+    organisation_id: int | None,
     kind: str,
     title: str,
     at: datetime,
@@ -38,7 +38,10 @@ def open_exception(
     details: dict[str, Any] | None = None,
     amount_paise: int = 0,
 ) -> BillingException:
-    """One open row per session and kind (or per reference); asking again returns the first."""
+    """One open row per session and kind (or per reference); asking again returns the first.
+
+    `organisation_id` None: about the platform's own books; only its operators see it.
+    """
     same = BillingException.objects.open().filter(
         organisation_id=organisation_id, kind=kind, session_id=session_id, reference=reference
     )
@@ -58,7 +61,8 @@ def open_exception(
             )
     except IntegrityError:
         return same.get()
-    publish(ExceptionOpened(exception.pk, organisation_id, kind, session_id))
+    if organisation_id is not None:
+        publish(ExceptionOpened(exception.pk, organisation_id, kind, session_id))
     return exception
 
 
@@ -86,7 +90,8 @@ def resolve_exception(
     )  # fmt: skip
     if exception.session_id and exception.kind in UNBLOCKS_CDR:
         _unblock(exception.session_id)
-    publish(ExceptionResolved(exception.pk, exception.organisation_id, at))
+    if exception.organisation_id is not None:
+        publish(ExceptionResolved(exception.pk, exception.organisation_id, at))
     return exception
 
 
@@ -103,7 +108,8 @@ def withdraw_one(exception: BillingException, *, resolution: str, at: datetime) 
     """Nobody has to decide this any more."""
     exception.resolved_at, exception.resolution = at, resolution
     exception.save(update_fields=["resolved_at", "resolution"])
-    publish(ExceptionResolved(exception.pk, exception.organisation_id, at))
+    if exception.organisation_id is not None:
+        publish(ExceptionResolved(exception.pk, exception.organisation_id, at))
 
 
 def is_decided(*, session_id: int, kind: str) -> bool:

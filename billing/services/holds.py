@@ -58,6 +58,8 @@ def _missing_paise(session: ChargingSession, hold: Hold, now: datetime) -> int:
         energy_wh=session.energy_wh,
         duration_s=max(0, int((now - session.started_at).total_seconds())),
         at=session.started_at,
+        organisation_id=session.organisation_id,
+        vehicle_id=session.vehicle_id,
     )
     if price is None or price * 100 < hold.amount_paise * EXTEND_AT_PERCENT:
         return 0

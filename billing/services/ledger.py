@@ -38,8 +38,10 @@ CHART: dict[str, tuple[Kind, str]] = {
     "suspense": (Kind.LIABILITY, "Suspense"),
     "refunds_payable": (Kind.LIABILITY, "Refunds on their way"),
     "writeoff": (Kind.EXPENSE, "Write-off"),
+    "electricity": (Kind.EXPENSE, "Electricity of depots"),
+    "utility_payable": (Kind.LIABILITY, "Payable to utilities"),
 }
-OF_AN_ORGANISATION = {"wallet", "receivable", "advance_gst"}
+OF_AN_ORGANISATION = {"wallet", "receivable", "advance_gst", "electricity", "utility_payable"}
 DEBIT_NORMAL = {Kind.ASSET, Kind.EXPENSE}
 
 
@@ -92,7 +94,7 @@ def post(
 ) -> Posted:
     """Append one entry. The same key and content again is a no-op; other content raises Conflict."""
     about = about or Dimensions()
-    request_hash = _hash(legs, about, currency)
+    request_hash = content_hash(legs, about, currency)
     if known := _posted(entry_key, request_hash):
         return known
     accounts = accounts_for({code for leg in legs for code in (leg.debit, leg.credit)}, currency=currency)
@@ -202,7 +204,8 @@ def _posted(entry_key: str, request_hash: str) -> Posted | None:
     return Posted(tuple(pk for pk, _ in rows), False)
 
 
-def _hash(legs: Sequence[Leg], about: Dimensions, currency: str) -> str:
+def content_hash(legs: Sequence[Leg], about: Dimensions, currency: str) -> str:
+    """What the same key must come with again."""
     content = [
         currency,
         about.organisation_id,

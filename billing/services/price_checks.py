@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Sum
 
-from billing.models import CDR, BillingException, PriceCheck
+from billing.models import CDR, BillingException, ChargingSession, PriceCheck
 from billing.price_check import Figures, compare
 from billing.rating import Rating, TariffError
 from billing.services import rating, tariffs
@@ -52,7 +52,10 @@ def check(*, cdr: CDR, told: RoamingCDR, rated: Rating, tariff: Tariff | None, n
 @transaction.atomic
 def end_dispute(*, told: RoamingCDR, now: datetime) -> None:
     """The network took the record back: nobody has to argue about it any more."""
-    PriceCheck.objects.filter(roaming_cdr=told, state=State.DIFFERS).update(state=State.TAKEN_BACK)
+    disputed = PriceCheck.objects.filter(roaming_cdr=told, state=State.DIFFERS)
+    sessions = list(disputed.values_list("session_id", flat=True))
+    disputed.update(state=State.TAKEN_BACK)
+    ChargingSession.objects.filter(pk__in=sessions).update(reconciled_at=None)  # judged again without it
     for question in BillingException.objects.open().filter(kind=Kind.CPO_PRICE, reference=_reference(told)):
         withdraw_one(question, resolution=TAKEN_BACK, at=now)
 

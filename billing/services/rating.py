@@ -1,6 +1,7 @@
 """From a CDR to money: price it once by its pinned tariff, capture the hold, post the charge."""
 
 import logging
+from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
 from typing import Any
@@ -12,14 +13,17 @@ from django.utils import timezone
 from billing import rating
 from billing.cdr_periods import Told, read_periods
 from billing.events import CDRCaptured
+from billing.invoicing.services.place_of_supply import supply_of_session
 from billing.models import CDR, BillingException, ChargingSession
+from billing.prices.price import Price, of_plan, of_rate, of_tariff
+from billing.prices.services import allowances
 from billing.rating import Period, Rating, Reserved, TariffError
 from billing.services import energy, tariffs, wallets
 from billing.services.exceptions import open_exception
 from billing.services.ledger import Dimensions
 from billing.services.wallets import Charge, hold_key
 from billing.tariff_terms import read_terms
-from fleetcharge.accounts.models import Organisation
+from billing.totals import Tax
 from fleetcharge.lib.events import publish
 from stations.cpo.ocpi.models import RoamingCDR
 from stations.models import Source
@@ -38,12 +42,15 @@ def rate_and_capture(*, cdr_id: int, now: datetime | None = None) -> bool:
     if cdr is None:
         return False
     try:
-        rated = _rated(cdr)
+        price = pin(cdr, is_locked=True)
+        rated = _rated(cdr, price)
     except TariffError as error:
         _block(cdr, str(error), now)
         return False
     if cdr.rated_at is None:
         _store(cdr, rated, now)
+        if price.subscribed is not None:
+            allowances.use(subscribed=price.subscribed, cdr=cdr, wh=cdr.included_wh)
     captured = wallets.capture(
         organisation_id=cdr.organisation_id,
         session_key=hold_key(cdr.session_id),
@@ -53,6 +60,7 @@ def rate_and_capture(*, cdr_id: int, now: datetime | None = None) -> bool:
         at=cdr.ended_at,
         now=now,
         currency=cdr.currency,
+        energy_wh=cdr.energy_wh,
     )
     CDR.objects.filter(pk=cdr.pk, captured_at=None).update(captured_at=now)
     publish(CDRCaptured(cdr.pk, cdr.session_id, cdr.organisation_id, rated.total_paise, captured.receivable_paise))
@@ -60,9 +68,9 @@ def rate_and_capture(*, cdr_id: int, now: datetime | None = None) -> bool:
 
 
 def rate_cdr(cdr: CDR) -> Rating | None:
-    """What the CDR costs by its pinned tariff, without storing anything; None when it cannot be priced."""
+    """What the CDR costs by its pinned price, without storing anything; None when it cannot be priced."""
     try:
-        return _rated(cdr)
+        return _rated(cdr, pin(cdr))
     except TariffError:
         return None
 
@@ -95,47 +103,73 @@ def _claim(cdr_id: int) -> CDR | None:
     """Lock the row unless another worker has it (SKIP LOCKED) or it is finished."""
     open_cdrs = CDR.objects.filter(pk=cdr_id, captured_at=None, is_blocked=False)
     related = open_cdrs.select_related(
-        "tariff", "organisation", "roaming_cdr", "session__source", "session__vehicle", "session__driver",
-        "session__connector__evse__location", "session__connector__tariff",
+        "tariff", "negotiated_rate", "plan_version__plan", "organisation", "roaming_cdr", "session__source",
+        "session__vehicle", "session__driver", "session__connector__evse__location__source",
+        "session__connector__tariff",
     )  # fmt: skip
     return related.select_for_update(of=("self",), skip_locked=True).first()
 
 
-def _rated(cdr: CDR) -> Rating:
-    session = cdr.session
-    if cdr.tariff is None:
-        cdr.tariff = tariffs.tariff_for(connector=session.connector, at=cdr.started_at)
-    if cdr.tariff is None:
+def pin(cdr: CDR, *, is_locked: bool = False) -> Price:
+    """What the CDR is priced by: what it is pinned to, else what holds at its start, written on it (not saved).
+
+    `is_locked`: nobody else uses included energy before this transaction is over. Raises TariffError without a price.
+    """
+    if cdr.rated_at is not None:
+        return _pinned(cdr)
+    price = tariffs.price_for(
+        connector=cdr.session.connector, at=cdr.started_at, organisation_id=cdr.organisation_id, tariff=cdr.tariff
+    )
+    if price is None:
         raise TariffError("no tariff is known for this connector at that time")
-    if cdr.tariff.currency != cdr.currency:
-        raise TariffError(f"the tariff is in {cdr.tariff.currency}, the wallet in {cdr.currency}")
-    periods, reserved = _periods(cdr)
-    return rating.rate(
-        elements=cdr.tariff.elements,
+    cdr.tariff, cdr.negotiated_rate, cdr.plan_version = price.tariff or cdr.tariff, price.rate, price.plan_version
+    cdr.included_wh = 0
+    if price.subscribed is not None:
+        left = allowances.left_wh(price.subscribed, vehicle_id=cdr.session.vehicle_id, is_locked=is_locked)
+        cdr.included_wh = min(left, cdr.energy_wh)
+    return price
+
+
+def _pinned(cdr: CDR) -> Price:
+    price = None
+    if cdr.negotiated_rate is not None:
+        price = of_rate(cdr.negotiated_rate)
+    elif cdr.plan_version is not None:
+        price = of_plan(cdr.plan_version, None, cdr.tariff)
+    elif cdr.tariff is not None:
+        price = of_tariff(cdr.tariff)
+    if price is None:
+        raise TariffError("the price that it was pinned to is gone")
+    return price
+
+
+def _rated(cdr: CDR, price: Price) -> Rating:
+    session = cdr.session
+    if price.currency != cdr.currency:
+        raise TariffError(f"the tariff is in {price.currency}, the wallet in {cdr.currency}")
+    elements = price.including(cdr.included_wh)
+    periods, reserved = _periods(cdr, elements)
+    supply = supply_of_session(session)
+    rated = rating.rate(
+        elements=elements,
         periods=periods,
         started_at=cdr.started_at,
         tz=tariffs.zone_of(session.connector.evse.location.time_zone),
         gst_percent=settings.GST_PERCENT,
-        is_interstate=is_interstate(cdr.organisation),
-        terms=read_terms(cdr.tariff.terms),
+        is_interstate=supply.is_interstate,
+        terms=read_terms(price.terms),
         reserved=reserved,
     )
+    return replace(rated, tax=Tax()) if supply.is_zero_rated else rated
 
 
-def is_interstate(organisation: Organisation) -> bool:
-    """Place of supply is the registered recipient's state (IGST Act, section 12(2)); unknown counts as ours."""
-    supplier, recipient = settings.SUPPLIER_GSTIN, organisation.gstin
-    return bool(supplier and recipient) and supplier[:2] != recipient[:2]
-
-
-def _periods(cdr: CDR) -> tuple[list[Period], Reserved | None]:
+def _periods(cdr: CDR, elements: list[dict[str, Any]]) -> tuple[list[Period], Reserved | None]:
     """A network's own periods where they add up; our meter series where the moment counts; else evenly spread."""
-    assert cdr.tariff is not None  # noqa: S101 (checked by the caller)
     even = rating.even_periods(energy_wh=cdr.energy_wh, charging_s=cdr.charging_seconds, idle_s=cdr.idle_seconds)
     if cdr.roaming_cdr is not None:
         told = told_periods(cdr.roaming_cdr)
         return (even if told.problems else told.periods), told.reserved
-    if not rating.is_time_dependent(cdr.tariff.elements):
+    if not rating.is_time_dependent(elements):
         return even, None
     return (_metered_periods(cdr) or even), None
 

@@ -197,7 +197,7 @@ def _record(start: Start) -> ChargingSession:
         session.save(update_fields=["energy_wh", "meter_last_wh", "metered_at"])
     stations.set_session(connector_id=connector.pk, has_session=True, is_delivering=False, at=start.started_at)
     if decision.is_accepted:
-        money.hold_for(session, start.received_at)
+        money.hold_for(session, start.received_at, decision.limits)
     if start.id_token:
         keep_start(session=session, decision=decision, received_at=start.received_at, is_offline=start.is_offline)
     publish(

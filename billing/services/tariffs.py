@@ -8,6 +8,8 @@ from django.conf import settings
 
 from billing import rating
 from billing.models import ChargingSession
+from billing.prices.price import Price, of_plan, of_rate, of_tariff
+from billing.prices.services import allowances, resolution
 from billing.rating import Rating, Reserved, TariffError
 from billing.tariff_terms import FOR_ROAMING, NO_TERMS, Terms, read_terms
 from stations.models import Connector, Tariff
@@ -17,8 +19,38 @@ from stations.models import Connector, Tariff
 class Offer:
     """A price with the version it is by and every line of it."""
 
-    tariff: Tariff
+    price: Price
     rated: Rating
+
+    @property
+    def tariff(self) -> Tariff | None:
+        """The public tariff behind it; None for a negotiated rate and a plan with prices of its own."""
+        return self.price.tariff
+
+
+def price_for(
+    *, connector: Connector, at: datetime, organisation_id: int | None, tariff: Tariff | None = None
+) -> Price | None:
+    """What an organisation is priced by: its negotiated rate, else its subscription, else the public tariff.
+
+    `tariff`: the public one, where it is known already. Without an organisation there is only that. Needs
+    evse__location__source.
+    """
+    may_have_rate = has_subscription = False
+    if organisation_id is not None:
+        may_have_rate, has_subscription = resolution.anything_at(
+            organisation_id=organisation_id, connector=connector, at=at
+        )
+    if organisation_id is not None and may_have_rate:
+        rate = resolution.rate_at(organisation_id=organisation_id, connector=connector, at=at)
+        if rate is not None:
+            return of_rate(rate)
+    tariff = tariff or tariff_for(connector=connector, at=at)
+    if organisation_id is not None and has_subscription:
+        subscribed = resolution.subscribed_at(organisation_id=organisation_id, at=at)
+        if subscribed is not None:
+            return of_plan(subscribed.version, subscribed, tariff)
+    return of_tariff(tariff) if tariff else None
 
 
 def tariff_for(*, connector: Connector, at: datetime) -> Tariff | None:
@@ -64,12 +96,18 @@ def zone_of(name: str) -> ZoneInfo:
         return ZoneInfo("Asia/Kolkata")
 
 
-def quote_at(*, connector: Connector, energy_wh: int, duration_s: int, idle_s: int = 0, at: datetime) -> int | None:
-    """Paise including GST at the tariff now in force; None when there is no usable tariff. Needs evse__location."""
-    tariff = tariff_for(connector=connector, at=at)
-    terms = _terms(tariff)
-    return None if tariff is None or terms is None else rating.quote(
-        elements=tariff.elements,
+def quote_at(
+    *, connector: Connector, energy_wh: int, duration_s: int, idle_s: int = 0, at: datetime,
+    organisation_id: int | None = None, vehicle_id: int | None = None,
+) -> int | None:  # fmt: skip
+    """Paise including GST at the price in force for that organisation; None when there is no usable one.
+
+    Without an organisation by the public tariff. Needs evse__location__source.
+    """
+    price = price_for(connector=connector, at=at, organisation_id=organisation_id)
+    terms = _terms(price)
+    return None if price is None or terms is None else rating.quote(
+        elements=price.including(_included_wh(price, energy_wh, vehicle_id)),
         energy_wh=energy_wh,
         duration_s=duration_s,
         idle_s=idle_s,
@@ -82,24 +120,32 @@ def quote_at(*, connector: Connector, energy_wh: int, duration_s: int, idle_s: i
 
 def offer_at(
     *, connector: Connector, energy_wh: int, duration_s: int, idle_s: int = 0, at: datetime,
-    reserved: Reserved | None = None,
+    reserved: Reserved | None = None, organisation_id: int | None = None, vehicle_id: int | None = None,
 ) -> Offer | None:  # fmt: skip
-    """The quote before a start, line by line, with the reservation before it; None without a usable tariff.
+    """The quote before a start, line by line, with the reservation before it; None without a usable price.
 
-    Needs evse__location. What `quote_at` says of the same session is the sum of it.
+    Needs evse__location__source. What `quote_at` says of the same session is the sum of it.
     """
-    tariff = tariff_for(connector=connector, at=at)
-    if tariff is None:
+    price = price_for(connector=connector, at=at, organisation_id=organisation_id)
+    if price is None:
         return None
     periods = rating.even_periods(energy_wh=energy_wh, charging_s=duration_s, idle_s=idle_s)
     try:
         rated = rating.rate(
-            elements=tariff.elements, periods=periods, started_at=at, tz=zone_of(connector.evse.location.time_zone),
-            gst_percent=settings.GST_PERCENT, terms=read_terms(tariff.terms), reserved=reserved,
+            elements=price.including(_included_wh(price, energy_wh, vehicle_id)), periods=periods, started_at=at,
+            tz=zone_of(connector.evse.location.time_zone), gst_percent=settings.GST_PERCENT,
+            terms=read_terms(price.terms), reserved=reserved,
         )  # fmt: skip
     except TariffError:
         return None
-    return Offer(tariff, rated)
+    return Offer(price, rated)
+
+
+def _included_wh(price: Price, energy_wh: int, vehicle_id: int | None) -> int:
+    """What of it is included, as far as is known now."""
+    if price.subscribed is None:
+        return 0
+    return min(energy_wh, allowances.left_wh(price.subscribed, vehicle_id=vehicle_id))
 
 
 def reservation_offer(*, connector: Connector, reserved: Reserved) -> Offer | None:
@@ -114,21 +160,24 @@ def reservation_offer(*, connector: Connector, reserved: Reserved) -> Offer | No
         )  # fmt: skip
     except TariffError:
         return None
-    return Offer(tariff, rated)
+    return Offer(of_tariff(tariff), rated)
 
 
 def running_offer(session: ChargingSession, *, now: datetime) -> Offer | None:
-    """What a session costs so far, by the tariff in force at its start; None when that cannot be said.
+    """What a session costs so far, by the price in force at its start; None when that cannot be said.
 
-    Reads connector__evse__location and connector__tariff.
+    Reads connector__evse__location__source and connector__tariff.
     """
     seconds = max(0, int(((session.ended_at or now) - session.started_at).total_seconds()))
-    return offer_at(connector=session.connector, energy_wh=session.energy_wh, duration_s=seconds, at=session.started_at)
+    return offer_at(
+        connector=session.connector, energy_wh=session.energy_wh, duration_s=seconds, at=session.started_at,
+        organisation_id=session.organisation_id, vehicle_id=session.vehicle_id,
+    )  # fmt: skip
 
 
-def _terms(tariff: Tariff | None) -> Terms | None:
+def _terms(price: Price | None) -> Terms | None:
     """None when they cannot be read: then nothing is quoted."""
     try:
-        return read_terms(tariff.terms) if tariff else NO_TERMS
+        return read_terms(price.terms) if price else NO_TERMS
     except TariffError:
         return None

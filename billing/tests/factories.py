@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from billing.models import MeterValue, Wallet
+from billing.models import MeterValue, SpendLimit, Wallet
 from billing.services import sessions, wallets
 from billing.services.sessions import EndedSession, StartedSession
 from fleetcharge.accounts.models import Organisation
@@ -80,6 +80,14 @@ def make_fleet(
     token = IdToken.objects.create(organisation=organisation, uid=f"CARD{number:04d}", vehicle=vehicle)
     wallet = fund(organisation, money_paise) if has_wallet else None
     return Fleet(organisation, source, location, charger, connector, tariff, vehicle, driver, token, wallet)
+
+
+def limit(organisation: Organisation, **fields: Any) -> SpendLimit:
+    """A hard limit of the day for the whole fleet, unless said otherwise; the scope follows from whom it names."""
+    names = {"location": "site"}
+    scope = next((names.get(name, name) for name in ("vehicle", "driver", "location", "cost_centre", "tariff")
+                  if name in fields), "organisation")  # fmt: skip
+    return SpendLimit.objects.create(organisation=organisation, **{"scope": scope, "period": "day", **fields})
 
 
 def fund(organisation: Organisation, amount_paise: int, **fields: Any) -> Wallet:

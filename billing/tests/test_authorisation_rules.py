@@ -15,14 +15,13 @@ from billing.models import (
     AllowedSite,
     AuthorisationDecision,
     BillingException,
-    ChargingLimit,
     ChargingPolicy,
     ChargingSession,
     Wallet,
 )
 from billing.services import rating
 from billing.services.authorisation import Decision, authorise, decide
-from billing.tests.factories import NOON, Fleet, make_fleet, make_site, start, stop
+from billing.tests.factories import NOON, Fleet, limit, make_fleet, make_site, start, stop
 from fleetcharge.accounts.models import Organisation, Scope, User
 from fleetcharge.accounts.services import create_api_key
 from stations.models import EVSE, Charger, Connector
@@ -136,35 +135,35 @@ def test_another_drivers_shift_is_not_the_card_holders(fleet: Fleet) -> None:
 
 
 def test_a_limit_per_session_bounds_what_it_may_draw_and_cost(fleet: Fleet) -> None:
-    ChargingLimit.objects.create(organisation=fleet.organisation, session_energy_wh=30_000, session_paise=900_00)
-    ChargingLimit.objects.create(organisation=fleet.organisation, vehicle=fleet.vehicle, session_energy_wh=12_000)
+    limit(fleet.organisation, period="session", energy_wh=30_000, amount_paise=900_00)
+    limit(fleet.organisation, period="session", vehicle=fleet.vehicle, energy_wh=12_000)
     decision = ask(fleet)
     assert (decision.is_accepted, decision.max_energy_wh, decision.max_paise) == (True, 12_000, 900_00)
 
 
 @pytest.mark.parametrize("whose", ["organisation", "vehicle", "driver"])
 def test_the_day_and_the_month_have_their_ends(fleet: Fleet, whose: str) -> None:
-    """NOON is the 20th, 12:00 in India: yesterday counts for the month, last month for neither."""
-    spend(fleet, at=datetime(2026, 10, 31, 18, 0, tzinfo=UTC))  # 23:30 on the 31st in India
-    paid_yesterday = spend(fleet, at=NOON - timedelta(days=1))
-    paid_today = spend(fleet, at=datetime(2026, 11, 19, 18, 31, tzinfo=UTC))  # 00:01 today in India
+    """NOON is the 20th, 12:00 in India. A session counts when it began; last month's counts for neither."""
+    spend(fleet, at=datetime(2026, 10, 31, 19, 0, tzinfo=UTC))  # began at 23:30 on the 31st in India
+    paid_yesterday = spend(fleet, at=datetime(2026, 11, 19, 19, 0, tzinfo=UTC))  # began at 23:30 yesterday
+    paid_today = spend(fleet, at=datetime(2026, 11, 19, 19, 31, tzinfo=UTC))  # began at 00:01 today
     assert paid_today == paid_yesterday == 212_40
     whom = {} if whose == "organisation" else {whose: getattr(fleet, whose)}
-    limit = ChargingLimit.objects.create(organisation=fleet.organisation, day_paise=300_00, **whom)
+    of_day = limit(fleet.organisation, amount_paise=300_00, **whom)
     assert ask(fleet).max_paise == 300_00 - 212_40
-    limit.day_paise = 262_39  # less than the smallest hold is left
-    limit.save()
-    assert ask(fleet).reason == "day_limit"
-    limit.day_paise, limit.month_paise = None, 480_00
-    limit.save()
+    of_day.amount_paise = 262_39  # less than the smallest hold is left
+    of_day.save()
+    assert ask(fleet).reason == f"limit:{whose}"
+    of_day.delete()
+    of_month = limit(fleet.organisation, period="month", amount_paise=480_00, **whom)
     assert ask(fleet).max_paise == 480_00 - 2 * 212_40
-    limit.month_paise = 474_79
-    limit.save()
-    assert ask(fleet).reason == "month_limit"
+    of_month.amount_paise = 474_79
+    of_month.save()
+    assert ask(fleet).reason == f"limit:{whose}"
 
 
 def test_what_runs_counts_by_what_is_held_for_it(fleet: Fleet) -> None:
-    ChargingLimit.objects.create(organisation=fleet.organisation, vehicle=fleet.vehicle, day_paise=2_000_00)
+    limit(fleet.organisation, vehicle=fleet.vehicle, amount_paise=2_000_00)
     start(fleet)
     held_paise = Wallet.objects.get().held_paise
     assert held_paise > 0
@@ -174,14 +173,14 @@ def test_what_runs_counts_by_what_is_held_for_it(fleet: Fleet) -> None:
 def test_another_vehicles_spending_and_limit_are_its_own(fleet: Fleet) -> None:
     other = Vehicle.objects.create(organisation=fleet.organisation, registration="KA 99", model=fleet.vehicle.model)
     IdToken.objects.create(organisation=fleet.organisation, uid="OTHER", vehicle=other)
-    ChargingLimit.objects.create(organisation=fleet.organisation, vehicle=fleet.vehicle, day_paise=100)
-    assert ask(fleet).reason == "day_limit"
+    limit(fleet.organisation, vehicle=fleet.vehicle, amount_paise=100)
+    assert ask(fleet).reason == "limit:vehicle"
     assert ask(fleet, token="OTHER").is_accepted
 
 
 def test_a_fleet_with_a_broken_time_zone_still_charges(fleet: Fleet) -> None:
     Organisation.objects.update(time_zone="Mars/Olympus")
-    ChargingLimit.objects.create(organisation=fleet.organisation, day_paise=500_00)
+    limit(fleet.organisation, amount_paise=500_00)
     assert ask(fleet).is_accepted
 
 
@@ -274,7 +273,7 @@ def test_a_fleet_may_share_a_token(online: Fleet) -> None:
 
 
 def test_the_answer_is_kept_with_its_reason_and_what_it_was_made_of(fleet: Fleet) -> None:
-    ChargingLimit.objects.create(organisation=fleet.organisation, day_paise=500_00)
+    limit(fleet.organisation, amount_paise=500_00)
     authorise(id_token=fleet.token.uid, connector_id=None, charger_id=fleet.charger.pk, at=NOON)
     kept = AuthorisationDecision.objects.get()
     assert (kept.organisation, kept.id_token, kept.vehicle, kept.driver, kept.charger) == (
@@ -288,7 +287,7 @@ def test_the_answer_is_kept_with_its_reason_and_what_it_was_made_of(fleet: Fleet
         None,
     )
     assert (kept.inputs["available_paise"], kept.inputs["wallet_state"]) == (1_000_00, "active")
-    assert kept.inputs["limits"][0]["day_paise"] == 500_00
+    assert kept.inputs["limits"][0]["amount_paise"] == 500_00
     assert 0 < kept.duration_us < 5_000_000
 
 
@@ -308,7 +307,7 @@ def test_a_decision_takes_two_statements_and_three_with_limits(fleet: Fleet) -> 
         return len([query for query in seen if "SAVEPOINT" not in query["sql"]])
 
     assert count() == 2
-    ChargingLimit.objects.create(organisation=fleet.organisation, day_paise=500_00)
+    limit(fleet.organisation, amount_paise=500_00)
     assert count() == 3
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from billing.models import ChargingLimit, ChargingSession
+from billing.models import ChargingSession, SpendLimit
 from billing.services import bounds
-from billing.tests.factories import NOON, Fleet, make_fleet, start
+from billing.tests.factories import NOON, Fleet, limit, make_fleet, start
 from fleetcharge.accounts.models import Organisation
 from stations.cpo import registry
 from stations.cpo.base import PENDING, Capability, CPOUnavailable, StopRequest
@@ -42,10 +42,10 @@ def fleet(organisation: Organisation) -> Fleet:
     return make_fleet(organisation)
 
 
-def running(fleet: Fleet, energy_wh: int, **bound: int) -> ChargingSession:
-    ChargingLimit.objects.create(organisation=fleet.organisation, **bound)
+def running(fleet: Fleet, drawn_wh: int, **bound: int) -> ChargingSession:
+    limit(fleet.organisation, period="session", **bound)
     began = start(fleet)
-    ChargingSession.objects.update(energy_wh=energy_wh)
+    ChargingSession.objects.update(energy_wh=drawn_wh)
     return ChargingSession.objects.get(pk=began.session_id)
 
 
@@ -58,7 +58,7 @@ def later(minutes: int) -> datetime:
 
 
 def test_at_the_last_watt_hour_and_not_before(fleet: Fleet, charger: OwnChargers) -> None:
-    session = running(fleet, 9_999, session_energy_wh=10_000)
+    session = running(fleet, 9_999, energy_wh=10_000)
     assert sweep() == 0
     ChargingSession.objects.update(energy_wh=10_000)
     assert sweep() == 1
@@ -69,7 +69,7 @@ def test_at_the_last_watt_hour_and_not_before(fleet: Fleet, charger: OwnChargers
 
 def test_at_the_last_paisa_including_gst(fleet: Fleet, charger: OwnChargers) -> None:
     """18 rupees per kWh and 18 % GST: 10 kWh are 212.40."""
-    running(fleet, 10_000, session_paise=212_41)
+    running(fleet, 10_000, amount_paise=212_41)
     assert sweep() == 0
     ChargingSession.objects.update(energy_wh=10_001)
     assert sweep() == 1
@@ -79,7 +79,7 @@ def test_at_the_last_paisa_including_gst(fleet: Fleet, charger: OwnChargers) -> 
 def test_every_running_session_is_looked_at_however_many_there_are(
     organisation: Organisation, charger: OwnChargers, chunk: int
 ) -> None:
-    ChargingLimit.objects.create(organisation=organisation, session_energy_wh=10_000)
+    limit(organisation, period="session", energy_wh=10_000)
     references = {start(make_fleet(organisation)).transaction_ref for _ in range(5)}
     ChargingSession.objects.update(energy_wh=10_000)
     assert bounds.stop_exhausted(now=later(10), chunk=chunk) == 5
@@ -87,7 +87,7 @@ def test_every_running_session_is_looked_at_however_many_there_are(
 
 
 def test_it_is_asked_once_in_two_minutes_by_name(fleet: Fleet, charger: OwnChargers) -> None:
-    running(fleet, 10_000, session_energy_wh=10_000)
+    running(fleet, 10_000, energy_wh=10_000)
     for minutes in (10, 10, 13):
         sweep(minutes)
     keys = [request.stop_key for request in charger.asked]
@@ -95,16 +95,16 @@ def test_it_is_asked_once_in_two_minutes_by_name(fleet: Fleet, charger: OwnCharg
 
 
 def test_what_has_ended_or_has_no_bound_is_left_alone(fleet: Fleet, charger: OwnChargers) -> None:
-    session = running(fleet, 10_000, session_energy_wh=10_000)
+    session = running(fleet, 10_000, energy_wh=10_000)
     ChargingSession.objects.update(state="ended")
     assert sweep() == 0
     ChargingSession.objects.update(state="active")
-    ChargingLimit.objects.all().delete()
+    SpendLimit.objects.all().delete()
     start(fleet, start_key="free", connector_id=2)
     assert [sweep(), len(charger.asked), charger.asked[0].transaction_ref] == [1, 1, session.transaction_ref]
 
 
 def test_a_network_that_is_away_stops_nobody_else(fleet: Fleet, charger: OwnChargers) -> None:
-    running(fleet, 10_000, session_energy_wh=10_000)
+    running(fleet, 10_000, energy_wh=10_000)
     charger.failure = CPOUnavailable("down")
     assert sweep() == 0

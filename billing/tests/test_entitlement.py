@@ -1,13 +1,12 @@
 """The rule itself, over thousands of cases: more money, more time and fewer rules never turn a yes into a no."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.entitlement import ACCEPTED, Facts, Limit, judge
+from billing.entitlement import ACCEPTED, FLOOR_WH, Facts, Limit, judge
 
 NOON = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
 FLOOR = 50_00
@@ -15,9 +14,10 @@ MAYBE = st.none() | st.booleans()
 PAISE = st.none() | st.integers(0, 5_000_00)
 LIMITS = st.lists(
     st.builds(
-        Limit, st.sampled_from(["organisation", "vehicle", "driver"]), st.none() | st.integers(0, 50_000), PAISE, PAISE,
-        PAISE, st.integers(0, 1_000_00), st.integers(0, 1_000_00),
-    ),
+        Limit, st.sampled_from(["organisation", "cost_centre", "site", "vehicle", "driver", "tariff"]),
+        st.sampled_from(["session", "day", "week", "month"]), st.booleans(), PAISE, st.none() | st.integers(0, 50_000),
+        st.integers(0, 1_000_00), st.integers(0, 20_000),
+    ).map(lambda one: one._replace(used_paise=0, used_wh=0) if one.period == "session" else one),
     max_size=3,
 )  # fmt: skip
 GOOD = Facts(
@@ -70,22 +70,25 @@ def test_a_bound_is_the_tightest_of_all_and_enough_to_begin_with(facts: Facts, l
         assert (verdict.max_energy_wh, verdict.max_paise) == (None, None)
         return
     for limit in limits:
-        for bound, spent in ((limit.day_paise, limit.day_spent_paise), (limit.month_paise, limit.month_spent_paise)):
-            if bound is not None:
-                assert verdict.max_paise is not None and verdict.max_paise <= bound - spent
-                assert bound - spent >= FLOOR
-        if limit.session_paise is not None:
-            assert verdict.max_paise is not None and verdict.max_paise <= limit.session_paise
-        if limit.session_energy_wh is not None:
-            assert verdict.max_energy_wh is not None and verdict.max_energy_wh <= limit.session_energy_wh
+        if not limit.is_hard:
+            continue
+        if limit.left_paise is not None:
+            assert verdict.max_paise is not None and verdict.max_paise <= limit.left_paise
+            assert limit.period == "session" or limit.left_paise >= FLOOR
+        if limit.left_wh is not None:
+            assert verdict.max_energy_wh is not None and verdict.max_energy_wh <= limit.left_wh
+            assert limit.period == "session" or limit.left_wh >= FLOOR_WH
+
+
+@given(FACTS, LIMITS)
+def test_a_soft_limit_never_refuses_or_bounds(facts: Facts, limits: list[Limit]) -> None:
+    soft = [limit._replace(is_hard=False) for limit in limits]
+    assert judge(facts, soft, at=NOON, floor_paise=FLOOR) == judge(facts, [], at=NOON, floor_paise=FLOOR)
 
 
 @given(FACTS, LIMITS, st.integers(0, 1_000_00))
 def test_spending_more_never_helps(facts: Facts, limits: list[Limit], more: int) -> None:
-    poorer = [
-        replace(one, day_spent_paise=one.day_spent_paise + more, month_spent_paise=one.month_spent_paise + more)
-        for one in limits
-    ]
+    poorer = [one._replace(used_paise=one.used_paise + more, used_wh=one.used_wh + more) for one in limits]
     if judge(facts, poorer, at=NOON, floor_paise=FLOOR).reason == ACCEPTED:
         assert judge(facts, limits, at=NOON, floor_paise=FLOOR).reason == ACCEPTED
 

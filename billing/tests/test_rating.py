@@ -76,6 +76,12 @@ def test_a_window_over_midnight_and_an_end_at_midnight() -> None:
     assert taxable(evening, charging_s=4 * 3600, at=at) == 120_00
 
 
+@pytest.mark.parametrize("limits", [{"start_time": "22:00"}, {"end_time": "06:00"}])
+def test_a_window_with_one_end_begins_or_ends_at_midnight(limits: dict[str, str]) -> None:
+    at = datetime(2026, 11, 20, 18, 0, tzinfo=UTC)  # 23:30 local: half an hour before midnight, half an hour after
+    assert taxable([element(component("TIME", "60"), **limits)], charging_s=3600, at=at) == 30_00
+
+
 def test_days_and_dates_are_the_locations_own() -> None:
     saturday = [element(component("TIME", "60"), day_of_week=["SATURDAY"])]
     at = datetime(2026, 11, 20, 18, 0, tzinfo=UTC)  # Friday 23:30 in Bengaluru

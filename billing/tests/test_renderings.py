@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import hashlib
 import io
 import re
@@ -15,6 +16,8 @@ from billing.gst.words import in_words
 from billing.invoicing import annexure
 from billing.invoicing.models import TaxDocument
 from billing.invoicing.rendering import pdf, xlsx
+from billing.invoicing.rendering.marks import register_fonts
+from billing.invoicing.rendering.session_table import HEAD, LEADING, SessionTable, fitting
 from billing.invoicing.rendering.sheet import sheet_of, sheet_of_draft
 from billing.invoicing.services import months
 from billing.tests.factories import NOON, Fleet, make_fleet
@@ -60,6 +63,24 @@ def test_the_pdf_is_the_same_every_time_and_has_the_rupee_sign(invoice: TaxDocum
     assert pages_of(file) == 2
     assert rupee_is_embedded(file)
     assert file == pdf.render(sheet_of(TaxDocument.objects.get(pk=invoice.pk)))
+
+
+def test_every_session_is_a_row_of_the_annexure_over_as_many_pages_as_it_needs(invoice: TaxDocument) -> None:
+    sheet = sheet_of(invoice)
+    [row, *_] = sheet.annexure
+    many = dataclasses.replace(sheet, annexure=[{**row, "transaction": str(number)} for number in range(1, 202)])
+    table = SessionTable(many.annexure, 500)
+    first, rest = table.split(500, HEAD + 59 * LEADING + 1)
+    assert [len(part._facts) for part in (first, rest)] == [59, 142]
+    assert table.split(500, HEAD) == []  # no header without a row below it
+    assert pages_of(pdf.render(many)) == 5
+    assert pages_of(pdf.render(dataclasses.replace(sheet, annexure=[row] * 1_001))) == 18
+
+
+def test_a_long_name_ends_where_its_column_does() -> None:
+    register_fonts()
+    assert fitting("Hebbal Hub", 100) == "Hebbal Hub"
+    assert fitting("A very long name of a very long site", 40) == "A very lon…"
 
 
 def test_the_hash_on_the_invoice_is_that_of_its_csv(invoice: TaxDocument) -> None:

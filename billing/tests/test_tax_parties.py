@@ -5,15 +5,33 @@ from datetime import date, timedelta
 import pytest
 from django.core.exceptions import ValidationError
 
-from billing.invoicing.models import OrganisationRegistration, RegistrationMapping, TaxDocument, TaxRule
+from billing.invoicing.models import (
+    OrganisationRegistration,
+    RegistrationMapping,
+    SupplierRegistration,
+    TaxDocument,
+    TaxRule,
+)
 from billing.invoicing.services import figures, months, notes
+from billing.invoicing.services.parties import Parties, supply_of
+from billing.invoicing.services.place_of_supply import supply_of_session
 from billing.invoicing.services.rules import MissingRule, Rules
-from billing.models import CDR
+from billing.models import CDR, LedgerTransfer
 from billing.services import ledger, verification
 from billing.tests.factories import NOON, Fleet, make_fleet
-from billing.tests.invoicing import AFTER_NOVEMBER, NOVEMBER, charge, gstin_in, make_registration, make_supplier
+from billing.tests.invoicing import (
+    AFTER_NOVEMBER,
+    NOVEMBER,
+    charge,
+    gstin_in,
+    judged,
+    make_registration,
+    make_supplier,
+)
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.lib.api import Conflict
+from stations.models import Location
+from vehicles.models import Vehicle
 
 Kind = TaxDocument.Kind
 
@@ -51,15 +69,74 @@ def test_the_heads_follow_the_place(
     assert (made.place_of_supply, made.total_paise) == (theirs, 212_00)
 
 
-def test_a_special_zone_under_an_undertaking_gets_its_tax_back(organisation: Organisation) -> None:
+def test_a_special_zone_under_an_undertaking_is_never_charged_tax(organisation: Organisation) -> None:
     make_supplier(has_undertaking=True)
     make_registration(organisation, is_sez=True)
     fleet = fleet_of(organisation)
     charge(fleet)
     [made] = close()
-    assert (made.supply_kind, made.tax_paise, made.total_paise, made.charged_paise) == ("SEZWOP", 0, 180_00, 212_40)
+    assert (made.supply_kind, made.tax_paise, made.total_paise, made.charged_paise) == ("SEZWOP", 0, 180_00, 180_00)
     assert ledger.balance_paise(f"wallet:{organisation.pk}") == 100_000_00 - 180_00
     assert made.lines.get().rate_percent == 0
+
+
+def test_an_undertaking_given_during_the_month_gives_its_tax_back(organisation: Organisation) -> None:
+    ours = make_supplier()
+    make_registration(organisation, is_sez=True)
+    charge(fleet_of(organisation))
+    SupplierRegistration.objects.filter(pk=ours.pk).update(has_undertaking=True)
+    [made] = close()
+    assert (made.supply_kind, made.tax_paise, made.total_paise, made.charged_paise) == ("SEZWOP", 0, 180_00, 212_40)
+    assert ledger.balance_paise(f"wallet:{organisation.pk}") == 100_000_00 - 180_00
+
+
+def test_a_session_is_taxed_where_its_invoice_will_be(organisation: Organisation) -> None:
+    """One truth: sites in our two states, vehicles and cost centres in three of the fleet's, known or not."""
+    make_supplier("29")
+    make_supplier("27", is_default=False)
+    regs = [make_registration(organisation, state, is_default=state == "29") for state in ("29", "27", "07")]
+    sez = make_registration(organisation, "24", is_default=False, is_sez=True)
+    fleets = [make_fleet(organisation, money_paise=100_000_00)]
+    fleets += [make_fleet(organisation, has_wallet=False) for _ in range(4)]
+    for fleet, state, centre in zip(
+        fleets, ("", "Maharashtra", "Kerala", "maharashtra", ""), ("", "NCR", "NCR", "", "ZONE"), strict=True
+    ):
+        Location.objects.filter(pk=fleet.location.pk).update(state=state)
+        Vehicle.objects.filter(pk=fleet.vehicle.pk).update(cost_centre=centre)
+    mapped = {"organisation": organisation}
+    RegistrationMapping.objects.create(**mapped, registration=regs[2], cost_centre="NCR")
+    RegistrationMapping.objects.create(**mapped, registration=regs[1], vehicle=fleets[2].vehicle)
+    RegistrationMapping.objects.create(**mapped, registration=sez, cost_centre="ZONE")
+    sessions = [judged(charge(fleet)) for fleet in fleets]
+    found = []
+    for known in ("all", "one default", "no default", "none of theirs", "none of ours"):
+        if known == "one default":
+            RegistrationMapping.objects.all().delete()
+        elif known == "no default":
+            OrganisationRegistration.objects.update(is_default=False)
+        elif known == "none of theirs":
+            OrganisationRegistration.objects.all().delete()
+        elif known == "none of ours":
+            SupplierRegistration.objects.update(closed_on=NOVEMBER)
+        parties = Parties(organisation)
+        for session in sessions:
+            supply = supply_of_session(session)
+            found.append((supply.kind, supply.is_interstate))
+            if known != "none of ours":
+                assert supply == supply_of(parties.supplier(session), parties.recipient(session)), (known, session.pk)
+    assert set(found) == {("B2B", False), ("B2B", True), ("SEZWP", True), ("B2C", False)}
+
+
+def test_a_session_and_its_invoice_name_the_same_heads(organisation: Organisation) -> None:
+    """Nothing is left for the close to move from one head to another."""
+    make_supplier("29")
+    make_registration(organisation, "27")
+    cdr = charge(fleet_of(organisation))
+    assert (cdr.igst_paise, cdr.cgst_paise, cdr.sgst_paise) == (32_40, 0, 0)
+    [made] = close()
+    moved = LedgerTransfer.objects.filter(entry_key=f"document:{made.pk}")
+    assert [(leg.debit.code, leg.amount_paise) for leg in moved] == [("rounding", 40)]  # the printed round-off alone
+    assert made.igst_paise == 32_40
 
 
 def test_vehicles_and_cost_centres_are_billed_to_their_gstin(organisation: Organisation) -> None:

@@ -8,7 +8,6 @@ from dispatch.services.alerts import (
     snooze_alert,
 )
 from dispatch.services.commands import (
-    CommandRefused,
     answer_command,
     order_moved,
     send_command,
@@ -89,6 +88,7 @@ from dispatch.services.reservations import (
     with_promises,
 )
 from dispatch.services.untold import give_back, remind
+from dispatch.services.wishing import CommandRefused, unlock, wish
 
 __all__ = [
     "LET_GO",
@@ -157,8 +157,10 @@ __all__ = [
     "sweep_commands",
     "unanswered_extensions",
     "undo_plan",
+    "unlock",
     "unsent_commands",
     "waiting_reservations",
     "wanted_connectors",
+    "wish",
     "with_promises",
 ]

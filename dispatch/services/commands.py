@@ -1,4 +1,4 @@
-"""Starts and stops at every kind of network, through one door: asked once, answered or not, proven by the session."""
+"""What is asked of plugs and sessions at every kind of network: sent once, answered or not, proven by the session."""
 
 from datetime import datetime, timedelta
 
@@ -8,12 +8,14 @@ from django.db.models import QuerySet
 from billing.models import ChargingSession
 from billing.services.authorisation import decide, group_of
 from dispatch.models import Reservation, SessionCommand
+from dispatch.services import wishing
 from dispatch.services.reservations import token_of
+from dispatch.services.wishing import CommandRefused
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
 from stations.cpo import registry
 from stations.cpo.base import CommandReceipt, CPOError, StartRequest, StopRequest
-from stations.models import Connector
+from stations.models import Connector, CPOCommand
 from vehicles.models import Vehicle
 
 Kind, State = SessionCommand.Kind, SessionCommand.State
@@ -25,14 +27,6 @@ SESSION_WITHIN = timedelta(minutes=5)
 LATE = timedelta(hours=1)
 """A session that begins so long after its start was asked for is somebody's own."""
 MAY_HAVE_BEGUN = (State.SENT, State.ACCEPTED, State.FAILED, State.TIMED_OUT, State.NO_SESSION)
-
-
-class CommandRefused(Exception):
-    """We do not even ask; `code` for machines, the text for people."""
-
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(message)
-        self.code = code
 
 
 def start_charging(
@@ -119,6 +113,8 @@ def send_command(pk: int, now: datetime) -> bool:
 
 
 def _ask(command: SessionCommand) -> CommandReceipt:
+    if command.kind not in (Kind.START, Kind.STOP):
+        return wishing.ask(command)
     source, key = command.connector.evse.location.source, str(command.key)
     if command.kind == Kind.START:
         starter, group_id = registry.starter_for(source), group_of(command.vehicle_id) if command.vehicle_id else ""
@@ -137,16 +133,23 @@ ANSWERS = {
 
 
 @transaction.atomic
-def answer_command(*, key: str, state: str, reason: str, at: datetime) -> bool:
-    """The network's word; False when it changes nothing. Whatever it says, a session that follows counts."""
+def answer_command(*, key: str, state: str, reason: str, at: datetime, network_command_id: int | None = None) -> bool:
+    """The network's word; False when it changes nothing. Whatever it says, a session that follows counts.
+
+    `network_command_id`: the CPOCommand whose result may tell more.
+    """
     command = SessionCommand.objects.select_for_update(of=("self",)).filter(key=key).first() if _is_key(key) else None
     if command is None or command.state in (State.DONE, State.REJECTED):
         return False
     new = ANSWERS.get(state, State.FAILED)
     if command.state == State.ACCEPTED and new != State.NO_SESSION:
         return False
+    if new == State.ACCEPTED and command.kind not in (Kind.START, Kind.STOP):
+        new = State.DONE  # nothing is to follow
     command.state, command.reason, command.answered_at = new, reason[:120], at
-    command.save(update_fields=["state", "reason", "answered_at"])
+    if command.kind == Kind.OUTLOOK and network_command_id is not None:
+        command.result = CPOCommand.objects.values_list("result", flat=True).get(pk=network_command_id)
+    command.save(update_fields=["state", "reason", "answered_at", "result"])
     return True
 
 

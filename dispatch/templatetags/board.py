@@ -30,6 +30,15 @@ def inr(amount_paise: int | None) -> str:
 
 
 @register.filter
+def rupees(amount_paise: int | None) -> str:
+    """For a field: `2500050` -> `25000.50`, without decimals that say nothing; empty when nothing is known."""
+    if amount_paise is None or amount_paise == "":
+        return ""
+    whole, rest = divmod(amount_paise, money.PAISE_PER_RUPEE)
+    return f"{whole}.{rest:02d}" if rest else str(whole)
+
+
+@register.filter
 def grouped(number: int | None) -> str:
     return "–" if number is None else money.group_indian(int(number))
 

@@ -31,6 +31,13 @@ class TenantRelatedFilter(admin.RelatedFieldListFilter):
         return [(row.pk, str(row)) for row in rows]
 
 
+def may_repeat(model: type[Model], path: str) -> bool:
+    """Does the way to the organisation lead to many rows? Only then is DISTINCT worth its sort."""
+    if path == "pk":
+        return False
+    return any(field.one_to_many or field.many_to_many for field in get_fields_from_path(model, path))
+
+
 def visible_rows(site: Any, model: type[Model], request: Any) -> QuerySet[Any]:
     """What the person sees of a model: what its own admin lists, nothing of a model without one."""
     if request.user.is_superuser:
@@ -55,7 +62,8 @@ class TenantScope:
             return rows
         if request.organisation is None:
             return rows.none()
-        return rows.filter(**{self.organisation_path: request.organisation.pk}).distinct()
+        rows = rows.filter(**{self.organisation_path: request.organisation.pk})
+        return rows.distinct() if may_repeat(self.model, self.organisation_path) else rows
 
     def has_module_permission(self, request: Any) -> bool:
         return self._has_role(request, self.view_roles)

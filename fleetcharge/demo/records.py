@@ -48,14 +48,14 @@ def records_of(manifest: Manifest, network: Network, directory: Path, now: datet
     vehicles = itertools.cycle(vehicle for vehicle in manifest.vehicles if vehicle.fleet == FLEET)
     places = [(site, bay) for site in network.sites for bay in site.bays if bay.is_dc]
     made = [
-        _record(number, use, vehicle, *place, now)
+        record(number, use, vehicle, *place, now)
         for number, (use, vehicle, place) in enumerate(zip(USES, vehicles, places[::5], strict=False), start=1)
     ]
     write_private(path, {"digest": manifest.digest, "records": made})
     return made
 
 
-def _record(number: int, use: Use, vehicle: VehicleFacts, site: NetworkSite, bay: Bay, now: datetime) -> Raw:
+def record(number: int, use: Use, vehicle: VehicleFacts, site: NetworkSite, bay: Bay, now: datetime) -> Raw:
     start = (now - timedelta(hours=use.hours_ago)).replace(microsecond=0)
     full = start + timedelta(minutes=use.minutes)
     end = full + timedelta(minutes=use.idle_minutes)

@@ -16,6 +16,10 @@ ALERT_CLOSED = "alert.closed"
 WALLET_LOW = "wallet.low"
 MANDATE_FAILED = "mandate.failed"
 INVOICE_ISSUED = "invoice.issued"
+WALLET_TOPPED_UP = "wallet.topped_up"
+MANDATE_CONFIRMED = "mandate.confirmed"
+REFUND_PROCESSED = "refund.processed"
+EXCEPTION_OPENED = "exception.opened"
 TEST = "webhook.test"
 
 
@@ -125,7 +129,7 @@ CATALOGUE = {
         EventType(ALERT_CLOSED, "It no longer does.", Scope.DISPATCH_READ, _ALERT),
         EventType(
             WALLET_LOW,
-            "What can be spent fell below the wallet's warning limit; once, until it was above it again.",
+            "What can be spent fell below the wallet's warning limit; once, until it was a fifth above it.",
             Scope.BILLING_READ,
             {
                 "available_paise": "posted, less held, plus credit", "posted_paise": "", "held_paise": "",
@@ -152,6 +156,43 @@ CATALOGUE = {
                 "number": "serial number", "dated_on": "day on it", "recipient_gstin": "empty: not registered",
                 "taxable_paise": "", "tax_paise": "", "total_paise": "", "currency": "INR",
                 "sessions": "in its annexure", "annexure_sha256": "of the annexure's CSV",
+            },
+        ),
+        EventType(
+            WALLET_TOPPED_UP,
+            "Money is in the wallet: a payment through the gateway, by whichever way, or one booked by hand.",
+            Scope.BILLING_READ,
+            {
+                "amount_paise": "what came", "reference": "id of the payment, or the key it was booked under",
+                "available_paise": "what can be spent now", "posted_paise": "", "currency": "INR", "at": "instant",
+            },
+        ),
+        EventType(
+            MANDATE_CONFIRMED,
+            "A payer has allowed a mandate, or resumed one; debits may begin.",
+            Scope.BILLING_READ,
+            {
+                "id": "of the mandate", "kind": "upi, emandate or nach", "max_amount_paise": "per debit",
+                "total_limit_paise": "of all debits, or null", "expires_at": "instant", "at": "instant",
+            },
+        ),
+        EventType(
+            REFUND_PROCESSED,
+            "Unspent money has gone back to where it came from: a refund, or a dispute that was lost.",
+            Scope.BILLING_READ,
+            {
+                "payment_id": "at the gateway", "amount_paise": "", "reference": "names the refund or dispute",
+                "at": "instant",
+            },
+        ),
+        EventType(
+            EXCEPTION_OPENED,
+            "Finance has something to decide.",
+            Scope.BILLING_READ,
+            {
+                "id": "as under /api/v1/exceptions/", "kind": "missing_tariff, over_capture, mandate_failed, ...",
+                "title": "one line", "session": "id of the session, or null", "amount_paise": "",
+                "opened_at": "instant",
             },
         ),
     )

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from billing.models import AllowedSite, AuthorisationDecision, ChargingLimit, ChargingPolicy, Wallet
-from billing.tests.factories import fund
+from billing.models import AllowedSite, AuthorisationDecision, ChargingPolicy, Wallet
+from billing.tests.factories import fund, limit
 from fleetcharge.accounts.models import Organisation
 from ocpp_bridge.instants import to_wire
 from ocpp_bridge.tests import factories
@@ -43,7 +43,7 @@ def list_another_site(station: Charger) -> None:
 
 
 def spend_all(station: Charger) -> None:
-    ChargingLimit.objects.create(organisation=station.organisation, day_paise=1)
+    limit(station.organisation, amount_paise=1)
 
 
 def freeze(station: Charger) -> None:
@@ -105,15 +105,15 @@ async def test_the_group_is_the_vehicle_in_both_versions(
 @pytest.mark.parametrize(
     ("bound", "limit"),
     [
-        ({"session_energy_wh": 12_000, "session_paise": 300_50}, {"maxEnergy": 12_000, "maxCost": 300.5}),
-        ({"session_energy_wh": 12_000}, {"maxEnergy": 12_000}),
+        ({"energy_wh": 12_000, "amount_paise": 300_50}, {"maxEnergy": 12_000, "maxCost": 300.5}),
+        ({"energy_wh": 12_000}, {"maxEnergy": 12_000}),
         ({}, None),
     ],
 )
 async def test_ocpp_21_takes_the_limit_of_the_session(
     connect: Connect, station: Charger, organisation: Organisation, bound: dict[str, int], limit: Any
 ) -> None:
-    ChargingLimit.objects.create(organisation=organisation, **bound)
+    limit(organisation, period="session", **bound)
     socket = await connect("BLR-017", subprotocols=["ocpp2.1"])
     event = {
         "eventType": "Started", "timestamp": to_wire(timezone.now()), "triggerReason": "Authorized", "seqNo": 0,

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from django.utils import timezone
 
-from billing.models import ChargingLimit, ChargingSession
+from billing.models import ChargingSession
 from billing.services import bounds
-from billing.tests.factories import Fleet, fund, make_fleet, start
+from billing.tests.factories import Fleet, fund, limit, make_fleet, start
 from fleetcharge.accounts.models import Organisation, Scope
 from ocpp_bridge import configuration, inventory, local_lists, rollouts
 from ocpp_bridge.models import CertificateRequest, Command
@@ -28,7 +28,7 @@ def fleet(organisation: Organisation) -> Fleet:
 
 def exhausted(organisation: Organisation) -> Fleet:
     made = make_fleet(organisation)
-    ChargingLimit.objects.create(organisation=organisation, session_energy_wh=10_000)
+    limit(organisation, period="session", energy_wh=10_000)
     start(made)
     ChargingSession.objects.update(energy_wh=10_000)
     return made

@@ -69,6 +69,10 @@ function commands() {
     { title: t("showAll"), icon: "frame", run: () => map.fitAll() },
     { title: t("switchTheme"), icon: "moon", run: switchTheme },
     { title: t("openStations"), icon: "plug", run: () => { location.href = "/stations/"; } },
+    ...(boot.urls.wallet ? [
+      { title: t("openWallet"), icon: "rupee", run: () => { location.href = boot.urls.wallet; } },
+      { title: t("topUp"), icon: "plus", run: () => { location.href = boot.urls.topUp; } },
+    ] : []),
     { title: t("keys"), icon: "list", key: "?", run: () => byId("keys").showModal() },
   ];
 }

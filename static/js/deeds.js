@@ -1,4 +1,4 @@
-// What can be done at one plug of the drawer: hold, book, extend, cancel, start, stop. Money and vehicles are asked about.
+// What can be done at one plug of the drawer: hold, book, start, stop, limit, unlock... Money and vehicles are asked about.
 import { boot, t } from "fc/boot";
 import { byId } from "fc/dom";
 import { fromWallTime, hourMinute, rupees, wallTime } from "fc/format";
@@ -7,7 +7,10 @@ import { say } from "fc/toast";
 const LOOK_EVERY_MS = 1500;
 const LOOKS = 120; // three minutes; the server gives up before that
 const HALF_HOUR_MS = 30 * 60_000;
-const STEPS = { book: "deed-from deed-long", extend: "deed-long" };
+const STEPS = { book: "deed-from deed-long", extend: "deed-long", limit: "deed-power", prefer: "deed-from deed-need deed-how" };
+const FIELDS = ["deed-from", "deed-long", "deed-power", "deed-need", "deed-how"];
+const FIRST = { book: "deed-at", prefer: "deed-at", limit: "deed-kw" };
+const COMMANDS = ["start", "stop", "limit", "prefer", "unlock"];
 
 export class Deeds {
   constructor({ actions, reserver, store, onDone }) {
@@ -37,12 +40,14 @@ export class Deeds {
     byId("deed-yes").textContent = t(`deed.${wish.deed}.yes`);
     byId("deed-error").textContent = "";
     byId("deed-yes").disabled = false;
-    for (const id of ["deed-from", "deed-long"]) byId(id).hidden = !(STEPS[wish.deed] ?? "").includes(id);
+    for (const id of FIELDS) byId(id).hidden = !(STEPS[wish.deed] ?? "").includes(id);
     byId("deed-at").required = wish.deed === "book";
     byId("deed-minutes").value = "30";
+    byId("deed-kw").value = byId("deed-kwh").value = byId("deed-at").value = "";
+    byId("deed-at").min = wallTime(new Date());
     if (wish.deed === "book") this.#offerTime();
     this.dialog.showModal();
-    (wish.deed === "book" ? byId("deed-at") : byId("deed-yes")).focus();
+    byId(FIRST[wish.deed] ?? "deed-yes").focus();
   }
 
   #explain() {
@@ -55,9 +60,7 @@ export class Deeds {
 
   /** The next half hour that is an hour away, in the fleet's own time. */
   #offerTime() {
-    const now = Date.now();
-    byId("deed-at").min = wallTime(new Date(now));
-    byId("deed-at").value = wallTime(new Date(Math.ceil(now / HALF_HOUR_MS + 1) * HALF_HOUR_MS));
+    byId("deed-at").value = wallTime(new Date(Math.ceil(Date.now() / HALF_HOUR_MS + 1) * HALF_HOUR_MS));
   }
 
   async #submit(event) {
@@ -106,13 +109,16 @@ export class Deeds {
       cancel: () => [`reservations/${number}/cancel/`, { reason: "cancelled by the dispatcher" }],
       start: () => ["session-commands/start/", place],
       stop: () => ["session-commands/stop/", { session_id: Number(session) }],
+      unlock: () => ["session-commands/unlock/", { connector_id: Number(connector), reason: "asked for by the dispatcher" }],
+      limit: () => ["session-commands/limit/", { session_id: Number(session), max_power_w: numberOf("deed-kw") }],
+      prefer: () => ["session-commands/prefer/", { session_id: Number(session), style: byId("deed-style").value, ...preference() }],
     };
     return this.actions.postNow(...calls[deed]());
   }
 
   /** Say what became of it, once its network has spoken; the drawer shows it meanwhile. */
   #follow(made, wish) {
-    const isCommand = wish.deed === "start" || wish.deed === "stop";
+    const isCommand = COMMANDS.includes(wish.deed);
     if (wish.deed === "cancel") say(t("deed.cancel.done", wish));
     else if (isCommand) this.#look(`session-commands/${made.key}/`, (row) => commandOutcome(row, wish));
     else this.#look(`reservations/${made.number}/`, (row) => promiseOutcome(row, wish, made.expires_at));
@@ -130,6 +136,16 @@ export class Deeds {
       await new Promise((resolve) => setTimeout(resolve, LOOK_EVERY_MS));
     }
   }
+}
+
+/** In thousandths, null where nothing was written. */
+const numberOf = (id) => (byId(id).value === "" ? null : Math.round(Number(byId(id).value) * 1000));
+
+/** When the vehicle leaves and what it needs, as far as somebody said. */
+function preference() {
+  const at = byId("deed-at").value;
+  const energy = numberOf("deed-kwh");
+  return { ...(at && { departure_at: fromWallTime(at).toISOString() }), ...(energy && { energy_wh: energy }) };
 }
 
 /** Which time the dialog asks for. */
@@ -176,7 +192,7 @@ function promiseOutcome(row, wish, wishedUntil) {
 
 function commandOutcome(row, wish) {
   const words = { ...wish, network: row.station.network };
-  if (row.state === "done") return t(`deed.${row.kind}.done`, words);
+  if (row.state === "done") return t(`deed.${row.kind}.done`, { ...words, power: (row.parameters.max_power_w ?? 0) / 1000 });
   if (row.state === "timed_out") return t("deed.command.silent", words);
   if (row.state === "no_session") return t("deed.start.nothing", words);
   return row.state === "rejected" || row.state === "failed" ? t(`deed.${row.kind}.refused`, words) : "";

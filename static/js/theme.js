@@ -16,6 +16,8 @@ function apply(theme) {
 
 export const currentTheme = () => root.dataset.theme;
 export const onTheme = (listener) => listeners.add(listener);
+/** For a page whose theme is switched by others, such as the finance admin. */
+export const forgetColours = () => { cache = null; };
 
 export function switchTheme() {
   const theme = currentTheme() === "dark" ? "light" : "dark";

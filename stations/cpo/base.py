@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
 
-from stations.models import Connector, Source
+from stations.models import EVSE, Connector, Source
 
 
 class Capability(StrEnum):
@@ -15,6 +15,9 @@ class Capability(StrEnum):
     RESERVE = "reserve"
     START_STOP = "start_stop"
     BOOK = "book"
+    UNLOCK = "unlock"
+    LIMIT = "limit"
+    PREFER = "prefer"
 
 
 class CPOError(Exception):
@@ -85,6 +88,45 @@ class StartRequest:
 
 
 @dataclass(frozen=True)
+class UnlockRequest:
+    """Free a cable that is stuck. The same `unlock_key` (36 characters at most) asks only once."""
+
+    connector: Connector
+    unlock_key: str
+
+
+@dataclass(frozen=True)
+class LimitRequest:
+    """The most a running session may draw, in W; None takes the limit away."""
+
+    connector: Connector
+    transaction_ref: str
+    limit_key: str
+    max_power_w: int | None
+
+
+@dataclass(frozen=True)
+class OutlookRequest:
+    """What will a running session be given in the next `seconds`? The answer comes with the result."""
+
+    connector: Connector
+    transaction_ref: str
+    outlook_key: str
+    seconds: int
+
+
+@dataclass(frozen=True)
+class PreferRequest:
+    """What is wanted of a running session: `style` is an OCPI ProfileType (FAST, REGULAR, CHEAP, GREEN)."""
+
+    connector: Connector
+    transaction_ref: str
+    style: str
+    departure_at: datetime | None = None
+    energy_wh: int | None = None
+
+
+@dataclass(frozen=True)
 class CommandReceipt:
     """What is known at once: accepted, rejected, or pending (a ReservationAnswered event will follow)."""
 
@@ -141,3 +183,29 @@ class BooksSlots(Protocol):
     def can_book(self, source: Source) -> bool: ...
 
     def book(self, request: BookRequest) -> CommandReceipt: ...
+
+
+class UnlocksPlugs(Protocol):
+    """What an adapter with the capability UNLOCK can do besides; at which of its units, it says itself."""
+
+    def can_unlock(self, evse: EVSE) -> bool: ...
+
+    def unlock(self, request: UnlockRequest) -> CommandReceipt: ...
+
+
+class LimitsSessions(Protocol):
+    """What an adapter with the capability LIMIT can do besides; at which of its units, it says itself."""
+
+    def can_limit(self, evse: EVSE) -> bool: ...
+
+    def limit(self, request: LimitRequest) -> CommandReceipt: ...
+
+    def outlook(self, request: OutlookRequest) -> CommandReceipt: ...
+
+
+class TakesPreferences(Protocol):
+    """What an adapter with the capability PREFER can do besides; it answers at once."""
+
+    def can_prefer(self, evse: EVSE) -> bool: ...
+
+    def prefer(self, request: PreferRequest) -> CommandReceipt: ...

@@ -2,8 +2,18 @@
 
 from typing import cast
 
-from stations.cpo.base import BooksSlots, Capability, CPOAdapter, CPOError, StartsSessions, StopsSessions
-from stations.models import Source
+from stations.cpo.base import (
+    BooksSlots,
+    Capability,
+    CPOAdapter,
+    CPOError,
+    LimitsSessions,
+    StartsSessions,
+    StopsSessions,
+    TakesPreferences,
+    UnlocksPlugs,
+)
+from stations.models import EVSE, Source
 
 _adapters: dict[str, CPOAdapter] = {}
 
@@ -54,3 +64,24 @@ def booker_for(source: Source) -> BooksSlots | None:
         return None
     booker = cast(BooksSlots, adapter_for(source))
     return booker if booker.can_book(source) else None
+
+
+def unlocker_for(evse: EVSE) -> UnlocksPlugs | None:
+    """Who can free a cable at this unit; None when nobody can."""
+    source = evse.location.source
+    unlocker = cast(UnlocksPlugs, adapter_for(source)) if can(source, Capability.UNLOCK) else None
+    return unlocker if unlocker is not None and unlocker.can_unlock(evse) else None
+
+
+def limiter_for(evse: EVSE) -> LimitsSessions | None:
+    """Who can limit what a session at this unit draws; None when nobody can."""
+    source = evse.location.source
+    limiter = cast(LimitsSessions, adapter_for(source)) if can(source, Capability.LIMIT) else None
+    return limiter if limiter is not None and limiter.can_limit(evse) else None
+
+
+def preferences_for(evse: EVSE) -> TakesPreferences | None:
+    """Who heeds what is wanted of a session at this unit; None when nobody does."""
+    source = evse.location.source
+    taker = cast(TakesPreferences, adapter_for(source)) if can(source, Capability.PREFER) else None
+    return taker if taker is not None and taker.can_prefer(evse) else None

@@ -171,6 +171,7 @@ class Connector(models.Model):
             models.Index(fields=["status", "plug", "max_power_w"], name="free_connectors_by_plug"),
             models.Index(F("heard_at").desc(), name="connectors_by_silence"),
             models.Index(fields=["swung_at"], condition=Q(is_flapping=True), name="flapping_connectors"),
+            models.Index(fields=["id"], condition=Q(is_held=True), name="held_connectors"),
         ]
 
     def __str__(self) -> str:

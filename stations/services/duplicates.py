@@ -42,6 +42,7 @@ class NotMergeable(Exception):
 def find_duplicates(*, at: datetime) -> dict[str, int]:
     """Look over every public site: {"found": new questions, "merged": those that needed none}. May run twice."""
     found = merged = 0
+    merging.lead_questions_on()
     for batch in dedupe.batches(dedupe.pairs(public_sites()), most=AT_ONCE):
         new, plain = _take(batch, at)
         found, merged = found + new, merged + plain

@@ -13,6 +13,7 @@ from stations.deciding import hear
 from stations.events import LocationChanged
 from stations.models import EVSE, Connector, ExternalRef, Location, Party, Source, StatusChange, Tariff
 from stations.services import claims, sites
+from stations.services.shared import stand_by
 from stations.services.statuses import StatusReport, decided
 
 Kind = ExternalRef.Kind
@@ -70,8 +71,7 @@ def _confirm(source: Source, docs: Sequence[LocationDoc], location_ids: list[int
     refs = ExternalRef.objects.filter(source=source, kind=Kind.LOCATION, object_id__in=location_ids)
     refs.update(last_seen_at=at, missed_syncs=0)
     if any(evse.raw_status for doc in docs for evse in doc.evses):
-        heard = Connector.objects.filter(evse__location__in=location_ids, evse__is_shared=False)
-        heard.exclude(status_at=None).update(heard_at=at)
+        stand_by(source_id=source.pk, at=at, location_ids=location_ids)
 
 
 def _create(source: Source, docs: Sequence[LocationDoc], at: datetime) -> None:

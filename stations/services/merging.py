@@ -8,7 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import Q
 
 from fleetcharge.accounts.models import User
 from fleetcharge.lib.events import publish
@@ -95,6 +96,7 @@ def merge_all(
     _join(twins, at)
     _redirect(pairs)
     decide(pairs, Duplicate.State.MERGED, actor, at)
+    lead_questions_on([pair.other_id for pair in pairs])
 
 
 def decide(pairs: Sequence[Duplicate], state: str, actor: User | None, at: datetime) -> None:
@@ -102,6 +104,36 @@ def decide(pairs: Sequence[Duplicate], state: str, actor: User | None, at: datet
     for pair in pairs:
         pair.state, pair.decided_at, pair.decided_by = state, at, actor
     update_each(pairs, ["state", "decided_at", "decided_by", "moved"])
+
+
+def lead_questions_on(merged_ids: Sequence[int] | None = None) -> None:
+    """Open questions about sites that became others (these, or any) are asked of those, unless that is answered.
+
+    What is dropped here is found again by the next look, if a merge is taken back.
+    """
+    moved = Q(kept__merged_into__isnull=False) | Q(other__merged_into__isnull=False)
+    if merged_ids is not None:
+        moved &= Q(kept__in=merged_ids) | Q(other__in=merged_ids)
+    rows = Duplicate.objects.select_for_update(of=("self",), no_key=True).waiting().filter(moved).order_by("pk")
+    with transaction.atomic():
+        waiting = list(rows.select_related("kept__merged_into", "other__merged_into"))
+        shown = [(row.kept.merged_into or row.kept, row.other.merged_into or row.other) for row in waiting]
+        ids = {site.pk for pair in shown for site in pair}
+        asked = {
+            frozenset(pair)
+            for pair in Duplicate.objects.filter(kept__in=ids, other__in=ids).values_list("kept_id", "other_id")
+        }
+        led, moot = [], []
+        for row, (kept, other) in zip(waiting, shown, strict=True):
+            question = frozenset((kept.pk, other.pk))
+            if kept.source_id == other.source_id or question in asked:  # also when they have become one
+                moot.append(row.pk)
+                continue
+            asked.add(question)
+            row.kept, row.other = kept, other
+            led.append(row)
+        update_each(led, ["kept", "other"])
+        Duplicate.objects.filter(pk__in=moot).delete()
 
 
 # --- sites ------------------------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from django.db import connection, transaction
 
 from fleetcharge.lib.events import publish
 from stations.events import CommandAnswered, ReservationAnswered, SourceStateChanged
-from stations.models import Connector, CPOCommand, ExternalRef, Source
+from stations.models import CPOCommand, ExternalRef, Source
 from stations.services import proofs
+from stations.services.shared import stand_by
 
 State = CPOCommand.State
 ANSWERS = {
@@ -47,10 +48,8 @@ def source_polled(
         source.refused_at = at if refused_objects else None
         source.save(update_fields=["refused_objects", "refusals", "refused_at"])
     _save(source, Source.State.CONNECTED, at)
-    connectors = Connector.objects.filter(evse__location__source=source, evse__charger=None, heard_at__lt=at)
     missing = ExternalRef.objects.filter(source=source, kind=ExternalRef.Kind.LOCATION, missed_syncs__gt=0)
-    kept = connectors.exclude(status_at=None).exclude(evse__location__in=missing.values("object_id"))
-    kept.update(heard_at=at)
+    stand_by(source_id=source_id, at=at, but=list(missing.values_list("object_id", flat=True)))
 
 
 def _are_refusals_old(source: Source, at: datetime) -> bool:

@@ -12,6 +12,7 @@ from stations.cpo.documents import ConnectorDoc, EvseDoc, LocationDoc
 from stations.events import LocationChanged
 from stations.models import EVSE, Connector, ExternalRef, Location, Party, Source, Tariff
 from stations.services import claims
+from stations.services.shared import stand_by
 from stations.services.statuses import report_from_source
 
 Kind = ExternalRef.Kind
@@ -40,7 +41,7 @@ def upsert_location(
     location = _write_location(location, source, doc, organisation, at)
     _remember(source, Kind.LOCATION, doc.external_key, location.pk, at, digest)
     kept = {
-        upsert_evse(source=source, location=location, doc=evse, key=doc.external_key, at=at).pk for evse in doc.evses
+        _upsert_evse(source=source, location=location, doc=evse, key=doc.external_key, at=at).pk for evse in doc.evses
     }
     location.evses.exclude(pk__in=kept).filter(charger=None).update(is_removed=True)
     publish(LocationChanged(location.pk))
@@ -69,6 +70,12 @@ def upsert_evse(*, source: Source, location: Location, doc: EvseDoc, key: str, a
     Of a document older than the one we hold only the status is looked at, which has an order of its own.
     """
     Source.objects.select_for_update().get(pk=source.pk)
+    location = _find(source, Kind.LOCATION, key, Location) or location  # merged while we waited
+    return _upsert_evse(source=source, location=location, doc=doc, key=key, at=at)
+
+
+def _upsert_evse(*, source: Source, location: Location, doc: EvseDoc, key: str, at: datetime) -> EVSE:
+    """The same for who holds the source."""
     evse_key = f"{key}*{doc.uid}"
     evse = _find(source, Kind.EVSE, evse_key, EVSE) or EVSE(location=location)
     if location.source_id != source.pk:  # whose site it is says which units there are
@@ -92,6 +99,7 @@ def upsert_connector(
 ) -> bool:
     """One connector of a known EVSE; `key` is the EVSE's external key. False when we hold something newer."""
     Source.objects.select_for_update().get(pk=source.pk)
+    evse = _find(source, Kind.EVSE, key, EVSE) or evse  # merged while we waited
     if evse.location.source_id != source.pk:
         return claims.take_second_opinion_of_plug(
             source=source, doc=doc, key=f"{key}*{doc.external_id}", updated_at=updated_at, at=at
@@ -228,7 +236,7 @@ def _confirm(source: Source, location: Location, doc: LocationDoc, at: datetime)
     """The same again is news too: the source still stands by it."""
     _still_named(source, location, at)
     if any(evse.raw_status for evse in doc.evses):
-        Connector.objects.filter(evse__location=location).exclude(status_at=None).update(heard_at=at)
+        stand_by(source_id=source.pk, at=at, location_ids=[location.pk])
 
 
 def _remember(source: Source, kind: str, key: str, object_id: int, at: datetime, digest: str = "") -> None:

@@ -18,6 +18,7 @@ from stations.deciding import FUTURE_TOLERANCE, decide_again, hear
 from stations.events import ConnectorStatusChanged, LocationChanged
 from stations.models import EVSE, Charger, Connector, ExternalRef, Location, Source, StatusChange
 from stations.registry_models import StatusClaim
+from stations.services.shared import unit_now
 from stations.status import LIVE, NONE, RECENT, STALE
 
 FRESHEST = (NONE, STALE, RECENT, LIVE)
@@ -122,15 +123,21 @@ def report_from_source(
 ) -> bool:
     """What a CPO says of one EVSE (primary key), for all its connectors; False for old news.
 
-    `source_id`: who says so; of an EVSE that several sources speak of, the best word is shown.
+    `source_id`: who says so; of an EVSE that several sources speak of, the best word is shown. Of one that was merged,
+    even while we waited for it, it is a word about the one that is shown for it now.
     """
     report = StatusReport(0, None, 1, raw_status, status, at, received_at)
-    connectors = list(locked_with_site(evse_id=evse_id))
-    if connectors:  # who waited for the lock has the EVSE as it was before
-        evse = EVSE.objects.select_related("charger", "location").get(pk=evse_id)
-        for connector in connectors:
-            connector.evse = evse
-    return take_word(connectors, source_id, report)
+    for _ in range(MOST_LOOKS):
+        connectors = list(locked_with_site(evse_id=evse_id))
+        evse = EVSE.objects.select_related("charger", "location").get(pk=evse_id)  # as it is behind the lock
+        source_id = source_id or evse.location.source_id
+        now_id = unit_now(evse_id) if evse.location.merged_into_id else evse_id
+        if now_id == evse_id:
+            for connector in connectors:
+                connector.evse = evse
+            return take_word(connectors, source_id, report)
+        evse_id = now_id
+    raise OperationalError("This EVSE is merged faster than it can be locked.")
 
 
 def take_word(connectors: list[Connector], source_id: int | None, report: StatusReport) -> bool:

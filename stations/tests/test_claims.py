@@ -14,6 +14,7 @@ from stations.models import EVSE, Connector, Location, Source
 from stations.registry_models import Claim, Duplicate, StatusClaim
 from stations.services import claims, duplicates
 from stations.services.bulk import EvseReport, report_evses
+from stations.services.shared import unit_now
 from stations.tests.factories import give_access, make_source
 
 pytestmark = pytest.mark.django_db
@@ -203,6 +204,42 @@ def test_of_two_fresh_words_the_more_trusted_is_shown_and_of_an_old_one_the_fres
     assert shown(merged) == ("faulted", "OUTOFORDER")
     assert push(hub, "IN*HUB*9*IN-VLT-E1", "AVAILABLE", 39) == "stale"
     assert shown(merged) == ("faulted", "OUTOFORDER")
+
+
+def test_what_a_list_repeats_confirms_the_word_of_its_own_network_alone(
+    merged: Location, hub: Source, volt: Source
+) -> None:
+    """The other one polls and tells nothing new: its word stays fresh, the plug shows whose word is shown."""
+    push(volt, "IN*VLT*L1*E1", "AVAILABLE", 2)
+    services.source_polled(source_id=hub.pk, at=at(40))
+    heard = dict(StatusClaim.objects.values_list("source__slug", "heard_at"))
+    assert heard == {"volt": at(2), "hub": at(40)}
+    assert Connector.objects.get(evse__location=merged).heard_at == at(2)  # shown is Volt's word
+    services.source_polled(source_id=volt.pk, at=at(41))
+    assert Connector.objects.get(evse__location=merged).heard_at == at(41)
+    same = doc("IN*HUB*9", EvseDoc("IN-VLT-E1", (plug(),), raw_status="CHARGING", status="charging"), minutes=1)
+    services.upsert_location(source=hub, doc=same, at=at(44))
+    services.source_polled(source_id=hub.pk, at=at(44))
+    assert Connector.objects.get(evse__location=merged).heard_at == at(41)
+
+
+def test_a_unit_told_to_a_site_that_was_merged_meanwhile_is_a_second_opinion(merged: Location, hub: Source) -> None:
+    """An OCPI PUT that waited for the merge, with the site as it was before."""
+    before = Location.objects.get(source=hub)
+    unit = EvseDoc("IN-VLT-E1", (plug(),), raw_status="OUTOFORDER", status="faulted", updated_at=at(60))
+    services.upsert_evse(source=hub, location=before, doc=unit, key="IN*HUB*9", at=at(60))
+    new = EvseDoc("NEW", (plug(),), raw_status="AVAILABLE", status="available", updated_at=at(60))
+    services.upsert_evse(source=hub, location=before, doc=new, key="IN*HUB*9", at=at(60))
+    assert shown(merged) == ("faulted", "OUTOFORDER")
+    assert list(EVSE.objects.filter(location=before).values_list("uid", flat=True)) == ["IN-VLT-E1"]
+
+
+def test_a_unit_merged_twice_is_found_where_it_is_shown(merged: Location, hub: Source) -> None:
+    hidden = EVSE.objects.get(location__source=hub)
+    assert unit_now(hidden.pk) == merged.evses.get().pk
+    first = EVSE.objects.get(location__source__slug="open-list")
+    assert unit_now(first.pk) == merged.evses.get().pk
+    assert unit_now(merged.evses.get().pk) == merged.evses.get().pk
 
 
 def test_a_source_that_withdraws_takes_its_words_along_and_the_site_stays(

@@ -120,10 +120,11 @@ def test_a_payload_is_tried_by_the_real_road_and_leaves_no_trace(desk: Client) -
     before_it = tables()
     payload = json.dumps({"sent": 1, "events": [event("K-1", "in use"), event("K-9", "free"), event("K-1", "blau")]})
     page = desk.post(f"/admin/stations/webhookfeed/{feed.pk}/try/", {"payload": payload}).content.decode()
-    assert "applied · EVSE S*K-1: in use, charging" in page
-    assert "unknown → unknown" in page  # the last of the two words is one that nobody knows
-    assert "unknown_evse · EVSE S*K-9" in page
-    assert "unknown_word" in page
+    assert "applied · EVSE S*K-1: in use, Charging" in page
+    assert "Unknown → Unknown" in page  # the last of the two words is one that nobody knows
+    assert "we hold no EVSE of this id · EVSE S*K-9" in page
+    assert "applied; its status is a word we do not know · EVSE S*K-1: blau" in page
+    assert "unknown_" not in page
     plug.refresh_from_db()
     assert (plug.status, plug.status_at, tables()) == ("unknown", None, before_it)
 
@@ -134,9 +135,9 @@ def test_another_mapping_is_tried_and_then_kept(desk: Client) -> None:
     wish = {"payload": '{"list": [{"id": "K-1", "st": "occupied"}]}'}
     mapping = {"entries": "$.list", "evse": "id", "status": "st"}
     address = f"/admin/stations/webhookfeed/{feed.pk}/try/"
-    assert "no_entries" in desk.post(address, wish).content.decode()
+    assert "no entries where the mapping says" in desk.post(address, wish).content.decode()
     page = desk.post(address, {**wish, "mapping": json.dumps(mapping)}).content.decode()
-    assert "unknown → occupied" in page
+    assert "Unknown → Occupied" in page
     feed.refresh_from_db()
     assert feed.mapping == vendor.MAPPING
     desk.post(address, {**wish, "mapping": json.dumps(mapping), "keep": "on"})
@@ -148,7 +149,7 @@ def test_another_mapping_is_tried_and_then_kept(desk: Client) -> None:
 @pytest.mark.parametrize(
     ("wish", "told"),
     [
-        ({"payload": "<html>"}, "not_json"),
+        ({"payload": "<html>"}, "the body is not JSON"),
         ({"payload": "[]", "mapping": '{"evse": 7}'}, "evse is a path"),
         ({"payload": "[]", "mapping": "{"}, "valid JSON"),
         ({"payload": ""}, "required"),

@@ -136,7 +136,7 @@ def push(source: Source, key: str, evse_id: int, way: str) -> object:
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.parametrize(
-    ("who", "way"), [("two", "many"), ("one", "many"), ("two", "one"), ("one", "one"), ("one", "of this EVSE")]
+    ("who", "way"), [(who, way) for who in ("one", "two") for way in ("many", "one", "of this EVSE")]
 )
 def test_a_push_that_waited_for_the_merge_is_a_word_about_the_kept_plug(who: str, way: str) -> None:
     """Without looking again it would be written to the hidden twin, or past the words that are weighed."""
@@ -235,3 +235,48 @@ def test_a_batch_names_no_site_twice_and_keeps_the_order_of_each() -> None:
     found = [dedupe.Pair(sites[a], sites[b], 1.0, {}) for a, b in ((0, 1), (2, 3), (0, 2), (4, 5), (1, 2), (3, 4))]
     batches = [[(pair.one.pk, pair.two.pk) for pair in batch] for batch in dedupe.batches(found, most=2)]
     assert batches == [[(0, 1), (2, 3)], [(4, 5)], [(0, 2), (3, 4)], [(1, 2)]]
+
+
+# --- questions that are still open ---------------------------------------------------------------------------------
+def question(kept: Location, other: Location) -> Duplicate:
+    return Duplicate.objects.create(kept=kept, other=other, score=0.5, found_at=NOON)
+
+
+def asked_about() -> list[tuple[int, int]]:
+    return list(Duplicate.objects.waiting().order_by("pk").values_list("kept_id", "other_id"))
+
+
+@pytest.mark.django_db
+def test_a_question_about_a_site_that_became_another_is_asked_of_that() -> None:
+    one, two, three = networks("one", "two", "three")
+    kept, other = tell(one, 1), tell(two, 1, metres=10)
+    third, again = tell(three, 2), tell(one, 3)
+    question(third, other)  # led on
+    question(other, again)  # two sites of one network are no question
+    question(third, again)  # none of theirs
+    assert duplicates.find_duplicates(at=NOON)["merged"] == 1
+    assert Location.objects.get(pk=other.pk).merged_into == kept
+    assert asked_about() == [(third.pk, kept.pk), (third.pk, again.pk)]
+
+
+@pytest.mark.django_db
+def test_a_question_that_is_asked_or_answered_already_is_not_asked_twice() -> None:
+    one, two, three = networks("one", "two", "three")
+    kept, other = tell(one, 1), tell(two, 1, metres=10)
+    third = tell(three, 2)
+    Duplicate.objects.create(kept=third, other=kept, score=0.5, state="different")
+    question(other, third)
+    pair = question(kept, other)
+    assert duplicates.merge(duplicate_id=pair.pk, actor=None, at=NOON)
+    assert asked_about() == []
+    assert Duplicate.objects.filter(state="different").count() == 1
+
+
+@pytest.mark.django_db
+def test_questions_left_over_from_earlier_merges_are_led_on_by_the_next_look() -> None:
+    one, two, three = networks("one", "two", "three")
+    kept, other, third = tell(one, 1), tell(two, 2), tell(three, 3)
+    Location.objects.filter(pk=other.pk).update(is_removed=True, removed_because="merged", merged_into=kept)
+    question(third, other)
+    duplicates.find_duplicates(at=NOON)
+    assert asked_about() == [(third.pk, kept.pk)]

@@ -11,10 +11,19 @@ from django.utils import timezone
 from billing.models import AuthorisationDecision
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.demo.peers import objects
-from stations.cpo.base import ReserveRequest, StartRequest, StopRequest
+from stations.cpo.base import (
+    CommandReceipt,
+    LimitRequest,
+    OutlookRequest,
+    PreferRequest,
+    ReserveRequest,
+    StartRequest,
+    StopRequest,
+    UnlockRequest,
+)
 from stations.cpo.ocpi.adapter import OCPIAdapter
 from stations.cpo.ocpi.booking import book
-from stations.cpo.ocpi.models import PeerDocument, RoamingSession
+from stations.cpo.ocpi.models import PeerDocument
 from stations.models import CPOCommand, Party
 from stations.services.invoices import compare
 from stations.tests.ocpi_peers import Network, code, give_access
@@ -148,19 +157,18 @@ def test_a_timeout_at_once_is_no_refusal(everywhere: Network) -> None:
 
 
 def test_unlocking_names_the_connector(usual: Network) -> None:
-    OCPIAdapter().unlock(usual.plug(), "help-1")
+    OCPIAdapter().unlock(UnlockRequest(usual.plug(), "help-1"))
     assert usual.peer.commands[0] == ("UNLOCK_CONNECTOR", usual.peer.commands[0][1])
     assert usual.peer.commands[0][1]["connector_id"] == "1"
 
 
 # --- charging profiles -----------------------------------------------------------------------------------------------
 def test_a_profile_is_set_asked_for_and_cleared(usual: Network) -> None:
-    usual.peer.put("sessions", "S1", body=objects.session("2.2.1"))
-    session, adapter = RoamingSession.objects.get(), OCPIAdapter()
+    adapter, plug = OCPIAdapter(), usual.plug()
     limit = {"charging_rate_unit": "W", "charging_profile_period": [{"start_period": 0, "limit": 30_000.0}]}
-    assert adapter.set_profile(session, "p-1", limit).state == "pending"
-    assert adapter.ask_profile(session, "p-2", 900).state == "pending"
-    assert adapter.clear_profile(session, "p-3").state == "pending"
+    assert adapter.limit(LimitRequest(plug, "S1", "p-1", 30_000)).state == "pending"
+    assert adapter.outlook(OutlookRequest(plug, "S1", "p-2", 900)).state == "pending"
+    assert adapter.limit(LimitRequest(plug, "S1", "p-3", None)).state == "pending"
     for kind in ("SET_PROFILE", "ACTIVE_PROFILE", "CLEAR_PROFILE"):
         wait_for(kind, lambda kind=kind: state_of(kind) == "accepted")
     assert [(method, session_id) for method, session_id, _ in usual.peer.profiles] == [
@@ -182,11 +190,11 @@ def test_a_cpo_tells_that_the_profile_changed(usual: Network) -> None:
 
 
 def test_a_driver_says_when_it_must_be_full(usual: Network) -> None:
-    usual.peer.put("sessions", "S1", body=objects.session("2.2.1"))
-    held = RoamingSession.objects.get()
-    assert OCPIAdapter().prefer(held, {"profile_type": "FAST"}) == "DEPARTURE_REQUIRED"
-    wish = {"profile_type": "GREEN", "departure_time": "2026-11-21T16:00:00Z", "energy_need": 30}
-    assert OCPIAdapter().prefer(held, wish) == "ACCEPTED"
+    adapter, plug = OCPIAdapter(), usual.plug()
+    assert adapter.prefer(PreferRequest(plug, "S1", "FAST")) == CommandReceipt("rejected", "DEPARTURE_REQUIRED")
+    leaves_at = datetime(2026, 11, 21, 16, tzinfo=UTC)
+    assert adapter.prefer(PreferRequest(plug, "S1", "GREEN", leaves_at, 30_000)).state == "accepted"
+    wish = {"profile_type": "GREEN", "departure_time": "2026-11-21T16:00:00Z", "energy_need": 30.0}
     assert usual.peer.preferences == {"S1": wish}
 
 

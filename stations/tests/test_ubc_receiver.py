@@ -218,15 +218,48 @@ def test_a_broken_answer_says_nothing_of_other_keys(surya: SuryaCharge, network:
     assert keys.public_key(network, BPP, KEY, now=now) == surya.registry[BPP, KEY]
 
 
-def test_a_registry_at_which_nothing_listens_is_asked_for_nobody(surya: SuryaCharge, network: UBCNetwork) -> None:
-    now, usual = timezone.now(), network.registry_url
+def refusal(network: UBCNetwork, subscriber_id: str, key_id: str = KEY) -> str:
+    with pytest.raises(signing.BadSignature) as refused:
+        keys.public_key(network, subscriber_id, key_id, now=timezone.now())
+    return str(refused.value)
+
+
+def test_strangers_at_whose_names_the_registry_hangs_stop_only_strangers(
+    surya: SuryaCharge, order: UBCOrder, network: UBCNetwork
+) -> None:
+    usual = network.registry_url
     network.registry_url = "http://127.0.0.1:9/{subscriber_id}/{key_id}"
-    with pytest.raises(signing.BadSignature):
-        keys.public_key(network, BPP, KEY, now=now)
+    assert "did not answer just now" not in refusal(network, "evil1.example")
+    assert "did not answer just now" in refusal(network, "evil1.example")  # of this key alone
+    for stranger in ("evil2.example", "evil3.example"):
+        assert "too many names" not in refusal(network, stranger)
+    assert "too many names" in refusal(network, "evil4.example")
+    for number in range(keys.HANGS_AT_MOST):
+        assert "too many names" not in refusal(network, CDS, f"evil{number}")
     network.registry_url = usual
-    with pytest.raises(signing.BadSignature, match="did not answer just now"):
-        keys.public_key(network, CDS, KEY, now=now)
-    assert surya.lookups == 0
+    assert "too many names" in refusal(network, "evil5.example")
+    assert "too many names" in refusal(network, CDS)  # somebody used up its name, too, and nobody else's
+    assert keys.public_key(network, BPP, KEY, now=timezone.now()) == surya.registry[BPP, KEY]
+    assert surya.lookups == 1
+
+
+def test_names_that_are_answered_use_nothing_up(surya: SuryaCharge, network: UBCNetwork) -> None:
+    for number in range(3 * keys.HANGS_AT_MOST):
+        assert "does not know" in refusal(network, f"nobody{number}.example")
+    assert surya.lookups == 3 * keys.HANGS_AT_MOST
+
+
+def test_a_key_we_hold_waits_for_nobody_and_is_not_silenced_by_names_beside_it(
+    surya: SuryaCharge, order: UBCOrder, network: UBCNetwork
+) -> None:
+    now, usual = timezone.now(), network.registry_url
+    key = keys.public_key(network, BPP, KEY, now=now)
+    network.registry_url = "http://127.0.0.1:9/{subscriber_id}/{key_id}"
+    for number in range(keys.HANGS_AT_MOST + 1):
+        refusal(network, BPP, f"evil{number}")
+    network.registry_url = usual
+    UBCKey.objects.update(public_key="OLD", fetched_at=now - timedelta(hours=2))
+    assert keys.public_key(network, BPP, KEY, now=now) == key  # asked for, and had
 
 
 @contextlib.contextmanager

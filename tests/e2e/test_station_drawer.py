@@ -190,6 +190,39 @@ def test_a_refusal_stays_with_its_reason(dashboard: Callable[..., Page], volt: N
     said(page, f"VoltGrid refused bay 1 for {PLATE}.")
 
 
+def test_a_session_is_limited_told_when_to_be_ready_and_its_cable_freed(
+    dashboard: Callable[..., Page], volt: Network, web: Watched
+) -> None:
+    page = dashboard()
+    bay = show(page, "Volt 1")
+    expect(bay.get_by_role("button", name="Unlock")).to_have_count(0)  # nobody of ours hangs there
+    bay.get_by_role("button", name="Start").click()
+    confirm(page, f"Start charging {PLATE} at bay 1?", "Start charging")
+    push_session(volt, SessionCommand.objects.get())
+    said(page, f"{PLATE} is charging at bay 1.")
+    bay.get_by_role("button", name="Limit power").click()
+    page.get_by_label("At most, in kW").fill("22.5")
+    confirm(page, f"Limit {PLATE} at bay 1?", "Limit")
+    said(page, f"{PLATE} draws 22.5 kW at most.")
+    assert volt.peer.profiles[-1][2]["charging_profile"]["charging_profile_period"][0]["limit"] == 22_500.0
+    ready = bay.get_by_role("button", name="Ready by")
+    ready.click()
+    confirm(page, f"When must {PLATE} be ready?", "Tell the network")
+    expect(bay).to_contain_text("VoltGrid refused: it wants to know when the vehicle leaves")
+    ready.click()
+    begin = (timezone.now() + timedelta(hours=3)).astimezone(INDIA)
+    page.get_by_label("From").fill(f"{begin:%Y-%m-%dT%H:%M}")
+    page.get_by_label("Energy needed, in kWh").fill("30")
+    confirm(page, f"When must {PLATE} be ready?", "Tell the network")
+    said(page, f"VoltGrid charges {PLATE} as you wish.")
+    assert volt.peer.preferences["S1"]["energy_need"] == 30
+    bay.get_by_role("button", name="Unlock").click()
+    confirm(page, "Unlock bay 1?", "Unlock")
+    said(page, "Bay 1 is unlocked.")
+    assert len(sent(volt, "UNLOCK_CONNECTOR")) == 1
+    assert web.errors == []
+
+
 # --- for later ----------------------------------------------------------------------------------------------------
 def test_a_time_slot_is_booked_in_the_fleets_own_time(dashboard: Callable[..., Page], slots: Network) -> None:
     """OCPI 2.3.0 Bookings, by a browser in another time zone."""

@@ -52,7 +52,7 @@ class Emulator:
     def _answer(self, request: Request) -> tuple[int, bytes, bytes]:
         self.calls.append((request.method, request.path))
         debits_fall_due(self.bank)
-        if page := pages.page(self.bank, request):
+        if page := pages.page(self.bank, request, self.key_secret):
             return page
         if not self._is_let_in(request):
             refusal = Problem("Authentication failed", status=401, reason="authentication_failed")

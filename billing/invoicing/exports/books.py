@@ -18,6 +18,8 @@ from billing.services.ledger import DEBIT_NORMAL
 
 HEADER = ("Date", "Recorded", "Entry", "Leg", "Account", "Name", "Debit", "Credit", "Kind", "Memo", "Organisation",
           "Vehicle", "Cost centre", "By")  # fmt: skip
+OURS = ~Q(debit__code__startswith="electricity:") & ~Q(credit__code__startswith="electricity:")
+"""A fleet's own electricity is in the ledger for its reports, but not in our books."""
 BALANCE_HEADER = ("Account", "Name", "Kind", "Opening", "Debit", "Credit", "Closing")
 
 
@@ -50,7 +52,7 @@ def opening(month: AccountingMonth) -> Q:
 
 
 def transfers(month: AccountingMonth) -> QuerySet[LedgerTransfer]:
-    return LedgerTransfer.objects.filter(up_to(month)).exclude(opening(month))
+    return LedgerTransfer.objects.filter(up_to(month), OURS).exclude(opening(month))
 
 
 def general_ledger(month: AccountingMonth) -> Iterator[tuple[Any, ...]]:
@@ -70,7 +72,7 @@ def general_ledger(month: AccountingMonth) -> Iterator[tuple[Any, ...]]:
 
 def balances(month: AccountingMonth) -> list[Balance]:
     """Every account that ever moved, by code; four queries."""
-    before, within = LedgerTransfer.objects.filter(opening(month)), transfers(month)
+    before, within = LedgerTransfer.objects.filter(opening(month), OURS), transfers(month)
     opened = {side: _sums(before, side) for side in ("debit", "credit")}
     moved = {side: _sums(within, side) for side in ("debit", "credit")}
     found = []

@@ -3,7 +3,6 @@
 import functools
 import io
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from typing import Any
 from xml.sax.saxutils import escape
@@ -11,7 +10,6 @@ from xml.sax.saxutils import escape
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.units import mm
-from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import LongTable, PageBreak, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
 
@@ -19,18 +17,19 @@ from billing.gst.heads import Heads
 from billing.gst.states import name_of
 from billing.gst.words import in_words
 from billing.invoicing.models import TaxDocument
-from billing.invoicing.rendering.marks import BOLD, PLAIN, QRCode, register_fonts, style
+from billing.invoicing.rendering.marks import BOLD, INK, PLAIN, RULE, QRCode, register_fonts, style
+from billing.invoicing.rendering.session_table import SessionTable
 from billing.invoicing.rendering.sheet import Sheet
 from fleetcharge.lib.money import format_inr
 
 Kind = TaxDocument.Kind
-INK, FAINT, RULE = colors.HexColor("#1b2748"), "#5b6b8c", colors.HexColor("#c9d3e6")
-BAND = colors.HexColor("#eef2ff")
+FAINT, BAND = "#5b6b8c", colors.HexColor("#eef2ff")
 MARGIN, WIDTH, PADDING = 14 * mm, A4[0] - 28 * mm, 6  # ReportLab's frames have that padding
 SUPPLIES = {
     "SEZWP": "Supply to SEZ unit with payment of integrated tax",
     "SEZWOP": "Supply to SEZ unit under letter of undertaking without payment of integrated tax",
 }  # fmt: skip
+COPY = "Original for recipient"  # CGST Rules, rule 48(2)
 MOST_QR_LETTERS = 2_300  # what a readable code of this size holds
 
 
@@ -90,7 +89,9 @@ def _head(sheet: Sheet) -> list[Any]:
         ("Period", sheet.period), ("Place of supply", sheet.place), ("Reverse charge", "No"),
         ("Refers to", sheet.original), ("Because", sheet.reason),
     ]  # fmt: skip
-    right = [_text(sheet.title.upper(), 14, is_bold=True, align=2), Spacer(0, 2 * mm)]
+    right = [_text(sheet.title.upper(), 14, is_bold=True, align=2)]
+    right += [_text(COPY, 7, align=2, colour=FAINT)] if sheet.number else []
+    right.append(Spacer(0, 2 * mm))
     right += [
         _rich(f'<font color="{FAINT}">{name}</font>&nbsp;&nbsp;<b>{escape(value)}</b>', 8, align=2)
         for name, value in facts
@@ -130,22 +131,18 @@ def _registration(sheet: Sheet) -> Any:
 
 def _lines(sheet: Sheet) -> list[Any]:
     taxes = ["IGST"] if sheet.is_interstate else ["CGST", sheet.state_head]
-    header = ["#", "Description", "SAC", "Quantity", "Taxable", "Rate", *taxes, "Total"]
-    rows: list[list[Any]] = [[_text(name, 7, is_bold=True, align=0 if index < 3 else 2) for index, name in
-                              enumerate(header)]]  # fmt: skip
+    rows: list[list[Any]] = [["#", "Description", "SAC", "Quantity", "Taxable", "Rate", *taxes, "Total"]]
     for position, line in enumerate(sheet.lines, start=1):
         heads = [line.heads.igst_paise] if sheet.is_interstate else [line.heads.cgst_paise, line.heads.sgst_paise]
-        money = [line.taxable_paise, None, *heads, line.total_paise]
-        figures = [f"{_plain(line.rate_percent)} %" if paise is None else rupees(paise) for paise in money]
         rows.append([
-            _text(position, 7), _text(line.description, 7), _text(line.sac_code, 7),
-            _text(f"{_plain(line.quantity)} {line.unit}", 7, align=2),
-            *(_text(figure, 7, align=2) for figure in figures),
+            str(position), _text(line.description, 7), line.sac_code, f"{_plain(line.quantity)} {line.unit}",
+            rupees(line.taxable_paise), f"{_plain(line.rate_percent)} %", *map(rupees, heads),
+            rupees(line.total_paise),
         ])  # fmt: skip
-    narrow = [7 * mm, 0, 14 * mm, 23 * mm, 22 * mm, 12 * mm, *[19 * mm for _ in taxes], 22 * mm]
+    narrow = [7 * mm, 0, 14 * mm, 24 * mm, 22 * mm, 12 * mm, *[19 * mm for _ in taxes], 22 * mm]
     narrow[1] = WIDTH - sum(narrow)
     table = LongTable(rows, colWidths=narrow, repeatRows=1)
-    table.setStyle(_GRID)
+    table.setStyle(_grid(first_figure=3))
     return [table, Spacer(0, 3 * mm)]
 
 
@@ -156,28 +153,32 @@ def _sums(sheet: Sheet) -> list[Any]:
         ("CGST", heads.cgst_paise), (sheet.state_head, heads.sgst_paise)
     ]  # fmt: skip
     sums += [("Round off", sheet.round_off_paise)] if sheet.round_off_paise else []
-    rows = [[_text(name, 8), _text(format_inr(paise), 8, align=2)] for name, paise in sums]
-    rows.append([_text("Total", 11, is_bold=True), _text(format_inr(sheet.total_paise), 11, is_bold=True, align=2)])
-    right = Table(rows, colWidths=[WIDTH * 0.18, WIDTH * 0.22])
-    right.setStyle(TableStyle([*_PLAIN_COMMANDS, ("LINEABOVE", (0, -1), (-1, -1), 0.8, INK)]))
+    rows = [(name, format_inr(paise)) for name, paise in (*sums, ("Total", sheet.total_paise))]
+    right = Table(rows, colWidths=[WIDTH * 0.17, WIDTH * 0.21], hAlign="RIGHT")
+    right.setStyle(_SUMS)
     left = [_text("Amount in words", 7, colour=FAINT), _text(in_words(sheet.total_paise), 8, is_bold=True)]
     left += [Spacer(0, 2 * mm), *_by_rate(sheet), Spacer(0, 2 * mm), *_paid(sheet)]
-    both = Table([[left, right]], colWidths=[WIDTH * 0.6, WIDTH * 0.4])
-    both.setStyle(_PLAIN)
+    both = Table([[left, right]], colWidths=[WIDTH * 0.61, WIDTH * 0.39])
+    both.setStyle(TableStyle([*_PLAIN_COMMANDS, ("RIGHTPADDING", (-1, 0), (-1, -1), 0)]))
     return [both, Spacer(0, 4 * mm)]
 
 
 def _by_rate(sheet: Sheet) -> list[Any]:
-    """Rate by rate, as the return wants it; one rate says nothing new."""
+    """Code by code and rate by rate, as the return wants it."""
     sums: dict[tuple[str, Decimal], tuple[int, Heads]] = defaultdict(lambda: (0, Heads()))
     for line in sheet.lines:
         taxable, heads = sums[line.sac_code, line.rate_percent]
         sums[line.sac_code, line.rate_percent] = (taxable + line.taxable_paise, heads + line.heads)
-    return [
-        _text(f"SAC {sac}, {_plain(rate)} %: {format_inr(taxable)} taxable, {format_inr(heads.total_paise)} tax", 7,
-              colour=FAINT)
-        for (sac, rate), (taxable, heads) in sorted(sums.items())
-    ]  # fmt: skip
+    taxes = ["IGST"] if sheet.is_interstate else ["CGST", sheet.state_head]
+    rows = [["SAC", "Taxable", *taxes, "Tax"]]
+    for (sac, rate), (taxable, heads) in sorted(sums.items()):
+        parts = [heads.igst_paise] if sheet.is_interstate else [heads.cgst_paise, heads.sgst_paise]
+        shares = (f"{_plain(rate / len(taxes))} %: {rupees(paise)}" for paise in parts)
+        rows.append([sac, rupees(taxable), *shares, rupees(heads.total_paise)])
+    widths = [14 * mm, 20 * mm, *[(50 if sheet.is_interstate else 26) * mm] * len(taxes), 20 * mm]
+    table = Table(rows, colWidths=widths, hAlign="LEFT")
+    table.setStyle(_grid(first_figure=1))
+    return [table]
 
 
 def _paid(sheet: Sheet) -> list[Any]:
@@ -195,68 +196,31 @@ def _paid(sheet: Sheet) -> list[Any]:
 
 
 def _foot(sheet: Sheet) -> list[Any]:
-    story: list[Any] = []
+    left: list[Any] = []
     if sheet.annexure_sha256:
-        story.append(
-            _text(f"Annexure: {len(sheet.annexure)} sessions. SHA-256 of its CSV: {sheet.annexure_sha256}", 6.5)
-        )
+        left += [
+            _text(f"Annexure: {len(sheet.annexure)} sessions, part of this document. SHA-256 of its CSV:", 7),
+            _text(sheet.annexure_sha256, 6, colour=FAINT),
+        ]
     for title, text in (("Bank", sheet.supplier.get("bank_details")), ("Terms", sheet.supplier.get("terms"))):
         if text:
-            story += [Spacer(0, 2 * mm), _rich(f"<b>{title}</b> {escape(text)}", 7)]
+            left += [Spacer(0, 2 * mm), _rich(f"<b>{title}</b> {escape(text)}", 7)]
     signed = "Registered electronically; no signature is needed." if sheet.irn else "Authorised signatory"
-    story += [Spacer(0, 8 * mm), _text(f"For {sheet.supplier['legal_name']}", 8, align=2), _text(signed, 7, align=2)]
-    return story
-
-
-ANNEXURE = {
-    "#": (9, None), "From": (24, "started_at"), "Min": (8, "minutes"), "Vehicle": (24, "vehicle"),
-    "Site": (0, "site"), "kWh": (14, "kwh"), "Taxable": (17, "taxable_paise"), "GST": (15, "tax_paise"),
-    "Charged": (18, "total_paise"), "Evidence": (19, "verdict"),
-}  # fmt: skip
-SITE_WIDTH, SMALL = WIDTH - sum(width for width, _ in ANNEXURE.values()) * mm, 6.5
-RIGHT = {"Min", "kWh", "Taxable", "GST", "Charged"}
+    right = [
+        _text(f"For {sheet.supplier['legal_name']}", 8, align=2), Spacer(0, (1 if sheet.irn else 12) * mm),
+        _text(signed, 7, align=2),
+    ]  # fmt: skip
+    table = Table([[left, right]], colWidths=[WIDTH * 0.6, WIDTH * 0.4])
+    table.setStyle(_PLAIN)
+    return [table]
 
 
 def _annexure(sheet: Sheet) -> list[Any]:
-    widths = [width * mm for width, _ in ANNEXURE.values()]
-    widths[list(ANNEXURE).index("Site")] = SITE_WIDTH
-    rows: list[Sequence[Any]] = [list(ANNEXURE), *_annexure_rows(sheet.annexure)]
-    table = LongTable(rows, colWidths=widths, repeatRows=1)
-    columns = list(ANNEXURE)
-    table.setStyle(TableStyle([
-        *_GRID_COMMANDS, ("FONT", (0, 0), (-1, -1), PLAIN, SMALL), ("FONT", (0, 0), (-1, 0), BOLD, SMALL),
-        ("TEXTCOLOR", (0, 0), (-1, -1), INK),
-        *(("ALIGN", (columns.index(name), 0), (columns.index(name), -1), "RIGHT") for name in RIGHT),
-    ]))  # fmt: skip
     total = rupees(sum(row["total_paise"] for row in sheet.annexure))
     title = _text(f"Annexure to {sheet.number or 'the draft'}: sessions", 11, is_bold=True)
     note = "Amounts in rupees as charged session by session; tax of the invoice is computed once per rate."
-    return [title, _text(note, 7, colour=FAINT), Spacer(0, 2 * mm), table, Spacer(0, 1 * mm),
-            _text(f"Charged in all: ₹{total}", 8, is_bold=True, align=2)]  # fmt: skip
-
-
-def _annexure_rows(facts: Iterable[dict[str, Any]]) -> Iterable[list[str]]:
-    for position, row in enumerate(facts, start=1):
-        cells = []
-        for _, name in ANNEXURE.values():
-            value = position if name is None else row[name]
-            cells.append(rupees(value) if name and name.endswith("_paise") else str(value))
-        cells[1] = cells[1][:16].replace("T", " ")
-        cells[3], cells[4] = _fitting(cells[3], 24 * mm), _fitting(cells[4], SITE_WIDTH)
-        if row["kind"] != "session":
-            cells[9] = row["kind"]
-        yield cells
-
-
-@functools.lru_cache(maxsize=10_000)
-def _fitting(text: str, width: float) -> str:
-    """As much of it as the column has room for."""
-    room = width - 6
-    if stringWidth(text, PLAIN, SMALL) <= room:
-        return text
-    while text and stringWidth(f"{text}…", PLAIN, SMALL) > room:
-        text = text[:-1]
-    return f"{text}…"
+    return [title, _text(note, 7, colour=FAINT), Spacer(0, 2 * mm), SessionTable(sheet.annexure, WIDTH),
+            Spacer(0, 1 * mm), _text(f"Charged in all: ₹{total}", 8, is_bold=True, align=2)]  # fmt: skip
 
 
 def rupees(paise: int) -> str:
@@ -268,12 +232,22 @@ def _plain(number: Decimal) -> str:
     return f"{number.normalize():f}"
 
 
+@functools.cache
+def _grid(*, first_figure: int) -> TableStyle:
+    """Columns from there on are figures. Cells are bare text: a paragraph in each would cost ten times as much."""
+    return TableStyle([
+        *_PLAIN_COMMANDS, *_BARE, ("BACKGROUND", (0, 0), (-1, 0), BAND), ("FONT", (0, 0), (-1, 0), BOLD, 7, 9.1),
+        ("LINEBELOW", (0, 0), (-1, -1), 0.25, RULE), ("TOPPADDING", (0, 0), (-1, -1), 2),
+        ("BOTTOMPADDING", (0, 0), (-1, -1), 2), ("ALIGN", (first_figure, 0), (-1, -1), "RIGHT"),
+    ])  # fmt: skip
+
+
 _PLAIN_COMMANDS = [
     ("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 3), ("RIGHTPADDING", (0, 0), (-1, -1), 3),
 ]  # fmt: skip
 _PLAIN = TableStyle(_PLAIN_COMMANDS)
-_GRID_COMMANDS = [
-    *_PLAIN_COMMANDS, ("BACKGROUND", (0, 0), (-1, 0), BAND), ("LINEBELOW", (0, 0), (-1, -1), 0.25, RULE),
-    ("TOPPADDING", (0, 0), (-1, -1), 2), ("BOTTOMPADDING", (0, 0), (-1, -1), 2),
-]  # fmt: skip
-_GRID = TableStyle(_GRID_COMMANDS)
+_BARE = [("FONT", (0, 0), (-1, -1), PLAIN, 7, 9.1), ("TEXTCOLOR", (0, 0), (-1, -1), INK)]
+_SUMS = TableStyle([
+    *_PLAIN_COMMANDS, *_BARE, ("FONTSIZE", (0, 0), (-1, -2), 8), ("ALIGN", (1, 0), (1, -1), "RIGHT"),
+    ("FONT", (0, -1), (-1, -1), BOLD, 11, 14.3), ("LINEABOVE", (0, -1), (-1, -1), 0.8, INK),
+])  # fmt: skip

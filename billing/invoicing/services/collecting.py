@@ -7,19 +7,23 @@ from decimal import Decimal
 from itertools import pairwise
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Prefetch, QuerySet
+from django.db.models import Exists, OuterRef, Prefetch, Q, QuerySet
 
 from billing.gst.numbering import INDIA
 from billing.invoicing.grouping import Priced, corrected_lines, priced_lines
 from billing.invoicing.models import BilledItem
-from billing.models import CDR, BillingException, CDRAdjustment, ReconciliationVerdict
-from billing.services.exceptions import WITHDRAWN
+from billing.models import CDR, CDRAdjustment
+from billing.reconciliation import deciding
 from fleetcharge.accounts.models import Organisation
 from stations.models import Source
 
-RELATED = (
-    "session__source", "session__vehicle", "session__connector__evse__location", "session__verdict",
+NEEDED = (
+    "organisation_id", "started_at", "ended_at", "energy_wh", "taxable_paise", "cgst_paise", "sgst_paise", "igst_paise",
+    "explanation", "session__transaction_ref", "session__id_token_uid", "session__source_id", "session__vehicle_id",
+    "session__connector_id", "session__organisation_id", "session__verdict__verdict", "session__verdict__points",
 )  # fmt: skip
+KNOWN = "known_adjustments"
+SHARED = ("session__source", "session__vehicle", "session__connector__evse__location")
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,13 @@ def unbilled(*, before: datetime) -> QuerySet[CDR]:
 
 
 def held(cdrs: QuerySet[CDR]) -> QuerySet[CDR]:
-    """Blocked by their evidence and not yet accepted by a person: they stay off the invoice."""
-    accepted = BillingException.objects.filter(
-        session=OuterRef("session"), kind=BillingException.Kind.SUSPICIOUS, resolved_at__isnull=False
-    ).exclude(resolution=WITHDRAWN)
-    blocked = cdrs.filter(session__verdict__verdict=ReconciliationVerdict.Verdict.BLOCKED)
-    return blocked.filter(~Exists(accepted), session__reconciled_at__isnull=False)
+    """Blocked by their evidence, or a record in doubt, and not yet accepted by a person: they stay off the invoice."""
+    held_verdict = Q(session__verdict__verdict__in=deciding.HELD) & ~Q(session__verdict__outcome__in=deciding.BILLED)
+    is_decided = ~Q(session__verdict__outcome="")
+    waits = is_decided | ~Exists(
+        deciding.accepted_questions(OuterRef("session"), OuterRef("session__verdict__verdict"))
+    )
+    return cdrs.filter(held_verdict & waits, session__reconciled_at__isnull=False)
 
 
 def unjudged(cdrs: QuerySet[CDR]) -> QuerySet[CDR]:
@@ -84,9 +89,9 @@ def billable(cdrs: QuerySet[CDR]) -> QuerySet[CDR]:
 
 def items_of(organisation: Organisation, *, before: datetime) -> list[Item]:
     """For invoices, oldest first; with the corrections that are known by now."""
-    adjustments = Prefetch("adjustments", CDRAdjustment.objects.order_by("number"))
+    adjustments = Prefetch("adjustments", CDRAdjustment.objects.order_by("number"), to_attr=KNOWN)
     rows = billable(unbilled(before=before).filter(organisation=organisation))
-    found = rows.select_related(*RELATED).prefetch_related(adjustments).order_by("ended_at", "pk")
+    found = _lean(rows).prefetch_related(adjustments).order_by("ended_at", "pk")
     return [item for cdr in found for item in (_session(cdr), *_corrections(cdr))]
 
 
@@ -94,8 +99,8 @@ def late_corrections(organisation: Organisation) -> list[Item]:
     """Of sessions that stand on an issued document: they want a note of their own."""
     billed = BilledItem.objects.filter(cdr=OuterRef("cdr"), adjustment=None)
     late = CDRAdjustment.objects.filter(Exists(billed), cdr__organisation=organisation, billed_item=None)
-    cdrs = CDR.objects.filter(pk__in=late.values("cdr")).select_related(*RELATED).prefetch_related(
-        Prefetch("adjustments", CDRAdjustment.objects.select_related("billed_item").order_by("number"))
+    cdrs = _lean(CDR.objects.filter(pk__in=late.values("cdr"))).prefetch_related(
+        Prefetch("adjustments", CDRAdjustment.objects.select_related("billed_item").order_by("number"), to_attr=KNOWN)
     ).order_by("pk")  # fmt: skip
     return [
         item
@@ -105,6 +110,11 @@ def late_corrections(organisation: Organisation) -> list[Item]:
     ]
 
 
+def _lean(rows: QuerySet[CDR]) -> QuerySet[CDR]:
+    """Of each record only what a document needs (never the evidence); a site, vehicle or network once for all."""
+    return rows.select_related("session__verdict").only(*NEEDED).prefetch_related(*SHARED)
+
+
 def _session(cdr: CDR) -> Item:
     lines = priced_lines(cdr.explanation, cdr.taxable_paise or 0)
     heads = (cdr.taxable_paise or 0, cdr.cgst_paise, cdr.sgst_paise, cdr.igst_paise)
@@ -112,9 +122,11 @@ def _session(cdr: CDR) -> Item:
 
 
 def _corrections(cdr: CDR) -> Iterable[Item]:
+    if not getattr(cdr, KNOWN):
+        return
     states: list[tuple[Any, list[Priced]]] = [(cdr, priced_lines(cdr.explanation, cdr.taxable_paise or 0))]
     in_force = cdr.taxable_paise or 0
-    for row in cdr.adjustments.all():
+    for row in getattr(cdr, KNOWN):
         in_force += row.taxable_paise
         states.append((row, priced_lines(row.explanation, in_force)))
     for (_, before), (row, after) in pairwise(states):

@@ -57,7 +57,9 @@ SELECT
        JOIN billing_chargingsession s ON s.id = c.session_id
        JOIN stations_source o ON o.id = s.source_id AND o.kind = 'ocpp-own'
        LEFT JOIN billing_billeditem i ON i.adjustment_id = j.id
-      WHERE c.captured_at IS NOT NULL AND i.id IS NULL) x)
+      WHERE c.captured_at IS NOT NULL AND i.id IS NULL
+     UNION ALL
+     SELECT f.{head}_paise FROM billing_subscriptionfee f WHERE f.document_id IS NULL) x)
 """
 
 

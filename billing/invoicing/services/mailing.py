@@ -1,11 +1,15 @@
 """A document by e-mail, to the address of its registration, else to the fleet's owners and finance."""
 
+from datetime import datetime
+
 from django.core.mail import EmailMessage
 from django.template.loader import render_to_string
 from django.utils.translation import gettext as _
 
 from billing.invoicing import files
 from billing.invoicing.models import TaxDocument
+from billing.notices import writing
+from billing.notices.models import Letter
 from fleetcharge.accounts.models import Membership, User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.money import format_inr
@@ -20,8 +24,25 @@ def addresses_of(document: TaxDocument) -> list[str]:
     return sorted({email for email in people.values_list("user__email", flat=True) if email})
 
 
+def announce(*, document_id: int, now: datetime) -> int:
+    """Letters about a new document, once however often it is asked for; returns how many."""
+    row = TaxDocument.objects.select_related("registration", "original").get(pk=document_id)
+    facts = {
+        "id": row.pk, "kind": row.kind, "number": row.number, "dated_on": row.dated_on.isoformat(),
+        "total_paise": row.total_paise, "sessions": row.annexure_rows, "recipient": row.recipient_facts["legal_name"],
+        "original": row.original.number if row.original else "",
+    }  # fmt: skip
+    return writing.write(
+        organisation_id=row.organisation_id, kind=Letter.Kind.INVOICE_ISSUED, key=f"document:{row.pk}", facts=facts,
+        now=now, address=row.registration.email if row.registration else "",
+    )  # fmt: skip
+
+
 def send(*, document_id: int, actor: User | None = None) -> list[str]:
-    """With its PDF and, of an invoice, its sessions as CSV; returns to whom. Outside any transaction."""
+    """Now, because a person wants it so, though it was sent before; with its PDF and an invoice's sessions as CSV.
+
+    Returns to whom. Outside any transaction.
+    """
     document = TaxDocument.objects.select_related(
         "organisation", "registration", "original", "month", "e_invoice", "supplier"
     ).get(pk=document_id)  # fmt: skip

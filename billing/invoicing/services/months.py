@@ -16,6 +16,8 @@ from billing.invoicing.services import advances, checklist, collecting, figures,
 from billing.invoicing.services.checklist import MUST, SHOULD, Check
 from billing.invoicing.services.rules import Rules
 from billing.models import CDRAdjustment
+from billing.prices.services import fees
+from billing.prices.services.invoicing import organisations_waiting
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.api import Conflict
@@ -85,6 +87,7 @@ def _dated_on(month: AccountingMonth) -> date:
 def _issue_all(month: AccountingMonth, now: datetime, who: str) -> int:
     """Receipt vouchers first: invoices use up the advances."""
     made = 0
+    fees.charge_due(now=now)
     for transfer in advances.without_voucher(before=month.ended_at):
         made += advances.confirm(transfer=transfer, at=now, actor=who) is not None
     on, rules = _dated_on(month), Rules(_dated_on(month))
@@ -102,15 +105,16 @@ def _issue_all(month: AccountingMonth, now: datetime, who: str) -> int:
 def _key(month: AccountingMonth, draft: issuing.Draft) -> str:
     """Names the sessions, as an interrupted close may go on with more of them."""
     recipient = draft.recipient.pk if draft.recipient else 0
-    first, last = draft.items[0].cdr.pk, draft.items[-1].cdr.pk
-    return f"invoice:{month.starts_on:%Y-%m}:{draft.organisation.pk}:{draft.supplier.pk}:{recipient}:{first}-{last}"
+    items = f"{draft.items[0].cdr.pk}-{draft.items[-1].cdr.pk}" if draft.items else f"fee-{draft.fees[0].fee.pk}"
+    return f"invoice:{month.starts_on:%Y-%m}:{draft.organisation.pk}:{draft.supplier.pk}:{recipient}:{items}"
 
 
 def _with_something(month: AccountingMonth) -> list[Organisation]:
     waiting = collecting.unbilled(before=month.ended_at).values_list("organisation", flat=True)
     billed = BilledItem.objects.filter(cdr=OuterRef("cdr"), adjustment=None)
     late = CDRAdjustment.objects.filter(Exists(billed), billed_item=None).values_list("cdr__organisation", flat=True)
-    return list(Organisation.objects.filter(pk__in={*waiting, *late}).order_by("pk"))
+    subscribed = organisations_waiting(before=month.ends_before)
+    return list(Organisation.objects.filter(pk__in={*waiting, *late, *subscribed}).order_by("pk"))
 
 
 @transaction.atomic

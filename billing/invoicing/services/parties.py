@@ -25,8 +25,8 @@ class Parties:
 
     def __init__(self, organisation: Organisation) -> None:
         self.organisation = organisation
-        self._suppliers = list(SupplierRegistration.objects.filter(closed_on=None))
-        self._by_state = {supplier.state_code: supplier for supplier in self._suppliers}
+        self._suppliers = list(SupplierRegistration.objects.filter(closed_on=None).order_by("-is_default", "gstin"))
+        self._by_state = {supplier.state_code: supplier for supplier in reversed(self._suppliers)}
         known = {row.pk: row for row in OrganisationRegistration.objects.filter(organisation=organisation)}
         self._default = next((row for row in known.values() if row.is_default), None)
         if self._default is None and len(known) == 1:
@@ -36,17 +36,14 @@ class Parties:
         self._by_centre = {row.cost_centre: known[row.registration_id] for row in mappings if row.cost_centre}
 
     def supplier(self, session: ChargingSession | None = None) -> SupplierRegistration:
-        """Ours in the state of our own charger's site, else the default one. Raises NoSupplier."""
+        """Ours in the state of our own charger's site, else the default one, else any. Raises NoSupplier."""
         if session is not None and session.source.kind == Source.Kind.OWN_OCPP:
             code = states.code_of(session.connector.evse.location.state)
             if code in self._by_state:
                 return self._by_state[code]
-        chosen = next((row for row in self._suppliers if row.is_default), None)
-        if chosen is None and self._suppliers:
-            chosen = self._suppliers[0]
-        if chosen is None:
+        if not self._suppliers:
             raise NoSupplier("None of our own GST registrations is known.")
-        return chosen
+        return self._suppliers[0]
 
     def recipient(self, session: ChargingSession | None = None) -> OrganisationRegistration | None:
         """The vehicle's, its cost centre's, or the default one; None: nothing is known of the fleet."""

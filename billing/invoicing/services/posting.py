@@ -15,6 +15,7 @@ from billing.gst.heads import Heads
 from billing.invoicing.models import TaxDocument
 from billing.invoicing.services.collecting import Item
 from billing.models import Wallet
+from billing.prices.services.invoicing import FeeItem
 from billing.services import ledger
 from billing.services.ledger import Dimensions, Leg
 from fleetcharge.lib.events import publish
@@ -22,7 +23,7 @@ from fleetcharge.lib.events import publish
 HEADS = {"cgst_paise": "output_cgst", "sgst_paise": "output_sgst", "igst_paise": "output_igst"}
 
 
-def post_document(*, document: TaxDocument, items: Iterable[Item]) -> None:
+def post_document(*, document: TaxDocument, items: Iterable[Item | FeeItem]) -> None:
     """For an invoice, or a note about corrections whose money has moved already. Locks the wallet last."""
     items = list(items)
     legs = [*_sales_of_networks(items, document.number), *_heads(document, items)]
@@ -59,7 +60,7 @@ def post_goodwill(*, document: TaxDocument) -> None:
     _post(document, legs)
 
 
-def _sales_of_networks(items: list[Item], number: str) -> list[Leg]:
+def _sales_of_networks(items: list[Item | FeeItem], number: str) -> list[Leg]:
     """At capture a network's session went to its `cpo_payable`, tax included; here it becomes our purchase and sale."""
     sums: dict[tuple[str, str], int] = defaultdict(int)
     for item in items:
@@ -76,7 +77,7 @@ def _sales_of_networks(items: list[Item], number: str) -> list[Leg]:
     return legs
 
 
-def _heads(document: TaxDocument, items: list[Item]) -> list[Leg]:
+def _heads(document: TaxDocument, items: list[Item | FeeItem]) -> list[Leg]:
     legs = []
     for field, head in HEADS.items():
         booked = sum(getattr(item, field) for item in items)

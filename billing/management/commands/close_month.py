@@ -7,8 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils import timezone
 
-from billing.invoicing import files
-from billing.invoicing.exports.documents import documents_of
+from billing.invoicing import archive
 from billing.invoicing.models import AccountingMonth
 from billing.invoicing.services import checklist, months
 from fleetcharge.lib.api import Conflict
@@ -23,6 +22,7 @@ class Command(BaseCommand):
         parser.add_argument("--check", action="store_true", help="Only say what stands against it.")
         parser.add_argument("--accept", default="", metavar="REASON", help="Close over what should be done first.")
         parser.add_argument("--output", type=Path, help="Write every PDF, annexure and export below this folder.")
+        parser.add_argument("--processes", type=int, help="How many write them together; one per core unless said.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -38,7 +38,7 @@ class Command(BaseCommand):
         elif options["output"] is None:
             raise CommandError(f"{month} is closed already.")
         if options["output"] is not None:
-            self._write(month, options["output"])
+            self._write(month, options["output"], options["processes"])
 
     def _close(self, day: date, reason: str) -> AccountingMonth:
         try:
@@ -68,20 +68,6 @@ class Command(BaseCommand):
         tax = sum(map(abs, figures["unexplained_tax_paise"].values()))
         self.stdout.write(f"{month} is closed; unexplained: {abs(figures['unexplained_paise']) + tax} paise")
 
-    def _write(self, month: AccountingMonth, folder: Path) -> None:
-        """A file that is there already is written again, with the same bytes."""
-        folder = folder / f"{month.starts_on:%Y-%m}"
-        count = 0
-        for make in files.of_month(month).values():
-            count += self._save(folder, make())
-        for document in documents_of(month).select_related("supplier", "original", "month", "e_invoice"):
-            forms = ["pdf", "csv", "xlsx"] if document.annexure_rows else ["pdf"]
-            for form in forms:
-                count += self._save(folder / document.supplier.gstin, files.OF_A_DOCUMENT[form](document))
-        self.stdout.write(f"{count} files in {folder}")
-
-    def _save(self, folder: Path, file: files.File) -> int:
-        folder.mkdir(parents=True, exist_ok=True)
-        with (folder / file.name).open("wb") as out:
-            out.writelines(file.pieces)
-        return 1
+    def _write(self, month: AccountingMonth, folder: Path, processes: int | None) -> None:
+        count = archive.write(month, folder, processes=processes)
+        self.stdout.write(f"{count} files in {folder / f'{month.starts_on:%Y-%m}'}")

@@ -182,5 +182,5 @@ def test_the_command_imports_a_file_and_says_what_is_wrong_with_it(db, tmp_path,
     call_command("import_bank", str(file))
     assert (capsys.readouterr().out, BankLine.objects.get().amount_paise) == ("1 new lines\n", 1_000_00)
     file.write_text("nothing,of,use\n1,2,3\n")
-    with pytest.raises(CommandError, match="line 2"):
+    with pytest.raises(CommandError, match="line 1: no column"):
         call_command("import_bank", str(file))

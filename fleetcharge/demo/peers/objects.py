@@ -3,6 +3,10 @@
 from typing import Any
 
 COUNTRY, PARTY, NAME = "IN", "VLT", "VoltGrid"
+CAPABILITIES = [
+    "RESERVABLE", "REMOTE_START_STOP_CAPABLE", "UNLOCK_CAPABLE", "CHARGING_PROFILE_CAPABLE",
+    "CHARGING_PREFERENCES_CAPABLE",
+]  # fmt: skip
 STAMP = "2026-11-21T06:00:00Z"
 Raw = dict[str, Any]
 
@@ -28,7 +32,7 @@ def evse(version: str, uid: str, **changes: Any) -> Raw:
         "uid": uid,
         "evse_id": f"{COUNTRY}*{PARTY}*E{uid}",
         "status": "AVAILABLE",
-        "capabilities": ["RESERVABLE", "REMOTE_START_STOP_CAPABLE"],
+        "capabilities": CAPABILITIES[:3] if version == "2.1.1" else CAPABILITIES,
         "connectors": [connector(version)],
         "last_updated": STAMP,
     }

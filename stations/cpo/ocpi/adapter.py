@@ -13,25 +13,28 @@ from stations.cpo.base import (
     Capability,
     CommandReceipt,
     CPOError,
+    LimitRequest,
+    OutlookRequest,
+    PreferRequest,
     PullReport,
     ReserveRequest,
     StartRequest,
     StopRequest,
+    UnlockRequest,
 )
 from stations.cpo.ocpi import pacing, registration
 from stations.cpo.ocpi.client import OCPIClient
-from stations.cpo.ocpi.commanding import Order, send
+from stations.cpo.ocpi.commanding import ANSWER_SECONDS, Order, send
 from stations.cpo.ocpi.dialects import dialect_of
 from stations.cpo.ocpi.directory import OUR_COUNTRY, OUR_PARTY, directory, token_object
-from stations.cpo.ocpi.models import RoamingSession
 from stations.cpo.ocpi.objects.base import now_text
 from stations.cpo.ocpi.objects.tokens import TokenDoc
 from stations.cpo.ocpi.pulling import OVERLAP, Pull
-from stations.models import Connector, CPOCommand, Source
-from stations.services.roaming import session_id_of
+from stations.models import EVSE, Connector, CPOCommand, Source
 
 Kind = CPOCommand.Kind
 TOKENS_AT_ONCE = 500
+PROFILE_METHODS = {Kind.SET_PROFILE: "PUT", Kind.CLEAR_PROFILE: "DELETE", Kind.ACTIVE_PROFILE: "GET"}
 ON_ITS_WAY = (CPOCommand.State.SENT, CPOCommand.State.CPO_ACCEPTED, CPOCommand.State.ACCEPTED)
 
 
@@ -124,10 +127,15 @@ class OCPIAdapter:
             return PENDING
         return self._command(source, Kind.STOP_SESSION, stop_key, {"session_id": session_id}, session_id)
 
-    def unlock(self, connector: Connector, unlock_key: str) -> CommandReceipt:
+    def can_unlock(self, evse: EVSE) -> bool:
+        is_said = "UNLOCK_CAPABLE" in evse.capabilities or not evse.capabilities
+        return is_said and "commands" in evse.location.source.endpoints
+
+    def unlock(self, request: UnlockRequest) -> CommandReceipt:
         """For the help desk only, never for the driver (OCPI 2.2.1 commands, UnlockConnector)."""
+        connector = request.connector
         body = {**where_of(connector), "connector_id": connector.external_id}
-        return self._command(source_of(connector), Kind.UNLOCK_CONNECTOR, unlock_key, body)
+        return self._command(source_of(connector), Kind.UNLOCK_CONNECTOR, request.unlock_key, body)
 
     def _command(
         self, source: Source, kind: CPOCommand.Kind, about: str, body: dict[str, Any], session_ref: str = ""
@@ -137,40 +145,63 @@ class OCPIAdapter:
             return CommandReceipt("rejected", f"{source.name} takes no commands.")
         return send(Order(source, kind, about, "POST", f"{commands_url.rstrip('/')}/{kind}", body, session_ref))
 
-    def prefer(self, session: RoamingSession, preferences: dict[str, Any]) -> str:
-        """What the driver wants of a running session (departure_time, energy_need): the answer, such as ACCEPTED.
+    # --- wishes for a session --------------------------------------------------------------------------------------
+    def can_prefer(self, evse: EVSE) -> bool:
+        """OCPI 2.1.1 knows no preferences."""
+        source = evse.location.source
+        is_new_enough = dialect_of(source.ocpi_version).can_prefer and "sessions" in source.endpoints
+        return is_new_enough and "CHARGING_PREFERENCES_CAPABLE" in evse.capabilities
 
-        Raises CPOError, also where a CPO has no sessions module.
-        """
-        url = session.source.endpoints.get("sessions")
-        if not url:
-            raise CPOError("not_supported", f"{session.source.name} has no sessions module.")
-        pacing.check_circuit(session.source)
-        address = f"{url.rstrip('/')}/{quote(session_id_of(session), safe='')}/charging_preferences"
-        with OCPIClient(session.source) as client:
-            answer = client.call("PUT", address, body=preferences)
-        return str(answer)[:40]
+    def prefer(self, request: PreferRequest) -> CommandReceipt:
+        """PUT charging_preferences: answered at once, such as ACCEPTED or DEPARTURE_REQUIRED."""
+        source = source_of(request.connector)
+        url = source.endpoints.get("sessions")
+        if not url or not dialect_of(source.ocpi_version).can_prefer:
+            return CommandReceipt("rejected", f"{source.name} takes no preferences.")
+        pacing.check_circuit(source)
+        address = f"{url.rstrip('/')}/{quote(request.transaction_ref, safe='')}/charging_preferences"
+        with OCPIClient(source, seconds=ANSWER_SECONDS) as client:
+            word = str(client.call("PUT", address, body=_preferences(request)) or "no result").upper()
+        return CommandReceipt("accepted" if word == "ACCEPTED" else "rejected", word[:120])
 
     # --- charging profiles -----------------------------------------------------------------------------------------
-    def set_profile(self, session: RoamingSession, profile_key: str, profile: dict[str, Any]) -> CommandReceipt:
-        """Limit a running session: `profile` is an OCPI ChargingProfile (W in all, or A per phase)."""
-        return self._profile(session, Kind.SET_PROFILE, "PUT", profile_key, {"charging_profile": profile})
+    def can_limit(self, evse: EVSE) -> bool:
+        takes_profiles = "chargingprofiles" in evse.location.source.endpoints
+        return takes_profiles and "CHARGING_PROFILE_CAPABLE" in evse.capabilities
 
-    def clear_profile(self, session: RoamingSession, profile_key: str) -> CommandReceipt:
-        return self._profile(session, Kind.CLEAR_PROFILE, "DELETE", profile_key, {})
+    def limit(self, request: LimitRequest) -> CommandReceipt:
+        """A ChargingProfile in W from now to the end of the session, or none any more."""
+        connector, session_id, about = request.connector, request.transaction_ref, request.limit_key
+        if request.max_power_w is None:
+            return self._profile(connector, session_id, about, Kind.CLEAR_PROFILE, {})
+        periods = [{"start_period": 0, "limit": float(request.max_power_w)}]
+        profile = {"charging_rate_unit": "W", "charging_profile_period": periods}
+        return self._profile(connector, session_id, about, Kind.SET_PROFILE, {"charging_profile": profile})
 
-    def ask_profile(self, session: RoamingSession, profile_key: str, seconds: int) -> CommandReceipt:
-        """What the EVSE will do in the next `seconds`; the profile comes with the result."""
-        return self._profile(session, Kind.ACTIVE_PROFILE, "GET", profile_key, {"duration": seconds})
+    def outlook(self, request: OutlookRequest) -> CommandReceipt:
+        """The ActiveChargingProfile; it comes with the result."""
+        connector, session_id, about = request.connector, request.transaction_ref, request.outlook_key
+        return self._profile(connector, session_id, about, Kind.ACTIVE_PROFILE, {"duration": request.seconds})
 
     def _profile(
-        self, session: RoamingSession, kind: CPOCommand.Kind, method: str, about: str, body: dict[str, Any]
+        self, connector: Connector, session_id: str, about: str, kind: CPOCommand.Kind, body: dict[str, Any]
     ) -> CommandReceipt:
-        url, session_id = session.source.endpoints.get("chargingprofiles"), session_id_of(session)
+        source, method = source_of(connector), PROFILE_METHODS[kind]
+        url = source.endpoints.get("chargingprofiles")
         if not url:
-            return CommandReceipt("rejected", f"{session.source.name} takes no charging profiles.")
+            return CommandReceipt("rejected", f"{source.name} takes no charging profiles.")
         address = f"{url.rstrip('/')}/{quote(session_id, safe='')}"
-        return send(Order(session.source, kind, about, method, address, body, session_id, in_query=method != "PUT"))
+        return send(Order(source, kind, about, method, address, body, session_id, in_query=method != "PUT"))
+
+
+def _preferences(request: PreferRequest) -> dict[str, Any]:
+    """OCPI 2.2.1 sessions, ChargingPreferences; energy in kWh."""
+    said: dict[str, Any] = {"profile_type": request.style}
+    if request.departure_at is not None:
+        said["departure_time"] = now_text(request.departure_at)
+    if request.energy_wh is not None:
+        said["energy_need"] = request.energy_wh / 1000
+    return said
 
 
 def push_tokens(client: OCPIClient, source: Source) -> int:

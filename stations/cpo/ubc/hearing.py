@@ -10,6 +10,7 @@ from stations.cpo.ubc import catalogue, money, sessions, states, wire
 from stations.cpo.ubc.models import UBCMessage, UBCOrder
 from stations.cpo.ubc.orders import become, go_on
 from stations.models import Connector
+from stations.services.shared import unit_now
 from stations.services.statuses import report_from_source
 
 SESSION_WORDS = {"ACTIVE": "CHARGING", "INTERRUPTED": "FINISHING"}
@@ -160,11 +161,12 @@ def _show_connector(order: UBCOrder, body: wire.Order, session: str, at: datetim
     """What an order says of its connector is the freshest word; when it is over, the catalogue's holds again."""
     delivery = body.fulfillment.delivery if body.fulfillment else None
     word = (delivery.connector_status if delivery else "") or SESSION_WORDS.get(session, "")
+    evse_id = unit_now(order.connector.evse_id)
     if order.state in states.OVER:
-        is_ours = Connector.objects.filter(pk=order.connector_id, reported_status__in=("charging", "occupied")).exists()
+        is_ours = Connector.objects.filter(evse_id=evse_id, reported_status__in=("charging", "occupied")).exists()
         word = "ACTIVE" if is_ours else ""
     if word:
         report_from_source(
-            evse_id=order.connector.evse_id, raw_status=word[:30], status=catalogue.known_status(word),
-            at=min(at, now), received_at=now,
+            evse_id=evse_id, raw_status=word[:30], status=catalogue.known_status(word), at=min(at, now),
+            received_at=now, source_id=order.network.source_id,
         )  # fmt: skip

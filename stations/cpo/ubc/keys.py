@@ -20,17 +20,20 @@ USABLE_FOR = timedelta(hours=24)
 """When the registry is away, a key it gave us within a day is still believed."""
 NEGATIVE_SECONDS = 60
 AWAY_SECONDS = 30
-"""So long a registry that did not answer is not asked again, nor for a key at which it fails: callbacks that we can
-check wait for nobody."""
+"""So long a registry that did not answer is not asked again for keys that we hold, nor for any key at which it fails:
+callbacks that we can check wait for nobody."""
+HANGS_AT_MOST = 3
+"""In that time, at names of one subscriber, and of all those together with whom we have nothing to do: each keeps a
+thread for seconds. Whoever chooses such names stops nobody else's callbacks."""
+STRANGERS = "*"
 LIVE = {"", "SUBSCRIBED", "LIVE", "ACTIVE"}
 
 
 def public_key(network: UBCNetwork, subscriber_id: str, key_id: str, *, now: datetime, is_anew: bool = False) -> str:
     """The key, from the cache or the registry (`is_anew`: it did not fit, so only a very young one is kept).
 
-    Raises BadSignature: unknown_key, registry_away. A key nobody knows is asked for once a minute, a registry that is
-    away twice. One that answers with an error may do so because of the names a stranger chose: that is remembered of
-    this key alone.
+    Raises BadSignature: unknown_key, registry_away. A key nobody knows is asked for once a minute, one at which the
+    registry fails or hangs twice: a stranger may have chosen the names for that, so it says nothing of other keys.
     """
     held = network.keys.filter(subscriber_id=subscriber_id, key_id=key_id).first()
     age = ASK_AGAIN_AFTER if is_anew else FRESH_FOR
@@ -40,7 +43,7 @@ def public_key(network: UBCNetwork, subscriber_id: str, key_id: str, *, now: dat
     if held is None and _was_asked(unknown):
         raise BadSignature("unknown_key", f"The registry does not know {subscriber_id}|{key_id}.")
     try:
-        record = _ask(network, subscriber_id, key_id)
+        record = _ask(network, subscriber_id, key_id, is_held=bool(held and _is_usable(held, now, USABLE_FOR)))
     except CPOError as error:
         if held and _is_usable(held, now, USABLE_FOR):
             return held.public_key
@@ -52,20 +55,53 @@ def public_key(network: UBCNetwork, subscriber_id: str, key_id: str, *, now: dat
     return _keep(network, subscriber_id, key_id, record, now)
 
 
-def _ask(network: UBCNetwork, subscriber_id: str, key_id: str) -> dict[str, Any] | None:
-    """The registry's record, unless it was silent just now, or failed at this key. CPOError then, and when it does."""
+def _ask(network: UBCNetwork, subscriber_id: str, key_id: str, *, is_held: bool) -> dict[str, Any] | None:
+    """The registry's record, unless it failed at this key just now, or hung too often. CPOError then, and when it does.
+
+    `is_held`: we can do without. Then a registry that is away is not waited for; no stranger can make that so.
+    """
     away = f"ubc-registry-away:{network.pk}"
     failed = f"ubc-key-failed:{network.pk}:{subscriber_id}:{key_id}"
-    if _was_asked(away):
+    if (is_held and _was_asked(away)) or _was_asked(failed):
         raise CPOUnavailable("it did not answer just now")
-    if _was_asked(failed):
-        raise CPOUnavailable("it failed at this key just now")
+    whose = "" if is_held else _lane(network, subscriber_id)
+    if whose and not _may_ask(whose):
+        raise CPOUnavailable("it hung at too many names just now")
     try:
-        return lookup(network, subscriber_id, key_id)
+        record = lookup(network, subscriber_id, key_id)
     except CPOError as error:
         is_silent = isinstance(error, CPOUnavailable) and error.is_silent
-        _note(away if is_silent else failed, AWAY_SECONDS)
+        _note(failed, AWAY_SECONDS)
+        if is_silent and is_held:
+            _note(away, AWAY_SECONDS)
+        elif not is_silent:
+            _give_back(whose)
         raise
+    _give_back(whose)
+    return record
+
+
+def _lane(network: UBCNetwork, subscriber_id: str) -> str:
+    """Those we discover with and buy from have one each, all others one together."""
+    is_gateway = subscriber_id.lower() == network.gateway_id.lower()
+    is_expected = is_gateway or network.items.filter(bpp_id__iexact=subscriber_id).exists()
+    return f"ubc-registry-hangs:{network.pk}:{subscriber_id.lower() if is_expected else STRANGERS}"
+
+
+def _may_ask(whose: str) -> bool:
+    """Counted before it is asked, so that those under way count as well."""
+    try:
+        cache.add(whose, 0, timeout=AWAY_SECONDS)
+        return bool(cache.incr(whose) <= HANGS_AT_MOST)
+    except Exception:  # without Valkey, or just run out
+        return True
+
+
+def _give_back(whose: str) -> None:
+    """It answered."""
+    if whose:
+        with contextlib.suppress(Exception):
+            cache.decr(whose)
 
 
 def _is_usable(held: UBCKey, now: datetime, age: timedelta) -> bool:

@@ -7,6 +7,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from stations.cpo.webhooks import judging, taking
+from stations.cpo.webhooks.codes import words
 from stations.cpo.webhooks.mapping import Entry
 from stations.cpo.webhooks.models import WebhookFeed
 from stations.cpo.webhooks.styles import Outcome
@@ -27,8 +28,8 @@ class Line:
     after: str = ""
 
     def __str__(self) -> str:
-        change = f" · {self.before} → {self.after}" if self.before or self.after else ""
-        return f"{self.index}: {self.code} · {self.what}{change}{f' · {self.detail}' if self.detail else ''}"
+        change = f" · {_label(self.before)} → {_label(self.after)}" if self.before or self.after else ""
+        return f"{self.index}: {words(self.code)} · {self.what}{change}{f' · {self.detail}' if self.detail else ''}"
 
 
 def try_out(feed: WebhookFeed, raw: bytes, path: str = "", *, is_page: bool = False) -> list[Line]:
@@ -59,6 +60,11 @@ def _shown(keys: Iterable[tuple[int, str]]) -> dict[str, str]:
     return {key: statuses.get(pk or 0, "") for (_, key), pk in zip(pairs, found, strict=True)}
 
 
+def _label(status: str) -> str:
+    """As people read it; a word that is none of ours as it is."""
+    return str(dict(Connector.Status.choices).get(status, status))
+
+
 def _line(entry: Entry, outcome: Outcome, before: dict[str, str], after: dict[str, str]) -> Line:
     if entry.site:
         plugs = sum(len(evse.connectors) for evse in entry.site.evses)
@@ -66,6 +72,7 @@ def _line(entry: Entry, outcome: Outcome, before: dict[str, str], after: dict[st
         return Line(entry.index, outcome.code, outcome.detail, what)
     if entry.status:
         word = entry.status
-        what = f"EVSE {word.key}: {word.raw_status}, {word.status}{f', {word.at.isoformat()}' if word.at else ''}"
+        at = f", {word.at.isoformat()}" if word.at else ""
+        what = f"EVSE {word.key}: {word.raw_status}, {_label(word.status)}{at}"
         return Line(entry.index, outcome.code, outcome.detail, what, before[word.key], after[word.key])
     return Line(entry.index, outcome.code, outcome.detail, "–")

@@ -23,6 +23,7 @@ class Dialect:
     has_routing: bool = True
     encodes_token: bool = True
     can_cancel: bool = True
+    can_prefer: bool = True
     patches_tariffs: bool = False
 
     def read(self, kind: str, raw: Any, owner: Owner) -> Any:

@@ -197,5 +197,6 @@ V211 = Dialect(
     has_routing=False,
     encodes_token=False,
     can_cancel=False,
+    can_prefer=False,
     patches_tariffs=True,
 )

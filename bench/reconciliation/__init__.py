@@ -1,0 +1,1 @@
+"""Evidence and settlements at size, each beside a floor of the same run."""

@@ -1,0 +1,113 @@
+"""What waits for a second person, and what was decided."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import Count, QuerySet, Sum
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from unfold.decorators import action, display
+
+from billing.admin.shown import TotalsMixin, money, user_of
+from billing.approvals import services
+from billing.approvals.models import Approval
+from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
+from fleetcharge.lib.api import Conflict
+
+STATE_COLOURS = {"asked": "warning", "approved": "success", "declined": "danger", "withdrawn": "info"}
+DEEDS = {
+    "approve": (gettext_lazy("Approve"), lambda row, user, reason, now: services.approve(
+        approval_id=row.pk, decided_by=user, reason=reason, now=now
+    )),
+    "decline": (gettext_lazy("Decline"), lambda row, user, reason, now: services.decline(
+        approval_id=row.pk, decided_by=user, reason=reason, now=now
+    )),
+    "withdraw": (gettext_lazy("Withdraw"), lambda row, user, reason, now: services.withdraw(
+        approval_id=row.pk, by=user, reason=reason, now=now
+    )),
+}  # fmt: skip
+
+
+class WaitingFilter(admin.SimpleListFilter):
+    """What waits, unless asked otherwise."""
+
+    title = gettext_lazy("state")
+    parameter_name = "decided"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", _("Decided")), ("all", _("All"))]
+
+    def choices(self, changelist: Any) -> Any:
+        choices = list(super().choices(changelist))
+        choices[0]["display"] = _("Waiting")
+        return iter(choices)
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if self.value() == "all":
+            return queryset
+        waits = Approval.State.ASKED
+        return queryset.exclude(state=waits) if self.value() == "yes" else queryset.filter(state=waits)
+
+
+@admin.register(Approval)
+class ApprovalAdmin(TotalsMixin, ReadOnlyAdmin):
+    list_display = ["asked_at", "title", "kind_shown", "amount", "asked_by", "judged", "decided_by", "organisation"]
+    list_filter = [WaitingFilter]
+    list_select_related = ["asked_by", "decided_by", "organisation"]
+    search_fields = ["title", "reason", "subject"]
+    fields = [
+        "title", "kind_shown", "amount", "reason", "asked_by", "asked_at", "judged", "decided_by", "decided_at",
+        "decided_because", "outcome", "organisation",
+    ]  # fmt: skip
+    readonly_fields = ["kind_shown", "amount", "judged"]
+    actions_detail = ["approve", "decline", "withdraw"]
+
+    def has_decide_permission(self, request: Any, obj: Any = None) -> bool:
+        return self._has_role(request, DESK)
+
+    def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
+        sums = rows.aggregate(count=Count("pk"), total=Sum("amount_paise"))
+        return [(_("Wishes"), f"{sums['count']}"), (_("Amount"), money(sums["total"] or 0))]
+
+    @display(description=gettext_lazy("Kind"), ordering="kind")
+    def kind_shown(self, row: Approval) -> Any:
+        kind = services.kinds().get(row.kind)
+        return kind.label if kind else row.kind
+
+    @display(description=gettext_lazy("Amount"), ordering="amount_paise")
+    def amount(self, row: Approval) -> str:
+        return money(row.amount_paise)
+
+    @display(description=gettext_lazy("State"), label=STATE_COLOURS)
+    def judged(self, row: Approval) -> Any:
+        return row.state, row.get_state_display()
+
+    @action(description=gettext_lazy("Approve"), url_path="approve", permissions=["decide"])
+    def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._decide(request, object_id, "approve")
+
+    @action(description=gettext_lazy("Decline"), url_path="decline", permissions=["decide"])
+    def decline(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._decide(request, object_id, "decline")
+
+    @action(description=gettext_lazy("Withdraw"), url_path="withdraw", permissions=["decide"])
+    def withdraw(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        return self._decide(request, object_id, "withdraw")
+
+    def _decide(self, request: HttpRequest, object_id: str, deed: str) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        if row is None:
+            return back_to(self)
+        label, do = DEEDS[deed]
+        form = ReasonForm(request.POST or None)
+        if not form.is_valid():
+            facts = [f"{_('Asked by')} {row.asked_by}: {row.reason}", money(row.amount_paise)]
+            return ask(request, self, title=row.title, form=form, submit=label, rows=facts)
+        try:
+            do(row, user_of(request), form.cleaned_data["reason"], timezone.now())
+            messages.success(request, _("Done: %(title)s.") % {"title": row.title})
+        except (ValueError, Conflict) as error:
+            messages.error(request, str(error))
+        return back_to(self, row.pk)

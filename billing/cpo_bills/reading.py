@@ -1,0 +1,101 @@
+"""A network's bill as CSV: columns by a mapping, every unusable line with its reason. Pure."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal, InvalidOperation
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+NAMES = ("reference", "started_at", "energy", "total")
+NEEDED = ("reference", "total")
+MOST_LINES = 1_000_000
+MOST_PROBLEMS = 200
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which heading says what, and how they write it."""
+
+    columns: Mapping[str, str]
+    date_format: str = "%Y-%m-%d %H:%M:%S"
+    time_zone: str = "Asia/Kolkata"
+    is_energy_in_wh: bool = False
+    separator: str = ","
+
+
+@dataclass(frozen=True)
+class Line:
+    """One usable line; `number` counts from 2, below the headings."""
+
+    number: int
+    reference: str
+    total_paise: int
+    started_at: datetime | None = None
+    energy_wh: int | None = None
+
+
+@dataclass
+class Read:
+    lines: list[Line] = field(default_factory=list)
+    problems: list[tuple[int, str]] = field(default_factory=list)
+
+    @property
+    def total_paise(self) -> int:
+        return sum(line.total_paise for line in self.lines)
+
+
+class UnusableBill(ValueError):
+    """The file as a whole cannot be read: no such column, no line."""
+
+
+def read(text: Iterable[str], how: Layout) -> Read:
+    """Every line is a row or a problem; raises UnusableBill when the mapping does not fit the file."""
+    table = csv.DictReader(text, delimiter=how.separator)
+    headings = {(name or "").strip() for name in table.fieldnames or ()}
+    if missing := [name for name in NEEDED if how.columns.get(name, "") not in headings]:
+        raise UnusableBill(f"No column for: {', '.join(missing)}. The file has: {', '.join(sorted(headings))}")
+    try:
+        zone = ZoneInfo(how.time_zone)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise UnusableBill(f"No such time zone: {how.time_zone}") from error
+    found = Read()
+    for number, row in enumerate(table, start=2):
+        if number > MOST_LINES + 1:
+            raise UnusableBill(f"More than {MOST_LINES:,} lines")
+        values = {name: (row.get(heading) or "").strip() for name, heading in how.columns.items() if name in NAMES}
+        if any(values.values()):
+            _take(found, number, values, how, zone)
+    if not found.lines and not found.problems:
+        raise UnusableBill("No line")
+    return found
+
+
+def _take(found: Read, number: int, values: dict[str, str], how: Layout, zone: ZoneInfo) -> None:
+    try:
+        found.lines.append(_line(number, values, how, zone))
+    except ValueError as error:
+        if len(found.problems) < MOST_PROBLEMS:
+            found.problems.append((number, str(error)))
+
+
+def _line(number: int, values: dict[str, str], how: Layout, zone: ZoneInfo) -> Line:
+    if not values["reference"] or len(values["reference"]) > 60:
+        raise ValueError("no reference, or one of more than 60 characters")
+    at, energy = values.get("started_at"), values.get("energy")
+    wh = None if not energy else _whole(energy, "energy", 1 if how.is_energy_in_wh else 1_000)
+    if wh is not None and wh < 0:
+        raise ValueError(f"energy below zero: {energy}")
+    started_at = datetime.strptime(at, how.date_format).replace(tzinfo=zone) if at else None
+    return Line(number, values["reference"], _whole(values["total"], "amount", 100), started_at, wh)
+
+
+def _whole(text: str, what: str, factor: int) -> int:
+    """`1,234.50` and `₹ 1234.5`; not rounded: more digits than there are is a problem."""
+    try:
+        value = Decimal(text.replace(",", "").replace("₹", "").strip()) * factor
+        if value != value.to_integral_value() or abs(value) >= 10**15:
+            raise ValueError(f"{what} is too fine or too large: {text}")
+    except InvalidOperation as error:
+        raise ValueError(f"{what} is no number: {text}") from error
+    return int(value)

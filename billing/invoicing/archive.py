@@ -1,0 +1,48 @@
+"""Every file of a closed month below one folder; the documents' by as many processes as there are cores."""
+
+import os
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from billing.invoicing import files
+from billing.invoicing.exports.documents import documents_of
+from billing.invoicing.models import AccountingMonth, TaxDocument
+from fleetcharge.lib.processes import run_together
+
+CHUNK = 25
+FEW = 2 * CHUNK
+"""Not worth the second that a process takes to begin."""
+RELATED = ("supplier", "original", "month", "e_invoice")
+
+
+def write(month: AccountingMonth, folder: Path, *, processes: int | None = None) -> int:
+    """Exports first, then each document's PDF and annexures under our GSTIN; returns how many files.
+
+    A file that is there already is written again, with the same bytes.
+    """
+    folder = folder / f"{month.starts_on:%Y-%m}"
+    count = sum(_save(folder, make()) for make in files.of_month(month).values())
+    ids = list(documents_of(month).values_list("pk", flat=True))
+    wanted = processes or os.cpu_count() or 1
+    if wanted == 1 or len(ids) <= FEW:
+        return count + write_documents(ids, folder)
+    chunks = [(ids[first : first + CHUNK], folder) for first in range(0, len(ids), CHUNK)]
+    return count + sum(run_together(f"{__name__}:{write_documents.__name__}", chunks, processes=wanted))
+
+
+def write_documents(ids: Sequence[int], folder: Path) -> int:
+    """Of these documents, in this process."""
+    rows = TaxDocument.objects.filter(pk__in=ids).select_related(*RELATED).order_by("pk")
+    return sum(_save(folder / row.supplier.gstin, file) for row in rows for file in _files_of(row))
+
+
+def _files_of(row: TaxDocument) -> Iterable[files.File]:
+    forms = ("pdf", "csv", "xlsx") if row.annexure_rows else ("pdf",)
+    return (files.OF_A_DOCUMENT[form](row) for form in forms)
+
+
+def _save(folder: Path, file: files.File) -> int:
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / file.name).open("wb") as out:
+        out.writelines(file.pieces)
+    return 1

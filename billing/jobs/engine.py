@@ -1,0 +1,105 @@
+"""Jobs: added with the fact that makes them necessary, claimed by any worker, tried again, given up in the open."""
+
+import logging
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+
+from django.db import connection, transaction
+
+from billing.jobs.models import Job
+from billing.models import BillingException
+from billing.services.exceptions import open_exception, withdraw_one
+
+logger = logging.getLogger(__name__)
+Work = Callable[[str, datetime], object]
+LEASE = timedelta(minutes=5)
+MOST_ATTEMPTS = 10
+FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=15), timedelta(hours=1)
+RETRIED = "Tried again."
+
+_kinds: dict[str, Work] = {}
+
+_ADD = """
+INSERT INTO billing_job (kind, key, organisation_id, state, attempts, next_try_at, error, created_at)
+SELECT %(kind)s, key, organisation_id, 'waiting', 0, %(now)s, '', %(now)s
+FROM unnest(%(keys)s::text[], %(organisations)s::bigint[]) AS wanted (key, organisation_id)
+ON CONFLICT (kind, key) DO NOTHING
+"""
+_CLAIM = """
+UPDATE billing_job SET attempts = attempts + 1, next_try_at = %(until)s
+WHERE id IN (SELECT id FROM billing_job WHERE state = 'waiting' AND next_try_at <= %(now)s AND kind = ANY(%(kinds)s)
+             ORDER BY next_try_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
+RETURNING id, kind, key, attempts
+"""
+
+
+def does(kind: str) -> Callable[[Work], Work]:
+    """Register what does jobs of a kind: called with the key and the clock, may run twice, raises when it fails."""
+
+    def register(work: Work) -> Work:
+        _kinds[kind] = work
+        return work
+
+    return register
+
+
+def add(*, kind: str, keys: Iterable[tuple[str, int | None]], now: datetime) -> int:
+    """Make jobs of (key, organisation) in the caller's transaction; those that are there stay. How many are new."""
+    wanted = list(keys)
+    with connection.cursor() as cursor:
+        values = {"kind": kind, "now": now, "keys": [key for key, _ in wanted], "organisations": [o for _, o in wanted]}
+        cursor.execute(_ADD, values)
+        return int(cursor.rowcount)
+
+
+def work(*, now: datetime, limit: int = 200) -> int:
+    """Do what is due; any number of workers share it, and one that dies leaves its part after the lease. How many."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, {"now": now, "until": now + LEASE, "limit": limit, "kinds": list(_kinds)})
+        claimed = sorted(cursor.fetchall())
+    for job_id, kind, key, attempts in claimed:
+        _do(job_id, kind, key, attempts, now)
+    return len(claimed)
+
+
+@transaction.atomic
+def try_again(*, job_ids: Sequence[int], now: datetime) -> int:
+    """A person has mended what kept them from being done; how many wait again."""
+    dead = Job.objects.filter(pk__in=list(job_ids), state=Job.State.DEAD)
+    references = [_reference(job.kind, job.key) for job in dead]
+    asked = BillingException.objects.open().filter(kind=BillingException.Kind.JOB_DEAD, reference__in=references)
+    for exception in asked:
+        withdraw_one(exception, resolution=RETRIED, at=now)
+    return dead.update(state=Job.State.WAITING, attempts=0, next_try_at=now, died_at=None)
+
+
+def _do(job_id: int, kind: str, key: str, attempts: int, now: datetime) -> None:
+    """The attempt's number is the claim: who took so long that another has it settles nothing any more."""
+    mine = Job.objects.filter(pk=job_id, attempts=attempts, state=Job.State.WAITING)
+    try:
+        with transaction.atomic():
+            _kinds[kind](key, now)
+            mine.delete()
+    except Exception as error:
+        logger.exception("job %s %s failed", kind, key)
+        problem = f"{type(error).__name__}: {error}".replace("\0", " ")[:500]
+        if attempts < MOST_ATTEMPTS:
+            mine.update(error=problem, next_try_at=now + min(LONGEST_WAIT, FIRST_WAIT * 2**attempts))
+        else:
+            _give_up(mine.first(), problem, now)
+
+
+@transaction.atomic
+def _give_up(job: Job | None, problem: str, now: datetime) -> None:
+    if job is None:
+        return
+    job.state, job.error, job.died_at = Job.State.DEAD, problem, now
+    job.save(update_fields=["state", "error", "died_at"])
+    open_exception(
+        organisation_id=job.organisation_id, kind=BillingException.Kind.JOB_DEAD, title=f"{job.kind} was given up",
+        reference=_reference(job.kind, job.key), details={"job": job.pk, "error": problem}, at=now,
+    )  # fmt: skip
+
+
+def _reference(kind: str, key: str) -> str:
+    return f"job:{kind}:{key}"[:120]

@@ -1,0 +1,54 @@
+"""From evidence to a verdict; the same evidence and thresholds give the same answer, byte by byte. Pure."""
+
+from hashlib import sha256
+from typing import Any
+
+import msgspec
+
+from billing.matching import catalogue
+from billing.matching.facts import Evidence
+from billing.matching.findings import DRIVER, Finding
+from billing.matching.seen import Seen
+from billing.matching.thresholds import DEFAULTS, Thresholds
+
+RULESET_VERSION = "2026-11.2"
+VERIFIED, INCONCLUSIVE, REVIEW, BLOCKED, INVALID = "verified", "inconclusive", "review", "blocked", "invalid"
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    """`points` are the fleet's questions alone; what a network must answer is never added to them."""
+
+    verdict: str
+    points: int
+    findings: tuple[Finding, ...]
+    is_presence_proven: bool
+    dwell: tuple[int, int] | None = None
+
+
+def judge(evidence: Evidence, terms: Thresholds = DEFAULTS) -> Judgement:
+    """The verdict, its points and what was found."""
+    seen = Seen(evidence, terms)
+    findings = tuple(finding for check in catalogue.CHECKS for finding in check(seen))
+    points = sum(finding.points for finding in findings if finding.asks == DRIVER)
+    is_present = seen.present_share * 100 >= terms.present_percent
+    if points >= terms.block_from_points:
+        verdict = BLOCKED
+    elif any(finding.is_hold for finding in findings):
+        verdict = INVALID
+    elif points >= terms.review_from_points:
+        verdict = REVIEW
+    else:
+        verdict = VERIFIED if is_present else INCONCLUSIVE
+    return Judgement(verdict=verdict, points=points, findings=findings, is_presence_proven=is_present, dwell=seen.dwell)
+
+
+def as_rows(judgement: Judgement) -> list[dict[str, Any]]:
+    """The findings as they are stored and shown."""
+    rows: list[dict[str, Any]] = msgspec.to_builtins(list(judgement.findings))
+    return rows
+
+
+def input_hash(evidence: Evidence, terms: Thresholds = DEFAULTS) -> str:
+    """Names the evidence, the thresholds and the rules; equal hashes mean equal verdicts."""
+    plain = msgspec.json.encode([RULESET_VERSION, evidence, terms], order="deterministic")
+    return sha256(plain).hexdigest()

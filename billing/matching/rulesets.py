@@ -1,0 +1,56 @@
+"""Every ruleset that ever judged, so that an old verdict can be had again from its stored evidence alone. Pure."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from billing.matching import judging, v2026_11_1
+from billing.matching.facts import from_json
+from billing.matching.thresholds import Thresholds
+
+
+class UnknownRuleset(LookupError):
+    """No ruleset of this name ever judged here."""
+
+
+class Rerun(msgspec.Struct, frozen=True, kw_only=True):
+    verdict: str
+    points: int
+    findings: list[dict[str, Any]]
+    input_hash: str
+
+
+def rerun(*, version: str, evidence: Mapping[str, Any], thresholds: Mapping[str, Any]) -> Rerun:
+    """The verdict of that ruleset over stored evidence. Raises UnknownRuleset."""
+    if version == v2026_11_1.RULESET_VERSION:
+        return _first(dict(evidence))
+    if version != judging.RULESET_VERSION:
+        raise UnknownRuleset(version)
+    facts, terms = from_json(dict(evidence)), msgspec.convert(dict(thresholds), Thresholds)
+    judgement = judging.judge(facts, terms)
+    return Rerun(
+        verdict=judgement.verdict, points=judgement.points, findings=judging.as_rows(judgement),
+        input_hash=judging.input_hash(facts, terms),
+    )  # fmt: skip
+
+
+def _first(stored: dict[str, Any]) -> Rerun:
+    evidence = v2026_11_1.from_json(stored)
+    judgement = v2026_11_1.judge(evidence)
+    findings = [
+        {
+            "rule": finding.rule, "points": finding.points, "text": finding.text, "evidence": finding.evidence,
+            "is_inconclusive": finding.is_inconclusive,
+        }
+        for finding in judgement.findings
+    ]  # fmt: skip
+    return Rerun(
+        verdict=judgement.verdict, points=judgement.points, findings=findings,
+        input_hash=v2026_11_1.input_hash(evidence),
+    )  # fmt: skip
+
+
+def canonical(verdict: str, points: int, findings: list[dict[str, Any]], input_hash: str) -> bytes:
+    """The bytes that two runs are compared by."""
+    return msgspec.json.encode([verdict, points, findings, input_hash], order="deterministic")

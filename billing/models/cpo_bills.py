@@ -1,0 +1,99 @@
+"""What a network bills for a month, line by line, beside its own records and our own meters."""
+
+from typing import Self
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from billing.models.sessions import ChargingSession
+from fleetcharge.accounts.models import Organisation, User
+from stations.cpo.ocpi.models import RoamingCDR
+from stations.models import Source
+
+
+class BillFormat(models.Model):
+    """Which column of a network's bill means what."""
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="+")
+    source = models.ForeignKey(Source, models.CASCADE, related_name="+")
+    columns = models.JSONField(default=dict, help_text=_("{our name: heading of their column}"))
+    date_format = models.CharField(max_length=40, default="%Y-%m-%d %H:%M:%S")
+    time_zone = models.CharField(max_length=40, default="Asia/Kolkata")
+    is_energy_in_wh = models.BooleanField(default=False, help_text=_("Otherwise kWh."))
+    separator = models.CharField(max_length=1, default=",")
+
+    class Meta:
+        constraints = [models.UniqueConstraint("organisation", "source", name="one_format_per_network")]
+
+    def __str__(self) -> str:
+        return str(self.source)
+
+
+class NetworkBillQuerySet(models.QuerySet["NetworkBill"]):
+    def for_organisation(self, organisation: Organisation) -> Self:
+        return self.filter(organisation=organisation)
+
+
+class NetworkBill(models.Model):
+    """One bill of a network over a span of days, as imported; the same file is taken once."""
+
+    organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="network_bills")
+    source = models.ForeignKey(Source, models.PROTECT, related_name="+")
+    number = models.CharField(max_length=60, help_text=_("The network's own number of the bill."))
+    starts_on = models.DateField()
+    ends_on = models.DateField(help_text=_("The last day."))
+    file_sha256 = models.CharField(max_length=64)
+    total_paise = models.BigIntegerField(default=0, help_text=_("Sum of its lines."))
+    owner = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    imported_at = models.DateTimeField(default=timezone.now)
+    compared_at = models.DateTimeField(null=True, blank=True)
+
+    objects = NetworkBillQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-ends_on", "-pk"]
+        constraints = [
+            models.UniqueConstraint("organisation", "source", "number", name="one_row_per_network_bill"),
+            models.UniqueConstraint("organisation", "source", "file_sha256", name="one_import_per_bill_file"),
+            models.CheckConstraint(condition=Q(ends_on__gte=models.F("starts_on")), name="bill_ends_after_it_starts"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.number}"
+
+
+class NetworkBillRow(models.Model):
+    """A line of the bill and what we make of it; `missing` ones are ours, the bill does not name them."""
+
+    class Outcome(models.TextChoices):
+        AGREES = "agrees", _("Agrees")
+        AMOUNT = "amount_differs", _("Another amount")
+        ENERGY = "energy_differs", _("Another energy than the record")
+        METER = "meter_differs", _("Another energy than our meter")
+        UNKNOWN = "unknown_to_us", _("Not known to us")
+        TWICE = "billed_twice", _("Billed twice")
+        MISSING = "missing", _("Not on the bill")
+
+    bill = models.ForeignKey(NetworkBill, models.CASCADE, related_name="rows")
+    line = models.PositiveIntegerField(help_text=_("Of the file; 0 for what it does not name."))
+    reference = models.CharField(max_length=60, blank=True, help_text=_("The network's id of the record or session."))
+    started_at = models.DateTimeField(null=True, blank=True)
+    energy_wh = models.BigIntegerField(null=True, blank=True)
+    total_paise = models.BigIntegerField(default=0, help_text=_("As billed, with tax where the column has it."))
+    roaming_cdr = models.ForeignKey(RoamingCDR, models.PROTECT, null=True, blank=True, related_name="+")
+    session = models.ForeignKey(ChargingSession, models.PROTECT, null=True, blank=True, related_name="+")
+    record_wh = models.BigIntegerField(null=True, blank=True)
+    meter_wh = models.BigIntegerField(null=True, blank=True, help_text=_("Of our own meter or vehicle."))
+    record_paise = models.BigIntegerField(null=True, blank=True)
+    outcome = models.CharField(max_length=16, choices=Outcome, blank=True)
+    difference_paise = models.BigIntegerField(default=0, help_text=_("What the bill asks more."))
+
+    class Meta:
+        ordering = ["line", "pk"]
+        constraints = [models.UniqueConstraint("bill", "line", condition=Q(line__gt=0), name="one_row_per_bill_line")]
+        indexes = [models.Index(fields=["bill", "outcome"], name="bill_rows_by_outcome")]
+
+    def __str__(self) -> str:
+        return f"{self.bill_id}/{self.line} {self.reference}"

@@ -1,0 +1,1 @@
+"""Letters to a fleet's owners and finance: what happened to their money, once to each of them."""

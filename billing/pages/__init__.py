@@ -1,0 +1,1 @@
+"""The wallet's pages for a fleet's owners and finance, outside of the admin: `/wallet/`."""

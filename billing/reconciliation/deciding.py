@@ -1,0 +1,84 @@
+"""What a person makes of a verdict, with a reason; and how often each rule was right."""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+from django.db import transaction
+from django.db.models import CharField, ExpressionWrapper, Q, QuerySet
+
+from billing.models import BillingException, ReconciliationVerdict
+from billing.reconciliation.storing import ASKS, SETTLED
+from billing.services.exceptions import WITHDRAWN, resolve_exception
+from billing.services.price_checks import TAKEN_BACK
+from fleetcharge.accounts.models import Organisation, User
+from fleetcharge.accounts.services import audit
+from fleetcharge.lib.api import Conflict
+
+Kind, Outcome, Verdict = BillingException.Kind, ReconciliationVerdict.Outcome, ReconciliationVerdict.Verdict
+BILLED = frozenset({Outcome.DISMISSED, Outcome.ACCEPTED})
+HELD = frozenset({Verdict.BLOCKED, Verdict.INVALID})
+BY_ITSELF = (WITHDRAWN, SETTLED, TAKEN_BACK)  # resolutions that no person gave
+
+
+@transaction.atomic
+def decide(*, verdict_id: int, outcome: str, reason: str, actor: User, at: datetime) -> ReconciliationVerdict:
+    """Bill the session or keep it off the invoice; the open questions about it are closed with the same reason.
+
+    It may be changed as long as the session is on no document. Raises Conflict, and ValueError without a reason.
+    """
+    if not reason.strip():
+        raise ValueError("A decision needs a reason.")
+    verdict = (
+        ReconciliationVerdict.objects.select_for_update(of=("self",))
+        .select_related("session__organisation", "session__cdr")
+        .get(pk=verdict_id)
+    )
+    if verdict.outcome == Outcome(outcome):
+        raise Conflict("It was decided so already.", code="already_decided")
+    if _is_billed(verdict):
+        raise Conflict("It is on an invoice; a credit note takes it back.", code="already_billed")
+    before = {"outcome": verdict.outcome, "reason": verdict.outcome_reason}
+    verdict.outcome, verdict.outcome_reason = Outcome(outcome), reason.strip()[:500]
+    verdict.outcome_by, verdict.outcome_at = actor, at
+    verdict.save(update_fields=["outcome", "outcome_reason", "outcome_by", "outcome_at"])
+    audit(
+        action="verdict.decide", target=verdict, actor=actor, reason=reason, organisation=verdict.session.organisation,
+        before=before, after={"outcome": verdict.outcome, "verdict": verdict.verdict, "points": verdict.points},
+    )  # fmt: skip
+    doubts = BillingException.objects.open().filter(session=verdict.session, kind__in=set(ASKS.values()))
+    for doubt in doubts:
+        resolve_exception(exception_id=doubt.pk, actor=actor, reason=reason, at=at)
+    return verdict
+
+
+def _is_billed(verdict: ReconciliationVerdict) -> bool:
+    cdr = getattr(verdict.session, "cdr", None)
+    return cdr is not None and cdr.billed_items.exists()
+
+
+def accepted_questions(session: Any, verdict: Any) -> QuerySet[BillingException]:
+    """Questions about a session of this verdict that a person closed in the queue; for `Exists`.
+
+    A driver's question answers a blocked verdict, a question about the record or its price an invalid one.
+    """
+    answers = Q(kind=Kind.SUSPICIOUS, asks=Verdict.BLOCKED) | Q(
+        kind__in=[Kind.CPO_RECORD, Kind.CPO_PRICE], asks=Verdict.INVALID
+    )
+    closed = BillingException.objects.filter(session=session, resolved_at__isnull=False)
+    asked = ExpressionWrapper(verdict, CharField())
+    return closed.exclude(resolution__in=BY_ITSELF).annotate(asks=asked).filter(answers)
+
+
+def precision(organisation: Organisation | None) -> dict[str, tuple[int, int]]:
+    """Per rule: how many of the decided doubts it had a part in, and how many of those were unfounded."""
+    decided = ReconciliationVerdict.objects.exclude(outcome="")
+    if organisation is not None:
+        decided = decided.filter(session__organisation=organisation)
+    total: Counter[str] = Counter()
+    wrong: Counter[str] = Counter()
+    for findings, outcome in decided.values_list("findings", "outcome"):
+        rules = {finding["rule"] for finding in findings if finding["points"] or finding.get("is_hold")}
+        total.update(rules)
+        wrong.update(rules if outcome == Outcome.DISMISSED else ())
+    return {rule: (total[rule], wrong[rule]) for rule in sorted(total)}

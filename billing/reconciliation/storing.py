@@ -1,0 +1,133 @@
+"""Verdicts of a chunk, stored in sets: what is replaced is kept as it stood, what is new is told of."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+import msgspec
+from django.db import connection, transaction
+
+from billing import matching
+from billing.events import SessionJudged
+from billing.matching import Judgement
+from billing.models import BillingException, ReconciliationVerdict
+from billing.reconciliation.gathering import Gathered, with_witnesses
+from billing.services.exceptions import open_exception
+from fleetcharge.lib.events import publish
+
+Kind, Verdict = BillingException.Kind, ReconciliationVerdict.Verdict
+SETTLED = "Positions that arrived later settle it."
+ASKS = {Verdict.REVIEW: Kind.SUSPICIOUS, Verdict.BLOCKED: Kind.SUSPICIOUS, Verdict.INVALID: Kind.CPO_RECORD}
+ASKED_ELSEWHERE = {"F3"}  # the price check has asked already
+
+LOCK = "SELECT id FROM billing_chargingsession WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
+KNOWN = "SELECT session_id, verdict, input_hash FROM billing_reconciliationverdict WHERE session_id = ANY(%s)"
+KEEP_OLD = """
+INSERT INTO billing_pastverdict (session_id, verdict, points, findings, evidence, thresholds, ruleset_version,
+    input_hash, decided_at, replaced_at)
+SELECT session_id, verdict, points, findings, evidence, thresholds, ruleset_version, input_hash, decided_at, %(now)s
+FROM billing_reconciliationverdict WHERE session_id = ANY(%(replaced)s) ORDER BY session_id
+"""
+WRITE = """
+INSERT INTO billing_reconciliationverdict AS old (session_id, verdict, points, findings, evidence, thresholds,
+    dwell_latitude_e7, dwell_longitude_e7, ruleset_version, input_hash, decided_at, outcome, outcome_reason)
+SELECT s, v, p, f, e, t, y, x, %(version)s, h, %(now)s, '', ''
+FROM json_to_recordset(%(rows)s::json)
+     AS n (s bigint, v text, p int, f jsonb, e jsonb, t jsonb, y int, x int, h text)
+ON CONFLICT (session_id) DO UPDATE SET verdict = EXCLUDED.verdict, points = EXCLUDED.points,
+    findings = EXCLUDED.findings, evidence = EXCLUDED.evidence, thresholds = EXCLUDED.thresholds,
+    dwell_latitude_e7 = EXCLUDED.dwell_latitude_e7, dwell_longitude_e7 = EXCLUDED.dwell_longitude_e7,
+    ruleset_version = EXCLUDED.ruleset_version, input_hash = EXCLUDED.input_hash, decided_at = EXCLUDED.decided_at
+"""
+LOOKED_AGAIN = "UPDATE billing_reconciliationverdict SET decided_at = %s WHERE session_id = ANY(%s)"
+RECONCILED = "UPDATE billing_chargingsession SET reconciled_at = %s WHERE id = ANY(%s)"
+
+
+class Judged(NamedTuple):
+    of: Gathered
+    judgement: Judgement
+    name: str
+
+
+def judged(found: Sequence[Gathered]) -> list[Judged]:
+    """Judge them; where a vehicle was elsewhere, look who stood there instead, and judge again."""
+    verdicts = {each.session_id: _judged(each) for each in found}
+    absent = [each.of for each in verdicts.values() if any(finding.rule == "L1" for finding in each.judgement.findings)]
+    verdicts |= {each.session_id: _judged(each) for each in with_witnesses(absent)}
+    return list(verdicts.values())
+
+
+def _judged(each: Gathered) -> Judged:
+    return Judged(each, matching.judge(each.evidence, each.terms), matching.input_hash(each.evidence, each.terms))
+
+
+@transaction.atomic
+def store(verdicts: Sequence[Judged], *, now: datetime) -> None:
+    """Equal evidence changes nothing but the moment it was looked at; locks the sessions in the order of their ids."""
+    ids = [each.of.session_id for each in verdicts]
+    with connection.cursor() as cursor:
+        cursor.execute(LOCK, [ids])  # two workers, one verdict
+        cursor.execute(KNOWN, [ids])
+        known = {session_id: (verdict, name) for session_id, verdict, name in cursor.fetchall()}
+        fresh = [each for each in verdicts if known.get(each.of.session_id, ("", ""))[1] != each.name]
+        fresh_ids = [each.of.session_id for each in fresh]
+        cursor.execute(KEEP_OLD, {"now": now, "replaced": [key for key in fresh_ids if key in known]})
+        cursor.execute(WRITE, {"rows": _as_json(fresh), "version": matching.RULESET_VERSION, "now": now})
+        cursor.execute(LOOKED_AGAIN, [now, [key for key in ids if key not in set(fresh_ids)]])
+        cursor.execute(RECONCILED, [now, ids])
+    changed = [each for each in fresh if known.get(each.of.session_id, ("", ""))[0] != each.judgement.verdict]
+    _follow_up(changed, set(known), now)
+    for each in changed:
+        judgement = each.judgement
+        publish(SessionJudged(each.of.session_id, each.of.place.organisation_id, judgement.verdict, judgement.points))
+
+
+def _as_json(fresh: Sequence[Judged]) -> str:
+    """One document: an array parameter of texts would be quoted twice."""
+    rows = [
+        {
+            "s": each.of.session_id, "v": each.judgement.verdict, "p": each.judgement.points,
+            "f": each.judgement.findings, "e": each.of.evidence, "t": each.of.terms,
+            "y": each.judgement.dwell[0] if each.judgement.dwell else None,
+            "x": each.judgement.dwell[1] if each.judgement.dwell else None, "h": each.name,
+        }
+        for each in fresh
+    ]  # fmt: skip
+    return msgspec.json.encode(rows).decode()
+
+
+def _follow_up(changed: Sequence[Judged], had_verdict: set[int], now: datetime) -> None:
+    """A doubt is raised once, of the driver's side or of the network's record; what settles it later closes it."""
+    asking = [each for each in changed if _kind(each.judgement) is not None]
+    settled = [each.of.session_id for each in changed if each.of.session_id in had_verdict]
+    if not asking and not settled:
+        return
+    ids = {*settled, *(each.of.session_id for each in asking)}
+    doubts = BillingException.objects.filter(session__in=ids, kind__in=set(ASKS.values()))
+    asked = set(doubts.exclude(resolution=SETTLED).values_list("session_id", "kind"))
+    wanted = {each.of.session_id: _kind(each.judgement) for each in changed}
+    for doubt in doubts.open():
+        if doubt.session_id in wanted and wanted[doubt.session_id] != doubt.kind:
+            doubt.resolved_at, doubt.resolution = now, SETTLED
+            doubt.save(update_fields=["resolved_at", "resolution"])
+    for each in asking:
+        kind = wanted[each.of.session_id]
+        if (each.of.session_id, kind) not in asked:  # open, or a person decided already
+            _ask(each, str(kind), now)
+
+
+def _kind(judgement: Judgement) -> str | None:
+    """Which question it is; None: nobody has to be asked, or a price check asks it."""
+    kind = ASKS.get(Verdict(judgement.verdict))
+    holds = {finding.rule for finding in judgement.findings if finding.is_hold}
+    return None if kind == Kind.CPO_RECORD and holds <= ASKED_ELSEWHERE else kind
+
+
+def _ask(each: Judged, kind: str, now: datetime) -> None:
+    judgement = each.judgement
+    of_kind = [finding for finding in judgement.findings if finding.is_hold == (kind == Kind.CPO_RECORD)]
+    worst = max(of_kind or judgement.findings, key=lambda finding: finding.points)
+    open_exception(
+        organisation_id=each.of.place.organisation_id, kind=kind, session_id=each.of.session_id, title=worst.text,
+        details={"verdict": judgement.verdict, "points": judgement.points, "rule": worst.rule}, at=now,
+    )  # fmt: skip

@@ -1,0 +1,95 @@
+"""How an organisation's wallet stands: what is there, what is held and why, how long it lasts. Reads only."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.db import connection
+
+from billing.models import BillingException, Wallet
+from billing.services import ledger
+
+BURN_DAYS = 7
+CHARGING, PRICING, OTHER = "charging", "pricing", "other"
+
+_HELD = """
+SELECT reason, count(*), sum(amount_paise) FROM (
+    SELECT h.amount_paise, CASE
+        WHEN s.id IS NULL THEN 'other' WHEN s.state = 'active' THEN 'charging'
+        WHEN e.kind IS NOT NULL THEN e.kind ELSE 'pricing' END AS reason
+    FROM billing_hold h
+    LEFT JOIN billing_chargingsession s
+        ON s.id = CASE WHEN h.session_key ~ '^session:[0-9]{1,18}$' THEN substr(h.session_key, 9)::bigint END
+    LEFT JOIN LATERAL (
+        SELECT kind FROM billing_billingexception x
+        WHERE x.session_id = s.id AND x.resolved_at IS NULL ORDER BY x.opened_at LIMIT 1
+    ) e ON true
+    WHERE h.wallet_id = %s AND h.state = 'active' AND h.amount_paise > 0
+) held GROUP BY reason ORDER BY sum(amount_paise) DESC, reason
+"""
+_SPENT = """
+SELECT COALESCE(sum(CASE WHEN t.debit_id = a.id THEN t.amount_paise ELSE -t.amount_paise END), 0)
+FROM billing_ledgertransfer t JOIN billing_ledgeraccount a ON a.id IN (t.debit_id, t.credit_id)
+WHERE t.organisation_id = %s AND t.session_id IS NOT NULL AND t.occurred_at >= %s AND a.code IN (%s, %s)
+"""
+
+
+@dataclass(frozen=True)
+class Held:
+    """Money set aside for one reason: charging, pricing (its price is coming), other, or the kind of an open exception.
+
+    `needs_decision`: it stays until a person in finance has decided.
+    """
+
+    reason: str
+    count: int
+    amount_paise: int
+
+    @property
+    def needs_decision(self) -> bool:
+        return self.reason in BillingException.Kind.values
+
+
+@dataclass(frozen=True)
+class Standing:
+    """All in paise. `runway_days` is None when nothing was spent lately."""
+
+    posted_paise: int
+    held_paise: int
+    credit_limit_paise: int
+    spendable_paise: int
+    owed_paise: int
+    low_threshold_paise: int
+    state: str
+    spent_paise: int
+    runway_days: int | None
+    held: tuple[Held, ...]
+
+    @property
+    def is_low(self) -> bool:
+        return self.spendable_paise < self.low_threshold_paise
+
+
+def standing(wallet: Wallet, *, now: datetime) -> Standing:
+    """Four queries, whatever the number of sessions."""
+    spendable = wallet.available_paise
+    spent = _spent(wallet.organisation_id, now)
+    return Standing(
+        wallet.posted_paise, wallet.held_paise, wallet.credit_limit_paise, spendable,
+        ledger.balance_paise(ledger.receivable_code(wallet.organisation_id)), wallet.low_threshold_paise, wallet.state,
+        spent, max(0, spendable) * BURN_DAYS // spent if spent > 0 else None, held_by_reason(wallet),
+    )  # fmt: skip
+
+
+def held_by_reason(wallet: Wallet) -> tuple[Held, ...]:
+    """The largest first; together they are the wallet's held money."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HELD, [wallet.pk])
+        return tuple(Held(str(reason), int(count), int(paise)) for reason, count, paise in cursor.fetchall())
+
+
+def _spent(organisation_id: int, now: datetime) -> int:
+    """For sessions in the last week, whoever paid: the wallet, or nobody yet."""
+    codes = [ledger.wallet_code(organisation_id), ledger.receivable_code(organisation_id)]
+    with connection.cursor() as cursor:
+        cursor.execute(_SPENT, [organisation_id, now - timedelta(days=BURN_DAYS), *codes])
+        return int(cursor.fetchone()[0])

@@ -1,0 +1,131 @@
+"""Jobs are done once, by whoever comes; a dead worker costs a lease, a bad row nobody else's time."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.db import connection
+from django.test import Client
+
+from billing import tasks
+from billing.jobs import engine, kinds
+from billing.jobs.engine import LEASE, MOST_ATTEMPTS
+from billing.models import CDR, BillingException, Job
+from billing.services import rating
+from billing.tests.factories import NOON, make_fleet, start, stop
+from fleetcharge.accounts.models import Organisation, User
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Jobs of the kind "test": what they did; a key with "bad" fails."""
+    seen: list[str] = []
+
+    def work(key: str, now: Any) -> None:
+        if "bad" in key:
+            raise RuntimeError(f"cannot do {key}")
+        seen.append(key)
+
+    monkeypatch.setitem(engine._kinds, "test", work)
+    return seen
+
+
+def add(*keys: str, organisation: int | None = None) -> int:
+    return engine.add(kind="test", keys=[(key, organisation) for key in keys], now=NOON)
+
+
+@pytest.mark.django_db
+def test_a_job_is_there_once_and_gone_when_it_is_done(done: list[str]) -> None:
+    assert [add("a", "b"), add("b", "c")] == [2, 1]
+    assert [engine.work(now=NOON), engine.work(now=NOON)] == [3, 0]
+    assert (sorted(done), Job.objects.count()) == (["a", "b", "c"], 0)
+
+
+@pytest.mark.django_db
+def test_what_fails_waits_longer_and_longer_then_is_given_up_and_tried_again(
+    done: list[str], organisation: Organisation, finance: User, client: Client
+) -> None:
+    add("bad", "good", organisation=organisation.pk)
+    now, waits = NOON, []
+    for _ in range(MOST_ATTEMPTS):
+        assert engine.work(now=now) > 0
+        job = Job.objects.get()
+        waits.append(job.next_try_at - now)
+        now = job.next_try_at
+    assert done == ["good"]
+    assert waits[:3] == [timedelta(seconds=30), timedelta(seconds=60), timedelta(seconds=120)]
+    assert max(waits[:-1]) == HOUR
+    assert (job.state, job.attempts, job.error) == ("dead", MOST_ATTEMPTS, "RuntimeError: cannot do bad")
+    assert BillingException.objects.get().kind == BillingException.Kind.JOB_DEAD
+    assert engine.work(now=now + HOUR) == 0
+
+    client.force_login(finance)
+    page = client.get("/admin/billing/job/")
+    assert b"cannot do bad" in page.content
+    engine._kinds["test"] = lambda key, now: done.append(key)
+    client.post("/admin/billing/job/", {"action": "try_again", "_selected_action": [job.pk]})
+    assert tasks.work_jobs() == 1
+    assert done == ["good", "bad"]
+    assert (Job.objects.count(), BillingException.objects.open().count()) == (0, 0)
+
+
+@pytest.mark.django_db
+def test_a_worker_that_died_loses_its_part_after_the_lease(done: list[str]) -> None:
+    add("a")
+    Job.objects.update(attempts=1, next_try_at=NOON + LEASE)  # claimed, and killed
+    assert engine.work(now=NOON + LEASE - timedelta(seconds=1)) == 0
+    assert engine.work(now=NOON + LEASE) == 1
+    assert done == ["a"]
+
+
+@pytest.mark.django_db
+def test_who_was_slower_than_its_lease_settles_nothing(done: list[str]) -> None:
+    add("bad")
+    Job.objects.update(attempts=2)
+    engine._do(Job.objects.get().pk, "test", "bad", 1, NOON)
+    assert (Job.objects.get().error, Job.objects.get().attempts) == ("", 2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_never_take_the_same_job(done: list[str]) -> None:
+    """The other one's rows are locked, not waited for."""
+    import psycopg
+
+    from fleetcharge.lib.db import conninfo
+
+    add("a", "b", "c")
+    with psycopg.connect(conninfo()) as other:
+        other.execute("SELECT 1 FROM billing_job WHERE key IN ('a', 'b') FOR UPDATE")
+        assert engine.work(now=NOON) == 1
+        assert done == ["c"]
+    assert engine.work(now=NOON) == 2
+    connection.close()
+
+
+@pytest.mark.django_db
+def test_a_record_that_cannot_be_charged_never_keeps_the_others_waiting(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fleet = make_fleet(organisation)
+    for number in range(3):
+        at = NOON + number * HOUR
+        began = start(fleet, started_at=at, received_at=at)
+        stop(fleet, began.transaction_ref, ended_at=at + HOUR / 2, received_at=at + HOUR / 2)
+    first = CDR.objects.order_by("pk").first()
+    assert first is not None
+    charge = rating.rate_and_capture
+
+    def unlucky(*, cdr_id: int, now: Any = None) -> bool:
+        if cdr_id == first.pk:
+            raise RuntimeError("no luck")
+        return charge(cdr_id=cdr_id, now=now)
+
+    monkeypatch.setattr(rating, "rate_and_capture", unlucky)
+    monkeypatch.setattr(tasks, "CHUNK", 1)
+    assert kinds.find_unrated(now=NOON, limit=1) == 1
+    for _ in range(4):
+        tasks.sweep_unrated()
+    assert set(CDR.objects.uncaptured()) == {first}
+    assert Job.objects.get().error == "RuntimeError: no luck"

@@ -1,0 +1,152 @@
+"""A network's bill beside its own records and our meters: what agrees, what does not and why, nothing taken twice."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from billing.cpo_bills import services
+from billing.cpo_bills.reading import Layout, UnusableBill, read
+from billing.models import BillingException, NetworkBill, NetworkBillRow
+from billing.tests import test_roaming
+from billing.tests.test_roaming import NOW, bill, hear
+from fleetcharge.accounts.models import AuditEntry, Organisation, User
+from fleetcharge.lib.api import Conflict
+from stations.cpo.ocpi.models import RoamingCDR
+from stations.models import Source
+
+source = test_roaming.source
+COLUMNS = {"reference": "CDR", "started_at": "Start", "energy": "kWh", "total": "Rs"}
+LAYOUT = Layout(COLUMNS)
+
+
+def csv_of(*lines: str) -> bytes:
+    return "\n".join(["CDR,Start,kWh,Rs", *lines]).encode()
+
+
+def paise(told: RoamingCDR) -> int:
+    return round((told.total_after_taxes or told.total_before_taxes or 0) * 100)
+
+
+def line(told: RoamingCDR, *, name: str = "", more_paise: int = 0, more_wh: int = 0) -> str:
+    start = (told.started_at + timedelta(hours=5, minutes=30)).strftime("%Y-%m-%d %H:%M:%S")
+    amount = (paise(told) + more_paise) / 100
+    return f"{name or told.key},{start},{(told.energy_wh + more_wh) / 1000},{amount:.2f}"
+
+
+@pytest.fixture
+def records(source: Source) -> list[RoamingCDR]:
+    for number in ("C1", "C2", "C3", "C4"):
+        bill(source, number, session_id=f"S-{number}")
+    return list(RoamingCDR.objects.order_by("key"))
+
+
+def take(organisation: Organisation, source: Source, content: bytes, actor: User | None = None, **fields: Any) -> Any:
+    values: dict[str, Any] = {
+        "number": "B-1", "starts_on": date(2026, 11, 1), "ends_on": date(2026, 11, 30), "layout": LAYOUT, "at": NOW,
+    }  # fmt: skip
+    return services.import_bill(
+        organisation=organisation, source=source, content=content, actor=actor, **{**values, **fields}
+    )
+
+
+def test_every_line_is_found_and_what_differs_is_asked(
+    organisation: Organisation, source: Source, records: list[RoamingCDR], finance: User
+) -> None:
+    by_key, by_session, dearer, _ = records
+    content = csv_of(
+        line(by_key), line(by_session, name=by_session.session_ref), line(dearer, more_paise=100), line(by_key),
+        "NOBODY,,,12.50",
+    )  # fmt: skip
+    done = take(organisation, source, content, finance)
+    assert done.outcomes == {
+        "agrees": 2, "amount_differs": 1, "billed_twice": 1, "unknown_to_us": 1, "missing": 1,
+    }  # fmt: skip
+    asked = BillingException.objects.filter(kind="cpo_bill").order_by("amount_paise")
+    assert [(each.details["line"], each.amount_paise, each.owner) for each in asked] == [
+        (4, 100, finance), (6, 1_250, finance), (5, paise(by_key), finance),
+    ]  # fmt: skip
+    missing = NetworkBillRow.objects.get(outcome="missing")
+    assert (missing.roaming_cdr, missing.difference_paise) == (records[3], -paise(records[3]))
+    assert AuditEntry.objects.get(action="network_bill.import").actor == finance
+
+
+def test_a_line_without_an_id_of_the_network_is_found_by_start_and_energy(
+    organisation: Organisation, source: Source, records: list[RoamingCDR]
+) -> None:
+    other = RoamingCDR.objects.exclude(pk=records[0].pk)
+    assert other.filter(started_at=records[0].started_at).exists()  # so that it is not the only one: not guessed
+    done = take(organisation, source, csv_of(line(records[0], name="INV-77")))
+    assert done.outcomes["unknown_to_us"] == 1
+    bill(source, "C9", start_date_time="2026-11-20T02:00:00Z")
+    told = RoamingCDR.objects.get(key__endswith="C9")
+    done = take(organisation, source, csv_of(line(told, name="INV-78")), number="B-2")
+    assert NetworkBillRow.objects.get(bill=done.bill, line=2).roaming_cdr == told
+
+
+def test_energy_is_compared_with_the_record_and_the_record_with_the_meter(
+    organisation: Organisation, source: Source
+) -> None:
+    hear(source, kwh=15.0, status="COMPLETED", end_date_time="2026-11-21T06:30:00Z")
+    bill(source, "C1")  # of that session, and 20 kWh by the record
+    bill(source, "C2", session_id="S-OTHER")
+    metered, plain = RoamingCDR.objects.order_by("key")
+    done = take(organisation, source, csv_of(line(metered), line(plain, more_wh=500)))
+    assert done.outcomes == {"meter_differs": 1, "energy_differs": 1}
+    assert NetworkBillRow.objects.get(line=2).meter_wh == 15_000
+
+
+def test_a_dry_run_tells_everything_and_leaves_nothing(
+    organisation: Organisation, source: Source, records: list[RoamingCDR]
+) -> None:
+    content = csv_of(line(records[0]), "C2,yesterday,1,1.00", "C3,,1,1.005")
+    tried = take(organisation, source, content, is_dry_run=True)
+    assert (tried.bill, tried.lines, tried.outcomes["agrees"]) == (None, 1, 1)
+    assert [number for number, _ in tried.problems] == [3, 4]
+    assert not NetworkBill.objects.exists() and not BillingException.objects.filter(kind="cpo_bill").exists()
+    refused = take(organisation, source, content)
+    assert (refused.bill, len(refused.problems)) == (None, 2)
+    taken = take(organisation, source, content, skips_problems=True)
+    assert taken.bill is not None and taken.bill.rows.filter(line__gt=0).count() == 1
+
+
+def test_a_bill_is_taken_once(organisation: Organisation, source: Source, records: list[RoamingCDR]) -> None:
+    content = csv_of(line(records[0]))
+    take(organisation, source, content)
+    for fields in ({"number": "B-2"}, {"content": csv_of(line(records[1]))}):
+        with pytest.raises(Conflict):
+            take(organisation, source, fields.pop("content", content), **fields)
+    again = take(organisation, source, csv_of(line(records[0]), ",,,"), number="B-3")
+    assert again.outcomes["billed_twice"] == 1  # on another bill before
+
+
+def test_records_of_another_fleet_are_unknown(
+    organisation: Organisation, stranger: User, source: Source, records: list[RoamingCDR]
+) -> None:
+    other = Organisation.objects.exclude(pk=organisation.pk).get()
+    assert take(other, source, csv_of(line(records[0]))).outcomes == {"unknown_to_us": 1}
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [("A,,1,x", "amount is no number"), ("A,,1,0.001", "too fine"), (",,1,5", "no reference"),
+     ("A,,-1,5", "below zero"),
+     ("A,2026-13-01 00:00:00,1,5", "does not match"), ("A,,1,1e30", "too large"), ("A,,NaN,1", "energy")],
+)  # fmt: skip
+def test_a_bad_line_says_why(text: str, problem: str) -> None:
+    found = read(csv_of(text).decode().splitlines(), LAYOUT)
+    assert found.lines == [] and problem in found.problems[0][1]
+
+
+def test_figures_are_read_as_people_write_them() -> None:
+    layout = Layout(COLUMNS, date_format="%d/%m/%Y %H:%M", is_energy_in_wh=True, separator=";")
+    found = read(["CDR;Start;kWh;Rs", "A;21/11/2026 11:30;1,500;₹ 1,234.50", ";;;"], layout)
+    (only,) = found.lines
+    assert (only.energy_wh, only.total_paise, only.number) == (1_500, 123_450, 2)
+    assert only.started_at is not None and only.started_at.isoformat() == "2026-11-21T11:30:00+05:30"
+
+
+@pytest.mark.parametrize("content", [b"", b"X,Y\n1,2\n", b"\xff\xfe", b"CDR,Rs\n"])
+def test_an_unusable_file_is_refused_whole(organisation: Organisation, source: Source, content: bytes) -> None:
+    with pytest.raises(UnusableBill):
+        take(organisation, source, content)

@@ -1,0 +1,352 @@
+"""Chunks of verdicts: few statements, leases, a bad row alone, old verdicts kept, points learned, lines drawn."""
+
+import json
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.management import call_command
+from django.db import DatabaseError, connection, transaction
+from django.test.utils import CaptureQueriesContext
+
+from billing.invoicing.services import collecting
+from billing.matching import UnusableTerms, rulesets
+from billing.models import (
+    CDR,
+    BillingException,
+    ChargingSession,
+    PastVerdict,
+    ReconciliationVerdict,
+    RuleTerms,
+    StationPoint,
+    VerdictWork,
+)
+from billing.reconciliation import deciding, files, gathering, points, rerunning, terms, working
+from billing.services import exceptions, reconciliation
+from billing.tests.factories import NOON, Fleet, make_fleet, start, stop
+from fleetcharge.accounts.models import AuditEntry, Organisation, User
+from fleetcharge.lib.api import Conflict
+from vehicles.models import Driver, Position, Shift, Vehicle
+
+END = NOON + timedelta(minutes=30)
+LATER = NOON + timedelta(days=1)
+METRE = 1e7 / 111_195
+STORED = json.loads((Path(__file__).parent / "fixtures" / "verdict_2026_11_1.json").read_text())
+
+
+@pytest.fixture
+def fleet(organisation: Organisation) -> Fleet:
+    return make_fleet(organisation, money_paise=10_000_00)
+
+
+def charge(fleet: Fleet, *, day: int = 0, energy_wh: int = 10_000, vehicle: Vehicle | None = None) -> ChargingSession:
+    at = NOON - timedelta(days=day)
+    begun = start(fleet, started_at=at, received_at=at)
+    stop(fleet, begun.transaction_ref, ended_at=at + timedelta(minutes=30), meter_stop_wh=1_000 + energy_wh)
+    if vehicle is not None:
+        ChargingSession.objects.filter(pk=begun.session_id).update(vehicle=vehicle)
+    return ChargingSession.objects.get(pk=begun.session_id)
+
+
+def drive(session: ChargingSession, metres: float = 0, *, vehicle: Vehicle | None = None, **fields: Any) -> None:
+    """A track with a ping every five minutes, some metres north of the station; gone ten minutes after the end."""
+    Position.objects.bulk_create(
+        Position(
+            vehicle=vehicle or session.vehicle, fix_at=session.started_at + timedelta(minutes=minute),
+            received_at=session.started_at, longitude_e7=775_946_000, speed_dkmh=0, accuracy_m=8,
+            latitude_e7=129_716_000 + round((metres if minute <= 40 else metres + 5_000) * METRE),
+            soc_permille=300 if minute <= 0 else 770, **fields,
+        )
+        for minute in range(-30, 70, 5)
+    )  # fmt: skip
+
+
+def verdict_of(session: ChargingSession) -> ReconciliationVerdict:
+    return ReconciliationVerdict.objects.get(session=session)
+
+
+def rules_of(session: ChargingSession) -> list[str]:
+    return [each["rule"] for each in verdict_of(session).findings if not each["is_inconclusive"]]
+
+
+def test_a_chunk_takes_as_many_statements_as_one_session(fleet: Fleet) -> None:
+    def statements() -> int:
+        with CaptureQueriesContext(
+            connection,
+        ) as caught:
+            working.judge_waiting(now=LATER)
+        return len(caught)
+
+    drive(charge(fleet, day=9))
+    alone = statements()
+    for day in range(1, 7):
+        drive(charge(fleet, day=day))
+    assert statements() == alone
+    assert set(ReconciliationVerdict.objects.values_list("verdict", flat=True)) == {"verified"}
+    assert not VerdictWork.objects.exists()
+
+
+def test_a_leased_session_is_nobody_elses_until_the_lease_runs_out(fleet: Fleet) -> None:
+    session = charge(fleet)
+    VerdictWork.objects.create(session=session, leased_until=LATER, attempts=1)
+    assert working.judge_waiting(now=LATER - timedelta(seconds=1)) == 0
+    assert working.judge_waiting(now=LATER) == 1
+    assert verdict_of(session).decided_at == LATER
+
+
+def test_one_that_cannot_be_judged_is_tried_alone_and_later(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    bad, good = charge(fleet, day=2), charge(fleet, day=1)
+    honest = gathering._evidence
+
+    def broken(row: dict[str, Any], *rest: Any) -> Any:
+        if row["id"] == bad.pk:
+            raise ArithmeticError("odd")
+        return honest(row, *rest)
+
+    monkeypatch.setattr(gathering, "_evidence", broken)
+    assert working.judge_waiting(now=LATER) == 2
+    assert verdict_of(good).verdict == "inconclusive"
+    work = VerdictWork.objects.get()
+    assert (work.session, work.last_error, work.leased_until) == (
+        bad,
+        "ArithmeticError: odd",
+        LATER + timedelta(minutes=2),
+    )
+    assert working.judge_waiting(now=LATER) == 0
+    monkeypatch.setattr(gathering, "_evidence", honest)
+    assert working.judge_waiting(now=LATER + timedelta(minutes=2)) == 1
+    assert verdict_of(bad).verdict == "inconclusive"
+
+
+def test_a_kill_between_claim_and_commit_costs_a_lease(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = charge(fleet)
+
+    def killed(*_: Any) -> None:
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr(working, "_judge", killed)
+        working.judge_waiting(now=LATER)
+    assert not ReconciliationVerdict.objects.exists()
+    assert working.judge_waiting(now=LATER) == 0
+    assert working.judge_waiting(now=LATER + working.LEASE) == 1
+    assert verdict_of(session).ruleset_version
+
+
+# --- history ------------------------------------------------------------------------------------------------------
+def test_a_replaced_verdict_stays_as_it_stood_and_both_follow_from_their_evidence(fleet: Fleet) -> None:
+    session = charge(fleet)
+    drive(session, 9_000)
+    reconciliation.judge(session_id=session.pk, now=LATER)
+    Position.objects.all().delete()
+    drive(session)
+    reconciliation.judge(session_id=session.pk, now=LATER + timedelta(hours=1))
+    old = PastVerdict.objects.get()
+    assert (old.verdict, old.decided_at, verdict_of(session).verdict) == ("blocked", LATER, "verified")
+    Position.objects.all().delete()  # retention
+    compared = list(rerunning.rerun_all())
+    assert [(each.stored.verdict, each.is_same) for each in compared] == [("verified", True), ("blocked", True)]
+
+
+def test_earlier_verdicts_are_never_changed(fleet: Fleet, organisation: Organisation) -> None:
+    RuleTerms.objects.create(organisation=organisation, valid_from=date(2026, 1, 1), reason="x")
+    for model in (RuleTerms, PastVerdict):
+        with pytest.raises(DatabaseError), transaction.atomic():
+            model._default_manager.update(**{"reason": "y"} if model is RuleTerms else {"points": 0})
+
+
+def test_the_first_ruleset_still_gives_its_verdicts_and_a_newer_one_makes_a_new_row(
+    fleet: Fleet, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = charge(fleet)
+    drive(session)
+    old = ReconciliationVerdict.objects.create(session=session, decided_at=END, **STORED)
+    ChargingSession.objects.update(reconciled_at=END)
+    assert rerunning.rerun(old).is_same
+    call_command("rerun_verdicts", "--anew", "10")
+    assert capsys.readouterr().out.splitlines() == [
+        "1 verdicts are the same again, 0 are not.", "1 sessions judged by today's rules.",
+    ]  # fmt: skip
+    past, now = PastVerdict.objects.get(), verdict_of(session)
+    assert (past.ruleset_version, past.findings, past.input_hash) == (
+        "2026-11.1",
+        STORED["findings"],
+        STORED["input_hash"],
+    )
+    assert (now.ruleset_version, now.verdict) == ("2026-11.2", "verified")
+
+
+def test_tampering_is_found(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
+    session = charge(fleet)
+    drive(session, 9_000)
+    reconciliation.judge(session_id=session.pk, now=LATER)
+    ReconciliationVerdict.objects.update(points=0, verdict="verified")
+    with pytest.raises(SystemExit):
+        call_command("rerun_verdicts")
+    assert "stored verified, again blocked" in capsys.readouterr().out
+    ReconciliationVerdict.objects.update(ruleset_version="1999-1")
+    with pytest.raises(rulesets.UnknownRuleset):
+        rulesets.rerun(version="1999-1", evidence={}, thresholds={})
+
+
+# --- lines of an organisation -------------------------------------------------------------------------------------
+def test_an_organisations_lines_hold_from_their_day_on(fleet: Fleet, organisation: Organisation, finance: User) -> None:
+    before, after = charge(fleet, day=2), charge(fleet)
+    for session in (before, after):
+        drive(session, 300)
+    values = {"organisation": organisation, "actor": finance, "at": END, "reason": "a small yard"}
+    terms.change(valid_from=date(2026, 11, 20), changes={"near_miss_m": 50, "radius_stated_m": 150}, **values)
+    working.judge_waiting(now=LATER)
+    assert (rules_of(before), rules_of(after)) == (["L2"], ["L1"])
+    assert verdict_of(after).thresholds["near_miss_m"] == 50
+    row = RuleTerms.objects.get()
+    assert row.changes == {"near_miss_m": 50}  # defaults are not repeated
+    assert AuditEntry.objects.get(action="rules.change").reason == "a small yard"
+    with pytest.raises(UnusableTerms):
+        terms.change(valid_from=date(2026, 11, 21), changes={"near_miss": 50}, **values)
+
+
+# --- points of stations -------------------------------------------------------------------------------------------
+def test_verified_sessions_teach_the_point_and_it_is_used(fleet: Fleet) -> None:
+    second = Vehicle.objects.create(
+        organisation=fleet.organisation, registration="KA 01 ZZ 1", model=fleet.vehicle.model
+    )
+    for day in range(2, 7):
+        drive(charge(fleet, day=day, vehicle=second if day % 2 else None), 90)
+    working.judge_waiting(now=LATER)
+    assert points.learn(now=LATER) == 1
+    point = StationPoint.objects.get()
+    assert (point.state, point.off_m, point.spread_m, point.sessions, point.vehicles) == ("learned", 90, 0, 5, 2)
+    passer_by = charge(fleet)
+    drive(passer_by, -60)  # within 150 m of the network's coordinates, 150 m from where one charges
+    working.judge_waiting(now=LATER)
+    assert (rules_of(passer_by), verdict_of(passer_by).evidence["base_radius_m"]) == (["L2"], 60)
+
+
+def test_one_vehicle_alone_teaches_nothing(fleet: Fleet) -> None:
+    for day in range(2, 7):
+        drive(charge(fleet, day=day), 90)
+    working.judge_waiting(now=LATER)
+    assert points.learn(now=LATER) == 0
+
+
+def test_near_misses_that_agree_propose_a_point_that_a_person_accepts(fleet: Fleet, finance: User) -> None:
+    second = Vehicle.objects.create(
+        organisation=fleet.organisation, registration="KA 01 ZZ 1", model=fleet.vehicle.model
+    )
+    for day in range(2, 7):
+        drive(charge(fleet, day=day, vehicle=second if day % 2 else None), 300)
+    working.judge_waiting(now=LATER)
+    points.learn(now=LATER)
+    assert StationPoint.objects.get().state == "proposed"
+    there = charge(fleet)
+    drive(there, 300)
+    working.judge_waiting(now=LATER)
+    assert verdict_of(there).verdict == "inconclusive"  # not used before somebody looked
+    points.decide(location_id=fleet.location.pk, is_accepted=True, reason="seen on the spot", actor=finance)
+    ChargingSession.objects.filter(pk=there.pk).update(reconciled_at=None)
+    working.judge_waiting(now=LATER)
+    assert verdict_of(there).verdict == "verified"
+    with pytest.raises(Conflict):
+        points.decide(location_id=fleet.location.pk, is_accepted=False, reason="again", actor=finance)
+
+
+# --- evidence over rows -------------------------------------------------------------------------------------------
+def test_another_vehicle_of_the_fleet_that_stood_there_is_named(fleet: Fleet) -> None:
+    session = charge(fleet)
+    other = Vehicle.objects.create(
+        organisation=fleet.organisation, registration="KA 05 MX 7", model=fleet.vehicle.model
+    )
+    drive(session, 9_000)
+    drive(session, 30, vehicle=other)
+    working.judge_waiting(now=LATER)
+    named = [each for each in verdict_of(session).findings if each["rule"] == "L6"]
+    assert [each["evidence"] for each in named] == [
+        {"vehicle": "KA 05 MX 7", "distance_m": 30, "soc_rise_percent": 47.0}
+    ]
+
+
+def test_shifts_of_the_vehicle_are_evidence(fleet: Fleet) -> None:
+    session = charge(fleet)
+    drive(session)
+    night = {"starts_at": NOON - timedelta(hours=12), "ends_at": NOON - timedelta(hours=4)}
+    driver = Driver.objects.create(organisation=fleet.organisation, name="Night")
+    Shift.objects.create(organisation=fleet.organisation, vehicle=fleet.vehicle, driver=driver, **night)
+    working.judge_waiting(now=LATER)
+    assert (rules_of(session), verdict_of(session).verdict) == (["T1"], "review")
+
+
+def test_two_sessions_of_one_vehicle_at_once(fleet: Fleet, organisation: Organisation) -> None:
+    elsewhere = make_fleet(organisation, has_wallet=False)
+    first, second = charge(fleet), charge(elsewhere, vehicle=fleet.vehicle)
+    working.judge_waiting(now=LATER)
+    assert "L5" in rules_of(first) and "L5" in rules_of(second)
+
+
+# --- what a person makes of it ------------------------------------------------------------------------------------
+def blocked(fleet: Fleet) -> ReconciliationVerdict:
+    session = charge(fleet)
+    drive(session, 9_000)
+    working.judge_waiting(now=LATER)
+    CDR.objects.update(captured_at=LATER)
+    return verdict_of(session)
+
+
+def held() -> int:
+    return collecting.held(CDR.objects.all()).count()
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_held"), [("dismissed", 0), ("accepted", 0), ("disputed", 1), ("charged_back", 1)]
+)
+def test_a_decision_bills_the_line_or_keeps_it_off(fleet: Fleet, finance: User, outcome: str, is_held: int) -> None:
+    verdict = blocked(fleet)
+    assert held() == 1
+    deciding.decide(verdict_id=verdict.pk, outcome=outcome, reason="tracker swapped", actor=finance, at=LATER)
+    assert held() == is_held
+    doubt = BillingException.objects.get()
+    assert (doubt.resolution, doubt.resolved_by) == ("tracker swapped", finance)
+    entry = AuditEntry.objects.get(action="verdict.decide")
+    assert (entry.reason, entry.after["outcome"], entry.actor) == ("tracker swapped", outcome, finance)
+    assert deciding.precision(fleet.organisation) == {"L1": (1, int(outcome == "dismissed"))}
+
+
+def test_a_decision_needs_a_reason_and_is_made_once(fleet: Fleet, finance: User) -> None:
+    values = {"verdict_id": blocked(fleet).pk, "actor": finance, "at": LATER}
+    with pytest.raises(ValueError, match="reason"):
+        deciding.decide(outcome="accepted", reason=" ", **values)
+    deciding.decide(outcome="accepted", reason="known", **values)
+    with pytest.raises(Conflict):
+        deciding.decide(outcome="accepted", reason="known", **values)
+    deciding.decide(outcome="disputed", reason="on second thought", **values)
+    assert held() == 1
+
+
+def test_closing_the_question_in_the_queue_bills_the_line(fleet: Fleet, finance: User) -> None:
+    blocked(fleet)
+    doubt = BillingException.objects.get()
+    exceptions.resolve_exception(exception_id=doubt.pk, actor=finance, reason="it was there", at=LATER)
+    assert held() == 0
+
+
+def test_a_record_in_doubt_is_held_and_asks_the_network_alone(fleet: Fleet) -> None:
+    first = charge(fleet)
+    ChargingSession.objects.filter(pk=first.pk).update(started_at=NOON + timedelta(minutes=1))
+    second = charge(fleet)
+    drive(second)
+    working.judge_waiting(now=LATER)
+    CDR.objects.update(captured_at=LATER)
+    assert (verdict_of(second).verdict, verdict_of(second).points) == ("invalid", 0)
+    judged = BillingException.objects.filter(kind__in=["cpo_record", "suspicious_session"])
+    assert [(each.session_id, each.kind) for each in judged] == [(second.pk, "cpo_record")]
+    assert set(collecting.held(CDR.objects.all()).values_list("session", flat=True)) == {second.pk}
+
+
+def test_the_dispute_file_tells_rule_evidence_and_track(fleet: Fleet) -> None:
+    verdict = ReconciliationVerdict.objects.select_related(*files.RELATED).get(pk=blocked(fleet).pk)
+    lines = files.as_csv(files.pack(verdict)).splitlines()
+    assert lines[0] == "section,item,points,asks,at,value,note"
+    assert any(line.startswith("finding,L1 Absent,60,driver,,,The tracker was never closer than") for line in lines)
+    assert sum(line.startswith("position,") for line in lines) == 20
+    assert "2026-11-20T12:00:00+05:30" in "".join(lines)

@@ -1,0 +1,56 @@
+"""Units that several sources speak of: where a merged one is by now, and what a source still stands by."""
+
+from collections.abc import Collection
+from datetime import datetime
+
+from django.db import connection
+
+from stations.models import EVSE, Connector
+from stations.registry_models import Duplicate
+
+MOST_STEPS = 20  # of merges upon merges
+CONFIRM_WORDS = """
+WITH words AS (
+    UPDATE stations_statusclaim w SET heard_at = %(at)s FROM stations_evse e
+    WHERE e.id = w.evse_id AND w.source_id = %(source)s AND w.heard_at < %(at)s
+        AND (%(these)s::bigint[] IS NULL OR e.location_id = ANY(%(these)s::bigint[]))
+        AND NOT e.location_id = ANY(%(but)s::bigint[])
+    RETURNING w.evse_id, w.is_shown
+)
+UPDATE stations_connector k SET heard_at = %(at)s FROM words w
+WHERE k.evse_id = w.evse_id AND w.is_shown AND k.heard_at < %(at)s
+"""
+
+
+def unit_now(evse_id: int) -> int:
+    """The EVSE (primary key) that shows what this one was; itself where it was never merged, or matched no other.
+
+    One query for a unit that was not merged.
+    """
+    for _ in range(MOST_STEPS):
+        site = EVSE.objects.filter(pk=evse_id).values_list("location_id", "location__merged_into_id").first()
+        if site is None or site[1] is None:
+            return evse_id
+        merge = Duplicate.objects.filter(other_id=site[0], state=Duplicate.State.MERGED).order_by("-decided_at").first()
+        twins = merge.moved.get("twins", []) if merge else []
+        following = next((mine for mine, theirs in twins if theirs == evse_id), None)
+        if following is None:
+            return evse_id
+        evse_id = following
+    return evse_id
+
+
+def stand_by(
+    *, source_id: int, at: datetime, location_ids: Collection[int] | None = None, but: Collection[int] = ()
+) -> None:
+    """Its words of all its sites (or of `location_ids`, without `but`) hold as of now, though it did not say them anew.
+
+    Of a unit that others speak of as well, its own word is confirmed, and the plug only where that word is shown.
+    """
+    own = Connector.objects.filter(evse__location__source=source_id, evse__charger=None, evse__is_shared=False)
+    if location_ids is not None:
+        own = own.filter(evse__location__in=location_ids)
+    own.filter(heard_at__lt=at).exclude(status_at=None).exclude(evse__location__in=but).update(heard_at=at)
+    these = None if location_ids is None else list(location_ids)
+    with connection.cursor() as cursor:
+        cursor.execute(CONFIRM_WORDS, {"at": at, "source": source_id, "these": these, "but": list(but)})
