@@ -14,7 +14,7 @@ SECOND_GO ?= --reruns 1 --max-suite-reruns 5 --rerun-show-tracebacks
 NO_ENGINES := DATABASE_URL=postgresql://127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0
 OPENAPI := docs/openapi.yaml
 
-.PHONY: rating-oracle run test lint types check format docs bench fuzz openapi clean python runtime development
+.PHONY: rating-oracle soak-ledger run test lint types check format docs bench fuzz openapi clean python runtime development
 .DEFAULT_GOAL := run
 
 run: runtime
