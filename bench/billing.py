@@ -12,7 +12,6 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -162,23 +161,6 @@ def rates() -> None:
               f" (a sum and a multiplication in Python: {floor:,.0f}/s)")  # fmt: skip
 
 
-def reconciliation() -> None:
-    from datetime import UTC, datetime
-
-    from billing.matching import Evidence, Ping, PowerSample, judge
-
-    start = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
-    pings = tuple(Ping(start + timedelta(seconds=10 * n), 12.97, 77.59, 0.0, 10, 30 + n / 12) for n in range(600))
-    evidence = Evidence(
-        start, start + timedelta(minutes=90), 10_000, 12.97, 77.59, 150, pings, (PowerSample(start, 20_000),),
-        usable_wh=20_000,
-    )  # fmt: skip
-    begun = time.perf_counter()
-    for _ in range(200):
-        judge(evidence)
-    print(f"verdict over 600 pings: {200 / (time.perf_counter() - begun):,.0f} sessions/s on one core")
-
-
 def main() -> None:
     with tempfile.TemporaryDirectory(prefix="fleetcharge-bench-") as folder:
         os.chmod(folder, 0o755)  # noqa: PTH101 (the engines may run under another uid)
@@ -203,7 +185,6 @@ def run() -> None:
     call_command("migrate", verbosity=0)
     prices()
     rates()
-    reconciliation()
     hot_wallet()
 
 

@@ -17,8 +17,7 @@ WHERE old.settlement_id IS NULL OR old.is_on_hold AND NOT EXCLUDED.is_on_hold
 _OURS = """
     SELECT r.id, r.amount_paise, r.credit_paise, r.debit_paise, r.is_on_hold,
            CASE r.kind
-             WHEN 'payment' THEN (SELECT p.amount_paise FROM billing_gatewaypayment p
-                                  WHERE p.payment_id = r.entity_id AND p.credited_at IS NOT NULL)
+             WHEN 'payment' THEN CASE WHEN p.credited_at IS NOT NULL THEN p.amount_paise END
              WHEN 'refund' THEN COALESCE(
                  (SELECT f.amount_paise FROM billing_refund f
                   WHERE f.refund_id = r.entity_id AND f.state = 'confirmed'),
@@ -27,10 +26,10 @@ _OURS = """
              ELSE (SELECT d.amount_paise FROM billing_paymentdispute d
                    WHERE d.dispute_id IN (r.entity_id, r.dispute_id) AND d.status = 'lost')
            END AS booked,
-           CASE WHEN r.kind = 'payment' THEN
-               (SELECT NULLIF(p.fee_paise, 0) FROM billing_gatewaypayment p WHERE p.payment_id = r.entity_id)
-           END AS fee
-    FROM billing_settlementrow r WHERE r.outcome <> 'matched' AND r.settlement_id IS NOT NULL
+           NULLIF(p.fee_paise, 0) AS fee
+    FROM billing_settlementrow r
+    LEFT JOIN billing_gatewaypayment p ON r.kind = 'payment' AND p.payment_id = r.entity_id
+    WHERE r.outcome <> 'matched' AND r.settlement_id IS NOT NULL
 """
 JUDGE = f"""
 UPDATE billing_settlementrow row SET
