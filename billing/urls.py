@@ -2,8 +2,9 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from billing import api, price_check_api, quotes_api
+from billing import api, price_check_api, quotes_api, wallet_api
 from billing.invoicing import api as invoicing_api
+from billing.limits import api as limits_api
 from billing.prices import api as prices_api
 from fleetcharge.accounts.public import api as api_view
 
@@ -13,9 +14,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("authorisations/", api_view(api.AuthorisationList.as_view()), name="authorisation-list"),
     path("cdrs/", api_view(api.CDRList.as_view()), name="cdr-list"),
     path("wallet/", api_view(api.WalletDetail.as_view()), name="wallet"),
+    path("wallet/standing/", api_view(wallet_api.WalletStanding.as_view()), name="wallet-standing"),
+    path("wallet/warning/", api_view(wallet_api.WalletWarning.as_view()), name="wallet-warning-limit"),
+    path("wallet/statement/", api_view(wallet_api.WalletStatement.as_view()), name="wallet-statement-lines"),
+    path("wallet/statement/file/", api_view(wallet_api.WalletStatementFile.as_view()), name="statement-file"),
+    path("limits/", api_view(limits_api.LimitList.as_view()), name="limit-list"),
+    path("limits/<int:pk>/", api_view(limits_api.LimitDetail.as_view()), name="limit-detail"),
     path("ledger/", api_view(api.TransferList.as_view()), name="ledger-list"),
     path("quotes/", api_view(quotes_api.QuoteList.as_view()), name="quote-list"),
-    path("plans/", api_view(prices_api.PlanList.as_view()), name="plan-list"),
+    path("subscription-plans/", api_view(prices_api.SubscriptionPlanList.as_view()), name="subscription-plan-list"),
     path("subscriptions/", api_view(prices_api.SubscriptionList.as_view()), name="subscription-list"),
     path("subscription-fees/", api_view(prices_api.FeeList.as_view()), name="subscription-fee-list"),
     path("negotiated-rates/", api_view(prices_api.RateList.as_view()), name="negotiated-rate-list"),

@@ -24,7 +24,7 @@ class PlanVersionSerializer(serializers.ModelSerializer[PlanVersion]):
         fields = ["id", "number", "fee_paise", "included_wh", "pool", "discount_percent", "elements", "currency"]
 
 
-class PlanSerializer(serializers.ModelSerializer[Plan]):
+class SubscriptionPlanSerializer(serializers.ModelSerializer[Plan]):
     current = serializers.SerializerMethodField()
 
     class Meta:
@@ -110,14 +110,14 @@ class RateSerializer(serializers.ModelSerializer[NegotiatedRate]):
         ]  # fmt: skip
 
 
-class PlanList(generics.ListAPIView[Plan]):
+class SubscriptionPlanList(generics.ListAPIView[Plan]):
     """Plans a fleet can subscribe to, with the version that new subscriptions get."""
 
     read_scope = Scope.BILLING_READ
     queryset = Plan.objects.filter(is_open=True).prefetch_related(
         Prefetch("versions", PlanVersion.objects.order_by("-number"))
     )
-    serializer_class = PlanSerializer
+    serializer_class = SubscriptionPlanSerializer
 
 
 class SubscriptionList(BillingView, generics.ListAPIView[Subscription]):

@@ -188,7 +188,7 @@ def test_a_fleet_reads_its_plan_and_what_is_left(fleet: Fleet, other_organisatio
     for one, organisation in ((api, fleet.organisation), (stranger, other_organisation)):
         _, secret = accounts.create_api_key(organisation=organisation, name="k", scopes=[Scope.BILLING_READ])
         one.credentials(HTTP_AUTHORIZATION=f"Bearer {secret}")
-    [plan] = api.get("/api/v1/plans/").json()["results"]
+    [plan] = api.get("/api/v1/subscription-plans/").json()["results"]
     assert (plan["slug"], plan["current"]["included_wh"]) == ("depot", 300_000)
     [row] = api.get("/api/v1/subscriptions/").json()["results"]
     assert (row["plan"], row["allowance"]["included_wh"], row["allowance"]["left_wh"]) == ("depot", 300_000, 300_000)

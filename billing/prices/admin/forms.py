@@ -106,7 +106,7 @@ class PlanChoice(forms.ModelChoiceField):  # type: ignore[type-arg]  # not subsc
     widget = UnfoldAdminSelectWidget
 
     def __init__(self, **fields: Any) -> None:
-        newest = PlanVersion.objects.filter(plan__is_open=True).order_by("plan", "-number").distinct("plan")
+        newest = PlanVersion.objects.filter(plan__is_open=True).order_by("plan_id", "-number").distinct("plan_id")
         versions = PlanVersion.objects.filter(pk__in=newest.values("pk")).select_related("plan")
         super().__init__(versions, label=gettext_lazy("Plan"), **fields)
 
