@@ -159,6 +159,28 @@ class MandateCancel(BillingView):
         return Response(shapes.MandateSerializer(mandate).data, status=status.HTTP_202_ACCEPTED)
 
 
+class MandatePause(BillingView):
+    """Begin no debits of this mandate until it is resumed; the payer's bank hears nothing."""
+
+    queryset = Mandate.objects.all()
+    serializer_class = shapes.EndMandateSerializer
+    is_resting = True
+
+    @extend_schema(request=shapes.EndMandateSerializer, responses=shapes.MandateSerializer)
+    def post(self, request: Request, pk: int) -> Response:
+        mandate = mandates.rest(
+            mandate_id=self.get_object().pk, is_resting=self.is_resting, now=timezone.now(),
+            **_wanted(shapes.EndMandateSerializer, request), **author_of(request),
+        )  # fmt: skip
+        return Response(shapes.MandateSerializer(mandate).data)
+
+
+class MandateResume(MandatePause):
+    """Debits may begin again."""
+
+    is_resting = False
+
+
 class MandateDebit(BillingView):
     """Begin a debit; the money is here after the 25th hour. 409 with the reason when the mandate cannot."""
 

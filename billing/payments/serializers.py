@@ -88,8 +88,8 @@ class MandateSerializer(serializers.ModelSerializer[Mandate]):
         model = Mandate
         fields = [
             "id", "key", "kind", "state", "max_amount_paise", "total_limit_paise", "payer_name", "payer_account",
-            "link_url", "confirmed_at", "expires_at", "ended_at", "end_reason", "cancel_asked_at", "last_debit_state",
-            "next_allowed_at", "consecutive_failures", "created_at",
+            "link_url", "confirmed_at", "expires_at", "ended_at", "end_reason", "cancel_asked_at", "rests_since",
+            "last_debit_state", "next_allowed_at", "consecutive_failures", "created_at",
         ]  # fmt: skip
 
 
