@@ -8,7 +8,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from billing.gateways.choice import gateway
-from billing.payments import auto_top_up, inbox, intents, mandates, receivers, refunds, settlements, strangers
+from billing.payments import auto_top_up, inbox, intents, mandates, receivers, refunds, settlements, strangers, watching
 from fleetcharge.lib import hints
 from fleetcharge.lib.sweeps import survived
 
@@ -74,8 +74,12 @@ def sweep_auto_top_ups() -> None:
 
 @shared_task
 def import_settlements() -> int:
-    """The last days' settlements and what we make of them; returns how many rows are new."""
-    return settlements.import_recent(now=timezone.now(), gateway=gateway())
+    """The last days' settlements and what we make of them; returns how many rows are new. Whether the gateway answers
+    or not, a person is asked about what does not fit."""
+    try:
+        return settlements.import_recent(now=timezone.now(), gateway=gateway())
+    finally:
+        watching.look(now=timezone.now())
 
 
 def _each(what: str, due: Callable[..., list[int]], work: Callable[[int], object]) -> None:

@@ -135,7 +135,7 @@ def _lines(sheet: Sheet) -> list[Any]:
     for position, line in enumerate(sheet.lines, start=1):
         heads = [line.heads.igst_paise] if sheet.is_interstate else [line.heads.cgst_paise, line.heads.sgst_paise]
         rows.append([
-            str(position), _text(line.description, 7), line.sac_code, f"{_plain(line.quantity)} {line.unit}",
+            str(position), _text(line.description, 7), line.sac_code, _quantity(line.quantity, line.unit),
             rupees(line.taxable_paise), f"{_plain(line.rate_percent)} %", *map(rupees, heads),
             rupees(line.total_paise),
         ])  # fmt: skip
@@ -226,6 +226,10 @@ def _annexure(sheet: Sheet) -> list[Any]:
 def rupees(paise: int) -> str:
     """`1234567` -> `12,345.67`; the column says the currency."""
     return format_inr(paise).replace("₹", "")
+
+
+def _quantity(quantity: Decimal, unit: str) -> str:
+    return f"{quantity:.3f} {unit}" if unit in {"kWh", "h"} else f"{_plain(quantity)} {unit}"
 
 
 def _plain(number: Decimal) -> str:

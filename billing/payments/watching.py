@@ -1,0 +1,67 @@
+"""What a person of the platform must look at between gateway, bank and books: asked once, closed when it is settled."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from billing.models import BillingException, GatewayEvent, GatewayPayment, Settlement, SettlementRow
+from billing.services.exceptions import WITHDRAWN, open_exception
+from fleetcharge.lib.money import format_inr
+
+SILENT_AFTER = timedelta(hours=24)  # by then Razorpay has switched a webhook off that nobody acknowledged
+KNOWN_BY_NOW = timedelta(hours=1)
+MOST = 200
+KIND, PREFIX = BillingException.Kind.PAYMENT_ODD, "gateway:"
+Outcome, State = SettlementRow.Outcome, Settlement.State
+ODD_ROWS = {
+    Outcome.UNKNOWN: "settles what is in no wallet", Outcome.DIFFERS: "settles another amount than we booked",
+    Outcome.MISSING: "has not settled a payment",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Doubt:
+    reference: str
+    title: str
+    amount_paise: int = 0
+
+
+def look(*, now: datetime) -> int:
+    """Ask what is open, close what is not any more; returns how many doubts there are now."""
+    doubts = [*_rows(), *_payouts(), *_dead(), *_silence(now)]
+    for doubt in doubts:
+        open_exception(
+            organisation_id=None, kind=KIND, reference=doubt.reference, title=doubt.title,
+            amount_paise=doubt.amount_paise, at=now,
+        )  # fmt: skip
+    asked = BillingException.objects.open().filter(organisation=None, kind=KIND, reference__startswith=PREFIX)
+    settled = asked.exclude(reference__in=[doubt.reference for doubt in doubts])
+    settled.update(resolved_at=now, resolution=WITHDRAWN)
+    return len(doubts)
+
+
+def _rows() -> Iterator[Doubt]:
+    for row in SettlementRow.objects.filter(outcome__in=ODD_ROWS).order_by("pk")[:MOST]:
+        title = f"The gateway {ODD_ROWS[Outcome(row.outcome)]}: {row.kind} {row.entity_id}"
+        yield Doubt(f"{PREFIX}row:{row.kind}:{row.entity_id}", title, row.difference_paise or row.amount_paise)
+
+
+def _payouts() -> Iterator[Doubt]:
+    for payout in Settlement.objects.filter(state__in=[State.DIFFERS, State.MISSING]).order_by("pk")[:MOST]:
+        where = "has another amount in the bank" if payout.state == State.DIFFERS else "is not in the bank"
+        title = f"Settlement {payout.settlement_id} of {format_inr(payout.amount_paise)} {where}"
+        yield Doubt(f"{PREFIX}payout:{payout.settlement_id}", title, payout.amount_paise)
+
+
+def _dead() -> Iterator[Doubt]:
+    dead = GatewayEvent.objects.filter(state=GatewayEvent.State.DEAD)
+    if count := dead.count():
+        yield Doubt(f"{PREFIX}dead", f"{count} webhooks of the gateway could not be handled")
+
+
+def _silence(now: datetime) -> Iterator[Doubt]:
+    """Payments of the last day are known, but by polling alone: the webhook is off, or its secret is wrong."""
+    since = now - SILENT_AFTER
+    taken = GatewayPayment.objects.filter(credited_at__gte=since, credited_at__lt=now - KNOWN_BY_NOW)
+    if taken.exists() and not GatewayEvent.objects.filter(received_at__gte=since).exists():
+        yield Doubt(f"{PREFIX}silent", "Payments come, and no webhook tells of them: switch it on again at the gateway")
