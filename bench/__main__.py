@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-PARTS = ("ocpp", "pings", "nearest", "dispatch", "live", "billing", "month", "networks")
+PARTS = ("ocpp", "pings", "nearest", "dispatch", "live", "billing", "desk", "month", "networks")
 
 
 def main() -> int:

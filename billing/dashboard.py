@@ -10,7 +10,9 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from billing.desk.figures import held, mandates, spend_by_day, waiting
 from billing.models import CDR, BillingException, ChargingSession, LedgerTransfer, Wallet
 from billing.services.tariffs import zone_of
 from fleetcharge.accounts.admin import DESK
@@ -18,7 +20,10 @@ from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.money import format_inr
 
 BURN_DAYS = 7
-AGES = ((timedelta(days=1), "under a day"), (timedelta(days=3), "1 to 3 days"), (timedelta(days=3650), "over 3 days"))
+AGES = (
+    (timedelta(days=1), gettext_lazy("under a day")), (timedelta(days=3), gettext_lazy("1 to 3 days")),
+    (timedelta(days=3650), gettext_lazy("over 3 days")),
+)  # fmt: skip
 
 
 def finance_home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
@@ -40,19 +45,36 @@ def figures(*, organisation: Organisation | None, now: datetime) -> dict[str, An
     cdrs = CDR.objects.filter(of, rated_at__isnull=False)
     burn = _sum(cdrs.filter(ended_at__gte=now - timedelta(days=BURN_DAYS)))
     wallet = _wallet(of)
+    zone = zone_of(organisation.time_zone if organisation else "Asia/Kolkata")
     return {
+        "held": held(organisation),
+        "mandates": mandates(of),
+        "waiting": waiting(of),
+        "spend": spend_by_day(of, now=now, zone=zone),
         "cards": [
             _card(_("Spend today"), _sum(cdrs.filter(ended_at__gte=today)), "billing_cdr"),
-            _card(_("Spend this month"), _sum(cdrs.filter(ended_at__gte=today.replace(day=1))), "billing_cdr"),
+            _card(
+                _("Spend this month"),
+                _sum(cdrs.filter(ended_at__gte=today.replace(day=1))),
+                "billing_cdr",
+                _("%(amount)s by this time last month") % {"amount": format_inr(_last_month(cdrs, today, local))},
+            ),
             _card(_("Available"), wallet["available"], "billing_wallet", _runway(wallet["available"], burn)),
             _card(_("Held for running sessions"), wallet["held"], "billing_hold"),
             _card(_("Owed beyond the wallet"), _owed(of), "billing_ledgertransfer"),
         ],
         "reasons": _reasons(BillingException.objects.open().filter(of), now),
-        "ages": [label for _age, label in AGES],
+        "ages": [str(label) for _age, label in AGES],
         "running": ChargingSession.objects.active().filter(of).count(),
         "exceptions_url": reverse("admin:billing_billingexception_changelist"),
     }
+
+
+def _last_month(cdrs: QuerySet[CDR], today: datetime, local: datetime) -> int:
+    """Up to the same day and hour; up to its end where it was shorter."""
+    end = today.replace(day=1)
+    begin = (end - timedelta(days=1)).replace(day=1)
+    return _sum(cdrs.filter(ended_at__gte=begin, ended_at__lt=min(end, begin + (local - end))))
 
 
 def _sum(cdrs: QuerySet[CDR]) -> int:
@@ -103,7 +125,12 @@ def _reasons(exceptions: QuerySet[BillingException], now: datetime) -> Sequence[
     rows: Any = (
         exceptions.order_by()
         .values("kind")
-        .annotate(count=Count("pk"), amount=Sum(Coalesce("session__cdr__total_paise", "amount_paise")), **counts)
+        .annotate(
+            count=Count("pk"),
+            unowned=Count("pk", filter=Q(owner=None)),
+            amount=Sum(Coalesce("session__cdr__total_paise", "amount_paise")),
+            **counts,
+        )
         .order_by("-amount", "kind")
     )
     address = reverse("admin:billing_billingexception_changelist")
@@ -112,7 +139,10 @@ def _reasons(exceptions: QuerySet[BillingException], now: datetime) -> Sequence[
             "label": BillingException.Kind(row["kind"]).label,
             "count": row["count"],
             "amount": format_inr(row["amount"] or 0),
-            "ages": [row[f"age_{index}"] for index in range(len(AGES))],
+            "unowned": row["unowned"],
+            "ages": [
+                (row[f"age_{index}"], f"{address}?kind__exact={row['kind']}&age={index}") for index in range(len(AGES))
+            ],
             "url": f"{address}?kind__exact={row['kind']}",
         }
         for row in rows

@@ -17,7 +17,7 @@ from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, bac
 from fleetcharge.lib.api import Conflict
 
 STATE_COLOURS = {"asked": "warning", "approved": "success", "declined": "danger", "withdrawn": "info"}
-DEEDS = {
+DEEDS: dict[str, tuple[Any, Any]] = {
     "approve": (gettext_lazy("Approve"), lambda row, user, reason, now: services.approve(
         approval_id=row.pk, decided_by=user, reason=reason, now=now
     )),
@@ -104,7 +104,7 @@ class ApprovalAdmin(TotalsMixin, ReadOnlyAdmin):
         form = ReasonForm(request.POST or None)
         if not form.is_valid():
             facts = [f"{_('Asked by')} {row.asked_by}: {row.reason}", money(row.amount_paise)]
-            return ask(request, self, title=row.title, form=form, submit=label, rows=facts)
+            return ask(request, self, title=row.title, form=form, submit=str(label), rows=facts)
         try:
             do(row, user_of(request), form.cleaned_data["reason"], timezone.now())
             messages.success(request, _("Done: %(title)s.") % {"title": row.title})

@@ -23,7 +23,7 @@ SELECT reason, count(*), sum(amount_paise) FROM (
         SELECT kind FROM billing_billingexception x
         WHERE x.session_id = s.id AND x.resolved_at IS NULL ORDER BY x.opened_at LIMIT 1
     ) e ON true
-    WHERE h.wallet_id = %s AND h.state = 'active' AND h.amount_paise > 0
+    WHERE (%(wallet)s::bigint IS NULL OR h.wallet_id = %(wallet)s) AND h.state = 'active' AND h.amount_paise > 0
 ) held GROUP BY reason ORDER BY sum(amount_paise) DESC, reason
 """
 _SPENT = """
@@ -80,10 +80,10 @@ def standing(wallet: Wallet, *, now: datetime) -> Standing:
     )  # fmt: skip
 
 
-def held_by_reason(wallet: Wallet) -> tuple[Held, ...]:
-    """The largest first; together they are the wallet's held money."""
+def held_by_reason(wallet: Wallet | None) -> tuple[Held, ...]:
+    """The largest first; together they are the wallet's held money, or that of all wallets (None)."""
     with connection.cursor() as cursor:
-        cursor.execute(_HELD, [wallet.pk])
+        cursor.execute(_HELD, {"wallet": None if wallet is None else wallet.pk})
         return tuple(Held(str(reason), int(count), int(paise)) for reason, count, paise in cursor.fetchall())
 
 

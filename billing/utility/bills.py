@@ -73,7 +73,9 @@ def withdraw_bill(*, bill_id: int, actor: User, reason: str, now: datetime) -> U
     """Raises ValueError without a reason, Conflict when it is withdrawn already or its division is in the ledger."""
     if not reason.strip():
         raise ValueError("Withdrawing a bill needs a reason.")
-    bill = UtilityBill.objects.select_for_update(of=("self",)).select_related("organisation").get(pk=bill_id)
+    bill: UtilityBill = (
+        UtilityBill.objects.select_for_update(of=("self",)).select_related("organisation").get(pk=bill_id)
+    )
     if bill.withdrawn_at is not None:
         raise Conflict("This bill is withdrawn already.", code="already_withdrawn")
     if UtilityAllocation.objects.filter(bill=bill, posted_at__isnull=False, reversed_at=None).exists():

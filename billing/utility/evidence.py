@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import UTC, datetime, time, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.db import connection
@@ -91,8 +91,9 @@ def _marks(sessions: Sequence[ChargingSession], grid: Grid) -> dict[tuple[int, s
     width = timedelta(minutes=grid.minutes)
     periods = (min(s.started_at for s in sessions), max(s.ended_at or s.started_at for s in sessions))
     since = grid.started_at - -((periods[0] - grid.started_at) // width) * width  # in step with the blocks
-    facts = {
-        "chargers": sorted({s.charger_id for s in sessions}), "refs": [s.transaction_ref for s in sessions],
+    facts: dict[str, Any] = {
+        "chargers": sorted({s.charger_id for s in sessions if s.charger_id}),
+        "refs": [s.transaction_ref for s in sessions],
         "since": since, "until": periods[1], "width": width,
     }  # fmt: skip
     with connection.cursor() as cursor:

@@ -60,7 +60,9 @@ def take_back(*, allocation_id: int, actor: User, reason: str, now: datetime) ->
 def _locked(allocation_id: int) -> UtilityAllocation:
     bill_id = UtilityAllocation.objects.values_list("bill_id", flat=True).get(pk=allocation_id)
     UtilityBill.objects.select_for_update().get(pk=bill_id)
-    return UtilityAllocation.objects.select_related("bill__supply__location", "organisation").get(pk=allocation_id)
+    rows = UtilityAllocation.objects.select_related("bill__supply__location", "organisation")
+    row: UtilityAllocation = rows.get(pk=allocation_id)
+    return row
 
 
 def _entries(row: UtilityAllocation) -> Iterable[tuple[str, dict[str, Any], int]]:

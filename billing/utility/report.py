@@ -57,7 +57,7 @@ def by_vehicle(allocation: UtilityAllocation) -> list[Row]:
     groups = groups.order_by().annotate(
         sessions=Count("session"), wh=Sum("energy_wh"), peak=Sum("peak_wh"), **sums
     )  # fmt: skip
-    found = list(groups)
+    found: list[Any] = list(groups)
     vehicles = Vehicle.objects.in_bulk([row["vehicle"] for row in found if row["vehicle"]])
     grid = grid_of(allocation.bill, allocation.bill.supply)
     metres = distances_m(sorted(vehicles), grid.started_at, grid.ended_at)

@@ -103,7 +103,8 @@ class UtilityAllocationAdmin(TotalsMixin, ReadOnlyAdmin):
         figures, zone = row.figures, ZoneInfo(row.bill.supply.location.time_zone)
         blocks = [datetime.fromisoformat(at).astimezone(zone) for at in figures["peak_blocks"][:3]]
         lines = [
-            {"who": share.vehicle or (_("another fleet") if share.is_guest else "—"), "charger": share.session.charger,
+            {"who": share.vehicle or (_("another fleet") if share.is_guest else "—"),
+             "charger": share.session and share.session.charger,
              "kw": f"{share.peak_wh * 60 / figures['block_minutes'] / max(1, len(figures['peak_blocks'])) / 1000:.1f}",
              "kwh": kwh(share.peak_wh), "amount": money(share.demand_paise)}
             for share in report.culprits(row)

@@ -17,7 +17,7 @@ def parse(data: bytes) -> Element:
     parser = expat.ParserCreate(namespace_separator="}")
     depth = 0
 
-    def forbid(*_: Any) -> None:
+    def forbid(*_: Any) -> int:
         raise BadFeed("entities_forbidden", "The file declares a document type or entities.")
 
     def begin(name: str, attributes: dict[str, str]) -> None:

@@ -1,0 +1,136 @@
+"""What settles an exception with one click: a deed where the cause may be gone, else the page where it is settled."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from urllib.parse import urlencode
+
+from django.db import transaction
+from django.urls import reverse
+from django.utils.translation import gettext_lazy as _
+
+from billing.models import CDR, BillingException, Mandate, Wallet
+from billing.services import exceptions, ledger, rating
+from billing.utility import dividing
+from fleetcharge.accounts.models import User
+from fleetcharge.lib.api import Conflict
+from fleetcharge.lib.money import format_inr
+
+Kind = BillingException.Kind
+Deed = Callable[[BillingException, User, datetime], None]
+HOURS = {
+    Kind.BOOKS_DIFFER: 4, Kind.PAYMENT_DISPUTE: 24, Kind.MANDATE_FAILED: 24, Kind.TOP_UP_SHORT: 24,
+    Kind.REFUND_FAILED: 24, Kind.OVER_CAPTURE: 24, Kind.NO_WALLET: 24, Kind.UTILITY_LOSS: 24 * 14,
+}  # fmt: skip
+USUAL_HOURS = 72
+
+
+@dataclass(frozen=True)
+class Fix:
+    """`deed` raises Conflict when the cause is still there; `link` leads to where a person settles it."""
+
+    label: Any
+    deed: Deed | None = None
+    link: str = ""
+
+
+def due_at(exception: BillingException) -> datetime:
+    """Until when it should be decided: money that cannot move first."""
+    return exception.opened_at + timedelta(hours=HOURS.get(Kind(exception.kind), USUAL_HOURS))
+
+
+def fix_for(exception: BillingException) -> Fix | None:
+    """No query; None for kinds that only a decision with a reason settles."""
+    if exception.resolved_at is not None:
+        return None
+    kind = Kind(exception.kind)
+    if kind == Kind.UNKNOWN_TOKEN and exception.session_id:
+        uid = exception.session.id_token_uid if exception.session else ""
+        return Fix(_("Add the card"), link=_page("vehicles_idtoken_add", uid=uid))
+    if deed := DEEDS.get(kind):
+        return deed
+    if place := PLACES.get(kind):
+        label, name = place
+        return Fix(label, link=_page(name))
+    if exception.session_id:
+        return Fix(
+            _("See the session"), link=reverse("admin:billing_chargingsession_change", args=[exception.session_id])
+        )
+    return None
+
+
+@transaction.atomic
+def apply(*, exception_id: int, actor: User, now: datetime) -> BillingException:
+    """Do the deed of its kind; it resolves the exception. Raises Conflict when that does not help, or there is none."""
+    exception = BillingException.objects.select_for_update(of=("self",)).select_related("session").get(pk=exception_id)
+    fix = fix_for(exception)
+    if fix is None or fix.deed is None:
+        raise Conflict("Nothing can be done about this with one click.", code="no_fix")
+    fix.deed(exception, actor, now)
+    exception.refresh_from_db()
+    return exception
+
+
+def _resolve(exception: BillingException, actor: User, now: datetime, reason: str) -> None:
+    exceptions.resolve_exception(exception_id=exception.pk, actor=actor, reason=reason, at=now)
+
+
+def _price(exception: BillingException, actor: User, now: datetime) -> None:
+    """Price and charge the session as it is now; what else holds it back is still there, and said."""
+    _resolve(exception, actor, now, "Looked at, and priced.")
+    cdr = CDR.objects.filter(session_id=exception.session_id).first()
+    if cdr is None:
+        raise Conflict("There is no record to price yet.", code="no_record")
+    if cdr.captured_at is None:
+        rating.rate_and_capture(cdr_id=cdr.pk, now=now)
+        cdr.refresh_from_db()
+    if cdr.captured_at is None:
+        raise Conflict("It cannot be priced yet: something else is missing.", code="not_priced")
+
+
+def _paid(exception: BillingException, actor: User, now: datetime) -> None:
+    if exception.organisation_id is None or not Wallet.objects.filter(organisation=exception.organisation_id).exists():
+        raise Conflict("There is still no wallet.", code="no_wallet")
+    owed = ledger.balance_paise(ledger.receivable_code(exception.organisation_id))
+    if owed > 0:
+        raise Conflict(f"{format_inr(owed)} is still owed: top up, or ask for a write-off.", code="still_owed")
+    _resolve(exception, actor, now, "Nothing is owed any more.")
+
+
+def _divide(exception: BillingException, actor: User, now: datetime) -> None:
+    """Divided again; within the limit it closes by itself."""
+    bill = exception.reference.removeprefix("utility-bill:")
+    if bill.isdecimal():
+        dividing.divide(bill_id=int(bill), actor=actor, now=now)
+    if BillingException.objects.open().filter(pk=exception.pk).exists():
+        raise Conflict("The loss is still beyond its limit.", code="still_lost")
+
+
+def _mandate(exception: BillingException, actor: User, now: datetime) -> None:
+    failing = Mandate.objects.filter(
+        organisation=exception.organisation_id, consecutive_failures__gt=0, state=Mandate.State.CONFIRMED
+    )
+    if failing.exists():
+        raise Conflict("A mandate still fails.", code="still_failing")
+    _resolve(exception, actor, now, "No mandate fails any more.")
+
+
+DEEDS = {
+    Kind.MISSING_TARIFF: Fix(_("Price it now"), _price), Kind.ODD_METER: Fix(_("Accept and price"), _price),
+    Kind.MISSING_START: Fix(_("Accept and price"), _price), Kind.NEVER_ENDED: Fix(_("Accept and price"), _price),
+    Kind.OVER_CAPTURE: Fix(_("Is it paid?"), _paid), Kind.NO_WALLET: Fix(_("Is it paid?"), _paid),
+    Kind.UTILITY_LOSS: Fix(_("Divide again"), _divide), Kind.MANDATE_FAILED: Fix(_("Does it pay again?"), _mandate),
+}  # fmt: skip
+PLACES = {
+    Kind.TOP_UP_SHORT: (_("See the wallet"), "billing_wallet_changelist"),
+    Kind.REFUND_FAILED: (_("See the refunds"), "billing_refund_changelist"),
+    Kind.PAYMENT_ODD: (_("See the payments"), "billing_gatewaypayment_changelist"),
+    Kind.PAYMENT_DISPUTE: (_("See the disputes"), "billing_paymentdispute_changelist"),
+    Kind.BOOKS_DIFFER: (_("See the ledger"), "billing_ledgertransfer_changelist"),
+}  # fmt: skip
+
+
+def _page(name: str, **query: str) -> str:
+    address = reverse(f"admin:{name}")
+    return f"{address}?{urlencode(query)}" if query else address
