@@ -3,7 +3,11 @@
 import subprocess
 import sys
 
+<<<<<<< /tmp/uland.ours
+PARTS = ("ocpp", "pings", "nearest", "dispatch", "live", "billing", "payments", "month", "networks")
+=======
 PARTS = ("ocpp", "pings", "nearest", "dispatch", "live", "billing", "desk", "month", "networks")
+>>>>>>> /tmp/uland.new
 
 
 def main() -> int:

@@ -117,6 +117,7 @@ class ChargingSession(models.Model):
             models.Index(fields=["connector"], condition=Q(state="active"), name="active_sessions_by_connector"),
             models.Index(fields=["connector", "-started_at"], name="sessions_of_a_connector"),
             models.Index(fields=["organisation", "-started_at"], name="sessions_of_an_organisation"),
+            models.Index(fields=["vehicle", "-started_at"], name="sessions_of_a_vehicle"),
             models.Index(
                 fields=["ended_at"], condition=Q(state="ended", needs_revision=True), name="sessions_to_revise"
             ),
