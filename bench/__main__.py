@@ -3,11 +3,7 @@
 import subprocess
 import sys
 
-<<<<<<< /tmp/uland.ours
-PARTS = ("ocpp", "pings", "nearest", "dispatch", "live", "billing", "payments", "month", "networks")
-=======
-PARTS = ("ocpp", "pings", "nearest", "dispatch", "live", "billing", "desk", "month", "networks")
->>>>>>> /tmp/uland.new
+PARTS = ("ocpp", "pings", "nearest", "dispatch", "live", "billing", "desk", "payments", "month", "networks")
 
 
 def main() -> int:
