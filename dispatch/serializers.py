@@ -217,7 +217,9 @@ class OutlookSerializer(serializers.Serializer[Any]):
 
 class PreferenceSerializer(serializers.Serializer[Any]):
     session_id = serializers.IntegerField()
-    style = serializers.ChoiceField(["FAST", "REGULAR", "CHEAP", "GREEN"], help_text="A ProfileType of OCPI.")
+    style = serializers.ChoiceField(  # type: ignore[assignment]  # a field, the metaclass takes it away
+        ["FAST", "REGULAR", "CHEAP", "GREEN"], help_text="A ProfileType of OCPI."
+    )
     departure_at = serializers.DateTimeField(required=False)
     energy_wh = serializers.IntegerField(min_value=1, max_value=10_000_000, required=False)
 
