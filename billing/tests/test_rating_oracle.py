@@ -3,9 +3,14 @@
 `FLEETCHARGE_ORACLE_SESSIONS=100000` tries as many as the goal says (make rating-oracle).
 """
 
+import json
 import os
 import random
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -51,6 +56,57 @@ def test_equals_the_oracle_in_every_head(batch: int) -> None:
         assert sum(line.amount_paise for line in rated.lines) == rated.taxable_paise
         priced += 1
     assert priced > SESSIONS // BATCHES // 2
+
+
+def some(count: int, seed: str, **fields: Any) -> Iterator[tuple[random.Random, Case, Rating]]:
+    """Random cases that have a price."""
+    dice = random.Random(seed)
+    while count:
+        case = replace(random_case(dice), **fields)
+        with suppress(TariffError):
+            yield dice, case, ours(case)
+            count -= 1
+
+
+def without_steps(case: Case, **changes: Any) -> Case:
+    elements = json.loads(json.dumps(case.elements))
+    for component in (one for element in elements for one in element["price_components"]):
+        component["step_size"] = 1
+    return replace(case, elements=elements, **changes)
+
+
+def test_where_a_session_is_cut_changes_nothing() -> None:
+    """At any share of each of its periods, in any zone, over any change of the clock; steps apart."""
+    for dice, drawn, _ in some(120, "cut"):
+        case = without_steps(drawn)
+        pieces: list[Stretch] = []
+        for seconds, wh, *rest in case.stretches:
+            share = Fraction(dice.randint(1, 9), 10)
+            pieces += [(seconds * share, wh * share, *rest), (seconds * (1 - share), wh * (1 - share), *rest)]
+        assert ours(replace(case, stretches=pieces)) == ours(case)
+
+
+def test_the_order_of_periods_matters_to_no_tariff_without_restrictions() -> None:
+    for dice, drawn, _ in some(120, "order", reserved=None):
+        elements = [{"price_components": raw["price_components"]} for raw in drawn.elements]
+        shuffled = dice.sample(drawn.stretches, len(drawn.stretches))
+        case = replace(drawn, elements=elements)
+        assert ours(replace(case, stretches=shuffled)) == ours(case)
+
+
+def test_a_price_is_never_below_its_least_nor_above_its_most() -> None:
+    terms = {"min_price": {"before_taxes": "50"}, "max_price": {"before_taxes": "200"}}
+    prices = [rated.taxable_paise for _, _, rated in some(150, "limits", terms=terms)]
+    assert all(50_00 <= paise <= 200_00 for paise in prices)
+    assert {50_00, 200_00} < set(prices)  # both are reached, and there is something between
+
+
+def test_the_same_version_gives_the_same_bytes_again() -> None:
+    """Also after the tariff went through the database, and beside the price that had no explanation made."""
+    for _, case, rated in some(120, "again"):
+        stored = replace(case, elements=json.loads(json.dumps(case.elements)))
+        assert ours(stored) == rated
+        assert repr(ours(stored).lines) == repr(rated.lines)
 
 
 def heads(rated: Rating) -> tuple[int, int, int]:
