@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q
 
 from billing.services.rosters import Listed, Rosters, fleets_with_lists
 from fleetcharge.lib.sweeps import survived
@@ -29,6 +29,13 @@ ASKS = frozenset({A.GET_CONFIGURATION, A.GET_LOCAL_LIST_VERSION, A.SEND_LOCAL_LI
 DEFAULT_PER_MESSAGE = 20
 """Entries per message for a charger that does not say; every one that we know takes as many."""
 RETRY_AFTER = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6))
+UNDER_WAY = 100
+"""So many chargers are asked at one time, the others by later sweeps: after a storm they have sessions to tell,
+and we have those to take."""
+LIMITS_KEPT = timedelta(days=1)
+"""Over restarts, unless something went wrong with the list."""
+HEAVY = ("entries", "entries_there", "pending")
+"""Whole lists: only read and written by the steps that need them."""
 KEYS_16 = ("LocalAuthListEnabled", "LocalAuthListMaxLength", "SendLocalListMaxLength")
 KEYS_2 = ("LocalAuthListCtrlr.Enabled", "LocalAuthListCtrlr.ItemsPerMessage")
 
@@ -47,11 +54,23 @@ def sweep(*, now: datetime) -> int:
     changed = refresh(kept, now=now)
     _hear_of_switches(kept)
     unfinished = LocalList.objects.filter(charger__in=kept).exclude(state__in=(*SETTLED, S.UNSUPPORTED))
-    due = unfinished.filter(Q(retry_at=None) | Q(retry_at__lte=now))
-    for charger_id in list(due.order_by("pk").values_list("pk", flat=True)):
+    due = unfinished.filter(Q(retry_at=None) | Q(retry_at__lte=now), _is_idle())
+    for charger_id in list(due.order_by(F("last_result_at").asc(nulls_first=True), "pk").values_list("pk", flat=True)):
+        if not _has_room():
+            break
         with survived("local list", charger_id):
             advance(charger_id=charger_id, now=now)
     return changed
+
+
+def _is_idle() -> Q:
+    """Nothing that was asked waits for its answer."""
+    return Q(command=None) | ~Q(command__state__in=Command.OPEN_STATES)
+
+
+def _has_room() -> bool:
+    asked = Command.objects.filter(state__in=Command.OPEN_STATES, action__in=ASKS, actor=ACTOR)
+    return asked.order_by().values("pk")[:UNDER_WAY].count() < UNDER_WAY
 
 
 def _hear_of_switches(chargers: Sequence[Charger]) -> None:
@@ -76,7 +95,7 @@ def advance(*, charger_id: int, now: datetime) -> LocalList | None:
     """Take in what the charger answered, and ask the next thing. None: no list is kept for it."""
     with transaction.atomic():
         rows = LocalList.objects.select_for_update(of=("self",))
-        rows = rows.select_related("charger__location__source", "command")
+        rows = rows.select_related("charger__location__source", "command").defer(*HEAVY)
         row = rows.filter(pk=charger_id).first()
         if row is None or (row.command is not None and row.command.state in Command.OPEN_STATES):
             return row
@@ -84,7 +103,7 @@ def advance(*, charger_id: int, now: datetime) -> LocalList | None:
             _take_answer(row, row.command, now)
         if row.charger.is_online and not (row.retry_at and row.retry_at > now):
             _ask_next(row, now)
-        row.save()
+        row.save()  # without what was neither read nor written
     return row
 
 
@@ -96,13 +115,18 @@ def command_finished(*, command_id: str, now: datetime) -> None:
 
 
 def chargers_booted(*, charger_ids: Collection[int], now: datetime) -> None:
-    """They may have forgotten the list, or learned to keep one: ask again. Nothing happens where none is kept."""
-    kept = sorted(LocalList.objects.filter(pk__in=charger_ids).values_list("pk", flat=True))
-    for charger_id in kept:
+    """They may have forgotten the list, or learned to keep one: they are asked again, at once as long as few are asked.
+
+    The others are asked by the sweep and as answers make room, those first that were asked longest ago.
+    """
+    kept = LocalList.objects.filter(pk__in=charger_ids)
+    known = kept.exclude(state=S.UNSUPPORTED).filter(limits_read_at__gt=now - LIMITS_KEPT, failures=0)
+    kept.exclude(pk__in=known.values("pk")).update(limits_read_at=None)
+    kept.update(compared_at=None, state=S.WAITING, retry_at=None, failures=0)
+    for charger_id in list(kept.order_by("pk").values_list("pk", flat=True)):
+        if not _has_room():
+            break
         with survived("local list", charger_id):
-            LocalList.objects.filter(pk=charger_id).update(
-                compared_at=None, limits_read_at=None, state=S.WAITING, retry_at=None, failures=0
-            )
             advance(charger_id=charger_id, now=now)
 
 
@@ -186,6 +210,9 @@ def _ask_next(row: LocalList, now: datetime) -> None:
 
 def _plan(row: LocalList) -> bool:
     """Fill `pending` with the messages that are missing; False when there are none."""
+    is_read = not row.get_deferred_fields().issuperset(("entries", "entries_there"))
+    if not is_read and LocalList.objects.filter(pk=row.pk, entries_there=F("entries")).exists():
+        return False
     version = max(row.version_there or 0, row.version_wanted)
     limit = row.max_per_message or DEFAULT_PER_MESSAGE
     planned = pushes(row.entries, row.entries_there, version=version, limit=limit)
@@ -229,10 +256,10 @@ def _take_limits(row: LocalList, command: Command, now: datetime) -> None:
     """A charger that says nothing of them gets the defaults; whether it keeps lists, the next question tells."""
     limits = list_answers.limits_of(command.response)
     row.limits_read_at, row.is_enabled = now, limits.is_enabled
-    row.max_per_message, row.capacity = limits.per_message, limits.capacity
+    before, row.max_per_message, row.capacity = row.capacity, limits.per_message, limits.capacity
     if row.is_enabled is False:
         row.last_result = "LocalAuthListEnabled is false: the charger keeps the list and does not use it"
-    if row.capacity is not None and len(row.entries) > row.capacity:
+    if row.capacity is not None and row.capacity != before and len(row.entries) > row.capacity:
         roster = Rosters(now=now).at(row.charger.location)
         row.entries, row.left_out, row.content_hash = Wanted().of(row.charger, roster, row.capacity)
 

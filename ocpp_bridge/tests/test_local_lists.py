@@ -4,7 +4,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from billing.models import AllowedSite, ChargingPolicy
@@ -225,12 +227,12 @@ async def test_after_a_restart_the_charger_is_asked_what_it_has(connect: Connect
     charger = await listed(connect, GetLocalListVersion={"listVersion": 0})
     charger.socket.replies["GetLocalListVersion"] = {"listVersion": 1}
     await charger.socket.call("BootNotification", BOOT)
-    await charger.answers(5)
+    await charger.answers(4)
     await settled()
     assert len(charger.lists) == 1  # it remembers
     charger.socket.replies["GetLocalListVersion"] = {"listVersion": 0}
     await charger.socket.call("BootNotification", BOOT)
-    await charger.answers(8)
+    await charger.answers(6)
     assert len(charger.lists) == 2  # it does not
     assert ((await settled()).version_there, len(charger.lists[-1]["localAuthorizationList"])) == (2, 2)
 
@@ -364,3 +366,76 @@ def test_looking_at_more_chargers_takes_no_more_queries(
     for some in (loaded[:1], loaded):
         with django_assert_num_queries(5):
             assert local_lists.refresh(some, now=timezone.now()) == 0
+
+
+# --- storms -------------------------------------------------------------------------------------------------------
+def online(organisation: Organisation, count: int) -> list[int]:
+    """Chargers with a list that is up to date, the first one compared longest ago."""
+    now = timezone.now()
+    found = []
+    for number in range(count):
+        charger = factories.charger(organisation, f"STORM-{number}")
+        Charger.objects.filter(pk=charger.pk).update(is_online=True, registration="Accepted", protocol="ocpp1.6")
+        found.append(charger.pk)
+    tasks.sweep_local_lists()
+    Command.objects.all().delete()
+    for number, pk in enumerate(found):
+        there = LocalList.objects.get(pk=pk)
+        LocalList.objects.filter(pk=pk).update(
+            state="current", command=None, compared_at=now, version_there=1, entries_there=there.entries,
+            limits_read_at=now, last_result_at=now - timedelta(hours=count - number),
+        )  # fmt: skip
+    return found
+
+
+def asked() -> list[tuple[int, str]]:
+    rows = Command.objects.filter(state__in=Command.OPEN_STATES).order_by("charger_id")
+    return list(rows.values_list("charger_id", "action"))
+
+
+def answer() -> None:
+    """Whoever was asked has version 1; what follows from it is not looked at here."""
+    for command in Command.objects.filter(state__in=Command.OPEN_STATES):
+        Command.objects.filter(pk=command.pk).update(state="accepted", response={"listVersion": 1})
+        local_lists.command_finished(command_id=str(command.pk), now=timezone.now())
+
+
+def test_after_a_storm_few_are_asked_at_a_time_and_all_in_the_end(
+    organisation: Organisation, station: Charger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_lists, "UNDER_WAY", 2)
+    pks = online(organisation, 5)
+    now = timezone.now()
+    local_lists.chargers_booted(charger_ids=pks, now=now)
+    question = "GetLocalListVersion"  # their limits were read today
+    assert asked() == [(pks[0], question), (pks[1], question)]
+    tasks.sweep_local_lists()
+    assert asked() == [(pks[0], question), (pks[1], question)]
+    answer()
+    assert asked() == []  # what follows waits for the sweep
+    tasks.sweep_local_lists()
+    assert asked() == [(pks[2], question), (pks[3], question)]
+    answer()
+    tasks.sweep_local_lists()
+    answer()
+    assert set(LocalList.objects.filter(pk__in=pks).values_list("state", flat=True)) == {"current"}
+
+
+def test_a_comparison_that_finds_nothing_reads_and_writes_no_list(organisation: Organisation, station: Charger) -> None:
+    (pk,) = online(organisation, 1)
+    local_lists.chargers_booted(charger_ids=[pk], now=timezone.now())
+    with CaptureQueriesContext(connection) as seen:
+        answer()
+    assert LocalList.objects.get(pk=pk).state == "current"
+    lists = [each["sql"] for each in seen if '"ocpp_bridge_locallist"."entries"' in each["sql"]]
+    assert [sql.startswith("SELECT 1 AS") for sql in lists] == [True]  # compared where they are
+    assert not [each for each in seen if "SET" in each["sql"] and '"entries" =' in each["sql"]]
+
+
+def test_limits_are_read_anew_after_a_day_or_a_failure(organisation: Organisation, station: Charger) -> None:
+    old, failed = online(organisation, 2)
+    long_ago = timezone.now() - timedelta(days=2)
+    LocalList.objects.filter(pk=old).update(limits_read_at=long_ago)
+    LocalList.objects.filter(pk=failed).update(failures=1)
+    local_lists.chargers_booted(charger_ids=[old, failed], now=timezone.now())
+    assert asked() == [(old, "GetConfiguration"), (failed, "GetConfiguration")]
