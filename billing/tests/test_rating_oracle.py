@@ -80,9 +80,9 @@ def test_where_a_session_is_cut_changes_nothing() -> None:
     for dice, drawn, _ in some(120, "cut"):
         case = without_steps(drawn)
         pieces: list[Stretch] = []
-        for seconds, wh, *rest in case.stretches:
+        for seconds, wh, is_parking, power, current in case.stretches:
             share = Fraction(dice.randint(1, 9), 10)
-            pieces += [(seconds * share, wh * share, *rest), (seconds * (1 - share), wh * (1 - share), *rest)]
+            pieces += [(seconds * part, wh * part, is_parking, power, current) for part in (share, 1 - share)]
         assert ours(replace(case, stretches=pieces)) == ours(case)
 
 
