@@ -61,7 +61,7 @@ fuzz: development
 
 # Prices beside an exact oracle, as many as the goal says (some ten minutes).
 rating-oracle: development
-	@FLEETCHARGE_ORACLE_SESSIONS=$${SESSIONS:-100000} $(BIN)/python -m pytest -q billing/tests/test_rating_oracle.py
+	@ORACLE_SESSIONS=$${SESSIONS:-100000} $(BIN)/python -m pytest -q billing/tests/test_rating_oracle.py
 
 # Also throws away the demo's data.
 clean:

@@ -1,6 +1,6 @@
 """The integer engine beside an exact fraction oracle: random tariffs, sessions, zones and calendars.
 
-`FLEETCHARGE_ORACLE_SESSIONS=100000` tries as many as the goal says (make rating-oracle).
+`ORACLE_SESSIONS=100000` tries as many as the goal says (make rating-oracle).
 """
 
 import json
@@ -19,7 +19,7 @@ from billing.rating import Period, Rating, Reserved, TariffError, rate
 from billing.tariff_terms import read_terms
 from billing.tests.oracle import CannotBeDecided, Case, Stretch, price_of, random_case
 
-SESSIONS = int(os.environ.get("FLEETCHARGE_ORACLE_SESSIONS", "600"))
+SESSIONS = int(os.environ.get("ORACLE_SESSIONS", "600"))
 BATCHES = 4
 
 
