@@ -302,7 +302,7 @@ class City:
         if bay.is_own:
             self._charger_of[bay.key].leave(bay, now)
         else:
-            self._network_of[bay.key].leave(bay)
+            self._network_of[bay.key].leave(bay, now)
         self._note("left", f"{vehicle.registration} leaves {bay.key} with {vehicle.pack.soc_percent:.0f} % ({state})")
         vehicle.done_plan_id, vehicle.plan_id, vehicle.bay = vehicle.plan_id or vehicle.done_plan_id, None, None
         if vehicle.pack.soc_percent < SELF_RESCUE_BELOW_PERCENT and self._head_for_a_bay(vehicle):

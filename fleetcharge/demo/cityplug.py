@@ -17,9 +17,10 @@ from fleetcharge.demo.manifest import write_private
 from fleetcharge.demo.network import CITYPLUG, COUNTRY, Network, NetworkSite
 from fleetcharge.demo.ocpi import instant
 from fleetcharge.demo.peers.ocpi import OCPIPeer
+from fleetcharge.demo.uses import Uses, telling
 
 FILE_NAME = "demo_cityplug.json"
-VERSION, PUSH_PAUSE_SECONDS = "2.1.1", 1.0
+VERSION, PUSH_PAUSE_SECONDS, PRICE_PER_KWH = "2.1.1", 1.0, 19.0
 Raw = dict[str, Any]
 logger = logging.getLogger("fleetcharge.demo")
 
@@ -33,6 +34,8 @@ class CityPlug(OCPIPeer):
         self.accepted, self.page_size, self.calls = token_a, 25, deque(maxlen=50)  # type: ignore[assignment]
         self.stale = set(network.bays)
         self.is_running: Callable[[], bool] = lambda: True
+        self.uses = Uses(VERSION, network, CITYPLUG, {"CTP-1": _tariff()}, {"CTP-1": PRICE_PER_KWH})
+        self.told: dict[str, str] = {}
         self._recall()
 
     # --- handshake ------------------------------------------------------------------------------------------------
@@ -68,6 +71,10 @@ class CityPlug(OCPIPeer):
             self.lists["locations"] = [self._location(site) for site in ordered]
         elif name == "tariffs":
             self.lists["tariffs"] = [_tariff()]
+        elif name == "sessions":
+            self.lists["sessions"] = self.uses.sessions(datetime.now(UTC))
+        elif name == "cdrs":
+            self.lists["cdrs"] = self.uses.records()
         return super()._list(name, ids, query)
 
     def _location(self, site: NetworkSite) -> Raw:
@@ -113,7 +120,24 @@ class CityPlug(OCPIPeer):
             while self.network.changed:
                 self.stale.add(self.network.changed.popleft().key)
             if self.is_running() and "locations" in self.their_endpoints:
-                failures = 0 if await self._push_stale(http) else min(6, failures + 1)
+                is_done = await self._push_stale(http) and await self._push_uses(http)
+                failures = 0 if is_done else min(6, failures + 1)
+
+    async def _push_uses(self, http: httpx.AsyncClient) -> bool:
+        """Sessions of our vehicles as they grow, and each record once."""
+        news = [each for each in self.uses.sessions(datetime.now(UTC)) if self.told.get(each["id"]) != telling(each)]
+        try:
+            for session in news:
+                url = f"{self.their_endpoints['sessions'].rstrip('/')}/{COUNTRY}/{CITYPLUG.party}/{session['id']}"
+                (await http.put(url, json=session, headers=self.headers())).raise_for_status()
+                if session["status"] == "COMPLETED":
+                    record = next(each for each in self.uses.records() if each["id"] == session["id"])
+                    answer = await http.post(self.their_endpoints["cdrs"], json=record, headers=self.headers())
+                    answer.raise_for_status()
+                self.told[session["id"]] = telling(session)
+        except httpx.HTTPError:
+            return False
+        return True
 
     async def _push_stale(self, http: httpx.AsyncClient) -> bool:
         base = f"{self.their_endpoints['locations'].rstrip('/')}/{COUNTRY}/{CITYPLUG.party}"
@@ -131,7 +155,7 @@ class CityPlug(OCPIPeer):
 
 
 def _tariff() -> Raw:
-    components = [{"type": "ENERGY", "price": 19.0, "step_size": 1}]
+    components = [{"type": "ENERGY", "price": PRICE_PER_KWH, "step_size": 1}]
     text = [{"language": "en", "text": "CityPlug, any plug"}]
     return {
         "id": "CTP-1", "currency": "INR", "tariff_alt_text": text, "elements": [{"price_components": components}],

@@ -21,6 +21,7 @@ from fleetcharge.demo.bays import Booking
 from fleetcharge.demo.manifest import write_private
 from fleetcharge.demo.network import COUNTRY, PARTY, VOLTGRID, Network, NetworkSite, Operator
 from fleetcharge.demo.partners import Partner
+from fleetcharge.demo.uses import Uses, telling
 from fleetcharge.lib.asgi import Receive, Scope, Send, header, read_body, send_json
 
 FILE_NAME = "demo_voltgrid.json"
@@ -40,6 +41,8 @@ class Peering:
     our_token: str = ""  # what our system presents to us (TOKEN_C)
     their_token: str = ""  # what we present to our system (TOKEN_B)
     their_locations_url: str = ""
+    their_sessions_url: str = ""
+    their_cdrs_url: str = ""
 
     @classmethod
     def load(cls, path: Path, token_a: str) -> "Peering":
@@ -71,7 +74,13 @@ class Cpo:
     stale: set[str] = field(default_factory=set)
     partner: Partner | None = None
     records: list[dict[str, Any]] = field(default_factory=list)
+    told: dict[str, str] = field(default_factory=dict)
     _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        prices = {external_id: per_kwh for external_id, (_, per_kwh, _) in ocpi.TARIFFS.items()}
+        tariffs = {tariff["id"]: tariff for tariff in ocpi.tariffs()}
+        self.uses = Uses("2.2.1", self.network, VOLTGRID, tariffs, prices)
 
     # --- answering ------------------------------------------------------------------------------------------------
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,7 +111,7 @@ class Cpo:
     def _module(self, parts: list[str], scope: Scope, raw: bytes) -> tuple[Any, Headers]:
         if not self.peering.our_token:
             raise Refused(401, 2000, "Register first.")
-        if parts[0] in {"locations", "tariffs", "cdrs"} and scope["method"] != "GET":
+        if parts[0] in {"locations", "tariffs", "sessions", "cdrs"} and scope["method"] != "GET":
             raise Refused(405, 2000, "These lists are only read.")
         if parts[0] == "locations":
             return self._locations(parts[1:], scope)
@@ -111,7 +120,12 @@ class Cpo:
             return self._page(scope, "tariffs", [each for each in ocpi.tariffs() if each["last_updated"] >= since])
         if parts == ["cdrs"]:
             since = _query(scope).get("date_from", "")
-            return self._page(scope, "cdrs", [each for each in self.records if each["last_updated"] >= since])
+            billed = [*self.records, *self.uses.records()]
+            return self._page(scope, "cdrs", [each for each in billed if each["last_updated"] >= since])
+        if parts == ["sessions"]:
+            since = _query(scope).get("date_from", "")
+            used = self.uses.sessions(datetime.now(UTC))
+            return self._page(scope, "sessions", [each for each in used if each["last_updated"] >= since])
         if parts[0] == "commands" and len(parts) == 2 and scope["method"] == "POST":
             return self._command(parts[1], orjson.loads(raw)), []
         raise Refused(404, 2000, "There is nothing at this address.")
@@ -169,24 +183,24 @@ class Cpo:
         if method not in ("POST", "PUT"):
             raise Refused(405, 2000, "Not allowed.")
         body = orjson.loads(raw)
-        url = await self._their_locations(str(body["url"]), str(body["token"]))
-        self._remember(Peering(self.peering.token_a, secrets.token_urlsafe(32), str(body["token"]), url))
+        urls = await self._their_receivers(str(body["url"]), str(body["token"]))
+        self._remember(Peering(self.peering.token_a, secrets.token_urlsafe(32), str(body["token"]), *urls))
         self.stale.update(self.network.bays)
         logger.info("VoltGrid is connected over OCPI")
         return ocpi.credentials(self.base, self.peering.our_token)
 
-    async def _their_locations(self, versions_url: str, token: str) -> str:
-        """Read the peer's versions with its token while its call is open, as the handshake wants."""
+    async def _their_receivers(self, versions_url: str, token: str) -> tuple[str, str, str]:
+        """Where locations, sessions and records go; read with the peer's token while its call is open."""
         try:
             offered = await self._get(versions_url, token)
             details_url = next(entry["url"] for entry in offered if entry["version"] == "2.2.1")
             endpoints = (await self._get(details_url, token))["endpoints"]
         except (httpx.HTTPError, KeyError, TypeError, ValueError, StopIteration) as error:
             raise Refused(200, 3001, f"Your versions cannot be read: {type(error).__name__}") from error
-        for entry in endpoints:
-            if entry["identifier"] == "locations" and entry["role"] == "RECEIVER":
-                return str(entry["url"])
-        raise Refused(200, 3003, "You offer no locations receiver.")
+        receivers = {entry["identifier"]: str(entry["url"]) for entry in endpoints if entry["role"] == "RECEIVER"}
+        if "locations" not in receivers:
+            raise Refused(200, 3003, "You offer no locations receiver.")
+        return receivers["locations"], receivers.get("sessions", ""), receivers.get("cdrs", "")
 
     async def _get(self, url: str, token: str) -> Any:
         answer = await self.http.get(url, headers=_headers(token))
@@ -242,7 +256,28 @@ class Cpo:
             self.stale.update(self.partner.changed() if self.partner else ())
             if not self.peering.their_locations_url or not self.is_running():
                 continue
-            failures = 0 if await self._push_stale() else min(6, failures + 1)
+            is_done = await self._push_stale() and await self._push_uses()
+            failures = 0 if is_done else min(6, failures + 1)
+
+    async def _push_uses(self) -> bool:
+        """Sessions of our vehicles as they grow, and each record once; the lists have them as well."""
+        if not (self.peering.their_sessions_url and self.peering.their_cdrs_url):
+            return True
+        for session in self.uses.sessions(datetime.now(UTC)):
+            if self.told.get(session["id"]) == telling(session):
+                continue
+            url = f"{self.peering.their_sessions_url.rstrip('/')}/{COUNTRY}/{PARTY}/{session['id']}"
+            if not await self._send(partial(self.http.put, url, json=session, headers=self._routed())):
+                return False
+            if session["status"] == "COMPLETED":
+                record, url = self._record_of(session["id"]), self.peering.their_cdrs_url
+                if not await self._send(partial(self.http.post, url, json=record, headers=self._routed())):
+                    return False
+            self.told[session["id"]] = telling(session)
+        return True
+
+    def _record_of(self, session_id: str) -> dict[str, Any]:
+        return next(each for each in self.uses.records() if each["id"] == session_id)
 
     async def _push_stale(self) -> bool:
         for key in sorted(self.stale):

@@ -9,6 +9,7 @@ from typing import Any
 from fleetcharge.demo.calls import Call
 from fleetcharge.demo.city import City
 from fleetcharge.demo.manifest import write_private
+from fleetcharge.demo.uses import from_memory, to_memory
 from fleetcharge.demo.vehicle import PLUGGED_IN, SimVehicle
 
 FILE_NAME = "demo_state.json"
@@ -23,6 +24,7 @@ def remember(city: City, path: Path, now: datetime, digest: str) -> None:
         "vehicles": {name: _vehicle(vehicle) for name, vehicle in city.vehicles.items()},
         "meters": {bay.key: bay.meter_wh for bay in city.own_bays},
         "calls": {name: _calls(city, name, now) for name in city.chargers},
+        "uses": [to_memory(network, now) for network in city.networks],
     })  # fmt: skip
 
 
@@ -53,6 +55,8 @@ def recall(city: City, path: Path, now: datetime, digest: str) -> bool:
         bay.meter_wh = max(bay.meter_wh, state["meters"].get(bay.key, 0.0))
     for identity, calls in state["calls"].items():
         city.chargers[identity].outbox.extendleft(Call(**call) for call in reversed(calls))
+    for network, rows in zip(city.networks, state.get("uses", []), strict=False):
+        from_memory(network, rows)
     is_fresh = now - datetime.fromisoformat(state["at"]) < FRESH_FOR
     if is_fresh:
         _restore_vehicles(city, state["vehicles"], now)

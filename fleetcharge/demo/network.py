@@ -22,6 +22,8 @@ SMALL_LAYOUTS = (((CCS2, 60_000), (TYPE2, 22_000)), ((CCS2, 30_000), (CCS2, 30_0
 STATUS = {"Available": "AVAILABLE", "Reserved": "RESERVED", "Faulted": "OUTOFORDER", "Preparing": "BLOCKED"}
 PARK_SECONDS, IDLE_SECONDS, FAULT_SECONDS = 2000.0, 3600.0, 2400.0
 FAULT_SHARE = 0.015
+LEAST_BILLED_WH = 50.0
+"""Who drew less has not charged."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class Network:
     sites: list[NetworkSite]
     rng: random.Random
     changed: deque[Bay] = field(default_factory=deque)
+    left: deque[tuple[Bay, Visit]] = field(default_factory=lambda: deque(maxlen=200))
     updated: dict[str, datetime] = field(default_factory=dict)
     _shown: dict[str, str] = field(default_factory=dict)
     _timers: list[tuple[float, int, str]] = field(default_factory=list)
@@ -113,9 +116,17 @@ class Network:
             return
         visit.state, visit.began_at, visit.meter_start_wh, bay.booking = CHARGING, now, int(bay.meter_wh), None
 
-    def leave(self, bay: Bay) -> None:
+    def leave(self, bay: Bay, now: datetime) -> None:
+        """One of ours goes; what it drew is kept for who reports it."""
+        if bay.visit and bay.visit.vehicle and self.has_charged(bay.visit):
+            bay.visit.ended_at = now
+            self.left.append((bay, bay.visit))
         bay.visit = None
         self._set_timer(bay, self._duration(bay))
+
+    @staticmethod
+    def has_charged(visit: Visit) -> bool:
+        return visit.state != REFUSED and visit.energy_wh >= LEAST_BILLED_WH
 
     def reserve(self, key: str, booking: Booking) -> str:
         """The OCPI CommandResult."""

@@ -14,8 +14,8 @@ TARIFFS: dict[str, tuple[str, float, float]] = {
 }
 TARIFFS_SINCE = "2026-01-01T00:00:00Z"
 MODULES = (
-    ("credentials", "SENDER"), ("locations", "SENDER"), ("tariffs", "SENDER"), ("cdrs", "SENDER"),
-    ("commands", "RECEIVER"),
+    ("credentials", "SENDER"), ("locations", "SENDER"), ("tariffs", "SENDER"), ("sessions", "SENDER"),
+    ("cdrs", "SENDER"), ("commands", "RECEIVER"),
 )  # fmt: skip
 
 

@@ -277,3 +277,42 @@ class OCPIPeer:
 
 def envelope(data: Any = None, code: int = 1000) -> Raw:
     return {**({} if data is None else {"data": data}), "status_code": code, "timestamp": STAMP}
+
+
+def main() -> None:
+    """`python -m fleetcharge.demo.peers.ocpi --version 2.2.1`: VoltGrid on its own, waiting for a handshake."""
+    import argparse
+    import sys
+
+    import uvicorn
+
+    reader = argparse.ArgumentParser(description="A CPO that speaks OCPI.")
+    reader.add_argument("--port", type=int, default=8072)
+    reader.add_argument("--version", action="append", choices=list(MODULES), help="may be said several times")
+    reader.add_argument("--token", default="TOKEN_A", help="TOKEN_A, which it takes until it is registered")
+    reader.add_argument("--register-at", metavar="URL", default="", help="our versions address: it starts itself")
+    reader.add_argument("--invitation", default="", help="the token that we made for it")
+    wish = reader.parse_args()
+    peer = OCPIPeer(*(wish.version or ["2.2.1"]))
+    peer.base_url, peer.accepted = f"http://127.0.0.1:{wish.port}", wish.token
+    sys.stdout.write(f"versions {peer.base_url}/versions\nTOKEN_A  {peer.accepted}\n")
+    sys.stdout.flush()
+    config = uvicorn.Config(peer, host="127.0.0.1", port=wish.port, log_level="warning", lifespan="off")
+    asyncio.run(_serve(uvicorn.Server(config), peer, wish.register_at, wish.invitation))
+
+
+async def _serve(server: Any, peer: OCPIPeer, versions_url: str, invitation: str) -> None:
+    async def register() -> None:
+        while not server.started:  # noqa: ASYNC110 (uvicorn has no event for it)
+            await asyncio.sleep(0.05)
+        answer = await asyncio.to_thread(peer.register_at, versions_url, invitation)
+        print(f"registered: HTTP {answer.status_code} {answer.text[:300]}", flush=True)  # noqa: T201 (a program)
+
+    task = asyncio.create_task(register()) if versions_url else None
+    await server.serve()
+    if task:
+        task.cancel()
+
+
+if __name__ == "__main__":
+    main()
