@@ -238,6 +238,6 @@ class CPOCommandAdmin(RegistryScope, ReadOnlyAdmin):
 class PartyAdmin(RegistryScope, ReadOnlyAdmin):
     organisation_path = "source__organisation"
     view_roles = EVERYBODY
-    list_display = ["name", "country_code", "party_id", "source"]
+    list_display = ["name", "country_code", "party_id", "source", "role", "hub_status", "hub_status_at"]
     list_select_related = ["source"]
     search_fields = ["name", "party_id"]

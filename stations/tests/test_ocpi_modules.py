@@ -1,5 +1,6 @@
 """Tokens, commands, profiles, hubs, bookings and invoices: what else is exchanged, over HTTP in both directions."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,6 +14,7 @@ from fleetcharge.accounts.models import Organisation
 from fleetcharge.demo.peers import objects
 from stations.cpo.base import (
     CommandReceipt,
+    CPOUnavailable,
     LimitRequest,
     OutlookRequest,
     PreferRequest,
@@ -215,6 +217,19 @@ def test_a_hub_tells_who_is_connected(usual: Network) -> None:
     shown = usual.peer.push("GET", "hubclientinfo", "IN", "XYZ").json()["data"]
     assert (shown["status"], shown["role"]) == ("OFFLINE", "CPO")
     assert usual.peer.push("GET", "hubclientinfo", "IN", "NOP").status_code == 404
+
+
+def test_who_is_lost_to_its_hub_is_asked_for_nothing_new(usual: Network) -> None:
+    request = StartRequest(usual.plug(), "ref-1", "CARD1")
+    for status, is_asked in (("OFFLINE", False), ("SUSPENDED", False), ("CONNECTED", True)):
+        told = {**info(status, timezone.now().isoformat()), "party_id": "VLT"}
+        assert code(usual.peer.push("PUT", "hubclientinfo", "IN", "VLT", body=told)) == (200, 1000)
+        if is_asked:
+            assert OCPIAdapter().start(replace(request, connector=usual.plug())).state == "pending"
+        else:
+            with pytest.raises(CPOUnavailable, match=f"VoltGrid says that .* is {status.lower()}"):
+                OCPIAdapter().start(replace(request, connector=usual.plug()))
+            assert usual.peer.commands == []
 
 
 def test_a_hub_is_asked_who_is_there(usual: Network) -> None:

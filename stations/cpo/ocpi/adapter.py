@@ -13,6 +13,7 @@ from stations.cpo.base import (
     Capability,
     CommandReceipt,
     CPOError,
+    CPOUnavailable,
     LimitRequest,
     OutlookRequest,
     PreferRequest,
@@ -34,6 +35,8 @@ from stations.models import EVSE, Connector, CPOCommand, Source
 
 Kind = CPOCommand.Kind
 TOKENS_AT_ONCE = 500
+AWAY = frozenset({"OFFLINE", "SUSPENDED", "PLANNED"})
+"""ConnectionStatus of a party behind a hub, but CONNECTED."""
 PROFILE_METHODS = {Kind.SET_PROFILE: "PUT", Kind.CLEAR_PROFILE: "DELETE", Kind.ACTIVE_PROFILE: "GET"}
 ON_ITS_WAY = (CPOCommand.State.SENT, CPOCommand.State.CPO_ACCEPTED, CPOCommand.State.ACCEPTED)
 
@@ -79,6 +82,7 @@ class OCPIAdapter:
     # --- reservations ----------------------------------------------------------------------------------------------
     def reserve(self, request: ReserveRequest) -> CommandReceipt:
         """RESERVE_NOW; the result comes to an address of ours that only the CPO learns."""
+        check_connected(request.connector)
         body = {
             "token": token_of(request.id_token, request.token_type, request.group_id),
             "expiry_date": now_text(request.expires_at),
@@ -110,6 +114,7 @@ class OCPIAdapter:
     # --- sessions --------------------------------------------------------------------------------------------------
     def start(self, request: StartRequest) -> CommandReceipt:
         """START_SESSION. ACCEPTED does not mean charging: the session itself is the proof, whenever it comes."""
+        check_connected(request.connector)
         body = {
             "token": token_of(request.id_token, request.token_type, request.group_id),
             "authorization_reference": request.start_key,
@@ -232,6 +237,13 @@ def token_of(uid: str, token_type: str, group_id: str) -> dict[str, Any]:
 
 def source_of(connector: Connector) -> Source:
     return connector.evse.location.source
+
+
+def check_connected(connector: Connector) -> None:
+    """Behind a hub, a party that it has lost is asked for nothing new. Raises CPOUnavailable."""
+    party = connector.evse.location.party
+    if party is not None and party.hub_status in AWAY:
+        raise CPOUnavailable(f"{source_of(connector).name} says that {party.name} is {party.hub_status.lower()}.")
 
 
 def where_of(connector: Connector) -> dict[str, str]:
