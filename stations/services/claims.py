@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -15,7 +16,7 @@ from stations.cpo.documents import ConnectorDoc, EvseDoc, LocationDoc
 from stations.events import LocationChanged
 from stations.models import EVSE, Connector, ExternalRef, Location, Source
 from stations.registry_models import Claim, StatusClaim
-from stations.services.statuses import locked_with_site, report_from_source, show_best_word
+from stations.services.statuses import locked_with_site, report_from_source, show_best_word, show_best_words
 
 SITE_FIELDS = (
     "name", "address", "city", "state", "postal_code", "country_code", "latitude", "longitude", "opening_times",
@@ -24,6 +25,7 @@ PLUG_FIELDS = ("plug", "raw_plug", "format", "power_type", "max_power_w", "max_v
 Kind = Claim.Kind
 FIELDS = {Kind.LOCATION: SITE_FIELDS, Kind.CONNECTOR: PLUG_FIELDS}
 A_PERSON = "a person"
+WEIGHED_AT_ONCE = 500
 
 
 def verdicts_of(kind: str, object_id: int) -> dict[str, Verdict]:
@@ -173,6 +175,19 @@ def forget(*, location: Location, source: Source) -> None:
 def _known(source: Source, kind: str, key: str, model: Any) -> Any:
     ref = ExternalRef.objects.filter(source=source, kind=kind, external_key__lower=key.lower()).first()
     return model.objects.filter(pk=ref.object_id).first() if ref else None
+
+
+def weigh_again(*, source_id: int, at: datetime) -> None:
+    """Its words were confirmed: they are shown where the word that is shown has grown old meanwhile."""
+    old = StatusClaim.objects.filter(
+        is_shown=True, heard_at__lt=at - timedelta(seconds=settings.STATUS_LIVE_SECONDS)
+    ).exclude(source=source_id)
+    mine = StatusClaim.objects.filter(source=source_id, is_shown=False, evse__in=old.values("evse"))
+    evse_ids = list(mine.order_by("evse").values_list("evse", flat=True)[:WEIGHED_AT_ONCE])
+    units: dict[int, list[Connector]] = defaultdict(list)
+    for connector in locked_with_site(evse__in=evse_ids) if evse_ids else ():
+        units[connector.evse_id].append(connector)
+    show_best_words(units.values(), at)
 
 
 # --- people -----------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from fleetcharge.lib.events import publish
 from stations.events import CommandAnswered, ReservationAnswered, SourceStateChanged
 from stations.models import CPOCommand, ExternalRef, Source
-from stations.services import proofs
+from stations.services import claims, proofs
 from stations.services.shared import stand_by
 
 State = CPOCommand.State
@@ -50,6 +50,7 @@ def source_polled(
     _save(source, Source.State.CONNECTED, at)
     missing = ExternalRef.objects.filter(source=source, kind=ExternalRef.Kind.LOCATION, missed_syncs__gt=0)
     stand_by(source_id=source_id, at=at, but=list(missing.values_list("object_id", flat=True)))
+    claims.weigh_again(source_id=source_id, at=at)
 
 
 def _are_refusals_old(source: Source, at: datetime) -> bool:

@@ -210,17 +210,30 @@ def test_what_a_list_repeats_confirms_the_word_of_its_own_network_alone(
     merged: Location, hub: Source, volt: Source
 ) -> None:
     """The other one polls and tells nothing new: its word stays fresh, the plug shows whose word is shown."""
-    push(volt, "IN*VLT*L1*E1", "AVAILABLE", 2)
+    push(volt, "IN*VLT*L1*E1", "AVAILABLE", 38)
     services.source_polled(source_id=hub.pk, at=at(40))
     heard = dict(StatusClaim.objects.values_list("source__slug", "heard_at"))
-    assert heard == {"volt": at(2), "hub": at(40)}
-    assert Connector.objects.get(evse__location=merged).heard_at == at(2)  # shown is Volt's word
+    assert heard == {"volt": at(38), "hub": at(40)}
+    assert Connector.objects.get(evse__location=merged).heard_at == at(38)  # shown is Volt's word
     services.source_polled(source_id=volt.pk, at=at(41))
     assert Connector.objects.get(evse__location=merged).heard_at == at(41)
     same = doc("IN*HUB*9", EvseDoc("IN-VLT-E1", (plug(),), raw_status="CHARGING", status="charging"), minutes=1)
     services.upsert_location(source=hub, doc=same, at=at(44))
     services.source_polled(source_id=hub.pk, at=at(44))
     assert Connector.objects.get(evse__location=merged).heard_at == at(41)
+
+
+def test_a_word_that_is_confirmed_takes_over_from_one_that_grew_old(
+    merged: Location, hub: Source, volt: Source
+) -> None:
+    """The other network pushed last, and has been silent since; this one polls, and says the same as ever."""
+    push(hub, "IN*HUB*9*IN-VLT-E1", "CHARGING", 40)
+    assert shown(merged) == ("charging", "CHARGING")
+    services.source_polled(source_id=volt.pk, at=at(44))
+    assert shown(merged) == ("charging", "CHARGING")  # heard of four minutes ago
+    services.source_polled(source_id=volt.pk, at=at(46))
+    assert shown(merged) == ("available", "AVAILABLE")
+    assert Connector.objects.get(evse__location=merged).heard_at == at(46)
 
 
 def test_a_unit_told_to_a_site_that_was_merged_meanwhile_is_a_second_opinion(merged: Location, hub: Source) -> None:
