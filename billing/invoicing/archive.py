@@ -27,7 +27,8 @@ def write(month: AccountingMonth, folder: Path, *, processes: int | None = None)
     if wanted == 1 or len(ids) <= FEW:
         return count + write_documents(ids, folder)
     chunks = [(ids[first : first + CHUNK], folder) for first in range(0, len(ids), CHUNK)]
-    return count + sum(run_together(f"{__name__}:{write_documents.__name__}", chunks, processes=wanted))
+    written: list[int] = run_together(f"{__name__}:{write_documents.__name__}", chunks, processes=wanted)
+    return count + sum(written)
 
 
 def write_documents(ids: Sequence[int], folder: Path) -> int:

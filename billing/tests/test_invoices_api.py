@@ -61,7 +61,10 @@ def body_of(answer) -> bytes:
 
 def test_a_fleet_lists_and_reads_its_documents(api: APIClient, invoice: TaxDocument) -> None:
     rows = api.get("/api/v1/invoices/").json()["results"]
-    assert {row["kind"]: row["irn"] for row in rows} == {"invoice": "", "receipt_voucher": ""}  # a voucher never has one
+    assert {row["kind"]: row["irn"] for row in rows} == {
+        "invoice": "",
+        "receipt_voucher": "",
+    }
     [row] = api.get("/api/v1/invoices/", {"kind": "invoice", "number": invoice.number}).json()["results"]
     assert (row["total_paise"], row["charged_paise"], row["period"], row["irn"]) == (212_00, 212_40, "2026-11-01", "")
     detail = api.get(f"/api/v1/invoices/{invoice.pk}/").json()
@@ -188,6 +191,18 @@ def test_a_month_is_previewed_and_closed_at_the_desk(operator: Client, fleet: Fl
     exports = reverse("admin:billing_accountingmonth_exports", args=[month.pk])
     assert "trial-balance" in operator.get(exports).content.decode()
     assert body_of(operator.get(exports, {"file": "trial-balance"})).startswith(b"Account,Name")
+
+
+def test_a_preview_works_out_a_page_of_fleets_at_a_time(
+    operator: Client, fleet: Fleet, other_organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charge(make_fleet(other_organisation, money_paise=100_000_00))
+    monkeypatch.setattr("billing.invoicing.admin.months.FLEETS_PER_PAGE", 1)
+    preview = reverse("admin:billing_accountingmonth_preview", args=[months.month_of(NOVEMBER).pk])
+    pages = [operator.get(preview, {"page": number}).context for number in (1, 2)]
+    shown = [[row["organisation"] for row in page["drafts"]] for page in pages]
+    assert shown == [[fleet.organisation], [other_organisation]]
+    assert 'href="?page=2"' in operator.get(preview).content.decode()
 
 
 def test_a_fleets_registration_is_checked(client: Client, owner: User, organisation: Organisation) -> None:

@@ -11,7 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from django.db import transaction
 
-from billing.models import CDR, ChargingSession, MeterValue
+from billing.models import CDR, ChargingSession, MeterValue, Wallet
 from billing.services import rating, reconciliation, roaming, sessions, wallets
 from fleetcharge.demo import history, ocpi
 from fleetcharge.demo.history import INDIA, Visit
@@ -21,7 +21,7 @@ from fleetcharge.demo.records import Use, record
 from fleetcharge.demo.seeding import VOLTGRID
 from fleetcharge.lib.events import set_aside
 from stations import services as stations
-from stations.cpo.ocpi.dialects import V221
+from stations.cpo.ocpi.dialects.v221 import V221
 from stations.cpo.ocpi.objects.locations import LocationIn
 from stations.cpo.ocpi.receivers.cdrs import read_cdr
 from stations.cpo.ocpi.taking import take_location, take_tariff
@@ -66,7 +66,7 @@ def live(manifest: Manifest, month: date, *, days: int | None = None) -> int:
 def _top_up(manifest: Manifest, month: date, visits: Sequence[Visit]) -> None:
     for fleet in manifest.fleets:
         cost = sum(visit.energy_wh for visit in visits if visit.vehicle.fleet == fleet) * PAISE_PER_KWH // 1000
-        organisation = wallets.Wallet.objects.get(organisation__slug=fleet).organisation_id
+        organisation = Wallet.objects.get(organisation__slug=fleet).organisation_id
         for day, share in TOP_UPS.items():
             at = datetime(month.year, month.month, day, 9, tzinfo=INDIA)
             amount = max(1, round(cost * share / 1_000_00)) * 1_000_00
@@ -77,7 +77,7 @@ def _top_up(manifest: Manifest, month: date, visits: Sequence[Visit]) -> None:
 def _shifts(visits: Iterable[Visit]) -> None:
     """Every vehicle that charges on a day has its driver rostered then."""
     wanted = {(visit.vehicle.id, visit.starts_at.astimezone(INDIA).date()): visit.vehicle for visit in visits}
-    owners = dict(wallets.Wallet.objects.values_list("organisation__slug", "organisation_id"))
+    owners = dict(Wallet.objects.values_list("organisation__slug", "organisation_id"))
     rows = [
         Shift(
             organisation_id=owners[vehicle.fleet], vehicle_id=vehicle.id, driver_id=vehicle.driver_id,

@@ -5,6 +5,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -33,6 +34,7 @@ FIGURES = {
     "unjudged_paise": gettext_lazy("Not checked against evidence yet"),
     "unexplained_paise": gettext_lazy("Unexplained"),
 }  # fmt: skip
+FLEETS_PER_PAGE = 20  # each draft is worked out anew, as the close would
 
 
 class OurOwn(ReadOnlyAdmin):
@@ -112,14 +114,15 @@ class AccountingMonthAdmin(OurOwn):
             return back_to(self)
         if (wanted := request.GET.get("organisation", "")).isdigit():
             return self._draft(month, int(wanted), request.GET.get("number", "0"))
+        fleets = Paginator(months.with_something(month), FLEETS_PER_PAGE).get_page(request.GET.get("page"))
         drafts = [
             {"organisation": organisation, "number": number, "draft": draft, "taxable": money(draft.taxable_paise),
              "tax": money(draft.heads.total_paise), "total": money(draft.total_paise), "sessions": len(draft.items)}
-            for organisation in Organisation.objects.all()
+            for organisation in fleets
             for number, draft in enumerate(months.drafts(day=month.starts_on, organisation=organisation))
         ]  # fmt: skip
         context = {
-            **self.admin_site.each_context(request), "opts": self.model._meta, "drafts": drafts,
+            **self.admin_site.each_context(request), "opts": self.model._meta, "drafts": drafts, "fleets": fleets,
             "title": _("What closing %(month)s would invoice") % {"month": month},
         }  # fmt: skip
         return TemplateResponse(request, "admin/billing/month_preview.html", context)

@@ -112,7 +112,8 @@ def draft(
 ) -> Draft:
     """`sign` -1: the items take away, and the document shows what it gives back as positive amounts."""
     supply = supply_of(supplier, recipient)
-    parts = (part for item in (*items, *fees) for part in _parts(item, supply, rules, sign))
+    billed: list[Item | FeeItem] = [*items, *fees]
+    parts = (part for item in billed for part in _parts(item, supply, rules, sign))
     lines = grouped(parts, max_items=rules.number(Name.MAX_ITEMS))
     taxables = [(line.taxable_paise, line.rate) for line in lines]
     return Draft(

@@ -91,7 +91,7 @@ def _issue_all(month: AccountingMonth, now: datetime, who: str) -> int:
     for transfer in advances.without_voucher(before=month.ended_at):
         made += advances.confirm(transfer=transfer, at=now, actor=who) is not None
     on, rules = _dated_on(month), Rules(_dated_on(month))
-    for organisation in _with_something(month):
+    for organisation in with_something(month):
         made += len(notes.issue_for_corrections(organisation, month=month, on=on, at=now, actor=who))
         for draft in issuing.drafts_for(organisation, before=month.ended_at, rules=rules):
             issuing.issue(
@@ -109,8 +109,9 @@ def _key(month: AccountingMonth, draft: issuing.Draft) -> str:
     return f"invoice:{month.starts_on:%Y-%m}:{draft.organisation.pk}:{draft.supplier.pk}:{recipient}:{items}"
 
 
-def _with_something(month: AccountingMonth) -> list[Organisation]:
-    waiting = collecting.unbilled(before=month.ended_at).values_list("organisation", flat=True)
+def with_something(month: AccountingMonth) -> list[Organisation]:
+    """The fleets that the close may have a document for."""
+    waiting = collecting.unbilled(before=month.ended_at).order_by().values_list("organisation", flat=True).distinct()
     billed = BilledItem.objects.filter(cdr=OuterRef("cdr"), adjustment=None)
     late = CDRAdjustment.objects.filter(Exists(billed), billed_item=None).values_list("cdr__organisation", flat=True)
     subscribed = organisations_waiting(before=month.ends_before)

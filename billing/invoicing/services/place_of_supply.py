@@ -34,7 +34,7 @@ def supply_of_session(session: ChargingSession) -> Supply:
     GSTINs that are known only from the settings and the organisation count as they will when a month is closed.
     """
     vehicle = session.vehicle
-    values = {
+    values: dict[str, int | str | None] = {
         "site": _state_of_site(session), "organisation": session.organisation_id,
         "vehicle": vehicle.pk if vehicle else None, "centre": vehicle.cost_centre if vehicle else "",
     }  # fmt: skip
