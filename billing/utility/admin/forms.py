@@ -7,7 +7,6 @@ from django import forms
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import (
-    UnfoldAdminDateWidget,
     UnfoldAdminDecimalFieldWidget,
     UnfoldAdminFileFieldWidget,
     UnfoldAdminTextInputWidget,
@@ -71,13 +70,19 @@ class _Whole(forms.DecimalField):
         super().__init__(label=label, **{**defaults, **options})
 
 
+class DayWidget(UnfoldAdminTextInputWidget):
+    """The browser's own calendar."""
+
+    input_type = "date"
+
+
 class BillForm(forms.Form):
     """Energy fields are named by the slot's place, as a slot's name may hold anything."""
 
     number = forms.CharField(label=gettext_lazy("Bill number"), max_length=40, widget=UnfoldAdminTextInputWidget)
-    starts_on = forms.DateField(label=gettext_lazy("From"), widget=UnfoldAdminDateWidget)
-    ends_on = forms.DateField(label=gettext_lazy("To (last day)"), widget=UnfoldAdminDateWidget)
-    due_on = forms.DateField(label=gettext_lazy("Due on"), required=False, widget=UnfoldAdminDateWidget)
+    starts_on = forms.DateField(label=gettext_lazy("From"), widget=DayWidget)
+    ends_on = forms.DateField(label=gettext_lazy("To (last day)"), widget=DayWidget)
+    due_on = forms.DateField(label=gettext_lazy("Due on"), required=False, widget=DayWidget)
 
     def __init__(self, supply: UtilitySupply, data: Any = None) -> None:
         super().__init__(data)
