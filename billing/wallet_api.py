@@ -139,7 +139,7 @@ class WalletWarning(BillingView):
     queryset = Wallet.objects.select_related("account")
     serializer_class = WarningSerializer
 
-    @extend_schema(request=WarningSerializer, responses=StandingSerializer)
+    @extend_schema(request=WarningSerializer, responses=StandingSerializer)  # type: ignore[untyped-decorator]
     def put(self, request: Request) -> Response:
         wallet = _wallet(self)
         form = WarningSerializer(data=request.data)
@@ -158,7 +158,7 @@ class WalletStatement(BillingView):
     queryset = Wallet.objects.select_related("account", "organisation")
     serializer_class = StatementSerializer
 
-    @extend_schema(
+    @extend_schema(  # type: ignore[untyped-decorator]
         parameters=[
             *DAYS,
             OpenApiParameter("limit", int, description=f"Lines, {USUAL_LINES} unless said, {MOST_LINES} at most."),
@@ -188,7 +188,7 @@ class WalletStatementFile(BillingView):
     queryset = Wallet.objects.select_related("account", "organisation")
     serializer_class = StatementSerializer
 
-    @extend_schema(
+    @extend_schema(  # type: ignore[untyped-decorator]
         operation_id="wallet_statement_file",
         parameters=[
             *DAYS, OpenApiParameter("as", str, enum=list(statement_files.FORMS), description="csv unless said."),

@@ -60,7 +60,7 @@ class LimitList(BillingView):
 
     queryset = SpendLimit.objects.all()
     serializer_class = LimitSerializer
-    pagination_class = None
+    pagination_class = None  # type: ignore[assignment]
 
     @extend_schema(responses=LimitSerializer(many=True))
     def get(self, request: Request) -> Response:

@@ -8,12 +8,13 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
+from billing import tasks
 from billing.models import AutoTopUp, Mandate, PaymentIntent, PaymentReceiver, SpendLimit, Wallet
 from billing.services import wallets
 from billing.tests import factories
 from fleetcharge.accounts.models import AuditEntry, Membership, Organisation, User
 
-PAGES = ["", "top-up/", "mandates/", "invoices/", "statement/", "limits/"]
+PAGES = ["", "top-up/", "mandates/", "invoices/", "statement/", "limits/", "expenses/"]
 pytestmark = pytest.mark.django_db
 
 
@@ -259,3 +260,19 @@ def test_somebody_elses_vehicle_is_nobody(
     answer = money.post("/wallet/limits/", {**LIMIT, "scope": "vehicle", "name": theirs})
     assert "Your fleet has no" in text_of(answer)
     assert not SpendLimit.objects.exists()
+
+
+def test_expenses_are_downloaded_as_a_table(money: Client, organisation: Organisation) -> None:
+    fleet = factories.make_fleet(organisation, has_wallet=False)
+    now = timezone.now()
+    session = factories.start(fleet, started_at=now - timedelta(minutes=30), received_at=now)
+    factories.stop(fleet, session.transaction_ref, ended_at=now, received_at=now)
+    tasks.sweep_unrated()
+    plate = fleet.vehicle.registration
+    assert plate in text_of(money.get("/wallet/expenses/?by=vehicle"))
+    answer: Any = money.get("/wallet/expenses/?by=vehicle&as=csv")
+    header, row = b"".join(answer.streaming_content).decode().splitlines()
+    assert header.startswith("Name,Sessions,kWh")
+    assert row.startswith(f"{plate},1,10.000,")
+    assert fleet.driver.name in text_of(money.get("/wallet/expenses/?by=driver"))
+    assert money.get("/wallet/expenses/?by=moon&from=x").status_code == 200
