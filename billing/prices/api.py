@@ -58,12 +58,13 @@ class SubscriptionSerializer(serializers.ModelSerializer[Subscription]):
 
     def _today(self, row: Subscription) -> resolution.Subscribed | None:
         """Read once per row: the last day for one that is over, the first for one that is to come."""
-        if not hasattr(row, "on_day"):
+        known: resolution.Subscribed | None
+        if not hasattr(row, "_on_day"):
             today = max(day_in_india(timezone.now()), row.starts_on)
             last = periods.day_before(row.ends_before or date.max)
-            row.on_day = resolution.on_day(row, min(today, last))  # type: ignore[attr-defined]
-        found: resolution.Subscribed | None = row.on_day
-        return found
+            setattr(row, "_on_day", resolution.on_day(row, min(today, last)))  # noqa: B010 (no field of the model)
+        known = getattr(row, "_on_day")  # noqa: B009
+        return known
 
     def get_plan(self, row: Subscription) -> str:
         found = self._today(row)

@@ -34,7 +34,7 @@ def price_for(
     """What an organisation is priced by: its negotiated rate, else its subscription, else the public tariff.
 
     `tariff`: the public one, where it is known already. Without an organisation there is only that. Needs
-    evse__location__source.
+    evse__location.
     """
     may_have_rate = has_subscription = False
     if organisation_id is not None:
@@ -102,7 +102,7 @@ def quote_at(
 ) -> int | None:  # fmt: skip
     """Paise including GST at the price in force for that organisation; None when there is no usable one.
 
-    Without an organisation by the public tariff. Needs evse__location__source.
+    Without an organisation by the public tariff. Needs evse__location.
     """
     price = price_for(connector=connector, at=at, organisation_id=organisation_id)
     terms = _terms(price)
@@ -124,7 +124,7 @@ def offer_at(
 ) -> Offer | None:  # fmt: skip
     """The quote before a start, line by line, with the reservation before it; None without a usable price.
 
-    Needs evse__location__source. What `quote_at` says of the same session is the sum of it.
+    Needs evse__location. What `quote_at` says of the same session is the sum of it.
     """
     price = price_for(connector=connector, at=at, organisation_id=organisation_id)
     if price is None:
@@ -166,7 +166,7 @@ def reservation_offer(*, connector: Connector, reserved: Reserved) -> Offer | No
 def running_offer(session: ChargingSession, *, now: datetime) -> Offer | None:
     """What a session costs so far, by the price in force at its start; None when that cannot be said.
 
-    Reads connector__evse__location__source and connector__tariff.
+    Reads connector__evse__location and connector__tariff.
     """
     seconds = max(0, int(((session.ended_at or now) - session.started_at).total_seconds()))
     return offer_at(

@@ -68,10 +68,11 @@ class CeilingCheckAdmin(ReadOnlyAdmin):
 
     def get_queryset(self, request: Any) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request).filter(source__kind=Source.Kind.OWN_OCPP, valid_to=None)
-        return rows.annotate(
+        judged: QuerySet[Any] = rows.annotate(
             states=ArrayAgg("connectors__evse__location__state", distinct=True, default=[]),
             powers=ArrayAgg("connectors__power_type", distinct=True, default=[]),
         )
+        return judged
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:
         changelist = super().get_changelist_instance(request)

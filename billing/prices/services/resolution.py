@@ -27,21 +27,21 @@ class Subscribed:
 _ANY = """
 SELECT EXISTS (SELECT 1 FROM billing_negotiatedrate
                WHERE organisation_id = %(organisation)s AND source_id = %(source)s AND valid_from <= %(at)s),
-       %(is_ours)s AND EXISTS (SELECT 1 FROM billing_subscription
-                               WHERE organisation_id = %(organisation)s AND starts_on <= %(day)s
-                                 AND (ends_before IS NULL OR ends_before > %(day)s))
+       EXISTS (SELECT 1 FROM billing_subscription p, stations_source s
+               WHERE p.organisation_id = %(organisation)s AND p.starts_on <= %(day)s
+                 AND (p.ends_before IS NULL OR p.ends_before > %(day)s)
+                 AND s.id = %(source)s AND s.kind = %(ours)s)
 """
 
 
 def anything_at(*, organisation_id: int, connector: Connector, at: datetime) -> tuple[bool, bool]:
     """May there be a rate, is there a subscription? One query for the many fleets that have neither.
 
-    Subscriptions hold at our own chargers; at a network its own prices hold. Needs evse__location__source.
+    Subscriptions hold at our own chargers; at a network its own prices hold. Needs evse__location.
     """
-    source = connector.evse.location.source
-    values: dict[str, int | bool | datetime | date] = {
-        "organisation": organisation_id, "source": source.pk, "at": at, "day": day_in_india(at),
-        "is_ours": source.kind == Source.Kind.OWN_OCPP,
+    values: dict[str, int | str | datetime | date] = {
+        "organisation": organisation_id, "source": connector.evse.location.source_id, "at": at,
+        "day": day_in_india(at), "ours": Source.Kind.OWN_OCPP.value,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_ANY, values)
