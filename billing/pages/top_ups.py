@@ -112,7 +112,7 @@ def one_top_up(request: FleetRequest, pk: int) -> HttpResponse:
     }  # fmt: skip
     part = request.GET.get("part") == "state"
     answer = render(request, "wallet/_top_up_state.html" if part else "wallet/top_up_one.html", context)
-    if is_payable:
+    if intent.kind == Intent.Kind.ORDER and context["is_waiting"]:  # the button comes by itself, the policy does not
         answer["Content-Security-Policy"] = _with_checkout(policy(request))
     return answer
 

@@ -88,13 +88,15 @@ def key_in(page: Any) -> str:
     return found[1]
 
 
-def test_a_second_click_is_the_same_top_up(money: Client) -> None:
+def test_a_second_click_is_the_same_top_up(money: Client, settings: Any) -> None:
     form = {"amount": "25,000", "key": key_in(money.get("/wallet/top-up/")), "way": "checkout"}
     first, second = money.post("/wallet/top-up/", form), money.post("/wallet/top-up/", form)
     assert first.status_code == second.status_code == 302
     assert first["Location"] == second["Location"]
     assert PaymentIntent.objects.get().amount_paise == 25_000_00
-    assert money.get(first["Location"]).status_code == 200
+    page = money.get(first["Location"])
+    assert (page.status_code, PaymentIntent.objects.get().state) == (200, "created")
+    assert f"form-action 'self' {settings.PAYMENT_EMULATOR_URL}" in page["Content-Security-Policy"], "its button comes"
 
 
 def test_a_second_click_is_the_same_code(money: Client) -> None:
