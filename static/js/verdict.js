@@ -9,7 +9,9 @@ let map = null;
 window.verdictMapReady = (made) => { map = made; };
 window.dispatchEvent(new Event("fleetcharge:verdict"));
 Object.assign(map.options, { minZoom: 4, maxZoom: 18, fadeAnimation: false });
-map.fitBounds(L.latLngBounds([data.station, ...data.focus]).pad(0.25), { maxZoom: 17, animate: false });
+const fit = () => map.fitBounds(L.latLngBounds([data.station, ...data.focus]).pad(0.25), { maxZoom: 17, animate: false });
+map.invalidateSize(false);
+fit();
 
 const base = new Basemap();
 const pane = map.createPane("schematic");
@@ -32,3 +34,5 @@ function draw() {
 draw();
 map.on("moveend zoomend", () => ground.redraw());
 new MutationObserver(() => { forgetColours(); ground.redraw(); draw(); }).observe(document.documentElement, { attributes: true, attributeFilter: ["class"] });
+// the page's styles may come after the map was made
+new ResizeObserver(() => { map.invalidateSize(false); fit(); ground.redraw(); }).observe(map.getContainer());
