@@ -16,6 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 WORKERS, SECONDS = 8, 4.0
+GOAL_HOT_WALLET, GOAL_CHARGES, CHARGES = 200, 400, 1_500
 
 
 def per_second(work: Callable[[int], object], seconds: float = SECONDS) -> float:
@@ -102,8 +103,33 @@ def hot_wallet() -> None:
     charged = per_second(session)
     print(f"hot wallet, {WORKERS} connections: raw SQL {floor:,.0f} holds/s, service {holds:,.0f} holds/s,"
           f" ratio {holds / floor:.2f}; hold + capture {charged:,.0f} sessions/s")  # fmt: skip
+    print(f"goal of {GOAL_HOT_WALLET} sessions/s on a hot wallet: {verdict(charged, GOAL_HOT_WALLET)}")
     differences = verification.differences()
     print("books after the run:", differences or "agree")
+
+
+def charges() -> None:
+    """What one worker does with a finished session: find its price, rate it, capture the hold, post the legs."""
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+    from django.utils import timezone
+
+    from bench.charging import records
+    from billing.services import rating, verification
+
+    first, *cdrs = records(CHARGES)
+    with CaptureQueriesContext(connection) as seen:
+        rating.rate_and_capture(cdr_id=first, now=timezone.now())
+    begun, used = time.perf_counter(), time.process_time()
+    done = sum(rating.rate_and_capture(cdr_id=cdr, now=timezone.now()) for cdr in cdrs)
+    rate, cpu = done / (time.perf_counter() - begun), (time.process_time() - used) / done
+    print(f"rate + capture, one worker, one wallet: {rate:,.0f} sessions/s, {cpu * 1e3:.2f} ms of its CPU and"
+          f" {len(seen)} statements each; books: {verification.differences() or 'agree'}")  # fmt: skip
+    print(f"goal of {GOAL_CHARGES} sessions/s rated and captured: {verdict(rate, GOAL_CHARGES)}")
+
+
+def verdict(rate: float, goal: float) -> str:
+    return "reached" if rate >= goal else "NOT reached"
 
 
 def prices() -> None:
@@ -185,6 +211,7 @@ def run() -> None:
     call_command("migrate", verbosity=0)
     prices()
     rates()
+    charges()
     hot_wallet()
 
 

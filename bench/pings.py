@@ -40,8 +40,11 @@ async def floor(scope: dict[str, Any], receive: Any, send: Any) -> None:
 class Sender(asyncio.Protocol):
     """One keep-alive connection in a closed loop: the next request leaves when the answer is here."""
 
-    def __init__(self, next_request: Callable[[], bytes], latencies: list[float], failures: list[bytes]) -> None:
+    def __init__(
+        self, next_request: Callable[[], bytes], latencies: list[float], failures: list[bytes], wanted: bytes
+    ) -> None:
         self._next_request, self._latencies, self._failures = next_request, latencies, failures
+        self._wanted = wanted
         self._buffer = b""
         self.is_stopping = False
         self.done = asyncio.get_running_loop().create_future()
@@ -57,7 +60,7 @@ class Sender(asyncio.Protocol):
             return
         self._buffer = b""
         self._latencies.append(time.perf_counter() - self._sent_at)
-        if not head.startswith(b"HTTP/1.1 200") or b'"rejected":[]' not in body:
+        if not head.startswith(b"HTTP/1.1 200") or self._wanted not in body:
             self._failures.append(head[:40] + body[:120])
         self._send()
 
@@ -102,14 +105,16 @@ class Requests:
         return f'{{{at},{place},"speed_kmh":3.6,"course":90,"soc":61.5,"odo_km":1200.5,"acc":5}}'
 
 
-async def load(port: int, next_request: Callable[[], bytes], connections: int, seconds: float) -> dict[str, Any]:
-    """Requests per second and latencies of a closed loop."""
+async def load(
+    port: int, next_request: Callable[[], bytes], connections: int, seconds: float, wanted: bytes = b'"rejected":[]'
+) -> dict[str, Any]:
+    """Requests per second and latencies of a closed loop; an answer without `wanted` is a failure."""
     latencies: list[float] = []
     failures: list[bytes] = []
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     senders = [
-        (await loop.create_connection(lambda: Sender(next_request, latencies, failures), "127.0.0.1", port))[1]
+        (await loop.create_connection(lambda: Sender(next_request, latencies, failures, wanted), "127.0.0.1", port))[1]
         for _ in range(connections)
     ]
     await asyncio.sleep(seconds)

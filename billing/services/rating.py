@@ -48,10 +48,13 @@ def rate_and_capture(*, cdr_id: int, now: datetime | None = None) -> bool:
         _block(cdr, str(error), now)
         return False
     if cdr.rated_at is None:
+        cdr.captured_at = now  # in one update; should the capture fail, all of it is undone
         _store(cdr, rated, now)
         if price.subscribed is not None:
             allowances.use(subscribed=price.subscribed, cdr=cdr, wh=cdr.included_wh)
-    captured = wallets.capture(
+    else:
+        CDR.objects.filter(pk=cdr.pk, captured_at=None).update(captured_at=now)
+    captured = wallets.capture(  # the wallet, which everybody wants, last
         organisation_id=cdr.organisation_id,
         session_key=hold_key(cdr.session_id),
         entry_key=f"charge:{cdr.session_id}",
@@ -62,7 +65,6 @@ def rate_and_capture(*, cdr_id: int, now: datetime | None = None) -> bool:
         currency=cdr.currency,
         energy_wh=cdr.energy_wh,
     )
-    CDR.objects.filter(pk=cdr.pk, captured_at=None).update(captured_at=now)
     publish(CDRCaptured(cdr.pk, cdr.session_id, cdr.organisation_id, rated.total_paise, captured.receivable_paise))
     return True
 
@@ -104,7 +106,7 @@ def _claim(cdr_id: int) -> CDR | None:
     open_cdrs = CDR.objects.filter(pk=cdr_id, captured_at=None, is_blocked=False)
     related = open_cdrs.select_related(
         "tariff", "negotiated_rate", "plan_version__plan", "organisation", "roaming_cdr", "session__source",
-        "session__vehicle", "session__driver", "session__connector__evse__location__source",
+        "session__vehicle", "session__driver", "session__connector__evse__location",
         "session__connector__tariff",
     )  # fmt: skip
     return related.select_for_update(of=("self",), skip_locked=True).first()
