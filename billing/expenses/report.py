@@ -120,7 +120,7 @@ def _names(by: By, keys: Sequence[Any], organisation_id: int) -> dict[Any, str]:
     if by is By.COST_CENTRE:
         return {key: key for key in wanted}
     if by is By.VEHICLE:
-        rows = Vehicle.objects.filter(pk__in=wanted).values_list("pk", "registration")
+        rows: Any = Vehicle.objects.filter(pk__in=wanted).values_list("pk", "registration")
     elif by is By.SITE:
         rows = Location.objects.filter(pk__in=wanted).values_list("pk", "name")
     else:

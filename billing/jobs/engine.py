@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -47,7 +48,12 @@ def add(*, kind: str, keys: Iterable[tuple[str, int | None]], now: datetime) -> 
     """Make jobs of (key, organisation) in the caller's transaction; those that are there stay. How many are new."""
     wanted = list(keys)
     with connection.cursor() as cursor:
-        values = {"kind": kind, "now": now, "keys": [key for key, _ in wanted], "organisations": [o for _, o in wanted]}
+        values: dict[str, Any] = {
+            "kind": kind,
+            "now": now,
+            "keys": [key for key, _ in wanted],
+            "organisations": [o for _, o in wanted],
+        }
         cursor.execute(_ADD, values)
         return int(cursor.rowcount)
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from django.db import connection
 from django.db.models import Prefetch
@@ -40,7 +41,7 @@ def of_organisation(organisation: Organisation, *, now: datetime) -> Sequence[St
     return [_standing(limit, now) for limit in rows]
 
 
-def current_usages(now: datetime) -> "Prefetch[str, object, str]":
+def current_usages(now: datetime) -> "Prefetch[Any, Any, Any]":
     """Of every limit the usages that may be the current one, as `limit.recent_usages`."""
     recent = LimitUsage.objects.filter(period_start__gte=(now - LOOKED_AT_FOR).date())
     return Prefetch("usages", queryset=recent, to_attr="recent_usages")
