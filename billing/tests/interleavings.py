@@ -52,6 +52,15 @@ def open_bank() -> Bank:
     return Bank(organisation)
 
 
+def refill(bank: Bank) -> None:
+    """Fresh sessions, an open wallet with money, and room in the limits, so that a round is not all refusals."""
+    Wallet.objects.filter(organisation=bank.organisation).update(state=Wallet.State.ACTIVE)
+    fund(bank.organisation, 1_500)
+    for usage in LimitUsage.objects.filter(limit__organisation=bank.organisation).select_related("limit"):
+        usage.limit.amount_paise = usage.reserved_paise + usage.spent_paise + 600
+        usage.limit.save(update_fields=["amount_paise"])
+
+
 def random_steps(seed: int, count: int, slots: int) -> list[Step]:
     rng = random.Random(seed)
     weights = (5, 3, 5, 2, 3, 1, 1)
@@ -151,4 +160,4 @@ def _limits(organisation_id: int) -> list[Limit]:
     )  # fmt: skip
 
 
-__all__ = ["CONNECTIONS", "KINDS", "Step", "check", "open_bank", "random_steps", "run"]
+__all__ = ["CONNECTIONS", "KINDS", "Step", "check", "open_bank", "random_steps", "refill", "run"]

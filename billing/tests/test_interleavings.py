@@ -15,7 +15,7 @@ from hypothesis.extra.django import TransactionTestCase
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from billing.models import Wallet
-from billing.tests.interleavings import CONNECTIONS, KINDS, Step, check, open_bank, random_steps, run
+from billing.tests.interleavings import CONNECTIONS, KINDS, Step, check, open_bank, random_steps, refill, run
 
 INTERLEAVINGS = int(os.environ.get("FLEETCHARGE_LEDGER_INTERLEAVINGS", "640"))
 STEPS_A_ROUND = 40  # of each connection, then the books are looked at
@@ -61,7 +61,7 @@ def test_soak() -> None:
     bank, left, seed = open_bank(), INTERLEAVINGS, 0
     while left > 0:
         bank.name = f"round{seed}"  # sessions nobody has seen
-        Wallet.objects.filter(organisation=bank.organisation).update(state=Wallet.State.ACTIVE)
+        refill(bank)
         count = min(STEPS_A_ROUND, -(-left // CONNECTIONS))
         run(bank, [random_steps(seed * CONNECTIONS + lane, count, SLOTS) for lane in range(CONNECTIONS)])
         check(bank, is_thorough=seed % 20 == 0)
