@@ -53,7 +53,7 @@ bench: development
 
 # Holds, captures and their kin over eight connections, 100,000 of them; the books are looked at in between.
 soak-ledger: development
-	@FLEETCHARGE_LEDGER_INTERLEAVINGS=100000 $(BIN)/python -m pytest billing/tests/test_interleavings.py -q -k soak
+	@LEDGER_INTERLEAVINGS=100000 $(BIN)/python -m pytest billing/tests/test_interleavings.py -q -k soak
 
 # The API against data nobody thought of, longer than `make test` does.
 fuzz: development

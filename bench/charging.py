@@ -23,7 +23,8 @@ def records(count: int) -> list[int]:
     )  # fmt: skip
     cdrs = CDR.objects.bulk_create(
         CDR(
-            organisation=organisation, session=session, started_at=session.started_at, ended_at=session.ended_at,
+            organisation=organisation, session=session, started_at=session.started_at,
+            ended_at=session.ended_at or NOON,
             energy_wh=session.energy_wh, charging_seconds=1_800,
         )
         for session in made

@@ -6,6 +6,7 @@ Rows are loaded with COPY into engines of their own in a temporary folder. Every
 all rows, which reads the whole table once.
 """
 
+import functools
 import os
 import statistics
 import sys
@@ -98,12 +99,13 @@ def run(rows: int) -> None:
         client = Client()
         client.force_login(who)
         for name, query in views.items():
-            timed(f"{label}: {name}", lambda client=client, query=query: _shown(client, query))
+            timed(f"{label}: {name}", functools.partial(_shown, client, query))
     client = Client()
     client.force_login(chief)
     tracemalloc.start()
     begun = time.perf_counter()
-    lines = sum(1 for _ in client.get(PAGE + "export").streaming_content)
+    answer: Any = client.get(PAGE + "export")
+    lines = sum(1 for _ in answer.streaming_content)
     most = tracemalloc.get_traced_memory()[1] / 1e6
     sys.stdout.write(
         f"export of {lines:,} lines: {time.perf_counter() - begun:.1f} s (traced), {most:.0f} MB at most\n"

@@ -49,7 +49,7 @@ def pay(count: int) -> tuple[list[Any], dict[int, int]]:
             fleet, paise = rng.choice(fleets), rng.randrange(100_00, 9_999_00)
             intent = intents.start_order(organisation_id=fleet, amount_paise=paise, now=timezone.now())
             intent = intents.work(intent_id=intent.pk, now=timezone.now(), gateway=gateway)
-            payer.pay_order(bank, intent.order_id)
+            payer.pay_order(bank, str(intent.order_id))
             due[fleet] += paise
     (secret,) = choice.webhook_secrets()
     return [delivery(event, secret) for event in bank.events], due

@@ -9,7 +9,9 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetcharge.settings")
 app = Celery("fleetcharge")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
-app.autodiscover_tasks(["stations.stream", "billing.payments", "billing.invoicing", "billing.notices", "billing.prices"])
+app.autodiscover_tasks(
+    ["stations.stream", "billing.payments", "billing.invoicing", "billing.notices", "billing.prices"]
+)
 
 app.conf.beat_schedule = {
     "poll-networks": {"task": "stations.tasks.poll_due_sources", "schedule": 15.0},

@@ -140,7 +140,7 @@ def _sessions(vehicles: list[Vehicle], starts_s: list[int], begin: datetime, con
     ChargingSession.objects.bulk_create(made, batch_size=2_000)
     samples = (
         MeterValue(
-            charger_id=session.charger_id, evse_number=1, transaction_ref=session.transaction_ref, sampled=[],
+            charger_id=session.charger_id or 0, evse_number=1, transaction_ref=session.transaction_ref, sampled=[],
             at=session.started_at + timedelta(minutes=minute), energy_wh=minute * 250, power_w=15_000,
             dedupe_key=(session.pk * 64 + minute).to_bytes(16),
         )

@@ -1,6 +1,7 @@
 """Settlement rows judged against our payments, and bank lines found by UTR, beside bare joins over the same rows."""
 
 from datetime import timedelta
+from typing import Any
 
 from django.db import connection
 from django.utils import timezone
@@ -37,7 +38,8 @@ def run(*, rows: int) -> None:
     now = timezone.now()
     whose = Organisation.objects.create(name="Bench", slug="bench-settlements").pk
     with connection.cursor() as cursor:
-        values = {"at": now - timedelta(days=1), "rows": rows, "odd": ODD_EVERY, "each": PER_SETTLEMENT, "whose": whose}
+        values: dict[str, Any] = {"at": now - timedelta(days=1), "rows": rows, "odd": ODD_EVERY}
+        values |= {"each": PER_SETTLEMENT, "whose": whose}
         cursor.execute(_LOAD, values)
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE")

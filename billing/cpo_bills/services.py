@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
+from typing import Any
 
 from django.db import IntegrityError, connection, transaction
 
@@ -93,7 +94,7 @@ def _imported(bill: NetworkBill | None, read: Read, outcomes: dict[str, int]) ->
 def compare(bill: NetworkBill, *, at: datetime) -> dict[str, int]:
     """Bill x record x meter, in a few statements whatever the number of lines; how many of each outcome."""
     begin, end = (datetime.combine(day, time(), INDIA) for day in (bill.starts_on, bill.ends_on + timedelta(days=1)))
-    values = {
+    values: dict[str, Any] = {
         "bill": bill.pk, "source": bill.source_id, "organisation": bill.organisation_id, "since": begin, "until": end,
     }  # fmt: skip
     NetworkBillRow.objects.filter(bill=bill, line=0).delete()

@@ -77,7 +77,7 @@ def expenses(*, organisation_id: int, by: By, since: datetime, until: datetime) 
     """The dearest first. At most four queries: sums, distances by odometer and by track, names."""
     needs_vehicles = by in {By.VEHICLE, By.COST_CENTRE}
     statement = _EXPENSES.format(column=_COLUMNS[by], vehicle="t.vehicle_id" if needs_vehicles else "NULL::bigint")
-    values = {
+    values: dict[str, Any] = {
         "organisation": organisation_id, "since": since, "until": until,
         "electricity": f"electricity:{organisation_id}",
         "ours": [wallet_code(organisation_id), receivable_code(organisation_id)],

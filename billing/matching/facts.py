@@ -31,7 +31,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """Plain values, compared by content."""
 
 
-class Track(Facts):
+class Track(Facts, frozen=True):
     """Where the tracker was. `seconds` after the session's start; the rest as the columns of Position."""
 
     seconds: str = ""
@@ -43,14 +43,14 @@ class Track(Facts):
     flags: str = ""
 
 
-class Series(Facts):
+class Series(Facts, frozen=True):
     """What a meter said, `seconds` after the session's start."""
 
     seconds: str = ""
     values: str = ""
 
 
-class Duty(Facts):
+class Duty(Facts, frozen=True):
     """A planned shift of the vehicle."""
 
     starts_at: datetime
@@ -58,7 +58,7 @@ class Duty(Facts):
     driver: int
 
 
-class Neighbour(Facts):
+class Neighbour(Facts, frozen=True):
     """Another session of the same vehicle, or at the same plug, around this one."""
 
     session: int
@@ -73,7 +73,7 @@ class Neighbour(Facts):
     soc_rise_percent: float | None = None
 
 
-class Witness(Facts):
+class Witness(Facts, frozen=True):
     """Another vehicle of the fleet that stood at the station in the middle of the session."""
 
     vehicle: str
@@ -81,7 +81,7 @@ class Witness(Facts):
     soc_rise_percent: float | None = None
 
 
-class LimitUse(Facts):
+class LimitUse(Facts, frozen=True):
     """A limit of the fleet, and what was used of it with this session."""
 
     name: str
@@ -89,7 +89,7 @@ class LimitUse(Facts):
     used: int
 
 
-class Price(Facts):
+class Price(Facts, frozen=True):
     """What the network asks for its record, beside its own tariff. Paise."""
 
     asked: int
@@ -98,7 +98,7 @@ class Price(Facts):
     is_disputed: bool = False
 
 
-class Week(Facts):
+class Week(Facts, frozen=True):
     """Energy and kilometres of the seven days up to the session's end."""
 
     driven_m: int
@@ -108,7 +108,7 @@ class Week(Facts):
     sessions: int
 
 
-class Evidence(Facts, kw_only=True):
+class Evidence(Facts, frozen=True, kw_only=True):
     """Everything known of one session when it was judged. None and empty: nobody told."""
 
     session: int = 0

@@ -62,7 +62,8 @@ class Seen:
     @cached_property
     def is_standing_here(self) -> Mask:
         is_slow = (self.speed_dkmh == UNKNOWN) | (self.speed_dkmh < self.terms.standing_kmh * 10)
-        return is_slow & (self.distance_m <= self.radius_m)
+        is_here: Mask = is_slow & (self.distance_m <= self.radius_m)
+        return is_here
 
     @cached_property
     def present_share(self) -> float:

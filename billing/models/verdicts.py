@@ -1,4 +1,4 @@
-"""What stands behind verdicts: lines drawn by organisations, true points of stations, earlier verdicts, work to be done."""
+"""What stands behind verdicts: lines drawn by organisations, true points of stations, earlier verdicts, work to do."""
 
 from datetime import date
 from typing import Self
@@ -43,7 +43,7 @@ class RuleTerms(models.Model):
 
 
 class StationPoint(models.Model):
-    """Where vehicles really stand at a site, learned from sessions whose presence is proven, or proposed by near misses."""
+    """Where vehicles really stand at a site: learned from sessions of proven presence, or proposed by near misses."""
 
     class State(models.TextChoices):
         LEARNED = "learned", _("Learned, in use")

@@ -276,7 +276,8 @@ def _seconds(microseconds: Numbers, start: datetime) -> Numbers:
 def _tuples(statement: str, values: dict[str, Any]) -> list[tuple[Any, ...]]:
     with connection.cursor() as cursor:
         cursor.execute(statement, values)
-        return cursor.fetchall()
+        rows: list[tuple[Any, ...]] = cursor.fetchall()
+    return rows
 
 
 def _fetch(statement: str, values: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """The true points of stations: learned where vehicles of verified sessions stood, proposed where near misses agree."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -56,7 +57,7 @@ PROPOSE = _POINTS.format(
 @transaction.atomic
 def learn(*, now: datetime) -> int:
     """Points of all stations, in two statements. What a person decided stays; returns how many were written."""
-    values = {
+    values: dict[str, Any] = {
         "now": now, "since": now - LOOK_BACK, "sessions": LEAST_SESSIONS, "vehicles": LEAST_VEHICLES,
         "spread": MOST_SPREAD_M, "off": MOST_OFF_M,
     }  # fmt: skip

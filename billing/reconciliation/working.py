@@ -6,6 +6,7 @@ A session that cannot be judged is tried alone, later and later, and never keeps
 import logging
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection, transaction
 
@@ -68,15 +69,15 @@ def judge_these(session_ids: Sequence[int], *, now: datetime) -> int:
 
 def overtaken(*, now: datetime, since: datetime, limit: int) -> list[int]:
     """Sessions ended after `since` of which news arrived after their verdict (one query)."""
-    values = {"since": since, "rested": now - REST_BETWEEN_VERDICTS, "limit": limit}
+    values: dict[str, Any] = {"since": since, "rested": now - REST_BETWEEN_VERDICTS, "limit": limit}
     with connection.cursor() as cursor:
         cursor.execute(_OVERTAKEN, values)
         return [row[0] for row in cursor.fetchall()]
 
 
-def _claim(statement: str, values: dict[str, object]) -> list[int]:
+def _claim(statement: str, values: dict[str, Any]) -> list[int]:
     with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(statement, {**values, "until": values["now"] + LEASE})  # type: ignore[operator]
+        cursor.execute(statement, {**values, "until": values["now"] + LEASE})
         return [row[0] for row in cursor.fetchall()]
 
 
@@ -104,4 +105,5 @@ def _judge(session_ids: Sequence[int], now: datetime) -> None:
 def _put_back(session_id: int, error: Exception, now: datetime) -> None:
     problem = f"{type(error).__name__}: {error}".replace("\0", " ")[:300]
     with connection.cursor() as cursor:
-        cursor.execute(FAILED, {"error": problem, "now": now, "longest": LONGEST_WAIT, "id": session_id})
+        values: dict[str, Any] = {"error": problem, "now": now, "longest": LONGEST_WAIT, "id": session_id}
+        cursor.execute(FAILED, values)

@@ -42,9 +42,8 @@ def open_exception(
 
     `organisation_id` None: about the platform's own books; only its operators see it.
     """
-    same = BillingException.objects.open().filter(
-        organisation_id=organisation_id, kind=kind, session_id=session_id, reference=reference
-    )
+    whose: dict[str, Any] = {"organisation_id": organisation_id}  # django-stubs know no lookup of NULL
+    same = BillingException.objects.open().filter(kind=kind, session_id=session_id, reference=reference, **whose)
     if existing := same.first():
         return existing
     try:

@@ -1,6 +1,6 @@
 """Any interleaving over eight connections keeps the books: a stateful machine, and a soak of as many as one likes.
 
-FLEETCHARGE_LEDGER_INTERLEAVINGS=100000 python -m pytest billing/tests/test_interleavings.py -k soak
+LEDGER_INTERLEAVINGS=100000 python -m pytest billing/tests/test_interleavings.py -k soak
 
 (`make soak-ledger`.)
 """
@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from billing.models import Wallet
 from billing.tests.interleavings import CONNECTIONS, KINDS, Step, check, open_bank, random_steps, refill, run
 
-INTERLEAVINGS = int(os.environ.get("FLEETCHARGE_LEDGER_INTERLEAVINGS", "640"))
+INTERLEAVINGS = int(os.environ.get("LEDGER_INTERLEAVINGS", "640"))
 STEPS_A_ROUND = 40  # of each connection, then the books are looked at
 SLOTS = 12
 STEP = st.builds(Step, st.sampled_from(KINDS), st.integers(0, SLOTS - 1), st.integers(1, 160))

@@ -195,7 +195,7 @@ def test_an_organisations_lines_hold_from_their_day_on(fleet: Fleet, organisatio
     before, after = charge(fleet, day=2), charge(fleet)
     for session in (before, after):
         drive(session, 300)
-    values = {"organisation": organisation, "actor": finance, "at": END, "reason": "a small yard"}
+    values: dict[str, Any] = {"organisation": organisation, "actor": finance, "at": END, "reason": "a small yard"}
     terms.change(valid_from=date(2026, 11, 20), changes={"near_miss_m": 50, "radius_stated_m": 150}, **values)
     working.judge_waiting(now=LATER)
     assert (rules_of(before), rules_of(after)) == (["L2"], ["L1"])
@@ -313,7 +313,7 @@ def test_a_decision_bills_the_line_or_keeps_it_off(fleet: Fleet, finance: User, 
 
 
 def test_a_decision_needs_a_reason_and_is_made_once(fleet: Fleet, finance: User) -> None:
-    values = {"verdict_id": blocked(fleet).pk, "actor": finance, "at": LATER}
+    values: dict[str, Any] = {"verdict_id": blocked(fleet).pk, "actor": finance, "at": LATER}
     with pytest.raises(ValueError, match="reason"):
         deciding.decide(outcome="accepted", reason=" ", **values)
     deciding.decide(outcome="accepted", reason="known", **values)

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from django import template
 from django.conf import settings
@@ -30,7 +30,7 @@ def inr(amount_paise: int | None) -> str:
 
 
 @register.filter
-def rupees(amount_paise: int | None) -> str:
+def rupees(amount_paise: int | Literal[""] | None) -> str:
     """For a field: `2500050` -> `25000.50`, without decimals that say nothing; empty when nothing is known."""
     if amount_paise is None or amount_paise == "":
         return ""

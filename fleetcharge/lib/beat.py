@@ -14,7 +14,7 @@ LOOK_EVERY_SECONDS = 1.0
 logger = logging.getLogger(__name__)
 
 
-class SingleScheduler(PersistentScheduler):
+class SingleScheduler(PersistentScheduler):  # type: ignore[misc]  # celery is not followed by mypy
     """Fires while its own connection holds the advisory lock, which ends with the connection, however that ends.
 
     Until then it does not even open the schedule's file. The connection must reach PostgreSQL itself, or a pooler that

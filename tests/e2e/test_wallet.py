@@ -197,7 +197,9 @@ def test_every_page_is_for_everybody(
 ) -> None:
     """axe finds nothing, at a desk and on a phone; nothing is wider than the phone; in Hindi there is Devanagari."""
     _a_month(organisation)
-    for size, options in (("desk", {}), ("phone", {"viewport": PHONE, "has_touch": True, "is_mobile": True})):
+    phone: dict[str, Any] = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
+    sizes: list[tuple[str, dict[str, Any]]] = [("desk", {}), ("phone", phone)]
+    for size, options in sizes:
         page = web.sign_in(web.page(theme=theme, **options), finance, "/wallet/")
         for path in PATHS:
             page.goto(f"{web.server.url}/wallet/{path}")
