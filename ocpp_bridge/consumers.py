@@ -215,18 +215,32 @@ class ChargerConsumer(LeanConsumer):
         """
         if self.is_busy or self.is_closed or not self._bucket.spend():
             return False
-        typed = frames.parse_typed(text, self.meaning.readers, limit_bytes=self._limit_bytes)
-        frame = typed or frames.parse(text, self.dialect, limit_bytes=self._limit_bytes)
-        self._note(text, frame)
-        try:
-            if isinstance(frame, frames.Call | frames.TypedCall) and self.calls.put_now(frame):
+        frame = self._read_typed(text)
+        if frame is not None:
+            self._note(text, frame)
+            if self._is_taken(frame):
                 return True
+            plain = frames.parse(text, self.dialect, limit_bytes=self._limit_bytes)
+            if isinstance(plain, frames.Call):
+                plain.message_id = frame.message_id  # the recorder knows its answer by it
+        else:
+            plain = self._read(text)
+        if isinstance(plain, frames.Call) and self._is_taken(plain):
+            return True
+        self.read_ahead = plain
+        return False
+
+    def _read_typed(self, text: str) -> frames.TypedCall | None:
+        if self.station is None or self.station.profile is not None:  # the classes know no quirks
+            return None
+        return frames.parse_typed(text, self.meaning.readers, limit_bytes=self._limit_bytes)
+
+    def _is_taken(self, call: frames.Call | frames.TypedCall) -> bool:
+        try:
+            return self.calls.put_now(call)
         except Exception:
             logger.exception("a short way failed")
-        if isinstance(frame, frames.TypedCall):
-            frame = frames.parse(text, self.dialect, limit_bytes=self._limit_bytes)
-        self.read_ahead = frame
-        return False
+            return False
 
     @property
     def is_idle(self) -> bool:

@@ -12,11 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.services.meters import MeterReading
-from ocpp_bridge import frames, writers
+from fleetcharge.lib.batching import Receipt
+from fleetcharge.lib.sockets import WRITE
+from ocpp_bridge import frames, recorder, writers
+from ocpp_bridge.calls import Calls
+from ocpp_bridge.consumers import ChargerConsumer
 from ocpp_bridge.dialects import V16
 from ocpp_bridge.quirks import QuirkProfile
 from ocpp_bridge.station import Station
-from ocpp_bridge.v16 import typed
+from ocpp_bridge.throttle import Bucket
+from ocpp_bridge.v16 import MEANING_16, typed
 from ocpp_bridge.v16.transactions import meter_values_at_once
 from stations.models import Charger
 
@@ -26,7 +31,7 @@ LIMIT = 65_536
 
 def odd_or(usual: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """Mostly what belongs there."""
-    odd = st.sampled_from(
+    odd: st.SearchStrategy[Any] = st.sampled_from(
         ["", "odd", None, 0, 1, -1, 1.0, True, 2**70, 40_000, [], {}, "é", "a\\b", "\x00", "\u2028", "1"]
     )
     return st.one_of(usual, usual, usual, usual, odd)
@@ -96,10 +101,15 @@ def station() -> Station:
 OFFERED: list[Any] = []  # what would be written
 
 
+def _offer(readings: Any) -> Receipt[Any]:
+    OFFERED.append(readings)
+    return Receipt()
+
+
 @pytest.fixture(autouse=True, scope="module")
 def writer() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(writers.meter_writer, "offer", lambda readings: OFFERED.append(readings) or object())
+        patch.setattr(writers.meter_writer, "offer", _offer)
         yield
 
 
@@ -195,3 +205,45 @@ def test_a_model_with_quirks_goes_the_common_way() -> None:
     call, odd = read(orjson.dumps([2, "m", "MeterValues", USUAL]).decode()), station()
     odd.profile = QuirkProfile("odd")
     assert call is not None and typed.meter_values(odd, call.payload, NOW) is None  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("time", ["2026-11-22T08:20:34Z", "2026-11-22T13:50:34.123456789+05:30"])
+async def test_on_a_socket_it_is_answered_once_and_recorded_once_either_way(time: str) -> None:
+    said: list[str] = []
+    socket = _socket(said)
+    payload = orjson.loads(orjson.dumps(USUAL))
+    payload["meterValue"][0]["timestamp"] = time
+    recorder.recorder._reset()
+    assert socket.hear(orjson.dumps([2, "m-1", "MeterValues", payload]).decode())
+    assert (said, len(OFFERED.pop())) == ([], 1)
+    written = socket.calls._written
+    assert written is not None
+    written.set_result(True)  # committed
+    assert said == ['[3,"m-1",{}]']
+    assert [row.directions for row in recorder.recorder._buffer] == [(recorder.IN, recorder.OUT)]
+    assert socket.is_idle
+    recorder.recorder._reset()
+
+
+async def test_on_a_socket_nothing_is_lost_when_the_writer_is_full(monkeypatch: pytest.MonkeyPatch) -> None:
+    socket = _socket([])
+    monkeypatch.setattr(writers.meter_writer, "offer", lambda readings: None)
+    assert not socket.hear(orjson.dumps([2, "m-1", "MeterValues", USUAL]).decode())
+    assert socket.read_ahead == frames.Call("m-1", "MeterValues", USUAL)
+    assert len(recorder.recorder._buffer) == 1
+    recorder.recorder._reset()
+
+
+def _socket(said: list[str]) -> ChargerConsumer:
+    """As after its handshake."""
+    socket = ChargerConsumer()
+    socket.meaning, socket.dialect, socket.station = MEANING_16, V16, station()
+    socket._bucket, socket._limit_bytes = Bucket(1000, 1000), LIMIT
+    socket.calls = Calls(socket.station, MEANING_16, socket.send_frame, socket.send_now)
+
+    def write(text: str) -> bool:
+        said.append(text)
+        return True
+
+    socket._use_short_ways({WRITE: write})
+    return socket
