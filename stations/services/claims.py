@@ -107,8 +107,13 @@ def show_plugs(connectors: Iterable[Connector]) -> None:
 
 # --- another source ---------------------------------------------------------------------------------------------
 @transaction.atomic
-def take_second_opinion(*, location: Location, source: Source, doc: LocationDoc, at: datetime) -> bool:
-    """A source that the site does not belong to describes it. It adds claims, but no units: those are the owner's."""
+def take_second_opinion(
+    *, location: Location, source: Source, doc: LocationDoc, at: datetime, names_units: bool = True
+) -> bool:
+    """A source that the site does not belong to describes it. It adds claims, but no units: those are the owner's.
+
+    `names_units`: what it said of units that the document leaves out counts no more.
+    """
     said = {name: getattr(doc, name) for name in SITE_FIELDS}
     refs = ExternalRef.objects.filter(source=source, kind=ExternalRef.Kind.LOCATION, object_id=location.pk)
     refs.update(last_seen_at=at, missed_syncs=0)
@@ -121,7 +126,34 @@ def take_second_opinion(*, location: Location, source: Source, doc: LocationDoc,
         key = f"{doc.external_key}*{unit.uid}"
         if evse := _known(source, ExternalRef.Kind.EVSE, key, EVSE):
             take_second_opinion_of_evse(evse=evse, source=source, doc=unit, key=key, at=at)
+    if is_news and names_units:
+        _forget_units(_unnamed(location, source, doc), source=source, at=at)
     return is_news
+
+
+def _unnamed(location: Location, source: Source, doc: LocationDoc) -> set[int]:
+    """EVSEs (primary keys) that the source knew under this site of its own, and that its document leaves out."""
+    site = f"{doc.external_key}*".lower()
+    named = {f"{site}{unit.uid}".lower() for unit in doc.evses}
+    units = location.evses.values("pk")
+    refs = ExternalRef.objects.filter(source=source, kind=ExternalRef.Kind.EVSE, object_id__in=units)
+    known = [(pk, key.lower()) for pk, key in refs.values_list("object_id", "external_key")]
+    return {pk for pk, _ in known} - {pk for pk, key in known if key in named or not key.startswith(site)}
+
+
+def _forget_units(evse_ids: Iterable[int], *, source: Source, at: datetime) -> None:
+    units: dict[int, list[Connector]] = defaultdict(list)
+    for connector in locked_with_site(evse__in=list(evse_ids), evse__is_shared=True):
+        units[connector.evse_id].append(connector)
+    plugs = [connector for rows in units.values() for connector in rows]
+    said, _ = Claim.objects.filter(
+        source=source, kind=Kind.CONNECTOR, object_id__in=[connector.pk for connector in plugs]
+    ).delete()
+    words, _ = StatusClaim.objects.filter(source=source, evse__in=units).delete()
+    if said:
+        show_plugs(plugs)
+    if words:
+        show_best_words(units.values(), at)
 
 
 @transaction.atomic

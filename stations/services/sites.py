@@ -54,7 +54,7 @@ def update_location(*, source: Source, doc: LocationDoc, at: datetime) -> bool:
     Source.objects.select_for_update().get(pk=source.pk)
     location = _find(source, Kind.LOCATION, doc.external_key, Location)
     if location and location.source_id != source.pk:
-        return claims.take_second_opinion(location=location, source=source, doc=doc, at=at)
+        return claims.take_second_opinion(location=location, source=source, doc=doc, at=at, names_units=False)
     if location is None or _is_older(doc.updated_at, location.source_updated_at):
         return False
     _write_location(location, source, doc, None, at)

@@ -192,7 +192,8 @@ def show_best_words(units: Iterable[list[Connector]], now: datetime) -> None:
     for word in best:
         report = StatusReport(0, None, 1, word.raw_status, word.status, word.status_at, word.heard_at)
         for connector in by_evse[word.evse_id]:
-            connector.status_at = connector.status_at if word.is_shown else None  # another clock from now on
+            if not word.is_shown:  # another clock from now on, and as old as this word is
+                connector.status_at = connector.heard_at = None
             if hear(connector, report) and (change := decided(connector, connector.status_at or report.at)):
                 changes.append(change)
             rows.append(connector)
@@ -226,7 +227,7 @@ def revive(location: Location) -> None:
     vanished = Location.objects.filter(pk=location.pk, is_removed=True, removed_because=Location.Removal.VANISHED)
     if vanished.update(is_removed=False, removed_because="", updated_at=timezone.now()):
         refs = ExternalRef.objects.filter(kind=ExternalRef.Kind.LOCATION, object_id=location.pk)
-        refs.update(missed_syncs=0)
+        refs.filter(source=location.source_id).update(missed_syncs=0)
         publish(LocationChanged(location.pk))
 
 

@@ -6,9 +6,11 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
+from fleetcharge.lib.deadlocks import once_more_after_deadlock
 from fleetcharge.lib.events import publish
 from stations.events import LocationChanged
 from stations.models import ExternalRef, Location, Source
+from stations.services import claims
 
 GONE_AFTER = 3  # full lists in a row
 
@@ -19,12 +21,14 @@ def is_full_due(source: Source, now: datetime) -> bool:
     return synced_at is None or (now - synced_at).total_seconds() >= source.full_sync_seconds
 
 
+@once_more_after_deadlock
 @transaction.atomic
 def full_pull_done(*, source: Source, began: datetime, at: datetime) -> list[int]:
     """A list that names everything was read from its first to its last page; returns the sites that are gone now.
 
     What it did not name since `began` is missing. While anything is, the next list is a full one too; after three the
-    site is a tombstone. A list that names nothing at all is taken for a mistake of the network.
+    site is a tombstone, or, where it belongs to another source, without the words of this one. A list that names
+    nothing at all is taken for a mistake of the network.
     """
     Source.objects.select_for_update().get(pk=source.pk)
     refs = ExternalRef.objects.filter(source=source, kind=ExternalRef.Kind.LOCATION)
@@ -32,18 +36,32 @@ def full_pull_done(*, source: Source, began: datetime, at: datetime) -> list[int
     if not named.exists():
         return []
     named.exclude(missed_syncs=0).update(missed_syncs=0)
-    missing = refs.filter(last_seen_at__lt=began, object_id__in=_shown(source))
+    unseen = list(refs.filter(last_seen_at__lt=began).exclude(object_id__in=named.values("object_id")))
+    owners = _owners(unseen)
+    missing = refs.filter(pk__in=[ref.pk for ref in unseen if _may_miss(ref, owners.get(ref.object_id))])
     missing.update(missed_syncs=F("missed_syncs") + 1)
-    gone = list(missing.filter(missed_syncs__gte=GONE_AFTER).order_by("object_id").values_list("object_id", flat=True))
-    for location_id in gone:
-        _hide(location_id)
+    lost = missing.filter(missed_syncs__gte=GONE_AFTER).order_by("object_id").values_list("object_id", flat=True)
+    gone = []
+    for location_id in dict.fromkeys(lost):
+        if owners[location_id] == source.pk:
+            _hide(location_id)
+            gone.append(location_id)
+        else:
+            claims.withdraw(location=Location.objects.get(pk=location_id), source=source, at=at)
     is_complete = not missing.filter(missed_syncs__lt=GONE_AFTER).exists()
     Source.objects.filter(pk=source.pk).update(full_synced_at=at if is_complete else None)
     return gone
 
 
-def _shown(source: Source) -> "list[int]":
-    return list(Location.objects.filter(source=source, is_removed=False).values_list("pk", flat=True))
+def _owners(refs: list[ExternalRef]) -> dict[int, int]:
+    """Of the sites that are shown."""
+    sites = Location.objects.filter(pk__in=[ref.object_id for ref in refs], is_removed=False)
+    return dict(sites.values_list("pk", "source_id"))
+
+
+def _may_miss(ref: ExternalRef, owner_id: int | None) -> bool:
+    """Of a site of somebody else, three times: then nothing of it is left to doubt."""
+    return owner_id is not None and (owner_id == ref.source_id or ref.missed_syncs < GONE_AFTER)
 
 
 def _hide(location_id: int) -> None:

@@ -10,11 +10,12 @@ from fleetcharge.accounts.models import Organisation, User
 from stations import services
 from stations.claims import Word, winners
 from stations.cpo.documents import ConnectorDoc, EvseDoc, LocationDoc
-from stations.models import EVSE, Connector, Location, Source
+from stations.models import EVSE, Connector, ExternalRef, Location, Source
 from stations.registry_models import Claim, Duplicate, StatusClaim
 from stations.services import claims, duplicates
 from stations.services.bulk import EvseReport, report_evses
 from stations.services.shared import unit_now
+from stations.services.tombstones import full_pull_done
 from stations.tests.factories import give_access, make_source
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +50,9 @@ def doc(key: str, *units: EvseDoc, minutes: int = 0, **said: object) -> Location
 
 
 VOLT_UNIT = EvseDoc("E1", (plug(),), raw_status="AVAILABLE", status="available", updated_at=NOON)
+HUB_UNIT = EvseDoc(
+    "IN-VLT-E1", (plug(),), raw_status="CHARGING", status="charging", updated_at=NOON + timedelta(minutes=1)
+)
 OPEN_UNIT = EvseDoc("1.1", (plug(62_000),))
 
 
@@ -170,8 +174,7 @@ def test_a_link_to_the_site_that_went_away_still_leads_somewhere(
 def hub(merged: Location, volt: Source) -> Source:
     """A second network that sells the same unit, less trusted; a person merged the two."""
     source = make_source(slug="hub", kind="ocpi-2.2.1")
-    unit = EvseDoc("IN-VLT-E1", (plug(),), raw_status="CHARGING", status="charging", updated_at=at(1))
-    services.upsert_location(source=source, doc=doc("IN*HUB*9", unit, minutes=1), at=at(1))
+    services.upsert_location(source=source, doc=doc("IN*HUB*9", HUB_UNIT, minutes=1), at=at(1))
     duplicates.find_duplicates(at=at(1))
     waiting = Duplicate.objects.waiting().first()
     if waiting:
@@ -265,6 +268,52 @@ def test_a_source_that_withdraws_takes_its_words_along_and_the_site_stays(
     assert not StatusClaim.objects.filter(source=hub).exists()
     assert shown(merged) == ("available", "AVAILABLE")
     assert not Claim.objects.filter(source=hub).exists()
+
+
+def test_a_site_that_a_list_leaves_out_is_not_vouched_for_by_it_though_it_belongs_to_another(
+    merged: Location, hub: Source, volt: Source
+) -> None:
+    """The owner's word is shown and then falls silent: the old word of the other must not come up as a fresh one."""
+    services.upsert_location(source=hub, doc=doc("IN*HUB*10", replace(VOLT_UNIT, uid="X"), latitude=13.5), at=at(39))
+    push(volt, "IN*VLT*L1*E1", "OUTOFORDER", 38)
+    for missed in range(1, 4):
+        refs = ExternalRef.objects.filter(source=hub, kind="location")
+        refs.filter(external_key="IN*HUB*9").update(last_seen_at=at(1))
+        refs.filter(external_key="IN*HUB*10").update(last_seen_at=at(40))
+        assert full_pull_done(source=hub, began=at(39), at=at(40)) == []
+        assert refs.get(external_key="IN*HUB*9").missed_syncs == missed
+        services.source_polled(source_id=hub.pk, at=at(90))
+        words = StatusClaim.objects.filter(source=hub, evse__location=merged)
+        assert [word.heard_at for word in words] == ([at(1)] if missed < 3 else [])
+        assert shown(merged) == ("faulted", "OUTOFORDER")
+    assert not Claim.objects.filter(source=hub).exists()
+    assert full_pull_done(source=hub, began=at(39), at=at(91)) == []
+    hub.refresh_from_db()
+    merged.refresh_from_db()
+    assert (hub.full_synced_at, merged.is_removed) == (at(91), False)
+    again = doc("IN*HUB*9", replace(HUB_UNIT, updated_at=at(92)), minutes=92)
+    services.upsert_location(source=hub, doc=again, at=at(92))
+    assert shown(merged) == ("charging", "CHARGING")
+
+
+def test_a_unit_that_a_list_leaves_out_is_spoken_of_by_the_others_alone(
+    merged: Location, hub: Source, volt: Source
+) -> None:
+    push(hub, "IN*HUB*9*IN-VLT-E1", "CHARGING", 40)
+    assert shown(merged) == ("charging", "CHARGING")
+    services.update_location(source=hub, doc=doc("IN*HUB*9", minutes=41, city="Bengaluru"), at=at(41))
+    assert shown(merged) == ("charging", "CHARGING")  # of the site alone
+    services.upsert_location(source=hub, doc=doc("IN*HUB*9"), at=at(42))
+    assert shown(merged) == ("charging", "CHARGING")  # old news
+    services.upsert_location(source=hub, doc=doc("IN*HUB*9", minutes=43), at=at(43))
+    assert shown(merged) == ("available", "AVAILABLE")
+    connector = Connector.objects.get(evse__location=merged)
+    assert connector.heard_at == NOON  # as old as the word that is shown
+    assert not Claim.objects.filter(source=hub, kind="connector").exists()
+    services.source_polled(source_id=hub.pk, at=at(44))
+    assert list(StatusClaim.objects.values_list("source__slug", flat=True)) == ["volt"]
+    push(hub, "IN*HUB*9*IN-VLT-E1", "CHARGING", 45)
+    assert shown(merged) == ("charging", "CHARGING")
 
 
 # --- review -----------------------------------------------------------------------------------------------------
