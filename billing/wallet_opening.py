@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from billing.admin.operators import is_operator
 from billing.models import Wallet
 from billing.services import wallets
 from fleetcharge.accounts.admin import DESK, ReasonForm, actor_of, ask, back_to
@@ -41,8 +42,10 @@ class OpenWalletForm(ReasonForm):
         label=gettext_lazy("Bank reference (UTR)"), max_length=60, required=False, widget=UnfoldAdminTextInputWidget
     )
 
-    def __init__(self, *args: Any, fleets: Any, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, fleets: Any, is_operator: bool, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        if not is_operator:  # a fleet pays in by the gateway; only we see what is in the bank
+            del self.fields["amount"], self.fields["reference"]
         self.fields["organisation"].queryset = fleets  # type: ignore[attr-defined]
         if len(fleets) == 1:
             self.fields["organisation"].initial = fleets[0]
@@ -64,7 +67,7 @@ class OpensWallets:
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         if not self.has_add_permission(request):
             raise PermissionDenied("There is a wallet already, or it is not yours to open.")
-        form = OpenWalletForm(request.POST or None, fleets=_without_wallet(request))
+        form = OpenWalletForm(request.POST or None, fleets=_without_wallet(request), is_operator=is_operator(request))
         if form.is_valid():
             return back_to(self, _open(request, form.cleaned_data).pk)
         return ask(request, self, title=_("Open a wallet"), form=form, submit=_("Open wallet"))
@@ -82,7 +85,7 @@ def _open(request: HttpRequest, wanted: dict[str, Any]) -> Wallet:
         organisation_id=fleet.pk, low_threshold_paise=int((wanted["low_threshold"] or 0) * PAISE_PER_RUPEE),
         actor=actor, reason=wanted["reason"],
     )  # fmt: skip
-    if wanted["amount"]:
+    if wanted.get("amount"):
         paise = int(wanted["amount"] * PAISE_PER_RUPEE)
         wallets.top_up(
             organisation_id=fleet.pk, amount_paise=paise, key=wanted["reference"], at=timezone.now(), actor=actor,

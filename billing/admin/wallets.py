@@ -1,7 +1,5 @@
 """Wallets: what is in them and held, top-ups and terms."""
 
-from typing import Any
-
 from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
@@ -11,11 +9,12 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
+from billing.admin.operators import OperatorDeeds, operators_only
 from billing.admin.shown import money, user_of
 from billing.models import Hold, Wallet
 from billing.services import wallets
 from billing.wallet_opening import OpensWallets
-from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
+from fleetcharge.accounts.admin import ReadOnlyAdmin, ReasonForm, ask, back_to
 from fleetcharge.lib.api import Conflict
 from fleetcharge.lib.money import PAISE_PER_RUPEE
 
@@ -50,7 +49,9 @@ class TermsForm(ReasonForm):
 
 
 @admin.register(Wallet)
-class WalletAdmin(OpensWallets, ReadOnlyAdmin):
+class WalletAdmin(OpensWallets, OperatorDeeds, ReadOnlyAdmin):
+    """A fleet pays in and sets its warning level on its own pages; credit and entries by hand are ours to give."""
+
     list_display = ["organisation", "available", "posted", "held", "credit", "state"]
     list_select_related = ["organisation"]
     list_filter = ["state"]
@@ -58,9 +59,6 @@ class WalletAdmin(OpensWallets, ReadOnlyAdmin):
     fields = ["organisation", "available", "posted", "held", "credit", "low", "state"]
     readonly_fields = ["available", "posted", "held", "credit", "low"]
     actions_detail = ["top_up", "change_terms"]
-
-    def has_decide_permission(self, request: Any, obj: Any = None) -> bool:
-        return self._has_role(request, DESK)
 
     @display(description=gettext_lazy("Available"))
     def available(self, row: Wallet) -> str:
@@ -82,7 +80,8 @@ class WalletAdmin(OpensWallets, ReadOnlyAdmin):
     def low(self, row: Wallet) -> str:
         return money(row.low_threshold_paise)
 
-    @action(description=gettext_lazy("Top up"), url_path="top-up", permissions=["decide"])
+    @operators_only
+    @action(description=gettext_lazy("Top up"), url_path="top-up", permissions=["operate"])
     def top_up(self, request: HttpRequest, object_id: str) -> HttpResponse:
         wallet = self.get_object(request, object_id)
         if wallet is None:
@@ -112,7 +111,8 @@ class WalletAdmin(OpensWallets, ReadOnlyAdmin):
             messages.info(request, _("This reference was credited already; nothing changed."))
         return back_to(self, wallet.pk)
 
-    @action(description=gettext_lazy("Change terms"), url_path="terms", permissions=["decide"])
+    @operators_only
+    @action(description=gettext_lazy("Change terms"), url_path="terms", permissions=["operate"])
     def change_terms(self, request: HttpRequest, object_id: str) -> HttpResponse:
         wallet = self.get_object(request, object_id)
         if wallet is None:

@@ -137,23 +137,45 @@ def test_totals_follow_the_filter(desk: Client, fleet: Fleet) -> None:
     assert dict(charges)["Out of wallets"] == "₹424.80"
 
 
-def test_a_top_up_needs_a_reason_is_credited_once_and_audited(desk: Client, fleet: Fleet, finance: User) -> None:
+def test_a_top_up_needs_a_reason_is_credited_once_and_audited(admin_client: Client, fleet: Fleet) -> None:
     url = reverse("admin:billing_wallet_top_up", args=[fleet.wallet.pk])
-    desk.post(url, {"rupees": "250.50", "reference": "UTR1", "reason": " "})
+    admin_client.post(url, {"rupees": "250.50", "reference": "UTR1", "reason": " "})
     assert Wallet.objects.get().posted_paise == 100_000_00
     for _ in range(2):
-        desk.post(url, {"rupees": "250.50", "reference": "UTR1", "reason": "NEFT of today"})
+        admin_client.post(url, {"rupees": "250.50", "reference": "UTR1", "reason": "NEFT of today"})
     assert Wallet.objects.get().posted_paise == 100_250_50
-    assert AuditEntry.objects.filter(action="top_up", actor=finance, reason="NEFT of today").count() == 1
+    entry = AuditEntry.objects.get(action="top_up", reason="NEFT of today")
+    assert entry.actor is not None and entry.actor.is_superuser
 
 
-def test_terms_cannot_fall_below_what_is_in_use(desk: Client, organisation: Organisation, fleet: Fleet) -> None:
+def test_terms_cannot_fall_below_what_is_in_use(admin_client: Client, fleet: Fleet) -> None:
     url = reverse("admin:billing_wallet_change_terms", args=[fleet.wallet.pk])
     terms = {"credit_limit": "100", "low_threshold": "5", "state": "frozen", "reason": "agreed"}
-    desk.post(url, terms)
+    admin_client.post(url, terms)
     wallet = Wallet.objects.get()
     assert (wallet.credit_limit_paise, wallet.low_threshold_paise, wallet.state) == (100_00, 5_00, "frozen")
     assert AuditEntry.objects.get(action="change_terms").before["credit_limit_paise"] == 0
+
+
+@pytest.mark.parametrize("role", ["owner", "finance"])
+def test_a_fleet_gives_itself_neither_money_nor_credit(client: Client, fleet: Fleet, role: str, request) -> None:
+    client.force_login(request.getfixturevalue(role))
+    page = client.get(address("wallet", fleet.wallet.pk, page="change")).content.decode()
+    before = Wallet.objects.values().get()
+    for deed, wanted in (
+        ("top_up", {"rupees": "9999", "reference": "UTR9", "reason": "please"}),
+        ("change_terms", {"credit_limit": "9999", "low_threshold": "0", "state": "active", "reason": "please"}),
+    ):
+        url = reverse(f"admin:billing_wallet_{deed}", args=[fleet.wallet.pk])
+        assert url not in page
+        for answer in (client.get(url), client.post(url, wanted)):
+            assert answer.status_code == 403
+            assert "Only the platform&#x27;s operators do this" in answer.content.decode()
+    assert Wallet.objects.values().get() == before
+    client.force_login(User.objects.create_superuser("op@fleetcharge.example", "correct horse"))
+    assert reverse("admin:billing_wallet_top_up", args=[fleet.wallet.pk]) in client.get(
+        address("wallet", fleet.wallet.pk, page="change")
+    ).content.decode()  # fmt: skip
 
 
 def test_an_exception_is_resolved_with_a_reason(desk: Client, fleet: Fleet, finance: User) -> None:

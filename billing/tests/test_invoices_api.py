@@ -150,9 +150,21 @@ def test_finance_sees_downloads_and_sends_an_invoice(client: Client, finance: Us
     assert len(mail.outbox) == 1
 
 
-def test_finance_credits_an_invoice_with_a_reason_once(client: Client, finance: User, invoice: TaxDocument) -> None:
-    client.force_login(finance)
+@pytest.mark.parametrize("role", ["owner", "finance"])
+def test_a_fleet_does_not_credit_its_own_invoice(client: Client, invoice: TaxDocument, role: str, request) -> None:
+    client.force_login(request.getfixturevalue(role))
     credit = reverse("admin:billing_taxdocument_credit", args=[invoice.pk])
+    assert credit not in client.get(address("taxdocument", invoice.pk, page="change")).content.decode()
+    for answer in (client.get(credit), client.post(credit, {"reason": "please", "request_key": "k"})):
+        assert answer.status_code == 403
+        assert "Only the platform&#x27;s operators do this" in answer.content.decode()
+    assert not TaxDocument.objects.filter(kind="credit_note").exists()
+
+
+def test_an_operator_credits_an_invoice_with_a_reason_once(admin_client: Client, invoice: TaxDocument) -> None:
+    client = admin_client
+    credit = reverse("admin:billing_taxdocument_credit", args=[invoice.pk])
+    assert credit in client.get(address("taxdocument", invoice.pk, page="change")).content.decode()
     page = client.get(credit).content.decode()
     key = page.split('name="request_key" value="')[1].split('"')[0]
     assert not TaxDocument.objects.filter(kind="credit_note").exists()

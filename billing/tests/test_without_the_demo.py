@@ -6,7 +6,7 @@ import pytest
 from django.test import Client
 
 from billing.models import CDR, BillingException, LedgerTransfer, Wallet
-from billing.services import rating
+from billing.services import rating, wallets
 from billing.tests.factories import NOON, Fleet, make_fleet, start, stop
 from fleetcharge.accounts.models import AuditEntry, Organisation, User
 from fleetcharge.accounts.services import create_api_key
@@ -48,7 +48,8 @@ def charge(fleet: Fleet) -> CDR:
 
 
 def test_a_session_is_priced_and_paid(desk: Client, fleet: Fleet) -> None:
-    assert open_wallet(desk, fleet, amount="1000", reference="UTR1") == 302
+    assert open_wallet(desk, fleet) == 302
+    wallets.top_up(organisation_id=fleet.organisation.pk, amount_paise=1_000_00, key="pay_1", at=NOON)  # as the gateway
     assert make_tariff(desk, fleet) == 302
     Tariff.objects.update(valid_from=NOON - timedelta(days=1))
     cdr = charge(fleet)
@@ -58,10 +59,8 @@ def test_a_session_is_priced_and_paid(desk: Client, fleet: Fleet) -> None:
     assert not BillingException.objects.exists()
 
 
-def test_an_opening_top_up_is_one_that_arrived(desk: Client, fleet: Fleet) -> None:
-    assert open_wallet(desk, fleet, amount="1000") == 200
-    assert not Wallet.objects.exists()
-    assert open_wallet(desk, fleet) == 302
+def test_a_fleet_opens_its_wallet_empty(desk: Client, fleet: Fleet) -> None:
+    assert open_wallet(desk, fleet, amount="1000", reference="UTR1") == 302  # a fleet cannot say what we received
     wallet = Wallet.objects.get()
     assert (wallet.posted_paise, wallet.credit_limit_paise, wallet.low_threshold_paise) == (0, 0, 100_00)
     assert not LedgerTransfer.objects.exists()
@@ -82,7 +81,10 @@ def test_nobody_opens_another_fleets_wallet(
 
 
 def test_the_operator_of_the_house_may_open_and_price_too(admin_client: Client, fleet: Fleet) -> None:
-    assert open_wallet(admin_client, fleet) == 302
+    assert open_wallet(admin_client, fleet, amount="1000") == 200  # without the bank's reference
+    assert not Wallet.objects.exists()
+    assert open_wallet(admin_client, fleet, amount="1000", reference="UTR1") == 302
+    assert Wallet.objects.get().posted_paise == 1_000_00
     assert make_tariff(admin_client, fleet) == 302
     assert Wallet.objects.get().organisation == fleet.organisation
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
+from billing.admin.operators import OperatorDeeds, operators_only
 from billing.admin.shown import TotalsMixin, money, user_of
 from billing.gst.states import name_of
 from billing.invoicing import files
@@ -29,7 +30,7 @@ IRN_COLOURS = {
 
 
 @admin.register(TaxDocument)
-class TaxDocumentAdmin(TotalsMixin, ReadOnlyAdmin):
+class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
     list_display = [
         "dated_on", "number", "kind", "organisation", "recipient", "taxable", "tax", "total", "sessions", "portal",
     ]  # fmt: skip
@@ -176,9 +177,10 @@ class TaxDocumentAdmin(TotalsMixin, ReadOnlyAdmin):
         messages.success(request, _("Sent to %(who)s.") % {"who": ", ".join(addresses) or "—"})
         return back_to(self, row.pk)
 
-    @action(description=gettext_lazy("Credit note"), url_path="credit", permissions=["decide"])
+    @operators_only
+    @action(description=gettext_lazy("Credit note"), url_path="credit", permissions=["operate"])
     def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Everything that is left of an invoice; parts go over the service."""
+        """Everything that is left of an invoice, by an operator: our money; parts go over the service."""
         row = self.get_object(request, object_id)
         if row is None or row.kind != TaxDocument.Kind.INVOICE:
             messages.info(request, _("Only an invoice can be credited."))
