@@ -110,7 +110,7 @@ def _learn_token(session: ChargingSession, start: "Start", cause: str) -> None:
     session.quality = quality.BILLABLE if decision.is_accepted else quality.REVIEW
     session.save()
     if session.state == ChargingSession.State.ACTIVE and decision.is_accepted:
-        money.hold_for(session, start.received_at)
+        money.hold_for(session, start.received_at, decision.limits)
     keep_start(session=session, decision=decision, received_at=start.received_at, is_offline=start.is_offline)
     if session.state == ChargingSession.State.ACTIVE:
         publish(

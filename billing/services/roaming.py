@@ -119,7 +119,7 @@ def _begin(told: RoamingSession | RoamingCDR, session_key: str, now: datetime) -
     )  # fmt: skip
     if is_new:
         if decision.reason == ACCEPTED:
-            money.hold_for(session, now)
+            money.hold_for(session, now, decision.limits)
         keep_start(session=session, decision=decision, received_at=now)
         place = told.connector.evse.location_id
         publish(

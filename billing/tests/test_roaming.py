@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from billing import tasks
-from billing.models import CDR, BillingException, ChargingSession, LedgerTransfer
+from billing.models import CDR, BillingException, ChargingSession, Hold, LedgerTransfer, LimitUsage
 from billing.services import rating, roaming
-from billing.tests.factories import fund
+from billing.tests.factories import fund, limit
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.demo.peers import objects
 from stations import services
@@ -156,3 +156,17 @@ def test_two_records_under_one_id_are_a_question(source: Source) -> None:
     for _ in range(2):
         roaming.ask_about_conflict(conflict_id=told.conflicts.get().pk, now=NOW)
     assert BillingException.objects.get().kind == "cpo_correction"
+
+
+def test_a_limit_holds_at_other_networks_too(source: Source, organisation: Organisation) -> None:
+    of_month = limit(organisation, period="month", amount_paise=500_00)
+    session = hear(source)
+    assert session is not None
+    usage = LimitUsage.objects.get(limit=of_month)
+    assert usage.reserved_paise == Hold.objects.get().amount_paise == 500_00
+    price(bill(source))
+    usage.refresh_from_db()
+    assert (usage.reserved_paise, usage.spent_paise) == (0, 46_020)
+    refused = hear(source, id="S2", last_updated="2026-11-21T06:50:00Z")
+    assert refused is not None
+    assert (refused.authorisation_reason, Hold.objects.count()) == ("limit:organisation", 1)
