@@ -1,6 +1,6 @@
 """Counting on limits what no hold had reserved: a session without one, and what becomes known after the charge."""
 
-from typing import Any
+from collections.abc import Iterable
 
 from django.db import connection
 
@@ -8,34 +8,47 @@ from billing.limits import periods, using
 from billing.models import ChargingSession, Hold, SpendLimit
 
 
-def count(*, session_id: int | None, paise: int, wh: int) -> None:
-    """Add to what is spent (less than nothing: given back); one query for a fleet without limits.
+def lock(*, session_id: int | None, is_captured: bool = False, is_written: bool = False) -> list[int]:
+    """The usages on which more (or less) of this session is to be counted with `using.spend`, locked.
 
-    On the limits of the session's hold, or without one on those that apply to it now.
+    Before the wallet is locked: hold, then limits, then wallet. Those of the session's hold, or without any those that
+    apply to it, opened where need be; one query for a fleet without limits. `is_captured`: the hold is captured next,
+    which moves its own usages, so these are left out. `is_written`: the session's record is captured, but not counted.
     """
-    if session_id is None or (not paise and not wh):
-        return
+    if session_id is None:
+        return []
     session = ChargingSession.objects.filter(
         pk=session_id, organisation_id__in=SpendLimit.objects.values("organisation_id")
     ).select_related("organisation", "connector__evse").first()  # fmt: skip
-    if session is not None:
-        using.spend(_usages(session), paise=paise, wh=wh)
+    if session is None:
+        return []
+    held = _held(session_id)
+    ids = held or _applicable(session, uncounted=session_id if is_written else 0)
+    moved = _held(session_id, is_active=True) if is_captured else set()  # also those that were opened just now
+    return [usage for usage in _locked(ids | moved) if usage not in moved]
 
 
-def _usages(session: ChargingSession) -> list[int]:
-    held = Hold.objects.filter(session_key=f"session:{session.pk}").values_list("limits", flat=True).first()
-    if held and held.get("usages"):
-        return _existing([int(each["id"]) for each in held["usages"]])
+def _held(session_id: int, *, is_active: bool = False) -> set[int]:
+    """The usages of the session's hold; with `is_active` only if it is, and then it is locked."""
+    rows = Hold.objects.filter(session_key=f"session:{session_id}")
+    if is_active:
+        rows = rows.filter(state=Hold.State.ACTIVE).select_for_update(of=("self",))
+    limits = rows.values_list("limits", flat=True).first() or {}
+    return {int(each["id"]) for each in limits.get("usages") or []}
+
+
+def _applicable(session: ChargingSession, *, uncounted: int) -> set[int]:
     limits = using.applicable(
         organisation_id=session.organisation_id, vehicle_id=session.vehicle_id, driver_id=session.driver_id,
         location_id=session.connector.evse.location_id, connector_id=session.connector_id, at=session.started_at,
         zone=periods.zone_of(session.organisation.time_zone),
     )  # fmt: skip
-    known: list[dict[str, Any]] = using.opened(limits, organisation_id=session.organisation_id)
-    return [int(each["id"]) for each in known]
+    known = using.opened(limits, organisation_id=session.organisation_id, uncounted=uncounted)
+    return {int(each["id"]) for each in known}
 
 
-def _existing(ids: list[int]) -> list[int]:
+def _locked(ids: Iterable[int]) -> list[int]:
+    """Those that still exist."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT id FROM billing_limitusage WHERE id = ANY(%s)", [ids])
+        cursor.execute("SELECT id FROM billing_limitusage WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [list(ids)])
         return [row[0] for row in cursor.fetchall()]

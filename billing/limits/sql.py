@@ -9,14 +9,15 @@ CROSS JOIN LATERAL (
            (p.starts + CASE g.period WHEN 'day' THEN interval '1 day' WHEN 'week' THEN interval '7 days'
                                      ELSE interval '1 month' END)::timestamp AT TIME ZONE %(zone)s AS until) span
 """
-# sessions of limit g in its period; h: what is held for them, c: what they cost in the end
+# sessions of limit g in its period; h: what is held for them, c: what they cost in the end, but for the one session
+# whose charge is being counted just now
 _SESSIONS = """
 FROM billing_chargingsession x
 JOIN stations_connector k ON k.id = x.connector_id
 JOIN stations_evse e ON e.id = k.evse_id
 LEFT JOIN stations_tariff t ON t.id = k.tariff_id
 LEFT JOIN vehicles_vehicle v ON v.id = x.vehicle_id
-LEFT JOIN billing_cdr c ON c.session_id = x.id AND c.captured_at IS NOT NULL
+LEFT JOIN billing_cdr c ON c.session_id = x.id AND c.captured_at IS NOT NULL AND x.id <> %(uncounted)s
 LEFT JOIN billing_hold h ON h.session_key = 'session:' || x.id AND h.state = 'active'
 WHERE x.organisation_id = g.organisation_id AND x.started_at >= span.since AND x.started_at < span.until
   AND CASE g.scope

@@ -27,19 +27,22 @@ def applicable(
     values: dict[str, Any] = {
         **periods.starts(at, zone), "zone": zone.key,
         "organisation": organisation_id, "vehicle": vehicle_id, "driver": driver_id, "location": location_id,
-        "connector": connector_id,
+        "connector": connector_id, "uncounted": 0,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(sql.APPLICABLE, values)
         return [Limit(*row) for row in cursor.fetchall()]
 
 
-def opened(limits: Sequence[Limit], *, organisation_id: int) -> list[dict[str, Any]]:
-    """The usages behind these limits, opened where this is the first session of the period; for a hold's snapshot."""
+def opened(limits: Sequence[Limit], *, organisation_id: int, uncounted: int = 0) -> list[dict[str, Any]]:
+    """The usages behind these limits, opened where this is the first session of the period; for a hold's snapshot.
+
+    `uncounted`: the session whose charge is written already, and counted by the caller.
+    """
     of_periods = [limit for limit in limits if limit.period != periods.SESSION]
     ids = {limit.limit_id: limit.usage_id for limit in of_periods}
     if new := [limit for limit in of_periods if limit.usage_id is None]:
-        ids |= _open(new, organisation_id)
+        ids |= _open(new, organisation_id, uncounted)
     return [
         {"id": ids[limit.limit_id], "scope": limit.scope, "period": limit.period} | _terms(limit)
         for limit in of_periods
@@ -68,13 +71,13 @@ def spend(usage_ids: Iterable[int], *, paise: int, wh: int) -> None:
             cursor.execute(sql.SPEND, {"usages": ids, "paise": paise, "wh": wh})
 
 
-def _open(limits: Sequence[Limit], organisation_id: int) -> dict[int, int]:
+def _open(limits: Sequence[Limit], organisation_id: int, uncounted: int) -> dict[int, int]:
     """By limit. What runs already in the period is counted in; whoever opens it at the same moment does so once."""
     name = Organisation.objects.values_list("time_zone", flat=True).get(pk=organisation_id)
     starts = {limit.period: limit.period_start for limit in limits}
     values: dict[str, Any] = {
         **{period: starts.get(period) for period in (periods.DAY, periods.WEEK, periods.MONTH)},
-        "zone": zone_of(name).key, "limits": [limit.limit_id for limit in limits],
+        "zone": zone_of(name).key, "limits": [limit.limit_id for limit in limits], "uncounted": uncounted,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(sql.LOCK_RUNNING, values)

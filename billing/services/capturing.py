@@ -9,8 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from billing.events import WalletChanged
-from billing.limits import sql
-from billing.limits.correcting import count
+from billing.limits import correcting, sql, using
 from billing.models import BillingException, LedgerTransfer, Wallet
 from billing.services import ledger
 from billing.services.exceptions import open_exception
@@ -41,11 +40,19 @@ class Captured:
 _AFTERWARDS = "(w.posted_paise - w.held_paise + w.credit_limit_paise - %(total)s)"
 # Close the hold, move its limits, free its money, post the legs when the wallet bears them: the hot row is locked for
 # this statement and the commit only. What it cannot do (too little money, a new account) it leaves to `_post`.
+# ready: the hold moves all that limits count; otherwise nothing is done until their usages are locked, as everywhere
+# before the wallet.
 _CAPTURE = in_one_line(f"""
 WITH known AS (SELECT 1 FROM billing_ledgertransfer WHERE entry_key = %(entry)s LIMIT 1),
-closed AS (
+ready AS (
+    SELECT 1 WHERE %(is_locked)s OR EXISTS (SELECT 1 FROM known)
+    OR NOT EXISTS (SELECT 1 FROM billing_spendlimit WHERE organisation_id = %(organisation)s)
+    OR EXISTS (SELECT 1 FROM billing_hold
+               WHERE session_key = %(key)s AND state = 'active' AND jsonb_array_length(limits->'usages') > 0)
+), closed AS (
     UPDATE billing_hold SET state = 'captured', closed_at = %(now)s
-    WHERE session_key = %(key)s AND state = 'active' RETURNING amount_paise, energy_wh, limits
+    WHERE session_key = %(key)s AND state = 'active' AND EXISTS (SELECT 1 FROM ready)
+    RETURNING amount_paise, energy_wh, limits
 ), used AS ({sql.USED_BY_HOLD}), booked AS ({sql.MOVE_HOLD}),
 part AS (
     SELECT charge.number AS leg, account.id AS account_id, charge.paise, charge.kind, charge.memo
@@ -55,6 +62,7 @@ part AS (
 ), freed AS (
     UPDATE billing_wallet w SET held_paise = w.held_paise - COALESCE((SELECT amount_paise FROM closed), 0)
     WHERE w.organisation_id = %(organisation)s AND (SELECT count(*) FROM booked) >= 0
+      AND EXISTS (SELECT 1 FROM ready)
     RETURNING w.account_id, w.posted_paise, w.held_paise,
               w.posted_paise - w.held_paise + w.credit_limit_paise AS spendable,
               {CROSSES.format(wallet="w", available=_AFTERWARDS)} AS warns
@@ -71,7 +79,7 @@ part AS (
     RETURNING 1
 )
 SELECT freed.posted_paise, freed.held_paise, freed.spendable, (SELECT count(*) FROM legs),
-       EXISTS (SELECT 1 FROM known), EXISTS (SELECT 1 FROM closed), freed.warns
+       EXISTS (SELECT 1 FROM known), EXISTS (SELECT 1 FROM ready), freed.warns
 FROM (VALUES (1)) AS always(one) LEFT JOIN freed ON true
 """)  # noqa: S608
 
@@ -87,35 +95,48 @@ def capture(
     now: datetime,
     currency: str = "INR",
     energy_wh: int = 0,
+    is_written: bool = False,
 ) -> Captured:
     """Turn a hold into a charge, once per `entry_key`. `energy_wh`: what limits count, beside the money.
+
+    `is_written`: the session's record says already that it is captured, and no limit has counted it yet.
 
     Energy already delivered is a fact: a shortfall is booked as receivable, never refused.
     """
     values = _values(organisation_id, session_key, entry_key, charges, about, at, now, currency, energy_wh)
     try:
         with transaction.atomic():
-            return _capture(values, charges, about, now)
+            return _capture(values, charges, about, now, is_written=is_written)
     except IntegrityError:
         if known := _captured(entry_key, organisation_id):  # somebody else posted it between our look and our insert
             return known
         raise
 
 
-def _capture(values: dict[str, Any], charges: Sequence[Charge], about: Dimensions, now: datetime) -> Captured:
+def _capture(
+    values: dict[str, Any], charges: Sequence[Charge], about: Dimensions, now: datetime, *, is_written: bool
+) -> Captured:
     organisation_id, entry_key, total = values["organisation"], values["entry"], values["total"]
-    with connection.cursor() as cursor:
-        cursor.execute(_CAPTURE, values)
-        posted, held, left, legs, is_known, had_hold, warns = cursor.fetchone()
+    usages: list[int] = []
+    posted, held, left, legs, is_known, is_ready, warns = _execute(values)
+    if not is_ready:
+        usages = correcting.lock(session_id=about.session_id, is_captured=True, is_written=is_written)
+        posted, held, left, legs, is_known, _, warns = _execute(values | {"is_locked": True})
     is_posted = posted is not None and legs == len(charges) and not is_known
     if not is_posted and (known := _captured(entry_key, organisation_id)):  # also while we waited for the wallet
         return known
-    if not had_hold:
-        count(session_id=about.session_id, paise=total, wh=values["wh"])
+    using.spend(usages, paise=total, wh=values["wh"])
     if is_posted:
         publish(WalletChanged(organisation_id, posted - total, held, left - total, may_warn=warns))
         return Captured(total, 0, True)
     return _post(values, charges, about, now, left)
+
+
+def _execute(values: dict[str, Any]) -> tuple[Any, ...]:
+    with connection.cursor() as cursor:
+        cursor.execute(_CAPTURE, values)
+        row: tuple[Any, ...] = cursor.fetchone()
+    return row
 
 
 def _post(
@@ -146,7 +167,7 @@ def _values(
         "kinds": [charge.kind for charge in charges], "memos": [charge.memo for charge in charges],
         "session": about.session_id, "vehicle": about.vehicle_id, "driver": about.driver_ref,
         "location": about.location_id, "cost_centre": about.cost_centre, "currency": currency, "at": at, "now": now,
-        "recorded": timezone.now(),
+        "recorded": timezone.now(), "is_locked": about.session_id is None,
         "hash": ledger.content_hash(_split(charges, organisation_id, total), about, currency),
     }  # fmt: skip
 

@@ -64,6 +64,7 @@ def rate_and_capture(*, cdr_id: int, now: datetime | None = None) -> bool:
         now=now,
         currency=cdr.currency,
         energy_wh=cdr.energy_wh,
+        is_written=True,
     )
     publish(CDRCaptured(cdr.pk, cdr.session_id, cdr.organisation_id, rated.total_paise, captured.receivable_paise))
     return True

@@ -6,7 +6,7 @@ from datetime import datetime
 from django.db import transaction
 
 from billing.events import WalletToppedUp
-from billing.limits.correcting import count
+from billing.limits import correcting, using
 from billing.models import Wallet
 from billing.services import ledger
 from billing.services.capturing import Captured, Charge, capture
@@ -112,9 +112,10 @@ def refund(
     has_wallet = Wallet.objects.filter(organisation_id=organisation_id).exists()
     to = ledger.wallet_code(organisation_id) if has_wallet else ledger.receivable_code(organisation_id)
     legs = [Leg(account, to, amount, "adjustment", memo) for account, amount in refunds]
+    usages = correcting.lock(session_id=about.session_id)
     posted = ledger.post(entry_key=entry_key, legs=legs, occurred_at=at, about=about, currency=currency)
     if posted.is_new:
-        count(session_id=about.session_id, paise=-sum(amount for _, amount in refunds), wh=0)
+        using.spend(usages, paise=-sum(amount for _, amount in refunds), wh=0)
     if posted.is_new and has_wallet:
         _settle_receivable(organisation_id, entry_key, at)
         announce(organisation_id)

@@ -201,3 +201,46 @@ def test_eight_vehicles_share_a_limit_to_the_last_paisa() -> None:
         "day": 2_400_00, "month": 2_400_00,
     }  # fmt: skip
     assert verification.differences() == {}
+
+
+def test_a_session_that_never_asked_for_a_hold_opens_the_period_and_counts_once(fleet: Fleet) -> None:
+    of_day = limit(fleet.organisation, amount_paise=5_000_00)
+    Wallet.objects.update(state="frozen")
+    session = begin(fleet)
+    assert (Hold.objects.count(), LimitUsage.objects.count()) == (0, 0)
+    Wallet.objects.update(state="active")
+    finish(fleet, session)
+    assert used(of_day) == (0, PRICE)
+    running = begin(fleet, 2)
+    finish(fleet, running)
+    assert used(of_day) == (0, 2 * PRICE)
+
+
+def test_a_limit_set_while_the_only_session_runs_counts_it_once(fleet: Fleet) -> None:
+    """Its hold stands on no limit, and its own capture opens the period."""
+    session = begin(fleet)
+    of_day, soft = (limit(fleet.organisation, amount_paise=5_000_00, is_hard=is_hard) for is_hard in (True, False))
+    finish(fleet, session)
+    assert (used(of_day), used(soft)) == ((0, PRICE), (0, PRICE))
+    assert Wallet.objects.get().held_paise == 0
+    assert verification.differences() == {}
+
+
+def test_a_hold_that_stands_on_no_limit_though_there_is_one_is_counted_when_it_is_captured(fleet: Fleet) -> None:
+    of_day = limit(fleet.organisation, amount_paise=5_000_00)
+    first, second = begin(fleet), begin(fleet, 2)
+    Hold.objects.filter(session_key=wallets.hold_key(second.pk)).update(limits={})
+    LimitUsage.objects.update(reserved_paise=Hold.objects.first().amount_paise)
+    finish(fleet, second)
+    finish(fleet, first)
+    assert used(of_day) == (0, 2 * PRICE)
+
+
+def test_a_token_that_is_learned_late_is_limited_too(fleet: Fleet) -> None:
+    of_day = limit(fleet.organisation, amount_paise=5_000_00)
+    session = begin(fleet, id_token="", evse_number=1, transaction_ref="tx-1", is_reported=False)
+    assert not Hold.objects.exists()
+    start(fleet, start_key="s1", evse_number=1, transaction_ref="tx-1")
+    assert used(of_day) == (Hold.objects.get().amount_paise, 0)
+    finish(fleet, session)
+    assert used(of_day) == (0, PRICE)
