@@ -1,9 +1,10 @@
 """Who is billed by whom: states, union territories, special zones, fleets with several GSTINs, dated rules."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import transaction
 
 from billing.invoicing.models import (
     OrganisationRegistration,
@@ -16,8 +17,9 @@ from billing.invoicing.services import figures, months, notes
 from billing.invoicing.services.parties import Parties, supply_of
 from billing.invoicing.services.place_of_supply import supply_of_session
 from billing.invoicing.services.rules import MissingRule, Rules
-from billing.models import CDR, LedgerTransfer
-from billing.services import ledger, verification
+from billing.models import CDR, BillingException, LedgerTransfer
+from billing.services import adjustments, ledger, verification
+from billing.services.adjustments import Figures
 from billing.tests.factories import NOON, Fleet, make_fleet
 from billing.tests.invoicing import (
     AFTER_NOVEMBER,
@@ -34,6 +36,7 @@ from stations.models import Location
 from vehicles.models import Vehicle
 
 Kind = TaxDocument.Kind
+JANUARY = datetime(2027, 1, 2, tzinfo=UTC)
 
 
 def fleet_of(organisation: Organisation) -> Fleet:
@@ -242,6 +245,62 @@ def test_parts_of_a_line_are_credited_until_nothing_is_left(organisation: Organi
     assert first.taxable_paise + rest.taxable_paise == made.taxable_paise
     assert first.cgst_paise + rest.cgst_paise == made.cgst_paise
     assert figures.unexplained_tax() == {"cgst": 0, "sgst": 0, "igst": 0}
+
+
+PER_KWH_AND_HOUR = [
+    {"price_components": [
+        {"type": "ENERGY", "price": "18", "step_size": 1}, {"type": "TIME", "price": "20", "step_size": 1},
+    ]}
+]  # fmt: skip
+
+
+def correct(cdr: CDR, energy_wh: int, minutes: int = 30) -> None:
+    with transaction.atomic():
+        ended_at = cdr.started_at + timedelta(minutes=minutes)
+        wanted = Figures(cdr.started_at, ended_at, energy_wh, minutes * 60, 0)
+        assert adjustments.adjust(cdr=cdr, figures=wanted, reason="a late stop", now=AFTER_NOVEMBER)
+
+
+def given_back(made: TaxDocument) -> tuple[int, int, int]:
+    rows = [(row.sign, row) for row in made.notes.all()]
+    return (
+        -sum(sign * row.taxable_paise for sign, row in rows), -sum(sign * row.cgst_paise for sign, row in rows),
+        -sum(sign * row.total_paise for sign, row in rows),
+    )  # fmt: skip
+
+
+def test_a_correction_in_other_words_leaves_less_to_give_back(organisation: Organisation) -> None:
+    make_supplier()
+    make_registration(organisation)
+    cdr = charge(make_fleet(organisation, money_paise=100_000_00, elements=PER_KWH_AND_HOUR))
+    [made] = close()
+    correct(cdr, energy_wh=7_000, minutes=60)  # less energy, more time: one line "correction"
+    months.close(day=date(2026, 12, 1), now=JANUARY, reason="test")
+    [note] = made.notes.all()
+    assert not {line.description for line in note.lines.all()} & {line.description for line in made.lines.all()}
+    by_component = {line.component: line for line in made.lines.all()}
+    everything = {line.pk: line.taxable_paise for line in made.lines.all()}
+    with pytest.raises(Conflict, match="less left"):
+        credit(made, taxable_by_line=everything, request_key="a", at=JANUARY)
+    credit(made, taxable_by_line={by_component["TIME"].pk: 10_00}, request_key="b", at=JANUARY)
+    credit(made, request_key="c", at=JANUARY)
+    assert given_back(made) == (made.taxable_paise, made.cgst_paise, made.total_paise)
+    with pytest.raises(Conflict, match="Nothing of this invoice is left"):
+        credit(made, request_key="d", at=JANUARY)
+    assert figures.unexplained_tax() == {"cgst": 0, "sgst": 0, "igst": 0}
+    assert not BillingException.objects.filter(reference=f"notes:{made.pk}").exists()
+
+
+def test_goodwill_and_a_correction_after_it_are_asked_about(organisation: Organisation) -> None:
+    make_supplier()
+    make_registration(organisation)
+    cdr = charge(fleet_of(organisation))
+    [made] = close()
+    credit(made)
+    correct(cdr, energy_wh=9_000)
+    months.close(day=date(2026, 12, 1), now=JANUARY, reason="test")
+    asked = BillingException.objects.get(reference=f"notes:{made.pk}")
+    assert (asked.organisation, asked.amount_paise, asked.kind) == (None, 18_00, "books_differ")
 
 
 def test_a_credit_note_has_its_last_day(organisation: Organisation) -> None:

@@ -7,17 +7,17 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
 from datetime import date, datetime
-from fractions import Fraction
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Sum
 
-from billing.gst.heads import Heads, tax_on, total_of
+from billing.gst.heads import Heads, total_of
 from billing.gst.numbering import day_in_india, first_day
 from billing.invoicing.models import AccountingMonth, BilledItem, DocumentLine, TaxDocument
-from billing.invoicing.services import collecting, issuing, numbers, posting
+from billing.invoicing.services import collecting, issuing, left, numbers, posting
 from billing.invoicing.services.rules import Name, Rules
+from billing.models import BillingException
+from billing.services.exceptions import open_exception
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.api import Conflict
@@ -34,7 +34,11 @@ def note_until(original: TaxDocument, rules: Rules) -> date:
 def issue_for_corrections(
     organisation: Organisation, *, month: AccountingMonth | None, on: date, at: datetime, actor: str = "system"
 ) -> list[TaxDocument]:
-    """Notes about corrections of sessions that are on documents already: per original one down, one up."""
+    """Notes about corrections of sessions that are on documents already: per original one down, one up.
+
+    Their money has moved with the correction, so that they are issued in full; what a goodwill note had given back of
+    the same invoice before, finance is asked about.
+    """
     rules = Rules(on)
     groups: dict[Any, list[collecting.Item]] = defaultdict(list)
     late = collecting.late_corrections(organisation)
@@ -43,8 +47,7 @@ def issue_for_corrections(
         if item.taxable_paise:
             groups[originals[item.cdr.pk].pk, item.taxable_paise < 0].append(item)
     return [
-        _note(TaxDocument.objects.select_related("supplier", "registration", "organisation").get(pk=pk), items,
-              is_credit, rules, month, on, at, actor)
+        _note(_locked(pk), items, is_credit, rules, month, on, at, actor)
         for (pk, is_credit), items in sorted(groups.items(), key=lambda entry: entry[0])
     ]  # fmt: skip
 
@@ -65,19 +68,16 @@ def credit(
     """
     if not reason.strip():
         raise ValueError("A credit note needs a reason.")
-    original = TaxDocument.objects.select_for_update(of=("self",)).select_related(
-        "supplier", "registration", "organisation"
-    ).get(pk=document_id, kind=Kind.INVOICE)  # fmt: skip
+    original = _locked(document_id, kind=Kind.INVOICE)
     if known := TaxDocument.objects.filter(request_key=request_key).first():
         return known
     day = day_in_india(at)
     if day > (last := note_until(original, Rules(day))):
         raise Conflict(f"The last day for a credit note was {last}.", code="note_too_late")
-    left = _left(original)
-    wanted = {pk: line.taxable for pk, line in left.items()} if taxable_by_line is None else dict(taxable_by_line)
-    lines = _chosen(original, left, {pk: paise for pk, paise in wanted.items() if paise})
-    is_all = taxable_by_line is None and not original.notes.filter(kind=Kind.CREDIT_NOTE).exists()
-    note = _store(original, lines, original.round_off_paise if is_all else 0, reason, at, day, actor, request_key)
+    room = left.of(original)
+    wanted = room.everything() if taxable_by_line is None else dict(taxable_by_line)
+    lines = room.take({pk: paise for pk, paise in wanted.items() if paise})
+    note = _store(original, lines, room.round_off_paise(lines), reason, at, day, actor, request_key)
     posting.post_goodwill(document=note)
     audit(
         action="credit", target=note, actor=actor, reason=reason, organisation=original.organisation,
@@ -85,47 +85,6 @@ def credit(
     )  # fmt: skip
     issuing.register(note)
     return note
-
-
-class _Left:
-    """Of one line, after the notes so far."""
-
-    def __init__(self, line: DocumentLine, gone: Mapping[str, int]) -> None:
-        self.line = line
-        self.taxable = line.taxable_paise - gone.get("taxable", 0)
-        self.heads = Heads(
-            line.cgst_paise - gone.get("cgst", 0), line.sgst_paise - gone.get("cgst", 0),
-            line.igst_paise - gone.get("igst", 0),
-        )  # fmt: skip
-
-
-def _left(original: TaxDocument) -> dict[int, _Left]:
-    """By the id of a line; notes repeat the words and the rate of the lines they are about."""
-    rows = DocumentLine.objects.filter(document__original=original, document__kind=Kind.CREDIT_NOTE)
-    sums = rows.values("description", "rate_percent").annotate(
-        taxable=Sum("taxable_paise"), cgst=Sum("cgst_paise"), igst=Sum("igst_paise")
-    )
-    gone = {
-        (row["description"], row["rate_percent"]): {name: int(row[name]) for name in ("taxable", "cgst", "igst")}
-        for row in sums
-    }
-    return {line.pk: _Left(line, gone.get((line.description, line.rate_percent), {})) for line in original.lines.all()}
-
-
-def _chosen(
-    original: TaxDocument, left: Mapping[int, _Left], wanted: Mapping[int, int]
-) -> list[tuple[DocumentLine, int, Heads]]:
-    if not wanted:
-        raise Conflict("Nothing of this invoice is left.", code="nothing_left")
-    chosen = []
-    for pk, paise in wanted.items():
-        if pk not in left or not 0 < paise <= left[pk].taxable:
-            raise Conflict("A line has less left than that.", code="more_than_left")
-        line = left[pk].line
-        is_rest = paise == left[pk].taxable
-        [heads] = tax_on([(paise, Fraction(line.rate_percent))], is_interstate=bool(original.igst_paise))
-        chosen.append((line, paise, left[pk].heads if is_rest else heads))
-    return chosen
 
 
 def _store(
@@ -162,6 +121,23 @@ def _store(
     return note
 
 
+def _locked(pk: int, **more: Any) -> TaxDocument:
+    """One note about it at a time."""
+    rows = TaxDocument.objects.select_for_update(of=("self",))
+    return rows.select_related("supplier", "registration", "organisation").get(pk=pk, **more)
+
+
+def _ask_about_excess(original: TaxDocument, note: TaxDocument, at: datetime) -> None:
+    """Goodwill first and a correction after it: together they may give back more than the invoice was."""
+    excess = left.of(original).excess_paise()
+    if excess:
+        open_exception(
+            organisation_id=None, kind=BillingException.Kind.BOOKS_DIFFER, at=at, amount_paise=excess,
+            title=f"The notes about {original.number} give back more than it was", reference=f"notes:{original.pk}",
+            details={"original": original.number, "note": note.number, "excess_paise": excess},
+        )  # fmt: skip
+
+
 def _originals(items: list[collecting.Item]) -> dict[int, TaxDocument]:
     rows = BilledItem.objects.filter(cdr__in=[item.cdr.pk for item in items], adjustment=None)
     return {row.cdr_id: row.document for row in rows.select_related("document")}
@@ -183,7 +159,10 @@ def _note(
     )
     corrections = ",".join(str(item.adjustment.pk) for item in items if item.adjustment)
     digest = hashlib.sha256(corrections.encode()).hexdigest()[:40]
-    return issuing.issue(
+    note = issuing.issue(
         draft=made, kind=kind, on=on, at=at, month=month, original=original, actor=actor,
         request_key=f"{kind}:{original.pk}:{digest}", reason="Corrected after it was invoiced",
     )  # fmt: skip
+    if is_credit:
+        _ask_about_excess(original, note, at)
+    return note

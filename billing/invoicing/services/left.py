@@ -1,0 +1,97 @@
+"""What of an invoice may still be given back: its lines and its debit notes less all credit notes, rate by rate."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from fractions import Fraction
+
+from billing.gst.heads import Heads, tax_on
+from billing.invoicing.models import DocumentLine, TaxDocument
+from fleetcharge.lib.api import Conflict
+
+Kind = TaxDocument.Kind
+Taken = list[tuple[DocumentLine, int, Heads]]
+
+
+class _Sums:
+    """Taxable value and taxes; CGST and SGST are always alike."""
+
+    def __init__(self) -> None:
+        self.taxable = self.cgst = self.igst = 0
+
+    def add(self, line: DocumentLine, sign: int = 1) -> None:
+        self.taxable += sign * line.taxable_paise
+        self.cgst += sign * line.cgst_paise
+        self.igst += sign * line.igst_paise
+
+    def take(self, paise: int, heads: Heads) -> Heads:
+        """Never more tax than there is; what is taken last takes the paise of earlier roundings with it."""
+        if paise == self.taxable:
+            heads = Heads(max(0, self.cgst), max(0, self.cgst), max(0, self.igst))
+        cgst, igst = min(heads.cgst_paise, max(0, self.cgst)), min(heads.igst_paise, max(0, self.igst))
+        self.taxable, self.cgst, self.igst = self.taxable - paise, self.cgst - cgst, self.igst - igst
+        return Heads(cgst, cgst, igst)
+
+
+class Left:
+    """A line gives no more than itself, all lines of a rate no more than is left of the rate, in any words."""
+
+    def __init__(self, original: TaxDocument, lines: Iterable[DocumentLine], of_notes: Iterable[DocumentLine]) -> None:
+        self.original = original
+        self.lines = {line.pk: line for line in lines}
+        self.rates: dict[Decimal, _Sums] = defaultdict(_Sums)
+        self.gone: dict[tuple[str, Decimal], int] = defaultdict(int)
+        self.round_off = original.round_off_paise
+        for line in self.lines.values():
+            self.rates[line.rate_percent].add(line)
+        for line in of_notes:
+            self.rates[line.rate_percent].add(line, line.document.sign)
+            if line.document.kind == Kind.CREDIT_NOTE:
+                self.gone[line.description, line.rate_percent] += line.taxable_paise
+        for note in {line.document_id: line.document for line in of_notes}.values():
+            self.round_off += note.sign * note.round_off_paise
+
+    def everything(self) -> dict[int, int]:
+        """Line id -> taxable paise."""
+        rest = {rate: sums.taxable for rate, sums in self.rates.items()}
+        found = {}
+        for pk, line in self.lines.items():
+            found[pk] = max(0, min(self._of_line(line), rest[line.rate_percent]))
+            rest[line.rate_percent] -= found[pk]
+        return found
+
+    def take(self, wanted: Mapping[int, int]) -> Taken:
+        """Raises Conflict when nothing is left, or less than that."""
+        if not wanted:
+            raise Conflict("Nothing of this invoice is left.", code="nothing_left")
+        return [self._take(pk, paise) for pk, paise in wanted.items()]
+
+    def round_off_paise(self, taken: Taken) -> int:
+        """After `take`: with the last of it goes what the invoice was rounded by, so that the totals agree, too."""
+        if any(sums.taxable for sums in self.rates.values()):
+            return 0
+        return max(self.round_off, -sum(paise + heads.total_paise for _, paise, heads in taken))
+
+    def excess_paise(self) -> int:
+        """By how much the notes have given back more than there was, before tax."""
+        return sum(max(0, -sums.taxable) for sums in self.rates.values())
+
+    def _of_line(self, line: DocumentLine) -> int:
+        return line.taxable_paise - self.gone[line.description, line.rate_percent]
+
+    def _take(self, pk: int, paise: int) -> tuple[DocumentLine, int, Heads]:
+        line = self.lines.get(pk)
+        if line is None or not 0 < paise <= min(self._of_line(line), self.rates[line.rate_percent].taxable):
+            raise Conflict("A line has less left than that.", code="more_than_left")
+        heads = Heads(line.cgst_paise, line.sgst_paise, line.igst_paise)
+        if paise != line.taxable_paise:
+            [heads] = tax_on([(paise, Fraction(line.rate_percent))], is_interstate=bool(self.original.igst_paise))
+        return line, paise, self.rates[line.rate_percent].take(paise, heads)
+
+
+def of(original: TaxDocument) -> Left:
+    """Call it with the original locked."""
+    notes = DocumentLine.objects.filter(
+        document__original=original, document__kind__in=[Kind.CREDIT_NOTE, Kind.DEBIT_NOTE]
+    )
+    return Left(original, original.lines.all(), list(notes.select_related("document").order_by("pk")))
