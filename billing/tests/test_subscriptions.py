@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from billing.gst.numbering import INDIA
 from billing.invoicing.models import TaxDocument
 from billing.invoicing.services import figures, months
-from billing.models import CDR, LedgerTransfer
+from billing.models import CDR, BillingException, LedgerTransfer
 from billing.prices.models import AllowanceUse, Plan, PlanVersion, Subscription, SubscriptionFee
 from billing.prices.periods import Share, Span, Term, months_after, period_of, periods, shares
 from billing.prices.services import fees, plans, subscriptions
@@ -143,6 +143,23 @@ def test_a_fee_is_charged_once_by_days_and_by_whom_they_belong_to(fleet: Fleet) 
     for change in (lambda: fee.delete(), lambda: SubscriptionFee.objects.update(taxable_paise=0, total_paise=0)):
         with pytest.raises(DatabaseError, match="refused"), transaction.atomic():
             change()
+
+
+@pytest.mark.django_db
+def test_a_subscription_that_cannot_be_charged_stops_no_other(fleet: Fleet, other_organisation: Organisation) -> None:
+    bad = subscribe(make_fleet(other_organisation, money_paise=1_00), make_plan())
+    good = subscribe(fleet, make_plan(1_000_00))
+    Organisation.objects.filter(pk=other_organisation.pk).update(currency="USD")  # its accounts are in rupees
+    assert [fees.charge_due(now=at(1, month=12)) for _ in range(2)] == [1, 0]
+    assert SubscriptionFee.objects.get().subscription == good
+    row = BillingException.objects.get(reference=f"subscription:{bad.pk}")
+    assert (row.organisation, row.details["subscription"]) == (None, bad.pk)
+    assert "could not be charged" in row.title and row.details["error"]
+    months.close(day=date(2026, 11, 5), now=AFTER_NOVEMBER, reason="one fee is asked about")
+    assert TaxDocument.objects.get(kind="invoice").organisation == fleet.organisation
+    Organisation.objects.filter(pk=other_organisation.pk).update(currency="INR")
+    assert fees.charge_due(now=at(2, month=12)) == 1
+    assert bad.fees.count() == 1
 
 
 @pytest.mark.django_db

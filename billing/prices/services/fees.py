@@ -1,5 +1,6 @@
 """The fee of a subscription: charged once per period when it is over, days exactly shared, rounded once."""
 
+import logging
 from datetime import date, datetime, timedelta
 from fractions import Fraction
 
@@ -11,31 +12,50 @@ from billing.gst import gstin as gstins
 from billing.gst.numbering import INDIA, day_in_india
 from billing.gst.supply import Supply, supply_between
 from billing.invoicing.services.parties import NoSupplier, Parties, supply_of
+from billing.models import BillingException
 from billing.prices import periods
 from billing.prices.models import PlanVersion, Subscription, SubscriptionFee
 from billing.prices.periods import Share, Span
 from billing.prices.services import allowances, resolution
 from billing.services import wallets
+from billing.services.exceptions import open_exception
 from billing.services.ledger import Dimensions
 from billing.services.wallets import Charge
 from billing.totals import gst, round_half_up
 from fleetcharge.accounts.models import Organisation
 
+log = logging.getLogger(__name__)
 REVENUE = "revenue:subscription"
 LONGEST_UNCHARGED = timedelta(days=400)
 
 
 def charge_due(*, now: datetime) -> int:
-    """Every period that is over and not charged yet; returns how many were. May run at any time, and twice."""
+    """Every period that is over and not charged yet; returns how many were. May run at any time, and twice.
+
+    A subscription that cannot be charged is put before the operators and keeps no other from being charged.
+    """
     today, charged = day_in_india(now), 0
     rows = Subscription.objects.filter(starts_on__lt=today).filter(
         Q(ends_before=None) | Q(ends_before__gt=today - LONGEST_UNCHARGED)
     )
     for subscription in rows.order_by("pk"):
-        charged += sum(
-            charge(subscription_id=subscription.pk, period=period, now=now) for period in due(subscription, today)
-        )
+        try:
+            for period in due(subscription, today):
+                charged += charge(subscription_id=subscription.pk, period=period, now=now)
+        except Exception as error:  # whatever is wrong with it is wrong with it alone
+            log.exception("subscription %s could not be charged", subscription.pk)
+            _give_up(subscription, error, now)
     return charged
+
+
+def _give_up(subscription: Subscription, error: Exception, now: datetime) -> None:
+    """Asked of the platform's finance once while it lasts; the next run tries again."""
+    open_exception(
+        organisation_id=None, kind=BillingException.Kind.BOOKS_DIFFER, reference=f"subscription:{subscription.pk}",
+        title=f"The fee of subscription {subscription.pk} could not be charged", at=now,
+        details={"subscription": subscription.pk, "organisation": subscription.organisation_id,
+                 "error": f"{type(error).__name__}: {error}"[:300]},
+    )  # fmt: skip
 
 
 def due(subscription: Subscription, today: date) -> list[Span]:
