@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Exists, F, OuterRef, Q
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from billing.services.rosters import Listed, Rosters, fleets_with_lists
 from fleetcharge.lib.sweeps import survived
@@ -53,9 +53,7 @@ def sweep(*, now: datetime) -> int:
     kept = [charger for charger in chargers if charger.organisation_id in fleets]
     changed = refresh(kept, now=now)
     _hear_of_switches(kept)
-    unfinished = LocalList.objects.filter(charger__in=kept).exclude(state__in=(*SETTLED, S.UNSUPPORTED))
-    due = unfinished.filter(Q(retry_at=None) | Q(retry_at__lte=now), _is_idle())
-    for charger_id in list(due.order_by(F("last_result_at").asc(nulls_first=True), "pk").values_list("pk", flat=True)):
+    for charger_id in list(_due(now).filter(charger__in=kept).values_list("pk", flat=True)):
         if not _has_room():
             break
         with survived("local list", charger_id):
@@ -63,13 +61,28 @@ def sweep(*, now: datetime) -> int:
     return changed
 
 
-def _is_idle() -> Q:
-    """Nothing that was asked waits for its answer."""
-    return Q(command=None) | ~Q(command__state__in=Command.OPEN_STATES)
+def _due(now: datetime) -> QuerySet[LocalList]:
+    """Lists with a step to take, those first whose chargers answered longest ago: nothing waits for its answer."""
+    is_idle = Q(command=None) | ~Q(command__state__in=Command.OPEN_STATES)
+    rows = LocalList.objects.exclude(state__in=(*SETTLED, S.UNSUPPORTED))
+    due = rows.filter(Q(retry_at=None) | Q(retry_at__lte=now), is_idle)
+    return due.order_by(F("last_result_at").asc(nulls_first=True), "pk")
+
+
+def _advance_next(now: datetime) -> None:
+    """One charger needs nothing more for now: its place is the next one's."""
+    due = _due(now).filter(charger__is_online=True, charger__registration=Charger.Registration.ACCEPTED)
+    due = due.exclude(charger__protocol="")
+    owners = fleets_with_lists(due.order_by().values_list("charger__organisation_id", flat=True).distinct())
+    charger_id = due.filter(charger__organisation_id__in=owners).values_list("pk", flat=True).first()
+    if charger_id is not None and _has_room():
+        with survived("local list", charger_id):
+            advance(charger_id=charger_id, now=now)
 
 
 def _has_room() -> bool:
-    asked = Command.objects.filter(state__in=Command.OPEN_STATES, action__in=ASKS, actor=ACTOR)
+    """What a charger was asked before it went away waits for it for a day, and keeps nobody else waiting."""
+    asked = Command.objects.filter(state__in=Command.OPEN_STATES, action__in=ASKS, actor=ACTOR, charger__is_online=True)
     return asked.order_by().values("pk")[:UNDER_WAY].count() < UNDER_WAY
 
 
@@ -110,14 +123,15 @@ def advance(*, charger_id: int, now: datetime) -> LocalList | None:
 def command_finished(*, command_id: str, now: datetime) -> None:
     """One of our questions may have been answered."""
     charger_id = LocalList.objects.filter(command_id=command_id).values_list("pk", flat=True).first()
-    if charger_id is not None:
-        advance(charger_id=charger_id, now=now)
+    row = None if charger_id is None else advance(charger_id=charger_id, now=now)
+    if row is not None and row.command is None:
+        _advance_next(now)
 
 
 def chargers_booted(*, charger_ids: Collection[int], now: datetime) -> None:
     """They may have forgotten the list, or learned to keep one: they are asked again, at once as long as few are asked.
 
-    The others are asked by the sweep and as answers make room, those first that were asked longest ago.
+    The others are asked as lists are done with and by the sweep, those first that were asked longest ago.
     """
     kept = LocalList.objects.filter(pk__in=charger_ids)
     known = kept.exclude(state=S.UNSUPPORTED).filter(limits_read_at__gt=now - LIMITS_KEPT, failures=0)

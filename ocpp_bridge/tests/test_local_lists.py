@@ -412,13 +412,38 @@ def test_after_a_storm_few_are_asked_at_a_time_and_all_in_the_end(
     tasks.sweep_local_lists()
     assert asked() == [(pks[0], question), (pks[1], question)]
     answer()
-    assert asked() == []  # what follows waits for the sweep
-    tasks.sweep_local_lists()
-    assert asked() == [(pks[2], question), (pks[3], question)]
+    assert asked() == [(pks[2], question), (pks[3], question)]  # the next take the places of those that are done
     answer()
-    tasks.sweep_local_lists()
+    assert asked() == [(pks[4], question)]
     answer()
     assert set(LocalList.objects.filter(pk__in=pks).values_list("state", flat=True)) == {"current"}
+
+
+def test_chargers_that_went_away_with_a_question_keep_no_other_from_its_list(
+    organisation: Organisation, station: Charger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_lists, "UNDER_WAY", 2)
+    pks, question = online(organisation, 4), "GetLocalListVersion"
+    local_lists.chargers_booted(charger_ids=pks, now=timezone.now())
+    Charger.objects.filter(pk__in=pks[:2]).update(is_online=False)  # their depot has no power
+    tasks.sweep_local_lists()
+    assert asked() == [(pk, question) for pk in pks]
+    Charger.objects.filter(pk=pks[0]).update(is_online=True)
+    LocalList.objects.filter(pk=pks[3]).update(command=None)
+    tasks.sweep_local_lists()
+    assert asked() == [(pk, question) for pk in pks]  # three of those that are there are asked
+
+
+def test_a_list_that_is_done_leaves_its_place_to_no_fleet_without_lists(
+    organisation: Organisation, other_organisation: Organisation, station: Charger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_lists, "UNDER_WAY", 1)
+    first, second = online(organisation, 2)
+    local_lists.chargers_booted(charger_ids=[first, second], now=timezone.now())
+    ChargingPolicy.objects.update_or_create(organisation=other_organisation, defaults={"has_local_lists": False})
+    Charger.objects.filter(pk=second).update(organisation=other_organisation)
+    answer()
+    assert asked() == []
 
 
 def test_a_comparison_that_finds_nothing_reads_and_writes_no_list(organisation: Organisation, station: Charger) -> None:
