@@ -79,9 +79,11 @@ OPENED = """
 SELECT u.limit_id, u.id FROM unnest(%(limits)s::bigint[], %(starts)s::date[]) AS w (limit_id, starts)
 JOIN billing_limitusage u ON u.limit_id = w.limit_id AND u.period_start = w.starts
 """
-# Takes locks in one order everywhere; the limit as it is now decides, whatever the period began with.
+# Takes locks in one order everywhere; the limit as it is now decides, whatever the period began with. Tells which of
+# the usages refuse: one whose limit is removed bounds nothing.
 RESERVE = """
-WITH locked AS (SELECT id FROM billing_limitusage WHERE id = ANY(%(usages)s) ORDER BY id FOR UPDATE)
+WITH locked AS (SELECT id FROM billing_limitusage WHERE id = ANY(%(usages)s) ORDER BY id FOR UPDATE),
+done AS (
 UPDATE billing_limitusage u SET
     is_hard = g.is_hard, cap_paise = g.amount_paise, cap_wh = g.energy_wh,
     reserved_paise = u.reserved_paise + %(paise)s, reserved_wh = u.reserved_wh + %(wh)s,
@@ -91,7 +93,8 @@ FROM locked, billing_spendlimit g
 WHERE u.id = locked.id AND g.id = u.limit_id AND (NOT g.is_hard OR (
     (g.amount_paise IS NULL OR u.reserved_paise + u.spent_paise + %(paise)s <= g.amount_paise)
     AND (g.energy_wh IS NULL OR u.reserved_wh + u.spent_wh + %(wh)s <= g.energy_wh)))
-RETURNING u.id
+RETURNING u.id)
+SELECT locked.id FROM locked WHERE NOT EXISTS (SELECT 1 FROM done WHERE done.id = locked.id)
 """
 # Out of reserved, into spent; delivered energy is a fact, so this is never refused. `used`: (id) of the usages.
 MOVE = """

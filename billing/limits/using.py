@@ -58,8 +58,8 @@ def reserve(usages: Sequence[dict[str, Any]], *, paise: int, wh: int) -> str:
         return ""
     with connection.cursor() as cursor:
         cursor.execute(sql.RESERVE, {"usages": [each["id"] for each in usages], "paise": paise, "wh": wh})
-        done = {row[0] for row in cursor.fetchall()}
-    refused = next((each for each in usages if each["id"] not in done), None)
+        refusing = {row[0] for row in cursor.fetchall()}
+    refused = next((each for each in usages if each["id"] in refusing), None)
     return "" if refused is None else LIMIT + str(refused["scope"])
 
 

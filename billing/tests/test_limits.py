@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from django.db import Error, connection, transaction
 
-from billing.limits import standing
+from billing.limits import changing, standing
 from billing.models import BillingException, ChargingSession, Hold, LimitUsage, SpendLimit, Wallet
 from billing.services import holds, rating, verification, wallets
 from billing.services.authorisation import decide
@@ -244,3 +244,15 @@ def test_a_token_that_is_learned_late_is_limited_too(fleet: Fleet) -> None:
     assert used(of_day) == (Hold.objects.get().amount_paise, 0)
     finish(fleet, session)
     assert used(of_day) == (0, PRICE)
+
+
+def test_a_removed_limit_lets_running_sessions_hold_more(fleet: Fleet) -> None:
+    gone, kept = (limit(fleet.organisation, period=period, amount_paise=9_000_00) for period in ("day", "month"))
+    session = begin(fleet)
+    held = Hold.objects.get().amount_paise
+    changing.remove_limit(limit=gone, reason="Too narrow", actor=None)
+    assert wallets.extend(session_key=wallets.hold_key(session.pk), extra_paise=100, now=NOON)
+    assert used(kept) == (held + 100, 0)
+    assert not wallets.extend(session_key=wallets.hold_key(session.pk), extra_paise=9_000_00, now=NOON)
+    finish(fleet, session)
+    assert used(kept) == (0, PRICE)
