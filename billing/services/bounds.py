@@ -77,12 +77,12 @@ def is_exhausted(decision: AuthorisationDecision, *, now: datetime) -> bool:
 
 
 def _stop(session: ChargingSession | None, now: datetime) -> bool:
-    stopper = session and registry.stopper_for(session.connector.evse.location.source)
+    stopper = session and registry.stopper_for(session.source)
     if session is None or not stopper:
         return False
     key = f"bound:{session.pk}:{int(now.timestamp()) // ASKED_EVERY_SECONDS}"
     try:
-        stopper.stop(StopRequest(session.connector, session.transaction_ref, key))
+        stopper.stop(StopRequest(session.connector, session.transaction_ref, key, session.source))
     except CPOError as error:
         logger.warning("session %s has used up its limit and cannot be stopped: %s", session.pk, error)
         return False

@@ -19,7 +19,7 @@ from stations.models import Connector, CPOCommand
 from vehicles.models import Vehicle
 
 Kind, State = SessionCommand.Kind, SessionCommand.State
-RELATED = ("connector__evse__location__source", "session")
+RELATED = ("connector__evse__location__source", "session__source")
 ANSWER_WITHIN = timedelta(minutes=2)
 SENT_WITHIN = timedelta(minutes=1)
 """A click that nobody could act on is not acted on later: the driver may be gone."""
@@ -58,10 +58,10 @@ def stop_charging(*, session_id: int, actor: User | None, actor_label: str = "",
 
     CommandRefused: not_running, not_supported, in_progress.
     """
-    session = ChargingSession.objects.select_related("connector__evse__location__source").get(pk=session_id)
+    session = ChargingSession.objects.select_related("connector", "source").get(pk=session_id)
     if session.state != ChargingSession.State.ACTIVE:
         raise CommandRefused("not_running", "This session is not running.")
-    if registry.stopper_for(session.connector.evse.location.source) is None:
+    if registry.stopper_for(session.source) is None:
         raise CommandRefused("not_supported", "This network cannot be told to stop.")
     try:
         with transaction.atomic():
@@ -120,10 +120,11 @@ def _ask(command: SessionCommand) -> CommandReceipt:
         starter, group_id = registry.starter_for(source), group_of(command.vehicle_id) if command.vehicle_id else ""
         request = StartRequest(command.connector, key, command.id_token, group_id=group_id)
         return starter.start(request) if starter else CommandReceipt("rejected", "not supported")
-    stopper, session = registry.stopper_for(source), command.session
+    session = command.session
+    stopper = registry.stopper_for(session.source) if session else None
     if stopper is None or session is None:
         return CommandReceipt("rejected", "not supported")
-    return stopper.stop(StopRequest(command.connector, session.transaction_ref, key))
+    return stopper.stop(StopRequest(command.connector, session.transaction_ref, key, session.source))
 
 
 ANSWERS = {

@@ -46,7 +46,9 @@ def ask_to_stop(*, breach_id: int, now: datetime) -> bool:
     The network is called outside any transaction, and not before the charger has its answer to the start: until then
     an OCPP 1.6 charger does not know the transaction by our number.
     """
-    breach = ReservationBreach.objects.select_related("session__connector__evse__location__source").get(pk=breach_id)
+    breach = ReservationBreach.objects.select_related(
+        "session__connector__evse__location__source", "session__source"
+    ).get(pk=breach_id)
     session = breach.session
     if breach.state != State.STOPPING or session.state != ChargingSession.State.ACTIVE:
         return False
@@ -56,12 +58,13 @@ def ask_to_stop(*, breach_id: int, now: datetime) -> bool:
         return False
     if not _claim(breach, attempt, now):
         return False
-    stopper = registry.stopper_for(session.connector.evse.location.source)
+    stopper = registry.stopper_for(session.source)
     if stopper is None:
         _give_up(breach, now)
         return False
     try:
-        stopper.stop(StopRequest(session.connector, session.transaction_ref, f"breach:{breach.pk}:{attempt}"))
+        key = f"breach:{breach.pk}:{attempt}"
+        stopper.stop(StopRequest(session.connector, session.transaction_ref, key, session.source))
     except CPOError:
         return False  # asked again by the sweep
     return True
@@ -155,7 +158,7 @@ def _policy(session: ChargingSession) -> str:
     """The charger's owner decides what happens to sessions there."""
     owner_id = session.charger.organisation_id if session.charger else session.organisation_id
     wants_stop = ChargingPolicy.objects.filter(organisation_id=owner_id, reserved_bay=ChargingPolicy.ReservedBay.STOP)
-    can_stop = registry.stopper_for(session.connector.evse.location.source) is not None
+    can_stop = registry.stopper_for(session.source) is not None
     return State.STOPPING if can_stop and wants_stop.exists() else State.FLAGGED
 
 

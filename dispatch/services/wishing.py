@@ -14,15 +14,16 @@ from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
 from stations.cpo import registry
 from stations.cpo.base import CommandReceipt, LimitRequest, OutlookRequest, PreferRequest, UnlockRequest
-from stations.models import EVSE, Connector
+from stations.models import EVSE, Connector, Source, StatusChange
 
-Kind, State = SessionCommand.Kind, SessionCommand.State
+Kind, State, Status = SessionCommand.Kind, SessionCommand.State, Connector.Status
+EMPTY = (Status.AVAILABLE, Status.RESERVED)
 STUCK_WITHIN = timedelta(hours=2)
 """So long after its session a vehicle of ours may still hang on a cable."""
 LONGEST = timedelta(hours=36)
 """A session that hangs on a cable began no longer ago."""
 OUTLOOK_SECONDS = 3600
-WISHES: dict[str, Callable[[EVSE], object | None]] = {
+WISHES: dict[str, Callable[[EVSE, Source | None], object | None]] = {
     Kind.LIMIT: registry.limiter_for,
     Kind.UNLIMIT: registry.limiter_for,
     Kind.OUTLOOK: registry.limiter_for,
@@ -45,7 +46,7 @@ def unlock(
 ) -> SessionCommand:  # fmt: skip
     """Free a cable: at chargers of one's own, elsewhere where a vehicle of ours charges or has just charged.
 
-    CommandRefused: not_supported, not_yours (somebody else's vehicle may hang there), in_progress.
+    CommandRefused: not_supported, not_yours (nobody of ours hangs there, or somebody else may), in_progress.
     """
     connector = Connector.objects.select_related("evse__location__source", "evse__charger").get(pk=connector_id)
     if registry.unlocker_for(connector.evse) is None:
@@ -53,6 +54,8 @@ def unlock(
     session = last_session(organisation_id, connector, now)
     if session is None and not is_own(connector, organisation_id):
         raise CommandRefused("not_yours", "None of your vehicles has charged here in the last two hours.")
+    if session is not None and not is_own(connector, organisation_id) and is_taken_since(session):
+        raise CommandRefused("not_yours", "Somebody else has been at this plug since your vehicle charged here.")
     command = SessionCommand(
         organisation_id=organisation_id, kind=Kind.UNLOCK, connector=connector, session=session,
         vehicle_id=session.vehicle_id if session else None, created_by=actor, created_at=now,
@@ -68,10 +71,10 @@ def wish(
     PREFER says `style` and perhaps `departure_at` (ISO 8601) and `energy_wh`. CommandRefused: not_running,
     not_supported, in_progress.
     """
-    session = ChargingSession.objects.select_related("connector__evse__location__source").get(pk=session_id)
+    session = ChargingSession.objects.select_related("connector__evse", "source").get(pk=session_id)
     if session.state != ChargingSession.State.ACTIVE:
         raise CommandRefused("not_running", "This session is not running.")
-    if WISHES[kind](session.connector.evse) is None:
+    if WISHES[kind](session.connector.evse, session.source) is None:
         raise CommandRefused("not_supported", "This network does not take that here.")
     command = SessionCommand(
         organisation_id=session.organisation_id, kind=kind, connector=session.connector, session=session,
@@ -84,6 +87,16 @@ def last_session(organisation_id: int, connector: Connector, now: datetime) -> C
     """The fleet's own at this plug: running, or over for less than two hours."""
     mine = ChargingSession.objects.filter(may_hang(now), organisation_id=organisation_id, connector=connector)
     return mine.order_by("-started_at").first()
+
+
+def is_taken_since(session: ChargingSession) -> bool:
+    """Whether another vehicle may hang on the cable: after its end a session of anybody began, or the plug filled."""
+    if session.state == ChargingSession.State.ACTIVE or session.ended_at is None:
+        return False
+    others = ChargingSession.objects.filter(connector=session.connector_id, started_at__gt=session.started_at)
+    changes = StatusChange.objects.filter(connector=session.connector_id, at__gt=session.ended_at)
+    is_filled = Q(new=Status.CHARGING) | Q(old__in=EMPTY, new=Status.OCCUPIED)
+    return others.exclude(pk=session.pk).exists() or changes.filter(is_filled).exists()
 
 
 def may_hang(now: datetime) -> Q:
@@ -123,20 +136,22 @@ def ask(command: SessionCommand) -> CommandReceipt:
 
 
 def _limit(command: SessionCommand) -> CommandReceipt:
-    limiter, session = registry.limiter_for(command.connector.evse), command.session
+    session = command.session
+    limiter = registry.limiter_for(command.connector.evse, session.source) if session else None
     if limiter is None or session is None:
         return NOT_SUPPORTED
     place, key = (command.connector, session.transaction_ref), str(command.key)
     if command.kind == Kind.OUTLOOK:
-        return limiter.outlook(OutlookRequest(*place, key, command.parameters.get("seconds") or OUTLOOK_SECONDS))
-    return limiter.limit(LimitRequest(*place, key, command.parameters.get("max_power_w")))
+        seconds = command.parameters.get("seconds") or OUTLOOK_SECONDS
+        return limiter.outlook(OutlookRequest(*place, key, seconds, session.source))
+    return limiter.limit(LimitRequest(*place, key, command.parameters.get("max_power_w"), session.source))
 
 
 def _prefer(command: SessionCommand) -> CommandReceipt:
-    taker, session, said = registry.preferences_for(command.connector.evse), command.session, command.parameters
+    session, said = command.session, command.parameters
+    taker = registry.preferences_for(command.connector.evse, session.source) if session else None
     if taker is None or session is None:
         return NOT_SUPPORTED
     leaves_at = parse_datetime(said["departure_at"]) if said.get("departure_at") else None
-    return taker.prefer(
-        PreferRequest(command.connector, session.transaction_ref, said["style"], leaves_at, said.get("energy_wh"))
-    )
+    place = command.connector, session.transaction_ref
+    return taker.prefer(PreferRequest(*place, said["style"], leaves_at, said.get("energy_wh"), session.source))

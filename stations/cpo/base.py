@@ -74,6 +74,8 @@ class StopRequest:
     connector: Connector
     transaction_ref: str
     stop_key: str
+    source: Source | None = None
+    """Who told us of the session; None: whose site it is. Several networks may tell of one plug."""
 
 
 @dataclass(frozen=True)
@@ -103,6 +105,7 @@ class LimitRequest:
     transaction_ref: str
     limit_key: str
     max_power_w: int | None
+    source: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +116,7 @@ class OutlookRequest:
     transaction_ref: str
     outlook_key: str
     seconds: int
+    source: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ class PreferRequest:
     style: str
     departure_at: datetime | None = None
     energy_wh: int | None = None
+    source: Source | None = None
 
 
 @dataclass(frozen=True)
@@ -196,7 +201,7 @@ class UnlocksPlugs(Protocol):
 class LimitsSessions(Protocol):
     """What an adapter with the capability LIMIT can do besides; at which of its units, it says itself."""
 
-    def can_limit(self, evse: EVSE) -> bool: ...
+    def can_limit(self, evse: EVSE, source: Source) -> bool: ...
 
     def limit(self, request: LimitRequest) -> CommandReceipt: ...
 
@@ -206,6 +211,6 @@ class LimitsSessions(Protocol):
 class TakesPreferences(Protocol):
     """What an adapter with the capability PREFER can do besides; it answers at once."""
 
-    def can_prefer(self, evse: EVSE) -> bool: ...
+    def can_prefer(self, evse: EVSE, source: Source) -> bool: ...
 
     def prefer(self, request: PreferRequest) -> CommandReceipt: ...

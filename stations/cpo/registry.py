@@ -73,15 +73,15 @@ def unlocker_for(evse: EVSE) -> UnlocksPlugs | None:
     return unlocker if unlocker is not None and unlocker.can_unlock(evse) else None
 
 
-def limiter_for(evse: EVSE) -> LimitsSessions | None:
-    """Who can limit what a session at this unit draws; None when nobody can."""
-    source = evse.location.source
+def limiter_for(evse: EVSE, source: Source | None = None) -> LimitsSessions | None:
+    """Who can limit what a session at this unit draws; None when nobody can. `source`: who told us of the session."""
+    source = source or evse.location.source
     limiter = cast(LimitsSessions, adapter_for(source)) if can(source, Capability.LIMIT) else None
-    return limiter if limiter is not None and limiter.can_limit(evse) else None
+    return limiter if limiter is not None and limiter.can_limit(evse, source) else None
 
 
-def preferences_for(evse: EVSE) -> TakesPreferences | None:
-    """Who heeds what is wanted of a session at this unit; None when nobody does."""
-    source = evse.location.source
+def preferences_for(evse: EVSE, source: Source | None = None) -> TakesPreferences | None:
+    """Who heeds what is wanted of a session at this unit; None when nobody does. `source`: who told us of it."""
+    source = source or evse.location.source
     taker = cast(TakesPreferences, adapter_for(source)) if can(source, Capability.PREFER) else None
-    return taker if taker is not None and taker.can_prefer(evse) else None
+    return taker if taker is not None and taker.can_prefer(evse, source) else None

@@ -123,7 +123,9 @@ class OCPIAdapter:
         return self._command(source_of(request.connector), Kind.START_SESSION, request.start_key, body)
 
     def stop(self, request: StopRequest) -> CommandReceipt:
-        return self.stop_session(source_of(request.connector), request.transaction_ref, request.stop_key)
+        return self.stop_session(
+            request.source or source_of(request.connector), request.transaction_ref, request.stop_key
+        )
 
     def stop_session(self, source: Source, session_id: str, stop_key: str) -> CommandReceipt:
         """STOP_SESSION by the CPO's own session id; a stop that is on its way is not asked for again."""
@@ -151,15 +153,14 @@ class OCPIAdapter:
         return send(Order(source, kind, about, "POST", f"{commands_url.rstrip('/')}/{kind}", body, session_ref))
 
     # --- wishes for a session --------------------------------------------------------------------------------------
-    def can_prefer(self, evse: EVSE) -> bool:
+    def can_prefer(self, evse: EVSE, source: Source) -> bool:
         """OCPI 2.1.1 knows no preferences."""
-        source = evse.location.source
         is_new_enough = dialect_of(source.ocpi_version).can_prefer and "sessions" in source.endpoints
         return is_new_enough and "CHARGING_PREFERENCES_CAPABLE" in evse.capabilities
 
     def prefer(self, request: PreferRequest) -> CommandReceipt:
         """PUT charging_preferences: answered at once, such as ACCEPTED or DEPARTURE_REQUIRED."""
-        source = source_of(request.connector)
+        source = request.source or source_of(request.connector)
         url = source.endpoints.get("sessions")
         if not url or not dialect_of(source.ocpi_version).can_prefer:
             return CommandReceipt("rejected", f"{source.name} takes no preferences.")
@@ -170,28 +171,26 @@ class OCPIAdapter:
         return CommandReceipt("accepted" if word == "ACCEPTED" else "rejected", word[:120])
 
     # --- charging profiles -----------------------------------------------------------------------------------------
-    def can_limit(self, evse: EVSE) -> bool:
-        takes_profiles = "chargingprofiles" in evse.location.source.endpoints
-        return takes_profiles and "CHARGING_PROFILE_CAPABLE" in evse.capabilities
+    def can_limit(self, evse: EVSE, source: Source) -> bool:
+        return "chargingprofiles" in source.endpoints and "CHARGING_PROFILE_CAPABLE" in evse.capabilities
 
     def limit(self, request: LimitRequest) -> CommandReceipt:
         """A ChargingProfile in W from now to the end of the session, or none any more."""
-        connector, session_id, about = request.connector, request.transaction_ref, request.limit_key
         if request.max_power_w is None:
-            return self._profile(connector, session_id, about, Kind.CLEAR_PROFILE, {})
+            return self._profile(request, request.limit_key, Kind.CLEAR_PROFILE, {})
         periods = [{"start_period": 0, "limit": float(request.max_power_w)}]
         profile = {"charging_rate_unit": "W", "charging_profile_period": periods}
-        return self._profile(connector, session_id, about, Kind.SET_PROFILE, {"charging_profile": profile})
+        return self._profile(request, request.limit_key, Kind.SET_PROFILE, {"charging_profile": profile})
 
     def outlook(self, request: OutlookRequest) -> CommandReceipt:
         """The ActiveChargingProfile; it comes with the result."""
-        connector, session_id, about = request.connector, request.transaction_ref, request.outlook_key
-        return self._profile(connector, session_id, about, Kind.ACTIVE_PROFILE, {"duration": request.seconds})
+        return self._profile(request, request.outlook_key, Kind.ACTIVE_PROFILE, {"duration": request.seconds})
 
     def _profile(
-        self, connector: Connector, session_id: str, about: str, kind: CPOCommand.Kind, body: dict[str, Any]
+        self, request: LimitRequest | OutlookRequest, about: str, kind: CPOCommand.Kind, body: dict[str, Any]
     ) -> CommandReceipt:
-        source, method = source_of(connector), PROFILE_METHODS[kind]
+        source, session_id = request.source or source_of(request.connector), request.transaction_ref
+        method = PROFILE_METHODS[kind]
         url = source.endpoints.get("chargingprofiles")
         if not url:
             return CommandReceipt("rejected", f"{source.name} takes no charging profiles.")
