@@ -144,8 +144,8 @@ class WalletWarning(BillingView):
         wallet = _wallet(self)
         form = WarningSerializer(data=request.data)
         form.is_valid(raise_exception=True)
-        wallets.change_terms(
-            organisation_id=wallet.organisation_id, credit_limit_paise=wallet.credit_limit_paise, state=wallet.state,
+        wallets.set_warning(
+            organisation_id=wallet.organisation_id,
             low_threshold_paise=form.validated_data["low_threshold_paise"], reason=form.validated_data["reason"],
             actor=author_of(request)["actor"],
         )  # fmt: skip

@@ -87,9 +87,8 @@ def warning_limit(request: FleetRequest) -> HttpResponse:
         except rupees.NotAnAmount as error:
             messages.error(request, str(error))
         else:
-            wallets.change_terms(
-                organisation_id=wallet.organisation_id, credit_limit_paise=wallet.credit_limit_paise,
-                low_threshold_paise=paise, state=wallet.state, actor=access.person(request),
+            wallets.set_warning(
+                organisation_id=wallet.organisation_id, low_threshold_paise=paise, actor=access.person(request),
                 reason=request.POST.get("reason", "").strip()[:200],
             )  # fmt: skip
             messages.success(request, _("Saved. Owners and finance are warned once below it."))

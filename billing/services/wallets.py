@@ -7,7 +7,7 @@ from django.db import transaction
 
 from billing.events import WalletToppedUp
 from billing.limits import correcting, using
-from billing.models import Wallet
+from billing.models import LedgerTransfer, Wallet
 from billing.services import ledger
 from billing.services.capturing import Captured, Charge, capture
 from billing.services.holding import HOLD_LIFETIME, HoldResult, announce, extend, hold, hold_key, release
@@ -18,7 +18,7 @@ from fleetcharge.lib.events import publish
 
 __all__ = [
     "FLOOR_HOLD_PAISE", "HOLD_LIFETIME", "Captured", "Charge", "HoldResult", "capture", "change_terms", "extend",
-    "hold", "hold_key", "open_wallet", "refund", "release", "take_back", "top_up",
+    "hold", "hold_key", "open_wallet", "refund", "release", "set_warning", "take_back", "top_up",
 ]  # fmt: skip
 
 FLOOR_HOLD_PAISE = 50_00
@@ -128,7 +128,11 @@ def take_back(*, organisation_id: int, entry_key: str, as_key: str, reason: str,
 
     What was owed then and has been paid since goes to the wallet. False when it was reversed before.
     """
+    charged = LedgerTransfer.objects.filter(entry_key=entry_key).values_list("session_id", "amount_paise")
+    usages = correcting.lock(session_id=charged[0][0] if charged else None)
     posted = ledger.reverse(entry_key=entry_key, reason=reason, occurred_at=at, actor="system", as_key=as_key)
+    if posted.is_new:
+        using.spend(usages, paise=-sum(paise for _, paise in charged), wh=0)
     if not posted.is_new or not Wallet.objects.filter(organisation_id=organisation_id).exists():
         return posted.is_new
     overpaid = -ledger.balance_paise(ledger.receivable_code(organisation_id))
@@ -168,6 +172,20 @@ def change_terms(
         setattr(wallet, name, value)
     wallet.save(update_fields=list(after))
     audit(action="change_terms", target=wallet, actor=actor, reason=reason, before=before, after=after)
+    announce(organisation_id)
+
+
+@transaction.atomic
+def set_warning(*, organisation_id: int, low_threshold_paise: int, actor: User | None, reason: str) -> None:
+    """Change the balance below which owners and finance are warned, and nothing else; raises Wallet.DoesNotExist."""
+    wallet = Wallet.objects.select_for_update(of=("self",)).get(organisation_id=organisation_id)
+    before = {"low_threshold_paise": wallet.low_threshold_paise}
+    wallet.low_threshold_paise = low_threshold_paise
+    wallet.save(update_fields=["low_threshold_paise"])
+    audit(
+        action="set_warning", target=wallet, actor=actor, reason=reason, before=before,
+        after={"low_threshold_paise": low_threshold_paise},
+    )  # fmt: skip
     announce(organisation_id)
 
 

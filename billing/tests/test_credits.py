@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from billing.models import CDR, BillingException, CDRAdjustment, LedgerTransfer, PriceCheck
+from billing.models import CDR, BillingException, CDRAdjustment, LedgerTransfer, LimitUsage, PriceCheck
 from billing.services import ledger, rating, roaming, verification, wallets
 from billing.tests import test_roaming
+from billing.tests.factories import limit
 from billing.tests.test_roaming import NOW, bill, price
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.demo.peers import objects
@@ -133,3 +134,21 @@ def test_what_was_owed_and_paid_since_comes_back_to_the_wallet(source: Source, o
     organisation.wallet.refresh_from_db()
     assert organisation.wallet.posted_paise == WALLET + owed
     assert not verification.differences()
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+def test_a_limit_counts_what_is_charged_in_the_end(source: Source, organisation: Organisation, is_early: bool) -> None:
+    """Whether the limit was there from the start, or is opened by the credit."""
+    of_month = limit(organisation, period="month", amount_paise=5_000_00) if is_early else None
+    price(bill(source))
+    of_month = of_month or limit(organisation, period="month", amount_paise=5_000_00)
+
+    def used() -> int:
+        return LimitUsage.objects.get(limit=of_month).spent_paise
+
+    assert not is_early or used() == 46_020
+    bill(source, "C1-C", **CREDIT)
+    assert used() == 0
+    bill(source, "C1-2", **SMALLER)
+    again()
+    assert used() == spent(organisation) == 23_010

@@ -145,7 +145,7 @@ def test_reading_is_not_writing(wallet: Wallet, organisation: Organisation) -> N
 def test_the_warning_limit(api: APIClient, wallet: Wallet) -> None:
     answer = api.put("/api/v1/wallet/warning/", {"low_threshold_paise": 2_000_00, "reason": "season"}, format="json")
     assert (answer.status_code, answer.json()["is_low"]) == (200, True)
-    assert AuditEntry.objects.filter(action="change_terms", reason="season").exists()
+    assert AuditEntry.objects.filter(action="set_warning", reason="season").exists()
 
 
 LIMIT = {"scope": "organisation", "period": "day", "amount_paise": 5_000_00, "reason": "budget"}
@@ -158,6 +158,10 @@ def test_a_limit_is_set_read_and_removed(api: APIClient, wallet: Wallet) -> None
     (row,) = api.get("/api/v1/limits/").json()
     assert (row["amount_paise"], row["spent_paise"], row["is_hard"]) == (5_000_00, 0, True)
     assert AuditEntry.objects.filter(action="set_limit").count() == 1
+    for unsaid in ("", "?reason=", "?reason=%20"):
+        refused = api.delete(f"/api/v1/limits/{row['id']}/{unsaid}")
+        assert (refused.status_code, "reason" in refused.content.decode()) == (400, True)
+    assert SpendLimit.objects.exists()
     assert api.delete(f"/api/v1/limits/{row['id']}/?reason=over").status_code == 204
     assert not SpendLimit.objects.exists()
 

@@ -252,3 +252,19 @@ class AnyOrderOfServices(TestCase):
             WalletMachine,
             settings=hypothesis_settings(max_examples=15, stateful_step_count=12, deadline=None, derandomize=True),
         )
+
+
+@pytest.mark.django_db
+def test_a_new_warning_level_leaves_limit_and_state_as_they_are(organisation: Organisation, owner: User) -> None:
+    fund(organisation, 100)
+    wallets.change_terms(
+        organisation_id=organisation.pk, credit_limit_paise=500, low_threshold_paise=7, state="frozen", actor=owner,
+        reason="Late payer",
+    )  # fmt: skip
+    wallets.set_warning(organisation_id=organisation.pk, low_threshold_paise=40, actor=owner, reason="Diwali")
+    wallet = Wallet.objects.get()
+    assert (wallet.credit_limit_paise, wallet.state, wallet.low_threshold_paise) == (500, "frozen", 40)
+    entry = AuditEntry.objects.get(action="set_warning")
+    assert (entry.actor, entry.before, entry.after) == (
+        owner, {"low_threshold_paise": 7}, {"low_threshold_paise": 40},
+    )  # fmt: skip

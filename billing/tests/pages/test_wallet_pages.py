@@ -78,7 +78,7 @@ def test_the_warning_limit_is_changed_with_a_reason(money: Client, wallet: Walle
     money.post("/wallet/warning/", {"low_threshold": "₹20,000", "reason": "Diwali"})
     wallet.refresh_from_db()
     assert wallet.low_threshold_paise == 20_000_00
-    entry = AuditEntry.objects.get(action="change_terms")
+    entry = AuditEntry.objects.get(action="set_warning")
     assert (entry.actor, entry.reason) == (finance, "Diwali")
 
 
@@ -231,6 +231,10 @@ def test_a_limit_is_set_once_changed_and_removed(money: Client, organisation: Or
     entries = AuditEntry.objects.filter(action="set_limit", actor=finance, reason="budget")
     assert entries.count() == 2
     assert "₹6,000.00" in text_of(money.get("/wallet/limits/"))
+    for unsaid in ({}, {"reason": "  "}):
+        page = money.post(f"/wallet/limits/{limit.pk}/remove/", unsaid, follow=True)
+        assert "Please say why" in text_of(page)
+        assert SpendLimit.objects.exists()
     money.post(f"/wallet/limits/{limit.pk}/remove/", {"reason": "over"})
     assert not SpendLimit.objects.exists()
     assert AuditEntry.objects.filter(action="remove_limit", reason="over").exists()
