@@ -262,6 +262,56 @@ def test_a_key_we_hold_waits_for_nobody_and_is_not_silenced_by_names_beside_it(
     assert keys.public_key(network, BPP, KEY, now=now) == key  # asked for, and had
 
 
+def test_a_callback_that_comes_while_the_registry_is_asked_comes_again_and_is_no_guess(
+    surya: SuryaCharge, network: UBCNetwork
+) -> None:
+    """Four callbacks at first contact; the registry has not answered any of the first three yet."""
+    usual, three = network.registry_url, keys.HANGS_AT_MOST
+    payload = {"context": {"action": "on_select"}}
+    with holding(three) as (base, asked, go):
+        network.registry_url = f"{base}/{{subscriber_id}}/{{key_id}}"
+        waiting = [threading.Thread(target=ask_for, args=(network, f"k{number}")) for number in range(three)]
+        for thread in waiting:
+            thread.start()
+        assert asked.wait(60)
+        for _ in range(5):  # however often: none of them is counted as one that is asked for
+            ack = deliver(surya, payload, sender=CDS)
+            assert (ack.http, ack.code, ack.is_guess, ack.wait_seconds) == (503, "registry_busy", False, 2)
+        go.set()
+        for thread in waiting:
+            thread.join(60)
+    network.registry_url = usual
+    assert deliver(surya, payload, sender=CDS).http == 400  # believed, and read
+
+
+def ask_for(network: UBCNetwork, key_id: str) -> None:
+    with contextlib.suppress(CPOError):
+        keys._ask(network, CDS, key_id, is_held=False)
+
+
+@contextlib.contextmanager
+def holding(count: int) -> Iterator[tuple[str, threading.Event, threading.Event]]:
+    """A registry that answers none of so many callers (the first event: they are there) before the second event."""
+    asked, go = threading.Event(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            lines = [server.accept()[0] for _ in range(count)]
+            for line in lines:
+                line.recv(65536)
+            asked.set()
+            go.wait(60)
+            for line in lines:
+                line.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+                line.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}", asked, go
+        go.set()
+        thread.join(60)
+
+
 @contextlib.contextmanager
 def answering(raw: bytes) -> Iterator[str]:
     """A server that sends these bytes to the first who asks, and hangs up."""

@@ -26,14 +26,21 @@ HANGS_AT_MOST = 3
 """In that time, at names of one subscriber, and of all those together with whom we have nothing to do: each keeps a
 thread for seconds. Whoever chooses such names stops nobody else's callbacks."""
 STRANGERS = "*"
+BUSY_SECONDS = 2
+"""So long a peer waits whose key cannot be asked for while so many others are."""
 LIVE = {"", "SUBSCRIBED", "LIVE", "ACTIVE"}
+
+
+class RegistryBusy(Exception):
+    """So many keys of this subscriber are being asked for: the same callback may be believed in BUSY_SECONDS."""
 
 
 def public_key(network: UBCNetwork, subscriber_id: str, key_id: str, *, now: datetime, is_anew: bool = False) -> str:
     """The key, from the cache or the registry (`is_anew`: it did not fit, so only a very young one is kept).
 
-    Raises BadSignature: unknown_key, registry_away. A key nobody knows is asked for once a minute, one at which the
-    registry fails or hangs twice: a stranger may have chosen the names for that, so it says nothing of other keys.
+    Raises RegistryBusy and BadSignature: unknown_key, registry_away. A key nobody knows is asked for once a minute, one
+    at which the registry fails or hangs twice: a stranger may have chosen the names for that, so it says nothing of
+    other keys.
     """
     held = network.keys.filter(subscriber_id=subscriber_id, key_id=key_id).first()
     age = ASK_AGAIN_AFTER if is_anew else FRESH_FOR
@@ -66,6 +73,8 @@ def _ask(network: UBCNetwork, subscriber_id: str, key_id: str, *, is_held: bool)
         raise CPOUnavailable("it did not answer just now")
     whose = "" if is_held else _lane(network, subscriber_id)
     if whose and not _may_ask(whose):
+        if not _has_hung(whose):
+            raise RegistryBusy(f"{subscriber_id} calls with so many keys at once that are not known yet.")
         raise CPOUnavailable("it hung at too many names just now")
     try:
         record = lookup(network, subscriber_id, key_id)
@@ -74,7 +83,9 @@ def _ask(network: UBCNetwork, subscriber_id: str, key_id: str, *, is_held: bool)
         _note(failed, AWAY_SECONDS)
         if is_silent and is_held:
             _note(away, AWAY_SECONDS)
-        elif not is_silent:
+        elif is_silent:
+            _count(_hung(whose))
+        else:
             _give_back(whose)
         raise
     _give_back(whose)
@@ -90,11 +101,30 @@ def _lane(network: UBCNetwork, subscriber_id: str) -> str:
 
 def _may_ask(whose: str) -> bool:
     """Counted before it is asked, so that those under way count as well."""
+    is_free = _count(whose) <= HANGS_AT_MOST
+    if not is_free:
+        _give_back(whose)
+    return is_free
+
+
+def _count(name: str) -> int:
     try:
-        cache.add(whose, 0, timeout=AWAY_SECONDS)
-        return bool(cache.incr(whose) <= HANGS_AT_MOST)
+        cache.add(name, 0, timeout=AWAY_SECONDS)
+        return int(cache.incr(name))
     except Exception:  # without Valkey, or just run out
-        return True
+        return 0
+
+
+def _hung(whose: str) -> str:
+    return f"{whose}:hung"
+
+
+def _has_hung(whose: str) -> bool:
+    """Whether hangs alone use it up; else somebody is answered soon."""
+    try:
+        return int(cache.get(_hung(whose)) or 0) >= HANGS_AT_MOST
+    except Exception:  # likewise
+        return False
 
 
 def _give_back(whose: str) -> None:

@@ -55,6 +55,9 @@ def receive(slug: str, path: str, authorization: str, raw: bytes, now: datetime)
     except BadSignature as refused:
         count(network, refused.code, str(refused), now)
         return Ack(401, refused.code, str(refused), is_guess=True, headers=_challenge(network))
+    except keys.RegistryBusy as busy:
+        count(network, "registry_busy", str(busy), now)
+        return Ack(503, "registry_busy", str(busy), wait_seconds=keys.BUSY_SECONDS)
     try:
         return _take(network, action, signature, authorization, raw, now)
     except BadMessage as refused:
