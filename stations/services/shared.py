@@ -9,6 +9,15 @@ from stations.models import EVSE, Connector
 from stations.registry_models import Duplicate
 
 MOST_STEPS = 20  # of merges upon merges
+LOCK_PLUGS = """
+SELECT count(*) FROM (SELECT k.id FROM stations_connector k JOIN stations_evse e ON e.id = k.evse_id
+    WHERE (%(these)s::bigint[] IS NULL OR e.location_id = ANY(%(these)s::bigint[]))
+        AND NOT e.location_id = ANY(%(but)s::bigint[])
+        AND (e.id IN (SELECT w.evse_id FROM stations_statusclaim w WHERE w.source_id = %(source)s)
+            OR k.heard_at < %(at)s AND e.charger_id IS NULL AND NOT e.is_shared
+                AND e.location_id IN (SELECT l.id FROM stations_location l WHERE l.source_id = %(source)s))
+    ORDER BY k.id FOR NO KEY UPDATE OF k) locked
+"""
 CONFIRM_WORDS = """
 WITH words AS (
     UPDATE stations_statusclaim w SET heard_at = %(at)s FROM stations_evse e
@@ -45,12 +54,16 @@ def stand_by(
 ) -> None:
     """Its words of all its sites (or of `location_ids`, without `but`) hold as of now, though it did not say them anew.
 
-    Of a unit that others speak of as well, its own word is confirmed, and the plug only where that word is shown.
+    Of a unit that others speak of as well, its own word is confirmed, and the plug only where that word is shown. Plugs
+    are locked first, as whoever takes a word does.
     """
+    these = None if location_ids is None else list(location_ids)
+    names = {"at": at, "source": source_id, "these": these, "but": list(but)}
+    with connection.cursor() as cursor:
+        cursor.execute(LOCK_PLUGS, names)
     own = Connector.objects.filter(evse__location__source=source_id, evse__charger=None, evse__is_shared=False)
     if location_ids is not None:
         own = own.filter(evse__location__in=location_ids)
     own.filter(heard_at__lt=at).exclude(status_at=None).exclude(evse__location__in=but).update(heard_at=at)
-    these = None if location_ids is None else list(location_ids)
     with connection.cursor() as cursor:
-        cursor.execute(CONFIRM_WORDS, {"at": at, "source": source_id, "these": these, "but": list(but)})
+        cursor.execute(CONFIRM_WORDS, names)

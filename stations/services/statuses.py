@@ -121,7 +121,7 @@ def locked(**where: object) -> Iterable[Connector]:
 def report_from_source(
     *, evse_id: int, raw_status: str, status: str, at: datetime, received_at: datetime, source_id: int | None = None
 ) -> bool:
-    """What a CPO says of one EVSE (primary key), for all its connectors; False for old news.
+    """What a CPO says of one EVSE (primary key), for all its connectors; False for old news or a deleted one.
 
     `source_id`: who says so; of an EVSE that several sources speak of, the best word is shown. Of one that was merged,
     even while we waited for it, it is a word about the one that is shown for it now.
@@ -129,7 +129,9 @@ def report_from_source(
     report = StatusReport(0, None, 1, raw_status, status, at, received_at)
     for _ in range(MOST_LOOKS):
         connectors = list(locked_with_site(evse_id=evse_id))
-        evse = EVSE.objects.select_related("charger", "location").get(pk=evse_id)  # as it is behind the lock
+        evse = EVSE.objects.select_related("charger", "location").filter(pk=evse_id).first()  # as it is behind the lock
+        if evse is None:
+            return False
         source_id = source_id or evse.location.source_id
         now_id = unit_now(evse_id) if evse.location.merged_into_id else evse_id
         if now_id == evse_id:

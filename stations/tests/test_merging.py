@@ -17,6 +17,8 @@ from stations.models import EVSE, Connector, ExternalRef, Location, Source
 from stations.registry_models import Claim, Duplicate, StatusClaim
 from stations.services import duplicates, merging, report_evse_status, report_from_source
 from stations.services.bulk import EvseReport, report_evses
+from stations.services.networks import source_polled
+from stations.services.statuses import locked_with_site
 from stations.tests.factories import make_source
 
 NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
@@ -168,6 +170,45 @@ def test_a_push_that_waited_for_the_split_is_a_word_of_its_own_network_again() -
             until(lambda: waiters() == 1)
         assert done.result(PATIENCE) == ["applied"]
     assert dict(Connector.objects.values_list("evse_id", "status")) == {kept.pk: "available", other.pk: "charging"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_push_that_waited_while_its_unit_was_deleted_changes_nothing() -> None:
+    (one,) = networks("one")
+    site = tell(one, 1)
+    evse = site.evses.get()
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            site.delete()
+            done = pool.submit(push, one, f"evse{evse.pk}", evse.pk, "of this EVSE")
+            until(lambda: waiters() == 1)
+        assert done.result(PATIENCE) is False
+
+
+def poll(source: Source) -> None:
+    try:
+        source_polled(source_id=source.pk, at=NOON + timedelta(minutes=1))
+    finally:
+        connection.close()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_poll_that_waits_for_a_plug_keeps_nobody_from_the_words_about_it() -> None:
+    """Who holds the plug weighs them next."""
+    one, two = networks("one", "two")
+    kept, _ = tell(one, 1).evses.get(), tell(two, 1, metres=10)
+    duplicates.find_duplicates(at=NOON)
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            plugs = list(locked_with_site(evse_id=kept.pk))
+            done = pool.submit(poll, one)
+            until(lambda: waiters() == 1)
+            with psycopg.connect(conninfo()) as other:
+                other.execute("SET lock_timeout = '500ms'")
+                words = other.execute("SELECT 1 FROM stations_statusclaim WHERE evse_id = %s FOR UPDATE", [kept.pk])
+                assert len(words.fetchall()) == 2
+        done.result(PATIENCE)
+    assert Connector.objects.get(pk=plugs[0].pk).heard_at == NOON + timedelta(minutes=1)
 
 
 @pytest.mark.django_db(transaction=True)
