@@ -7,10 +7,12 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from fleetcharge.lib.events import publish
 from fleetcharge.lib.rows import update_each
+from stations.belief import pushed_since
 from stations.claims import TRUST_OF_A_PERSON, Verdict, Word, told, winners
 from stations.cpo.documents import ConnectorDoc, EvseDoc, LocationDoc
 from stations.events import LocationChanged
@@ -210,11 +212,19 @@ def _known(source: Source, kind: str, key: str, model: Any) -> Any:
 
 
 def weigh_again(*, source_id: int, at: datetime) -> None:
-    """Its words were confirmed: they are shown where the word that is shown has grown old meanwhile."""
-    old = StatusClaim.objects.filter(
-        is_shown=True, heard_at__lt=at - timedelta(seconds=settings.STATUS_LIVE_SECONDS)
-    ).exclude(source=source_id)
-    mine = StatusClaim.objects.filter(source=source_id, is_shown=False, evse__in=old.values("evse"))
+    """Its words were confirmed: they are shown where the word that is shown has grown old meanwhile.
+
+    Only those that can win: what is no word, or not confirmed, would stand before them for ever.
+    """
+    live_since = at - timedelta(seconds=settings.STATUS_LIVE_SECONDS)
+    trust = Source.objects.filter(pk=source_id).values("trust")
+    pushed = Source.objects.filter(last_push_at__gt=pushed_since(at), trust__gt=trust)
+    pushed = pushed.exclude(state=Source.State.FAILING)
+    old = StatusClaim.objects.filter(is_shown=True, heard_at__lt=live_since).exclude(source=source_id)
+    old = old.exclude(~Q(status=Connector.Status.UNKNOWN), source__in=pushed)  # live all the same
+    mine = StatusClaim.objects.filter(
+        source=source_id, is_shown=False, heard_at__gte=live_since, evse__in=old.values("evse")
+    ).exclude(status=Connector.Status.UNKNOWN)
     evse_ids = list(mine.order_by("evse").values_list("evse", flat=True)[:WEIGHED_AT_ONCE])
     units: dict[int, list[Connector]] = defaultdict(list)
     for connector in locked_with_site(evse__in=evse_ids) if evse_ids else ():

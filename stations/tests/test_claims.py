@@ -239,6 +239,25 @@ def test_a_word_that_is_confirmed_takes_over_from_one_that_grew_old(
     assert Connector.objects.get(evse__location=merged).heard_at == at(46)
 
 
+@pytest.mark.parametrize(("trust", "word"), [(50, "unknown"), (90, "available")])
+def test_words_that_cannot_win_keep_none_from_being_weighed(
+    merged: Location, hub: Source, volt: Source, trust: int, word: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that says nothing, and one beside the word of a more trusted network that pushes."""
+    monkeypatch.setattr(claims, "WEIGHED_AT_ONCE", 1)
+    push(hub, "IN*HUB*9*IN-VLT-E1", "CHARGING", 40)
+    sure = make_source(slug="sure", kind="ocpi-2.2.1")
+    Source.objects.filter(pk=sure.pk).update(trust=trust, last_push_at=at(46) if trust > 70 else None)
+    first = EVSE.objects.create(pk=-1, location=Location.objects.get(source=hub), is_shared=True)
+    Connector.objects.create(evse=first, connector_id=1)
+    for source, status, is_shown in ((sure, "charging", True), (volt, word, False)):
+        StatusClaim.objects.create(
+            evse=first, source=source, status=status, status_at=NOON, heard_at=NOON, is_shown=is_shown
+        )
+    services.source_polled(source_id=volt.pk, at=at(46))
+    assert shown(merged) == ("available", "AVAILABLE")
+
+
 def test_a_unit_told_to_a_site_that_was_merged_meanwhile_is_a_second_opinion(merged: Location, hub: Source) -> None:
     """An OCPI PUT that waited for the merge, with the site as it was before."""
     before = Location.objects.get(source=hub)
