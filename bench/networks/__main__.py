@@ -3,7 +3,8 @@
     python -m bench.networks [--scale 1.0] [--rate 1000] [--seconds 10]
 
 Runs on engines of its own in a temporary folder; the server has one core to itself. `--scale 0.1` is a tenth of the
-rows. The nearest sites at 100,000 are `python -m bench.nearest`, which this runs last.
+rows. The nearest sites at 100,000 are `python -m bench.nearest`, which this runs last. The exit code is 1 when a goal
+is not reached.
 """
 
 import argparse
@@ -11,10 +12,15 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench.networks.parts import Line, duplicates, pushes, reads, sync
+
+
+def missed(lines: Sequence[Line]) -> list[str]:
+    """Names of what has a goal and did not reach it."""
+    return [name for name, _, goal, is_reached in lines if goal and not is_reached]
 
 
 def measure(scale: float, rate: float, seconds: float) -> list[Line]:
@@ -57,13 +63,13 @@ def main() -> int:
         provide_engines()
         try:
             django.setup()
-            measure(options.scale, options.rate, options.seconds)
+            goals_missed = missed(measure(options.scale, options.rate, options.seconds))
         finally:
             release_engines()
     nearest = [sys.executable, "-m", "bench.nearest", "--stations", str(round(100_000 * options.scale))]
     for name in ("DATABASE_URL", "REDIS_URL", "FLEETCHARGE_VAR_DIR"):
         os.environ.pop(name, None)
-    return subprocess.run(nearest, check=False).returncode
+    return subprocess.run(nearest, check=False).returncode or int(bool(goals_missed))
 
 
 if __name__ == "__main__":
