@@ -1,47 +1,99 @@
 """Spending limits in the admin: who may spend how much, and what is used of it."""
 
+from decimal import Decimal
 from typing import Any
 
-from django.contrib import admin
-from django.db.models import ForeignKey
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from unfold.decorators import display
+from unfold.decorators import action, display
 
-from billing.admin.shown import kwh, money
-from billing.limits import standing
+from billing.admin.shown import kwh, money, user_of
+from billing.limits import changing, standing
+from billing.limits.forms import WH_PER_KWH, BoundsForm, NewLimitForm
 from billing.models import LimitUsage, SpendLimit
-from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, TenantAdmin
-from stations.models import Location, Tariff
+from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
+from fleetcharge.lib.money import PAISE_PER_RUPEE
 
 WHOSE = ["organisation", "vehicle", "driver", "location", "tariff"]
 
 
 @admin.register(SpendLimit)
-class SpendLimitAdmin(TenantAdmin):
-    """The scope's own field says whose limit it is; the fleet's needs none."""
+class SpendLimitAdmin(ReadOnlyAdmin):
+    """Looked at; set, changed and removed by the service alone, with bounds and a reason."""
 
-    change_roles = DESK
     list_display = ["__str__", "scope", "period", "amount", "energy", "is_hard", "used_now"]
     list_filter = ["scope", "period", "is_hard"]
     list_select_related = WHOSE
     search_fields = ["vehicle__registration", "driver__name", "cost_centre", "location__name"]
-    readonly_fields: list[str] = []
-    autocomplete_fields = ["vehicle", "driver"]
+    fields = [
+        "organisation", "scope", "vehicle", "driver", "location", "tariff", "cost_centre", "period", "amount", "energy",
+        "is_hard", "used_now",
+    ]  # fmt: skip
+    readonly_fields = ["amount", "energy", "used_now"]
+    actions_detail = ["change_bounds", "remove"]
 
     def get_queryset(self, request: HttpRequest) -> Any:
         return super().get_queryset(request).prefetch_related(standing.current_usages(timezone.now()))
 
-    def formfield_for_foreignkey(self, db_field: ForeignKey[Any, Any], request: Any, **kwargs: Any) -> Any:
-        """Public sites and their tariffs too, not only the fleet's own."""
-        if getattr(request, "organisation", None) is not None:
-            visible = Location.objects.visible_to(request.organisation)
-            if db_field.name == "location":
-                kwargs["queryset"] = visible
-            if db_field.name == "tariff":
-                kwargs["queryset"] = Tariff.objects.filter(source__in=visible.values("source"), valid_to=None)
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+    def has_add_permission(self, request: Any, obj: Any = None) -> bool:
+        return self._has_role(request, DESK)
+
+    def has_decide_permission(self, request: Any, obj: Any = None) -> bool:
+        return self._has_role(request, DESK)
+
+    def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
+        if not self.has_add_permission(request):
+            raise PermissionDenied("Limits are set by owners and finance.")
+        form = NewLimitForm(request.POST or None, request=request)
+        if form.is_valid():
+            wanted = form.cleaned_data
+            terms = {name: wanted[name] for name in ("organisation", "scope", "period", "is_hard", "reason")}
+            try:
+                of = changing.whose(organisation=wanted["organisation"], scope=wanted["scope"], name=wanted["name"])
+                limit = changing.set_limit(**terms, **form.bounds, actor=user_of(request), **of)
+                return back_to(self, limit.pk)
+            except changing.NobodyOfThatName:
+                form.add_error("name", _("The fleet has nothing of this name and kind."))
+            except ValueError as error:
+                form.add_error("rupees", str(error))
+        return ask(request, self, title=_("Set a spending limit"), form=form, submit=_("Save"))
+
+    @action(description=gettext_lazy("Change"), url_path="bounds", permissions=["decide"])
+    def change_bounds(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        limit = self.get_object(request, object_id)
+        if limit is None:
+            return back_to(self)
+        initial = {
+            "rupees": limit.amount_paise and Decimal(limit.amount_paise) / PAISE_PER_RUPEE,
+            "kwh": limit.energy_wh and Decimal(limit.energy_wh) / WH_PER_KWH,
+        }
+        form = BoundsForm(request.POST or None, initial=initial)
+        if form.is_valid():
+            try:
+                changing.change_limit(
+                    limit=limit, reason=form.cleaned_data["reason"], actor=user_of(request), **form.bounds
+                )
+                return back_to(self, limit.pk)
+            except ValueError as error:
+                form.add_error("rupees", str(error))
+        return ask(request, self, title=_("Change the limit of %(row)s") % {"row": limit}, form=form, submit=_("Save"))
+
+    @action(description=gettext_lazy("Remove"), url_path="remove", permissions=["decide"])
+    def remove(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        limit = self.get_object(request, object_id)
+        if limit is None:
+            return back_to(self)
+        form = ReasonForm(request.POST or None)
+        if form.is_valid():
+            changing.remove_limit(limit=limit, reason=form.cleaned_data["reason"], actor=user_of(request))
+            messages.success(request, _("Removed: it bounds nothing any more."))
+            return back_to(self)
+        title = _("Remove the limit of %(limit)s") % {"limit": limit}
+        return ask(request, self, title=title, form=form, submit=_("Remove"))
 
     @display(description=gettext_lazy("Amount"), ordering="amount_paise")
     def amount(self, row: SpendLimit) -> str:

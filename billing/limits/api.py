@@ -114,12 +114,17 @@ class LimitDetail(BillingView):
     serializer_class = LimitSerializer
 
     @extend_schema(
-        parameters=[OpenApiParameter("reason", str, description="Kept in the audit trail.")], responses={204: None}
+        parameters=[
+            OpenApiParameter("reason", str, required=True, description="Kept in the audit trail; at most 200 letters.")
+        ],
+        responses={204: None},
     )
     def delete(self, request: Request, pk: int) -> Response:
         """Remove it: it bounds nothing from now on."""
-        reason = request.query_params.get("reason", "")[:200]
-        changing.remove_limit(limit=self.get_object(), reason=reason, **author_of(request))
+        limit, reason = self.get_object(), request.query_params.get("reason", "").strip()[:200]
+        if not reason:
+            raise ValidationError({"reason": ["Say why; it is kept in the audit trail."]})
+        changing.remove_limit(limit=limit, reason=reason, **author_of(request))
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

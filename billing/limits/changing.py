@@ -7,7 +7,7 @@ from django.db import transaction
 from billing.models import SpendLimit
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.accounts.services import audit
-from stations.models import Location
+from stations.models import Location, Tariff
 from vehicles.models import Driver, Vehicle
 
 Scope = SpendLimit.Scope
@@ -20,7 +20,7 @@ class NobodyOfThatName(ValueError):
 
 
 def whose(*, organisation: Organisation, scope: str, name: str) -> dict[str, Any]:
-    """The column that says whose limit it is, found by plate, name or cost centre. Raises NobodyOfThatName."""
+    """The column that says whose limit it is, found by plate, name, cost centre or id. Raises NobodyOfThatName."""
     name = name.strip()
     if scope == Scope.ORGANISATION:
         return {}
@@ -30,11 +30,14 @@ def whose(*, organisation: Organisation, scope: str, name: str) -> dict[str, Any
         Scope.VEHICLE: Vehicle.objects.filter(organisation=organisation, registration__iexact=name),
         Scope.DRIVER: Driver.objects.filter(organisation=organisation, name__iexact=name),
         Scope.SITE: Location.objects.visible_to(organisation).filter(name__iexact=name),
+        Scope.TARIFF: Tariff.objects.filter(
+            source__in=Location.objects.visible_to(organisation).values("source"), valid_to=None, external_id=name
+        ),
     }.get(Scope(scope))  # fmt: skip
     found = rows.order_by("pk").first() if rows is not None and name else None
     if found is None:
         raise NobodyOfThatName(name)
-    return {{Scope.VEHICLE: "vehicle", Scope.DRIVER: "driver", Scope.SITE: "location"}[Scope(scope)]: found}
+    return {{Scope.SITE: "location"}.get(Scope(scope), scope): found}
 
 
 @transaction.atomic
@@ -45,14 +48,9 @@ def set_limit(
     """Set or change the limit of this scope and period; the same again changes nothing.
 
     `of` names whose it is (vehicle, driver, location or cost_centre). It holds for what begins from now on; what is
-    reserved and spent counts on. Raises ValueError for a limit that bounds nothing.
+    reserved and spent counts on. Raises ValueError for a limit that bounds nothing, and without a reason.
     """
-    if amount_paise is None and energy_wh is None:
-        raise ValueError("A limit bounds money, energy or both.")
-    if amount_paise is not None and not LEAST_PAISE <= amount_paise <= MOST_PAISE:
-        raise ValueError("A limit is between ₹1 and ₹5 crore.")
-    if energy_wh is not None and not 1_000 <= energy_wh <= 10**12:
-        raise ValueError("A limit is at least one kWh.")
+    _check(amount_paise, energy_wh, reason)
     key = {"organisation": organisation, "scope": scope, "period": period, "is_hard": is_hard, **of}
     row = SpendLimit.objects.select_for_update(of=("self",)).filter(**key).first()
     before = {name: getattr(row, name) for name in TERMS} if row else None
@@ -69,11 +67,36 @@ def set_limit(
     return row
 
 
+def change_limit(
+    *, limit: SpendLimit, amount_paise: int | None, energy_wh: int | None, reason: str, actor: User | None
+) -> SpendLimit:  # fmt: skip
+    """Other bounds for the same: whose it is and its period stay. Raises ValueError as `set_limit`."""
+    columns = ("cost_centre", "location", "vehicle", "driver", "tariff")
+    return set_limit(
+        organisation=limit.organisation, scope=limit.scope, period=limit.period, is_hard=limit.is_hard, actor=actor,
+        amount_paise=amount_paise, energy_wh=energy_wh, reason=reason,
+        **{name: getattr(limit, name) for name in columns if getattr(limit, name)},
+    )  # fmt: skip
+
+
 @transaction.atomic
 def remove_limit(*, limit: SpendLimit, reason: str, actor: User | None, actor_label: str = "") -> None:
-    """It bounds nothing from now on; what was counted on it goes with it."""
+    """It bounds nothing from now on; what was counted on it goes with it. Raises ValueError without a reason."""
+    if not reason.strip():
+        raise ValueError("A limit is removed with a reason.")
     audit(
         action="remove_limit", target=limit, actor=actor, actor_label=actor_label, reason=reason,
         organisation=limit.organisation, before={name: getattr(limit, name) for name in TERMS},
     )  # fmt: skip
     limit.delete()
+
+
+def _check(amount_paise: int | None, energy_wh: int | None, reason: str) -> None:
+    if not reason.strip():
+        raise ValueError("A limit is set with a reason.")
+    if amount_paise is None and energy_wh is None:
+        raise ValueError("A limit bounds money, energy or both.")
+    if amount_paise is not None and not LEAST_PAISE <= amount_paise <= MOST_PAISE:
+        raise ValueError("A limit is between ₹1 and ₹5 crore.")
+    if energy_wh is not None and not 1_000 <= energy_wh <= 10**12:
+        raise ValueError("A limit is at least one kWh.")

@@ -93,7 +93,10 @@ def _energy(text: str) -> int | None:
 @wallet_page
 def limit_remove(request: FleetRequest, pk: int) -> HttpResponse:
     limit: SpendLimit = own(request, SpendLimit.objects.select_related("organisation", *standing.WHOSE), pk=pk)
-    if request.method == "POST":
-        changing.remove_limit(limit=limit, reason=request.POST.get("reason", "").strip()[:200], **author_of(request))
+    reason = request.POST.get("reason", "").strip()[:200]
+    if request.method == "POST" and not reason:
+        messages.error(request, _("Please say why; it is kept in the audit trail."))
+    elif request.method == "POST":
+        changing.remove_limit(limit=limit, reason=reason, **author_of(request))
         messages.success(request, _("Removed: it bounds nothing any more."))
     return HttpResponseRedirect(reverse("wallet-limits"))
