@@ -57,11 +57,11 @@ def rise(seen: Seen) -> list[Finding]:
 
 
 def too_fast(seen: Seen) -> list[Finding]:
-    """E4: faster than the connector gives or the vehicle takes, over the time in which power flowed."""
+    """E4: faster than the connector gives or the vehicle takes, over the time in which power may have flowed."""
     evidence, terms = seen.evidence, seen.terms
     vehicle_w = evidence.max_dc_power_w if evidence.is_dc else evidence.max_ac_power_w
     known = [power_w for power_w in (evidence.connector_power_w, vehicle_w) if power_w]
-    seconds = seen.delivering_s or seen.ends_s
+    seconds = seen.perhaps_delivering_s or seen.ends_s
     if not known or evidence.energy_wh < LEAST_WH or seconds < LEAST_SECONDS:
         return []
     mean_w = evidence.energy_wh * 3600 / seconds

@@ -107,6 +107,12 @@ class Seen:
     def delivering_s(self) -> int:
         return sum(max(0, until - since) for since, until in self.deliveries)
 
+    @cached_property
+    def perhaps_delivering_s(self) -> int:
+        """As `delivering_s`, with the time before the meter's first word."""
+        at, _ = self.power
+        return self.delivering_s + max(0, int(at[0])) if len(at) else self.ends_s
+
     # --- state of charge ------------------------------------------------------------------------------------------
     @cached_property
     def _soc(self) -> tuple[Numbers, Numbers]:

@@ -135,6 +135,8 @@ CASES = [
          {"track": track(0, **NO_SOC), "charger_soc_start_percent": 30.0, "charger_soc_end_percent": 77.0}),
     Case("E4", {"connector_power_w": 15_000}, {"connector_power_w": 15_200}),
     Case("E4", {"is_dc": False}, {"is_dc": False, "max_ac_power_w": 0}),
+    Case("E4", {"connector_power_w": 20_000, "power": series((0, 0), (15, 20_000))},
+         {"connector_power_w": 20_000, "power": series((15, 20_000))}),  # nobody knows of the first quarter
     Case("E5", {"network_wh": 10_300}, {"network_wh": 10_150}),
     Case("E5", {"register": series((0, 1_000), (20, 6_000), (30, 5_900))},
          {"register": series((0, 1_000), (30, 1_000))}),

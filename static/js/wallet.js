@@ -3,14 +3,24 @@ function swap(box, text) {
   const fresh = new DOMParser().parseFromString(text, "text/html"); // our own template, escaped by Django
   const part = box.dataset.part ? fresh.getElementById(box.dataset.part) : fresh.body;
   if (!part || part.innerHTML.trim() === box.innerHTML.trim()) return;
+  const held = box.contains(document.activeElement) ? document.activeElement : null;
   box.replaceChildren(...part.childNodes);
+  if (held) sameAs(held, box)?.focus();
 }
+
+/** The link or button of the fresh part that stands where the one before stood. */
+function sameAs(held, box) {
+  const likes = [...box.querySelectorAll(held.localName)];
+  return likes.find((one) => one.getAttribute("href") === held.getAttribute("href") && one.textContent === held.textContent);
+}
+
+const isTypedIn = (box) => box.contains(document.activeElement) && document.activeElement.matches("input, select, textarea");
 
 /** Ask again and again while the page is seen, until the part says that it is done. */
 function keepFresh(box) {
   const again = async () => {
     if (box.querySelector("[data-done]")) return;
-    if (!document.hidden && !box.contains(document.activeElement)) {
+    if (!document.hidden && !isTypedIn(box)) {
       try {
         const answer = await fetch(box.dataset.refresh, { headers: { "X-Requested-With": "part" } });
         if (answer.ok && !answer.redirected) swap(box, await answer.text());
