@@ -1,4 +1,4 @@
-"""A page of a network's list at once: what is new is written in a few statements, what is known is confirmed in two."""
+"""A page of a network's list at once: what is new is written in a few statements, the known confirmed in three."""
 
 import hashlib
 from collections.abc import Iterable, Sequence

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 
@@ -10,13 +11,18 @@ from stations.registry_models import Duplicate
 
 MOST_STEPS = 20  # of merges upon merges
 LOCK_PLUGS = """
-SELECT count(*) FROM (SELECT k.id FROM stations_connector k JOIN stations_evse e ON e.id = k.evse_id
-    WHERE (%(these)s::bigint[] IS NULL OR e.location_id = ANY(%(these)s::bigint[]))
+SELECT count(*) FROM (SELECT k.id FROM stations_connector k WHERE k.id IN (
+    SELECT c.id FROM stations_location l JOIN stations_evse e ON e.location_id = l.id
+        JOIN stations_connector c ON c.evse_id = e.id
+    WHERE l.source_id = %(source)s AND c.heard_at < %(at)s AND e.charger_id IS NULL AND NOT e.is_shared
+        AND (%(these)s::bigint[] IS NULL OR l.id = ANY(%(these)s::bigint[])) AND NOT l.id = ANY(%(but)s::bigint[])
+    UNION ALL
+    SELECT c.id FROM stations_statusclaim w JOIN stations_evse e ON e.id = w.evse_id
+        JOIN stations_connector c ON c.evse_id = e.id
+    WHERE w.source_id = %(source)s AND w.heard_at < %(at)s
+        AND (%(these)s::bigint[] IS NULL OR e.location_id = ANY(%(these)s::bigint[]))
         AND NOT e.location_id = ANY(%(but)s::bigint[])
-        AND (e.id IN (SELECT w.evse_id FROM stations_statusclaim w WHERE w.source_id = %(source)s)
-            OR k.heard_at < %(at)s AND e.charger_id IS NULL AND NOT e.is_shared
-                AND e.location_id IN (SELECT l.id FROM stations_location l WHERE l.source_id = %(source)s))
-    ORDER BY k.id FOR NO KEY UPDATE OF k) locked
+) ORDER BY k.id FOR NO KEY UPDATE) locked
 """
 CONFIRM_WORDS = """
 WITH words AS (
@@ -58,7 +64,7 @@ def stand_by(
     are locked first, as whoever takes a word does.
     """
     these = None if location_ids is None else list(location_ids)
-    names = {"at": at, "source": source_id, "these": these, "but": list(but)}
+    names: dict[str, Any] = {"at": at, "source": source_id, "these": these, "but": list(but)}
     with connection.cursor() as cursor:
         cursor.execute(LOCK_PLUGS, names)
     own = Connector.objects.filter(evse__location__source=source_id, evse__charger=None, evse__is_shared=False)
