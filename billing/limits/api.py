@@ -114,9 +114,7 @@ class LimitDetail(BillingView):
     serializer_class = LimitSerializer
 
     @extend_schema(
-        parameters=[
-            OpenApiParameter("reason", str, required=True, description="Kept in the audit trail; at most 200 letters.")
-        ],
+        parameters=[OpenApiParameter("reason", str, description="Kept in the audit trail; refused (400) without one.")],
         responses={204: None},
     )
     def delete(self, request: Request, pk: int) -> Response:

@@ -33,7 +33,7 @@ class BoundsForm(ReasonForm):
     )  # fmt: skip
 
     @property
-    def bounds(self) -> dict[str, int | None]:
+    def bounds(self) -> dict[str, Any]:
         rupees, kwh = self.cleaned_data["rupees"], self.cleaned_data["kwh"]
         return {
             "amount_paise": None if rupees is None else int(rupees * PAISE_PER_RUPEE),
