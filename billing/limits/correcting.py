@@ -13,7 +13,7 @@ def lock(*, session_id: int | None, is_captured: bool = False, is_written: bool 
 
     Before the wallet is locked: hold, then limits, then wallet. Those of the session's hold, or without any those that
     apply to it, opened where need be; one query for a fleet without limits. `is_captured`: the hold is captured next,
-    which moves its own usages, so these are left out. `is_written`: the session's record is captured, but not counted.
+    which moves its own usages: they are among these. `is_written`: the session's record is captured, but not counted.
     """
     if session_id is None:
         return []
@@ -24,8 +24,7 @@ def lock(*, session_id: int | None, is_captured: bool = False, is_written: bool 
         return []
     held = _held(session_id)
     ids = held or _applicable(session, uncounted=session_id if is_written else 0)
-    moved = _held(session_id, is_active=True) if is_captured else set()  # also those that were opened just now
-    return [usage for usage in _locked(ids | moved) if usage not in moved]
+    return _locked(ids | (_held(session_id, is_active=True) if is_captured else set()))  # also those opened just now
 
 
 def _held(session_id: int, *, is_active: bool = False) -> set[int]:

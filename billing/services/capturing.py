@@ -44,16 +44,18 @@ _AFTERWARDS = "(w.posted_paise - w.held_paise + w.credit_limit_paise - %(total)s
 # before the wallet.
 _CAPTURE = in_one_line(f"""
 WITH known AS (SELECT 1 FROM billing_ledgertransfer WHERE entry_key = %(entry)s LIMIT 1),
-ready AS (
+free AS (
     SELECT 1 WHERE %(is_locked)s OR EXISTS (SELECT 1 FROM known)
     OR NOT EXISTS (SELECT 1 FROM billing_spendlimit WHERE organisation_id = %(organisation)s)
-    OR EXISTS (SELECT 1 FROM billing_hold
-               WHERE session_key = %(key)s AND state = 'active' AND jsonb_array_length(limits->'usages') > 0)
 ), closed AS (
     UPDATE billing_hold SET state = 'captured', closed_at = %(now)s
-    WHERE session_key = %(key)s AND state = 'active' AND EXISTS (SELECT 1 FROM ready)
+    WHERE session_key = %(key)s AND state = 'active'
+      AND (EXISTS (SELECT 1 FROM free) OR jsonb_array_length(limits->'usages') > 0)
+      AND (NOT %(is_second)s OR id IN (SELECT id FROM billing_hold WHERE session_key = %(key)s AND state = 'active'
+                                       FOR UPDATE SKIP LOCKED))
     RETURNING amount_paise, energy_wh, limits
-), used AS ({sql.USED_BY_HOLD}), booked AS ({sql.MOVE_HOLD}),
+), ready AS (SELECT 1 WHERE EXISTS (SELECT 1 FROM free) OR EXISTS (SELECT 1 FROM closed)),
+used AS ({sql.USED_BY_HOLD}), booked AS ({sql.MOVE_HOLD}),
 part AS (
     SELECT charge.number AS leg, account.id AS account_id, charge.paise, charge.kind, charge.memo
     FROM unnest(%(accounts)s::text[], %(paise)s::bigint[], %(kinds)s::text[], %(memos)s::text[])
@@ -79,7 +81,8 @@ part AS (
     RETURNING 1
 )
 SELECT freed.posted_paise, freed.held_paise, freed.spendable, (SELECT count(*) FROM legs),
-       EXISTS (SELECT 1 FROM known), EXISTS (SELECT 1 FROM ready), freed.warns
+       EXISTS (SELECT 1 FROM known), EXISTS (SELECT 1 FROM ready), freed.warns,
+       ARRAY(SELECT id FROM booked)
 FROM (VALUES (1)) AS always(one) LEFT JOIN freed ON true
 """)  # noqa: S608
 
@@ -118,10 +121,11 @@ def _capture(
 ) -> Captured:
     organisation_id, entry_key, total = values["organisation"], values["entry"], values["total"]
     usages: list[int] = []
-    posted, held, left, legs, is_known, is_ready, warns = _execute(values)
+    posted, held, left, legs, is_known, is_ready, warns, _ = _execute(values)
     if not is_ready:
         usages = correcting.lock(session_id=about.session_id, is_captured=True, is_written=is_written)
-        posted, held, left, legs, is_known, _, warns = _execute(values | {"is_locked": True})
+        posted, held, left, legs, is_known, _, warns, moved = _execute(values | {"is_locked": True, "is_second": True})
+        usages = [usage for usage in usages if usage not in moved]
     is_posted = posted is not None and legs == len(charges) and not is_known
     if not is_posted and (known := _captured(entry_key, organisation_id)):  # also while we waited for the wallet
         return known
@@ -167,7 +171,7 @@ def _values(
         "kinds": [charge.kind for charge in charges], "memos": [charge.memo for charge in charges],
         "session": about.session_id, "vehicle": about.vehicle_id, "driver": about.driver_ref,
         "location": about.location_id, "cost_centre": about.cost_centre, "currency": currency, "at": at, "now": now,
-        "recorded": timezone.now(), "is_locked": about.session_id is None,
+        "recorded": timezone.now(), "is_locked": about.session_id is None, "is_second": False,
         "hash": ledger.content_hash(_split(charges, organisation_id, total), about, currency),
     }  # fmt: skip
 

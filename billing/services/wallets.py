@@ -129,7 +129,9 @@ def take_back(*, organisation_id: int, entry_key: str, as_key: str, reason: str,
     What was owed then and has been paid since goes to the wallet. False when it was reversed before.
     """
     charged = LedgerTransfer.objects.filter(entry_key=entry_key).values_list("session_id", "amount_paise")
-    usages = correcting.lock(session_id=charged[0][0] if charged else None)
+    if not charged:
+        raise LedgerTransfer.DoesNotExist(entry_key)
+    usages = correcting.lock(session_id=charged[0][0])
     posted = ledger.reverse(entry_key=entry_key, reason=reason, occurred_at=at, actor="system", as_key=as_key)
     if posted.is_new:
         using.spend(usages, paise=-sum(paise for _, paise in charged), wh=0)
