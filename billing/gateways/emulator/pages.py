@@ -33,7 +33,8 @@ button:focus-visible { outline: 3px solid var(--deep); outline-offset: 2px; }
 small { color: var(--soft); }
 """
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,"><title>{title}</title><style>{style}</style></head>
+<meta name="viewport" content="width=device-width, initial-scale=1"><link rel="icon" href="data:,">
+<title>{title}</title><style>{style}</style></head>
 <body><main><header><b>{seller}</b><h1>{title}</h1></header><section><p>{text}</p>{form}
 <small>Emulated gateway: no real money moves here.</small></section></main>{script}</body></html>"""
 # The page leads back by itself; without a script its button does.
