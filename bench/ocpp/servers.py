@@ -67,7 +67,7 @@ async def plain(scope: dict[str, Any], receive: Any, send: Any) -> None:
         from ocpp_bridge.consumers import MEANINGS
 
         reads_nothing: dict[str, Any] = {"MeterValues": lambda station, payload, received_at: ({}, None)}
-        MEANINGS["ocpp1.6"] = dataclasses.replace(MEANINGS["ocpp1.6"], at_once=reads_nothing)
+        MEANINGS["ocpp1.6"] = dataclasses.replace(MEANINGS["ocpp1.6"], at_once=reads_nothing, readers={}, typed={})
         await endpoint(scope, receive, send)
 
 
