@@ -1,6 +1,7 @@
 """Rules 30-32: what a register says, how much was drawn, and how often a charger shall tell."""
 
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from billing.models import BillingException, ChargingSession, MeterValue
 from ocpp_bridge import configuration, sampling
 from ocpp_bridge.models import Command, ConfigurationChange
 from stations.models import Charger
-from tests.flows.ocpp.station import ALL_VERSIONS, V16, V201, Station, now, until
+from tests.flows.ocpp.station import ALL_VERSIONS, DEFAULT_REPLIES, V16, V201, Station, now, until
 from tests.flows.ocpp.world import World
 
 MINUTE = timedelta(minutes=1)
@@ -146,12 +147,12 @@ async def test_rule_32_contexts_and_how_often(world: World, version: str) -> Non
 
     fresh, station = await world.ready(version)
     _samples_every(station, "300")
+    _obeys_at_once(station)
     configuration.ask_after_boots(now=now())
     reads = "GetConfiguration" if version == V16 else "GetVariables"
     await station.next(reads)
     wanted = await until(lambda: _interval(station), "the sampling interval to be set, by itself")
     assert wanted == 30  # a DC charger
-    _samples_every(station, str(wanted))
     wanted_name = ["MeterValueSampleInterval" if version == V16 else "TxUpdatedInterval"]
     while _named(await station.next(reads)) != wanted_name:
         pass  # it is asked about other things, too
@@ -185,17 +186,34 @@ def _samples_every(station: Station, seconds: str) -> None:
     }  # fmt: skip
 
 
+def _obeys_at_once(station: Station) -> None:
+    """It says the new interval from its yes on: the look whether it was kept follows within milliseconds."""
+
+    def obey(action: str, asked: dict[str, Any]) -> dict[str, Any]:
+        if seconds := _interval_of(asked):
+            _samples_every(station, str(seconds))
+        usual = DEFAULT_REPLIES.get(action, lambda _: {"status": "Accepted"})
+        return dict(usual(asked))
+
+    for action in ("ChangeConfiguration", "SetVariables"):
+        station.replies[action] = partial(obey, action)
+
+
 def _interval(station: Station) -> int:
     """Seconds between samples as the system asked for them; 0 when it has not yet."""
     for action in ("ChangeConfiguration", "SetVariables"):
         while not station.asked[action].empty():
-            asked = station.asked[action].get_nowait()
-            if asked.get("key") == "MeterValueSampleInterval":
-                return int(asked["value"])
-            for one in asked.get("setVariableData", []):
-                if one["variable"]["name"] == "TxUpdatedInterval":
-                    return int(one["attributeValue"])
+            if seconds := _interval_of(station.asked[action].get_nowait()):
+                return seconds
     return 0
+
+
+def _interval_of(asked: dict[str, Any]) -> int:
+    """Seconds between samples in a ChangeConfiguration or SetVariables; 0 when it is about other keys."""
+    if asked.get("key") == "MeterValueSampleInterval":
+        return int(asked["value"])
+    wanted = [one for one in asked.get("setVariableData", []) if one["variable"]["name"] == "TxUpdatedInterval"]
+    return int(wanted[0]["attributeValue"]) if wanted else 0
 
 
 async def test_no_sample_is_read_as_a_float(world: World) -> None:
