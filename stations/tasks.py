@@ -21,7 +21,7 @@ from stations.cpo.ocpi.adapter import OCPIAdapter
 from stations.cpo.ubc import tasks as ubc_tasks  # noqa: F401 (Celery finds the tasks of an app here)
 from stations.cpo.webhooks import tasks as feed_tasks  # noqa: F401 (likewise)
 from stations.deciding import OFFLINE_GRACE
-from stations.models import Charger, CPOCommand, Source
+from stations.models import Charger, CPOCommand, PollRun, Source
 from stations.services import duplicates
 
 logger = logging.getLogger(__name__)
@@ -85,10 +85,14 @@ def poll_source(source_id: int) -> int:
 def _poll(source: Source) -> int:
     began, written, refused = timezone.now(), 0, 0
     refusals: list[dict[str, Any]] = []
+    services.poll_began(source_id=source.pk, at=began)
+    result = PollRun.Result.FAILED
     try:
         for report in _in_time(source, registry.adapter_for(source).poll(source)):
             written, refused = written + report.locations, refused + len(report.rejected)
             refusals += report.rejected[: services.REFUSALS_SHOWN - len(refusals)]
+            services.poll_went_on(source_id=source.pk, report=report, at=timezone.now())
+        result = PollRun.Result.DONE
     except CPOError as error:
         logger.warning("poll of %s failed: %s", source.slug, error)
         wait_seconds = getattr(error, "retry_after_seconds", 0)
@@ -101,6 +105,8 @@ def _poll(source: Source) -> int:
         told = f"We failed at what it sent, and ask again by ourselves; the log says where ({name}: {error})."
         services.source_failed(source_id=source.pk, error=told, code=name, at=timezone.now())
         raise
+    finally:
+        services.poll_ended(source_id=source.pk, result=result, written=written, at=timezone.now())
     shown = [{"id": str(each["id"])[:80], "why": str(each["why"])[:300]} for each in refusals]
     services.source_polled(source_id=source.pk, at=began, refused_objects=refused, refusals=shown)
     if source.last_polled_at is None and written:

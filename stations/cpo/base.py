@@ -145,8 +145,17 @@ PENDING = CommandReceipt("pending")
 
 @dataclass
 class PullReport:
-    """What one poll did; shown in the admin."""
+    """What one page of a poll did; shown in the admin.
 
+    `part` is the list it is of, `page` its number there, `pages` how many there are (None: nobody says), `read` how
+    many objects it held; `is_full`: the poll reads everything, not only what changed.
+    """
+
+    part: str = ""
+    page: int = 0
+    pages: int | None = None
+    read: int = 0
+    is_full: bool = True
     locations: int = 0
     connectors: int = 0
     tariffs: int = 0

@@ -10,6 +10,7 @@ from stations.models.chargers import Charger, ChargerQuerySet
 from stations.models.commands import CPOCommand
 from stations.models.connectors import EVSE, Connector, ConnectorQuerySet, Plug, StatusChange
 from stations.models.networks import NetworkAccess, Party, Source
+from stations.models.polls import PollRun
 from stations.models.references import ExternalRef
 from stations.models.sites import Location, LocationQuerySet
 from stations.models.tariffs import Tariff
@@ -18,7 +19,7 @@ from stations.registry_models import Claim, Duplicate, StatusClaim, StatusProof
 __all__ = [
     "EVSE", "CDRConflict", "CPOCommand", "Charger", "ChargerQuerySet", "Claim", "Connector", "ConnectorQuerySet",
     "DeadLetter", "Duplicate", "ExternalRef", "Location", "LocationQuerySet", "NetworkAccess", "Party", "PeerDocument",
-    "Plug", "RoamingCDR", "RoamingSession", "Source", "StatusChange", "StatusClaim", "StatusProof", "Tariff",
-    "UBCCarry", "UBCItem", "UBCKey", "UBCMessage", "UBCNetwork", "UBCOrder", "UBCRefusal", "WebhookCount",
+    "Plug", "PollRun", "RoamingCDR", "RoamingSession", "Source", "StatusChange", "StatusClaim", "StatusProof",
+    "Tariff", "UBCCarry", "UBCItem", "UBCKey", "UBCMessage", "UBCNetwork", "UBCOrder", "UBCRefusal", "WebhookCount",
     "WebhookFeed", "WebhookPush",
 ]  # fmt: skip

@@ -28,6 +28,7 @@ from stations.services.presence import (
     show_silent,
     take_free_chargers,
 )
+from stations.services.progress import poll_began, poll_ended, poll_went_on
 from stations.services.proofs import note_proof
 from stations.services.roaming import (
     drop_document,
@@ -96,6 +97,9 @@ __all__ = [
     "note_proof",
     "onboard_charger",
     "patch_session",
+    "poll_began",
+    "poll_ended",
+    "poll_went_on",
     "push_received",
     "put_session",
     "raise_security_profile",

@@ -54,6 +54,8 @@ class OCPIClient:
         self.sends_raw = source.sends_raw_token if sends_raw is None else sends_raw
         self._http = exchanges.client(seconds=seconds or MAX_SECONDS, transport=transport)
         self._ends_at = time.monotonic() + LONGEST_SECONDS
+        self.promised = 0
+        """X-Total-Count of the list that is being read; 0: it does not say."""
 
     def __enter__(self) -> "OCPIClient":
         return self
@@ -79,10 +81,12 @@ class OCPIClient:
         asked = urlencode({"limit": 100, **({"date_from": now_text(since)} if since else {}), **query})
         first = f"{url}{'&' if '?' in url else '?'}{asked}"
         seen: set[str] = set()
+        self.promised = 0
         for _ in range(2):
             pages, promised, unnamed = 0, 0, 0
             for entries, total in self._walk(first):
                 pages, promised = pages + 1, max(promised, total)
+                self.promised = promised
                 names = [_name(entry) for entry in entries]
                 seen.update(filter(None, names))
                 unnamed += names.count("")

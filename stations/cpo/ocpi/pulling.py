@@ -65,11 +65,16 @@ class Pull:
     def _module(
         self, module: str, since: datetime | None, take: Callable[[Any, PullReport], None], below: str = ""
     ) -> Iterator[PullReport]:
-        url = self.source.endpoints[module]
-        for page in self.client.pages(f"{url.rstrip('/')}/{below}" if below else url, since=since):
+        url, size = self.source.endpoints[module], 0
+        pages = self.client.pages(f"{url.rstrip('/')}/{below}" if below else url, since=since)
+        for number, page in enumerate(pages, start=1):
             if module == "locations":
                 self._take_together(page)
-            yield self._take(page, take)
+            size = size or len(page)
+            report = self._take(page, take)
+            report.part, report.page, report.pages = module, number, _pages(self.client.promised, size, number)
+            report.is_full = self.is_full
+            yield report
 
     def _optional(
         self, module: str, since: datetime | None, take: Callable[[Any, PullReport], None], below: str = ""
@@ -83,11 +88,12 @@ class Pull:
             raise
         except CPOError as error:
             logger.warning("%s: %s: %s", self.source.slug, module, error)
-            yield PullReport(rejected=[{"id": module, "why": str(error)}])
+            yield PullReport(part=module, is_full=self.is_full, rejected=[{"id": module, "why": str(error)}])
 
     def _take(self, page: Iterable[Any], take: Callable[[Any, PullReport], None]) -> PullReport:
         report = PullReport()
         for entry in page:
+            report.read += 1
             try:
                 take(entry, report)
             except UNUSABLE as error:
@@ -167,3 +173,8 @@ class Pull:
             source=self.source, kind=PeerDocument.Kind.INVOICE, document_key=record.key, raw=entry,
             updated_at=record.last_updated, at=timezone.now(), reference=record.invoice_id, cdr_ids=record.cdrs,
         )  # fmt: skip
+
+
+def _pages(promised: int, size: int, number: int) -> int | None:
+    """How many pages a list has that promised so many objects; one that is walked again has no fewer than we read."""
+    return max(-(-promised // size), number) if promised and size else None

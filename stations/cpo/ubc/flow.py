@@ -131,8 +131,11 @@ def poll(source: Source) -> Iterator[PullReport]:
     if not network.areas:
         raise CPOError("no_area", f"Say where {source.name} is to be looked at (areas).")
     began = timezone.now()
-    for area in network.areas:
-        yield from _discover(network, words.discover_area(network, area, timezone.now()))
+    for number, area in enumerate(network.areas, start=1):
+        for report in _discover(network, words.discover_area(network, area, timezone.now())):
+            report.part, report.page, report.pages = "areas", number, len(network.areas)
+            report.read = report.connectors + len(report.rejected)
+            yield report
     _remove_gone(network, began)
 
 

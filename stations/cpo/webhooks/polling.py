@@ -55,7 +55,9 @@ def poll(source: Source) -> Iterator[PullReport]:
     is_full = not plan.since or tombstones.is_full_due(source, began)
     since = "" if is_full or source.last_polled_at is None else (source.last_polled_at - OVERLAP).isoformat()
     with exchanges.client(seconds=MAX_SECONDS) as http:
-        yield from _pages(http, feed, plan, reader, plan.first(since))
+        for report in _pages(http, feed, plan, reader, plan.first(since)):
+            report.is_full = is_full
+            yield report
     if is_full and reader.location:
         tombstones.full_pull_done(source=source, began=began, at=timezone.now())
     letters.replay_known(feed.pk, now=timezone.now())
@@ -72,7 +74,9 @@ def _pages(
             reading = reader.read(page.body)
         except BadEntry as error:
             raise CPOError(error.code, f"{feed.source.name}: {error}") from None
-        yield _take(feed, reading)
+        report = _take(feed, reading)
+        report.part, report.page, report.read = "list", number, len(reading.entries)
+        yield report
         url = plan.after(url, number, page.body, len(reading.entries), page.link)
         if not url or url in seen:
             return
