@@ -189,6 +189,25 @@ def test_the_ledger_gets_an_expense_per_vehicle_and_a_new_version_takes_its_plac
     bills.withdraw_bill(bill_id=bill.pk, actor=finance, reason="disputed", now=LATER)
 
 
+def test_what_was_taken_back_is_divided_again_and_posted(fleet: Fleet, supply: UtilitySupply, finance: User) -> None:
+    charge(fleet)
+    bill = record(supply)
+    told: dict[str, Any] = {"actor": finance, "now": LATER}
+    cost = f"electricity:{fleet.organisation.pk}"
+    for version in (1, 2, 3):
+        row, is_new = dividing.divide(bill_id=bill.pk, **told)
+        assert (row.version, is_new) == (version, True)
+        posting.post(allocation_id=row.pk, **told)
+        assert ledger.balance_paise(cost) == row.total_paise
+        assert dividing.divide(bill_id=bill.pk, **told) == (row, False)  # in the ledger: nothing new
+        posting.take_back(allocation_id=row.pk, reason="disputed", **told)
+        assert ledger.balance_paise(cost) == 0
+        with pytest.raises(Conflict, match="divide the bill again"):
+            posting.post(allocation_id=row.pk, **told)
+    bills.withdraw_bill(bill_id=bill.pk, actor=finance, reason="disputed", now=LATER)
+    assert set(bill.allocations.values_list("input_hash", flat=True)) == {row.input_hash}
+
+
 def test_rupees_per_km_come_from_the_odometer(fleet: Fleet, supply: UtilitySupply) -> None:
     charge(fleet)
     for hours, odometer in ((0, 1_000_000), (5, None), (48, 1_150_000)):

@@ -26,7 +26,7 @@ SETTLED = "Divided again: the loss is within its limit."
 
 @transaction.atomic
 def divide(*, bill_id: int, actor: User | None, now: datetime) -> tuple[UtilityAllocation, bool]:
-    """The version that holds now, and whether it is new.
+    """The version that holds now, and whether it is new: also without news when the last one was taken back.
 
     Raises Conflict for a withdrawn bill or a period that is not over.
     """
@@ -45,7 +45,7 @@ def divide(*, bill_id: int, actor: User | None, now: datetime) -> tuple[UtilityA
             "block_minutes": evidence.grid.minutes, "slots": bill.slots}  # fmt: skip
     fingerprint = _hash(told, charges, evidence)
     last = bill.allocations.order_by("-version").first()
-    if last is not None and last.input_hash == fingerprint:
+    if last is not None and last.input_hash == fingerprint and last.reversed_at is None:
         return last, False
     grid = evidence.grid
     result = allocation.allocate(

@@ -209,6 +209,10 @@ class UtilityAllocation(models.Model):
     def __str__(self) -> str:
         return f"{self.bill} · {self.version}"
 
+    @property
+    def is_in_ledger(self) -> bool:
+        return self.posted_at is not None and self.reversed_at is None
+
 
 class UtilityShare(models.Model):
     """What one session bears of a bill; without a session: the depot itself. Appended only (a trigger refuses)."""

@@ -24,11 +24,16 @@ def post(*, allocation_id: int, actor: User, now: datetime) -> UtilityAllocation
     """`electricity:<organisation>` against `utility_payable:<organisation>`, one entry per vehicle and cost centre.
 
     It is about the last moment of the bill's period. A version that is in the ledger is taken back by mirrored entries
-    first. Raises Conflict when this one is, or was, in the ledger, or is not the newest.
+    first. Raises Conflict when this one is in the ledger, was taken back (dividing again makes one that may come), or
+    is not the newest, and for a withdrawn bill.
     """
     row = _locked(allocation_id)
-    if row.posted_at is not None:
+    if row.is_in_ledger:
         raise Conflict("This version was posted already.", code="already_posted")
+    if row.reversed_at is not None:
+        raise Conflict("This version was taken back: divide the bill again, and post that.", code="taken_back")
+    if row.bill.withdrawn_at is not None:
+        raise Conflict("This bill is withdrawn.", code="bill_withdrawn")
     if row.bill.allocations.filter(version__gt=row.version).exists():
         raise Conflict("There is a newer version.", code="newer_version")
     for earlier in row.bill.allocations.filter(posted_at__isnull=False, reversed_at=None):
@@ -50,7 +55,7 @@ def take_back(*, allocation_id: int, actor: User, reason: str, now: datetime) ->
     if not reason.strip():
         raise ValueError("Taking it back needs a reason.")
     row = _locked(allocation_id)
-    if row.posted_at is None or row.reversed_at is not None:
+    if not row.is_in_ledger:
         raise Conflict("This version is not in the ledger.", code="not_posted")
     _take_back(row, row.bill, actor, now)
     audit(action="take_back_utility_bill", target=row, actor=actor, reason=reason, organisation=row.organisation)
