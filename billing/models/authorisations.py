@@ -36,9 +36,19 @@ class ChargingPolicy(models.Model):
     has_local_lists = models.BooleanField(
         default=True, help_text=_("Our chargers know our tokens, so that they charge without a connection.")
     )
+    limit_raise_free_paise = models.BigIntegerField(
+        null=True, blank=True,
+        help_text=_("Finance raises a spending limit by more than this only with a second person; empty: alone."),
+    )  # fmt: skip
 
     class Meta:
         verbose_name_plural = "charging policies"
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(limit_raise_free_paise=None) | Q(limit_raise_free_paise__gte=0),
+                name="a_free_raise_is_not_negative",
+            )
+        ]
 
     def __str__(self) -> str:
         return str(self.organisation)

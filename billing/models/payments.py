@@ -254,7 +254,8 @@ class Refund(GatewayCall):
                 condition=Q(decided_by=None) | ~Q(decided_by=F("asked_by")), name="a_refund_has_four_eyes"
             ),
             models.CheckConstraint(
-                condition=Q(state="asked") | Q(decided_by__isnull=False), name="a_refund_is_decided_before_it_is_sent"
+                condition=Q(state__in=["asked", "declined"]) | Q(decided_by__isnull=False),
+                name="a_refund_is_decided_before_it_is_sent",
             ),
         ]
 

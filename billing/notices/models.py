@@ -19,6 +19,8 @@ class Letter(models.Model):
         TOP_UP_SHORT = "top_up_short", _("Automatic top-up cannot keep up")
         REFUND_FAILED = "refund_failed", _("Refund failed")
         INVOICE_ISSUED = "invoice_issued", _("Invoice or note issued")
+        APPROVAL_ASKED = "approval_asked", _("A second person is asked")
+        APPROVAL_DECIDED = "approval_decided", _("A wish was decided")
 
     class State(models.TextChoices):
         WAITING = "waiting", _("Waiting")
