@@ -29,14 +29,14 @@ def import_recent(*, now: datetime, gateway: PaymentGateway) -> int:
 
 
 def import_day(*, day: date, now: datetime, gateway: PaymentGateway) -> int:
-    """All pages of one day; returns how many rows are new."""
-    new = skip = 0
-    while True:
-        items = gateway.settlement_page(day=day, count=PAGE, skip=skip)
-        new += keep(items, now=now)
-        if len(items) < PAGE:
-            return new
-        skip += PAGE
+    """All pages of one day, kept together: a settlement of which only some pages came is none. How many rows are new.
+
+    What a page repeats because rows came in between is kept once.
+    """
+    items: list[Entity] = []
+    while len(page := gateway.settlement_page(day=day, count=PAGE, skip=len(items))) == PAGE:
+        items += page
+    return keep([*items, *page], now=now)
 
 
 @transaction.atomic
@@ -52,11 +52,11 @@ def keep(items: Iterable[Entity], *, now: datetime) -> int:
     }  # fmt: skip
     Settlement.objects.bulk_create(settlements.values(), ignore_conflicts=True)
     pks = dict(Settlement.objects.filter(settlement_id__in=settlements).values_list("settlement_id", "pk"))
-    rows = [_columns(item, pks[str(item["settlement_id"])]) for item in usable]
+    rows = {(item["type"], item["entity_id"]): _columns(item, pks[str(item["settlement_id"])]) for item in usable}
     if not rows:
         return 0
     with connection.cursor() as cursor:
-        cursor.execute(settlement_sql.KEEP, [list(column) for column in zip(*rows, strict=True)])
+        cursor.execute(settlement_sql.KEEP, [list(column) for column in zip(*rows.values(), strict=True)])
         return int(cursor.rowcount)
 
 

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from django.db.models import F, Sum
+
 from billing.models import BillingException, GatewayEvent, GatewayPayment, Settlement, SettlementRow
 from billing.services.exceptions import WITHDRAWN, open_exception
 from fleetcharge.lib.money import format_inr
 
 SILENT_AFTER = timedelta(hours=24)  # by then Razorpay has switched a webhook off that nobody acknowledged
 KNOWN_BY_NOW = timedelta(hours=1)
+LATE_WITHIN = timedelta(days=60)
 MOST = 200
 KIND, PREFIX = BillingException.Kind.PAYMENT_ODD, "gateway:"
 Outcome, State = SettlementRow.Outcome, Settlement.State
@@ -28,7 +31,7 @@ class Doubt:
 
 def look(*, now: datetime) -> int:
     """Ask what is open, close what is not any more; returns how many doubts there are now."""
-    doubts = [*_rows(), *_payouts(), *_dead(), *_silence(now)]
+    doubts = [*_rows(), *_payouts(), *_late_rows(now), *_dead(), *_silence(now)]
     for doubt in doubts:
         open_exception(
             organisation_id=None, kind=KIND, reference=doubt.reference, title=doubt.title,
@@ -51,6 +54,15 @@ def _payouts() -> Iterator[Doubt]:
         where = "has another amount in the bank" if payout.state == State.DIFFERS else "is not in the bank"
         title = f"Settlement {payout.settlement_id} of {format_inr(payout.amount_paise)} {where}"
         yield Doubt(f"{PREFIX}payout:{payout.settlement_id}", title, payout.amount_paise)
+
+
+def _late_rows(now: datetime) -> Iterator[Doubt]:
+    """The gateway named more of a payout after it was booked: what came later is in no entry."""
+    recent = Settlement.objects.filter(posted_at__isnull=False, settled_at__gte=now - LATE_WITHIN)
+    net = recent.annotate(net=Sum("rows__credit_paise") - Sum("rows__debit_paise")).exclude(net=F("amount_paise"))
+    for payout in net.order_by("pk")[:MOST]:
+        title = f"Settlement {payout.settlement_id} got more rows after it was booked"
+        yield Doubt(f"{PREFIX}late:{payout.settlement_id}", title, payout.net - payout.amount_paise)
 
 
 def _dead() -> Iterator[Doubt]:

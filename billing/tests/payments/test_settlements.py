@@ -7,8 +7,9 @@ from django.core.management import CommandError, call_command
 
 from billing.gateways.emulator import payments as payer
 from billing.gateways.emulator import settlements as payout
-from billing.models import BankLine, GatewayPayment, LedgerTransfer, Settlement, SettlementRow
-from billing.payments import bank, intents, refunds, settlements
+from billing.gateways.errors import Said, Unavailable
+from billing.models import BankLine, BillingException, GatewayPayment, LedgerTransfer, Settlement, SettlementRow
+from billing.payments import bank, intents, refunds, settlements, watching
 from billing.services import ledger
 from billing.tests.payments.conftest import NOON, World
 from billing.tests.payments.helpers import books_are_right, hear
@@ -69,6 +70,58 @@ def test_a_report_of_many_pages_is_read_to_its_end(world: World, organisation, m
     payout.settle(world.bank)
     monkeypatch.setattr(settlements, "PAGE", 2)
     assert take_in(world) == 5
+
+
+def test_of_a_report_that_breaks_off_nothing_is_kept_or_posted(world: World, organisation, monkeypatch) -> None:
+    for number in range(5):
+        paid(organisation, world, 100_00 + number)
+    made = payout.settle(world.bank)
+    monkeypatch.setattr(settlements, "PAGE", 2)
+    honest = world.gateway.settlement_page
+
+    def breaks_off(**asked) -> list[dict[str, object]]:
+        if asked["skip"] >= 4:
+            raise Unavailable(Said(code="down"))
+        return honest(**asked)
+
+    monkeypatch.setattr(world.gateway, "settlement_page", breaks_off)
+    with pytest.raises(Unavailable):
+        take_in(world)
+    settlements.settle(now=NOON)
+    assert (Settlement.objects.count(), ledger.balance_paise("bank")) == (0, 0)
+    monkeypatch.undo()
+    assert take_in(world) == 5
+    assert ledger.balance_paise("bank") == made["amount"]
+
+
+def test_a_row_that_two_pages_name_is_one(world: World, organisation, monkeypatch) -> None:
+    for number in range(3):
+        paid(organisation, world, 100_00 + number)
+    made = payout.settle(world.bank)
+    monkeypatch.setattr(settlements, "PAGE", 2)
+    honest = world.gateway.settlement_page
+
+    def shifted(*, skip: int, **asked) -> list[dict[str, object]]:
+        return honest(skip=max(0, skip - 1), **asked)
+
+    monkeypatch.setattr(world.gateway, "settlement_page", shifted)
+    assert take_in(world) == 3
+    assert ledger.balance_paise("bank") == made["amount"]
+
+
+def test_rows_that_come_after_the_booking_are_asked_of_a_person(world: World, organisation) -> None:
+    first, _ = paid(organisation, world), paid(organisation, world, 1_000_00)
+    payout.settle(world.bank)
+    held_back = world.bank.rows["recon"].pop(f"payment:{first.payment_id}")
+    take_in(world)
+    booked = Settlement.objects.get().amount_paise
+    assert watching.look(now=NOON) == 0
+    world.bank.rows["recon"][f"payment:{first.payment_id}"] = held_back
+    take_in(world)
+    assert (ledger.balance_paise("bank"), watching.look(now=NOON)) == (booked, 1)
+    doubt = BillingException.objects.get(kind="payment_odd")
+    assert doubt.title.endswith("got more rows after it was booked")
+    assert doubt.amount_paise == held_back["credit"]
 
 
 def test_what_is_not_settled_yet_is_missing_after_five_days_and_found_when_it_comes(world: World, organisation) -> None:
