@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-PARTS = ("ocpp", "pings", "nearest", "dispatch", "live", "billing", "desk", "payments", "month", "networks")
+PARTS = ("ocpp", "pings", "nearest", "dispatch", "live", "billing", "desk", "payments", "month", "reconciliation", "networks")
 
 
 def main() -> int:
