@@ -5,20 +5,18 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.db.models import CharField, ExpressionWrapper, Q, QuerySet
+from django.db.models import CharField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
 
 from billing.models import BillingException, ReconciliationVerdict
-from billing.reconciliation.storing import ASKS, SETTLED
-from billing.services.exceptions import WITHDRAWN, resolve_exception
-from billing.services.price_checks import TAKEN_BACK
+from billing.reconciliation.outweighing import BILLED, BY_ITSELF
+from billing.reconciliation.storing import ASKS
+from billing.services.exceptions import resolve_exception
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.api import Conflict
 
 Kind, Outcome, Verdict = BillingException.Kind, ReconciliationVerdict.Outcome, ReconciliationVerdict.Verdict
-BILLED = frozenset({Outcome.DISMISSED, Outcome.ACCEPTED})
 HELD = frozenset({Verdict.BLOCKED, Verdict.INVALID})
-BY_ITSELF = (WITHDRAWN, SETTLED, TAKEN_BACK)  # resolutions that no person gave
 
 
 @transaction.atomic
@@ -60,12 +58,14 @@ def _is_billed(verdict: ReconciliationVerdict) -> bool:
 def accepted_questions(session: Any, verdict: Any) -> QuerySet[BillingException]:
     """Questions about a session of this verdict that a person closed in the queue; for `Exists`.
 
-    A driver's question answers a blocked verdict, a question about the record or its price an invalid one.
+    A driver's question answers a blocked verdict, a question about the record or its price an invalid one. One that
+    is open again, as heavier evidence came, is answered no more.
     """
     answers = Q(kind=Kind.SUSPICIOUS, asks=Verdict.BLOCKED) | Q(
         kind__in=[Kind.CPO_RECORD, Kind.CPO_PRICE], asks=Verdict.INVALID
     )
-    closed = BillingException.objects.filter(session=session, resolved_at__isnull=False)
+    again = BillingException.objects.open().filter(session=OuterRef("session_id"), kind=OuterRef("kind"))
+    closed = BillingException.objects.filter(~Exists(again), session=session, resolved_at__isnull=False)
     asked = ExpressionWrapper(verdict, CharField())
     return closed.exclude(resolution__in=BY_ITSELF).annotate(asks=asked).filter(answers)
 

@@ -1,6 +1,6 @@
 """Verdicts of a chunk, stored in sets: what is replaced is kept as it stood, what is new is told of."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -11,12 +11,13 @@ from billing import matching
 from billing.events import SessionJudged
 from billing.matching import Judgement
 from billing.models import BillingException, ReconciliationVerdict
+from billing.reconciliation import outweighing
 from billing.reconciliation.gathering import Gathered, with_witnesses
+from billing.reconciliation.outweighing import SETTLED
 from billing.services.exceptions import open_exception
 from fleetcharge.lib.events import publish
 
 Kind, Verdict = BillingException.Kind, ReconciliationVerdict.Verdict
-SETTLED = "Positions that arrived later settle it."
 ASKS = {Verdict.REVIEW: Kind.SUSPICIOUS, Verdict.BLOCKED: Kind.SUSPICIOUS, Verdict.INVALID: Kind.CPO_RECORD}
 ASKED_ELSEWHERE = {"F3"}  # the price check has asked already
 
@@ -71,15 +72,32 @@ def store(verdicts: Sequence[Judged], *, now: datetime) -> None:
         known = {session_id: (verdict, name) for session_id, verdict, name in cursor.fetchall()}
         fresh = [each for each in verdicts if known.get(each.of.session_id, ("", ""))[1] != each.name]
         fresh_ids = [each.of.session_id for each in fresh]
+        outweighed = _outweighed(fresh, known)
         cursor.execute(KEEP_OLD, {"now": now, "replaced": [key for key in fresh_ids if key in known]})
         cursor.execute(WRITE, {"rows": _as_json(fresh), "version": matching.RULESET_VERSION, "now": now})
         cursor.execute(LOOKED_AGAIN, [now, [key for key in ids if key not in set(fresh_ids)]])
         cursor.execute(RECONCILED, [now, ids])
     changed = [each for each in fresh if known.get(each.of.session_id, ("", ""))[0] != each.judgement.verdict]
-    _follow_up(changed, set(known), now)
+    _follow_up([*changed, *(each for each in outweighed if each not in changed)], set(known), outweighed, now)
     for each in changed:
         judgement = each.judgement
         publish(SessionJudged(each.of.session_id, each.of.place.organisation_id, judgement.verdict, judgement.points))
+
+
+def _outweighed(fresh: Sequence[Judged], known: Container[int]) -> list[Judged]:
+    """Those that a person let be billed, and would have to look at again; their decision is taken back."""
+    ids = [each.of.session_id for each in fresh if each.of.session_id in known and each.judgement.verdict in ASKS]
+    if not ids:
+        return []
+    by_id = {each.of.session_id: each for each in fresh}
+    heavier = [
+        (each, by_id[each.session_id])
+        for each in outweighing.decided(ids)
+        if each.is_outweighed_by(by_id[each.session_id].judgement)
+    ]
+    for decided, each in heavier:
+        outweighing.take_back(decided, each.judgement, organisation_id=each.of.place.organisation_id)
+    return [each for _, each in heavier]
 
 
 def _as_json(fresh: Sequence[Judged]) -> str:
@@ -96,15 +114,20 @@ def _as_json(fresh: Sequence[Judged]) -> str:
     return msgspec.json.encode(rows).decode()
 
 
-def _follow_up(changed: Sequence[Judged], had_verdict: set[int], now: datetime) -> None:
-    """A doubt is raised once, of the driver's side or of the network's record; what settles it later closes it."""
+def _follow_up(changed: Sequence[Judged], had_verdict: set[int], outweighed: Sequence[Judged], now: datetime) -> None:
+    """A doubt is raised once, of the driver's side or of the network's record; what settles it later closes it.
+
+    Whether it was `outweighed` or not, one that is open is not asked twice.
+    """
     asking = [each for each in changed if _kind(each.judgement) is not None]
     settled = [each.of.session_id for each in changed if each.of.session_id in had_verdict]
     if not asking and not settled:
         return
     ids = {*settled, *(each.of.session_id for each in asking)}
     doubts = BillingException.objects.filter(session__in=ids, kind__in=set(ASKS.values()))
-    asked = set(doubts.exclude(resolution=SETTLED).values_list("session_id", "kind"))
+    anew = [each.of.session_id for each in outweighed]
+    known = doubts.exclude(resolution=SETTLED).exclude(session__in=anew, resolved_at__isnull=False)
+    asked = set(known.values_list("session_id", "kind"))
     wanted = {each.of.session_id: _kind(each.judgement) for each in changed}
     for doubt in doubts.open():
         if doubt.session_id in wanted and wanted[doubt.session_id] != doubt.kind:

@@ -323,6 +323,48 @@ def test_a_decision_needs_a_reason_and_is_made_once(fleet: Fleet, finance: User)
     assert held() == 1
 
 
+def look_again(session: ChargingSession, hours: int) -> ReconciliationVerdict:
+    reconciliation.judge(session_id=session.pk, now=LATER + timedelta(hours=hours))
+    return verdict_of(session)
+
+
+@pytest.mark.parametrize("way", ["verdict", "queue"])
+def test_evidence_that_weighs_more_than_what_was_decided_takes_the_decision_back(
+    fleet: Fleet, finance: User, way: str
+) -> None:
+    verdict = blocked(fleet)
+    if way == "verdict":
+        deciding.decide(verdict_id=verdict.pk, outcome="dismissed", reason="tracker swapped", actor=finance, at=LATER)
+    else:
+        doubt = BillingException.objects.get()
+        exceptions.resolve_exception(exception_id=doubt.pk, actor=finance, reason="tracker swapped", at=LATER)
+    ChargingSession.objects.update(energy_wh=9_900)  # the same doubt in other figures
+    look_again(verdict.session, 1)
+    assert (held(), BillingException.objects.open().count()) == (0, 0)
+    Position.objects.update(latitude_e7=129_716_000)  # for an hour, all is well
+    assert look_again(verdict.session, 2).verdict == "verified"
+    Position.objects.update(latitude_e7=130_500_000)  # and then as it was: decided already
+    assert (look_again(verdict.session, 3).verdict, held()) == ("blocked", 0)
+    ChargingSession.objects.update(energy_wh=90_000)  # more than the battery can take
+    worse = look_again(verdict.session, 4)
+    assert (worse.points > verdict.points, worse.outcome, held()) == (True, "", 1)
+    asked = BillingException.objects.open().get()
+    assert asked.details["points"] == worse.points
+    reopened = AuditEntry.objects.filter(action="verdict.reopen")
+    assert [entry.before["reason"] for entry in reopened] == (["tracker swapped"] if way == "verdict" else [])
+    exceptions.resolve_exception(exception_id=asked.pk, actor=finance, reason="a second van", at=worse.decided_at)
+    assert held() == 0
+    look_again(verdict.session, 5)
+    assert (held(), BillingException.objects.open().count()) == (0, 0)
+
+
+def test_what_was_kept_off_stays_off_whatever_comes(fleet: Fleet, finance: User) -> None:
+    verdict = blocked(fleet)
+    deciding.decide(verdict_id=verdict.pk, outcome="charged_back", reason="nobody was there", actor=finance, at=LATER)
+    ChargingSession.objects.update(energy_wh=90_000)
+    assert (look_again(verdict.session, 1).outcome, held()) == ("charged_back", 1)
+
+
 def test_closing_the_question_in_the_queue_bills_the_line(fleet: Fleet, finance: User) -> None:
     blocked(fleet)
     doubt = BillingException.objects.get()
