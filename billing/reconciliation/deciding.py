@@ -8,7 +8,7 @@ from django.db import transaction
 from django.db.models import CharField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
 
 from billing.models import BillingException, ReconciliationVerdict
-from billing.reconciliation.outweighing import BILLED, BY_ITSELF
+from billing.reconciliation.outweighing import BY_ITSELF
 from billing.reconciliation.storing import ASKS
 from billing.services.exceptions import resolve_exception
 from fleetcharge.accounts.models import Organisation, User

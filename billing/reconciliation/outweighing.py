@@ -19,9 +19,10 @@ BY_ITSELF = (WITHDRAWN, SETTLED, TAKEN_BACK)  # resolutions that no person gave
 BILLED = frozenset({Outcome.DISMISSED, Outcome.ACCEPTED})
 WHY = "Evidence that came later weighs more than what was decided about."
 
-# the last word of a person, on the verdict or in the queue; and the verdict that stood then, the first one replaced since
+# the last word of a person, on the verdict or in the queue; and the verdict that stood then: the first replaced since
 _DECIDED = """
-SELECT v.id, v.session_id, v.outcome, v.outcome_reason, COALESCE(p.points, v.points), COALESCE(p.findings, v.findings),
+SELECT v.id, v.session_id, v.outcome, v.outcome_reason, COALESCE(p.points, v.points),
+       COALESCE(p.findings, v.findings),
        EXISTS (SELECT 1 FROM billing_cdr c JOIN billing_billeditem b ON b.cdr_id = c.id
                WHERE c.session_id = v.session_id)
 FROM billing_reconciliationverdict v
@@ -80,7 +81,7 @@ def take_back(each: Decided, judgement: Judgement, *, organisation_id: int) -> N
     rows = ReconciliationVerdict.objects.filter(pk=each.verdict_id)
     rows.update(outcome="", outcome_reason="", outcome_by=None, outcome_at=None)
     audit(
-        action="verdict.reopen", target=rows.get(), actor=None, reason=WHY, organisation=Organisation(pk=organisation_id),
+        action="verdict.reopen", target=rows.get(), reason=WHY, organisation=Organisation(pk=organisation_id),
         before={"outcome": each.outcome, "reason": each.reason, "points": each.points},
         after={"outcome": "", "verdict": judgement.verdict, "points": judgement.points},
     )  # fmt: skip

@@ -13,7 +13,7 @@ from billing.gst.numbering import INDIA
 from billing.invoicing.grouping import Priced, corrected_lines, priced_lines
 from billing.invoicing.models import BilledItem
 from billing.models import CDR, CDRAdjustment
-from billing.reconciliation import deciding
+from billing.reconciliation import deciding, outweighing
 from fleetcharge.accounts.models import Organisation
 from stations.models import Source
 
@@ -70,7 +70,7 @@ def unbilled(*, before: datetime) -> QuerySet[CDR]:
 
 def held(cdrs: QuerySet[CDR]) -> QuerySet[CDR]:
     """Blocked by their evidence, or a record in doubt, and not yet accepted by a person: they stay off the invoice."""
-    held_verdict = Q(session__verdict__verdict__in=deciding.HELD) & ~Q(session__verdict__outcome__in=deciding.BILLED)
+    held_verdict = Q(session__verdict__verdict__in=deciding.HELD) & ~Q(session__verdict__outcome__in=outweighing.BILLED)
     is_decided = ~Q(session__verdict__outcome="")
     waits = is_decided | ~Exists(
         deciding.accepted_questions(OuterRef("session"), OuterRef("session__verdict__verdict"))
