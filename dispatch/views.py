@@ -23,6 +23,7 @@ from dispatch.serializers import AlertSerializer
 from dispatch.texts import script_texts
 from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.tenancy import FleetRequest, organisation_of
+from stations.credits import credits_of
 from stations.models import Connector, Location
 from vehicles.models import Stop
 
@@ -125,6 +126,7 @@ def station_drawer(request: FleetRequest, public_id: str) -> HttpResponse:
     plugs = pages.plugs_of(location, organisation, now=now)
     context = {
         "location": location,
+        "credits": credits_of(location),
         "plugs": plugs,
         "free": sum(plug.is_free for plug in plugs),
         "first_free": max((plug for plug in plugs if plug.offer.hold), key=lambda plug: plug.power_w, default=None),

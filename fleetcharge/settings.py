@@ -275,6 +275,8 @@ SPECTACULAR_SETTINGS = {
         "SessionState": "billing.models.ChargingSession.State",
         "CommandState": "ocpp_bridge.models.Command.State",
         "NetworkState": "stations.models.Source.State",
+        "PollResult": "stations.models.PollRun.Result",
+        "ConnectorStatusEnum": "stations.models.Connector.Status",
     },
     # Raw routes belong in the same file.
     "PREPROCESSING_HOOKS": ["vehicles.schema.add_ingest_routes", "stations.stream.schema.add_stream_route"],

@@ -4,7 +4,7 @@ from functools import lru_cache
 from typing import Any
 
 import orjson
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet
+from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
 from django.http import HttpResponse, HttpResponseNotModified, QueryDict
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -18,12 +18,12 @@ from fleetcharge.accounts.tenancy import author_of, organisation_of
 from fleetcharge.lib.api import CursorPagination, etag_of
 from stations import etags, reads, services
 from stations.examples import A_STATION, A_STATUS_TABLE, BAD_PARAMETER
-from stations.models import Connector, Location, LocationQuerySet, NetworkAccess, Source, Tariff
+from stations.models import Connector, Location, LocationQuerySet, NetworkAccess, PollRun, Source, Tariff
 from stations.nearest import Near, nearest
+from stations.network_shapes import NetworkSerializer
 from stations.schema import RegistrySchema
 from stations.serializers import (
     ConnectorSerializer,
-    NetworkSerializer,
     PriceListSerializer,
     StationQuery,
     StationSerializer,
@@ -54,7 +54,8 @@ class RegistryView(GenericAPIView[Any]):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Who asks, and whether they hold the answer already: then nothing else is read."""
         super().initial(request, *args, **kwargs)
-        asked = etag_of(self.organisation().pk, request.get_full_path(), int(timezone.now().timestamp() // 60))
+        minute = int(timezone.now().timestamp() // 60)
+        asked = etag_of(self.organisation().pk, request.get_full_path(), minute, *self.beside())
         known = etags.matching(request.headers.get("If-None-Match", ""), asked)
         now, is_unchanged = etags.look(known)
         self.etag = etags.write(known if is_unchanged else now, asked)
@@ -70,6 +71,10 @@ class RegistryView(GenericAPIView[Any]):
             answer["ETag"], answer["Cache-Control"] = self.etag, "private, no-cache"
         return answer
 
+    def beside(self) -> list[Any]:
+        """What else the answer holds that no change of the registry tells of."""
+        return []
+
     def organisation(self) -> Organisation:
         if getattr(self, "swagger_fake_view", False):
             return Organisation()
@@ -79,7 +84,7 @@ class RegistryView(GenericAPIView[Any]):
         return _filters(self.request.query_params.urlencode())
 
     def results(self, rows: QuerySet[Any], write: str) -> HttpResponse:
-        """One page of a list, written by the database: reads.CONNECTORS or STATIONS."""
+        """One page of a list, written by the database: reads.CONNECTORS, EVSES or STATIONS."""
         keys, links = reads.Keys(rows, write, timezone.now()), self.paginator
         assert isinstance(links, CursorPagination)  # noqa: S101 (of every list here)
         links.paginate_queryset(keys, self.request, view=self)  # type: ignore[arg-type]
@@ -145,12 +150,12 @@ class StationList(RegistryView, ListAPIView[Location]):
 
     def _nearest(self, query: dict[str, Any]) -> HttpResponse:
         """Distances first, in one fast statement; then those few sites."""
-        distance_m = _distances(self.organisation(), query)
+        distance_m = distances(self.organisation(), query)
         results = reads.stations_json(list(distance_m), timezone.now(), distance_m)
         return HttpResponse(reads.page(results), content_type="application/json")
 
 
-def _distances(organisation: Organisation, query: dict[str, Any]) -> dict[int, float]:
+def distances(organisation: Organisation, query: dict[str, Any]) -> dict[int, float]:
     """Metres by site id, nearest first, within `radius_km`."""
     reach_m = query.get("radius_km", float("inf")) * 1000
     return {pk: metres for pk, metres in nearest(_near(organisation, query)) if metres <= reach_m}
@@ -214,7 +219,7 @@ class ConnectorList(RegistryView, ListAPIView[Connector]):
         query = self.query()
         if "near" not in query:
             return self.results(self.get_queryset(), reads.CONNECTORS)
-        distance_m = _distances(self.organisation(), query)
+        distance_m = distances(self.organisation(), query)
         found = self.get_queryset().filter(evse__location__in=distance_m).values_list("pk", "evse__location_id")
         ids = [pk for pk, site in sorted(found, key=lambda row: (distance_m[row[1]], row[0]))]
         body = reads.page(reads.connectors_json(ids, timezone.now()))
@@ -285,12 +290,17 @@ class NetworkList(RegistryView, ListAPIView[Source]):
     pagination_class = None
     queryset = Source.objects.none()
 
+    def beside(self) -> list[Any]:
+        """A page of a poll is no news of the registry."""
+        return list(PollRun.objects.aggregate(Max("heard_at"), Max("last_ended_at")).values())
+
     def get_queryset(self) -> QuerySet[Any]:
         organisation = self.organisation()
         access = NetworkAccess.objects.filter(organisation=organisation, source=OuterRef("pk"))
         own = Q(organisation=organisation)
         return (
             Source.objects.filter(Q(organisation=None) | own)
+            .select_related("poll_run")
             .annotate(
                 stations=Count("locations", filter=Q(locations__is_removed=False)),
                 has_access=Exists(access) | Q(organisation__isnull=False),

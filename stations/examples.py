@@ -21,6 +21,22 @@ A_STATION = OpenApiExample(
         "country_code": "IN", "latitude": 12.9569,
         "longitude": 77.7011, "time_zone": "Asia/Kolkata", "opening_times": None, "is_private": False,
         "distance_m": 11_640, "connectors_total": 1, "connectors_available": 1, "connectors": [_CONNECTOR],
+        "attribution": [
+            {"source": "City Charging Network", "licence": "CC BY 4.0", "attribution": "© City Charging Network"}
+        ],
+    },
+)  # fmt: skip
+AN_EVSE = OpenApiExample(
+    "A free unit",
+    description="`?network=city&available=true`",
+    response_only=True,
+    status_codes=["200"],
+    value={
+        "public_id": "FCE-5R1D6VYA", "station": "FC-IN-2W8T4NHB", "network": "City Charging Network", "evse_number": 1,
+        "uid": "IN*CCN*E017*1", "physical_reference": "Bay 1",
+        "capabilities": ["REMOTE_START_STOP_CAPABLE", "RESERVABLE"], "is_reservable": True, "status": "available",
+        "coarse_status": "available", "status_since": "2026-11-21T06:12:10Z", "heard_at": "2026-11-21T06:33:55Z",
+        "freshness": "live", "max_power_w": 60_000, "connectors": [_CONNECTOR],
     },
 )  # fmt: skip
 A_STATUS_TABLE = OpenApiExample(

@@ -13,6 +13,8 @@ from django.db import connection
 from django.db.models import QuerySet
 
 from stations.belief import FRESHNESS, times_of
+from stations.credits import CREDITS
+from stations.evse_status import BY_RANK
 from stations.models import Plug
 
 CONNECTOR = f"""
@@ -38,7 +40,7 @@ SELECT coalesce(json_agg(shown), '[]')::text FROM (
     SELECT l.public_id, l.name, s.name AS network, l.address, l.city, l.state, l.postal_code, l.country_code,
         l.latitude, l.longitude, l.time_zone, l.opening_times, l.organisation_id IS NOT NULL AS is_private,
         wanted.distance_m, coalesce(p.total, 0) AS connectors_total, coalesce(p.available, 0) AS connectors_available,
-        coalesce(p.connectors, '[]') AS connectors
+        coalesce(p.connectors, '[]') AS connectors, {CREDITS} AS attribution
     FROM <wanted>
     JOIN stations_location l ON l.id = wanted.id JOIN stations_source s ON s.id = l.source_id
     LEFT JOIN LATERAL (
@@ -49,6 +51,33 @@ SELECT coalesce(json_agg(shown), '[]')::text FROM (
             LEFT JOIN stations_charger h ON h.id = e.charger_id
             WHERE e.location_id = l.id AND {NOT_REMOVED}
             ORDER BY e.evse_number, e.id, c.connector_id, c.id
+        ) each
+    ) p ON true
+    ORDER BY wanted.place
+) shown
+"""  # noqa: S608
+_OF_THE_DECIDING = ", ".join(
+    f"(array_agg(each.{name} ORDER BY {BY_RANK}))[1] AS {name}"
+    for name in ("status", "coarse_status", "status_since", "heard_at", "freshness")
+)
+EVSES = f"""
+SELECT coalesce(json_agg(shown), '[]')::text FROM (
+    SELECT e.public_id, l.public_id AS station, s.name AS network, e.evse_number, e.uid, e.physical_reference,
+        e.capabilities, e.charger_id IS NOT NULL OR 'RESERVABLE' = ANY(e.capabilities) AS is_reservable,
+        coalesce(p.status, 'unknown') AS status, coalesce(p.coarse_status, 'faulted') AS coarse_status,
+        p.status_since, p.heard_at, coalesce(p.freshness, 'none') AS freshness,
+        coalesce(p.max_power_w, 0) AS max_power_w,
+        coalesce(p.connectors, '[]') AS connectors
+    FROM <wanted>
+    JOIN stations_evse e ON e.id = wanted.id JOIN stations_location l ON l.id = e.location_id
+    JOIN stations_source s ON s.id = l.source_id
+    LEFT JOIN LATERAL (
+        SELECT {_OF_THE_DECIDING},
+            max(each.max_power_w) AS max_power_w,
+            json_agg(each ORDER BY each.connector_id, each.public_id) AS connectors
+        FROM (
+            SELECT {CONNECTOR} FROM stations_connector c
+            LEFT JOIN stations_charger h ON h.id = e.charger_id WHERE c.evse_id = e.id AND NOT c.is_removed
         ) each
     ) p ON true
     ORDER BY wanted.place
@@ -75,7 +104,7 @@ class Keys:
     """
 
     def __init__(self, rows: QuerySet[Any], write: str, now: datetime) -> None:
-        """`write`: CONNECTORS or STATIONS, as `rows` are."""
+        """`write`: CONNECTORS, EVSES or STATIONS, as `rows` are."""
         self._rows, self._write, self._now = rows.values_list("pk"), write, now
         self.written = b"[]"
 
@@ -106,6 +135,11 @@ class Keys:
 def connectors_json(ids: Sequence[int], now: datetime) -> bytes:
     """The connectors of these primary keys, in this order, as a JSON list."""
     return _written(CONNECTORS, ids, [None] * len(ids), now)
+
+
+def evses_json(ids: Sequence[int], now: datetime) -> bytes:
+    """The EVSEs of these primary keys with their connectors, in this order, as a JSON list."""
+    return _written(EVSES, ids, [None] * len(ids), now)
 
 
 def stations_json(ids: Sequence[int], now: datetime, distance_m: Mapping[int, float] | None = None) -> bytes:

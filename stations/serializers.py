@@ -11,6 +11,7 @@ from rest_framework import serializers
 
 from stations import pricing
 from stations.belief import BELIEVED, freshness_of
+from stations.credits import Credit, credits_of
 from stations.models import EVSE, Connector, Location, Plug, Source, Tariff
 
 COARSE = {"available": "available", "occupied": "charging", "charging": "charging", "reserved": "charging"}
@@ -58,6 +59,14 @@ class ConnectorSerializer(serializers.ModelSerializer[Connector]):
         return freshness_of(connector, self.context.get("now") or timezone.now())
 
 
+class CreditSerializer(serializers.Serializer[Any]):
+    """A source of what is shown. Show `attribution` wherever you show its data."""
+
+    source = serializers.CharField(help_text="Name of the network.")
+    licence = serializers.CharField(allow_blank=True, help_text="Terms of its data; may be empty.")
+    attribution = serializers.CharField(allow_blank=True, help_text="What it wants said; may be empty.")
+
+
 class StationSerializer(serializers.ModelSerializer[Location]):
     """A site with its connectors."""
 
@@ -67,6 +76,7 @@ class StationSerializer(serializers.ModelSerializer[Location]):
     connectors_total = serializers.SerializerMethodField()
     connectors_available = serializers.SerializerMethodField()
     connectors = serializers.SerializerMethodField()
+    attribution = serializers.SerializerMethodField(help_text="Whose data this is; those that ask for it.")
 
     class Meta:
         model = Location
@@ -88,6 +98,7 @@ class StationSerializer(serializers.ModelSerializer[Location]):
             "connectors_total",
             "connectors_available",
             "connectors",
+            "attribution",
         ]
 
     def get_is_private(self, location: Location) -> bool:
@@ -108,6 +119,10 @@ class StationSerializer(serializers.ModelSerializer[Location]):
     def get_connectors(self, location: Location) -> list[dict[str, Any]]:
         return [self._connector.to_representation(connector) for connector in connectors_of(location)]
 
+    @extend_schema_field(CreditSerializer(many=True))  # type: ignore[untyped-decorator]
+    def get_attribution(self, location: Location) -> list[Credit]:
+        return credits_of(location)
+
     @cached_property
     def _connector(self) -> ConnectorSerializer:
         """One for all sites of an answer: building its fields costs more than reading a row."""
@@ -120,11 +135,12 @@ def connectors_of(location: Location) -> list[Connector]:
     for evse in location.evses.all():
         if not evse.is_removed:
             evse.location = location
-            found += _with_evse(evse)
+            found += with_evse(evse)
     return found
 
 
-def _with_evse(evse: EVSE) -> list[Connector]:
+def with_evse(evse: EVSE) -> list[Connector]:
+    """Its plugs, each knowing it."""
     rows = [connector for connector in evse.connectors.all() if not connector.is_removed]
     for connector in rows:
         connector.evse = evse
@@ -191,28 +207,6 @@ class PriceListSerializer(serializers.Serializer[Any]):
             "prices": pricing.Prices(wanted["per_kwh"], wanted["per_session"], wanted["idle_per_hour"], hours),
             "location_ids": [row.pk for row in places], "connector_ids": [row.pk for row in plugs],
         }  # fmt: skip
-
-
-class NetworkSerializer(serializers.ModelSerializer[Source]):
-    """A network and how it is doing."""
-
-    stations = serializers.IntegerField()
-    has_access = serializers.BooleanField(help_text="Whether this fleet may charge there.")
-
-    class Meta:
-        model = Source
-        fields = [
-            "slug",
-            "name",
-            "kind",
-            "state",
-            "stations",
-            "has_access",
-            "licence",
-            "attribution",
-            "last_polled_at",
-            "last_push_at",
-        ]
 
 
 def _numbers(text: str, count: int, names: str) -> tuple[float, ...]:

@@ -2,11 +2,13 @@
 
 from django.urls import path
 
-from stations import api
+from stations import api, evses
 
 urlpatterns = [
     path("stations/", api.StationList.as_view(), name="station-list"),
     path("stations/<str:public_id>/", api.StationDetail.as_view(), name="station-detail"),
+    path("evses/", evses.EvseList.as_view(), name="evse-list"),
+    path("evses/<str:public_id>/", evses.EvseDetail.as_view(), name="evse-detail"),
     path("connectors/", api.ConnectorList.as_view(), name="connector-list"),
     path("connectors/status/", api.ConnectorStatusList.as_view(), name="connector-status"),
     path("connectors/<str:public_id>/", api.ConnectorDetail.as_view(), name="connector-detail"),

@@ -20,6 +20,7 @@ from unfold.widgets import UnfoldAdminTextInputWidget
 from fleetcharge.accounts.admin import ReadOnlyAdmin, ReasonForm, TenantAdmin, ask, back_to
 from fleetcharge.accounts.services import audit
 from stations import services, tasks
+from stations.admin import polls
 from stations.admin.scope import EVERYBODY, RegistryScope
 from stations.belief import freshness_of_network, freshness_of_networks
 from stations.cpo import registry
@@ -72,19 +73,20 @@ class SourceAdmin(RegistryScope, TenantAdmin):
 
     view_roles = EVERYBODY
     list_display = [
-        "name", "kind", "state", "plugs", "trust", "truth", "last_polled_at", "last_push_at", "trouble",
+        "name", "kind", "state", "plugs", "trust", "truth", "polling", "last_polled_at", "last_push_at", "trouble",
     ]  # fmt: skip
+    list_select_related = ["poll_run"]
     list_filter = ["kind", "state"]
     search_fields = ["name", "slug"]
     fields = [
         "name", "slug", "kind", "organisation", "base_url", "poll_interval_seconds", "full_sync_seconds", "trust",
-        "licence", "attribution", "state", "freshness", "truth", "last_polled_at", "full_synced_at", "next_poll_at",
-        "last_push_at", "usual_pause", "failures", "last_error_code", "last_error", "refused_at",
-        "refused_objects", "refused",
+        "licence", "attribution", "state", "freshness", "truth", "polling", "last_poll", "last_polled_at",
+        "full_synced_at", "next_poll_at", "last_push_at", "usual_pause", "failures", "last_error_code", "last_error",
+        "refused_at", "refused_objects", "refused",
     ]  # fmt: skip
     readonly_fields = [
-        "state", "freshness", "truth", "last_polled_at", "full_synced_at", "next_poll_at", "last_push_at",
-        "usual_pause", "failures", "last_error_code", "last_error", "refused_at", "refused_objects",
+        "state", "freshness", "truth", "polling", "last_poll", "last_polled_at", "full_synced_at", "next_poll_at",
+        "last_push_at", "usual_pause", "failures", "last_error_code", "last_error", "refused_at", "refused_objects",
         "refused",
     ]  # fmt: skip
     inlines = [AccessInline]
@@ -95,6 +97,16 @@ class SourceAdmin(RegistryScope, TenantAdmin):
     def truth(self, source: Source) -> str:
         """Of plugs shown as free, how many were."""
         return "–" if source.truth_percent is None else f"{source.truth_percent} %"
+
+    @admin.display(description=_("Being polled"))
+    def polling(self, source: Source) -> str:
+        """Which page of how many, what came so far, since when."""
+        return polls.going_on(source, timezone.now())
+
+    @admin.display(description=_("Last poll"))
+    def last_poll(self, source: Source) -> str:
+        """How long it took, and what it brought."""
+        return polls.last_run(source)
 
     @admin.display(description=_("What it could not use, and why"))
     def refused(self, source: Source) -> str:
