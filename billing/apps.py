@@ -7,7 +7,7 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         from billing import handlers, outbox  # noqa: F401  (registers subscribers)
-        from billing.approvals import write_offs  # noqa: F401  (registers what an approval does)
+        from billing.approvals import goodwill, spend_limits, telling, top_ups, wallet_terms, write_offs  # noqa: F401
         from billing.invoicing import outbox as invoicing_outbox  # noqa: F401
         from billing.notices import handlers as letters  # noqa: F401
         from billing.notices import recorders  # noqa: F401

@@ -33,11 +33,15 @@ def finance_home(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
     if not is_all and not (organisation and (getattr(user, "is_superuser", False) or request.role in DESK)):  # type: ignore[attr-defined]
         return context
     now = timezone.now()
-    context["finance"] = figures(organisation=organisation, now=now)
+    context["finance"] = figures(
+        organisation=organisation, now=now, user_id=user.pk, is_operator=bool(getattr(user, "is_superuser", False))
+    )
     return context
 
 
-def figures(*, organisation: Organisation | None, now: datetime) -> dict[str, Any]:
+def figures(
+    *, organisation: Organisation | None, now: datetime, user_id: int | None = None, is_operator: bool = False
+) -> dict[str, Any]:
     """Cards and tables for one organisation, or for all (None)."""
     of = Q() if organisation is None else Q(organisation=organisation)
     local = now.astimezone(zone_of(organisation.time_zone if organisation else "Asia/Kolkata"))
@@ -49,7 +53,7 @@ def figures(*, organisation: Organisation | None, now: datetime) -> dict[str, An
     return {
         "held": held(organisation),
         "mandates": mandates(of),
-        "waiting": waiting(of),
+        "waiting": waiting(of, user_id=user_id, is_operator=is_operator),
         "spend": spend_by_day(of, now=now, zone=zone),
         "cards": [
             _card(_("Spend today"), _sum(cdrs.filter(ended_at__gte=today)), "billing_cdr"),

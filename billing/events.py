@@ -52,13 +52,17 @@ class SessionDoubted:
 
 @dataclass(frozen=True)
 class CDRCaptured:
-    """A session was priced and paid from the wallet (and, for a shortfall, booked as receivable)."""
+    """A session was priced and paid from the wallet (and, for a shortfall, booked as receivable).
+
+    `is_of_a_network`: by a network's own record, whose price is compared.
+    """
 
     cdr_id: int
     session_id: int
     organisation_id: int
     total_paise: int
     receivable_paise: int
+    is_of_a_network: bool = False
 
 
 @dataclass(frozen=True)
@@ -174,3 +178,26 @@ class LettersWaiting:
     """Letters to owners and finance were committed."""
 
     count: int
+
+
+@dataclass(frozen=True)
+class ApprovalAsked:
+    """Somebody wants what needs a second person (`kind` as registered with the approvals)."""
+
+    approval_id: int
+    organisation_id: int
+    kind: str
+    amount_paise: int
+    asked_by_id: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class ApprovalDecided:
+    """A wish came to its end: approved and done, declined, withdrawn, expired, or small and done at once (free)."""
+
+    approval_id: int
+    organisation_id: int
+    kind: str
+    state: str
+    at: datetime

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django import forms
-from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -13,9 +12,13 @@ from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from billing.admin.operators import is_operator
+from billing.admin.shown import user_of
+from billing.approvals import top_ups
+from billing.approvals.following import follow
+from billing.approvals.models import Approval
 from billing.models import Wallet
 from billing.services import wallets
-from fleetcharge.accounts.admin import DESK, ReasonForm, actor_of, ask, back_to
+from fleetcharge.accounts.admin import DESK, ReasonForm, ask
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.money import PAISE_PER_RUPEE, format_inr
 
@@ -69,7 +72,10 @@ class OpensWallets:
             raise PermissionDenied("There is a wallet already, or it is not yours to open.")
         form = OpenWalletForm(request.POST or None, fleets=_without_wallet(request), is_operator=is_operator(request))
         if form.is_valid():
-            return back_to(self, _open(request, form.cleaned_data).pk)
+            wallet, wish = _open(request, form.cleaned_data)
+            amount = form.cleaned_data.get("amount")
+            done = _("%(amount)s credited.") % {"amount": format_inr(_paise(amount))} if amount else _("It is open.")
+            return follow(request, self, wish, wallet.pk, done)
         return ask(request, self, title=_("Open a wallet"), form=form, submit=_("Open wallet"))
 
 
@@ -79,17 +85,20 @@ def _without_wallet(request: Any) -> Any:
 
 
 @transaction.atomic
-def _open(request: HttpRequest, wanted: dict[str, Any]) -> Wallet:
-    fleet, actor = wanted["organisation"], actor_of(request)
+def _open(request: HttpRequest, wanted: dict[str, Any]) -> tuple[Wallet, Approval | None]:
+    """The wallet, and the wish for its first money where that needs a second person."""
+    fleet, actor = wanted["organisation"], user_of(request)
     wallet = wallets.open_wallet(
-        organisation_id=fleet.pk, low_threshold_paise=int((wanted["low_threshold"] or 0) * PAISE_PER_RUPEE),
+        organisation_id=fleet.pk, low_threshold_paise=_paise(wanted["low_threshold"] or 0),
         actor=actor, reason=wanted["reason"],
     )  # fmt: skip
-    if wanted.get("amount"):
-        paise = int(wanted["amount"] * PAISE_PER_RUPEE)
-        wallets.top_up(
-            organisation_id=fleet.pk, amount_paise=paise, key=wanted["reference"], at=timezone.now(), actor=actor,
-            reason=wanted["reason"],
-        )  # fmt: skip
-        messages.success(request, _("%(amount)s credited.") % {"amount": format_inr(paise)})
-    return wallet
+    if not wanted.get("amount"):
+        return wallet, None
+    return wallet, top_ups.ask(
+        organisation_id=fleet.pk, amount_paise=_paise(wanted["amount"]), reference=wanted["reference"],
+        asked_by=actor, reason=wanted["reason"], now=timezone.now(),
+    )  # fmt: skip
+
+
+def _paise(rupees: Any) -> int:
+    return int(rupees * PAISE_PER_RUPEE)

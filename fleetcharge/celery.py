@@ -10,7 +10,7 @@ app = Celery("fleetcharge")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.autodiscover_tasks(
-    ["stations.stream", "billing.payments", "billing.invoicing", "billing.notices", "billing.prices"]
+    ["stations.stream", "billing.approvals", "billing.payments", "billing.invoicing", "billing.notices", "billing.prices"]
 )
 
 app.conf.beat_schedule = {
@@ -24,6 +24,7 @@ app.conf.beat_schedule = {
     "decay-status": {"task": "stations.tasks.sweep_silent_chargers", "schedule": 20.0},
     "duplicate-sites": {"task": "stations.tasks.find_duplicates", "schedule": 3600.0},
     "position-partitions": {"task": "vehicles.tasks.keep_partitions", "schedule": 3600.0},
+    "vehicle-days": {"task": "vehicles.tasks.make_days", "schedule": 60.0},
     "low-soc-sweep": {"task": "dispatch.tasks.sweep_low_vehicles", "schedule": 10.0},
     "reservation-sweep": {"task": "dispatch.tasks.sweep_reservations", "schedule": 10.0},
     "session-command-sweep": {"task": "dispatch.tasks.sweep_commands", "schedule": 10.0},
@@ -43,6 +44,7 @@ app.conf.beat_schedule = {
     "hold-sweep": {"task": "billing.tasks.sweep_holds", "schedule": 60.0},
     "frame-partitions": {"task": "ocpp_bridge.tasks.keep_frames", "schedule": 3600.0},
     "session-bounds": {"task": "billing.tasks.stop_exhausted_sessions", "schedule": 15.0},
+    "approvals-expire": {"task": "billing.approvals.tasks.expire_approvals", "schedule": 600.0},
     "letters": {"task": "billing.notices.tasks.send_letters", "schedule": 30.0},
     "letters-prune": {"task": "billing.notices.tasks.forget_letters", "schedule": 86_400.0},
     "payment-inbox": {"task": "billing.payments.tasks.work_inbox", "schedule": 5.0},

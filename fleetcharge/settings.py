@@ -332,6 +332,7 @@ WEBHOOK_DISABLE_DAYS = int(os.environ.get("FLEETCHARGE_WEBHOOK_DISABLE_DAYS", "5
 WEBHOOK_RETENTION_DAYS = int(os.environ.get("FLEETCHARGE_WEBHOOK_RETENTION_DAYS", "30"))
 PUBLIC_BASE_URL = os.environ.get("FLEETCHARGE_PUBLIC_URL", f"http://127.0.0.1:{REALTIME_PORT or WEB_PORT}")
 RESERVATION_MINUTES = int(os.environ.get("FLEETCHARGE_RESERVATION_MINUTES", "30"))
+AIS140_NETWORKS = _list("FLEETCHARGE_AIS140_NETWORKS", "127.0.0.0/8,::1/128")  # whose word for an IMEI is taken
 POSITION_RETENTION_DAYS = int(os.environ.get("FLEETCHARGE_POSITION_RETENTION_DAYS", "35"))
 AUTHORISATION_RETENTION_DAYS = int(os.environ.get("FLEETCHARGE_AUTHORISATION_RETENTION_DAYS", "90"))
 GST_PERCENT = int(os.environ.get("FLEETCHARGE_GST_PERCENT", "18"))
@@ -339,6 +340,15 @@ SUPPLIER_GSTIN = os.environ.get("FLEETCHARGE_SUPPLIER_GSTIN", "")
 IRP_URL = os.environ.get("FLEETCHARGE_IRP_URL", "")
 IRP_TOKEN = os.environ.get("FLEETCHARGE_IRP_TOKEN", "")
 IRP_TIMEOUT_SECONDS = float(os.environ.get("FLEETCHARGE_IRP_TIMEOUT_SECONDS", "20"))
+
+# What one person alone may do of a kind within 24 hours for one fleet; every other kind and amount needs a second one.
+APPROVAL_FREE_PAISE = {
+    kind: int(rupees) * 100
+    for kind, _, rupees in (
+        part.partition("=") for part in _list("FLEETCHARGE_APPROVAL_FREE_RUPEES", "top_up=1000,goodwill=500")
+    )
+}
+APPROVAL_DAYS = int(os.environ.get("FLEETCHARGE_APPROVAL_DAYS", "14"))
 
 # --- Payments: the bundled emulator unless the real service is named ------------------------------------------------
 PAYMENT_GATEWAY = os.environ.get("FLEETCHARGE_PAYMENT_GATEWAY", "emulator")

@@ -22,6 +22,8 @@ PYTHON = [
     "billing/models/payments.py",
     "billing/models/mandates.py",
     "billing/invoicing/models/documents.py",
+    "billing/approvals/models.py",
+    "billing/approvals/spend_limits.py",
     "billing/limits/models.py",
     "billing/notices/contents.py",
     *(f"billing/pages/{path.name}" for path in sorted((ROOT / "billing/pages").glob("*.py"))),

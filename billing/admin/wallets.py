@@ -11,8 +11,9 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidge
 
 from billing.admin.operators import OperatorDeeds, operators_only
 from billing.admin.shown import money, user_of
+from billing.approvals import top_ups, wallet_terms
+from billing.approvals.following import follow
 from billing.models import Hold, Wallet
-from billing.services import wallets
 from billing.wallet_opening import OpensWallets
 from fleetcharge.accounts.admin import ReadOnlyAdmin, ReasonForm, ask, back_to
 from fleetcharge.lib.api import Conflict
@@ -94,22 +95,15 @@ class WalletAdmin(OpensWallets, OperatorDeeds, ReadOnlyAdmin):
 
     def _top_up(self, request: HttpRequest, wallet: Wallet, form: TopUpForm) -> HttpResponse:
         try:
-            is_new = wallets.top_up(
-                organisation_id=wallet.organisation_id,
-                amount_paise=form.amount_paise,
-                key=form.cleaned_data["reference"],
-                at=timezone.now(),
-                actor=user_of(request),
+            wish = top_ups.ask(
+                organisation_id=wallet.organisation_id, amount_paise=form.amount_paise, now=timezone.now(),
+                reference=form.cleaned_data["reference"], asked_by=user_of(request),
                 reason=form.cleaned_data["reason"],
-            )
-        except Conflict:
-            messages.error(request, _("This reference was credited already, with another amount."))
+            )  # fmt: skip
+        except Conflict as error:
+            messages.error(request, str(error.detail))
             return back_to(self, wallet.pk)
-        if is_new:
-            messages.success(request, _("%(amount)s credited.") % {"amount": money(form.amount_paise)})
-        else:
-            messages.info(request, _("This reference was credited already; nothing changed."))
-        return back_to(self, wallet.pk)
+        return follow(request, self, wish, wallet.pk, _("%(amount)s credited.") % {"amount": money(form.amount_paise)})
 
     @operators_only
     @action(description=gettext_lazy("Change terms"), url_path="terms", permissions=["operate"])
@@ -125,17 +119,15 @@ class WalletAdmin(OpensWallets, OperatorDeeds, ReadOnlyAdmin):
         form = TermsForm(request.POST or None, initial=initial)
         if form.is_valid():
             try:
-                wallets.change_terms(
-                    organisation_id=wallet.organisation_id,
+                wish = wallet_terms.change(
+                    organisation_id=wallet.organisation_id, now=timezone.now(), actor=user_of(request),
                     credit_limit_paise=int(form.cleaned_data["credit_limit"] * PAISE_PER_RUPEE),
                     low_threshold_paise=int(form.cleaned_data["low_threshold"] * PAISE_PER_RUPEE),
-                    state=form.cleaned_data["state"],
-                    actor=user_of(request),
-                    reason=form.cleaned_data["reason"],
-                )
-                return back_to(self, wallet.pk)
-            except ValueError as error:
-                form.add_error("credit_limit", str(error))
+                    state=form.cleaned_data["state"], reason=form.cleaned_data["reason"],
+                )  # fmt: skip
+                return follow(request, self, wish, wallet.pk, _("The terms hold from now on."))
+            except (ValueError, Conflict) as error:
+                form.add_error("credit_limit", str(getattr(error, "detail", error)))
         title = _("Terms of the wallet of %(name)s") % {"name": wallet.organisation}
         return ask(request, self, title=title, form=form, submit=_("Save"))
 

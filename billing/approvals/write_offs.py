@@ -1,6 +1,8 @@
 """A receivable that will not be paid is written off: the loss is booked once two people have said so."""
 
+from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
@@ -37,7 +39,9 @@ def ask(
     return services.ask(
         kind=WRITE_OFF, organisation_id=organisation_id, subject=f"receivable:{organisation_id}",
         title=f"Write off {format_inr(amount_paise)} of what {name} owes", asked_by=asked_by, reason=reason, now=now,
-        facts={"exception_id": exception_id}, amount_paise=amount_paise,
+        amount_paise=amount_paise, facts={
+            "exception_id": exception_id, "before": {"owed_paise": owed}, "after": {"owed_paise": owed - amount_paise},
+        },
     )  # fmt: skip
 
 
@@ -70,4 +74,9 @@ def _resolve(exception_id: int, approval: Approval, decided_by: User, now: datet
         return  # somebody has decided it meanwhile; the loss is a loss all the same
 
 
-services.register(services.Kind(WRITE_OFF, _("Write-off"), _book, is_ours=True))
+def _shown(approval: Approval) -> Sequence[tuple[Any, str, str]]:
+    owed = int(approval.facts.get("before", {}).get("owed_paise", approval.amount_paise))
+    return [(_("Owed"), format_inr(owed), format_inr(owed - approval.amount_paise))]
+
+
+services.register(services.Kind(WRITE_OFF, _("Write-off"), _book, is_ours=True, shown=_shown))

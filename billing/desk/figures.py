@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
-from django.db.models import Count, Q, Sum
+from django.db.models import Count, Min, Q, Sum
 from django.db.models.functions import TruncDate
 from django.urls import reverse
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from billing.approvals import services as approvals
 from billing.approvals.models import Approval
-from billing.models import CDR, BillingException, Mandate, Refund, Wallet
+from billing.models import CDR, BillingException, Mandate, Wallet
 from billing.services.standing import held_by_reason
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.money import format_inr
@@ -50,20 +50,22 @@ def mandates(of: Q) -> Sequence[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def waiting(of: Q) -> Sequence[dict[str, Any]]:
-    """What a second person has to decide."""
-    wishes = Approval.objects.open().filter(of).aggregate(count=Count("pk"), paise=Sum("amount_paise"))
-    refunds = Refund.objects.filter(of, state=Refund.State.ASKED).aggregate(
-        count=Count("pk"), paise=Sum("amount_paise")
-    )
-    found = [
-        (_("Approvals"), wishes, "billing_approval", ""),
-        (_("Refunds"), refunds, "billing_refund", "?state__exact=asked"),
-    ]
+def waiting(of: Q, *, user_id: int | None, is_operator: bool) -> Sequence[dict[str, Any]]:
+    """What a second person has to decide, kind by kind, and how many of it this person may; one query."""
+    kinds = approvals.kinds()
+    rows = Approval.objects.open().filter(of).order_by().values("kind")
+    if not is_operator:
+        rows = rows.exclude(kind__in=approvals.ours())
+    sums = rows.annotate(
+        count=Count("pk"), paise=Sum("amount_paise"), oldest=Min("asked_at"),
+        mine=Count("pk", filter=~Q(asked_by=user_id)),
+    )  # fmt: skip
+    address = reverse("admin:billing_approval_changelist")
     return [
-        {"label": label, "count": sums["count"], "amount": format_inr(sums["paise"] or 0),
-         "url": reverse(f"admin:{name}_changelist") + query}
-        for label, sums, name, query in found if sums["count"]
+        {"label": str(kinds[row["kind"]].label) if row["kind"] in kinds else row["kind"], "count": row["count"],
+         "mine": row["mine"], "oldest": row["oldest"], "amount": format_inr(row["paise"] or 0),
+         "url": f"{address}?kind={row['kind']}"}
+        for row in sums.order_by("oldest")
     ]  # fmt: skip
 
 

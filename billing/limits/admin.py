@@ -12,10 +12,13 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
 from billing.admin.shown import kwh, money, user_of
+from billing.approvals import spend_limits
+from billing.approvals.following import follow
 from billing.limits import changing, standing
 from billing.limits.forms import WH_PER_KWH, BoundsForm, NewLimitForm
 from billing.models import LimitUsage, SpendLimit
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
+from fleetcharge.lib.api import Conflict
 from fleetcharge.lib.money import PAISE_PER_RUPEE
 
 WHOSE = ["organisation", "vehicle", "driver", "location", "tariff"]
@@ -54,12 +57,12 @@ class SpendLimitAdmin(ReadOnlyAdmin):
             terms = {name: wanted[name] for name in ("organisation", "scope", "period", "is_hard", "reason")}
             try:
                 of = changing.whose(organisation=wanted["organisation"], scope=wanted["scope"], name=wanted["name"])
-                limit = changing.set_limit(**terms, **form.bounds, actor=user_of(request), **of)
-                return back_to(self, limit.pk)
+                wish = spend_limits.set_or_ask(**terms, **form.bounds, actor=user_of(request), now=timezone.now(), **of)
+                return follow(request, self, wish, None, _("It holds for what begins from now on."))
             except changing.NobodyOfThatName:
                 form.add_error("name", _("The fleet has nothing of this name and kind."))
-            except ValueError as error:
-                form.add_error("rupees", str(error))
+            except (ValueError, Conflict) as error:
+                form.add_error("rupees", str(getattr(error, "detail", error)))
         return ask(request, self, title=_("Set a spending limit"), form=form, submit=_("Save"))
 
     @action(description=gettext_lazy("Change"), url_path="bounds", permissions=["decide"])
@@ -74,12 +77,13 @@ class SpendLimitAdmin(ReadOnlyAdmin):
         form = BoundsForm(request.POST or None, initial=initial)
         if form.is_valid():
             try:
-                changing.change_limit(
-                    limit=limit, reason=form.cleaned_data["reason"], actor=user_of(request), **form.bounds
-                )
-                return back_to(self, limit.pk)
-            except ValueError as error:
-                form.add_error("rupees", str(error))
+                wish = spend_limits.change_or_ask(
+                    limit=limit, reason=form.cleaned_data["reason"], actor=user_of(request), now=timezone.now(),
+                    **form.bounds,
+                )  # fmt: skip
+                return follow(request, self, wish, limit.pk, _("It holds for what begins from now on."))
+            except (ValueError, Conflict) as error:
+                form.add_error("rupees", str(getattr(error, "detail", error)))
         return ask(request, self, title=_("Change the limit of %(row)s") % {"row": limit}, form=form, submit=_("Save"))
 
     @action(description=gettext_lazy("Remove"), url_path="remove", permissions=["decide"])
@@ -89,9 +93,14 @@ class SpendLimitAdmin(ReadOnlyAdmin):
             return back_to(self)
         form = ReasonForm(request.POST or None)
         if form.is_valid():
-            changing.remove_limit(limit=limit, reason=form.cleaned_data["reason"], actor=user_of(request))
-            messages.success(request, _("Removed: it bounds nothing any more."))
-            return back_to(self)
+            try:
+                wish = spend_limits.remove_or_ask(
+                    limit=limit, reason=form.cleaned_data["reason"], actor=user_of(request), now=timezone.now()
+                )
+                return follow(request, self, wish, None, _("Removed: it bounds nothing any more."))
+            except Conflict as error:
+                messages.error(request, str(error.detail))
+                return back_to(self, limit.pk)
         title = _("Remove the limit of %(limit)s") % {"limit": limit}
         return ask(request, self, title=title, form=form, submit=_("Remove"))
 

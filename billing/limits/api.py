@@ -10,6 +10,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from billing.api import BillingView
+from billing.approvals import spend_limits
+from billing.approvals.models import Approval
 from billing.limits import changing
 from billing.limits import standing as limits
 from billing.models import SpendLimit
@@ -67,24 +69,30 @@ class LimitList(BillingView):
         rows = limits.of_organisation(organisation_of(request), now=timezone.now())
         return Response(LimitSerializer([_shown(row) for row in rows], many=True).data)
 
-    @extend_schema(request=NewLimitSerializer, responses=LimitSerializer)
+    @extend_schema(request=NewLimitSerializer, responses={200: LimitSerializer, 202: LimitSerializer})
     def post(self, request: Request) -> Response:
-        """Set or change the limit of a scope and period; the same again changes nothing."""
+        """Set or change the limit of a scope and period; the same again changes nothing.
+
+        202 with the limit as it still is: your fleet wants a second person for such a raise.
+        """
         form = NewLimitSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         wanted = dict(form.validated_data)
         organisation = organisation_of(request)
         of = self._whose(wanted)
         try:
-            limit = changing.set_limit(
+            wish = spend_limits.set_or_ask(
                 organisation=organisation, scope=wanted["scope"], period=wanted["period"], reason=wanted["reason"],
                 amount_paise=wanted.get("amount_paise"), energy_wh=wanted.get("energy_wh"), is_hard=wanted["is_hard"],
-                **author_of(request), **of,
+                now=timezone.now(), **author_of(request), **of,
             )  # fmt: skip
         except ValueError as error:
             raise ValidationError(str(error), code="refused") from error
+        key = {name: wanted[name] for name in ("scope", "period", "is_hard")} | of
+        limit = SpendLimit.objects.get(organisation=organisation, **key)
         rows = limits.of_organisation(organisation, now=timezone.now())
-        return Response(LimitSerializer(_shown(next(row for row in rows if row.limit.pk == limit.pk))).data)
+        shown = LimitSerializer(_shown(next(row for row in rows if row.limit.pk == limit.pk))).data
+        return Response(shown, status=_status(wish))
 
     def _whose(self, wanted: dict[str, Any]) -> dict[str, Any]:
         """The row behind the scope's field, of the caller's fleet; 400 when it is missing or somebody else's."""
@@ -115,15 +123,21 @@ class LimitDetail(BillingView):
 
     @extend_schema(
         parameters=[OpenApiParameter("reason", str, description="Kept in the audit trail; refused (400) without one.")],
-        responses={204: None},
+        responses={204: None, 202: None},
     )
     def delete(self, request: Request, pk: int) -> Response:
-        """Remove it: it bounds nothing from now on."""
+        """Remove it: it bounds nothing from now on. 202: another person has to agree first."""
         limit, reason = self.get_object(), request.query_params.get("reason", "").strip()[:200]
         if not reason:
             raise ValidationError({"reason": ["Say why; it is kept in the audit trail."]})
-        changing.remove_limit(limit=limit, reason=reason, **author_of(request))
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        wish = spend_limits.remove_or_ask(limit=limit, reason=reason, now=timezone.now(), **author_of(request))
+        return Response(status=status.HTTP_204_NO_CONTENT if _status(wish) == status.HTTP_200_OK else _status(wish))
+
+
+def _status(wish: Approval | None) -> int:
+    """202: nothing has changed yet, another person has to agree."""
+    waits = wish is not None and wish.state == Approval.State.ASKED
+    return status.HTTP_202_ACCEPTED if waits else status.HTTP_200_OK
 
 
 def _shown(row: limits.Standing) -> SpendLimit:

@@ -12,6 +12,8 @@ from vehicles.models import Driver, Vehicle
 
 Scope = SpendLimit.Scope
 LEAST_PAISE, MOST_PAISE = 1_00, 5_00_00_000_00
+RELATED = ("location", "vehicle", "driver", "tariff")
+WHOSE = ("cost_centre", *RELATED)
 TERMS = ("amount_paise", "energy_wh")
 
 
@@ -50,7 +52,7 @@ def set_limit(
     `of` names whose it is (vehicle, driver, location or cost_centre). It holds for what begins from now on; what is
     reserved and spent counts on. Raises ValueError for a limit that bounds nothing, and without a reason.
     """
-    _check(amount_paise, energy_wh, reason)
+    check(amount_paise, energy_wh, reason)
     key = {"organisation": organisation, "scope": scope, "period": period, "is_hard": is_hard, **of}
     row = SpendLimit.objects.select_for_update(of=("self",)).filter(**key).first()
     before = {name: getattr(row, name) for name in TERMS} if row else None
@@ -71,11 +73,10 @@ def change_limit(
     *, limit: SpendLimit, amount_paise: int | None, energy_wh: int | None, reason: str, actor: User | None
 ) -> SpendLimit:  # fmt: skip
     """Other bounds for the same: whose it is and its period stay. Raises ValueError as `set_limit`."""
-    columns = ("cost_centre", "location", "vehicle", "driver", "tariff")
     return set_limit(
         organisation=limit.organisation, scope=limit.scope, period=limit.period, is_hard=limit.is_hard, actor=actor,
         amount_paise=amount_paise, energy_wh=energy_wh, reason=reason,
-        **{name: getattr(limit, name) for name in columns if getattr(limit, name)},
+        **{name: getattr(limit, name) for name in WHOSE if getattr(limit, name)},
     )  # fmt: skip
 
 
@@ -91,7 +92,8 @@ def remove_limit(*, limit: SpendLimit, reason: str, actor: User | None, actor_la
     limit.delete()
 
 
-def _check(amount_paise: int | None, energy_wh: int | None, reason: str) -> None:
+def check(amount_paise: int | None, energy_wh: int | None, reason: str) -> None:
+    """Raises ValueError for bounds that bound nothing or are out of reason, and without a reason."""
     if not reason.strip():
         raise ValueError("A limit is set with a reason.")
     if amount_paise is None and energy_wh is None:

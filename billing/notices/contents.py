@@ -10,6 +10,7 @@ from django.utils.dateparse import parse_date
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
+from billing.approvals.models import Approval
 from billing.models import Mandate
 from billing.notices.models import Letter
 from billing.pages import wording
@@ -91,12 +92,36 @@ def _invoice(facts: dict[str, Any], fleet: str) -> Content:
     )  # fmt: skip
 
 
+def _asked(facts: dict[str, Any], fleet: str) -> Content:
+    return Content(
+        _("A second person is asked: %(title)s") % {"title": facts["title"]},
+        [_("%(who)s asks for it: %(reason)s") % {"who": facts["asked_by"], "reason": facts["reason"]},
+         _("Nothing happens before somebody else approves.")],
+        [(_("Fleet"), fleet), (_("Amount"), format_inr(facts["amount_paise"]))],
+        _("Look at it"), _wish(facts),
+    )  # fmt: skip
+
+
+def _decided(facts: dict[str, Any], fleet: str) -> Content:
+    said = {"title": facts["title"], "state": str(Approval.State(facts["state"]).label)}
+    why = f"{facts['decided_by']}: {facts['because']}" if facts["decided_by"] else facts["because"]
+    return Content(
+        _("%(state)s: %(title)s") % said, [why] if why else [],
+        [(_("Fleet"), fleet), (_("Amount"), format_inr(facts["amount_paise"]))], _("Look at it"), _wish(facts),
+    )  # fmt: skip
+
+
+def _wish(facts: dict[str, Any]) -> str:
+    return f"{settings.PUBLIC_BASE_URL}{reverse('admin:billing_approval_change', args=[facts['approval_id']])}"
+
+
 _KINDS: dict[str, Callable[[], str]] = {
     "invoice": lambda: _("Tax invoice"), "credit_note": lambda: _("Credit note"), "debit_note": lambda: _("Debit note"),
 }  # fmt: skip
 _MADE: dict[str, Callable[[dict[str, Any], str], Content]] = {
     Letter.Kind.WALLET_LOW: _low, Letter.Kind.MANDATE_FAILED: _mandate, Letter.Kind.TOP_UP_SHORT: _short,
     Letter.Kind.REFUND_FAILED: _refund, Letter.Kind.INVOICE_ISSUED: _invoice,
+    Letter.Kind.APPROVAL_ASKED: _asked, Letter.Kind.APPROVAL_DECIDED: _decided,
 }  # fmt: skip
 
 

@@ -4,12 +4,14 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
+from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 
+from billing.approvals.models import Approval
 from billing.models import Wallet
 from fleetcharge.accounts.models import Membership, Scope, User
 from fleetcharge.accounts.tenancy import FleetRequest, organisation_of
@@ -54,6 +56,12 @@ def wallet_of(request: FleetRequest) -> Wallet | None:
     return (
         Wallet.objects.select_related("account", "organisation").filter(organisation=organisation_of(request)).first()
     )
+
+
+def tell(request: HttpRequest, wish: Approval | None, done: str) -> None:
+    """`done`, or that another person has to agree first."""
+    waits = wish is not None and wish.state == Approval.State.ASKED
+    messages.success(request, _("Another person has to approve it.") if waits else done)
 
 
 def own(request: FleetRequest, rows: Any, **where: Any) -> Any:

@@ -9,11 +9,14 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from billing.approvals import spend_limits
+from billing.approvals.models import Approval
 from billing.limits import changing, standing
 from billing.models import SpendLimit
 from billing.pages import access, rupees
 from billing.pages.access import own, wallet_page
 from fleetcharge.accounts.tenancy import FleetRequest, author_of, organisation_of
+from fleetcharge.lib.api import Conflict
 
 OFFERED = ("organisation", "vehicle", "driver", "site", "cost_centre")
 FIELDS = ("scope", "name", "period", "amount", "kwh", "reason")
@@ -29,9 +32,9 @@ def limit_list(request: FleetRequest) -> HttpResponse:
     if request.method == "POST":
         typed = {name: request.POST.get(name, "").strip()[:120] for name in FIELDS}
         typed["is_hard"] = request.POST.get("is_hard", "")
-        error = _set(request, typed)
+        error, wish = _set(request, typed)
         if not error:
-            messages.success(request, _("Saved. It holds for what begins from now on."))
+            access.tell(request, wish, _("Saved. It holds for what begins from now on."))
             return HttpResponseRedirect(reverse("wallet-limits"))
     rows = [(row, *_used(row)) for row in standing.of_organisation(organisation, now=timezone.now())]
     context = {
@@ -55,30 +58,31 @@ def _used(row: standing.Standing) -> tuple[int | None, str]:
     return most, "bad" if most >= FULL else "warn" if most >= WARN_PERCENT else ""
 
 
-def _set(request: FleetRequest, typed: dict[str, str]) -> str:
-    """What is wrong with it; '' when it is set."""
+def _set(request: FleetRequest, typed: dict[str, str]) -> tuple[str, Approval | None]:
+    """What is wrong with it, '' when it is set or asked for; and the wish, when another person has to agree."""
     organisation = organisation_of(request)
     if typed["scope"] not in OFFERED or typed["period"] not in SpendLimit.Period.values:
-        return _("Please choose from the list.")
+        return _("Please choose from the list."), None
     if not typed["reason"]:
-        return _("Please say why; it is kept in the audit trail.")
+        return _("Please say why; it is kept in the audit trail."), None
     try:
         amount = rupees.read(typed["amount"]) if typed["amount"] else None
         energy_wh = _energy(typed["kwh"])
         of: dict[str, Any] = changing.whose(organisation=organisation, scope=typed["scope"], name=typed["name"])
-        changing.set_limit(
+        return "", spend_limits.set_or_ask(
             organisation=organisation, scope=typed["scope"], period=typed["period"], amount_paise=amount,
-            energy_wh=energy_wh, is_hard=bool(typed["is_hard"]), reason=typed["reason"], **author_of(request), **of,
+            energy_wh=energy_wh, is_hard=bool(typed["is_hard"]), reason=typed["reason"], now=timezone.now(),
+            **author_of(request), **of,
         )  # fmt: skip
     except rupees.NotAnAmount as error:
-        return str(error)
+        return str(error), None
     except changing.NobodyOfThatName:
-        return _("Your fleet has no “%(name)s” of this kind. Please write it as on its own page.") % {
-            "name": typed["name"]
-        }
+        told = _("Your fleet has no “%(name)s” of this kind. Please write it as on its own page.")
+        return told % {"name": typed["name"]}, None
+    except Conflict:
+        return _("A wish about this limit waits for a second person already."), None
     except ValueError:
-        return _("A limit is an amount between ₹1 and ₹5 crore, at least one kWh, or both.")
-    return ""
+        return _("A limit is an amount between ₹1 and ₹5 crore, at least one kWh, or both."), None
 
 
 def _energy(text: str) -> int | None:
@@ -97,6 +101,9 @@ def limit_remove(request: FleetRequest, pk: int) -> HttpResponse:
     if request.method == "POST" and not reason:
         messages.error(request, _("Please say why; it is kept in the audit trail."))
     elif request.method == "POST":
-        changing.remove_limit(limit=limit, reason=reason, **author_of(request))
-        messages.success(request, _("Removed: it bounds nothing any more."))
+        try:
+            wish = spend_limits.remove_or_ask(limit=limit, reason=reason, now=timezone.now(), **author_of(request))
+            access.tell(request, wish, _("Removed: it bounds nothing any more."))
+        except Conflict:
+            messages.error(request, _("A wish about this limit waits for a second person already."))
     return HttpResponseRedirect(reverse("wallet-limits"))

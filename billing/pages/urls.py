@@ -2,7 +2,7 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from billing.pages import documents, expenses, limits, mandates, overview, statements, top_ups
+from billing.pages import approvals, documents, expenses, limits, mandates, overview, statements, top_ups
 from fleetcharge.accounts.public import public
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -21,6 +21,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("invoices/<int:pk>/file/", documents.document_file, name="wallet-document-file"),
     path("limits/", limits.limit_list, name="wallet-limits"),
     path("limits/<int:pk>/remove/", limits.limit_remove, name="wallet-limit-remove"),
+    path("approvals/", approvals.approval_list, name="wallet-approvals"),
+    path("approvals/<int:pk>/", approvals.approval_act, name="wallet-approval"),
     path("expenses/", expenses.expense_list, name="wallet-expenses"),
     path("statement/", statements.statement, name="wallet-statement"),
     path("statement/file/", statements.statement_file, name="wallet-statement-file"),

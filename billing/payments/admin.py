@@ -153,14 +153,17 @@ class RefundAdmin(SumOfAmounts, MoneyColumn, ReadOnlyAdmin):
             return ask(request, self, title=title, form=form, submit=submit)
         try:
             if is_approved:
-                refunds.approve(refund_id=refund.pk, decided_by=user_of(request), now=timezone.now())
+                refunds.approve(
+                    refund_id=refund.pk, decided_by=user_of(request), now=timezone.now(),
+                    reason=form.cleaned_data["reason"],
+                )  # fmt: skip
             else:
                 refunds.decline(
                     refund_id=refund.pk, decided_by=user_of(request), reason=form.cleaned_data["reason"],
                     now=timezone.now(),
                 )  # fmt: skip
         except (ValueError, Conflict) as error:
-            messages.error(request, str(error))
+            messages.error(request, str(getattr(error, "detail", error)))
         return back_to(self, refund.pk)
 
 

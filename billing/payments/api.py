@@ -245,7 +245,7 @@ class RefundDecide(BillingView):
         refund, wanted, person = self.get_object(), _wanted(shapes.DecisionSerializer, request), _person(request)
         decide: dict[str, Any] = {"refund_id": refund.pk, "decided_by": person, "now": timezone.now()}
         if wanted["approve"]:
-            refund = _or_refused(refunds.approve, **decide)
+            refund = _or_refused(refunds.approve, reason=wanted["reason"], **decide)
         else:
             refund = _or_refused(refunds.decline, reason=wanted["reason"], **decide)
         return Response(shapes.RefundSerializer(refund).data)

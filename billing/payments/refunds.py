@@ -1,11 +1,15 @@
 """Unspent money back to where it came from: one person asks, another approves, the ledger moves first."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 from django.db import transaction
 from django.db.models import Sum
+from django.utils.translation import gettext_lazy as _
 
+from billing.approvals import services as approvals
+from billing.approvals.models import Approval
 from billing.events import PaymentReturned, PaymentWorkWaiting
 from billing.gateways.base import Entity, PaymentGateway
 from billing.gateways.errors import GatewayFailure, OutcomeUnknown, Refused, Unavailable
@@ -17,12 +21,13 @@ from billing.services import ledger
 from billing.services.exceptions import open_exception
 from billing.services.ledger import Dimensions, Leg
 from fleetcharge.accounts.models import User
-from fleetcharge.accounts.services import audit
 from fleetcharge.lib.api import Conflict
 from fleetcharge.lib.events import publish
+from fleetcharge.lib.money import format_inr
 
 State = Refund.State
 PAYABLE = "refunds_payable"
+KIND = "refund"
 LIVE = (State.ASKED, State.CREATED, State.SENT, State.UNKNOWN, State.CONFIRMED)
 
 
@@ -45,17 +50,50 @@ def ask(*, payment_id: int, amount_paise: int, asked_by: User, reason: str, now:
         key=new_key("RF"), organisation_id=payment.organisation_id, payment=payment, amount_paise=amount_paise,
         asked_by=asked_by, reason=reason[:200], created_at=now,
     )  # fmt: skip
-    _audit("ask_refund", refund, asked_by, reason)
+    approvals.ask(
+        kind=KIND, organisation_id=refund.organisation_id, subject=_subject(refund), asked_by=asked_by, now=now,
+        title=f"Refund {format_inr(amount_paise)} of {payment.payment_id}", reason=reason, amount_paise=amount_paise,
+        may_be_free=False, facts={
+            "refund_id": refund.pk, "before": {"left_paise": left}, "after": {"left_paise": left - amount_paise},
+        },
+    )  # fmt: skip
     return refund
 
 
-@transaction.atomic
-def approve(*, refund_id: int, decided_by: User, now: datetime) -> Refund:
-    """The second person's yes takes the money out of the wallet at once, so that it cannot be spent meanwhile.
+def approve(*, refund_id: int, decided_by: User, now: datetime, reason: str = "") -> Refund:
+    """The second person's yes. Raises Conflict when it was decided already or the money is spent, ValueError for the
+    person who asked and for who has no say."""
+    approvals.approve(approval_id=_waiting(refund_id), decided_by=decided_by, now=now, reason=reason)
+    return Refund.objects.select_related("payment", "asked_by", "decided_by").get(pk=refund_id)
 
-    Raises Conflict when it was decided already or the money is spent, ValueError for the person who asked.
-    """
-    refund = _undecided(refund_id, decided_by)
+
+def decline(*, refund_id: int, decided_by: User, reason: str, now: datetime) -> Refund:
+    """Raises as `approve`, and ValueError without a reason."""
+    approvals.decline(approval_id=_waiting(refund_id), decided_by=decided_by, reason=reason, now=now)
+    return Refund.objects.select_related("payment", "asked_by", "decided_by").get(pk=refund_id)
+
+
+def _subject(refund: Refund) -> str:
+    return f"refund:{refund.key}"
+
+
+def _waiting(refund_id: int) -> int:
+    """The open wish of a refund; Conflict when there is none any more."""
+    refund = Refund.objects.get(pk=refund_id)
+    found = Approval.objects.open().filter(kind=KIND, subject=_subject(refund)).values_list("pk", flat=True).first()
+    if found is None:
+        raise Conflict("This refund was decided already.", code="already_decided")
+    return found
+
+
+def _give_back(approval: Approval, decided_by: User, now: datetime) -> str:
+    """Takes the money out of the wallet at once, so that it cannot be spent meanwhile; the gateway hears after the
+    commit. Raises Conflict when the money is spent or the payment was given back by others."""
+    refund = _locked(approval)
+    payment = refund.payment
+    others = payment.refunds.filter(state__in=LIVE).exclude(pk=refund.pk).aggregate(total=Sum("amount_paise"))["total"]
+    if refund.amount_paise > payment.amount_paise - max(others or 0, payment.refunded_paise):
+        raise Conflict("Less than that is left of this payment by now.", code="not_left")
     wallet = Wallet.objects.select_for_update().get(organisation_id=refund.organisation_id)
     if wallet.posted_paise - wallet.held_paise < refund.amount_paise:  # a credit limit is not money to give back
         raise Conflict("The money is spent or held for running sessions.", code="insufficient")
@@ -63,28 +101,34 @@ def approve(*, refund_id: int, decided_by: User, now: datetime) -> Refund:
     _post(refund, f"refund:{refund.key}", leg, now, str(decided_by))
     refund.state, refund.decided_by, refund.decided_at, refund.next_try_at = State.CREATED, decided_by, now, now
     refund.save()
-    _audit("approve_refund", refund, decided_by, refund.reason)
     publish(PaymentWorkWaiting("refund", refund.pk))
     taking_back.announce(refund.organisation_id)
-    return refund
+    return refund.key
 
 
-@transaction.atomic
-def decline(*, refund_id: int, decided_by: User, reason: str, now: datetime) -> Refund:
-    refund = _undecided(refund_id, decided_by)
-    refund.state, refund.decided_by, refund.decided_at = State.DECLINED, decided_by, now
+def _give_up(approval: Approval, by: User | None, now: datetime) -> None:
+    """Declined, withdrawn or expired: the approval's row says which."""
+    refund = _locked(approval)
+    refund.state, refund.decided_at = State.DECLINED, now
+    refund.decided_by = None if by is not None and by.pk == refund.asked_by_id else by
     refund.save()
-    _audit("decline_refund", refund, decided_by, reason)
-    return refund
 
 
-def _undecided(refund_id: int, decided_by: User) -> Refund:
-    refund = Refund.objects.select_for_update(of=("self",)).select_related("payment").get(pk=refund_id)
+def _locked(approval: Approval) -> Refund:
+    refund = Refund.objects.select_for_update(of=("self",)).select_related("payment").get(
+        pk=approval.facts["refund_id"]
+    )  # fmt: skip
     if refund.state != State.ASKED:
         raise Conflict("This refund was decided already.", code="already_decided")
-    if refund.asked_by_id == decided_by.pk:
-        raise ValueError("Another person has to decide.")
     return refund
+
+
+def _shown(approval: Approval) -> Sequence[tuple[Any, str, str]]:
+    left = int(approval.facts.get("before", {}).get("left_paise", approval.amount_paise))
+    return [(_("Left of the payment"), format_inr(left), format_inr(left - approval.amount_paise))]
+
+
+approvals.register(approvals.Kind(KIND, _("Refund"), _give_back, undone=_give_up, shown=_shown))
 
 
 def work(*, refund_id: int, now: datetime, gateway: PaymentGateway) -> Refund:
@@ -190,10 +234,3 @@ def _end(refund: Refund, state: str, now: datetime) -> None:
 def _post(refund: Refund, key: str, leg: Leg, now: datetime, actor: str = "system") -> None:
     about = Dimensions(organisation_id=refund.organisation_id)
     ledger.post(entry_key=key, legs=[leg], occurred_at=now, about=about, actor=actor)
-
-
-def _audit(action: str, refund: Refund, actor: User, reason: str) -> None:
-    audit(
-        action=action, target=refund, actor=actor, reason=reason, organisation=refund.organisation,
-        after={"amount_paise": refund.amount_paise, "payment": refund.payment.payment_id},
-    )  # fmt: skip

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from billing.models import CDR, BillingException, ChargingSession, LedgerTransfer, ReconciliationVerdict, Wallet
-from billing.services import ending, rating, reconciliation
+from billing.services import ending, rating, reconciliation, wallets
 from billing.tests.factories import NOON, Fleet, make_fleet, start, stop
 from fleetcharge.accounts.models import APIKey, AuditEntry, Organisation, User
 from fleetcharge.accounts.services import find_api_key
@@ -150,11 +150,17 @@ def test_a_top_up_needs_a_reason_is_credited_once_and_audited(admin_client: Clie
 
 def test_terms_cannot_fall_below_what_is_in_use(admin_client: Client, fleet: Fleet) -> None:
     url = reverse("admin:billing_wallet_change_terms", args=[fleet.wallet.pk])
+    Wallet.objects.update(credit_limit_paise=200_00)
+    assert wallets.hold(
+        organisation_id=fleet.organisation.pk, session_key="s", amount_paise=100_050_00, now=NOON
+    ).is_held
     terms = {"credit_limit": "100", "low_threshold": "5", "state": "frozen", "reason": "agreed"}
     admin_client.post(url, terms)
     wallet = Wallet.objects.get()
     assert (wallet.credit_limit_paise, wallet.low_threshold_paise, wallet.state) == (100_00, 5_00, "frozen")
-    assert AuditEntry.objects.get(action="change_terms").before["credit_limit_paise"] == 0
+    assert AuditEntry.objects.get(action="change_terms").before["credit_limit_paise"] == 200_00
+    admin_client.post(url, {**terms, "credit_limit": "49"})
+    assert Wallet.objects.get().credit_limit_paise == 100_00
 
 
 @pytest.mark.parametrize("role", ["owner", "finance"])

@@ -55,21 +55,28 @@ def unpriced(fleet: Fleet) -> BillingException:
 
 
 def test_home_says_what_is_held_who_does_not_pay_and_what_waits(
-    desk: Client, fleet: Fleet, organisation: Organisation, other_organisation: Organisation, owner: User
+    desk: Client, fleet: Fleet, organisation: Organisation, other_organisation: Organisation, owner: User, finance: User
 ) -> None:
     start(fleet)
     mandate(organisation)
     mandate(other_organisation)
-    Approval.objects.create(
-        organisation=organisation, kind="write_off", subject="x", title="x", reason="x", asked_by=owner, asked_at=NOON,
-        amount_paise=12_00,
-    )  # fmt: skip
+    for kind, subject, asked_by in (
+        ("spend_limit", "x", owner),
+        ("spend_limit", "y", finance),
+        ("write_off", "z", owner),
+    ):
+        Approval.objects.create(
+            organisation=organisation, kind=kind, subject=subject, title="x", reason="x", asked_by=asked_by,
+            asked_at=NOON, amount_paise=12_00,
+        )  # fmt: skip
     open_exception(organisation_id=organisation.pk, kind="payment_odd", title="odd", at=timezone.now(), reference="a")
     home = desk.get(reverse("admin:index"))
     told = home.context_data["finance"]
     assert [(row["label"], row["count"]) for row in told["held"]] == [("Charging now", 1)]
     assert [row["mandate"].organisation for row in told["mandates"]] == [organisation]
-    assert [(row["label"], row["count"], row["amount"]) for row in told["waiting"]] == [("Approvals", 1, "₹12.00")]
+    assert [(row["label"], row["count"], row["mine"], row["amount"]) for row in told["waiting"]] == [
+        ("Spending limit", 2, 1, "₹24.00")
+    ]  # what is ours to write off is not the fleet's to see
     [row] = told["reasons"]
     assert (row["unowned"], [count for count, _ in row["ages"]]) == (1, [1, 0, 0])
     assert "failed 3 times" in home.content.decode()

@@ -1,6 +1,5 @@
 """Tax documents in the admin: looked at, downloaded, sent, credited; never edited."""
 
-import uuid
 from typing import Any
 
 from django.contrib import admin, messages
@@ -16,11 +15,13 @@ from unfold.decorators import action, display
 
 from billing.admin.operators import OperatorDeeds, operators_only
 from billing.admin.shown import TotalsMixin, money, user_of
+from billing.approvals import goodwill
+from billing.approvals.following import follow
 from billing.gst.states import name_of
 from billing.invoicing import files
 from billing.invoicing.irp.client import portal
 from billing.invoicing.models import EInvoice, TaxDocument
-from billing.invoicing.services import einvoices, mailing, notes
+from billing.invoicing.services import einvoices, mailing
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
 from fleetcharge.lib.api import Conflict
 
@@ -187,19 +188,16 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
             return back_to(self) if row is None else back_to(self, row.pk)
         form = ReasonForm(request.POST or None)
         title = _("Credit all that is left of %(number)s") % {"number": row.number}
-        key = ("request_key", request.POST.get("request_key") or uuid.uuid4().hex)
         if not form.is_valid():
-            return ask(request, self, title=title, form=form, submit=_("Issue the credit note"), hidden=[key])
+            return ask(request, self, title=title, form=form, submit=_("Ask for the credit note"))
         try:
-            note = notes.credit(
-                document_id=row.pk, taxable_by_line=None, reason=form.cleaned_data["reason"], at=timezone.now(),
-                actor=user_of(request), request_key=f"credit:{key[1]}"[:120],
-            )  # fmt: skip
+            wish = goodwill.ask(
+                document_id=row.pk, asked_by=user_of(request), reason=form.cleaned_data["reason"], now=timezone.now()
+            )
         except Conflict as error:
             messages.error(request, str(error.detail))
             return back_to(self, row.pk)
-        messages.success(request, _("%(number)s is issued.") % {"number": note.number})
-        return back_to(self, note.pk)
+        return follow(request, self, wish, row.pk, _("%(number)s is issued.") % {"number": wish.outcome})
 
     @action(description=gettext_lazy("Report again"), url_path="report", permissions=["decide"])
     def report(self, request: HttpRequest, object_id: str) -> HttpResponse:

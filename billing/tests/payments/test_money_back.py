@@ -72,7 +72,7 @@ def test_a_decision_is_made_once_with_names_and_a_reason(payment, finance, owner
     with pytest.raises(ValueError, match="reason"):
         refunds.ask(payment_id=payment.pk, amount_paise=1, asked_by=finance, reason=" ", now=NOON)
     actions = list(AuditEntry.objects.filter(action__endswith="refund").values_list("action", flat=True).order_by("pk"))
-    assert actions == ["ask_refund", "decline_refund"]
+    assert actions == ["ask_refund", "declined_refund"]
     assert posted(payment.organisation) == 5_000_00
 
 
