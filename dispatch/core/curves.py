@@ -1,7 +1,10 @@
 """Charging time from power curves: what the vehicle takes at a state of charge, capped by the plug."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
-from math import ceil
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil, isfinite
 
 import numpy as np
 import numpy.typing as npt
@@ -45,3 +48,79 @@ def charge_seconds(
 def metered_wh(*, battery_wh: float, from_percent: float, to_percent: float) -> float:
     """What the meter will show for lifting the battery from one state of charge to another."""
     return max(0.0, to_percent - from_percent) / 100 * battery_wh / CHARGING_EFFICIENCY
+
+
+@dataclass(frozen=True)
+class ChargeCurve:
+    """Battery Wh after so many seconds at a plug, from an empty battery: straight lines between the points.
+
+    Both rows rise strictly, so each can be turned into the other without error. The last point is as far as the plug
+    charges.
+    """
+
+    seconds: tuple[float, ...]
+    wh: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.seconds) != len(self.wh) or len(self.wh) < 2:
+            raise ValueError("a charge curve needs two points or more, in rows of one length")
+        for row in (self.seconds, self.wh):
+            if not all(isfinite(value) for value in row) or any(b <= a for a, b in pairwise(row)):
+                raise ValueError("a charge curve rises from point to point")
+
+    def seconds_at(self, wh: float) -> float:
+        """Seconds from the curve's beginning to this charge, inside the curve's span."""
+        return line_at(self.wh, self.seconds, wh)
+
+    def wh_at(self, seconds: float) -> float:
+        return line_at(self.seconds, self.wh, seconds)
+
+    def seconds_between(self, from_wh: float, to_wh: float) -> float:
+        """Seconds to lift the battery from one charge to another; 0 when it is already there."""
+        return max(0.0, self.seconds_at(min(to_wh, self.wh[-1])) - self.seconds_at(from_wh))
+
+    @property
+    def is_concave(self) -> bool:
+        """Whether charging only ever gets slower."""
+        rates = [(d - c) / (b - a) for (a, b), (c, d) in zip(pairwise(self.seconds), pairwise(self.wh), strict=True)]
+        return all(later <= earlier * (1 + 1e-9) for earlier, later in pairwise(rates))
+
+
+def line_at(xs: Sequence[float], ys: Sequence[float], x: float) -> float:
+    """The broken line through the points at `x`, level outside of them."""
+    if x <= xs[0]:
+        return ys[0]
+    if x >= xs[-1]:
+        return ys[-1]
+    right = bisect_right(xs, x)
+    share = (x - xs[right - 1]) / (xs[right] - xs[right - 1])
+    return ys[right - 1] + share * (ys[right] - ys[right - 1])
+
+
+def charge_curve(
+    curve: Curve, *, battery_wh: float, plug_power_w: float, to_percent: float = 100.0, within_seconds: float = 5.0
+) -> ChargeCurve | None:
+    """The broken line of what a plug charges into a vehicle; None when no power flows.
+
+    Points that lie within `within_seconds` of the line between their neighbours are left out, never in the vehicle's
+    favour where the curve only gets slower: the line then runs below it.
+    """
+    power = np.minimum(curve, plug_power_w) * CHARGING_EFFICIENCY
+    if power.min() < 1:
+        return None
+    seconds = np.concatenate([[0.0], np.cumsum(battery_wh / 100 * 3600 / power)])
+    wh = np.arange(101) / 100 * battery_wh
+    last = max(1, min(100, round(to_percent)))
+    kept = [0]
+    while kept[-1] < last:
+        kept.append(_farthest(seconds, kept[-1], last, within_seconds))
+    return ChargeCurve(tuple(seconds[kept].tolist()), tuple(wh[kept].tolist()))
+
+
+def _farthest(seconds: Curve, start: int, last: int, within: float) -> int:
+    """The farthest percent that a straight line from `start` reaches without straying from the curve."""
+    for end in range(last, start + 1, -1):
+        straight = np.linspace(seconds[start], seconds[end], end - start + 1)
+        if np.abs(straight - seconds[start : end + 1]).max() <= within:
+            return end
+    return start + 1

@@ -153,3 +153,25 @@ def test_crow_is_symmetric_and_marks_what_it_cannot_know():
     line = CrowEngine().route((12.97, 77.59), (13.05, 77.60))
     assert line[0] == (12.97, 77.59)
     assert line[-1] == (13.05, 77.60)
+
+
+@given(percent, percent, st.floats(3_000, 200_000), st.booleans())
+def test_a_charge_curve_takes_as_long_as_its_power_says(a, b, plug_w, is_cold):
+    points = [[0, 9_000], [20, 30_000], [70, 28_000], [100, 4_000]] if is_cold else []
+    power = curves.vehicle_curve(points, 30_000)
+    curve = curves.charge_curve(power, battery_wh=21_300, plug_power_w=plug_w, within_seconds=2.0)
+    low, high = sorted((a, b))
+    exact = curves.charge_seconds(power, battery_wh=21_300, plug_power_w=plug_w, from_percent=low, to_percent=high)
+    assert curve.seconds_between(low * 213, high * 213) == pytest.approx(exact, abs=4.0)
+    assert curve.is_concave is not is_cold or plug_w <= 9_000 * 1.1
+    assert len(curve.wh) < 40
+
+
+@given(st.floats(0, 20_000))
+def test_a_charge_curve_is_turned_around_without_error(wh):
+    curve = curves.ChargeCurve((0.0, 1_000.0, 2_500.0, 6_000.0), (0.0, 12_000.0, 17_000.0, 20_000.0))
+    assert curve.wh_at(curve.seconds_at(wh)) == pytest.approx(wh, abs=1e-6)
+
+
+def test_a_plug_without_power_has_no_charge_curve():
+    assert curves.charge_curve(curves.vehicle_curve([], 0), battery_wh=20_000, plug_power_w=50_000) is None
