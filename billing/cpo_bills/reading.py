@@ -1,4 +1,4 @@
-"""A network's bill as CSV: columns by a mapping, every unusable line with its reason. Pure."""
+"""A network's bill as CSV or XLSX: columns by a mapping, every unusable line with its reason. Pure."""
 
 import csv
 from collections.abc import Iterable, Mapping
@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from billing.cpo_bills import workbook
 
 NAMES = ("reference", "started_at", "energy", "total")
 NEEDED = ("reference", "total")
@@ -49,21 +51,39 @@ class UnusableBill(ValueError):
     """The file as a whole cannot be read: no such column, no line."""
 
 
+def read_file(content: bytes, how: Layout) -> Read:
+    """A CSV in UTF-8, or the first sheet of an XLSX; raises UnusableBill as `read` does."""
+    try:
+        if content.startswith(workbook.MAGIC):
+            return read_rows(workbook.rows(content, date_format=how.date_format), how)
+        return read(content.decode("utf-8-sig").splitlines(), how)
+    except UnicodeDecodeError as error:
+        raise UnusableBill("The file is not UTF-8") from error
+    except (workbook.UnusableWorkbook, csv.Error) as error:
+        raise UnusableBill(str(error)) from error
+
+
 def read(text: Iterable[str], how: Layout) -> Read:
     """Every line is a row or a problem; raises UnusableBill when the mapping does not fit the file."""
-    table = csv.DictReader(text, delimiter=how.separator)
-    headings = {(name or "").strip() for name in table.fieldnames or ()}
+    return read_rows(csv.reader(text, delimiter=how.separator), how)
+
+
+def read_rows(table: Iterable[list[str]], how: Layout) -> Read:
+    """The headings first."""
+    rows = iter(table)
+    headings = [name.strip() for name in next(rows, [])]
     if missing := [name for name in NEEDED if how.columns.get(name, "") not in headings]:
         raise UnusableBill(f"No column for: {', '.join(missing)}. The file has: {', '.join(sorted(headings))}")
+    places = {name: headings.index(how.columns[name]) for name in NAMES if how.columns.get(name, "") in headings}
     try:
         zone = ZoneInfo(how.time_zone)
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise UnusableBill(f"No such time zone: {how.time_zone}") from error
     found = Read()
-    for number, row in enumerate(table, start=2):
+    for number, row in enumerate(rows, start=2):
         if number > MOST_LINES + 1:
             raise UnusableBill(f"More than {MOST_LINES:,} lines")
-        values = {name: (row.get(heading) or "").strip() for name, heading in how.columns.items() if name in NAMES}
+        values = {name: row[place].strip() if place < len(row) else "" for name, place in places.items()}
         if any(values.values()):
             _take(found, number, values, how, zone)
     if not found.lines and not found.problems:

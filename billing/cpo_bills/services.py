@@ -2,15 +2,16 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
+from django.db.models import Case, Value, When
 
 from billing.cpo_bills import reading, statements
-from billing.cpo_bills.reading import Layout, Line, Read
+from billing.cpo_bills.reading import Layout, Line
 from billing.gst.numbering import INDIA
 from billing.models import BillFormat, BillingException, NetworkBill, NetworkBillRow
 from billing.services.exceptions import assign_exception, open_exception
@@ -29,17 +30,24 @@ WORDS = {
     Outcome.TWICE: "The bill names a session twice",
 }
 MOST_EXCEPTIONS = 200
+MOST_SHOWN = 300
+BATCH = 5_000
+SHOWN = (
+    "line", "reference", "outcome", "total_paise", "record_paise", "difference_paise", "energy_wh", "record_wh",
+    "meter_wh",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Imported:
-    """`bill` is None after a dry run, or when lines were unusable."""
+    """`bill` is None after a dry run, or when lines were unusable. `rows`: the first, what differs most before all."""
 
     bill: NetworkBill | None
     lines: int
     total_paise: int
     problems: list[tuple[int, str]]
     outcomes: dict[str, int]
+    rows: list[dict[str, Any]] = field(default_factory=list)
 
 
 def layout_of(organisation: Organisation, source: Source) -> Layout | None:
@@ -53,16 +61,14 @@ def layout_of(organisation: Organisation, source: Source) -> Layout | None:
 def import_bill(
     *, organisation: Organisation, source: Source, number: str, starts_on: date, ends_on: date, content: bytes,
     layout: Layout, actor: User | None, at: datetime, is_dry_run: bool = False, skips_problems: bool = False,
+    tell: Callable[[int], None] = lambda lines: None,
 ) -> Imported:  # fmt: skip
     """All lines or none, unless problems are to be skipped. A dry run compares too, and leaves nothing behind.
 
-    Raises UnusableBill, and Conflict for a number or a file that was imported before.
+    `tell` hears how many lines are stored, now and then. Raises UnusableBill, and Conflict for a number or a file that
+    was imported before.
     """
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise reading.UnusableBill("The file is not UTF-8") from error
-    read = reading.read(text.splitlines(), layout)
+    read = reading.read_file(content, layout)
     if read.problems and not (is_dry_run or skips_problems):
         return Imported(None, len(read.lines), read.total_paise, read.problems, {})
     with transaction.atomic():
@@ -75,19 +81,25 @@ def import_bill(
                 )  # fmt: skip
         except IntegrityError as error:
             raise Conflict("This bill, or this file, was imported before.", code="already_imported") from error
-        _keep(bill, read.lines)
+        _keep(bill, read.lines, tell)
         outcomes = compare(bill, at=at)
+        rows = rows_of(bill)
         if is_dry_run:
             transaction.set_rollback(True)
         else:
             _ask(bill, at)
             audit(action="network_bill.import", target=bill, actor=actor, organisation=organisation,
                   after={"lines": len(read.lines), "total_paise": read.total_paise, **outcomes})  # fmt: skip
-    return _imported(None if is_dry_run else bill, read, outcomes)
+    kept = None if is_dry_run else bill
+    return Imported(kept, len(read.lines), read.total_paise, read.problems, outcomes, rows)
 
 
-def _imported(bill: NetworkBill | None, read: Read, outcomes: dict[str, int]) -> Imported:
-    return Imported(bill, len(read.lines), read.total_paise, read.problems, outcomes)
+def rows_of(bill: NetworkBill, *, most: int | None = MOST_SHOWN) -> list[dict[str, Any]]:
+    """As they are shown and argued about: what agrees last, the dearest first (one query)."""
+    agrees = Case(When(outcome=Outcome.AGREES, then=Value(1)), default=Value(0))
+    rows = NetworkBillRow.objects.filter(bill=bill).order_by(agrees, "-difference_paise", "line", "pk")
+    found: list[dict[str, Any]] = list(rows.values(*SHOWN)[:most])
+    return found
 
 
 @transaction.atomic
@@ -108,17 +120,16 @@ def compare(bill: NetworkBill, *, at: datetime) -> dict[str, int]:
     return dict(Counter(NetworkBillRow.objects.filter(bill=bill).values_list("outcome", flat=True)))
 
 
-def _keep(bill: NetworkBill, lines: Sequence[Line]) -> None:
-    NetworkBillRow.objects.bulk_create(
-        (
+def _keep(bill: NetworkBill, lines: Sequence[Line], tell: Callable[[int], None]) -> None:
+    for first in range(0, len(lines), BATCH):
+        NetworkBillRow.objects.bulk_create(
             NetworkBillRow(
                 bill=bill, line=line.number, reference=line.reference, started_at=line.started_at,
                 energy_wh=line.energy_wh, total_paise=line.total_paise,
             )
-            for line in lines
-        ),
-        batch_size=5_000,
-    )  # fmt: skip
+            for line in lines[first : first + BATCH]
+        )  # fmt: skip
+        tell(min(first + BATCH, len(lines)))
 
 
 def _ask(bill: NetworkBill, at: datetime) -> None:

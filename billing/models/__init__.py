@@ -7,7 +7,7 @@ import billing.utility.models  # noqa: F401 (Django looks for models here)
 from billing.jobs.models import Job
 from billing.limits.models import LimitUsage, SpendLimit
 from billing.models.authorisations import AllowedSite, AuthorisationDecision, ChargingPolicy
-from billing.models.cpo_bills import BillFormat, NetworkBill, NetworkBillRow
+from billing.models.cpo_bills import BillFormat, BillUpload, NetworkBill, NetworkBillRow
 from billing.models.ledger import JournalCheckpoint, LedgerAccount, LedgerTransfer
 from billing.models.mandates import AutoTopUp, Mandate, PaymentRule
 from billing.models.networks import OrderSettlement, PriceCheck
@@ -41,6 +41,7 @@ __all__ = [
     "AutoTopUp",
     "BankLine",
     "BillFormat",
+    "BillUpload",
     "BillingException",
     "CDRAdjustment",
     "ChargingPolicy",

@@ -64,6 +64,51 @@ class NetworkBill(models.Model):
         return f"{self.source} {self.number}"
 
 
+class BillUploadQuerySet(models.QuerySet["BillUpload"]):
+    def for_organisation(self, organisation: Organisation) -> Self:
+        return self.filter(organisation=organisation)
+
+
+class BillUpload(models.Model):
+    """A network's bill as finance uploaded it: tried first, then taken; the file is kept until it is taken."""
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("Waits")
+        TRIED = "tried", _("Tried, nothing kept")
+        TAKEN = "taken", _("Taken")
+        REFUSED = "refused", _("Refused")
+
+    organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="bill_uploads")
+    source = models.ForeignKey(Source, models.PROTECT, related_name="+")
+    number = models.CharField(max_length=60, help_text=_("The network's own number of the bill."))
+    starts_on = models.DateField()
+    ends_on = models.DateField(help_text=_("The last day."))
+    file_name = models.CharField(max_length=120)
+    content = models.BinaryField(default=bytes)
+    layout = models.JSONField(default=dict, help_text=_("Which column means what."))
+    is_trial = models.BooleanField(default=True)
+    skips_problems = models.BooleanField(default=False)
+    state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    lines = models.PositiveIntegerField(default=0)
+    total_paise = models.BigIntegerField(default=0)
+    outcomes = models.JSONField(default=dict, blank=True, help_text=_("{outcome: how many}"))
+    problems = models.JSONField(default=list, blank=True, help_text=_("[line, why]"))
+    report = models.JSONField(default=list, blank=True, help_text=_("The first rows, what differs before what agrees."))
+    error = models.CharField(max_length=500, blank=True)
+    bill = models.ForeignKey(NetworkBill, models.SET_NULL, null=True, blank=True, related_name="+")
+    uploaded_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    uploaded_at = models.DateTimeField(default=timezone.now)
+    finished_at = models.DateTimeField(null=True, blank=True)
+
+    objects = BillUploadQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.number}"
+
+
 class NetworkBillRow(models.Model):
     """A line of the bill and what we make of it; `missing` ones are ours, the bill does not name them."""
 
