@@ -10,13 +10,14 @@ import os
 import tempfile
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 WORKERS, SECONDS = 8, 4.0
-GOAL_HOT_WALLET, GOAL_CHARGES, CHARGES = 200, 400, 1_500
+GOAL_HOT_WALLET, GOAL_CHARGES, CHARGES, CHARGES_ALONE = 200, 400, 3_000, 200
 
 
 def per_second(work: Callable[[int], object], seconds: float = SECONDS) -> float:
@@ -109,23 +110,38 @@ def hot_wallet() -> None:
 
 
 def charges() -> None:
-    """What one worker does with a finished session: find its price, rate it, capture the hold, post the legs."""
+    """What one worker does with finished sessions: find their price, rate them, capture the hold, post the legs."""
+    from bench.charging import records
+    from billing.charging import batches
+    from billing.services import rating, verification
+
+    cdrs = records(CHARGES + CHARGES_ALONE)
+    alone, together = cdrs[:CHARGES_ALONE], cdrs[CHARGES_ALONE:]
+    parts = [together[at : at + batches.BATCH] for at in range(0, len(together), batches.BATCH)]
+    _charged("one by one", len(alone), alone, lambda cdr, now: rating.rate_and_capture(cdr_id=cdr, now=now))
+    rate = _charged(
+        f"{batches.BATCH} together", len(together), parts,
+        lambda part, now: len(batches.charge_together(cdr_ids=part, now=now)),
+    )  # fmt: skip
+    print(f"books: {verification.differences() or 'agree'}; goal of {GOAL_CHARGES} sessions/s rated and captured:"
+          f" {verdict(rate, GOAL_CHARGES)}")  # fmt: skip
+
+
+def _charged(how: str, count: int, work: Sequence[Any], charge: Callable[[Any, datetime], int]) -> float:
+    """Sessions per second; the statements are those of the first piece of work."""
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
     from django.utils import timezone
 
-    from bench.charging import records
-    from billing.services import rating, verification
-
-    first, *cdrs = records(CHARGES)
     with CaptureQueriesContext(connection) as seen:
-        rating.rate_and_capture(cdr_id=first, now=timezone.now())
-    begun, used = time.perf_counter(), time.process_time()
-    done = sum(rating.rate_and_capture(cdr_id=cdr, now=timezone.now()) for cdr in cdrs)
-    rate, cpu = done / (time.perf_counter() - begun), (time.process_time() - used) / done
-    print(f"rate + capture, one worker, one wallet: {rate:,.0f} sessions/s, {cpu * 1e3:.2f} ms of its CPU and"
-          f" {len(seen)} statements each; books: {verification.differences() or 'agree'}")  # fmt: skip
-    print(f"goal of {GOAL_CHARGES} sessions/s rated and captured: {verdict(rate, GOAL_CHARGES)}")
+        done = charge(work[0], timezone.now())
+    first, begun, used = done, time.perf_counter(), time.process_time()
+    done += sum(charge(each, timezone.now()) for each in work[1:])
+    assert done == count
+    rate, cpu = (done - first) / (time.perf_counter() - begun), (time.process_time() - used) / (done - first)
+    print(f"rate + capture, one worker, one wallet, {how}: {rate:,.0f} sessions/s, {cpu * 1e3:.2f} ms of its CPU and"
+          f" {len(seen) / first:.2f} statements each")  # fmt: skip
+    return rate
 
 
 def verdict(rate: float, goal: float) -> str:

@@ -15,9 +15,9 @@ def records(count: int) -> list[int]:
     whose = {"organisation": organisation, "source": fleet.source, "charger": fleet.charger}
     made = ChargingSession.objects.bulk_create(
         ChargingSession(
-            **whose, connector=fleet.connector, transaction_ref=str(n), start_key=f"bench-{n}", vehicle=fleet.vehicle,
-            driver=fleet.driver, started_at=NOON + timedelta(hours=n), ended_at=NOON + timedelta(hours=n, minutes=30),
-            state="ended", energy_wh=10_000 + n, meter_start_wh=0,
+            **whose, connector=fleet.connector, transaction_ref=str(n), start_key=f"bench-{organisation.pk}-{n}",
+            vehicle=fleet.vehicle, driver=fleet.driver, started_at=NOON + timedelta(hours=n),
+            ended_at=NOON + timedelta(hours=n, minutes=30), state="ended", energy_wh=10_000 + n, meter_start_wh=0,
         )
         for n in range(count)
     )  # fmt: skip

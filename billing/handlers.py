@@ -4,7 +4,7 @@ from billing import tasks
 from billing.events import CDRCaptured, DocumentIssued, PaymentReturned, SessionEnded
 from billing.invoicing import tasks as invoicing
 from fleetcharge.lib import hints
-from fleetcharge.lib.events import subscribe
+from fleetcharge.lib.events import subscribe, subscribe_many
 from stations.events import (
     CDRConflictFound,
     NetworkOrderChanged,
@@ -40,9 +40,10 @@ def ask_about_two_records(event: CDRConflictFound) -> None:
     hints.start(tasks.ask_about_conflict, event.conflict_id)
 
 
-@subscribe(CDRCaptured)
-def compare_with_the_network(event: CDRCaptured) -> None:
-    hints.start(tasks.compare_price, event.cdr_id)
+@subscribe_many(CDRCaptured)
+def compare_with_the_network(events: tuple[CDRCaptured, ...]) -> None:
+    if of_networks := [event.cdr_id for event in events if event.is_of_a_network]:
+        hints.start(tasks.compare_prices, of_networks)
 
 
 @subscribe(NetworkOrderChanged)
@@ -67,4 +68,4 @@ def bring_the_document_on_its_way(event: DocumentIssued) -> None:
 
 @subscribe(PaymentReturned)
 def confirm_what_went_back(event: PaymentReturned) -> None:
-    hints.start(invoicing.give_back_advance, event.payment_id, event.amount_paise, event.reference)
+    hints.start(invoicing.work_vouchers)

@@ -1,7 +1,7 @@
 """What integrators are told of sessions, their price, and the wallet."""
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -13,7 +13,7 @@ from billing.models import CDR, ChargingSession, Wallet
 from billing.notices import writing
 from billing.notices.models import Letter
 from billing.services.low_wallets import became_low
-from fleetcharge.lib.events import record
+from fleetcharge.lib.events import record, record_many
 from fleetcharge.webhooks import catalogue
 from fleetcharge.webhooks.listeners import listeners
 from fleetcharge.webhooks.outbox import Fact, tell, tell_many
@@ -45,9 +45,11 @@ def tell_how_it_goes(event: SessionMetered) -> None:
         tell_many(catalogue.SESSION_UPDATED, facts=lambda: _running(fresh, asked))
 
 
-@record(CDRCaptured)
-def tell_of_a_price(event: CDRCaptured) -> None:
-    tell(catalogue.CDR_CREATED, organisation_id=event.organisation_id, fact=lambda: _priced(event))
+@record_many(CDRCaptured)
+def tell_of_prices(events: tuple[CDRCaptured, ...]) -> None:
+    asked = listeners.of(catalogue.CDR_CREATED)
+    if heard := [event for event in events if event.organisation_id in asked]:
+        tell_many(catalogue.CDR_CREATED, facts=lambda: _priced(heard))
 
 
 @record(WalletChanged)
@@ -132,8 +134,13 @@ class _Pace:
 _pace = _Pace()
 
 
-def _priced(event: CDRCaptured) -> Fact:
-    cdr = CDR.objects.get(pk=event.cdr_id)
+def _priced(events: Sequence[CDRCaptured]) -> Iterator[Fact]:
+    cdrs = CDR.objects.in_bulk([event.cdr_id for event in events])
+    for event in events:
+        yield _price_of(cdrs[event.cdr_id], event)
+
+
+def _price_of(cdr: CDR, event: CDRCaptured) -> Fact:
     data = {
         "id": cdr.pk,
         "session": cdr.session_id,

@@ -7,6 +7,7 @@ from datetime import timedelta
 from celery import shared_task
 from django.utils import timezone
 
+from billing.charging import batches
 from billing.jobs import engine, kinds
 from billing.limits import standing
 from billing.models import CDR
@@ -40,9 +41,10 @@ def rate_and_capture(cdr_id: int) -> None:
 
 @shared_task
 def rate_session(session_id: int) -> None:
-    cdr = CDR.objects.filter(session_id=session_id).only("pk").first()
+    """Its record, and what else waits: of many that end at once the first tasks charge all, the others find nothing."""
+    cdr = CDR.objects.uncaptured().filter(session_id=session_id).only("pk").first()
     if cdr:
-        rating.rate_and_capture(cdr_id=cdr.pk, now=timezone.now())
+        batches.charge_waiting(now=timezone.now(), cdr_id=cdr.pk)
 
 
 @shared_task
@@ -70,6 +72,12 @@ def ask_about_conflict(conflict_id: int) -> None:
 @shared_task
 def compare_price(cdr_id: int) -> None:
     roaming.compare_price(cdr_id=cdr_id, now=timezone.now())
+
+
+@shared_task
+def compare_prices(cdr_ids: list[int]) -> None:
+    for cdr_id in cdr_ids:
+        _survive(compare_price, cdr_id)
 
 
 @shared_task
@@ -104,7 +112,16 @@ def sweep_roaming() -> None:
 
 @shared_task
 def sweep_unrated() -> None:
-    """What an event missed: records without a price, and priced ones whose charge was never posted. As jobs."""
+    """What an event missed: records without a price, and priced ones whose charge was never posted.
+
+    By the hundred, however many wait; what cannot go that way becomes a job of its own.
+    """
+    left: set[int] = set()
+    for _ in range(CHUNKS_A_SWEEP):
+        done, alone = batches.charge_waiting(now=timezone.now(), skipping=left)
+        left |= alone
+        if not done:
+            break
     kinds.find_unrated(now=timezone.now(), limit=CHUNK)
     work_jobs()
 

@@ -102,14 +102,17 @@ def capture(
 ) -> Captured:
     """Turn a hold into a charge, once per `entry_key`. `energy_wh`: what limits count, beside the money.
 
-    `is_written`: the session's record says already that it is captured, and no limit has counted it yet.
+    `is_written`: the session's record says already that it is captured, and no limit has counted it yet; the caller has
+    locked it, so that nobody else posts its charge.
 
     Energy already delivered is a fact: a shortfall is booked as receivable, never refused.
     """
     values = _values(organisation_id, session_key, entry_key, charges, about, at, now, currency, energy_wh)
+    if is_written:
+        return _capture(values, charges, about, now, is_written=True)
     try:
         with transaction.atomic():
-            return _capture(values, charges, about, now, is_written=is_written)
+            return _capture(values, charges, about, now, is_written=False)
     except IntegrityError:
         if known := _captured(entry_key, organisation_id):  # somebody else posted it between our look and our insert
             return known

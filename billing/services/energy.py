@@ -1,7 +1,10 @@
 """The evidence of one session, gathered from the rows: samples, messages, and what its connector showed."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
+from django.db import connection
 from django.db.models import Q, QuerySet
 
 from billing import reconstruction
@@ -11,6 +14,16 @@ from stations.models import StatusChange
 
 EARLY = timedelta(seconds=60)
 LONGEST = timedelta(days=30)
+_SAMPLES = """
+SELECT asked.id, m.at, m.energy_wh, m.power_w
+FROM unnest(%(ids)s::bigint[], %(chargers)s::bigint[], %(refs)s::text[], %(since)s::timestamptz[],
+            %(until)s::timestamptz[]) AS asked (id, charger_id, ref, since, until)
+CROSS JOIN LATERAL (
+    SELECT at, energy_wh, power_w FROM billing_metervalue v
+    WHERE v.charger_id = asked.charger_id AND v.transaction_ref = asked.ref AND v.at >= asked.since
+      AND (v.at <= asked.until OR v.at <= asked.until + %(tolerance)s AND v.context = %(end)s)
+) m ORDER BY asked.id, m.at, m.energy_wh
+"""
 FROM_RAW_STATUS = {"Charging": DELIVERING, "SuspendedEV": FULL, "SuspendedEVSE": LIMITED}  # OCPP 1.6 section 7.7
 FROM_CHARGING_STATE = FROM_RAW_STATUS | {"EVConnected": FULL, "Idle": FULL}  # OCPP 2.0.1 ChargingStateEnumType
 
@@ -44,6 +57,24 @@ def next_start_at(session: ChargingSession) -> datetime | None:
 def samples_of(session: ChargingSession) -> list[tuple[datetime, int | None, int | None]]:
     """(at, energy_wh, power_w) of this session, oldest first; a network's session has none of ours."""
     return list(_rows(session).values_list("at", "energy_wh", "power_w"))
+
+
+def samples_of_all(sessions: Sequence[ChargingSession]) -> dict[int, list[tuple[datetime, int | None, int | None]]]:
+    """As `samples_of`, by session, in one statement; those without any are left out."""
+    ours = [session for session in sessions if session.charger_id is not None]
+    values: dict[str, Any] = {
+        "ids": [session.pk for session in ours], "chargers": [session.charger_id for session in ours],
+        "refs": [session.transaction_ref for session in ours],
+        "since": [session.started_at - EARLY for session in ours],
+        "until": [session.ended_at or session.started_at + LONGEST for session in ours],
+        "tolerance": reconstruction.CLOCK_TOLERANCE, "end": reconstruction.END,
+    }  # fmt: skip
+    found: dict[int, list[tuple[datetime, int | None, int | None]]] = {}
+    with connection.cursor() as cursor:
+        cursor.execute(_SAMPLES, values)
+        for session_id, *sample in cursor.fetchall():
+            found.setdefault(session_id, []).append((sample[0], sample[1], sample[2]))
+    return found
 
 
 def first_and_last_sample_at(

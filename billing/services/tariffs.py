@@ -1,10 +1,12 @@
 """Which price list applies at a connector at a moment, and what a session or a reservation there would cost."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
+from django.db.models import Q
 
 from billing import rating
 from billing.models import ChargingSession
@@ -60,23 +62,32 @@ def tariff_for(*, connector: Connector, at: datetime) -> Tariff | None:
     before it. Later versions hold exactly from `valid_from` to `valid_to`, and no version outside the validity that
     it says of itself. A connector that names several is priced by the first that applies (OCPI Connector.tariff_ids).
     """
-    current = connector.tariff
-    if current is None:
-        return None
-    others = [name for name in connector.tariff_ids if name.lower() != current.external_id.lower()]
-    for external_id in (current.external_id, *others):
-        version = _in_force(current.source_id, external_id, at)
-        if version is not None and _applies(version, at):
+    for source_id, external_id in tariff_names(connector):
+        versions = Tariff.objects.filter(source_id=source_id, external_id__lower=external_id)
+        newest = versions.filter(Q(valid_from__lte=at) | Q(version=1)).order_by("-version")[:1]
+        if (version := version_in_force(newest, at)) is not None:
             return version
     return None
 
 
-def _in_force(source_id: int, external_id: str, at: datetime) -> Tariff | None:
-    versions = Tariff.objects.filter(source_id=source_id, external_id__iexact=external_id)
-    version = versions.filter(valid_from__lte=at).order_by("-version").first()
-    if version is not None:
-        return version if version.valid_to is None or version.valid_to > at else None
-    return versions.filter(version=1).first()
+def tariff_names(connector: Connector) -> list[tuple[int, str]]:
+    """(network, name in small letters) of the tariffs that a connector names, the one it shows first."""
+    current = connector.tariff
+    if current is None:
+        return []
+    names = dict.fromkeys(name.lower() for name in (current.external_id, *connector.tariff_ids))
+    return [(current.source_id, name) for name in names]
+
+
+def version_in_force(versions: Iterable[Tariff], at: datetime) -> Tariff | None:
+    """Of all versions of one tariff, the newest first: the one that a roaming session of `at` may be priced by."""
+    first = None
+    for version in versions:
+        if version.valid_from <= at:
+            holds = version.valid_to is None or version.valid_to > at
+            return version if holds and _applies(version, at) else None
+        first = version
+    return first if first is not None and first.version == 1 and _applies(first, at) else None
 
 
 def _applies(tariff: Tariff, at: datetime) -> bool:

@@ -20,7 +20,7 @@ from vehicles.models import IdToken
 
 pytestmark = pytest.mark.django_db
 OURS = (
-    tasks.follow_session, tasks.take_roaming_cdr, tasks.settle_order, tasks.settle_carried, tasks.compare_price,
+    tasks.follow_session, tasks.take_roaming_cdr, tasks.settle_order, tasks.settle_carried, tasks.compare_prices,
 )  # fmt: skip
 
 

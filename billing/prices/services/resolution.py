@@ -1,5 +1,6 @@
 """Which agreement of a fleet holds at a connector at a moment: a negotiated rate, or its subscription."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -58,10 +59,16 @@ def rate_at(*, organisation_id: int, connector: Connector, at: datetime) -> Nego
     begun = NegotiatedRate.objects.filter(
         Q(location=place) | Q(location=None), organisation=organisation_id, source=place.source_id, valid_from__lte=at
     ).order_by("-valid_from", "-version")
+    return rate_of(begun, location_id=place.pk, at=at)
+
+
+def rate_of(rates: Iterable[NegotiatedRate], *, location_id: int, at: datetime) -> NegotiatedRate | None:
+    """That of `rate_at`, of all rates of a fleet and a network, the newest first."""
     newest: dict[int | None, NegotiatedRate] = {}
-    for rate in begun:
-        newest.setdefault(rate.location_id, rate)
-    for scope in (place.pk, None):
+    for rate in rates:
+        if rate.valid_from <= at:
+            newest.setdefault(rate.location_id, rate)
+    for scope in (location_id, None):
         found = newest.get(scope)
         if found is not None and not found.is_end and (found.valid_to is None or found.valid_to > at):
             return found
