@@ -168,7 +168,7 @@ def plugs_of(location: Location, organisation: Organisation, *, now: datetime) -
     connectors = list(
         Connector.objects.existing()
         .filter(evse__location=location)
-        .select_related("evse__charger", "evse__location__source", "tariff")
+        .select_related("evse__charger", "evse__location__source", "evse__location__party", "tariff")
         .order_by("evse__physical_reference", "evse__evse_number", "evse_id", "connector_id")
     )
     mine = ChargingSession.objects.for_organisation(organisation).filter(connector__in=connectors)

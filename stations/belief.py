@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from stations.models import Connector
 
 BELIEVED = frozenset({"live", "recent"})
+AWAY = ("OFFLINE", "PLANNED", "SUSPENDED")
+"""What a hub says of a party behind it that it cannot reach (OCPI ConnectionStatus, all but CONNECTED)."""
 
 
 def heard_since(now: datetime) -> datetime:
@@ -27,14 +29,17 @@ def pushed_since(now: datetime) -> datetime:
 
 
 def freshness_of(connector: "Connector", now: datetime) -> str:
-    """live | recent | stale | none; an open socket or a pushing CPO keeps the last word live. Reads evse and source.
+    """live | recent | stale | none; an open socket or a pushing CPO keeps the last word live.
 
-    A network that does not answer any more vouches for nothing: what it said grows old.
+    A network that does not answer any more, or whose hub has lost it, vouches for nothing: what it said grows old.
+    Reads evse, source and (of a site behind a hub) party.
     """
-    charger, source = connector.evse.charger, connector.evse.location.source
+    charger, location = connector.evse.charger, connector.evse.location
+    source, party = location.source, location.party if location.party_id else None
+    is_away = party is not None and party.hub_status in AWAY
     return freshness_at(
         connector.heard_at, is_online=charger.is_online if charger else None, last_push_at=source.last_push_at, now=now,
-        is_failing=source.state == "failing",
+        is_failing=source.state == "failing" or is_away,
     )  # fmt: skip
 
 
@@ -56,18 +61,18 @@ def freshness_at(
 
 def is_believed(now: datetime) -> Q:
     """Connectors whose freshness is live or recent, as a condition on Connector."""
-    return _is_believed(now, "", "evse__", "evse__location__source__")
+    return _is_believed(now, "", "evse__", "evse__location__")
 
 
 def has_believed_connector(now: datetime) -> Q:
     """The same as a condition on Location, for counting its connectors."""
-    return _is_believed(now, "evses__connectors__", "evses__", "source__")
+    return _is_believed(now, "evses__connectors__", "evses__", "")
 
 
 def has_live_connector(now: datetime) -> Q:
     """Likewise for those that are live, for showing the freshness of a site."""
     live_since = now - timedelta(seconds=settings.STATUS_LIVE_SECONDS)
-    return _is_believed(now, "evses__connectors__", "evses__", "source__", live_since)
+    return _is_believed(now, "evses__connectors__", "evses__", "", live_since)
 
 
 def freshness_of_site(*, live: int, believed: int, heard_at: datetime | None, now: datetime) -> str:
@@ -78,25 +83,29 @@ def freshness_of_site(*, live: int, believed: int, heard_at: datetime | None, no
     return STALE if heard_at is not None and heard_at > stale_since else NONE
 
 
-def _is_believed(now: datetime, connector: str, evse: str, source: str, since: datetime | None = None) -> Q:
-    pushed = Q(**{f"{evse}charger": None, f"{source}last_push_at__gt": pushed_since(now)}) & ~Q(
-        **{f"{source}state": "failing"}
-    )
+def _is_believed(now: datetime, connector: str, evse: str, site: str, since: datetime | None = None) -> Q:
+    vouches = ~Q(**{f"{site}source__state": "failing"}) & ~Q(**{f"{site}party__hub_status__in": AWAY})
+    pushed = Q(**{f"{evse}charger": None, f"{site}source__last_push_at__gt": pushed_since(now)}) & vouches
     online = Q(**{f"{evse}charger__is_online": True})
     has_spoken = Q(**{f"{connector}heard_at__isnull": False})
     return Q(**{f"{connector}heard_at__gt": since or heard_since(now)}) | has_spoken & (online | pushed)
 
 
+# A site's party behind a hub that has lost it, over stations_location l: asked for once, however many rows.
+IS_AWAY = """coalesce(l.party_id = ANY(ARRAY(
+    SELECT y.id FROM stations_party y WHERE y.hub_status IN ('OFFLINE', 'PLANNED', 'SUSPENDED'))), false)"""
+
 # The same condition for hand-written SQL over stations_connector c, stations_evse e and stations_location l.
-IS_BELIEVED = """(c.heard_at > %(heard_since)s OR c.heard_at IS NOT NULL AND (
+IS_BELIEVED = f"""(c.heard_at > %(heard_since)s OR c.heard_at IS NOT NULL AND (
         EXISTS (SELECT 1 FROM stations_charger h WHERE h.id = e.charger_id AND h.is_online)
         OR e.charger_id IS NULL AND l.source_id = ANY(ARRAY(
-            SELECT s.id FROM stations_source s WHERE s.last_push_at > %(pushed_since)s AND s.state <> 'failing'))))"""
+            SELECT s.id FROM stations_source s WHERE s.last_push_at > %(pushed_since)s AND s.state <> 'failing'))
+        AND NOT {IS_AWAY}))"""  # noqa: S608 (our own words)
 
-# freshness_at() in SQL over the same tables and stations_source s, stations_charger h (left joined): an expression.
-FRESHNESS = """CASE WHEN c.heard_at IS NULL THEN 'none'
+# freshness_of() in SQL over the same tables and stations_source s, stations_charger h (left joined): an expression.
+FRESHNESS = f"""CASE WHEN c.heard_at IS NULL THEN 'none'
     WHEN c.heard_at > %(live_since)s OR h.is_online OR h.id IS NULL AND s.last_push_at > %(pushed_since)s
-        AND s.state <> 'failing' THEN 'live'
+        AND s.state <> 'failing' AND NOT {IS_AWAY} THEN 'live'
     WHEN c.heard_at > %(heard_since)s THEN 'recent'
     WHEN c.heard_at > %(stale_since)s THEN 'stale' ELSE 'none' END"""
 

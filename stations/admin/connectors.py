@@ -41,7 +41,7 @@ class ConnectorAdmin(RegistryScope, TenantAdmin):
     ]  # fmt: skip
     list_display = ["public_id", "site", "plug", "power", "status", "status_reason", "believed", "heard_at"]
     list_filter = ["status", "plug", "evse__location__source"]
-    list_select_related = ["evse__location__source", "evse__charger"]
+    list_select_related = ["evse__location__source", "evse__location__party", "evse__charger"]
     search_fields = ["public_id", "evse__location__name"]
     actions = ["switch_off", "switch_on"]
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.db import connection
 
+from stations.belief import AWAY
 from stations.models import EVSE, Connector
 from stations.registry_models import Duplicate
 
@@ -30,6 +31,9 @@ WITH words AS (
     WHERE e.id = w.evse_id AND w.source_id = %(source)s AND w.heard_at < %(at)s
         AND (%(these)s::bigint[] IS NULL OR e.location_id = ANY(%(these)s::bigint[]))
         AND NOT e.location_id = ANY(%(but)s::bigint[])
+        AND NOT EXISTS (
+            SELECT 1 FROM stations_location l JOIN stations_party y ON y.id = l.party_id
+            WHERE l.id = e.location_id AND y.source_id = w.source_id AND y.hub_status = ANY(%(away)s::text[]))
     RETURNING w.evse_id, w.is_shown
 )
 UPDATE stations_connector k SET heard_at = %(at)s FROM words w
@@ -60,16 +64,17 @@ def stand_by(
 ) -> None:
     """Its words of all its sites (or of `location_ids`, without `but`) hold as of now, though it did not say them anew.
 
-    Of a unit that others speak of as well, its own word is confirmed, and the plug only where that word is shown. Plugs
-    are locked first, as whoever takes a word does.
+    A hub does not stand by the sites of a party that it has lost. Of a unit that others speak of as well, its own word
+    is confirmed, and the plug only where that word is shown. Plugs are locked first, as whoever takes a word does.
     """
     these = None if location_ids is None else list(location_ids)
-    names: dict[str, Any] = {"at": at, "source": source_id, "these": these, "but": list(but)}
+    names: dict[str, Any] = {"at": at, "source": source_id, "these": these, "but": list(but), "away": list(AWAY)}
     with connection.cursor() as cursor:
         cursor.execute(LOCK_PLUGS, names)
     own = Connector.objects.filter(evse__location__source=source_id, evse__charger=None, evse__is_shared=False)
     if location_ids is not None:
         own = own.filter(evse__location__in=location_ids)
-    own.filter(heard_at__lt=at).exclude(status_at=None).exclude(evse__location__in=but).update(heard_at=at)
+    kept = own.exclude(evse__location__in=but).exclude(evse__location__party__hub_status__in=AWAY)
+    kept.filter(heard_at__lt=at).exclude(status_at=None).update(heard_at=at)
     with connection.cursor() as cursor:
         cursor.execute(CONFIRM_WORDS, names)

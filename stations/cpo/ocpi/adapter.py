@@ -7,6 +7,7 @@ from urllib.parse import quote
 from django.utils import timezone
 
 from stations import services
+from stations.belief import AWAY
 from stations.cpo.base import (
     PENDING,
     BookRequest,
@@ -35,8 +36,6 @@ from stations.models import EVSE, Connector, CPOCommand, Source
 
 Kind = CPOCommand.Kind
 TOKENS_AT_ONCE = 500
-AWAY = frozenset({"OFFLINE", "SUSPENDED", "PLANNED"})
-"""ConnectionStatus of a party behind a hub, but CONNECTED."""
 PROFILE_METHODS = {Kind.SET_PROFILE: "PUT", Kind.CLEAR_PROFILE: "DELETE", Kind.ACTIVE_PROFILE: "GET"}
 ON_ITS_WAY = (CPOCommand.State.SENT, CPOCommand.State.CPO_ACCEPTED, CPOCommand.State.ACCEPTED)
 

@@ -37,7 +37,7 @@ def _found(request: FleetRequest, organisation: Organisation, text: str) -> dict
     except qr.BadCode as error:
         return {"problem": error.code}
     rows = connectors_behind(code, organisation).select_related(
-        "evse__location__source", "evse__charger", "tariff", "ubc_item"
+        "evse__location__source", "evse__location__party", "evse__charger", "tariff", "ubc_item"
     )
     may_use = set(Connector.objects.usable_by(organisation).filter(pk__in=rows).values_list("pk", flat=True))
     now = timezone.now()
