@@ -9,6 +9,8 @@ from django.db.models import Q
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
+from billing.models import ChargingSession
+from dispatch import outlooks
 from dispatch.models import Reservation, SessionCommand
 from dispatch.services import asking, wishing
 from fleetcharge.accounts.models import Organisation
@@ -86,6 +88,7 @@ class Offer:
     can_stop: bool
     can_unlock: bool = False
     can_limit: bool = False
+    can_look: bool = False
     can_prefer: bool = False
     held: list[Held] = field(default_factory=list)
     notes: list[Note] = field(default_factory=list)
@@ -102,33 +105,36 @@ class Offers:
     def __init__(self, source: Source, plugs: Collection[Connector], organisation: Organisation, now: datetime) -> None:
         self.source, self.organisation, self.now = source, organisation, now
         self.can_start = registry.starter_for(source) is not None
-        self.can_stop = registry.stopper_for(source) is not None
         self.may_charge = {row.pk for row in Connector.objects.usable_by(organisation).filter(pk__in=_ids(plugs))}
         self.held: defaultdict[int, list[Held]] = defaultdict(list)
         self.notes: defaultdict[int, list[Note]] = defaultdict(list)
         self._read_promises(plugs, organisation)
         self._read_commands(plugs, organisation)
 
-    def at(self, plug: Connector, *, is_free: bool, is_charging: bool, may_hang: bool = False) -> Offer:
-        """`is_free` as far as it is believed; `is_charging`: one of our own vehicles; `may_hang`: or just did."""
+    def at(
+        self, plug: Connector, *, is_free: bool, session: ChargingSession | None = None, may_hang: bool = False
+    ) -> Offer:
+        """`is_free` as far as it is believed; `session`: of a vehicle of ours that charges; `may_hang`: or just did.
+
+        What is asked of a session is asked of the network that tells of it, which need not be the site's, and also
+        where the fleet may no longer begin one.
+        """
         held, notes = self.held[plug.pk], self.notes[plug.pk]
+        running = _of_session(plug, session, {note.kind for note in notes if note.is_pending}) if session else {}
         if plug.pk not in self.may_charge:
-            return Offer("", "", can_start=False, can_stop=False, held=held, notes=notes)
+            return Offer("", "", can_start=False, **{"can_stop": False, **running}, held=held, notes=notes)
         hold, book = asking.ways(self.source, plug.evse)
         is_ours_now = any(not row.is_later for row in held)
         pending = {note.kind for note in notes if note.is_pending}
-        is_wishing = bool(pending & wishing.WISHES.keys())
         may_unlock = (may_hang or wishing.is_own(plug, self.organisation.pk)) and "unlock" not in pending
-        is_busy = is_charging or "start" in pending
+        is_busy = session is not None or "start" in pending
         may_start = is_free or is_ours_now or plug.status == Connector.Status.OCCUPIED
         return Offer(
             hold=hold if is_free and not is_ours_now else "", book=book if book == Way.BOOKING else hold,
             held=held, notes=notes,
             can_start=self.can_start and plug.evse.takes_starts and may_start and not is_busy,
-            can_stop=self.can_stop and is_charging and "stop" not in pending,
             can_unlock=may_unlock and registry.unlocker_for(plug.evse) is not None,
-            can_limit=is_charging and not is_wishing and registry.limiter_for(plug.evse) is not None,
-            can_prefer=is_charging and not is_wishing and registry.preferences_for(plug.evse) is not None,
+            **{"can_stop": False, **running},
         )  # fmt: skip
 
     def _read_promises(self, plugs: Collection[Connector], organisation: Organisation) -> None:
@@ -146,14 +152,29 @@ class Offers:
         mine = SessionCommand.objects.for_organisation(organisation).filter(connector_id__in=_ids(plugs))
         recent = mine.filter(created_at__gt=self.now - TOLD_FOR).order_by("connector_id", "-pk").distinct("connector")
         for row in recent.select_related("vehicle"):
-            if row.state != Commands.DONE:
-                plate = row.vehicle.registration if row.vehicle else ""
+            plate = row.vehicle.registration if row.vehicle else ""
+            if row.kind == SessionCommand.Kind.OUTLOOK and row.state == Commands.DONE:
+                said = outlooks.in_words(row.result, row.answered_at or row.created_at)
+                self._note(row.connector_id, row.kind, row.state, plate, said)
+            elif row.state != Commands.DONE:
                 self._note(row.connector_id, row.kind, row.state, plate, row.reason)
 
     def _note(self, connector_id: int, kind: str, state: str, plate: str, reason: str) -> None:
         pending = (Commands.REQUESTED, Commands.SENT, Commands.ACCEPTED)
         said = WORDS.get(reason, reason)
         self.notes[connector_id].append(Note(kind, state, plate, said, is_pending=state in pending))
+
+
+def _of_session(plug: Connector, session: ChargingSession, pending: set[str]) -> dict[str, bool]:
+    """What the services would take of this session just now."""
+    can_wish = not pending & wishing.WISHES.keys()
+    can_limit = can_wish and registry.limiter_for(plug.evse, session.source) is not None
+    return {
+        "can_stop": "stop" not in pending and registry.stopper_for(session.source) is not None,
+        "can_limit": can_limit,
+        "can_look": can_limit,
+        "can_prefer": can_wish and registry.preferences_for(plug.evse, session.source) is not None,
+    }
 
 
 def _held(row: Reservation, now: datetime) -> Held:

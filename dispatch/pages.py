@@ -172,7 +172,7 @@ def plugs_of(location: Location, organisation: Organisation, *, now: datetime) -
         .order_by("evse__physical_reference", "evse__evse_number", "evse_id", "connector_id")
     )
     mine = ChargingSession.objects.for_organisation(organisation).filter(connector__in=connectors)
-    recent = list(mine.filter(wishing.may_hang(now)).select_related("vehicle").order_by("pk"))
+    recent = list(mine.filter(wishing.may_hang(now)).select_related("vehicle", "source").order_by("pk"))
     hanging = {session.connector_id for session in recent}
     sessions = {row.connector_id: row for row in recent if row.state == ChargingSession.State.ACTIVE}
     offers = Offers(location.source, connectors, organisation, now)
@@ -210,7 +210,7 @@ def _plug_row(bay: str, row: Connector, session: ChargingSession | None, offers:
         freshness=fresh,
         session=session,
         paise_per_kwh=price_paise(row.tariff, "ENERGY"),
-        offer=offers.at(row, is_free=is_free, is_charging=session is not None, may_hang=may_hang),
+        offer=offers.at(row, is_free=is_free, session=session, may_hang=may_hang),
     )
 
 

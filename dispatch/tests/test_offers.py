@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from billing.models import ChargingSession
 from dispatch import pages
-from dispatch.models import Reservation
+from dispatch.models import Reservation, SessionCommand
 from dispatch.offers import Offer
+from dispatch.services import commands, wishing
 from dispatch.tests import factories
 from fleetcharge.accounts.models import Organisation
-from stations.models import Connector, NetworkAccess
+from stations.models import EVSE, Connector, Location, NetworkAccess, Source
 from vehicles.models import Vehicle
 
 pytestmark = pytest.mark.django_db
@@ -89,3 +91,95 @@ def test_five_queries_for_any_number_of_plugs(
 ) -> None:
     with django_assert_num_queries(5):
         pages.plugs_of(plug.evse.location, organisation, now=timezone.now())
+
+
+# --- sessions -----------------------------------------------------------------------------------------------------
+CAN_ALL = {name: f"https://cpo.example/{name}" for name in ("chargingprofiles", "sessions", "commands")}
+OF_SESSIONS = ("can_stop", "can_limit", "can_look", "can_prefer")
+
+
+def charging(plug: Connector, fleet: Organisation, source: Source) -> ChargingSession:
+    return ChargingSession.objects.create(
+        organisation=fleet, source=source, connector=plug, transaction_ref="S1", start_key=f"s{plug.pk}",
+        started_at=timezone.now() - timedelta(minutes=10), state="active",
+    )  # fmt: skip
+
+
+def offered(plug: Connector, fleet: Organisation) -> tuple[bool, ...]:
+    found = offer(plug, fleet)
+    return tuple(getattr(found, name) for name in OF_SESSIONS)
+
+
+def taken(session: ChargingSession) -> tuple[bool, ...]:
+    """What the services would take of it, asked one by one and undone."""
+    kinds = {"can_limit": "limit", "can_look": "outlook", "can_prefer": "prefer"}
+    asks = [lambda: commands.stop_charging(session_id=session.pk, actor=None, now=timezone.now())] + [
+        lambda kind=kinds[name]: wishing.wish(
+            session_id=session.pk, kind=kind, parameters={}, actor=None, now=timezone.now()
+        )
+        for name in OF_SESSIONS[1:]
+    ]
+    return tuple(_is_taken(ask) for ask in asks)
+
+
+def _is_taken(ask: Any) -> bool:
+    try:
+        ask()
+    except wishing.CommandRefused as refused:
+        assert refused.code == "not_supported"
+        return False
+    SessionCommand.objects.all().delete()
+    return True
+
+
+def test_the_network_that_tells_of_a_session_decides_its_buttons(plug: Connector, organisation: Organisation) -> None:
+    """Of the site's own network and of another that speaks of the same plug, whichever of them can."""
+    able, unable = plug.evse.location.source, Source.objects.create(slug="kav", name="Kaveri", kind="webhook")
+    Source.objects.filter(pk=able.pk).update(endpoints=CAN_ALL)
+    EVSE.objects.update(capabilities=["CHARGING_PROFILE_CAPABLE", "CHARGING_PREFERENCES_CAPABLE"])
+    session = charging(plug, organisation, able)
+    assert offered(plug, organisation) == taken(session) == (True, True, True, True)
+    ChargingSession.objects.update(source=unable)
+    assert offered(plug, organisation) == taken(session) == (False, False, False, False)
+    Location.objects.update(source=unable)
+    assert offered(plug, organisation) == taken(session) == (False, False, False, False)
+    ChargingSession.objects.update(source=able)
+    assert offered(plug, organisation) == taken(session) == (True, True, True, True)
+    NetworkAccess.objects.all().delete()  # whoever charges already may still stop
+    assert offered(plug, organisation) == taken(session) == (True, True, True, True)
+
+
+def test_a_wish_under_way_offers_no_second_one(plug: Connector, organisation: Organisation) -> None:
+    Source.objects.update(endpoints=CAN_ALL)
+    EVSE.objects.update(capabilities=["CHARGING_PROFILE_CAPABLE", "CHARGING_PREFERENCES_CAPABLE"])
+    session = charging(plug, organisation, plug.evse.location.source)
+    wishing.wish(session_id=session.pk, kind="outlook", parameters={}, actor=None, now=timezone.now())
+    assert offered(plug, organisation) == (True, False, False, False)
+
+
+PERIODS = [{"start_period": 0, "limit": 30_000.0}, {"start_period": 1_800, "limit": 11_000.0}]
+
+
+@pytest.mark.parametrize(
+    ("profile", "words"),
+    [
+        ({"charging_rate_unit": "W", "charging_profile_period": PERIODS}, "30 kW; 11 kW from 16:30"),
+        ({"charging_rate_unit": "A", "charging_profile_period": [{"start_period": 0, "limit": 16}]}, "16 A"),
+        ({"charging_rate_unit": "W", "charging_profile_period": PERIODS * 3}, "30 kW; 11 kW from 16:30; 30 kW from"),
+        ({"charging_rate_unit": "W", "charging_profile_period": [{"limit": "x"}, None]}, "it named no power"),
+        ({"charging_rate_unit": "W"}, "it named no power"),
+        (None, "it named no power"),
+    ],
+)
+def test_what_a_session_will_be_given_stands_at_its_plug(
+    plug: Connector, organisation: Organisation, profile: dict[str, Any] | None, words: str
+) -> None:
+    session = charging(plug, organisation, plug.evse.location.source)
+    result = {"result": "ACCEPTED", "profile": {"start_date_time": "2026-11-21T10:30:00Z", "charging_profile": profile}}
+    SessionCommand.objects.create(
+        organisation=organisation, kind="outlook", state="done", connector=plug, session=session, result=result,
+        answered_at=timezone.now(),
+    )  # fmt: skip
+    [note] = offer(plug, organisation).notes
+    assert (note.kind, note.state) == ("outlook", "done")
+    assert str(note.reason).startswith(words)

@@ -10,7 +10,7 @@ const HALF_HOUR_MS = 30 * 60_000;
 const STEPS = { book: "deed-from deed-long", extend: "deed-long", limit: "deed-power", prefer: "deed-from deed-need deed-how" };
 const FIELDS = ["deed-from", "deed-long", "deed-power", "deed-need", "deed-how"];
 const FIRST = { book: "deed-at", prefer: "deed-at", limit: "deed-kw" };
-const COMMANDS = ["start", "stop", "limit", "prefer", "unlock"];
+const COMMANDS = ["start", "stop", "limit", "outlook", "prefer", "unlock"];
 
 export class Deeds {
   constructor({ actions, reserver, store, onDone }) {
@@ -111,6 +111,7 @@ export class Deeds {
       stop: () => ["session-commands/stop/", { session_id: Number(session) }],
       unlock: () => ["session-commands/unlock/", { connector_id: Number(connector), reason: "asked for by the dispatcher" }],
       limit: () => ["session-commands/limit/", { session_id: Number(session), max_power_w: numberOf("deed-kw") }],
+      outlook: () => ["session-commands/outlook/", { session_id: Number(session) }],
       prefer: () => ["session-commands/prefer/", { session_id: Number(session), style: byId("deed-style").value, ...preference() }],
     };
     return this.actions.postNow(...calls[deed]());

@@ -205,6 +205,10 @@ def test_a_session_is_limited_told_when_to_be_ready_and_its_cable_freed(
     confirm(page, f"Limit {PLATE} at bay 1?", "Limit")
     said(page, f"{PLATE} draws 22.5 kW at most.")
     assert volt.peer.profiles[-1][2]["charging_profile"]["charging_profile_period"][0]["limit"] == 22_500.0
+    bay.get_by_role("button", name="Ask its outlook").click()
+    confirm(page, f"Ask what {PLATE} will be given?", "Ask")
+    said(page, f"VoltGrid told what {PLATE} will be given; it stands at bay 1.")
+    expect(bay).to_contain_text("will be given 30 kW; 11 kW from")
     ready = bay.get_by_role("button", name="Ready by")
     ready.click()
     confirm(page, f"When must {PLATE} be ready?", "Tell the network")

@@ -225,7 +225,9 @@ class OCPIPeer:
 
     def _profile(self, method: str, session_id: str, body: Raw) -> Raw:
         self.profiles.append((method, session_id, body))
-        active = {"start_date_time": STAMP, "charging_profile": {"charging_rate_unit": "W"}}
+        periods = [{"start_period": 0, "limit": 30000.0}, {"start_period": 1800, "limit": 11000.0}]
+        profile = {"charging_rate_unit": "W", "charging_profile_period": periods}
+        active = {"start_date_time": STAMP, "charging_profile": profile}
         more = {"profile": active} if method == "GET" else {}
         self._later(self.tell(body["response_url"], self.async_result, **more))
         return {"result": self.sync_result, "timeout": 30}
