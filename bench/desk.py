@@ -2,23 +2,35 @@
 
     python -m bench.desk [rows]
 
-Rows are loaded with COPY into engines of their own in a temporary folder. Every figure stands beside the bare count of
-all rows, which reads the whole table once.
+Rows are made by one INSERT ... SELECT in engines of their own in a temporary folder. Every figure stands beside the
+bare count of all rows, which reads the whole table once.
 """
 
 import functools
 import os
+import resource
 import statistics
 import sys
 import tempfile
 import time
-import tracemalloc
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
-ROWS, REPEATS = 1_000_000, 5
+ROWS, REPEATS, GOAL_MS = 1_000_000, 5, 300
 PAGE = "/admin/billing/ledgertransfer/"
+LOADED = """
+INSERT INTO billing_ledgertransfer (
+    entry_key, leg, debit_id, credit_id, amount_paise, currency, kind, memo, cost_centre, request_hash, actor,
+    organisation_id, occurred_at, recorded_at)
+SELECT kind || ':' || n, 1,
+       CASE WHEN is_paid THEN %(bank)s ELSE owed END, CASE WHEN is_paid THEN owed ELSE %(sold)s END,
+       100 + n %% 90000, 'INR', kind, '', '', '', 'bench', fleet, at, at
+FROM (
+    SELECT n, n %% 7 = 0 AS is_paid, CASE WHEN n %% 7 = 0 THEN 'settle_receivable' ELSE 'charge' END AS kind,
+           (%(fleets)s::bigint[])[1 + n %% 50] AS fleet, (%(owed)s::bigint[])[1 + n %% 50] AS owed,
+           %(now)s::timestamptz - interval '730 days' * (%(rows)s - n) / %(rows)s AS at
+    FROM generate_series(0, %(rows)s::bigint - 1) n
+) made ORDER BY n"""
 
 
 def load(rows: int) -> tuple[Any, Any]:
@@ -35,20 +47,15 @@ def load(rows: int) -> tuple[Any, Any]:
     Membership.objects.create(user=clerk, organisation=fleets[0], role="finance")
     codes = [f"receivable:{fleet.pk}" for fleet in fleets]
     accounts = ledger.accounts_for([*codes, "bank", "revenue:charging"])
-    now, begun = timezone.now(), time.perf_counter()
-    names = (
-        "entry_key, leg, debit_id, credit_id, amount_paise, currency, kind, memo, cost_centre, request_hash, actor,"
-        " organisation_id, occurred_at, recorded_at"
-    )
-    with connection.cursor() as cursor, cursor.copy(f"COPY billing_ledgertransfer ({names}) FROM STDIN") as out:
-        for number in range(rows):
-            fleet = fleets[number % 50]
-            kind, other = (("charge", "revenue:charging"), ("settle_receivable", "bank"))[number % 7 == 0]
-            at = now - timedelta(days=730) * (rows - number) / rows
-            debit, credit = accounts[f"receivable:{fleet.pk}"].pk, accounts[other].pk
-            debit, credit = (credit, debit) if number % 7 == 0 else (debit, credit)
-            row = (f"{kind}:{number}", 1, debit, credit, 100 + number % 90_000, "INR", kind)
-            out.write_row((*row, "", "", "", "bench", fleet.pk, at, at))
+    begun = time.perf_counter()
+    facts = {
+        "rows": rows, "now": timezone.now(), "fleets": [fleet.pk for fleet in fleets], "bank": accounts["bank"].pk,
+        "owed": [accounts[code].pk for code in codes], "sold": accounts["revenue:charging"].pk,
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE billing_ledgertransfer DISABLE TRIGGER USER")  # the projection is not measured
+        cursor.execute(LOADED, facts)
+        cursor.execute("ALTER TABLE billing_ledgertransfer ENABLE TRIGGER USER")
     with connection.cursor() as cursor:
         cursor.execute("VACUUM ANALYZE billing_ledgertransfer")
     sys.stdout.write(f"{rows:,} rows loaded in {time.perf_counter() - begun:.1f} s\n")
@@ -69,7 +76,8 @@ def timed(name: str, work: Callable[[], object]) -> None:
         spent.append(sum(float(query["time"]) for query in seen))
         queries = len(seen)
     database, total = statistics.median(spent) * 1000, statistics.median(wall) * 1000
-    sys.stdout.write(f"{name:44} {total:8.0f} ms   of it {database:7.0f} ms in {queries} queries\n")
+    verdict = "" if name.startswith("floor") else "reached" if total <= GOAL_MS else "NOT reached"
+    sys.stdout.write(f"{name:44} {total:8.0f} ms   of it {database:7.0f} ms in {queries} queries  {verdict}\n")
 
 
 def run(rows: int) -> None:
@@ -77,6 +85,7 @@ def run(rows: int) -> None:
     from django.core.management import call_command
     from django.db import connection
     from django.test import Client
+    from django.urls import reverse
 
     from billing.models import LedgerTransfer
 
@@ -95,20 +104,22 @@ def run(rows: int) -> None:
         "an account": "?q=receivable:7",
     }  # fmt: skip
     timed("floor: SELECT count(*)", LedgerTransfer.objects.count)
-    for who, label in ((chief, "all fleets"), (clerk, "one fleet")):
+    for who, label, seen in ((chief, "all fleets", rows), (clerk, "one fleet", rows // 50)):
+        views["page 100"] = f"?p={min(100, max(1, seen // 50))}"
         client = Client()
         client.force_login(who)
         for name, query in views.items():
             timed(f"{label}: {name}", functools.partial(_shown, client, query))
     client = Client()
     client.force_login(chief)
-    tracemalloc.start()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begun = time.perf_counter()
-    answer: Any = client.get(PAGE + "export")
-    lines = sum(1 for _ in answer.streaming_content)
-    most = tracemalloc.get_traced_memory()[1] / 1e6
+    answer: Any = client.get(reverse("admin:billing_ledgertransfer_export"))
+    lines = sum(piece.count(b"\n") for piece in answer.streaming_content)
+    took = time.perf_counter() - begun
+    more = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     sys.stdout.write(
-        f"export of {lines:,} lines: {time.perf_counter() - begun:.1f} s (traced), {most:.0f} MB at most\n"
+        f"export of {lines:,} lines: {took:.1f} s, {lines / took:,.0f} lines/s, +{more:.0f} MB at most (goal: 20)\n"
     )
     connection.close()
 

@@ -76,11 +76,14 @@ class LedgerTransferAdmin(BigTable, TotalsMixin, ReadOnlyAdmin):
 
 def _lines(rows: QuerySet[LedgerTransfer]) -> Iterator[tuple[Any, ...]]:
     yield HEADER
-    for row in rows.select_related("debit", "credit", "vehicle").iterator(2_000):
+    found = rows.select_related(None).values_list(
+        "recorded_at", "occurred_at", "entry_key", "leg", "kind", "debit__code", "credit__code", "amount_paise",
+        "vehicle__registration", "cost_centre", "memo", "actor",
+    )  # fmt: skip
+    for recorded_at, occurred_at, *names, paise, plate, cost_centre, memo, actor in found.iterator(2_000):
         yield (
-            row.recorded_at.isoformat(timespec="seconds"), row.occurred_at.isoformat(timespec="seconds"), row.entry_key,
-            row.leg, row.kind, row.debit.code, row.credit.code, rupees(row.amount_paise),
-            row.vehicle.registration if row.vehicle else "", row.cost_centre, row.memo, row.actor,
+            recorded_at.isoformat(timespec="seconds"), occurred_at.isoformat(timespec="seconds"), *names, rupees(paise),
+            plate or "", cost_centre, memo, actor,
         )  # fmt: skip
 
 
