@@ -23,7 +23,7 @@ from stations.events import (
     SourceStateChanged,
 )
 from stations.models import Connector
-from vehicles.events import SocLow, SocRecovered, VehiclesMoved
+from vehicles.events import SocLow, SocRecovered, TrackerAlarmCleared, TrackerAlarmRaised, VehiclesMoved
 
 STOP_AFTER_SECONDS = 2
 
@@ -67,6 +67,18 @@ def look_for_a_charger(event: SocLow) -> None:
 @subscribe(SocRecovered)
 def stop_looking(event: SocRecovered) -> None:
     services.close_recovered(vehicle_id=event.vehicle_id, now=event.at)
+
+
+@subscribe(TrackerAlarmRaised)
+def call_for_help(event: TrackerAlarmRaised) -> None:
+    services.vehicle_alarm(alarm_id=event.alarm_id, now=event.at)
+
+
+@subscribe(TrackerAlarmCleared)
+def help_is_not_needed(event: TrackerAlarmCleared) -> None:
+    services.vehicle_alarm_over(
+        organisation_id=event.organisation_id, vehicle_id=event.vehicle_id, kind=event.kind, now=event.at
+    )
 
 
 @subscribe(PlanChanged)

@@ -366,6 +366,7 @@ class Alert(models.Model):
         VEHICLE_SILENT = "vehicle_silent", _("Low and does not report")
         CHARGER_MATTER = "charger_matter", _("Charger needs attention")
         WEBHOOK_OFF = "webhook_off", _("Webhook switched off")
+        VEHICLE_ALARM = "vehicle_alarm", _("Vehicle calls for help")
 
     class Severity(models.TextChoices):
         BAD = "bad", _("Act now")

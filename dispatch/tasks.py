@@ -102,6 +102,9 @@ def sweep_alerts() -> int:
     for charger_id in services.silence_unnoticed(now=now):
         with survived("charger", charger_id):
             services.charger_lost(charger_id=charger_id, now=now)
+    for alarm_id in services.alarms_unnoticed(now=now):
+        with survived("tracker alarm", alarm_id):
+            services.vehicle_alarm(alarm_id=alarm_id, now=now)
     settled = services.settle_network_alerts(now=now) + services.settle_webhook_alerts(now=now)
     return settled + services.silence_over(now=now) + services.close_settled_money(now=now)
 

@@ -46,3 +46,24 @@ class SocRecovered:
     organisation_id: int
     soc_percent: float
     at: datetime
+
+
+@dataclass(frozen=True)
+class TrackerAlarmRaised:
+    """A tracker calls for somebody, now: an emergency button, tampering, a cut supply. Never for late messages."""
+
+    alarm_id: int
+    vehicle_id: int
+    organisation_id: int
+    kind: str
+    at: datetime
+
+
+@dataclass(frozen=True)
+class TrackerAlarmCleared:
+    """The tracker says it is over."""
+
+    vehicle_id: int
+    organisation_id: int
+    kind: str
+    at: datetime

@@ -48,6 +48,12 @@ async def is_known(device: str, raw: bytes) -> bool:
     return known
 
 
+async def has_room(device: str, count: int) -> bool:
+    """Whether a claimed device may send so many pings now; see plausibility.Track."""
+    ref = (await telemetry.registry.find([device]))[device]
+    return ref is None or ref.track.has_room(time.time_ns() // 1000, count)
+
+
 def _placed(item: Fix | Problem) -> Fix | Problem:
     return item if isinstance(item, Problem) else place_problem(item) or item
 

@@ -344,3 +344,8 @@ class UnknownDevice(models.Model):
 
     def __str__(self) -> str:
         return self.device_id
+
+
+# Files of their own; Django looks for them here.
+from vehicles.trackers import TrackerAlarm  # noqa: E402, F401
+from vehicles.trips.models import Stretch, VehicleDay  # noqa: E402, F401

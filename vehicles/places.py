@@ -1,7 +1,7 @@
 """Where can a ping be: refuses (0, x), what is not on the globe, and pairs that were swapped."""
 
 from fleetcharge.lib.geo import is_coordinate
-from vehicles.fixes import Fix, Problem
+from vehicles.fixes import NO_PLACE, Fix, Problem
 
 INDIA_LATITUDES, INDIA_LONGITUDES = (6.0, 38.0), (68.0, 98.0)
 
@@ -9,6 +9,8 @@ INDIA_LATITUDES, INDIA_LONGITUDES = (6.0, 38.0), (68.0, 98.0)
 def place_problem(fix: Fix) -> Problem | None:
     """Why these coordinates cannot be right, or None."""
     if _is_india(fix.latitude, fix.longitude):
+        return None
+    if fix.flags & NO_PLACE:
         return None
     if _is_india(fix.longitude, fix.latitude):
         return Problem("coordinates", "Latitude and longitude look swapped: the other way round the place is in India.")

@@ -5,19 +5,21 @@ Receivers hold a position for seconds and then jump, so speed is counted over th
 """
 
 from fleetcharge.lib.geo import distance_m
-from vehicles.fixes import MINUTE, SECOND, SUSPECT_POSITION, SUSPECT_SOC, Fix
+from vehicles.fixes import MINUTE, NO_PLACE, SECOND, SUSPECT_POSITION, SUSPECT_SOC, Fix
 
 MAX_SPEED_KMH = {"2W": 120, "3W": 80, "4W": 160, "LCV": 140, "BUS": 120, "TRUCK": 120}
 NOISE_M = 30
 METRES_PER_DEGREE = 111_700  # of a meridian at the poles, where it is longest
 SOC_POINTS_PER_MINUTE = 5
 SUSPECTS_THAT_CONVINCE = 3
+BURST = 5_000  # eight hours without a network at one ping in ten seconds are 2,880 requests at once
+PINGS_PER_SECOND = 5
 
 
 class Track:
     """What we believe about one vehicle between two pings. A memory, not the truth: lost at a restart without harm."""
 
-    __slots__ = ("_place", "_place_suspects", "_soc", "_soc_suspects", "changed_us", "seen_us")
+    __slots__ = ("_place", "_place_suspects", "_room", "_room_us", "_soc", "_soc_suspects", "changed_us", "seen_us")
 
     def __init__(self) -> None:
         self._place: tuple[float, float] | None = None
@@ -25,6 +27,7 @@ class Track:
         self._soc: tuple[float, int] | None = None
         self._place_suspects: list[Fix] = []
         self._soc_suspects: list[Fix] = []
+        self._room, self._room_us = float(BURST), 0
 
     def remember(self, place: tuple[float, float, int] | None, soc: tuple[float, int] | None) -> None:
         """Start from the stored state: (latitude, longitude, at) and (percent, at)."""
@@ -32,9 +35,20 @@ class Track:
             self._place, self.changed_us, self.seen_us = place[:2], place[2], place[2]
         self._soc = soc
 
+    def has_room(self, now_us: int, count: int) -> bool:
+        """Whether a device may send so many pings now: five a second, and 5,000 that it has saved up."""
+        elapsed = max(0, now_us - self._room_us) / SECOND
+        self._room, self._room_us = min(BURST, self._room + elapsed * PINGS_PER_SECOND), now_us
+        if count > self._room:
+            return False
+        self._room -= count
+        return True
+
     def judge(self, fix: Fix, max_speed_kmh: float) -> None:
         """Flag what is suspect, believe the rest. Pings older than the newest are judged but teach nothing."""
-        if self._is_place_suspect(fix, max_speed_kmh) and not self._convinces(fix, max_speed_kmh):
+        if fix.flags & NO_PLACE:
+            pass
+        elif self._is_place_suspect(fix, max_speed_kmh) and not self._convinces(fix, max_speed_kmh):
             fix.flags |= SUSPECT_POSITION
         else:
             self._believe_place(fix)

@@ -39,13 +39,13 @@ class PingBatchSerializer(serializers.Serializer[Any]):
 
 class RefusedPingSerializer(serializers.Serializer[Any]):
     i = serializers.IntegerField(help_text="Index in the request, from 0.")
-    code = serializers.ChoiceField(choices=["invalid", "future", "too_old", "coordinates", "unknown_device"])
+    code = serializers.ChoiceField(choices=["invalid", "future", "too_old", "coordinates", "no_fix", "unknown_device"])
     detail = serializers.CharField()
 
 
 class PingWarningSerializer(serializers.Serializer[Any]):
     i = serializers.IntegerField()
-    code = serializers.ChoiceField(choices=["soc_out_of_range"])
+    code = serializers.ChoiceField(choices=["soc_out_of_range", "soc_may_be_a_fraction"])
 
 
 class PingReportSerializer(serializers.Serializer[Any]):
@@ -141,10 +141,33 @@ class OsmAndRoute(APIView):
         raise NotImplementedError("served by vehicles.ingest.osmand, before Django")
 
 
+class TraccarRoute(APIView):
+    """`vehicles.doors.traccar.forwarded`."""
+
+    write_scope = Scope.TELEMETRY_WRITE
+
+    @extend_schema(  # type: ignore[untyped-decorator]
+        operation_id="ingest_traccar",
+        tags=["ingest"],
+        parameters=[
+            OpenApiParameter(
+                "soc", str, description="The attribute with the vehicle's charge; `soc` by default."
+            ),
+            OpenApiParameter("soc_scale", float, description="What to multiply it by to get percent."),
+        ],
+        request={"application/json": {"type": "object", "description": "As Traccar forwards: position and device."}},
+        responses={200: PingReportSerializer, **ERRORS},
+        description="A Traccar server's `forward.url` with `forward.type=json`. Speed is in knots, as Traccar has it.",
+    )
+    def post(self, request: Request) -> Response:
+        raise NotImplementedError("served by vehicles.doors.traccar, before Django")
+
+
 def add_ingest_routes(endpoints: list[Endpoint]) -> list[Endpoint]:
     """The raw routes as drf-spectacular preprocessing hook."""
     return [
         *endpoints,
         ("/ingest/v1/pings", "/ingest/v1/pings", "POST", PingRoute.as_view()),
         ("/ingest/osmand", "/ingest/osmand", "GET", OsmAndRoute.as_view()),
+        ("/ingest/traccar", "/ingest/traccar", "POST", TraccarRoute.as_view()),
     ]

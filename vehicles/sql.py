@@ -68,6 +68,15 @@ SELECT vehicle_id, fix_us, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL,
 FROM (SELECT vehicle_id, fix_us FROM fixes EXCEPT SELECT vehicle_id, fix_us FROM stored) AS known
 """
 
+# Days that pings are about to be stored of; `due_at` keeps the older of two wishes.
+MARK_DAYS = """
+INSERT INTO vehicles_vehicleday (vehicle_id, day, touched_at, due_at, pings, distance_m, heard_minutes)
+SELECT v, '1970-01-01'::date + d, now(), now(), 0, 0, 0
+FROM unnest(%s::int[], %s::int[]) AS n(v, d) JOIN vehicles_vehicle ON id = v ORDER BY v, d
+ON CONFLICT (vehicle_id, day) DO UPDATE SET
+    touched_at = now(), due_at = coalesce(vehicles_vehicleday.due_at, now())
+"""
+
 # The first ping of an instant wins, unless only the later one knows the charge.
 FILL_SOC = """
 UPDATE vehicles_position p SET soc_permille = f.soc_permille

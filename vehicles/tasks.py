@@ -1,12 +1,15 @@
-"""Housekeeping of the ping table."""
+"""Housekeeping of the ping table, and what is made of it."""
 
 import logging
 from datetime import UTC, datetime
 
 from celery import shared_task
 from django.conf import settings
+from django.utils import timezone
 
+from fleetcharge.lib.sweeps import survived
 from vehicles import services
+from vehicles.trips import services as trips
 
 logger = logging.getLogger(__name__)
 
@@ -19,3 +22,13 @@ def keep_partitions() -> None:
         logger.info("pings of %s have a table", day)
     for day in services.drop_old_partitions(today=today):
         logger.warning("dropped the pings of %s, older than %d days", day, settings.POSITION_RETENTION_DAYS)
+
+
+@shared_task
+def make_days() -> int:
+    """Trips, halts and charges of the days that got new pings; a day in progress about every quarter of an hour."""
+    due = trips.due_days(now=timezone.now())
+    for vehicle_id, day in due:
+        with survived("vehicle day", f"{vehicle_id} {day}"):
+            trips.make_day(vehicle_id=vehicle_id, day=day, now=timezone.now())
+    return len(due)

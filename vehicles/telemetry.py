@@ -1,5 +1,6 @@
 """The write path of pings: many requests, one transaction, then the news; the steps are the body of `write`."""
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -10,11 +11,14 @@ from fleetcharge.lib.batching import Batcher
 from fleetcharge.lib.db import AsyncDatabase
 from vehicles import sql
 from vehicles.announcements import Announcements
-from vehicles.fixes import LATE, SUSPECT_POSITION, SUSPECT_SOC, Fix
+from vehicles.fixes import LATE, NO_PLACE, SUSPECT_POSITION, SUSPECT_SOC, Fix
 from vehicles.registry import Registry, VehicleRef
 from vehicles.soc import Crossings
+from vehicles.trips.days import day_number
 
 ROWS_PER_STATEMENT = 1000  # measured: 100 to 1,000 rows a statement is where PostgreSQL is fastest
+MARK_SECONDS = 600  # a day that was marked is not marked again for so long
+MAX_MARKS = 400_000
 ACCEPTED, DUPLICATE, UNKNOWN = 0, 1, 2
 
 
@@ -54,7 +58,7 @@ class News:
     def hear(self, row: Row) -> None:
         """Take in one ping; they come in time order. The clock of a device ahead of ours is held back to ours."""
         fix, at_us = row.fix, min(row.at_us, row.received_us)
-        if not fix.flags & SUSPECT_POSITION:
+        if not fix.flags & (SUSPECT_POSITION | NO_PLACE):
             self.position, self.received_us = (at_us, fix), row.received_us
             self.odometer_m = fix.odometer_m if fix.odometer_m is not None else self.odometer_m
             self.is_charging = fix.is_charging if fix.is_charging is not None else self.is_charging
@@ -72,6 +76,7 @@ class Telemetry:
         self._database = AsyncDatabase()
         self.registry = Registry(self._database)
         self.announcements = Announcements()
+        self._marks: dict[tuple[int, int], float] = {}
         self.batcher: Batcher[Delivery, list[int]] = Batcher(
             self.write,
             name="pings",
@@ -98,13 +103,16 @@ class Telemetry:
         """Write what is queued and let go of the connection."""
         await self.batcher.close()
         await self._database.close()
+        self._marks.clear()
         await self.announcements.close()
 
     async def _store(self, rows: list[Row]) -> None:
         unique = _without_repeats(rows)
         for row in unique:
             row.ref.track.judge(row.fix, row.ref.max_speed_kmh)
-        answer = await self._database.fetch(sql.STORE, [*_position_columns(unique), *_state_columns(_news(unique))])
+        await self._mark_days(unique)
+        placed = [row for row in unique if not row.fix.flags & NO_PLACE]
+        answer = await self._database.fetch(sql.STORE, [*_position_columns(placed), *_state_columns(_news(unique))])
         known = {(row[0], row[1]): row for row in answer if row[2] is None}
         await self._fill_missing_soc([row for row in unique if (row.vehicle_id, row.at_us) in known])
         for row in unique:
@@ -112,6 +120,27 @@ class Telemetry:
             outcomes[index] = DUPLICATE if (row.vehicle_id, row.at_us) in known else ACCEPTED
         refs = {row.vehicle_id: row.ref for row in unique}
         self.announcements.add([row for row in answer if row[2] is not None], refs)
+
+    async def _mark_days(self, rows: list[Row]) -> None:
+        """Before their pings: a day that is marked for nothing costs a look, one that is forgotten its trips."""
+        marks, now, last = self._marks, time.monotonic(), (0, 0)
+        fresh: list[tuple[int, int]] = []
+        for row in rows:
+            key = (row.vehicle_id, day_number(row.at_us))
+            if key != last and marks.get(key, 0.0) <= now:
+                fresh.append(key)
+                marks[key] = now + MARK_SECONDS
+            last = key
+        if not fresh:
+            return
+        try:
+            await self._database.fetch(sql.MARK_DAYS, [_array(v for v, _ in fresh), _array(d for _, d in fresh)])
+        except BaseException:
+            for key in fresh:
+                marks.pop(key, None)
+            raise
+        if len(marks) > MAX_MARKS:
+            marks.clear()
 
     async def _fill_missing_soc(self, repeats: list[Row]) -> None:
         """A repeated ping may know the charge that the stored one did not."""

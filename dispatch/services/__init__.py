@@ -88,6 +88,7 @@ from dispatch.services.reservations import (
     with_promises,
 )
 from dispatch.services.untold import give_back, remind
+from dispatch.services.vehicle_alarms import alarms_unnoticed, vehicle_alarm, vehicle_alarm_over
 from dispatch.services.wishing import CommandRefused, unlock, wish
 
 __all__ = [
@@ -96,6 +97,7 @@ __all__ = [
     "DecisionRefused",
     "VehicleIsElsewhere",
     "accept_plan",
+    "alarms_unnoticed",
     "answer_command",
     "answer_reservation",
     "ask_to_stop",
@@ -159,6 +161,8 @@ __all__ = [
     "undo_plan",
     "unlock",
     "unsent_commands",
+    "vehicle_alarm",
+    "vehicle_alarm_over",
     "waiting_reservations",
     "wanted_connectors",
     "wish",

@@ -7,7 +7,7 @@ import { say, sayWithUndo } from "fc/toast";
 const UNDO_MS = 10_000;
 const SNOOZE_MINUTES = 15;
 const SPOKEN_EVERY_MS = 5000;
-const ICONS = { will_not_reach: "warn", rerouted: "route", no_charger: "warn", reservation_lost: "plug", charger_silent: "slash", money: "rupee", network_down: "slash", charger_matter: "warn", vehicle_silent: "slash", webhook_off: "out" };
+const ICONS = { will_not_reach: "warn", rerouted: "route", no_charger: "warn", reservation_lost: "plug", charger_silent: "slash", money: "rupee", network_down: "slash", charger_matter: "warn", vehicle_silent: "slash", webhook_off: "out", vehicle_alarm: "warn" };
 const TONES = { bad: "bad", warn: "warn", info: "chg" };
 
 export class Queue {

@@ -1,8 +1,8 @@
 """Our own JSON: one ping, `{"device", "pings": [...]}`, `{"pings": [{"device", ...}]}` or NDJSON.
 
 Fields: ts (Unix seconds or milliseconds, or ISO 8601 with zone), lat, lon (degrees), acc (m), speed_kmh, course
-(degrees), soc (percent of the traction battery), odo_km, charging (boolean, or "no", "ac", "dc", "unknown") and seq
-(ignored).
+(degrees), soc (percent of the traction battery), odo_km, charging (boolean, or "no", "ac", "dc", "unknown"), ign
+(ignition) and seq (ignored). Without lat and lon a ping is a reading of the charge.
 """
 
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 import msgspec
 
 from vehicles.decoders.instants import microseconds
-from vehicles.fixes import Fix, Problem, charging_flags, is_device_id, within
+from vehicles.fixes import Fix, Problem, charging_flags, is_device_id, placeless, within
 
 MAX_PINGS = 1000
 
@@ -19,8 +19,8 @@ class Ping(msgspec.Struct, gc=False):
     """One ping as the wire has it."""
 
     ts: float | str
-    lat: float
-    lon: float
+    lat: float | None = None
+    lon: float | None = None
     device: str | int = ""
     acc: float | None = None
     speed_kmh: float | None = None
@@ -28,6 +28,7 @@ class Ping(msgspec.Struct, gc=False):
     soc: float | None = None
     odo_km: float | None = None
     charging: bool | str | None = None
+    ign: bool | int | None = None
 
 
 class Envelope(msgspec.Struct, gc=False):
@@ -120,6 +121,8 @@ def _fix(ping: Ping, default_device: str | int) -> Fix | Problem:
         return Problem("invalid", "`ts` is neither Unix time nor ISO 8601 with a time zone.")
     soc = within(ping.soc, 0, 100)
     is_charging = _is_charging(ping.charging)
+    if ping.lat is None or ping.lon is None:
+        return _without_place(ping, device, at_us, soc, is_charging)
     return Fix(
         device,
         at_us,
@@ -131,9 +134,22 @@ def _fix(ping: Ping, default_device: str | int) -> Fix | Problem:
         soc,
         None if within(ping.odo_km, 0, 10_000_000) is None else round((ping.odo_km or 0) * 1000),
         is_charging,
-        charging_flags(is_charging),
-        "soc_out_of_range" if soc is None and ping.soc is not None else "",
+        charging_flags(is_charging, ignition=None if ping.ign is None else bool(ping.ign)),
+        "" if ping.soc is None else _warning(ping.soc),
     )
+
+
+def _without_place(ping: Ping, device: str, at_us: int, soc: float | None, is_charging: bool | None) -> Fix | Problem:
+    if soc is None or ping.lat is not ping.lon:
+        return Problem("invalid", "`lat` and `lon` must be two numbers.")
+    return placeless(device, at_us, soc, is_charging)
+
+
+def _warning(soc: float) -> str:
+    """A charge that is none, or that looks like a share of one where percent are meant."""
+    if not 0 <= soc <= 100:
+        return "soc_out_of_range"
+    return "soc_may_be_a_fraction" if 0 < soc < 1 else ""
 
 
 def _is_charging(value: bool | str | None) -> bool | None:

@@ -36,7 +36,7 @@ async def door() -> AsyncIterator[httpx.AsyncClient]:
     intake.telemetry.registry.forget()
     await intake.unknown_devices.close()
     ingest.keys.close()
-    await in_thread(_empty_positions)
+    await in_thread(empty_positions)
 
 
 @pytest_asyncio.fixture
@@ -46,7 +46,7 @@ async def tracker(door: httpx.AsyncClient, telemetry_key: tuple[APIKey, str]) ->
     return door
 
 
-def _empty_positions() -> None:
+def empty_positions() -> None:
     """The ping table is not managed by Django, so its flush between tests passes it by."""
     with connections["default"].cursor() as cursor:
         cursor.execute("TRUNCATE vehicles_position")

@@ -1,0 +1,1 @@
+"""India's mandated trackers over TCP: packets (pure) and the server that takes them."""

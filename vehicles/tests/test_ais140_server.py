@@ -1,0 +1,228 @@
+"""Trackers on real sockets: what they send is stored, answered or refused, and an emergency is heard at once."""
+
+import asyncio
+import ipaddress
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import psycopg
+import pytest
+import pytest_asyncio
+
+from vehicles import intake
+from vehicles.ais140 import server as server_module
+from vehicles.ais140.packets import decode
+from vehicles.ais140.server import UNREADABLE_ALLOWED, Server
+from vehicles.events import TrackerAlarmCleared, TrackerAlarmRaised
+from vehicles.fixes import Fix
+from vehicles.models import Position, TrackerAlarm, UnknownDevice, VehicleState
+from vehicles.tests.conftest import in_thread
+from vehicles.tests.factories import make_vehicle
+
+pytestmark = pytest.mark.django_db(transaction=True)
+PACKETS = (Path(__file__).parent / "samples" / "ais140_packets.txt").read_text().splitlines()
+LOCAL = [ipaddress.ip_network("127.0.0.0/8")]
+IMEI, NOW = "861359030000001", datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+@pytest_asyncio.fixture
+async def listen(door: Any) -> AsyncIterator[Callable[..., Any]]:
+    """Starts servers; `door` lets go of the process's connections afterwards."""
+    servers: list[Server] = []
+
+    async def start(networks: Any = LOCAL, **patience: float) -> tuple[Server, int]:
+        server = Server(networks, **patience)
+        servers.append(server)
+        return server, await server.start("127.0.0.1", 0)
+
+    yield start
+    for server in servers:
+        await server.close()
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> Callable[[datetime], None]:
+    """What ingest takes for now. The event loop keeps its own clock: its timers are under test."""
+
+    def move_to(at: datetime) -> None:
+        monkeypatch.setattr(intake, "time", SimpleNamespace(time_ns=lambda: round(at.timestamp() * 1e6) * 1000))
+        monkeypatch.setattr(server_module, "now", lambda: at)
+
+    move_to(NOW)
+    return move_to
+
+
+@pytest.fixture
+def van(organisation):
+    return make_vehicle(organisation, device_id=IMEI)
+
+
+def packet(at: str = "21112026,120000", *, fix: int = 1, kind: str = "NR", place: str = "12.9756,N,077.6050,E") -> str:
+    return f"$,100,MAKER,1.0,{kind},01,L,{IMEI},KA03MX4471,{fix},{at},{place},36.0,90.0,11,900,1.2,0.8,AIRTEL,1,1,13"
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while not (await answer if asyncio.iscoroutine(answer := condition()) else answer):
+            await asyncio.sleep(0.005)
+
+
+async def say(port: int, *lines: str, end: str = "\r\n") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write((end.join(lines) + end).encode())
+    await writer.drain()
+    return reader, writer
+
+
+async def test_every_kept_packet_is_parsed_or_refused_with_a_reason(listen, organisation) -> None:
+    decoded = [decode(line) for line in PACKETS]
+    for imei in {item.imei for item in decoded}:
+        await in_thread(make_vehicle, organisation, device_id=imei)
+    server, port = await listen()
+    fixes = [item.fix for item in decoded if isinstance(item.fix, Fix)]
+    reader, writer = await say(port, *PACKETS)
+    logins = [await asyncio.wait_for(reader.readline(), 20) for _ in range(4)]
+    await until(lambda: sum(server.counts.values()) == 37 + 32)
+    assert all(line.startswith(b"$LGN21112026") for line in logins)
+    # All are years old by now: none is forgotten, and none moves a vehicle.
+    assert server.counts == {"login": 4, "health": 1, "position": 26, "emergency": 6, "too_old": 27, "no_fix": 5}
+    assert len(fixes) == 27
+    assert await Position.objects.acount() == 0
+    assert await TrackerAlarm.objects.filter(is_late=False).acount() == await TrackerAlarm.objects.standing().acount()
+    writer.close()
+
+
+async def test_each_kept_position_is_stored_when_it_is_new(listen, organisation, clock) -> None:
+    """The same packets, each on the day it was sent."""
+    server, port = await listen()
+    for line in PACKETS:
+        item = decode(line)
+        if not isinstance(item.fix, Fix):
+            continue
+        await in_thread(make_vehicle, organisation, device_id=item.imei)
+        clock(datetime.fromtimestamp(item.fix.at_us / 1e6, UTC))
+        before = sum(server.counts.values())
+        _, writer = await say(port, line)
+        await until(lambda before=before: sum(server.counts.values()) == before + 2)
+        writer.close()
+        row = await Position.objects.aget()
+        assert (row.latitude, row.longitude) == (round(item.fix.latitude, 7), round(item.fix.longitude, 7))
+        await in_thread(start_anew)
+    assert server.counts["stored"] == 27
+
+
+def start_anew() -> None:
+    from vehicles.models import Vehicle
+    from vehicles.tests.conftest import empty_positions
+
+    empty_positions()
+    Vehicle.objects.all().delete()
+    intake.telemetry.registry.forget()
+
+
+async def test_a_packet_without_a_fix_moves_no_vehicle(listen, van) -> None:
+    server, port = await listen()
+    await say(port, packet(fix=0), packet())
+    await until(lambda: server.counts["stored"] == 1)
+    assert server.counts["no_fix"] == 1
+    state = await VehicleState.objects.aget(vehicle=van)
+    assert (state.position_at, state.latitude, state.speed_kmh, state.soc_percent) == (NOW, 12.9756, 36, None)
+
+
+async def test_an_emergency_is_heard_at_once_without_a_fix_a_clock_or_a_line_end(listen, van, recorder) -> None:
+    _, port = await listen()
+    sos = f"$,EPB,EMR,{IMEI},SP,00,00,0000,00,00,00,V,000.000000,N,000.000000,E,000.0,0.0,0.0,N,KA03MX4471,0,d34679e1,*"
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(sos.encode())
+    await until(lambda: recorder)
+    writer.write(f"{sos}\r\n{sos}\r\n".encode())  # trackers repeat it
+    writer.write(
+        f"$,EPB,SEM,{IMEI},NM,21112026120000,A,12.9756,N,077.6050,E,900,0.1,0.0,G,KA03MX4471,N.A,*\r\n".encode()
+    )
+    await until(lambda: len(recorder) == 2)
+    raised, cleared = recorder
+    assert (type(raised), raised.vehicle_id, raised.kind) == (TrackerAlarmRaised, van.pk, "emergency")
+    assert (type(cleared), cleared.vehicle_id, cleared.kind) == (TrackerAlarmCleared, van.pk, "emergency")
+    alarm = await TrackerAlarm.objects.aget()
+    assert (alarm.is_late, alarm.latitude, alarm.cleared_at is not None) == (False, None, True)
+    writer.close()
+
+
+async def test_an_emergency_from_history_is_kept_and_told_to_nobody(listen, van, recorder) -> None:
+    server, port = await listen()
+    await say(port, packet("21112026,114500", kind="EA"))
+    await until(lambda: server.counts["stored"] == 1)
+    assert (await TrackerAlarm.objects.aget()).is_late
+    assert recorder == []
+
+
+async def test_an_unclaimed_tracker_is_remembered_and_answered(listen) -> None:
+    server, port = await listen()
+    reader, _ = await say(port, f"$LGN,,{IMEI},3.2,12.9,N,77.6,E", "$,HBT,*", packet())
+    assert (await reader.readline()).startswith(b"$LGN")
+    assert await reader.readline() == b"$HBT*\r\n"
+    await until(lambda: server.counts["unknown_device"] == 1)
+    row = await UnknownDevice.objects.aget()
+    assert (row.device_id, row.organisation_id, row.messages) == (IMEI, None, 1)
+    assert await Position.objects.acount() == 0
+
+
+async def test_an_imei_is_not_believed_from_anywhere(listen, van) -> None:
+    server, port = await listen([ipaddress.ip_network("10.0.0.0/8")])
+    reader, _ = await asyncio.open_connection("127.0.0.1", port)
+    assert await reader.read() == b""
+    assert server.counts == {"turned_away": 1}
+    assert await Position.objects.acount() == 0
+
+
+async def test_who_drips_a_packet_or_says_nothing_is_let_go(listen) -> None:
+    _, port = await listen(packet_seconds=0.2, idle_seconds=0.2)
+    slow, slow_writer = await asyncio.open_connection("127.0.0.1", port)
+    slow_writer.write(b"$,100,MAK")
+    silent, _ = await asyncio.open_connection("127.0.0.1", port)
+    assert await asyncio.wait_for(asyncio.gather(slow.read(), silent.read()), 20) == [b"", b""]
+
+
+async def test_who_speaks_another_language_is_let_go(listen) -> None:
+    server, port = await listen()
+    reader, _ = await say(port, *["GET / HTTP/1.1"] * (UNREADABLE_ALLOWED + 1))
+    assert await asyncio.wait_for(reader.read(), 20) == b""
+    assert server.counts["not_ais140"] == UNREADABLE_ALLOWED + 1
+
+
+async def test_while_the_database_is_away_nothing_is_read_and_then_all_is_stored(listen, van, monkeypatch) -> None:
+    server, port = await listen()
+    tries = 0
+    accept = intake.telemetry.submit
+
+    async def refuse(delivery: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        if tries < 3:
+            raise psycopg.OperationalError("connection refused")
+        return await accept(delivery)
+
+    monkeypatch.setattr("vehicles.ais140.server.FIRST_PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(intake.telemetry, "submit", refuse)
+    await say(port, packet("21112026,115950"), packet())
+    await until(lambda: server.counts["stored"] == 2)
+    assert tries >= 3
+    assert await Position.objects.acount() == 2
+
+
+@pytest.fixture
+def recorder() -> Any:
+    """Alarms that were told."""
+    from fleetcharge.lib.events import _handlers
+
+    heard: list[Any] = []
+    kinds = (TrackerAlarmRaised, TrackerAlarmCleared)
+    before = {kind: _handlers.get(kind, []) for kind in kinds}
+    for kind in kinds:
+        _handlers[kind] = [heard.append]
+    yield heard
+    for kind in kinds:
+        _handlers[kind] = before[kind]
