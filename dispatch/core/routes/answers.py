@@ -86,7 +86,7 @@ class _Reach:
         while fresh:
             place, on_board = fresh.pop()
             for c in range(self.ground.count):
-                left = self._arrival(place, on_board, self.first + c)
+                left = -1.0 if place == self.first + c else self._arrival(place, on_board, self.first + c)
                 if left >= 0 and left > at.get(c, -1.0):
                     if c not in at:
                         fresh.append((self.first + c, max(self.top[c], left)))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -40,6 +41,27 @@ class Ahead:
     onward_at: list[list[float]]
 
 
+class Far(NamedTuple):
+    """From a place to each charger: axis, Wh, what must be left, and both together."""
+
+    arcs: Array
+    wh: Array
+    least: Array
+    needs: Array
+
+
+class FarAhead(NamedTuple):
+    """What `Ahead` knows of each charger on the way to a stop, with what a visit costs and how full it makes."""
+
+    straight: Array
+    straight_wh: Array
+    more: Array
+    more_wh: Array
+    over: Array
+    top: Array
+    is_dead_end: npt.NDArray[np.bool_]
+
+
 class Ground:
     """Arcs, gauges and bounds. `is_timed` False leaves the clock out: nothing opens, closes or gets ready."""
 
@@ -52,9 +74,25 @@ class Ground:
         self._fill(terms or {})
         self.windows = [windows_of(one) if self.is_timed else ALWAYS for one in problem.chargers]
         self.service = [stop.service_seconds * self.scale for stop in problem.stops]
-        self.rate = max((_steepest(gauge) for row in self.gauges for gauge in row), default=0.0)
-        self.rates = [max((_steepest(row[c]) for row in self.gauges), default=0.0) for c in range(self.count)]
+        steepest = {id(gauge): _steepest(gauge) for row in self.gauges for gauge in row}
+        rates = [max((steepest[id(row[c])] for row in self.gauges), default=0.0) for c in range(self.count)]
+        self.rate, self.rate_array = max(rates, default=0.0), np.array(rates)
         self.ahead = self._look_ahead()
+        self.far = [self._far(place) for place in range(self.last + 1 + self.count)]
+        self.far_ahead = [self._far_ahead(gap) for gap in range(self.last)]
+
+    def _far(self, place: int) -> Far:
+        first = self.last + 1
+        arcs, wh, least = (matrix[place, first:] for matrix in (self._arcs, self._wh, self._least))
+        return Far(arcs, wh, least, wh + least)
+
+    def _far_ahead(self, gap: int) -> FarAhead:
+        ahead, top = self.ahead, np.array([one.curve.wh[-1] for one in self.problem.chargers])
+        return FarAhead(
+            straight=np.array(ahead.straight_at[gap]), straight_wh=np.array(ahead.straight_wh_at[gap]),
+            more=np.array(ahead.more_at[gap]), more_wh=np.array(ahead.more_wh_at[gap]), over=np.array(self.over[gap]),
+            top=top, is_dead_end=np.array(ahead.onward_at[gap]) > top,
+        )  # fmt: skip
 
     def _fill(self, terms: Mapping[tuple[int, int], Terms]) -> None:
         problem = self.problem

@@ -11,8 +11,10 @@ from collections.abc import Iterator
 from heapq import heappop, heappush
 from typing import NamedTuple
 
+import numpy as np
+
 from dispatch.core.curves import line_at
-from dispatch.core.routes.ground import Ground
+from dispatch.core.routes.ground import Array, Ground
 from dispatch.core.routes.levels import (
     NEVER,
     TINY,
@@ -39,6 +41,10 @@ class Label:
         self.stop, self.charger, self.level, self.before, self.arrival = stop, charger, level, before, arrival
         self.finish = NEVER
         """What the route takes in all when it goes straight on from here."""
+
+
+MOST = 1e300
+"""Anything but NEVER."""
 
 
 class Charge(NamedTuple):
@@ -137,31 +143,28 @@ class Search:
             return
         place = i if label.charger < 0 else ground.last + 1 + label.charger
         self._go_on(label, place)
-        arcs, wh, least = ground.arcs[place], ground.wh[place], ground.least[place]
-        top = label.level.wh[-1]
-        single = len(label.level.at) == 1
-        first = ground.last + 1
-        for c in range(ground.count):
-            needs = wh[first + c] + least[first + c]
-            if needs <= top + TINY and c != label.charger:
-                departs = first_with(label.level, needs)
-                left = max(needs, line_at(label.level.at, label.level.wh, departs)) - wh[first + c]
-                self._push(self._promise(i, c, departs + arcs[first + c], left, single), label, c)
+        if ground.count:
+            for c, promise in self._promises(label, place):
+                self._push(promise, label, c)
 
-    def _promise(self, i: int, c: int, arrives: float, wh: float, single: bool) -> float:
-        """What a visit there can lead to at best, before its level is known."""
-        ahead, ground = self.ahead, self.ground
-        gauge = ground.gauges[i][c]
-        if ahead.onward_at[i][c] > gauge.wh[-1] or arrives == NEVER:
-            return NEVER
-        begins = arrives + ground.over[i][c]
-        rate = ground.rates[c] if single else ground.rate
-        missing = ahead.straight_wh_at[i][c] - wh
-        straight = NEVER
-        if ahead.straight_wh_at[i][c] <= gauge.wh[-1] or missing <= 0 or not single:
-            straight = begins + max(0.0, missing) / rate + ahead.straight_at[i][c]
-        more = begins + ahead.more_at[i][c] + max(0.0, ahead.more_wh_at[i][c] - wh) / ground.rate
-        return min(straight, more)
+    def _promises(self, label: Label, place: int) -> Iterator[tuple[int, float]]:
+        """What a visit to each charger can lead to at best, before its level is known."""
+        far, ahead, level = self.ground.far[place], self.ground.far_ahead[label.stop], label.level
+        leaves, wh = _departures(level, far.needs)
+        begins = leaves + far.arcs + ahead.over
+        left = np.where(wh > far.needs, wh - far.wh, far.least)
+        rate = self.ground.rate_array if len(level.at) == 1 else self.ground.rate
+        missing = ahead.straight_wh - left
+        straight = begins + np.maximum(0.0, missing) / rate + ahead.straight
+        if len(level.at) == 1:  # all that is missing has to come from that charger
+            straight[(ahead.straight_wh > ahead.top) & (missing > 0)] = NEVER
+        more = begins + ahead.more + np.maximum(0.0, ahead.more_wh - left) / self.ground.rate
+        promise = np.minimum(straight, more)
+        promise[ahead.is_dead_end] = NEVER
+        if label.charger >= 0:
+            promise[label.charger] = NEVER
+        for c in np.flatnonzero(promise <= min(self.best + TINY, MOST)).tolist():
+            yield c, float(promise[c])
 
     def _go_on(self, label: Label, place: int) -> None:
         """To the next stop of the route."""
@@ -220,6 +223,19 @@ class Search:
         reached = [(_charged_by(label.arrival, gauge, windows, t, instant), t) for t in [*begins, instant]]
         most = max(wh for wh, _ in reached)
         return next(t for wh, t in reached if wh >= most - TINY)
+
+
+def _departures(level: Level, needs: Array) -> tuple[Array, Array]:
+    """The first instant with each of `needs`, and the charge then: that much, or what is on board anyway."""
+    at, wh = np.array([*level.at, NEVER]), np.array([*level.wh, NEVER])
+    place = np.searchsorted(wh[:-1], needs - TINY)
+    before = np.maximum(place - 1, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = (needs - wh[before]) / (wh[place] - wh[before])
+        between = at[before] + np.minimum(share, 1.0) * (at[place] - at[before])
+    first = place == 0
+    leaves: Array = np.where(first, at[0], np.where(place == len(level.at), NEVER, between))
+    return leaves, np.where(first, np.maximum(needs, wh[0]), needs)
 
 
 def _in_time(level: Level, earliest: float | None, latest: float | None) -> Level | None:
