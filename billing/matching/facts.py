@@ -17,8 +17,9 @@ UNKNOWN = -1
 
 def packed(values: Any) -> str:
     """Whole numbers as stored text."""
-    array = np.asarray(values, dtype=np.int64)
-    return " ".join(map(str, np.diff(array, prepend=0).tolist()))
+    steps = np.array(values, dtype=np.int64)
+    steps[1:] -= steps[:-1].copy()
+    return msgspec.json.encode(steps.tolist())[1:-1].decode().replace(",", " ")
 
 
 def unpacked(text: str) -> Numbers:

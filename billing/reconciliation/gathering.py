@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,14 +11,15 @@ from django.db import connection
 
 from billing import reconstruction
 from billing.matching import DEFAULTS, Evidence, Thresholds, packed
-from billing.matching.facts import Duty, LimitUse, Neighbour, Numbers, Price, Series, Track, Week, Witness
+from billing.matching.facts import UNKNOWN, Duty, LimitUse, Neighbour, Numbers, Price, Series, Track, Week, Witness
 from billing.matching.seen import away_m
 from billing.reconciliation import statements, terms
 from stations.models import Connector, Source
 
 BEFORE, AFTER = timedelta(minutes=30), timedelta(minutes=40)
 MOST_PINGS = 600
-EPOCH_2000_S = 946_684_800  # PostgreSQL counts from 2000-01-01
+EPOCH_2000 = datetime(2000, 1, 1, tzinfo=UTC)  # from which PostgreSQL counts
+EPOCH_2000_S = int(EPOCH_2000.timestamp())
 HEADER = 20  # of the binary form of an array of one dimension
 
 
@@ -123,20 +124,40 @@ def _price(row: dict[str, Any]) -> Price | None:
 Parts = Iterable[tuple[int, dict[str, Any]]]
 
 
+OUTLIER, STALE_SOC = 2, 32  # bits of Position.flags
+
+
 def _pings(chunk: Chunk) -> Parts:
     """The window, thinned evenly when the tracker is chatty, so that the copy we keep stays small."""
     starts = {row["id"]: row["started_at"] for row in chunk.rows}
     values = {**chunk.columns(**WINDOW), "before": BEFORE, "after": AFTER}
-    for session_id, jumps, at, *columns in _tuples(statements.PINGS, values):
+    for session_id, at, *pairs in _tuples(statements.PINGS, values):
         if at is None:
+            continue
+        fixed_at = _numbers(at, "i8")
+        places, motion, state = (_numbers(pair, "i8") for pair in pairs)
+        in_order = np.argsort(fixed_at, kind="stable")
+        usable = in_order[state[in_order] & OUTLIER == 0]
+        jumps = len(fixed_at) - len(usable)
+        if not len(usable):
             yield session_id, {"jumps": jumps}
             continue
-        seconds = _seconds(_numbers(at, "i8"), starts[session_id])
-        read = [_numbers(column, kind) for column, kind in zip(columns, ("i4", "i4", *["i2"] * 4), strict=True)]
-        every = len(seconds) // MOST_PINGS + 1
-        names = ("latitude_e7", "longitude_e7", "speed_dkmh", "accuracy_m", "soc_permille", "flags")
-        kept = {name: packed(column[::every]) for name, column in zip(names, read, strict=True)}
-        yield session_id, {"jumps": jumps, "track": Track(seconds=packed(seconds[::every]), **kept)}
+        kept = usable[:: len(usable) // MOST_PINGS + 1]
+        (latitude, longitude), (speed, accuracy), (soc, flags) = (
+            _halves(pair[kept]) for pair in (places, motion, state)
+        )
+        soc = np.where(flags & STALE_SOC != 0, UNKNOWN, soc)
+        track = Track(
+            seconds=packed(_seconds(fixed_at[kept], starts[session_id])), latitude_e7=packed(latitude),
+            longitude_e7=packed(longitude), speed_dkmh=packed(speed), accuracy_m=packed(accuracy),
+            soc_permille=packed(soc), flags=packed(flags),
+        )  # fmt: skip
+        yield session_id, {"jumps": jumps, "track": track}
+
+
+def _halves(pairs: Numbers) -> tuple[Numbers, Numbers]:
+    """The upper and the lower 32 bits, each with its sign."""
+    return pairs >> 32, pairs.astype(np.int32).astype(np.int64)
 
 
 def _samples(chunk: Chunk) -> Parts:
@@ -161,10 +182,10 @@ def _series(seconds: Numbers, values: Numbers) -> Series:
 
 def _shifts(chunk: Chunk) -> Parts:
     """Shifts of those weeks; none at all means that the fleet does not plan this vehicle's shifts."""
-    found: dict[int, list[Duty]] = defaultdict(list)
-    for session_id, starts_at, ends_at, driver in _tuples(statements.SHIFTS, chunk.columns(**WINDOW)):
-        found[session_id].append(Duty(starts_at=starts_at, ends_at=ends_at, driver=driver))
-    return [(key, {"shifts": tuple(duties), "has_shift_plan": True}) for key, duties in found.items()]
+    for session_id, starts, ends, drivers in _tuples(statements.SHIFTS, chunk.columns(**WINDOW)):
+        columns = zip(_instants(starts), _instants(ends), _numbers(drivers, "i8").tolist(), strict=True)
+        duties = tuple(Duty(starts_at=since, ends_at=until, driver=who) for since, until, who in columns)
+        yield session_id, {"shifts": duties, "has_shift_plan": True}
 
 
 def _neighbours(chunk: Chunk) -> Parts:
@@ -266,6 +287,10 @@ def _numbers(raw: bytes | memoryview, kind: str) -> Numbers:
     """The elements of a column sent by `array_send`: each is a length and a value."""
     pair = np.dtype([("length", ">i4"), ("value", f">{kind}")])
     return np.frombuffer(raw, dtype=pair, offset=HEADER)["value"].astype(np.int64)
+
+
+def _instants(raw: bytes | memoryview) -> list[datetime]:
+    return [EPOCH_2000 + timedelta(microseconds=each) for each in _numbers(raw, "i8").tolist()]
 
 
 def _seconds(microseconds: Numbers, start: datetime) -> Numbers:

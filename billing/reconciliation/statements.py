@@ -46,21 +46,17 @@ FROM unnest(%(ids)s::bigint[], %(vehicles)s::bigint[], %(starts)s::timestamptz[]
      AS w (id, vehicle_id, started_at, ended_at)
 """
 
+# two columns in one number of 64 bits: half as many arrays to build
 PINGS = f"""
 SELECT w.id, q.* {_WINDOWS} CROSS JOIN LATERAL (
-    SELECT count(*) FILTER (WHERE p.flags & 2 <> 0),
-           array_send(array_agg(p.fix_at) FILTER (WHERE p.flags & 2 = 0)),
-           array_send(array_agg(p.latitude_e7) FILTER (WHERE p.flags & 2 = 0)),
-           array_send(array_agg(p.longitude_e7) FILTER (WHERE p.flags & 2 = 0)),
-           array_send(array_agg(COALESCE(p.speed_dkmh, -1::smallint)) FILTER (WHERE p.flags & 2 = 0)),
-           array_send(array_agg(COALESCE(p.accuracy_m, -1::smallint)) FILTER (WHERE p.flags & 2 = 0)),
-           array_send(array_agg(CASE WHEN p.flags & 32 <> 0 THEN -1::smallint
-                                     ELSE COALESCE(p.soc_permille, -1::smallint) END)
-                      FILTER (WHERE p.flags & 2 = 0)),
-           array_send(array_agg(p.flags) FILTER (WHERE p.flags & 2 = 0))
-    FROM (SELECT * FROM vehicles_position p WHERE p.vehicle_id = w.vehicle_id
-             AND p.fix_at BETWEEN w.started_at - %(before)s::interval AND w.ended_at + %(after)s::interval
-          ORDER BY p.fix_at) p
+    SELECT array_send(array_agg(p.fix_at)),
+           array_send(array_agg((p.latitude_e7::bigint << 32) | (p.longitude_e7::bigint & 4294967295))),
+           array_send(array_agg((COALESCE(p.speed_dkmh, -1)::bigint << 32)
+                                | (COALESCE(p.accuracy_m, -1)::bigint & 4294967295))),
+           array_send(array_agg((COALESCE(p.soc_permille, -1)::bigint << 32) | p.flags))
+    FROM vehicles_position p
+    WHERE p.vehicle_id = w.vehicle_id
+      AND p.fix_at BETWEEN w.started_at - %(before)s::interval AND w.ended_at + %(after)s::interval
 ) q
 """  # noqa: S608
 
@@ -80,12 +76,14 @@ CROSS JOIN LATERAL (
 """
 
 SHIFTS = f"""
-SELECT w.id, q.starts_at, q.ends_at, q.driver_id {_WINDOWS} CROSS JOIN LATERAL (
-    SELECT s.starts_at, s.ends_at, s.driver_id FROM vehicles_shift s
-    WHERE s.vehicle_id = w.vehicle_id AND s.starts_at <= w.started_at + interval '7 days'
-      AND s.starts_at >= w.started_at - interval '14 days' AND s.ends_at >= w.started_at - interval '7 days'
-    ORDER BY s.starts_at, s.id LIMIT 50
-) q
+SELECT w.id, q.* {_WINDOWS} CROSS JOIN LATERAL (
+    SELECT array_send(array_agg(s.starts_at)) AS starts, array_send(array_agg(s.ends_at)),
+           array_send(array_agg(s.driver_id))
+    FROM (SELECT s.starts_at, s.ends_at, s.driver_id FROM vehicles_shift s
+          WHERE s.vehicle_id = w.vehicle_id AND s.starts_at <= w.started_at + interval '7 days'
+            AND s.starts_at >= w.started_at - interval '14 days' AND s.ends_at >= w.started_at - interval '7 days'
+          ORDER BY s.starts_at, s.id LIMIT 50) s
+) q WHERE q.starts IS NOT NULL
 """  # noqa: S608
 
 NEIGHBOURS = """
