@@ -2,9 +2,12 @@
 
 from typing import Any
 
+from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
+from unfold.widgets import UnfoldAdminPasswordInput
 
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, TenantAdmin
 from fleetcharge.accounts.models import Membership
@@ -15,6 +18,7 @@ from vehicles.models import (
     Stop,
     UnknownDevice,
     Vehicle,
+    VehicleCloud,
     VehicleModel,
     VehicleState,
 )
@@ -121,6 +125,40 @@ class IdTokenAdmin(TenantAdmin):
     list_filter = ["kind", "is_active"]
     search_fields = ["uid", "vehicle__registration", "driver__name"]
     readonly_fields: list[str] = []
+
+
+class VehicleCloudForm(forms.ModelForm):
+    """The secret is typed once and never shown again."""
+
+    secret_password = forms.CharField(
+        label="Application management token", required=False, widget=UnfoldAdminPasswordInput(render_value=False),
+        help_text="From the cloud's dashboard. Empty: keep the stored one.",
+    )  # fmt: skip
+
+    class Meta:
+        model = VehicleCloud
+        fields = ["organisation", "name", "is_active"]
+
+    def save(self, commit: bool = True) -> VehicleCloud:
+        if secret := self.cleaned_data.get("secret_password"):
+            self.instance.secret = secret
+        row: VehicleCloud = super().save(commit)
+        return row
+
+
+@admin.register(VehicleCloud)
+class VehicleCloudAdmin(TenantAdmin):
+    """Subscriptions at vehicle clouds, with the address to give them."""
+
+    view_roles = FLEET_DESK
+    form = VehicleCloudForm
+    list_display = ["name", "address", "is_active", "created_at"]
+    search_fields = ["name"]
+    readonly_fields = ["address", "created_at"]
+
+    @admin.display(description="Address for the cloud's dashboard")
+    def address(self, cloud: VehicleCloud) -> str:
+        return f"{settings.PUBLIC_BASE_URL}/ingest/smartcar/{cloud.token}" if cloud.pk else "—"
 
 
 @admin.register(UnknownDevice)

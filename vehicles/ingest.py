@@ -8,7 +8,7 @@ from fleetcharge.lib.asgi import Receive, Scope, Send, header, read_body, send_b
 from vehicles.decoders import osmand as osmand_decoder
 from vehicles.decoders import pings as ping_decoder
 from vehicles.decoders import traccar_client
-from vehicles.doors import abrp, leafspy, traccar
+from vehicles.doors import abrp, leafspy, smartcar, traccar
 from vehicles.doors.devices import accept_from_device, problem_header, raise_if_broken
 from vehicles.doors.report import report
 from vehicles.doors.requests import MAX_BODY_BYTES, Refused, answer_failure, body_of, keys, plain, sender_of
@@ -74,4 +74,5 @@ http_routes: list[tuple[str, Any]] = [
     ("/ingest/traccar", traccar.forwarded),
     ("/ingest/abrp", abrp.telemetry),
     ("/ingest/leafspy", leafspy.telemetry),
+    ("/ingest/smartcar", smartcar.delivered),
 ]

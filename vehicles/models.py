@@ -347,5 +347,6 @@ class UnknownDevice(models.Model):
 
 
 # Files of their own; Django looks for them here.
+from vehicles.clouds import VehicleCloud  # noqa: E402, F401
 from vehicles.trackers import TrackerAlarm  # noqa: E402, F401
 from vehicles.trips.models import Stretch, VehicleDay  # noqa: E402, F401

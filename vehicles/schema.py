@@ -150,9 +150,7 @@ class TraccarRoute(APIView):
         operation_id="ingest_traccar",
         tags=["ingest"],
         parameters=[
-            OpenApiParameter(
-                "soc", str, description="The attribute with the vehicle's charge; `soc` by default."
-            ),
+            OpenApiParameter("soc", str, description="The attribute with the vehicle's charge; `soc` by default."),
             OpenApiParameter("soc_scale", float, description="What to multiply it by to get percent."),
         ],
         request={"application/json": {"type": "object", "description": "As Traccar forwards: position and device."}},

@@ -58,13 +58,16 @@ _loose_envelope = msgspec.json.Decoder(LooseEnvelope)
 _ping = msgspec.json.Decoder(Ping)
 
 
-def decode(body: bytes) -> list[Fix | Problem]:
-    """Every ping of a JSON body, in its order; raises BadBody when nothing can be told apart."""
+def decode(body: bytes, device: str = "") -> list[Fix | Problem]:
+    """Every ping of a JSON body, in its order; raises BadBody when nothing can be told apart.
+
+    `device`: the only one it may speak of, when whoever brought it knows.
+    """
     try:
         envelope = _envelope.decode(body)
         if envelope.pings is msgspec.UNSET:
-            return [_fix(_ping.decode(body), "")]
-        return _fixes(envelope.pings, envelope.device)
+            return [_fix(_ping.decode(body), device)]
+        return _fixes(envelope.pings, envelope.device or device)
     except msgspec.ValidationError as error:
         return _decode_loosely(body, error)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -13,6 +13,7 @@ from fleetcharge.accounts.models import APIKey, Organisation, Scope
 from fleetcharge.accounts.services import create_api_key
 from fleetcharge.lib.events import _handlers
 from vehicles import ingest, intake
+from vehicles.doors import smartcar
 from vehicles.events import SocLow, SocRecovered, VehiclesMoved
 
 
@@ -36,6 +37,7 @@ async def door() -> AsyncIterator[httpx.AsyncClient]:
     intake.telemetry.registry.forget()
     await intake.unknown_devices.close()
     ingest.keys.close()
+    smartcar.forget()
     await in_thread(empty_positions)
 
 

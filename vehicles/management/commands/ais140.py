@@ -13,7 +13,7 @@ from vehicles.ais140.server import Server
 
 
 class Command(BaseCommand):
-    help = "Takes AIS-140 trackers over TCP; believes IMEIs from FLEETCHARGE_AIS140_NETWORKS only."
+    help = "Takes AIS-140 trackers over TCP; believes IMEIs from FLEETCHARGE_TRACKER_NETWORKS only."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--host", default="127.0.0.1")
@@ -21,9 +21,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            networks = [ipaddress.ip_network(text) for text in settings.AIS140_NETWORKS]
+            networks = [ipaddress.ip_network(text) for text in settings.TRACKER_NETWORKS]
         except ValueError as error:
-            raise CommandError(f"FLEETCHARGE_AIS140_NETWORKS: {error}") from error
+            raise CommandError(f"FLEETCHARGE_TRACKER_NETWORKS: {error}") from error
         asyncio.run(self._serve(Server(networks), options["host"], options["port"]))
 
     async def _serve(self, server: Server, host: str, port: int) -> None:

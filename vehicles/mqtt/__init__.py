@@ -1,0 +1,1 @@
+"""Pings from a fleet's own MQTT broker."""
