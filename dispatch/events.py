@@ -31,6 +31,17 @@ class ReservationChanged:
 
 
 @dataclass(frozen=True)
+class SessionCommandChanged:
+    """What was asked of a plug or a session has an answer, or what follows from it (values of SessionCommand.State)."""
+
+    command_id: int
+    organisation_id: int
+    state: str
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class AlertChanged:
     """op is add | upd | del."""
 

@@ -1,9 +1,16 @@
-"""What integrators are told of reservations and alerts."""
+"""What integrators are told of plans, reservations, commands and alerts."""
 
 from typing import Any
 
-from dispatch.events import EXTENDED, AlertChanged, ReservationChanged
-from dispatch.models import Alert, Reservation
+from dispatch.events import (
+    EXTENDED,
+    AlertChanged,
+    PlanChanged,
+    ReservationBreached,
+    ReservationChanged,
+    SessionCommandChanged,
+)
+from dispatch.models import Alert, ChargePlan, Reservation, SessionCommand
 from fleetcharge.lib.events import record
 from fleetcharge.webhooks import catalogue
 from fleetcharge.webhooks.outbox import Fact, tell
@@ -12,6 +19,21 @@ from fleetcharge.webhooks.outbox import Fact, tell
 @record(ReservationChanged)
 def tell_of_a_reservation(event: ReservationChanged) -> None:
     tell(catalogue.RESERVATION_CHANGED, organisation_id=event.organisation_id, fact=lambda: _moved_on(event))
+
+
+@record(ReservationBreached)
+def tell_of_a_breach(event: ReservationBreached) -> None:
+    tell(catalogue.RESERVATION_BREACHED, organisation_id=event.organisation_id, fact=lambda: _breached(event))
+
+
+@record(SessionCommandChanged)
+def tell_of_a_command(event: SessionCommandChanged) -> None:
+    tell(catalogue.SESSION_COMMAND_CHANGED, organisation_id=event.organisation_id, fact=lambda: _answered(event))
+
+
+@record(PlanChanged)
+def tell_of_a_plan(event: PlanChanged) -> None:
+    tell(catalogue.PLAN_CHANGED, organisation_id=event.organisation_id, fact=lambda: _planned(event))
 
 
 @record(AlertChanged)
@@ -33,9 +55,58 @@ def _moved_on(event: ReservationChanged) -> Fact:
         "vehicle_id": row.vehicle_id,
         "plan_id": row.plan_id,
         "expires_at": row.expires_at,
+        "way": row.way,
+        "starts_at": row.starts_at,
+        "replaces": row.replaces_id,
     }
     step = f"{event.state}:{row.expires_at:%Y%m%d%H%M%S}" if event.reason == EXTENDED else event.state
     return Fact(event.organisation_id, f"{row.number}:{step}", event.at, data)
+
+
+def _breached(event: ReservationBreached) -> Fact:
+    row = Reservation.objects.select_related("connector__evse__location").get(pk=event.reservation_number)
+    data: dict[str, Any] = {
+        "number": row.number,
+        "connector": row.connector.public_id,
+        "location": row.connector.evse.location.public_id,
+        "vehicle_id": row.vehicle_id,
+        "state": event.state,
+        "at": event.at,
+    }
+    return Fact(event.organisation_id, event.breach_id, event.at, data)
+
+
+def _answered(event: SessionCommandChanged) -> Fact:
+    row = SessionCommand.objects.select_related("connector__evse__location").get(pk=event.command_id)
+    data: dict[str, Any] = {
+        "key": str(row.key),
+        "kind": row.kind,
+        "state": event.state,
+        "reason": event.reason,
+        "connector": row.connector.public_id,
+        "location": row.connector.evse.location.public_id,
+        "vehicle_id": row.vehicle_id,
+        "session": row.session_id,
+        "at": event.at,
+    }
+    return Fact(event.organisation_id, f"{row.pk}:{event.state}", event.at, data)
+
+
+def _planned(event: PlanChanged) -> Fact:
+    row = ChargePlan.objects.select_related("connector__evse__location").get(pk=event.plan_id)
+    data: dict[str, Any] = {
+        "id": row.pk,
+        "state": event.state,
+        "vehicle_id": row.vehicle_id,
+        "connector": row.connector.public_id if row.connector else None,
+        "location": row.connector.evse.location.public_id if row.connector else None,
+        "soc_percent": row.soc_percent,
+        "plug_in_at": row.plug_in_at,
+        "done_at": row.done_at,
+        "cost_paise": row.cost_paise,
+        "at": event.at,
+    }
+    return Fact(event.organisation_id, f"{row.pk}:{event.state}:{event.at.timestamp()}", event.at, data)
 
 
 def _alerted(event: AlertChanged) -> Fact:

@@ -6,7 +6,7 @@ class StationsConfig(AppConfig):
     verbose_name = "Stations"
 
     def ready(self) -> None:
-        from stations import outbox  # noqa: F401  (registers subscribers)
+        from stations import network_outbox, outbox  # noqa: F401  (register subscribers)
         from stations.cpo import registry
 
         registry.register_builtin()

@@ -7,12 +7,14 @@ from django.db.models import QuerySet
 
 from billing.models import ChargingSession
 from billing.services.authorisation import decide, group_of
+from dispatch.events import SessionCommandChanged
 from dispatch.models import Reservation, SessionCommand
 from dispatch.services import wishing
 from dispatch.services.reservations import token_of
 from dispatch.services.wishing import CommandRefused
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
+from fleetcharge.lib.events import publish
 from stations.cpo import registry
 from stations.cpo.base import CommandReceipt, CPOError, StartRequest, StopRequest
 from stations.models import Connector, CPOCommand
@@ -97,7 +99,7 @@ def send_command(pk: int, now: datetime) -> bool:
     command = SessionCommand.objects.select_related(*RELATED).get(pk=pk)
     unsent = SessionCommand.objects.filter(pk=pk, state=State.REQUESTED)
     if command.created_at < now - SENT_WITHIN:
-        unsent.update(state=State.FAILED, reason="not sent in time", answered_at=now)
+        _close(unsent, State.FAILED, "not sent in time", now)
         return False
     if not unsent.update(state=State.SENT, sent_at=now):
         return False
@@ -151,6 +153,7 @@ def answer_command(*, key: str, state: str, reason: str, at: datetime, network_c
     if command.kind == Kind.OUTLOOK and network_command_id is not None:
         command.result = CPOCommand.objects.values_list("result", flat=True).get(pk=network_command_id)
     command.save(update_fields=["state", "reason", "answered_at", "result"])
+    _tell(command, at)
     return True
 
 
@@ -183,6 +186,7 @@ def session_began(*, session_id: int, now: datetime) -> bool:
         return False
     command.session, command.state, command.answered_at = session, State.DONE, command.answered_at or now
     command.save(update_fields=["session", "state", "answered_at"])
+    _tell(command, now)
     return True
 
 
@@ -195,7 +199,23 @@ def _explains(command: SessionCommand, session: ChargingSession) -> bool:
 def session_over(*, session_id: int, now: datetime) -> int:
     """Stops of a session that has ended are done; how many."""
     stops = SessionCommand.objects.filter(kind=Kind.STOP, session_id=session_id).exclude(state=State.DONE)
-    return stops.update(state=State.DONE, answered_at=now)
+    return _close(stops, State.DONE, None, now)
+
+
+@transaction.atomic
+def _close(commands: QuerySet[SessionCommand], state: str, reason: str | None, now: datetime) -> int:
+    """All of these have come to this; how many. Without a reason they keep the one they have."""
+    rows = list(commands.select_for_update(of=("self",)).order_by("pk"))
+    for row in rows:
+        row.state, row.answered_at = state, now
+        row.reason = row.reason if reason is None else reason
+        row.save(update_fields=["state", "reason", "answered_at"])
+        _tell(row, now)
+    return len(rows)
+
+
+def _tell(command: SessionCommand, at: datetime) -> None:
+    publish(SessionCommandChanged(command.pk, command.organisation_id, command.state, command.reason, at))
 
 
 # --- what an event missed -----------------------------------------------------------------------------------------
@@ -207,9 +227,9 @@ def sweep(*, now: datetime) -> int:
     """Close commands that nobody answers, starts that no session followed, stops of sessions that ended; how many."""
     rows = SessionCommand.objects.all()
     silent = rows.filter(state=State.SENT, sent_at__lt=now - ANSWER_WITHIN)
-    closed = silent.update(state=State.TIMED_OUT, reason="no answer", answered_at=now)
+    closed = _close(silent, State.TIMED_OUT, "no answer", now)
     idle = rows.filter(kind=Kind.START, state=State.ACCEPTED, session=None, answered_at__lt=now - SESSION_WITHIN)
-    closed += idle.update(state=State.NO_SESSION, reason="nobody plugged in, or nothing began")
+    closed += _close(idle, State.NO_SESSION, "nobody plugged in, or nothing began", now)
     over = rows.filter(kind=Kind.STOP, state__in=(State.SENT, State.ACCEPTED, State.TIMED_OUT))
     for session_id in over.exclude(session__state=ChargingSession.State.ACTIVE).values_list("session_id", flat=True):
         closed += session_over(session_id=session_id, now=now)

@@ -20,6 +20,12 @@ WALLET_TOPPED_UP = "wallet.topped_up"
 MANDATE_CONFIRMED = "mandate.confirmed"
 REFUND_PROCESSED = "refund.processed"
 EXCEPTION_OPENED = "exception.opened"
+TARIFF_CHANGED = "tariff.changed"
+STATION_CHANGED = "station.changed"
+NETWORK_CHANGED = "network.changed"
+RESERVATION_BREACHED = "reservation.breached"
+SESSION_COMMAND_CHANGED = "session_command.changed"
+PLAN_CHANGED = "plan.changed"
 TEST = "webhook.test"
 
 
@@ -117,12 +123,53 @@ CATALOGUE = {
         ),
         EventType(
             RESERVATION_CHANGED,
-            "A reservation moved on.",
+            "A reservation, held place or booked time slot was asked for, moved on, or lasts longer (the same state "
+            "again, with another `expires_at` and the reason `extended`). One made for a lost one names it.",
             Scope.DISPATCH_READ,
             {
-                "number": "of the reservation", "state": "confirmed, used, rejected, cancelled, expired, failed",
+                "number": "of the reservation",
+                "state": "requested, confirmed, used, rejected, cancelled, expired, failed",
                 "reason": "text, may be empty", "connector": "public id of the plug",
                 "location": "public id of the site", "vehicle_id": "", "plan_id": "or null", "expires_at": "instant",
+                "way": "soft (held by us), network, booking; empty until it was asked for", "starts_at": "instant",
+                "replaces": "number of the reservation it was made for, or null",
+            },
+        ),
+        EventType(
+            RESERVATION_BREACHED,
+            "Somebody else began to charge where a place was promised to a vehicle of yours; it is cancelled.",
+            Scope.DISPATCH_READ,
+            {
+                "number": "of the reservation", "connector": "public id of the plug",
+                "location": "public id of the site", "vehicle_id": "of yours",
+                "state": "flagged, or stopping: the stranger's session is being ended", "at": "instant",
+            },
+        ),
+        EventType(
+            SESSION_COMMAND_CHANGED,
+            "What was asked of a plug or a session at whatever network (start, stop, unlock, limit, outlook, prefer) "
+            "has an answer, or what follows from it. A session that begins late makes it `done` after all.",
+            Scope.DISPATCH_READ,
+            {
+                "key": "as in /api/v1/session-commands/",
+                "kind": "start, stop, unlock, limit, unlimit, outlook or prefer",
+                "state": "accepted, rejected, failed, timed_out, no_session, done",
+                "reason": "the network's own word, may be empty", "connector": "public id of the plug",
+                "location": "public id of the site", "vehicle_id": "or null", "session": "id of the session, or null",
+                "at": "instant",
+            },
+        ),
+        EventType(
+            PLAN_CHANGED,
+            "A plan to charge was made, decided, replaced or closed.",
+            Scope.DISPATCH_READ,
+            {
+                "id": "of the plan",
+                "state": "proposed, accepted, reserved, charging, completed, dismissed, replaced, infeasible, expired",
+                "vehicle_id": "", "connector": "public id of the plug, or null",
+                "location": "public id of the site, or null", "soc_percent": "when it was made",
+                "plug_in_at": "instant or null", "done_at": "instant or null",
+                "cost_paise": "with GST, or null: no tariff known", "at": "instant",
             },
         ),
         EventType(ALERT_OPENED, "Something needs somebody.", Scope.DISPATCH_READ, _ALERT),
@@ -193,6 +240,37 @@ CATALOGUE = {
                 "id": "as under /api/v1/exceptions/", "kind": "missing_tariff, over_capture, mandate_failed, ...",
                 "title": "one line", "session": "id of the session, or null", "amount_paise": "",
                 "opened_at": "instant",
+            },
+        ),
+        EventType(
+            TARIFF_CHANGED,
+            "A price list where your fleet may charge has a new version, or was withdrawn.",
+            Scope.STATIONS_READ,
+            {
+                "id": "of the version, as under /api/v1/tariffs/", "network": "slug",
+                "external_id": "as its network calls it", "name": "may be empty", "version": "from 1",
+                "currency": "INR", "elements": "as OCPI nests them", "valid_from": "instant",
+                "valid_to": "instant it was withdrawn, or null",
+            },
+        ),
+        EventType(
+            STATION_CHANGED,
+            "A site where your fleet may charge was added, moved, described anew or removed. The status of its plugs "
+            "is told by itself.",
+            Scope.STATIONS_READ,
+            {
+                "location": "public id of the site", "name": "text", "network": "slug", "latitude": "", "longitude": "",
+                "is_removed": "it is shown no more", "updated_at": "instant",
+            },
+        ),
+        EventType(
+            NETWORK_CHANGED,
+            "A network where your fleet may charge was connected, fails, works again or was switched off.",
+            Scope.STATIONS_READ,
+            {
+                "network": "slug", "name": "text", "old": "state before",
+                "state": "new, connected, failing or disabled", "reason": "what went wrong last, may be empty",
+                "at": "instant",
             },
         ),
     )

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from django.db import DataError, IntegrityError, transaction
 
-from fleetcharge.lib.events import publish
+from fleetcharge.lib.events import publish_together
 from stations.cpo.documents import ConnectorDoc, EvseDoc, LocationDoc
 from stations.deciding import hear
 from stations.events import LocationChanged
@@ -103,8 +103,7 @@ def _create(source: Source, docs: Sequence[LocationDoc], at: datetime) -> None:
         ExternalRef(source=source, kind=kind, external_key=key, object_id=pk, last_seen_at=at, raw_hash=digest)
         for kind, key, pk, digest in keys
     )
-    for row in rows:
-        publish(LocationChanged(row.pk))
+    publish_together(LocationChanged(row.pk) for row in rows)
 
 
 def _location(source: Source, doc: LocationDoc, party: Party | None) -> Location:

@@ -123,5 +123,6 @@ def withdraw_tariff(*, source: Source, external_id: str, at: datetime) -> bool:
         tariff.connectors.update(tariff=None)
         tariff.locations.update(tariff=None)
         Tariff.objects.filter(pk=tariff.pk).update(valid_to=max(at, tariff.valid_from))
+        publish(TariffChanged(tariff.pk, tariff.external_id, source.pk))
         return True
     return False
