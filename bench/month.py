@@ -56,7 +56,7 @@ def run(asked: argparse.Namespace, folder: Path) -> None:
     month_data.make(organisations=asked.invoices, sessions=asked.sessions)
     print(f"{asked.invoices} fleets with {asked.sessions} sessions each, made in {time.perf_counter() - begun:.0f} s")
     with _profiled(asked.profile):
-        closing = _timed(close)
+        closing = _timed(lambda: close(1 if asked.profile else asked.processes))
     writing = _timed(lambda: write(folder, asked.processes))
     whole = closing["wall"] + writing["wall"]
     for name, spent in (("closed", closing), ("files written", writing)):
@@ -68,13 +68,13 @@ def run(asked: argparse.Namespace, folder: Path) -> None:
           f" goal {1_000 / GOAL_S:.1f}/s; floor: a PDF of as many words {floor * 1000:.0f} ms")  # fmt: skip
 
 
-def close() -> str:
+def close(processes: int) -> str:
     from datetime import UTC, datetime
 
     from bench.month_data import MONTH
     from billing.invoicing.services import months
 
-    closed = months.close(day=MONTH, now=datetime(2026, 12, 2, tzinfo=UTC), actor_label="bench")
+    closed = months.close(day=MONTH, now=datetime(2026, 12, 2, tzinfo=UTC), actor_label="bench", processes=processes)
     figures = closed.month.figures
     unexplained = abs(figures["unexplained_paise"]) + sum(map(abs, figures["unexplained_tax_paise"].values()))
     return f"{closed.documents} documents, {unexplained} paise unexplained"

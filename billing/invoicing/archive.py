@@ -12,23 +12,32 @@ from fleetcharge.lib.processes import run_together
 CHUNK = 25
 FEW = 2 * CHUNK
 """Not worth the second that a process takes to begin."""
+Part = tuple[int, str, Sequence[int], Path]
 RELATED = ("supplier", "original", "month", "e_invoice")
 
 
 def write(month: AccountingMonth, folder: Path, *, processes: int | None = None) -> int:
-    """Exports first, then each document's PDF and annexures under our GSTIN; returns how many files.
+    """Exports, and each document's PDF and annexures under our GSTIN; returns how many files.
 
     A file that is there already is written again, with the same bytes.
     """
     folder = folder / f"{month.starts_on:%Y-%m}"
-    count = sum(_save(folder, make()) for make in files.of_month(month).values())
     ids = list(documents_of(month).values_list("pk", flat=True))
+    parts: list[Part] = [(month.pk, name, (), folder) for name in files.of_month(month)]  # the longest first
+    parts += [(month.pk, "", ids[first : first + CHUNK], folder) for first in range(0, len(ids), CHUNK)]
     wanted = processes or os.cpu_count() or 1
     if wanted == 1 or len(ids) <= FEW:
-        return count + write_documents(ids, folder)
-    chunks = [(ids[first : first + CHUNK], folder) for first in range(0, len(ids), CHUNK)]
-    written: list[int] = run_together(f"{__name__}:{write_documents.__name__}", chunks, processes=wanted)
-    return count + sum(written)
+        return sum(write_part(*part) for part in parts)
+    written: list[int] = run_together(f"{__name__}:{write_part.__name__}", parts, processes=wanted)
+    return sum(written)
+
+
+def write_part(month_id: int, export: str, ids: Sequence[int], folder: Path) -> int:
+    """An export of the month, or the files of some documents."""
+    if not export:
+        return write_documents(ids, folder)
+    month = AccountingMonth.objects.get(pk=month_id)
+    return _save(folder, files.of_month(month)[export]())
 
 
 def write_documents(ids: Sequence[int], folder: Path) -> int:

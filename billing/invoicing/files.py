@@ -37,11 +37,11 @@ def _pdf(row: TaxDocument) -> File:
 
 
 def _csv(row: TaxDocument) -> File:
-    return File(f"{row.file_name}-sessions.csv", CSV, _text(annexure.csv_lines(_facts(row))))
+    return File(f"{row.file_name}-sessions.csv", CSV, _text(annexure.csv_lines(row.annexure)))
 
 
 def _xlsx(row: TaxDocument) -> File:
-    return File(f"{row.file_name}-sessions.xlsx", XLSX, [xlsx.annexure_xlsx(row.number, _facts(row))])
+    return File(f"{row.file_name}-sessions.xlsx", XLSX, [xlsx.annexure_xlsx(row.number, row.annexure)])
 
 
 def _json(row: TaxDocument) -> File:
@@ -51,10 +51,6 @@ def _json(row: TaxDocument) -> File:
     except (KeyError, NotReportable) as error:
         told = {"not_reportable": str(error)}
     return File(f"{row.file_name}-inv01.json", "application/json", [json.dumps(told, indent=1).encode()])
-
-
-def _facts(row: TaxDocument) -> Iterable[dict[str, object]]:
-    return row.items.order_by("position").values_list("facts", flat=True).iterator(1_000)
 
 
 OF_A_DOCUMENT: dict[str, Callable[[TaxDocument], File]] = {"pdf": _pdf, "csv": _csv, "xlsx": _xlsx, "json": _json}

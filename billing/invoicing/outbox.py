@@ -1,6 +1,7 @@
-"""What integrators are told of tax documents: that an invoice or a note was issued."""
+"""What is written down with a fact: messages about invoices and notes, refund vouchers that are to be made."""
 
-from billing.events import DocumentIssued
+from billing.events import DocumentIssued, PaymentReturned
+from billing.invoicing import voucher_jobs
 from billing.invoicing.models import TaxDocument
 from fleetcharge.lib.events import record
 from fleetcharge.webhooks import catalogue
@@ -13,6 +14,13 @@ VOUCHERS = {TaxDocument.Kind.RECEIPT_VOUCHER, TaxDocument.Kind.REFUND_VOUCHER}
 def tell_of_an_invoice(event: DocumentIssued) -> None:
     if event.kind not in VOUCHERS:
         tell(catalogue.INVOICE_ISSUED, organisation_id=event.organisation_id, fact=lambda: _issued(event))
+
+
+@record(PaymentReturned)
+def expect_refund_vouchers(event: PaymentReturned) -> None:
+    voucher_jobs.expect_return(
+        payment_id=event.payment_id, amount_paise=event.amount_paise, key=event.reference, now=event.at
+    )
 
 
 def _issued(event: DocumentIssued) -> Fact:

@@ -5,11 +5,11 @@ import logging
 from celery import shared_task
 from django.utils import timezone
 
+from billing.invoicing import voucher_jobs
 from billing.invoicing.irp.client import portal
 from billing.invoicing.models import EInvoice, TaxDocument
-from billing.invoicing.services import advances, einvoices, mailing
-from billing.invoicing.services.parties import NoSupplier
-from billing.invoicing.services.rules import MissingRule
+from billing.invoicing.services import einvoices, mailing
+from billing.jobs import engine
 
 logger = logging.getLogger(__name__)
 CHUNK = 200
@@ -46,21 +46,13 @@ def sweep_e_invoices() -> int:
 
 
 @shared_task
-def give_back_advance(payment_id: int, amount_paise: int, key: str) -> None:
-    advances.give_back(payment_id=payment_id, amount_paise=amount_paise, key=key, at=timezone.now())
+def sweep_advances() -> int:
+    """A receipt voucher for every top-up, a refund voucher for every refund; returns how many were worked on."""
+    now = timezone.now()
+    voucher_jobs.find(now=now, limit=CHUNK)
+    return engine.work(now=now, limit=CHUNK, kinds=voucher_jobs.KINDS)
 
 
 @shared_task
-def sweep_advances() -> int:
-    """A receipt voucher for every top-up, a refund voucher for every refund; returns how many receipts were made."""
-    now, made = timezone.now(), 0
-    for transfer in list(advances.without_voucher(before=now)[:CHUNK]):
-        try:
-            made += advances.confirm(transfer=transfer, at=now) is not None
-        except (NoSupplier, MissingRule):
-            return made  # nobody has set up taxes yet
-        except Exception:
-            logger.exception("top-up %s could not be confirmed", transfer.pk)
-    for returned in advances.without_refund_voucher():
-        give_back_advance(returned.payment_id, returned.amount_paise, f"refund:{returned.key}")
-    return made
+def work_vouchers() -> int:
+    return engine.work(now=timezone.now(), limit=CHUNK, kinds=voucher_jobs.KINDS)

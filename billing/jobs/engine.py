@@ -58,10 +58,13 @@ def add(*, kind: str, keys: Iterable[tuple[str, int | None]], now: datetime) -> 
         return int(cursor.rowcount)
 
 
-def work(*, now: datetime, limit: int = 200) -> int:
-    """Do what is due; any number of workers share it, and one that dies leaves its part after the lease. How many."""
+def work(*, now: datetime, limit: int = 200, kinds: Sequence[str] = ()) -> int:
+    """Do what is due, of these kinds or of all; how many.
+
+    Any number of workers share it, and one that dies leaves its part after the lease.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"now": now, "until": now + LEASE, "limit": limit, "kinds": list(_kinds)})
+        cursor.execute(_CLAIM, {"now": now, "until": now + LEASE, "limit": limit, "kinds": list(kinds or _kinds)})
         claimed = sorted(cursor.fetchall())
     for job_id, kind, key, attempts in claimed:
         _do(job_id, kind, key, attempts, now)

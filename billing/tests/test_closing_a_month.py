@@ -239,7 +239,13 @@ def test_nothing_joins_a_document_that_is_issued(fleet: Fleet) -> None:
         DocumentLine.objects.create(**{**line, "position": 2})
     with pytest.raises(IntegrityError, match="do not add up"), transaction.atomic():
         TaxDocument.objects.create(
-            **{**_fields(invoice()), "month_id": None, "number": "FC/26-27/0000009", "request_key": "odd"}
+            **{
+                **_fields(invoice()),
+                "month_id": None,
+                "dated_on": AFTER_NOVEMBER.date(),
+                "number": "FC/26-27/0000009",
+                "request_key": "odd",
+            }
         )
 
 
@@ -273,6 +279,8 @@ def test_two_never_close_at_once(fleet: Fleet) -> None:
             cursor.execute("SELECT pg_advisory_lock(%s)", [months.LOCK])
         with pytest.raises(Conflict, match="Somebody else"):
             close()
+        with held.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_unlock(%s)", [months.LOCK])
     finally:
         held.close()
     assert close().month.is_closed

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from billing.invoicing.models import TaxDocument
-from billing.invoicing.services import advances, figures
+from billing.invoicing.services import figures, returns
 from billing.invoicing.tasks import sweep_advances
 from billing.models import GatewayPayment, LedgerTransfer
 from billing.services import ledger, verification, wallets
@@ -35,7 +35,7 @@ def payment(organisation: Organisation) -> GatewayPayment:
 
 
 def give_back(payment: GatewayPayment, amount_paise: int, key: str = "refund:RF1") -> list[TaxDocument]:
-    return advances.give_back(
+    return returns.give_back(
         payment_id=payment.pk, amount_paise=amount_paise, key=key, at=NOON + timedelta(days=1)
     )  # fmt: skip
 
@@ -71,5 +71,5 @@ def test_what_its_own_has_no_room_for_comes_off_the_newest(payment: GatewayPayme
 def test_more_than_is_left_of_an_advance_is_refused(payment: GatewayPayment) -> None:
     voucher = TaxDocument.objects.filter(kind="receipt_voucher").earliest("pk")
     with pytest.raises(Conflict, match="50000 paise are left"):
-        advances.refund(voucher=voucher, amount_paise=500_01, request_key="x", at=NOON)
+        returns.refund(voucher=voucher, amount_paise=500_01, request_key="x", at=NOON)
     assert not TaxDocument.objects.filter(kind="refund_voucher").exists()

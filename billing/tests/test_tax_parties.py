@@ -4,7 +4,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.core.exceptions import ValidationError
-from django.db import transaction
+from django.db import IntegrityError, transaction
 
 from billing.invoicing.models import (
     OrganisationRegistration,
@@ -17,7 +17,7 @@ from billing.invoicing.services import figures, months, notes
 from billing.invoicing.services.parties import Parties, supply_of
 from billing.invoicing.services.place_of_supply import supply_of_session
 from billing.invoicing.services.rules import MissingRule, Rules
-from billing.models import CDR, BillingException, LedgerTransfer
+from billing.models import CDR, LedgerTransfer
 from billing.services import adjustments, ledger, verification
 from billing.services.adjustments import Figures
 from billing.tests.factories import NOON, Fleet, make_fleet
@@ -288,19 +288,41 @@ def test_a_correction_in_other_words_leaves_less_to_give_back(organisation: Orga
     with pytest.raises(Conflict, match="Nothing of this invoice is left"):
         credit(made, request_key="d", at=JANUARY)
     assert figures.unexplained_tax() == {"cgst": 0, "sgst": 0, "igst": 0}
-    assert not BillingException.objects.filter(reference=f"notes:{made.pk}").exists()
 
 
-def test_goodwill_and_a_correction_after_it_are_asked_about(organisation: Organisation) -> None:
+@pytest.mark.parametrize(("goodwill_paise", "note_paise"), [(None, 0), (171_00, 9_00 + 1_62)])
+def test_a_correction_after_goodwill_gives_back_no_more_than_is_left(
+    organisation: Organisation, goodwill_paise: int | None, note_paise: int
+) -> None:
+    """All of the invoice, or 171 of its 180 rupees, was given back; a correction of 18 finds nothing, or 9 left."""
     make_supplier()
     make_registration(organisation)
     cdr = charge(fleet_of(organisation))
     [made] = close()
-    credit(made)
+    before = ledger.balance_paise(f"wallet:{organisation.pk}") + made.total_paise
+    credit(made, taxable_by_line=goodwill_paise and {made.lines.get().pk: goodwill_paise})
     correct(cdr, energy_wh=9_000)
     months.close(day=date(2026, 12, 1), now=JANUARY, reason="test")
-    asked = BillingException.objects.get(reference=f"notes:{made.pk}")
-    assert (asked.organisation, asked.amount_paise, asked.kind) == (None, 18_00, "books_differ")
+    note = TaxDocument.objects.filter(kind="credit_note").latest("pk")
+    assert abs(note.total_paise - note_paise) < 100
+    assert "had been given back before" in note.reason
+    given = TaxDocument.objects.filter(kind="credit_note").values_list("taxable_paise", "total_paise")
+    assert [sum(column) for column in zip(*given, strict=True)] == [made.taxable_paise, made.total_paise]
+    assert ledger.balance_paise(f"wallet:{organisation.pk}") == before
+    assert figures.unexplained_tax() == {"cgst": 0, "sgst": 0, "igst": 0}
+    assert figures.charged_and_explained(before=JANUARY)["unexplained_paise"] == 0
+    assert verification.differences() == {}
+
+
+def test_the_database_refuses_more_than_is_left_of_an_invoice(organisation: Organisation) -> None:
+    make_supplier()
+    make_registration(organisation)
+    charge(fleet_of(organisation))
+    [made] = close()
+    note = credit(made, taxable_by_line={made.lines.get().pk: 100_00})
+    same = {field.attname: getattr(note, field.attname) for field in note._meta.concrete_fields if field.name != "id"}
+    with pytest.raises(IntegrityError, match="more than is left"), transaction.atomic():
+        TaxDocument.objects.create(**{**same, "number": "CN/26-27/0000002", "request_key": "again"})
 
 
 def test_a_credit_note_has_its_last_day(organisation: Organisation) -> None:

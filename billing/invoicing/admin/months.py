@@ -23,7 +23,7 @@ from billing.invoicing import files
 from billing.invoicing.models import AccountingMonth, NumberSeries
 from billing.invoicing.rendering import pdf
 from billing.invoicing.rendering.sheet import sheet_of_draft
-from billing.invoicing.services import checklist, issuing, months
+from billing.invoicing.services import checklist, drafting, months
 from fleetcharge.accounts.admin import ReadOnlyAdmin, ask, back_to
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.api import Conflict
@@ -32,6 +32,7 @@ FIGURES = {
     "charged_paise": gettext_lazy("Charged for sessions"), "billed_paise": gettext_lazy("On documents"),
     "held_paise": gettext_lazy("Held: the evidence blocks them"),
     "unjudged_paise": gettext_lazy("Not checked against evidence yet"),
+    "late_paise": gettext_lazy("Came while it was closed: on the next month's documents"),
     "unexplained_paise": gettext_lazy("Unexplained"),
 }  # fmt: skip
 FLEETS_PER_PAGE = 20  # each draft is worked out anew, as the close would
@@ -129,7 +130,7 @@ class AccountingMonthAdmin(OurOwn):
 
     def _draft(self, month: AccountingMonth, organisation_id: int, number: str) -> HttpResponseBase:
         organisation = Organisation.objects.filter(pk=organisation_id).first()
-        found: list[issuing.Draft] = []
+        found: list[drafting.Draft] = []
         if organisation is not None:
             found = months.drafts(day=month.starts_on, organisation=organisation)
         if not number.isdigit() or int(number) >= len(found):

@@ -7,10 +7,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from xml.sax.saxutils import escape
 
+from django.db.models import QuerySet, Sum
+from django.db.models.fields.json import KeyTextTransform
+
 from billing.dispute import rupees
 from billing.gst.states import name_of
 from billing.invoicing.exports.documents import documents_of
-from billing.invoicing.models import AccountingMonth, SupplierRegistration, TaxDocument
+from billing.invoicing.models import AccountingMonth, BilledItem, SupplierRegistration, TaxDocument
 
 Kind = TaxDocument.Kind
 TYPES = {
@@ -27,12 +30,26 @@ FOOT = "</REQUESTDATA></IMPORTDATA></BODY></ENVELOPE>\n"
 def tally_xml(month: AccountingMonth, supplier: SupplierRegistration | None = None) -> Iterator[str]:
     """One piece per voucher, to be streamed."""
     yield HEAD
-    for document in documents_of(month, supplier).prefetch_related("items").iterator(200):
-        yield _voucher(document)
+    documents = documents_of(month, supplier)
+    centres = _cost_centres_of(documents)
+    for document in documents.iterator(200):
+        yield _voucher(document, centres.get(document.pk, {}))
     yield FOOT
 
 
-def _voucher(document: TaxDocument) -> str:
+def _cost_centres_of(documents: QuerySet[TaxDocument]) -> dict[int, dict[str, int]]:
+    """Document -> cost centre -> paise before tax; the database adds them up."""
+    named = BilledItem.objects.filter(document__in=documents.order_by().values("pk")).annotate(
+        centre=KeyTextTransform("cost_centre", "facts")
+    )
+    rows = named.exclude(centre="").values("document", "centre").annotate(paise=Sum("taxable_paise"))
+    found: dict[int, dict[str, int]] = defaultdict(dict)
+    for pk, centre, paise in rows.order_by("document", "centre").values_list("document", "centre", "paise"):
+        found[pk][centre] = paise
+    return found
+
+
+def _voucher(document: TaxDocument, centres: dict[str, int]) -> str:
     kind = TYPES[Kind(document.kind)]
     facts = {
         "DATE": f"{document.dated_on:%Y%m%d}", "GUID": _key(document), "VOUCHERTYPENAME": kind,
@@ -42,7 +59,7 @@ def _voucher(document: TaxDocument) -> str:
         "ISINVOICE": "No", "NARRATION": document.reason or f"{document.get_kind_display()} {document.number}",
     }  # fmt: skip
     body = "".join(_tag(name, value) for name, value in facts.items() if value)
-    entries = "".join(_entry(document, ledger, paise) for ledger, paise in _entries(document) if paise)
+    entries = "".join(_entry(document, ledger, paise, centres) for ledger, paise in _entries(document) if paise)
     return (
         f'<TALLYMESSAGE><VOUCHER REMOTEID="{_key(document)}" VCHTYPE="{kind}" ACTION="Create">'
         f"{body}{entries}</VOUCHER></TALLYMESSAGE>\n"
@@ -61,7 +78,7 @@ def _entries(document: TaxDocument) -> list[tuple[str, int]]:
     ]  # fmt: skip
 
 
-def _entry(document: TaxDocument, ledger: str, paise: int) -> str:
+def _entry(document: TaxDocument, ledger: str, paise: int, centres: dict[str, int]) -> str:
     inner = _tag("LEDGERNAME", ledger) + _tag("ISDEEMEDPOSITIVE", "Yes" if paise < 0 else "No")
     inner += _tag("AMOUNT", rupees(paise))
     if ledger == _party(document):
@@ -70,18 +87,14 @@ def _entry(document: TaxDocument, ledger: str, paise: int) -> str:
         bill = _tag("NAME", against) + _tag("BILLTYPE", kind) + _tag("AMOUNT", rupees(paise))
         inner += f"<BILLALLOCATIONS.LIST>{bill}</BILLALLOCATIONS.LIST>"
     elif ledger == "EV charging":
-        inner += _cost_centres(document)
+        inner += _cost_centres(centres)
     return f"<ALLLEDGERENTRIES.LIST>{inner}</ALLLEDGERENTRIES.LIST>"
 
 
-def _cost_centres(document: TaxDocument) -> str:
-    sums: dict[str, int] = defaultdict(int)
-    for item in document.items.all():
-        if item.facts["cost_centre"]:
-            sums[item.facts["cost_centre"]] += item.taxable_paise
+def _cost_centres(centres: dict[str, int]) -> str:
     return "".join(
         f"<COSTCENTREALLOCATIONS.LIST>{_tag('NAME', name)}{_tag('AMOUNT', rupees(paise))}</COSTCENTREALLOCATIONS.LIST>"
-        for name, paise in sorted(sums.items())
+        for name, paise in sorted(centres.items())
     )
 
 

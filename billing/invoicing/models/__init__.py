@@ -1,6 +1,7 @@
 """The rows behind tax documents."""
 
 from billing.invoicing.models.documents import (
+    AdvanceReturn,
     AdvanceUse,
     BilledItem,
     DocumentLine,
@@ -18,6 +19,6 @@ from billing.invoicing.models.registrations import (
 from billing.invoicing.models.rules import TaxRule
 
 __all__ = [
-    "AccountingMonth", "AdvanceUse", "BilledItem", "DocumentLine", "EInvoice", "EmulatedEInvoice", "NumberSeries",
-    "OrganisationRegistration", "RegistrationMapping", "SupplierRegistration", "TaxDocument", "TaxRule",
+    "AccountingMonth", "AdvanceReturn", "AdvanceUse", "BilledItem", "DocumentLine", "EInvoice", "EmulatedEInvoice",
+    "NumberSeries", "OrganisationRegistration", "RegistrationMapping", "SupplierRegistration", "TaxDocument", "TaxRule",
 ]  # fmt: skip

@@ -4,6 +4,7 @@ from typing import Any, Self
 
 from django.db import models
 from django.db.models import F, Q
+from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy as _
 
 
@@ -105,6 +106,11 @@ class TaxDocument(models.Model):
     def sign(self) -> int:
         return -1 if self.kind in {self.Kind.CREDIT_NOTE, self.Kind.REFUND_VOUCHER} else 1
 
+    @cached_property
+    def annexure(self) -> list[dict[str, Any]]:
+        """The facts of its sessions in their order; read once, for however many files."""
+        return list(self.items.order_by("position").values_list("facts", flat=True))
+
     @property
     def file_name(self) -> str:
         """`FC-26-27-0000123`, without an extension."""
@@ -185,6 +191,32 @@ class AdvanceUse(models.Model):
 
     def __str__(self) -> str:
         return f"{self.voucher_id} → {self.document_id}"
+
+
+class AdvanceReturn(models.Model):
+    """Money of a payment that went back, once per `key`; its refund vouchers are made in the background.
+
+    What no open advance stood for has none: `vouchers_paise` says how much had.
+    """
+
+    key = models.CharField(max_length=80, unique=True, help_text=_("The refund or dispute."))
+    organisation = models.ForeignKey("accounts.Organisation", models.PROTECT, related_name="+")
+    payment = models.ForeignKey("billing.GatewayPayment", models.PROTECT, related_name="+")
+    amount_paise = models.BigIntegerField()
+    vouchers_paise = models.BigIntegerField(default=0)
+    settled_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(amount_paise__gt=0, vouchers_paise__gte=0, vouchers_paise__lte=F("amount_paise")),
+                name="no_more_vouchers_than_went_back",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.key
 
 
 class EInvoice(models.Model):

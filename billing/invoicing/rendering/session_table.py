@@ -14,6 +14,7 @@ from billing.invoicing.rendering.marks import BOLD, INK, PLAIN, RULE
 from fleetcharge.lib.money import format_inr
 
 SIZE, LEADING, HEAD, GAP = 6.5, 12.0, 14.0, 2.5
+ESCAPED = str.maketrans({"(": "\\(", ")": "\\)", "\\": "\\\\"})
 SAME_WIDTH = str.maketrans("123456789", "000000000")  # every digit of the font is as wide as the others
 BAND, STRIPE = colors.HexColor("#eef2ff"), colors.HexColor("#f8faff")
 
@@ -81,6 +82,7 @@ class SessionTable(Flowable):  # type: ignore[misc]
         canvas.line(0, 0, self.width, 0)
 
     def _write(self, font: str, rows: Sequence[tuple[float, Sequence[str]]]) -> None:
+        """ASCII is the font's first subset, letter for letter; ReportLab's way there takes half of a whole document."""
         text = self.canv.beginText()
         text.setFont(font, SIZE)
         text.setFillColor(INK)
@@ -89,8 +91,11 @@ class SessionTable(Flowable):  # type: ignore[misc]
             for y, cells in rows:  # column by column: the font's letters are numbered in the same order every time
                 shown = fitting(cells[index], width - 2 * GAP, font)
                 x = left + width - GAP - _width(shown.translate(SAME_WIDTH), font) if column.is_figure else left + GAP
-                text.setTextOrigin(x, y)
-                text.textLine(shown)
+                if text._curSubset == 0 and shown.isascii():
+                    text._code.append(f"1 0 0 1 {x:.2f} {y:.2f} Tm ({shown.translate(ESCAPED)}) Tj")
+                else:
+                    text.setTextOrigin(x, y)
+                    text.textLine(shown)
             left += width
         self.canv.drawText(text)
 

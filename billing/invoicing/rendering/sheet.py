@@ -12,7 +12,8 @@ from django.utils.translation import gettext as _
 from billing.gst.heads import Heads
 from billing.gst.states import name_of
 from billing.invoicing.models import AccountingMonth, TaxDocument
-from billing.invoicing.services.issuing import Draft, as_decimal
+from billing.invoicing.services.drafting import Draft
+from billing.invoicing.services.issuing import as_decimal
 from billing.invoicing.services.parties import facts_of
 
 Kind = TaxDocument.Kind
@@ -101,7 +102,7 @@ def sheet_of(document: TaxDocument) -> Sheet:
         charged_paise=document.charged_paise,
         advances=[(use.voucher.number, use.amount_paise) for use in document.advances.select_related("voucher")],
         original=f"{original.number} ({original.dated_on:%d %b %Y})" if original else "", reason=document.reason,
-        annexure=list(document.items.order_by("position").values_list("facts", flat=True)),
+        annexure=document.annexure,
         annexure_sha256=document.annexure_sha256,
         irn=e_invoice.irn if e_invoice else "", irn_state=e_invoice.state if e_invoice else "",
         ack=e_invoice.ack_number if e_invoice else "", signed_qr=e_invoice.signed_qr if e_invoice else "",

@@ -1,5 +1,6 @@
 """Sums of a month, and the proof that nothing charged is unexplained."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +12,8 @@ from billing.invoicing.services import collecting
 from billing.models import CDR
 
 HEADS = ("cgst", "sgst", "igst")
+STANDS = ("charged_paise", "billed_paise", "held_paise", "unjudged_paise", "late_paise")
+NEVER = 2**63 - 1
 SUMS = ("count", "taxable", "cgst", "sgst", "igst", "round_off", "total")
 _GAPS = """
 SELECT s.id, s.prefix, s.financial_year, s.last_number, count(d.id)
@@ -18,23 +21,33 @@ FROM billing_numberseries s LEFT JOIN billing_taxdocument d
   ON d.supplier_id = s.supplier_id AND d.financial_year = s.financial_year AND split_part(d.number, '/', 1) = s.prefix
 GROUP BY s.id HAVING s.last_number <> count(d.id) OR s.last_number <> COALESCE(max(right(d.number, 7)::integer), 0)
 """
-# charged for sessions and their corrections; each is on a document or waits for a reason we can name
-_CHARGED = """
-SELECT COALESCE(sum(total), 0) FROM (
-    SELECT total_paise AS total FROM billing_cdr WHERE captured_at IS NOT NULL AND ended_at < %(before)s
-    UNION ALL
-    SELECT a.total_paise FROM billing_cdradjustment a JOIN billing_cdr c ON c.id = a.cdr_id
-    WHERE c.captured_at IS NOT NULL AND c.ended_at < %(before)s
-) charged
-"""
-_BILLED = """
-SELECT COALESCE(sum(i.taxable_paise + i.tax_paise), 0) FROM billing_billeditem i
-JOIN billing_cdr c ON c.id = i.cdr_id WHERE c.ended_at < %(before)s
-"""
-_CORRECTIONS = """
-SELECT COALESCE(sum(a.total_paise), 0) FROM billing_cdradjustment a
-JOIN billing_cdr c ON c.id = a.cdr_id LEFT JOIN billing_billeditem i ON i.adjustment_id = a.id
-WHERE c.captured_at IS NOT NULL AND c.ended_at < %(before)s AND i.id IS NULL AND c.id = ANY(%(waiting)s)
+# charged for sessions and their corrections; each is on a document or waits for a reason we can name. One statement:
+# what is charged meanwhile is in all of its parts, or in none
+_STANDS = """
+WITH held AS ({held}), unjudged AS ({unjudged}), correction AS (
+    SELECT a.cdr_id, sum(a.total_paise) AS total_paise FROM billing_cdradjustment a
+    JOIN billing_cdr c ON c.id = a.cdr_id LEFT JOIN billing_billeditem i ON i.adjustment_id = a.id
+    WHERE c.captured_at IS NOT NULL AND c.ended_at < %s AND i.id IS NULL GROUP BY a.cdr_id
+)
+SELECT
+    (SELECT COALESCE(sum(total_paise), 0) FROM billing_cdr WHERE captured_at IS NOT NULL AND ended_at < %s)
+  + (SELECT COALESCE(sum(a.total_paise), 0) FROM billing_cdradjustment a JOIN billing_cdr c ON c.id = a.cdr_id
+     WHERE c.captured_at IS NOT NULL AND c.ended_at < %s),
+    (SELECT COALESCE(sum(i.taxable_paise + i.tax_paise), 0) FROM billing_billeditem i
+     JOIN billing_cdr c ON c.id = i.cdr_id WHERE c.ended_at < %s),
+    (SELECT COALESCE(sum(w.total_paise + COALESCE(x.total_paise, 0)), 0)
+     FROM held w LEFT JOIN correction x ON x.cdr_id = w.id),
+    (SELECT COALESCE(sum(w.total_paise + COALESCE(x.total_paise, 0)), 0)
+     FROM unjudged w LEFT JOIN correction x ON x.cdr_id = w.id),
+    (SELECT COALESCE(sum(c.total_paise + COALESCE(x.total_paise, 0)), 0)
+     FROM billing_cdr c LEFT JOIN correction x ON x.cdr_id = c.id
+     WHERE c.captured_at IS NOT NULL AND c.ended_at < %s
+       AND c.session_id IN (SELECT session_id FROM billing_ledgertransfer WHERE id > %s AND kind = 'charge')
+       AND NOT EXISTS (SELECT 1 FROM billing_billeditem i WHERE i.cdr_id = c.id AND i.adjustment_id IS NULL)
+       AND c.id NOT IN (SELECT id FROM held UNION ALL SELECT id FROM unjudged))
+  + (SELECT COALESCE(sum(x.total_paise), 0) FROM correction x JOIN billing_cdr c ON c.id = x.cdr_id
+     WHERE c.session_id IN (SELECT session_id FROM billing_ledgertransfer WHERE id > %s AND kind <> 'charge')
+       AND EXISTS (SELECT 1 FROM billing_billeditem i WHERE i.cdr_id = c.id AND i.adjustment_id IS NULL))
 """
 # what the ledger owes under a head beside what the documents say and what own sessions off documents have booked
 _HEAD = """
@@ -80,17 +93,21 @@ def unexplained_tax() -> dict[str, int]:
     return found
 
 
-def charged_and_explained(*, before: datetime) -> dict[str, int]:
-    """What sessions that ended before were charged, and where it stands: billed, held, unjudged, too little."""
+def charged_and_explained(*, before: datetime, after_transfer: int | None = None) -> dict[str, int]:
+    """What sessions that ended before were charged, and where it stands: billed, held, unjudged, late, too little.
+
+    Late is what came into the ledger behind `after_transfer`, when the documents were on their way already.
+    """
     waiting = collecting.unbilled(before=before)
-    found = {
-        "charged_paise": _sum(_CHARGED, before=before),
-        "billed_paise": _sum(_BILLED, before=before),
-        "held_paise": _waiting(collecting.held(waiting), before),
-        "unjudged_paise": _waiting(collecting.unjudged(waiting), before),
-    }
-    rest = found["charged_paise"] - found["billed_paise"] - found["held_paise"] - found["unjudged_paise"]
-    return {**found, "unexplained_paise": rest}
+    held, of_held = _sql(collecting.held(waiting))
+    unjudged, of_unjudged = _sql(collecting.unjudged(waiting))
+    since = NEVER if after_transfer is None else after_transfer
+    values = [*of_held, *of_unjudged, before, before, before, before, before, since, since]
+    with connection.cursor() as cursor:
+        cursor.execute(_STANDS.format(held=held, unjudged=unjudged), values)
+        found = {name: int(paise) for name, paise in zip(STANDS, cursor.fetchone(), strict=True)}
+    charged, *explained = found.values()
+    return {**found, "unexplained_paise": charged - sum(explained)}
 
 
 def documents(**filters: object) -> dict[str, dict[str, int]]:
@@ -103,12 +120,6 @@ def documents(**filters: object) -> dict[str, dict[str, int]]:
     return {kind: dict(zip(SUMS, sums, strict=True)) for kind, *sums in found}
 
 
-def _waiting(cdrs: QuerySet[CDR], before: datetime) -> int:
-    rows = list(cdrs.values_list("pk", "total_paise"))
-    return sum(paise or 0 for _, paise in rows) + _sum(_CORRECTIONS, before=before, waiting=[pk for pk, _ in rows])
-
-
-def _sum(query: str, **values: Any) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute(query, values)
-        return int(cursor.fetchone()[0])
+def _sql(cdrs: QuerySet[CDR]) -> tuple[str, Sequence[Any]]:
+    query, values = cdrs.order_by().values("id", "total_paise").query.sql_with_params()
+    return query, values

@@ -1,9 +1,8 @@
-"""From what is to be billed to numbered documents: grouped, taxed once per rate, posted, never touched again."""
+"""From drafts to numbered documents: posted, in the queue of the e-invoice portal, never touched again."""
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from fractions import Fraction
@@ -13,11 +12,8 @@ from django.db import connection, transaction
 
 from billing.events import DocumentIssued
 from billing.gst import irn
-from billing.gst.heads import Heads, round_off, tax_on, total_of
-from billing.gst.numbering import day_in_india
 from billing.gst.supply import Supply
 from billing.invoicing import annexure
-from billing.invoicing.grouping import Part, grouped
 from billing.invoicing.models import (
     AccountingMonth,
     DocumentLine,
@@ -26,140 +22,95 @@ from billing.invoicing.models import (
     SupplierRegistration,
     TaxDocument,
 )
-from billing.invoicing.services import advances, collecting, numbers, posting
-from billing.invoicing.services.collecting import Item
-from billing.invoicing.services.parties import Parties, facts_of, supply_of
-from billing.invoicing.services.rules import Name, Rules
-from billing.prices.services.invoicing import FeeItem, fees_of, put_on
+from billing.invoicing.services import numbers, posting, uses
+from billing.invoicing.services.drafting import Draft
+from billing.invoicing.services.parties import facts_of
+from billing.prices.services.invoicing import put_on
 from fleetcharge.accounts.models import Organisation
-from fleetcharge.lib.events import publish
+from fleetcharge.lib.events import publish_together
 
 Kind = TaxDocument.Kind
 _STORE_ITEMS = """
-INSERT INTO billing_billeditem (document_id, position, cdr_id, adjustment_id, taxable_paise, tax_paise, facts)
-SELECT %s, item.* FROM jsonb_to_recordset(%s::jsonb) AS item(
-    position integer, cdr_id bigint, adjustment_id bigint, taxable_paise bigint, tax_paise bigint, facts jsonb)
+COPY billing_billeditem (document_id, position, cdr_id, adjustment_id, taxable_paise, tax_paise, facts) FROM STDIN
 """
+_CHECK_NOW = "SET CONSTRAINTS ALL IMMEDIATE"
 
 
 @dataclass(frozen=True)
-class Draft:
-    """What a document would say; it has no number yet."""
+class Order:
+    """A draft to be issued. The same `request_key` again is the same document."""
 
-    organisation: Organisation
-    supplier: SupplierRegistration
-    recipient: OrganisationRegistration | None
-    supply: Supply
-    items: list[Item]
-    lines: list[Part]
-    shares: list[Heads]
-    fees: list[FeeItem] = field(default_factory=list)
-
-    @property
-    def heads(self) -> Heads:
-        return total_of(self.shares)
+    draft: Draft
+    kind: str
+    on: date
+    request_key: str
+    month: AccountingMonth | None = None
+    original: TaxDocument | None = None
+    reason: str = ""
 
     @property
-    def taxable_paise(self) -> int:
-        return sum(line.taxable_paise for line in self.lines)
-
-    @property
-    def round_off_paise(self) -> int:
-        return round_off(self.taxable_paise + self.heads.total_paise)
-
-    @property
-    def total_paise(self) -> int:
-        return self.taxable_paise + self.heads.total_paise + self.round_off_paise
-
-    @property
-    def charged_paise(self) -> int:
-        return sum(item.total_paise for item in self.billed)
-
-    @property
-    def billed(self) -> list[Item | FeeItem]:
-        """Sessions and their corrections, and fees of subscriptions."""
-        return [*self.items, *self.fees]
+    def sign(self) -> int:
+        return -1 if self.kind == Kind.CREDIT_NOTE else 1
 
 
-def drafts_for(organisation: Organisation, *, before: datetime, rules: Rules) -> list[Draft]:
-    """One per (our GSTIN, the fleet's GSTIN) for all that is billable before that instant."""
-    parties = Parties(organisation)
-    groups: dict[Any, list[Item]] = defaultdict(list)
-    for item in collecting.items_of(organisation, before=before):
-        session = item.cdr.session
-        supplier, recipient = parties.supplier(session), parties.recipient(session)
-        groups[supplier.gstin, recipient.gstin if recipient else "", supplier, recipient].append(item)
-    fees = fees_of(organisation, before=day_in_india(before))
-    if fees:
-        supplier, recipient = parties.supplier(), parties.recipient()
-        with_fees = (supplier.gstin, recipient.gstin if recipient else "", supplier, recipient)
-        groups[with_fees] = groups[with_fees]
-    made = [
-        draft(organisation, key[2], key[3], items, rules, fees=fees if fees and key == with_fees else ())
-        for key, items in sorted(groups.items(), key=lambda entry: entry[0][:2])
-    ]
-    return [one for one in made if one.taxable_paise > 0]
-
-
-def draft(
-    organisation: Organisation,
-    supplier: SupplierRegistration,
-    recipient: OrganisationRegistration | None,
-    items: list[Item],
-    rules: Rules,
-    sign: int = 1,
-    fees: Sequence[FeeItem] = (),
-) -> Draft:
-    """`sign` -1: the items take away, and the document shows what it gives back as positive amounts."""
-    supply = supply_of(supplier, recipient)
-    billed: list[Item | FeeItem] = [*items, *fees]
-    parts = (part for item in billed for part in _parts(item, supply, rules, sign))
-    lines = grouped(parts, max_items=rules.number(Name.MAX_ITEMS))
-    taxables = [(line.taxable_paise, line.rate) for line in lines]
-    return Draft(
-        organisation, supplier, recipient, supply, items, lines, tax_on(taxables, is_interstate=supply.is_interstate),
-        list(fees),
-    )  # fmt: skip
+def issue(*, at: datetime, actor: str = "system", **order: Any) -> TaxDocument:
+    """One document; the fields of an `Order`."""
+    [document] = issue_together(orders=[Order(**order)], at=at, actor=actor)
+    return document
 
 
 @transaction.atomic
-def issue(
-    *,
-    draft: Draft,
-    kind: str,
-    on: date,
-    at: datetime,
-    request_key: str,
-    month: AccountingMonth | None = None,
-    original: TaxDocument | None = None,
-    reason: str = "",
-    actor: str = "system",
-) -> TaxDocument:
-    """Number and store it, with its lines, items, postings and its place in the queue of the e-invoice portal.
+def issue_together(*, orders: Sequence[Order], at: datetime, actor: str = "system") -> list[TaxDocument]:
+    """Number and store them, with lines, items, postings and their place in the queue of the e-invoice portal.
 
-    The same `request_key` again returns the first. A session that is on a document already raises IntegrityError.
+    The same `request_key` again gives the first. A session that is on a document already raises IntegrityError.
+    The counters of numbers are held from the first document to the commit, wallets only while the money moves.
     """
-    known = TaxDocument.objects.filter(request_key=request_key).first()
-    if known is not None:
-        return known
-    facts = [item.facts for item in draft.items]
-    uses = advances.plan(draft) if kind == Kind.INVOICE else []
-    number, year, day = numbers.next_number(supplier=draft.supplier, kind=kind, on=on)
-    sign = -1 if kind == Kind.CREDIT_NOTE else 1
-    document = TaxDocument.objects.create(
-        organisation=draft.organisation, kind=kind, number=number, financial_year=year, dated_on=day, month=month,
-        original=original, charged_paise=sign * draft.charged_paise,
-        advance_paise=sum(use.amount_paise for use in uses), annexure_sha256=annexure.sha256_of(facts) if facts else "",
-        annexure_rows=len(facts), reason=reason[:200], request_key=request_key, issued_at=at, issued_by=actor,
+    keys = [order.request_key for order in orders]
+    made = {row.request_key: row for row in TaxDocument.objects.filter(request_key__in=keys)}
+    fresh = [order for order in orders if order.request_key not in made]
+    digests = [_digest(order.draft) for order in fresh]  # before any number is taken: others wait for the counter
+    used_up = uses.plan([order.draft if order.kind == Kind.INVOICE else None for order in fresh])
+    documents = TaxDocument.objects.bulk_create(
+        _document(order, digest, sum(use.amount_paise for use in used), at, actor)
+        for order, digest, used in zip(fresh, digests, used_up, strict=True)
+    )
+    pairs = list(zip(documents, fresh, strict=True))
+    DocumentLine.objects.bulk_create(line for document, order in pairs for line in _lines(document, order.draft))
+    _store_items(pairs)
+    for document, order in pairs:
+        put_on(document, order.draft.fees)
+    _check_now()
+    posting.post_documents([
+        posting.Posting(document, order.draft.billed, used)
+        for (document, order), used in zip(pairs, used_up, strict=True)
+    ])  # fmt: skip
+    register(documents)
+    made |= {document.request_key: document for document in documents}
+    return [made[key] for key in keys]
+
+
+def _document(order: Order, digest: str, advance_paise: int, at: datetime, actor: str) -> TaxDocument:
+    draft = order.draft
+    number, year, day = numbers.next_number(supplier=draft.supplier, kind=order.kind, on=order.on)
+    return TaxDocument(
+        organisation=draft.organisation, kind=order.kind, number=number, financial_year=year, dated_on=day,
+        month=order.month, original=order.original, charged_paise=order.sign * draft.charged_paise,
+        advance_paise=advance_paise, annexure_sha256=digest, annexure_rows=len(draft.items),
+        reason=order.reason[:200], request_key=order.request_key, issued_at=at, issued_by=actor,
         **identity(draft.supplier, draft.recipient, draft.organisation, draft.supply), **_amounts(draft),
     )  # fmt: skip
-    DocumentLine.objects.bulk_create(_lines(document, draft))
-    _store_items(document, draft.items)
-    put_on(document, draft.fees)
-    posting.post_document(document=document, items=draft.billed)
-    advances.use(document=document, uses=uses)
-    register(document)
-    return document
+
+
+def _digest(draft: Draft) -> str:
+    return annexure.sha256_of(item.facts for item in draft.items) if draft.items else ""
+
+
+def _check_now() -> None:
+    """What the database would look at when we commit, sooner: no wallet waits for it."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CHECK_NOW)
+        cursor.execute("SET CONSTRAINTS ALL DEFERRED")
 
 
 def identity(
@@ -176,29 +127,29 @@ def identity(
     }  # fmt: skip
 
 
-def register(document: TaxDocument) -> None:
-    """Say that it was issued; one to a registered recipient waits for its IRN where the supplier needs one."""
-    needs_irn = document.supplier.einvoice_from is not None and document.dated_on >= document.supplier.einvoice_from
-    if needs_irn and document.kind in irn.KINDS and document.supply_kind != "B2C":
-        EInvoice.objects.create(
+def register(documents: Sequence[TaxDocument]) -> None:
+    """Say that they were issued; one to a registered recipient waits for its IRN where the supplier needs one."""
+    EInvoice.objects.bulk_create(
+        EInvoice(
             document=document, next_attempt_at=document.issued_at,
             predicted_irn=irn.predict(
                 gstin=document.supplier.gstin, year=document.financial_year, kind=irn.KINDS[document.kind],
                 number=document.number,
             ),
-        )  # fmt: skip
-    publish(DocumentIssued(
-        document.pk, document.organisation_id, str(document.kind), document.number, document.total_paise
-    ))  # fmt: skip
+        )
+        for document in documents
+        if _needs_irn(document)
+    )  # fmt: skip
+    publish_together(
+        DocumentIssued(document.pk, document.organisation_id, str(document.kind), document.number, document.total_paise)
+        for document in documents
+    )
 
 
-def _parts(item: Item | FeeItem, supply: Supply, rules: Rules, sign: int) -> Iterable[Part]:
-    for line in item.lines:
-        rate = Fraction(0) if supply.is_zero_rated else line.rate if line.rate is not None else rules.charging_rate
-        yield Part(
-            rules.sac_code, rate, item.site, item.network, line.component, line.unit, line.quantity,
-            sign * line.paise,
-        )  # fmt: skip
+def _needs_irn(document: TaxDocument) -> bool:
+    since = document.supplier.einvoice_from
+    is_reported = since is not None and document.dated_on >= since and document.total_paise > 0
+    return is_reported and document.kind in irn.KINDS and document.supply_kind != "B2C"
 
 
 def _amounts(draft: Draft) -> dict[str, int]:
@@ -221,17 +172,20 @@ def _lines(document: TaxDocument, draft: Draft) -> list[DocumentLine]:
     ]  # fmt: skip
 
 
-def _store_items(document: TaxDocument, items: Sequence[Item]) -> None:
-    """As one value: hundreds of rows with eight parameters each cost more than all the rest of a document."""
-    rows = [
-        {
-            "position": position, "cdr_id": item.cdr.pk, "adjustment_id": item.adjustment and item.adjustment.pk,
-            "taxable_paise": item.taxable_paise, "tax_paise": item.tax_paise, "facts": item.facts,
-        }
-        for position, item in enumerate(items, start=1)
-    ]  # fmt: skip
-    with connection.cursor() as cursor:
-        cursor.execute(_STORE_ITEMS, [document.pk, json.dumps(rows)])
+def _store_items(pairs: Sequence[tuple[TaxDocument, Order]]) -> None:
+    """Copied in: hundreds of rows with parameters each cost more than all the rest of a document."""
+    with connection.cursor() as cursor, cursor.copy(_STORE_ITEMS) as copy:
+        for row in _item_rows(pairs):
+            copy.write_row(row)
+
+
+def _item_rows(pairs: Sequence[tuple[TaxDocument, Order]]) -> Iterator[tuple[object, ...]]:
+    for document, order in pairs:
+        for position, item in enumerate(order.draft.items, start=1):
+            yield (
+                document.pk, position, item.cdr_id, item.adjustment_id, item.taxable_paise, item.tax_paise,
+                json.dumps(item.facts),
+            )  # fmt: skip
 
 
 def as_decimal(rate: Fraction) -> Decimal:

@@ -2,11 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
-from billing.gst.heads import Heads, tax_on
+from billing.gst.heads import Heads, round_off, spread, tax_on
+from billing.invoicing.grouping import Part
 from billing.invoicing.models import DocumentLine, TaxDocument
+from billing.invoicing.services.drafting import Draft
 from fleetcharge.lib.api import Conflict
 
 Kind = TaxDocument.Kind
@@ -48,8 +51,9 @@ class Left:
             self.rates[line.rate_percent].add(line, line.document.sign)
             if line.document.kind == Kind.CREDIT_NOTE:
                 self.gone[line.description, line.rate_percent] += line.taxable_paise
-        for note in {line.document_id: line.document for line in of_notes}.values():
-            self.round_off += note.sign * note.round_off_paise
+        notes = {line.document_id: line.document for line in of_notes}.values()
+        self.round_off += sum(note.sign * note.round_off_paise for note in notes)
+        self._given = sum(note.sign * note.total_paise for note in notes)
 
     def everything(self) -> dict[int, int]:
         """Line id -> taxable paise."""
@@ -72,9 +76,16 @@ class Left:
             return 0
         return max(self.round_off, -sum(paise + heads.total_paise for _, paise, heads in taken))
 
-    def excess_paise(self) -> int:
-        """By how much the notes have given back more than there was, before tax."""
-        return sum(max(0, -sums.taxable) for sums in self.rates.values())
+    def total_paise(self) -> int:
+        """With tax and round-off."""
+        return self.original.total_paise + self._given
+
+    def taxable_paise(self) -> int:
+        return sum(sums.taxable for sums in self.rates.values())
+
+    def heads(self) -> Heads:
+        cgst = max(0, sum(sums.cgst for sums in self.rates.values()))
+        return Heads(cgst, cgst, max(0, sum(sums.igst for sums in self.rates.values())))
 
     def _of_line(self, line: DocumentLine) -> int:
         return line.taxable_paise - self.gone[line.description, line.rate_percent]
@@ -95,3 +106,42 @@ def of(original: TaxDocument) -> Left:
         document__original=original, document__kind__in=[Kind.CREDIT_NOTE, Kind.DEBIT_NOTE]
     )
     return Left(original, original.lines.all(), list(notes.select_related("document").order_by("pk")))
+
+
+def bounded(draft: Draft, room: Left) -> Draft:
+    """A credit note cut to what is left of its invoice, before tax, head by head, and in all; most fit as they are."""
+    rest, heads = room.taxable_paise(), room.heads()
+    is_all = draft.taxable_paise >= rest
+    fits = draft.taxable_paise <= rest and draft.total_paise <= room.total_paise()
+    if fits and draft.heads.cgst_paise <= heads.cgst_paise and draft.heads.igst_paise <= heads.igst_paise:
+        return draft
+    lines = _cut(draft.lines, max(0, rest))
+    taxable = sum(line.taxable_paise for line in lines)
+    if not is_all:
+        own = draft.heads
+        heads = Heads(
+            min(own.cgst_paise, heads.cgst_paise), min(own.sgst_paise, heads.sgst_paise),
+            min(own.igst_paise, heads.igst_paise),
+        )  # fmt: skip
+    exact = taxable + heads.total_paise
+    in_all = max(0, room.total_paise())
+    total = in_all if is_all else min(exact + round_off(exact), in_all)
+    return replace(draft, lines=lines, shares=_shares(lines, heads), rounded_by_paise=total - exact)
+
+
+def _cut(lines: Iterable[Part], paise: int) -> list[Part]:
+    kept = []
+    for line in lines:
+        taken = min(line.taxable_paise, paise)
+        paise -= taken
+        if taken:
+            kept.append(replace(line, taxable_paise=taken))
+    return kept
+
+
+def _shares(lines: list[Part], heads: Heads) -> list[Heads]:
+    whole = sum(line.taxable_paise for line in lines)
+    parts = [Fraction(line.taxable_paise, whole) for line in lines]
+    cgst = spread([part * heads.cgst_paise for part in parts], heads.cgst_paise)
+    igst = spread([part * heads.igst_paise for part in parts], heads.igst_paise)
+    return [Heads(state, state, integrated) for state, integrated in zip(cgst, igst, strict=True)]

@@ -4,15 +4,24 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Exists, OuterRef
+from django.db.models import Count, Exists, OuterRef
 
 from billing.events import MonthClosed
-from billing.invoicing.models import AccountingMonth, BilledItem, TaxDocument
-from billing.invoicing.services import advances, checklist, collecting, figures, issuing, notes, parties
+from billing.invoicing.models import AccountingMonth, BilledItem
+from billing.invoicing.services import (
+    advances,
+    boundary,
+    checklist,
+    collecting,
+    drafting,
+    figures,
+    fleets,
+    parties,
+)
 from billing.invoicing.services.checklist import MUST, SHOULD, Check
 from billing.invoicing.services.rules import Rules
 from billing.models import CDRAdjustment
@@ -22,9 +31,14 @@ from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.api import Conflict
 from fleetcharge.lib.events import publish
+from fleetcharge.lib.processes import run_together
+from fleetcharge.lib.sequences import batched
 
 logger = logging.getLogger(__name__)
 LOCK = 0x6D6F6E7468  # "month"
+VOUCHERS_AT_ONCE = 100
+FEW = 6
+"""Portions of fleets that are not worth the seconds which processes take to begin."""
 
 
 @dataclass(frozen=True)
@@ -47,87 +61,95 @@ def month_of(day: date) -> AccountingMonth:
     return AccountingMonth.objects.get_or_create(starts_on=day.replace(day=1))[0]
 
 
-def close(*, day: date, now: datetime, actor: User | None = None, reason: str = "", actor_label: str = "") -> Closed:
+def close(
+    *,
+    day: date,
+    now: datetime,
+    actor: User | None = None,
+    reason: str = "",
+    actor_label: str = "",
+    processes: int = 1,
+) -> Closed:
     """Issue everything and lock the month that `day` is in. With a reason, over what only should be done first.
 
-    Raises NotReady, or Conflict when it is closed already or somebody else is at it. Each document is a transaction
-    of its own: what was issued before an interruption stays, the next run goes on behind it.
+    Raises NotReady, or Conflict when it is closed already or somebody else is at it. The documents of a few fleets are
+    a transaction of their own: what was issued before an interruption stays, the next run goes on behind it. More than
+    one process only outside any transaction.
     """
     with _alone():
         month = month_of(day)
         if month.is_closed:
             raise Conflict(f"{month} is closed already.", code="closed")
-        for organisation in Organisation.objects.all():
-            parties.take_over_settings(organisation)
+        parties.take_over_all()
         checks = checklist.run(month, now=now)
         against = [check for check in checks if not check.is_fine and check.weight in _weights(reason)]
         if against:
             raise NotReady(against)
         who = actor_label or (str(actor) if actor else "system")
-        count = _issue_all(month, now, who)
-        _lock(month, checks, now, actor, who, reason)
+        begun = boundary.last_transfer()
+        count = _issue_all(month, now, who, processes)
+        _lock(month, checks, now, actor, who, reason, begun)
     return Closed(month, count, checks)
 
 
-def drafts(*, day: date, organisation: Organisation) -> list[issuing.Draft]:
+def drafts(*, day: date, organisation: Organisation) -> list[drafting.Draft]:
     """What the month's close would invoice to this fleet now; nothing is stored."""
     month = AccountingMonth(starts_on=day.replace(day=1))
-    return issuing.drafts_for(organisation, before=month.ended_at, rules=Rules(_dated_on(month)))
+    return drafting.drafts_for(organisation, before=month.ended_at, rules=Rules(fleets.dated_on(month)))
 
 
 def _weights(reason: str) -> set[str]:
     return {MUST} if reason.strip() else {MUST, SHOULD}
 
 
-def _dated_on(month: AccountingMonth) -> date:
-    """Its last day, so that 31 March stays in its financial year whenever it is closed."""
-    return month.ends_before - timedelta(days=1)
-
-
-def _issue_all(month: AccountingMonth, now: datetime, who: str) -> int:
+def _issue_all(month: AccountingMonth, now: datetime, who: str, processes: int) -> int:
     """Receipt vouchers first: invoices use up the advances."""
-    made = 0
     fees.charge_due(now=now)
-    for transfer in advances.without_voucher(before=month.ended_at):
-        made += advances.confirm(transfer=transfer, at=now, actor=who) is not None
-    on, rules = _dated_on(month), Rules(_dated_on(month))
-    for organisation in with_something(month):
-        made += len(notes.issue_for_corrections(organisation, month=month, on=on, at=now, actor=who))
-        for draft in issuing.drafts_for(organisation, before=month.ended_at, rules=rules):
-            issuing.issue(
-                draft=draft, kind=TaxDocument.Kind.INVOICE, on=on, at=now, month=month, actor=who,
-                request_key=_key(month, draft),
-            )  # fmt: skip
-            made += 1
-    return made
+    made = _confirm_advances(month, now, who)
+    portions = [(month.pk, ids, now, who) for ids in fleets.parts(_waiting(month))]
+    if processes == 1 or len(portions) <= FEW:
+        return made + sum(fleets.issue(*portion) for portion in portions)
+    work = f"{fleets.__name__}:{fleets.issue.__name__}"
+    issued: list[int] = run_together(work, portions, processes=processes)
+    return made + sum(issued)
 
 
-def _key(month: AccountingMonth, draft: issuing.Draft) -> str:
-    """Names the sessions, as an interrupted close may go on with more of them."""
-    recipient = draft.recipient.pk if draft.recipient else 0
-    items = f"{draft.items[0].cdr.pk}-{draft.items[-1].cdr.pk}" if draft.items else f"fee-{draft.fees[0].fee.pk}"
-    return f"invoice:{month.starts_on:%Y-%m}:{draft.organisation.pk}:{draft.supplier.pk}:{recipient}:{items}"
+def _confirm_advances(month: AccountingMonth, now: datetime, who: str) -> int:
+    """Oldest first over all fleets: numbers of a series never go back in time."""
+    transfers = list(advances.without_voucher(before=month.ended_at))
+    return sum(
+        len(advances.confirm_together(transfers=some, at=now, actor=who))
+        for some in batched(transfers, VOUCHERS_AT_ONCE)
+    )
+
+
+def _waiting(month: AccountingMonth) -> dict[int, int]:
+    """Fleet -> sessions of it that wait for a document; 0 where only something else does."""
+    waiting = collecting.unbilled(before=month.ended_at).order_by().values_list("organisation")
+    counted: dict[int, int] = dict(waiting.annotate(Count("pk")))
+    return {pk: counted.get(pk, 0) for pk in sorted({*counted, *_with_something_else(month)})}
 
 
 def with_something(month: AccountingMonth) -> list[Organisation]:
     """The fleets that the close may have a document for."""
-    waiting = collecting.unbilled(before=month.ended_at).order_by().values_list("organisation", flat=True).distinct()
+    return list(Organisation.objects.filter(pk__in=_waiting(month)).order_by("pk"))
+
+
+def _with_something_else(month: AccountingMonth) -> set[int]:
+    """Corrections of what is billed, fees of subscriptions."""
     billed = BilledItem.objects.filter(cdr=OuterRef("cdr"), adjustment=None)
     late = CDRAdjustment.objects.filter(Exists(billed), billed_item=None).values_list("cdr__organisation", flat=True)
-    subscribed = organisations_waiting(before=month.ends_before)
-    return list(Organisation.objects.filter(pk__in={*waiting, *late, *subscribed}).order_by("pk"))
+    return {*late.order_by(), *organisations_waiting(before=month.ends_before)}
 
 
 @transaction.atomic
 def _lock(
-    month: AccountingMonth, checks: list[Check], now: datetime, actor: User | None, who: str, reason: str
+    month: AccountingMonth, checks: list[Check], now: datetime, actor: User | None, who: str, reason: str, begun: int
 ) -> None:
-    """The ledger's last row is read while nobody writes, so that no earlier number can appear behind it."""
-    with connection.cursor() as cursor:
-        cursor.execute("LOCK TABLE billing_ledgertransfer IN SHARE MODE")
-        cursor.execute("SELECT max(id) FROM billing_ledgertransfer")
-        month.last_transfer_id = cursor.fetchone()[0]
-    month.figures = summary(month)
+    """Charging goes on meanwhile: each sum is one statement, so that a charge is in all of it or in nothing of it."""
+    boundary.keep_documents_out()
+    month.last_transfer_id = boundary.last_transfer()
+    month.figures = summary(month, begun)
     month.closed_at, month.closed_by, month.accepted_because = now, who[:120], reason
     month.checklist = [check.as_dict() for check in checks]
     month.save()
@@ -135,7 +157,7 @@ def _lock(
     publish(MonthClosed(month.starts_on.isoformat(), now))
 
 
-def summary(month: AccountingMonth) -> dict[str, Any]:
+def summary(month: AccountingMonth, begun: int | None = None) -> dict[str, Any]:
     """Documents of the month by kind, where the charged money stands, and what nobody can explain: zero."""
     return {
         "documents": {
@@ -144,7 +166,7 @@ def summary(month: AccountingMonth) -> dict[str, Any]:
                 month=None, dated_on__gte=month.starts_on, dated_on__lt=month.ends_before
             ),
         },
-        **figures.charged_and_explained(before=month.ended_at),
+        **figures.charged_and_explained(before=month.ended_at, after_transfer=begun),
         "unexplained_tax_paise": figures.unexplained_tax(),
     }  # fmt: skip
 

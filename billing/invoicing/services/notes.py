@@ -5,7 +5,7 @@ CGST Act, section 34: a credit note until 30 November after the year of the supp
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
 
@@ -14,13 +14,14 @@ from django.db import transaction
 from billing.gst.heads import Heads, total_of
 from billing.gst.numbering import day_in_india, first_day
 from billing.invoicing.models import AccountingMonth, BilledItem, DocumentLine, TaxDocument
-from billing.invoicing.services import collecting, issuing, left, numbers, posting
+from billing.invoicing.services import drafting, issuing, items, left, numbers, posting
+from billing.invoicing.services.advances import first_open_day
+from billing.invoicing.services.items import Item
 from billing.invoicing.services.rules import Name, Rules
-from billing.models import BillingException
-from billing.services.exceptions import open_exception
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.api import Conflict
+from fleetcharge.lib.money import format_inr
 
 Kind = TaxDocument.Kind
 
@@ -32,24 +33,30 @@ def note_until(original: TaxDocument, rules: Rules) -> date:
 
 
 def issue_for_corrections(
-    organisation: Organisation, *, month: AccountingMonth | None, on: date, at: datetime, actor: str = "system"
+    organisations: Sequence[Organisation],
+    *,
+    month: AccountingMonth | None,
+    on: date,
+    at: datetime,
+    actor: str = "system",
 ) -> list[TaxDocument]:
     """Notes about corrections of sessions that are on documents already: per original one down, one up.
 
-    Their money has moved with the correction, so that they are issued in full; what a goodwill note had given back of
-    the same invoice before, finance is asked about.
+    Their money has moved with the correction, so that they need nobody's approval; what a goodwill note gave back of
+    the same invoice before is not given twice.
     """
     rules = Rules(on)
-    groups: dict[Any, list[collecting.Item]] = defaultdict(list)
-    late = collecting.late_corrections(organisation)
+    groups: dict[Any, list[Item]] = defaultdict(list)
+    by_fleet = items.late_corrections([each.pk for each in organisations])
+    late = [item for each in organisations for item in by_fleet.get(each.pk, [])]
     originals = _originals(late)
     for item in late:
         if item.taxable_paise:
-            groups[originals[item.cdr.pk].pk, item.taxable_paise < 0].append(item)
+            groups[originals[item.cdr_id], item.taxable_paise < 0].append(item)
     return [
-        _note(_locked(pk), items, is_credit, rules, month, on, at, actor)
-        for (pk, is_credit), items in sorted(groups.items(), key=lambda entry: entry[0])
-    ]  # fmt: skip
+        _note(pk, some, is_credit, rules, month, on, at, actor)
+        for (pk, is_credit), some in sorted(groups.items(), key=lambda entry: entry[0])
+    ]
 
 
 @transaction.atomic
@@ -71,7 +78,7 @@ def credit(
     original = _locked(document_id, kind=Kind.INVOICE)
     if known := TaxDocument.objects.filter(request_key=request_key).first():
         return known
-    day = day_in_india(at)
+    day = first_open_day(day_in_india(at))
     if day > (last := note_until(original, Rules(day))):
         raise Conflict(f"The last day for a credit note was {last}.", code="note_too_late")
     room = left.of(original)
@@ -83,7 +90,7 @@ def credit(
         action="credit", target=note, actor=actor, reason=reason, organisation=original.organisation,
         after={"original": original.number, "number": note.number, "total_paise": note.total_paise},
     )  # fmt: skip
-    issuing.register(note)
+    issuing.register([note])
     return note
 
 
@@ -127,25 +134,16 @@ def _locked(pk: int, **more: Any) -> TaxDocument:
     return rows.select_related("supplier", "registration", "organisation").get(pk=pk, **more)
 
 
-def _ask_about_excess(original: TaxDocument, note: TaxDocument, at: datetime) -> None:
-    """Goodwill first and a correction after it: together they may give back more than the invoice was."""
-    excess = left.of(original).excess_paise()
-    if excess:
-        open_exception(
-            organisation_id=None, kind=BillingException.Kind.BOOKS_DIFFER, at=at, amount_paise=excess,
-            title=f"The notes about {original.number} give back more than it was", reference=f"notes:{original.pk}",
-            details={"original": original.number, "note": note.number, "excess_paise": excess},
-        )  # fmt: skip
+def _originals(late: list[Item]) -> dict[int, int]:
+    """Record -> the document it is on."""
+    rows = BilledItem.objects.filter(cdr__in=[item.cdr_id for item in late], adjustment=None)
+    return dict(rows.values_list("cdr", "document"))
 
 
-def _originals(items: list[collecting.Item]) -> dict[int, TaxDocument]:
-    rows = BilledItem.objects.filter(cdr__in=[item.cdr.pk for item in items], adjustment=None)
-    return {row.cdr_id: row.document for row in rows.select_related("document")}
-
-
+@transaction.atomic
 def _note(
-    original: TaxDocument,
-    items: list[collecting.Item],
+    original_id: int,
+    some: list[Item],
     is_credit: bool,
     rules: Rules,
     month: AccountingMonth | None,
@@ -153,16 +151,19 @@ def _note(
     at: datetime,
     actor: str,
 ) -> TaxDocument:
+    """The original is locked until the note is there: together with goodwill it never gives back more than it was."""
+    original = _locked(original_id)
     kind = Kind.CREDIT_NOTE if is_credit else Kind.DEBIT_NOTE
-    made = issuing.draft(
-        original.organisation, original.supplier, original.registration, items, rules, -1 if is_credit else 1
+    whole = drafting.draft(
+        original.organisation, original.supplier, original.registration, some, rules, -1 if is_credit else 1
     )
-    corrections = ",".join(str(item.adjustment.pk) for item in items if item.adjustment)
+    made = left.bounded(whole, left.of(original)) if is_credit else whole
+    corrections = ",".join(str(item.adjustment_id) for item in some if item.adjustment_id)
     digest = hashlib.sha256(corrections.encode()).hexdigest()[:40]
-    note = issuing.issue(
+    reason = "Corrected after it was invoiced"
+    if made.total_paise < whole.total_paise:
+        reason += f"; {format_inr(whole.total_paise - made.total_paise)} of it had been given back before"
+    return issuing.issue(
         draft=made, kind=kind, on=on, at=at, month=month, original=original, actor=actor,
-        request_key=f"{kind}:{original.pk}:{digest}", reason="Corrected after it was invoiced",
+        request_key=f"{kind}:{original.pk}:{digest}", reason=reason,
     )  # fmt: skip
-    if is_credit:
-        _ask_about_excess(original, note, at)
-    return note

@@ -7,60 +7,88 @@ the document's total go to or come from the wallet. What is left on `rounding` i
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 from billing.events import WalletChanged
 from billing.gst.heads import Heads
 from billing.invoicing.models import TaxDocument
-from billing.invoicing.services.collecting import Item
+from billing.invoicing.services.items import Item
+from billing.invoicing.services.uses import Use, store
 from billing.models import Wallet
 from billing.prices.services.invoicing import FeeItem
 from billing.services import ledger
+from billing.services.entries import Entry, post_together
 from billing.services.ledger import Dimensions, Leg
-from fleetcharge.lib.events import publish
+from fleetcharge.lib.events import publish_together
 
 HEADS = {"cgst_paise": "output_cgst", "sgst_paise": "output_sgst", "igst_paise": "output_igst"}
 
 
-def post_document(*, document: TaxDocument, items: Iterable[Item | FeeItem]) -> None:
-    """For an invoice, or a note about corrections whose money has moved already. Locks the wallet last."""
-    items = list(items)
-    legs = [*_sales_of_networks(items, document.number), *_heads(document, items)]
-    difference = document.sign * document.total_paise - sum(item.total_paise for item in items)
-    if difference:
-        legs += _move(_purse(document.organisation_id, difference), "rounding", difference, document.number)
-    _post(document, legs)
+@dataclass(frozen=True)
+class Posting:
+    """A document, what it bills, and the advances it uses up."""
+
+    document: TaxDocument
+    items: Sequence[Item | FeeItem]
+    uses: Sequence[Use] = ()
 
 
-def post_advance(*, document: TaxDocument) -> None:
+def post_documents(postings: Sequence[Posting]) -> None:
+    """For invoices, and notes about corrections whose money has moved already. Locks the wallets last."""
+    store((each.document, each.uses) for each in postings)
+    differences = {each.document.pk: _difference(each) for each in postings}
+    purses = _Purses({each.document.organisation_id for each in postings if differences[each.document.pk]})
+    entries = []
+    for each in postings:
+        document, difference = each.document, differences[each.document.pk]
+        legs = [*_sales_of_networks(each.items, document.number), *_heads(document, each.items)]
+        legs += _given_before(each)
+        if difference:
+            purse = purses.of(document.organisation_id, difference)
+            legs += _move(purse, "rounding", difference, document.number)
+        entries += [_entry(document, legs), _entry(document, _advance_use(each), part="advance")]
+    _post(entries)
+
+
+def _difference(each: Posting) -> int:
+    """What the wallet still owes for it, or gets back: sessions were taxed and rounded one by one."""
+    return each.document.sign * each.document.total_paise - sum(item.total_paise for item in each.items)
+
+
+def post_advances(documents: Iterable[TaxDocument]) -> None:
     """Tax that falls due with an advance; a refund voucher takes it back."""
+    _post([_entry(document, _advance(document)) for document in documents])
+
+
+def _advance(document: TaxDocument) -> list[Leg]:
     account = f"advance_gst:{document.organisation_id}"
-    _post(document, [
+    return [
         leg
-        for field, head in HEADS.items()
-        for leg in _move(account, head, document.sign * getattr(document, field), document.number)
-    ])  # fmt: skip
+        for name, head in HEADS.items()
+        for leg in _move(account, head, document.sign * getattr(document, name), document.number)
+    ]
 
 
-def post_advance_use(*, document: TaxDocument, used: Heads) -> None:
+def _advance_use(each: Posting) -> list[Leg]:
     """The tax of an advance was paid before: it leaves the head again when the invoice owes it."""
-    account = f"advance_gst:{document.organisation_id}"
-    legs = [leg for field, head in HEADS.items() for leg in _move(head, account, getattr(used, field), document.number)]
-    _post(document, legs, part="advance")
+    account, number = f"advance_gst:{each.document.organisation_id}", each.document.number
+    used = sum((use.heads for use in each.uses), Heads())
+    return [leg for name, head in HEADS.items() for leg in _move(head, account, getattr(used, name), number)]
 
 
 def post_goodwill(*, document: TaxDocument) -> None:
     """A credit note that a person decided on: sales and tax go down, the money goes to the wallet."""
-    purse = _purse(document.organisation_id, -document.total_paise)
+    purse = _Purses({document.organisation_id}).of(document.organisation_id, -document.total_paise)
     legs = _move("revenue:charging", purse, document.taxable_paise, document.number)
     for field, head in HEADS.items():
         legs += _move(head, purse, getattr(document, field), document.number)
     legs += _move("rounding", purse, document.round_off_paise, document.number)
-    _post(document, legs)
+    _post([_entry(document, legs)])
 
 
-def _sales_of_networks(items: list[Item | FeeItem], number: str) -> list[Leg]:
+def _sales_of_networks(items: Sequence[Item | FeeItem], number: str) -> list[Leg]:
     """At capture a network's session went to its `cpo_payable`, tax included; here it becomes our purchase and sale."""
     sums: dict[tuple[str, str], int] = defaultdict(int)
     for item in items:
@@ -77,7 +105,7 @@ def _sales_of_networks(items: list[Item | FeeItem], number: str) -> list[Leg]:
     return legs
 
 
-def _heads(document: TaxDocument, items: list[Item | FeeItem]) -> list[Leg]:
+def _heads(document: TaxDocument, items: Sequence[Item | FeeItem]) -> list[Leg]:
     legs = []
     for field, head in HEADS.items():
         booked = sum(getattr(item, field) for item in items)
@@ -85,12 +113,27 @@ def _heads(document: TaxDocument, items: list[Item | FeeItem]) -> list[Leg]:
     return legs
 
 
-def _purse(organisation_id: int, paise: int) -> str:
-    """The wallet where it can bear it (`paise` out of it), else what is owed."""
-    wallet = Wallet.objects.select_for_update().filter(organisation_id=organisation_id).first()
-    if wallet is None or wallet.available_paise < paise:
-        return ledger.receivable_code(organisation_id)
-    return ledger.wallet_code(organisation_id)
+def _given_before(each: Posting) -> list[Leg]:
+    """What a correction took off the sales although goodwill had done so before: the note is about less than that."""
+    document = each.document
+    sales = document.sign * document.taxable_paise - sum(item.taxable_paise for item in each.items)
+    return _move("rounding", "revenue:charging", sales, document.number)
+
+
+class _Purses:
+    """The wallets of these fleets, locked in the order of their keys."""
+
+    def __init__(self, organisation_ids: set[int]) -> None:
+        rows = Wallet.objects.select_for_update().filter(organisation__in=organisation_ids).order_by("pk")
+        self._available = {wallet.organisation_id: wallet.available_paise for wallet in rows if organisation_ids}
+
+    def of(self, organisation_id: int, paise: int) -> str:
+        """The wallet where it can bear it (`paise` out of it), else what is owed."""
+        available = self._available.get(organisation_id)
+        if available is None or available < paise:
+            return ledger.receivable_code(organisation_id)
+        self._available[organisation_id] = available - paise
+        return ledger.wallet_code(organisation_id)
 
 
 def _move(debit: str, credit: str, paise: int, memo: str) -> list[Leg]:
@@ -106,15 +149,21 @@ def _moment_of(document: TaxDocument) -> datetime:
     return document.advance.occurred_at if document.advance is not None else document.issued_at
 
 
-def _post(document: TaxDocument, legs: list[Leg], part: str = "") -> None:
-    if legs:
-        ledger.post(
-            entry_key=f"document:{document.pk}{f':{part}' if part else ''}", legs=legs,
-            occurred_at=_moment_of(document),
-            about=Dimensions(organisation_id=document.organisation_id), actor=document.issued_by,
-        )  # fmt: skip
-    wallet = Wallet.objects.select_related("account").filter(organisation_id=document.organisation_id).first()
-    if wallet is not None and any(wallet.account.code in {leg.debit, leg.credit} for leg in legs):
-        publish(WalletChanged(
-            wallet.organisation_id, wallet.posted_paise, wallet.held_paise, wallet.available_paise
-        ))  # fmt: skip
+def _entry(document: TaxDocument, legs: list[Leg], part: str = "") -> Entry:
+    return Entry(
+        f"document:{document.pk}{f':{part}' if part else ''}", legs, _moment_of(document),
+        Dimensions(organisation_id=document.organisation_id), document.issued_by,
+    )  # fmt: skip
+
+
+def _post(entries: Iterable[Entry]) -> None:
+    entries = [entry for entry in entries if entry.legs]
+    post_together(entries)
+    touched = {code for entry in entries for leg in entry.legs for code in (leg.debit, leg.credit)}
+    fleets = {entry.about.organisation_id for entry in entries}
+    fleets = {pk for pk in fleets if pk is not None and ledger.wallet_code(pk) in touched}
+    if fleets:
+        publish_together(
+            WalletChanged(wallet.organisation_id, wallet.posted_paise, wallet.held_paise, wallet.available_paise)
+            for wallet in Wallet.objects.filter(organisation__in=fleets).order_by("pk")
+        )

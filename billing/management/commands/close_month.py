@@ -1,5 +1,6 @@
 """`manage.py close_month 2026-11`: the checklist, every document, the proof, the lock, and the files on request."""
 
+import os
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ class Command(BaseCommand):
         parser.add_argument("--check", action="store_true", help="Only say what stands against it.")
         parser.add_argument("--accept", default="", metavar="REASON", help="Close over what should be done first.")
         parser.add_argument("--output", type=Path, help="Write every PDF, annexure and export below this folder.")
-        parser.add_argument("--processes", type=int, help="How many write them together; one per core unless said.")
+        parser.add_argument("--processes", type=int, help="How many work on it together; one per core unless said.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
@@ -34,15 +35,18 @@ class Command(BaseCommand):
             self._show(checklist.run(month, now=timezone.now()))
             return
         if not month.is_closed:
-            month = self._close(day, options["accept"])
+            month = self._close(day, options["accept"], options["processes"])
         elif options["output"] is None:
             raise CommandError(f"{month} is closed already.")
         if options["output"] is not None:
             self._write(month, options["output"], options["processes"])
 
-    def _close(self, day: date, reason: str) -> AccountingMonth:
+    def _close(self, day: date, reason: str, processes: int | None) -> AccountingMonth:
         try:
-            closed = months.close(day=day, now=timezone.now(), reason=reason, actor_label="close_month")
+            closed = months.close(
+                day=day, now=timezone.now(), reason=reason, actor_label="close_month",
+                processes=processes or os.cpu_count() or 1,
+            )  # fmt: skip
         except months.NotReady as error:
             self._show(error.checks)
             raise CommandError("The month is not ready; --accept REASON closes over what should be done first.") from (
@@ -63,7 +67,7 @@ class Command(BaseCommand):
         figures = month.figures
         for kind, sums in figures["documents"].items():
             self.stdout.write(f"  {sums['count']:6} {kind:16} {format_inr(sums['total']):>20}")
-        for name in ("charged", "billed", "held", "unjudged", "unexplained"):
+        for name in ("charged", "billed", "held", "unjudged", "late", "unexplained"):
             self.stdout.write(f"  {name:23} {format_inr(figures[f'{name}_paise']):>20}")
         tax = sum(map(abs, figures["unexplained_tax_paise"].values()))
         self.stdout.write(f"{month} is closed; unexplained: {abs(figures['unexplained_paise']) + tax} paise")

@@ -1,5 +1,6 @@
 """Charged subscription fees on their way to the month's invoice."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -50,6 +51,14 @@ def fees_of(organisation: Any, *, before: date) -> list[FeeItem]:
     """Of periods that ended by that day, on no document yet, oldest first."""
     rows = _waiting(before).filter(organisation=organisation)
     return [FeeItem(row) for row in rows.order_by("period_start", "pk")]
+
+
+def fees_of_many(organisation_ids: Collection[int], *, before: date) -> dict[int, list[FeeItem]]:
+    """As `fees_of`, by organisation."""
+    found: dict[int, list[FeeItem]] = {}
+    for row in _waiting(before).filter(organisation__in=organisation_ids).order_by("period_start", "pk"):
+        found.setdefault(row.organisation_id, []).append(FeeItem(row))
+    return found
 
 
 def organisations_waiting(*, before: date) -> set[int]:
