@@ -163,6 +163,7 @@ def sweep_sessions() -> None:
 def sweep_holds() -> None:
     """Hold more for sessions that run past their hold; report those that never end, and limits that are reached."""
     holds.extend_running(now=timezone.now())
+    holds.release_settled(now=timezone.now())
     holds.report_never_ended(now=timezone.now())
     standing.report_reached(now=timezone.now())
 

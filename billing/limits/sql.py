@@ -30,9 +30,11 @@ WHERE x.organisation_id = g.organisation_id AND x.started_at >= span.since AND x
 _USED = f"""
 SELECT COALESCE(sum(h.amount_paise), 0)::bigint AS reserved_paise,
        COALESCE(sum(c.total_paise + x.adjusted_paise), 0)::bigint AS spent_paise,
-       COALESCE(sum(h.energy_wh), 0)::bigint AS reserved_wh, COALESCE(sum(c.energy_wh), 0)::bigint AS spent_wh
+       COALESCE(sum(h.energy_wh), 0)::bigint AS reserved_wh,
+       COALESCE(sum(COALESCE((SELECT a.energy_wh FROM billing_cdradjustment a WHERE a.cdr_id = c.id
+                              ORDER BY a.number DESC LIMIT 1), c.energy_wh)), 0)::bigint AS spent_wh
 {_SESSIONS}
-"""
+"""  # noqa: S608
 # What applies to a session of this fleet, vehicle, driver, place and plug. Nothing used yet in this period: counted.
 APPLICABLE = f"""
 SELECT g.scope, g.period, g.is_hard, g.amount_paise, g.energy_wh,
@@ -115,9 +117,10 @@ SELECT u.id FROM billing_limitusage u
 WHERE u.id IN (SELECT (each->>'id')::bigint FROM closed, jsonb_array_elements(closed.limits->'usages') each)
 ORDER BY u.id FOR UPDATE
 """
+# `fresh` (paise, wh): what is spent now; nothing when it was charged before
 MOVE_HOLD = f"""
-{MOVE.format(out_paise="closed.amount_paise", out_wh="closed.energy_wh", in_paise="%(total)s", in_wh="%(wh)s")}
-FROM closed, used WHERE u.id = used.id RETURNING u.id
+{MOVE.format(out_paise="closed.amount_paise", out_wh="closed.energy_wh", in_paise="fresh.paise", in_wh="fresh.wh")}
+FROM closed, used, fresh WHERE u.id = used.id RETURNING u.id
 """
 REACHED = """
 SELECT u.id, u.limit_id, u.period_start, u.is_hard, u.excess_paise, u.excess_wh, g.organisation_id, g.scope

@@ -8,12 +8,13 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Sum
 
+from billing.limits import correcting, using
 from billing.models import CDR, BillingException, CDRAdjustment, ChargingSession
 from billing.prices.models import AllowanceUse
 from billing.rating import Rating
 from billing.services import price_checks, rating, wallets
 from billing.services.exceptions import open_exception
-from billing.services.wallets import Charge, hold_key
+from billing.services.wallets import Charge
 from stations.cpo.ocpi.models import RoamingCDR
 from stations.models import Source
 
@@ -89,7 +90,8 @@ def book_record(*, cdr: CDR, told: RoamingCDR, figures: Figures, now: datetime) 
 def _book(
     cdr: CDR, figures: Figures, rated: Rating, reason: str, now: datetime, told: RoamingCDR | None = None
 ) -> CDRAdjustment:
-    before = booked(cdr)
+    correcting.lock(session_id=cdr.session_id)  # what its limits count of it, before anything changes
+    before, more_wh = booked(cdr), figures.energy_wh - figures_of(cdr).energy_wh
     differences = {name: value - before[name] for name, value in _heads(rated).items()}
     tax_paise = sum(differences[name] for name in HEADS[1:])
     adjustment = CDRAdjustment.objects.create(
@@ -104,7 +106,7 @@ def _book(
         reason=reason[:200],
         created_at=now,
     )
-    _post(cdr, adjustment, differences, now)
+    _post(cdr, adjustment, differences, more_wh, now)
     ChargingSession.objects.filter(pk=cdr.session_id).update(
         adjusted_paise=F("adjusted_paise") + adjustment.total_paise
     )
@@ -137,22 +139,34 @@ def booked(cdr: CDR) -> dict[str, int]:
     return {name: (getattr(cdr, name) or 0) + (sums[name] or 0) for name in HEADS}
 
 
-def _post(cdr: CDR, adjustment: CDRAdjustment, differences: dict[str, int], now: datetime) -> None:
-    """More goes through the wallet like a charge, less comes back to it; each head on its own account."""
+def count_energy(cdr: CDR, more_wh: int) -> None:
+    """On its limits, where no money moves that they would count it with."""
+    if more_wh:
+        using.spend(correcting.lock(session_id=cdr.session_id), paise=0, wh=more_wh)
+
+
+def _post(cdr: CDR, adjustment: CDRAdjustment, differences: dict[str, int], more_wh: int, now: datetime) -> None:
+    """More goes through the wallet like a charge, less comes back to it; each head on its own account.
+
+    Limits count the energy with the first of them.
+    """
     session, key = cdr.session, entry_key(cdr, adjustment.number)
     parts = _parts(session, differences)
     memo = f"Session {session.transaction_ref}, corrected"
     about = rating.dimensions_of(session)
     if more := [Charge(account, amount, "adjustment", memo) for account, amount in parts if amount > 0]:
         wallets.capture(
-            organisation_id=cdr.organisation_id, session_key=hold_key(cdr.session_id), entry_key=key, charges=more,
-            about=about, at=adjustment.ended_at, now=now, currency=cdr.currency,
+            organisation_id=cdr.organisation_id, session_key=key, entry_key=key, charges=more,  # no hold pays it
+            about=about, at=adjustment.ended_at, now=now, currency=cdr.currency, energy_wh=more_wh,
         )  # fmt: skip
+        more_wh = 0
     if less := [(account, -amount) for account, amount in parts if amount < 0]:
         wallets.refund(
             organisation_id=cdr.organisation_id, entry_key=f"{key}:refund", refunds=less, memo=memo, about=about,
-            at=now, currency=cdr.currency,
+            at=now, currency=cdr.currency, energy_wh=-more_wh,
         )  # fmt: skip
+        more_wh = 0
+    count_energy(cdr, more_wh)
 
 
 def entry_key(cdr: CDR, number: int) -> str:

@@ -13,7 +13,7 @@ from billing.limits import correcting, sql, using
 from billing.models import BillingException, LedgerTransfer, Wallet
 from billing.services import ledger
 from billing.services.exceptions import open_exception
-from billing.services.holding import announce
+from billing.services.holding import announce, hold_key
 from billing.services.ledger import Dimensions, Leg
 from billing.services.low_wallets import CROSSES
 from fleetcharge.lib.db import in_one_line
@@ -55,6 +55,8 @@ free AS (
                                        FOR UPDATE SKIP LOCKED))
     RETURNING amount_paise, energy_wh, limits
 ), ready AS (SELECT 1 WHERE EXISTS (SELECT 1 FROM free) OR EXISTS (SELECT 1 FROM closed)),
+fresh AS (SELECT %(total)s::bigint AS paise, %(wh)s::bigint AS wh WHERE NOT EXISTS (SELECT 1 FROM known)
+          UNION ALL SELECT 0, 0 WHERE EXISTS (SELECT 1 FROM known)),
 used AS ({sql.USED_BY_HOLD}), booked AS ({sql.MOVE_HOLD}),
 part AS (
     SELECT charge.number AS leg, account.id AS account_id, charge.paise, charge.kind, charge.memo
@@ -126,7 +128,8 @@ def _capture(
     usages: list[int] = []
     posted, held, left, legs, is_known, is_ready, warns, _ = _execute(values)
     if not is_ready:
-        usages = correcting.lock(session_id=about.session_id, is_captured=True, is_written=is_written)
+        has_hold = about.session_id is not None and values["key"] == hold_key(about.session_id)
+        usages = correcting.lock(session_id=about.session_id, is_captured=has_hold, is_written=is_written)
         posted, held, left, legs, is_known, _, warns, moved = _execute(values | {"is_locked": True, "is_second": True})
         usages = [usage for usage in usages if usage not in moved]
     is_posted = posted is not None and legs == len(charges) and not is_known

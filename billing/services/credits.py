@@ -9,6 +9,7 @@ from decimal import Decimal
 from django.db import transaction
 from django.db.models import F
 
+from billing.limits import correcting
 from billing.models import CDR, BillingException, CDRAdjustment, ChargingSession
 from billing.services import adjustments, price_checks, rating, wallets
 from billing.services.adjustments import Figures
@@ -46,6 +47,8 @@ def give_back(*, told: RoamingCDR, now: datetime) -> bool:
         cdr.refresh_from_db()
         if cdr.captured_at is None:
             return False
+    correcting.lock(session_id=cdr.session_id)  # what its limits count of it, before anything changes
+    given_back_wh = adjustments.figures_of(cdr).energy_wh
     number = cdr.adjustments.count() + 1
     key = adjustments.entry_key(cdr, number)
     booked = adjustments.booked(cdr)
@@ -58,8 +61,10 @@ def give_back(*, told: RoamingCDR, now: datetime) -> bool:
     if sum(booked.values()):
         wallets.take_back(
             organisation_id=cdr.organisation_id, entry_key=_posting(cdr, record), as_key=key,
-            reason=f"Credit {told.key}", at=now,
+            reason=f"Credit {told.key}", at=now, energy_wh=given_back_wh,
         )  # fmt: skip
+    else:
+        adjustments.count_energy(cdr, -given_back_wh)
     _move_total(cdr, -sum(booked.values()))
     price_checks.end_dispute(told=record, now=now)
     _settle_questions(told, now)

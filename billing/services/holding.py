@@ -60,7 +60,7 @@ _RELEASE = in_one_line(f"""
 WITH closed AS (
     UPDATE billing_hold SET state = 'released', closed_at = %(now)s
     WHERE session_key = %(key)s AND state = 'active' RETURNING wallet_id, amount_paise, energy_wh, limits
-), used AS ({sql.USED_BY_HOLD}), booked AS ({sql.MOVE_HOLD})
+), fresh AS (SELECT 0 AS paise, 0 AS wh), used AS ({sql.USED_BY_HOLD}), booked AS ({sql.MOVE_HOLD})
 UPDATE billing_wallet w SET held_paise = w.held_paise - closed.amount_paise FROM closed
 WHERE w.account_id = closed.wallet_id AND (SELECT count(*) FROM booked) >= 0
 RETURNING w.organisation_id, w.posted_paise, w.held_paise, w.posted_paise - w.held_paise + w.credit_limit_paise
@@ -124,7 +124,7 @@ def extend(*, session_key: str, extra_paise: int, now: datetime, extra_wh: int =
 def release(*, session_key: str, now: datetime) -> bool:
     """Give held money back; False when there was none."""
     with connection.cursor() as cursor:
-        cursor.execute(_RELEASE, {"key": session_key, "now": now, "total": 0, "wh": 0})
+        cursor.execute(_RELEASE, {"key": session_key, "now": now})
         row = cursor.fetchone()
     if row is None:
         return False

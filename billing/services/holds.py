@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from django.db import connection
+
 from billing.models import BillingException, ChargingSession, Hold
 from billing.services import tariffs, wallets
 from billing.services.exceptions import open_exception
@@ -10,6 +12,12 @@ from stations.models import Connector
 
 EXTEND_AT_PERCENT = 80
 EXTEND_BY_PERCENT = 150
+_SETTLED = """
+SELECT h.session_key FROM billing_hold h
+JOIN billing_cdr c ON c.captured_at IS NOT NULL
+    AND c.session_id = CASE WHEN h.session_key ~ '^session:[0-9]{1,18}$' THEN substr(h.session_key, 9)::bigint END
+WHERE h.state = 'active'
+"""
 
 
 def extend_running(*, now: datetime, chunk: int = 1_000) -> int:
@@ -32,6 +40,14 @@ def _extend(sessions: list[ChargingSession], now: datetime) -> int:
         missing = _missing_paise(running[hold.session_key], hold, now)
         raised += missing > 0 and wallets.extend(session_key=hold.session_key, extra_paise=missing, now=now)
     return raised
+
+
+def release_settled(*, now: datetime) -> int:
+    """Give back what is held for sessions that are charged already: a start may come again at that very moment."""
+    with connection.cursor() as cursor:
+        cursor.execute(_SETTLED)
+        keys = [key for (key,) in cursor.fetchall()]
+    return sum(wallets.release(session_key=key, now=now) for key in keys)
 
 
 def report_never_ended(*, now: datetime) -> int:

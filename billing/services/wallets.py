@@ -104,10 +104,12 @@ def refund(
     about: Dimensions,
     at: datetime,
     currency: str = "INR",
+    energy_wh: int = 0,
 ) -> bool:
     """Give back what was charged too much: (account it comes from, paise). False when `entry_key` was posted before.
 
-    What the organisation still owes is paid off first, as by a top-up; without a wallet it only owes less.
+    What the organisation still owes is paid off first, as by a top-up; without a wallet it only owes less. Limits count
+    `energy_wh` less.
     """
     has_wallet = Wallet.objects.filter(organisation_id=organisation_id).exists()
     to = ledger.wallet_code(organisation_id) if has_wallet else ledger.receivable_code(organisation_id)
@@ -115,7 +117,7 @@ def refund(
     usages = correcting.lock(session_id=about.session_id)
     posted = ledger.post(entry_key=entry_key, legs=legs, occurred_at=at, about=about, currency=currency)
     if posted.is_new:
-        using.spend(usages, paise=-sum(amount for _, amount in refunds), wh=0)
+        using.spend(usages, paise=-sum(amount for _, amount in refunds), wh=-energy_wh)
     if posted.is_new and has_wallet:
         _settle_receivable(organisation_id, entry_key, at)
         announce(organisation_id)
@@ -123,10 +125,13 @@ def refund(
 
 
 @transaction.atomic
-def take_back(*, organisation_id: int, entry_key: str, as_key: str, reason: str, at: datetime) -> bool:
+def take_back(
+    *, organisation_id: int, entry_key: str, as_key: str, reason: str, at: datetime, energy_wh: int = 0
+) -> bool:
     """Reverse a charge, leg by leg: what came from the wallet goes back to it, what was owed is owed no more.
 
-    What was owed then and has been paid since goes to the wallet. False when it was reversed before.
+    What was owed then and has been paid since goes to the wallet. Limits count `energy_wh` less. False when it was
+    reversed before.
     """
     charged = LedgerTransfer.objects.filter(entry_key=entry_key).values_list("session_id", "amount_paise")
     if not charged:
@@ -134,7 +139,7 @@ def take_back(*, organisation_id: int, entry_key: str, as_key: str, reason: str,
     usages = correcting.lock(session_id=charged[0][0])
     posted = ledger.reverse(entry_key=entry_key, reason=reason, occurred_at=at, actor="system", as_key=as_key)
     if posted.is_new:
-        using.spend(usages, paise=-sum(paise for _, paise in charged), wh=0)
+        using.spend(usages, paise=-sum(paise for _, paise in charged), wh=-energy_wh)
     if not posted.is_new or not Wallet.objects.filter(organisation_id=organisation_id).exists():
         return posted.is_new
     overpaid = -ledger.balance_paise(ledger.receivable_code(organisation_id))

@@ -143,12 +143,13 @@ def test_a_limit_counts_what_is_charged_in_the_end(source: Source, organisation:
     price(bill(source))
     of_month = of_month or limit(organisation, period="month", amount_paise=5_000_00)
 
-    def used() -> int:
-        return LimitUsage.objects.get(limit=of_month).spent_paise
+    def used() -> tuple[int, int]:
+        usage = LimitUsage.objects.get(limit=of_month)
+        return usage.spent_paise, usage.spent_wh
 
-    assert not is_early or used() == 46_020
+    assert not is_early or used() == (46_020, 20_000)
     bill(source, "C1-C", **CREDIT)
-    assert used() == 0
+    assert used() == (0, 0)
     bill(source, "C1-2", **SMALLER)
     again()
-    assert used() == spent(organisation) == 23_010
+    assert used() == (spent(organisation), 10_000) == (23_010, 10_000)

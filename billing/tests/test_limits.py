@@ -8,8 +8,8 @@ import pytest
 from django.db import Error, connection, transaction
 
 from billing.limits import changing, standing
-from billing.models import BillingException, ChargingSession, Hold, LimitUsage, SpendLimit, Wallet
-from billing.services import holds, rating, verification, wallets
+from billing.models import CDR, BillingException, ChargingSession, Hold, LimitUsage, SpendLimit, Wallet
+from billing.services import adjustments, holds, rating, verification, wallets
 from billing.services.authorisation import decide
 from billing.tests.factories import NOON, Fleet, limit, make_fleet, start, stop
 from fleetcharge.accounts.models import Organisation
@@ -256,3 +256,38 @@ def test_a_removed_limit_lets_running_sessions_hold_more(fleet: Fleet) -> None:
     assert not wallets.extend(session_key=wallets.hold_key(session.pk), extra_paise=9_000_00, now=NOON)
     finish(fleet, session)
     assert used(kept) == (0, PRICE)
+
+
+def test_a_start_that_comes_again_after_the_charge_holds_nothing_for_long_and_counts_once(fleet: Fleet) -> None:
+    of_day = limit(fleet.organisation, amount_paise=9_000_00)
+    session = begin(fleet)
+    key = wallets.hold_key(session.pk)
+    wallets.release(session_key=key, now=NOON)
+    Hold.objects.all().delete()
+    finish(fleet, session)
+    limits = decide_at(fleet).limits
+    wallets.hold(organisation_id=fleet.organisation.pk, session_key=key, amount_paise=50_00, now=NOON, limits=limits)
+    assert used(of_day) == (50_00, PRICE)
+    charge = [wallets.Charge("revenue:charging", PRICE, "charge")]
+    again = wallets.capture(
+        organisation_id=fleet.organisation.pk, session_key=key, entry_key=f"charge:{session.pk}", charges=charge,
+        about=rating.dimensions_of(session), at=NOON, now=NOON,
+    )  # fmt: skip
+    assert not again.is_new
+    assert used(of_day) == (0, PRICE)
+    Hold.objects.all().delete()
+    wallets.hold(organisation_id=fleet.organisation.pk, session_key=key, amount_paise=50_00, now=NOON, limits=limits)
+    assert [holds.release_settled(now=NOON), holds.release_settled(now=NOON)] == [1, 0]
+    assert (used(of_day), Wallet.objects.get().held_paise) == ((0, PRICE), 0)
+
+
+def test_a_correction_counts_its_energy_too(fleet: Fleet) -> None:
+    of_day = limit(fleet.organisation, energy_wh=90_000)
+    session = begin(fleet)
+    finish(fleet, session)
+    for wh in (12_000, 7_000):
+        cdr = CDR.objects.get(session=session)
+        figures = adjustments.Figures(cdr.started_at, cdr.ended_at, wh, cdr.charging_seconds, cdr.idle_seconds)
+        adjustments.adjust(cdr=cdr, figures=figures, reason="late", now=NOON)
+        usage = LimitUsage.objects.get(limit=of_day)
+        assert (usage.spent_wh, usage.spent_paise) == (wh, wh * PRICE // 10_000)
