@@ -3,7 +3,20 @@
 import subprocess
 import sys
 
-PARTS = ("ocpp", "pings", "nearest", "dispatch", "live", "billing", "desk", "payments", "month", "reconciliation", "networks")
+PARTS = (
+    "ocpp",
+    "pings",
+    "nearest",
+    "routes",
+    "dispatch",
+    "live",
+    "billing",
+    "desk",
+    "payments",
+    "month",
+    "reconciliation",
+    "networks",
+)
 
 
 def main() -> int:

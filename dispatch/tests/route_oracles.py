@@ -3,12 +3,13 @@
 import random
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stdout
+from dataclasses import replace
 from heapq import heappop, heappush
 from io import StringIO
 from math import dist, inf
 from typing import Any
 
-from dispatch.core.curves import ChargeCurve
+from dispatch.core.curves import ChargeCurve, charge_curve, vehicle_curve
 from dispatch.core.routes import Charger, Problem, Stop
 from dispatch.core.routes.walk import charging
 
@@ -37,9 +38,34 @@ def like_published(seed: int, *, battery_wh: float = 16_000.0) -> Problem:
     )  # fmt: skip
 
 
+def in_a_city(seed: int, *, paise_per_minute: float | None = None, is_clocked: bool = False) -> Problem:
+    """8 stops and 40 chargers of four powers, a small van between 15 and 60 %, reserve and share of the leg."""
+    dice = random.Random(seed)
+    points = [(dice.gauss(0, 12), dice.gauss(0, 12)) for _ in range(48)]
+    km = [[1.35 * dist(a, b) for b in points] for a in points]
+    power = vehicle_curve([], 30_000)
+    kinds = [charge_curve(power, battery_wh=21_300, plug_power_w=watts) for watts in (7_400, 15_000, 30_000, 60_000)]
+    chargers = []
+    for number in range(40):
+        curve = dice.choice(kinds)
+        assert curve is not None
+        hours = ((dice.uniform(0, 3_000), dice.uniform(9_000, 40_000)),)
+        one = Charger(
+            number, curve, wait_seconds=120.0 + dice.choice([0, 0, 300, 900]), ready_seconds=dice.uniform(0, 3_000),
+            hours=hours, paise_per_kwh=dice.choice([1_500.0, 1_800.0, 2_200.0]),
+        )  # fmt: skip
+        chargers.append(one if is_clocked else replace(one, ready_seconds=0.0, hours=()))
+    return Problem(
+        stops=[Stop(), *(Stop(300.0) for _ in range(7))], chargers=chargers,
+        seconds=[[d / 28 * 3600 for d in row] for row in km], wh=[[d * 161 for d in row] for row in km],
+        battery_wh=21_300.0, start_wh=21_300 * dice.uniform(0.15, 0.6), reserve_wh=1_065.0, reserve_share_of_leg=0.15,
+        paise_per_minute=paise_per_minute,
+    )  # fmt: skip
+
+
 def by_frvcpy(problem: Problem) -> float:
     """The least seconds that frvcpy finds; inf when it finds no way."""
-    from frvcpy import solver
+    from frvcpy import solver  # type: ignore[import-untyped]
 
     kinds = list(dict.fromkeys(one.curve for one in problem.chargers))
     first = len(problem.stops)
