@@ -124,6 +124,8 @@ class Cpo:
             return self._page(scope, "cdrs", [each for each in billed if each["last_updated"] >= since])
         if parts == ["sessions"]:
             since = _query(scope).get("date_from", "")
+            if not since:
+                raise Refused(400, 2001, "Sessions are asked for from a date on.")
             used = self.uses.sessions(datetime.now(UTC))
             return self._page(scope, "sessions", [each for each in used if each["last_updated"] >= since])
         if parts[0] == "commands" and len(parts) == 2 and scope["method"] == "POST":

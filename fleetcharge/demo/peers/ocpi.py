@@ -63,7 +63,9 @@ class OCPIPeer:
         self.sync_result, self.async_result, self.booking_status = "ACCEPTED", "ACCEPTED", "PENDING"
         self.broken: bytes | None = None
         self.extra_headers: Headers = []
-        self.links_loop = self.minds_case = False
+        self.links_loop = self.minds_case = self.takes_any_patch = False
+        self.names_token = ""  # in GET credentials, in place of the one it takes
+        self.without_date_from = False  # its sessions are listed without it
         self.on_page: Callable[[], None] = lambda: None
         self._numbers = itertools.count(1)
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -131,10 +133,24 @@ class OCPIPeer:
             return self._command(ids[0], body), []
         if name == "chargingprofiles":
             return self._profile(method, ids[0], body or query), []
-        if name == "tokens" and method == "PUT":
-            self.tokens[ids[2]] = body
-            return None, []
+        if name == "tokens":
+            return self._token(method, ids[2], body), []
         raise Refusal(404)
+
+    def _token(self, method: str, uid: str, body: Raw) -> None:
+        """PUT keeps one; a PATCH says when it was made, and of which it is."""
+        if method == "PUT":
+            self.tokens[uid] = body
+            return
+        if method != "PATCH":
+            raise Refusal(405)
+        if self.takes_any_patch:
+            return
+        if "last_updated" not in body:
+            raise Refusal(400, 2001)
+        if uid not in self.tokens:
+            raise Refusal(404, 2004)
+        self.tokens[uid] |= body
 
     def _list(self, name: str, ids: list[str], query: dict[str, str]) -> tuple[Any, Headers]:
         items = self.lists[name]
@@ -144,7 +160,7 @@ class OCPIPeer:
             if found is None:
                 raise Refusal(404, 2003)
             return found, []
-        if name == "sessions" and "date_from" not in query:
+        if name == "sessions" and "date_from" not in query and not self.without_date_from:
             raise Refusal(400, 2001)
         return self._page(name, items, query)
 
@@ -175,6 +191,8 @@ class OCPIPeer:
 
     async def _credentials(self, method: str, version: str, body: Raw) -> Any:
         """Calls back with the token it was just given, while the caller still waits."""
+        if method == "GET":
+            return self.credentials(version, self.names_token or self.accepted)
         if method == "DELETE":
             self.their, self.accepted = {}, "TOKEN_A"
             return None

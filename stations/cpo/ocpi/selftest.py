@@ -1,4 +1,7 @@
-"""Does a CPO keep the rules of OCPI? Reads only, registers nothing; one finding per rule, for a person to read."""
+"""Does a CPO keep the rules of OCPI? Registers nothing; one finding per rule, for a person to read.
+
+It reads, and asks for methods that must be refused; only `tries_writes` sends bodies, about a token that nobody has.
+"""
 
 import base64
 import re
@@ -6,6 +9,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
@@ -15,7 +19,11 @@ from pydantic import ValidationError
 from fleetcharge.lib import exchanges
 from stations.cpo.base import CPOError
 from stations.cpo.guard import check_url
+from stations.cpo.ocpi import habits
+from stations.cpo.ocpi.answers import astray, code_of, dicts, envelope_of, refused_address
 from stations.cpo.ocpi.dialects import DIALECTS, Dialect
+from stations.cpo.ocpi.directory import OUR_COUNTRY, OUR_PARTY
+from stations.cpo.ocpi.finding import Finding
 from stations.cpo.ocpi.objects.locations import LocationIn
 from stations.cpo.ocpi.objects.sessions import SessionIn
 from stations.cpo.ocpi.objects.tariffs import TariffIn
@@ -30,21 +38,8 @@ READERS: dict[str, tuple[str, Callable[[Any], Any]]] = {
 }
 LONG_AGO, FAR_AHEAD = "2015-01-01T00:00:00Z", "2999-01-01T00:00:00Z"
 PAGES = 3
-OURS_TO_KEEP = "2, 3, 4, 5, 6, 7, 17, 18, 19, 21, 23"
-"""Pitfalls that only show when the CPO calls us; our own tests keep them."""
 OFFSET = re.compile(r"T\d\d:\d\d(:\d\d)?(\.\d+)?[+-]\d\d:?\d\d$")
-INDIA = (6.0, 38.0, 68.0, 98.0)
 ANYBODY = ("XX", "XXX")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """`is_good` None: could not be looked at. `pitfall` is its number in the list of OCPI's 25, 0 for a plain rule."""
-
-    rule: str
-    is_good: bool | None
-    detail: str = ""
-    pitfall: int = 0
 
 
 class Unreadable(Exception):
@@ -58,8 +53,13 @@ class Probe:
     url: str
     token: str
     transport: httpx.BaseTransport | None = None
+    tries_writes: bool = False
     is_raw: bool = False
     endpoints: dict[str, str] = field(default_factory=dict)
+    receivers: dict[str, str] = field(default_factory=dict)
+    pauses: list[bool] = field(default_factory=list)
+    """Of each time it told us to wait: whether it said for how long."""
+    sessions: set[str] | None = None
     dialect: Dialect | None = None
     named_tariffs: set[str] = field(default_factory=set)
     tariffs: set[str] = field(default_factory=set)
@@ -75,9 +75,18 @@ class Probe:
         for module in READERS:
             yield from self._module(module)
         yield from self._dangling()
+        try:
+            yield from self._whose_token()
+            yield from self._writes()
+        except Unreadable as error:
+            yield Finding("its token and refusals can be read", False, str(error))
+        told = f"{sum(self.pauses)} of {len(self.pauses)} told us for how long" if self.pauses else "never"
+        yield Finding("to wait is said with Retry-After", all(self.pauses) if self.pauses else None, told, 24)
 
     # --- calling ----------------------------------------------------------------------------------------------------
-    def get(self, url: str, *, token: str | None = None, method: str = "GET", **query: str) -> httpx.Response:
+    def get(
+        self, url: str, *, token: str | None = None, method: str = "GET", body: Any = None, **query: str
+    ) -> httpx.Response:
         """Raises Unreadable when nobody answers, or the address leads into a private network."""
         shown = self.token if token is None else token
         secret = shown if self.is_raw else base64.b64encode(shown.encode()).decode()
@@ -90,9 +99,13 @@ class Probe:
             target = check_url(url)
             with exchanges.client(seconds=15, transport=self.transport) as client:
                 address = httpx.URL(target.url).copy_merge_params(query) if query else target.url
-                return client.request(
-                    method, address, headers={**headers, **target.headers}, extensions=dict(target.extensions)
-                )
+                answer = client.request(
+                    method, address, headers={**headers, **target.headers}, extensions=dict(target.extensions),
+                    json=body,
+                )  # fmt: skip
+                if answer.status_code == 429:
+                    self.pauses.append("retry-after" in answer.headers)
+                return answer
         except (httpx.HTTPError, CPOError) as error:
             raise Unreadable(str(error) or type(error).__name__) from None
 
@@ -123,7 +136,7 @@ class Probe:
 
     def _versions(self) -> Iterator[Finding]:
         answer = self.get(self.url)
-        listed = {str(entry["version"]): str(entry["url"]) for entry in _dicts(self.data(answer), "version", "url")}
+        listed = {str(entry["version"]): str(entry["url"]) for entry in dicts(self.data(answer), "version", "url")}
         common = [version for version in DIALECTS if version in listed]
         yield Finding("a version of ours is offered", bool(common), ", ".join(sorted(listed)))
         yield Finding("request ids come back", answer.headers.get("x-correlation-id") == "selftest")
@@ -131,14 +144,14 @@ class Probe:
             raise Unreadable("no common version")
         self.dialect = DIALECTS[common[0]]
         details = self.data(self.get(listed[common[0]]))
-        entries = _dicts(details.get("endpoints") if isinstance(details, dict) else None, "identifier", "url")
+        entries = dicts(details.get("endpoints") if isinstance(details, dict) else None, "identifier", "url")
         for entry in entries:
-            if str(entry.get("role", "SENDER")).upper() == "SENDER":
-                self.endpoints[str(entry["identifier"]).lower()] = str(entry["url"])
+            side = self.endpoints if str(entry.get("role", "SENDER")).upper() == "SENDER" else self.receivers
+            side[str(entry["identifier"]).lower()] = str(entry["url"])
         modules = sorted({str(entry["identifier"]) for entry in entries})
         yield Finding("credentials and locations are offered", {"credentials", "locations"} <= set(modules),
                       ", ".join(modules))  # fmt: skip
-        bad = [why for entry in entries if (why := _refused_address(str(entry["url"])))]
+        bad = [why for entry in entries if (why := refused_address(str(entry["url"])))]
         yield Finding("its addresses may be called", not bad, "; ".join(bad[:3]), 25)
         roles = all("role" in entry for entry in entries)
         yield Finding("endpoints say their side", roles or not self.dialect.has_roles)
@@ -172,8 +185,18 @@ class Probe:
             yield Finding(
                 "locations: an unknown one is HTTP 404", unknown.status_code == 404, f"HTTP {unknown.status_code}"
             )
+        yield from self._says_no(module, url, unknown)
         wrong = self.get(url, method="PUT").status_code
         yield Finding(f"{module}: a wrong method is HTTP 405", wrong == 405, f"HTTP {wrong}")
+
+    def _says_no(self, module: str, url: str, unknown: httpx.Response) -> Iterator[Finding]:
+        """What cannot be answered is no success, whatever HTTP says (status_code 2xxx)."""
+        asked = self.get(url) if module == "sessions" else unknown
+        code = code_of(asked)
+        if module == "sessions":
+            yield Finding("sessions: want date_from", code >= 2000 if code else None, f"OCPI {code or 'none'}", 22)
+        elif module == "locations":
+            yield Finding("locations: an error says 2xxx", code >= 2000 if code else None, f"OCPI {code or 'none'}", 22)
 
     def _pages(self, module: str, answer: httpx.Response, first: list[Any]) -> Iterator[Finding]:
         """The first few pages; objects are read as a poll would."""
@@ -188,6 +211,8 @@ class Probe:
         yield Finding(f"{module}: pages lead on", not loops, f"{len(objects)} objects", 9)
         refused = [why for each in objects if (why := self._refused(module, each))]
         yield Finding(f"{module}: every object can be read", not refused, "; ".join(refused[:3]), 10)
+        if module == "sessions" and "next" not in answer.links:
+            self.sessions = {str(each.get("id")).lower() for each in objects if isinstance(each, dict)}
         yield from self._habits(module, [each for each in objects if isinstance(each, dict)])
 
     def _habits(self, module: str, objects: list[dict[str, Any]]) -> Iterator[Finding]:
@@ -203,12 +228,19 @@ class Probe:
         if newest and not odd:
             again = self.data(self.get(self.endpoints[module], date_from=newest))
             yield Finding(f"{module}: date_from takes in its own moment", bool(again), newest, 9)
+        yield habits.of_times(module, objects)
         if module == "locations" and objects:
             yield from self._places(objects)
+            yield from habits.of_locations(objects, datetime.now(UTC))
+            yield habits.addresses_in(objects, refused_address)
+        if module == "sessions":
+            yield from habits.of_sessions(objects)
+        if module == "cdrs":
+            yield from habits.of_cdrs(objects, self.sessions)
 
     def _places(self, objects: list[dict[str, Any]]) -> Iterator[Finding]:
-        astray = [name for each in objects if (name := _astray(each))]
-        yield Finding("locations: coordinates are in India, latitude first", not astray, ", ".join(astray[:3]), 12)
+        lost = [name for each in objects if (name := astray(each))]
+        yield Finding("locations: coordinates are in India, latitude first", not lost, ", ".join(lost[:3]), 12)
         name = str(objects[0].get("id"))
         answer = self.get(f"{self.endpoints['locations'].rstrip('/')}/{quote(name.swapcase(), safe='')}")
         is_found = answer.status_code == 200
@@ -238,33 +270,43 @@ class Probe:
             if odd := [evse.status for evse in found.evses if evse.status not in FROM_OCPI]:
                 raise ValueError(f"EVSE status {odd[0]} is no word of OCPI")
 
+    # --- tokens and refusals ----------------------------------------------------------------------------------------
+    def _whose_token(self) -> Iterator[Finding]:
+        """GET credentials names the token for calls of ours, which is the one we call with (2.2.1 credentials)."""
+        url, rule = (
+            self.endpoints.get("credentials") or self.receivers.get("credentials"),
+            "its token is the one for us",
+        )
+        answer = self.get(url) if url else None
+        said = envelope_of(answer).get("data") if answer is not None and answer.status_code == 200 else None
+        token = said.get("token") if isinstance(said, dict) else None
+        if not token:
+            told = (
+                f"HTTP {answer.status_code}: not registered, as it should be" if answer is not None else "not offered"
+            )
+            yield Finding(rule, None, told, 2)
+            return
+        told = "" if token == self.token else "it names another token: perhaps the one that it calls us with"
+        yield Finding(rule, token == self.token, told, 2)
+
+    def _writes(self) -> Iterator[Finding]:
+        """A token of ours that nobody has, changed without saying when, and with it: neither may be a success."""
+        url = self.receivers.get("tokens") or (self.endpoints.get("tokens") if not self._has_roles() else None)
+        if not self.tries_writes or url is None:
+            return
+        address = f"{url.rstrip('/')}/{OUR_COUNTRY}/{OUR_PARTY}/SELFTEST{uuid.uuid4().hex[:12]}"
+        for change, rule, pitfall in (
+            ({"valid": False}, "tokens: a PATCH without last_updated is refused", 5),
+            ({"valid": False, "last_updated": LONG_AGO}, "tokens: a PATCH of an unknown one is refused", 6),
+        ):
+            answer = self.get(address, method="PATCH", body=change, type="RFID")
+            is_refused = answer.status_code >= 400 or code_of(answer) >= 2000
+            yield Finding(rule, is_refused, f"HTTP {answer.status_code}, OCPI {code_of(answer) or 'none'}", pitfall)
+
+    def _has_roles(self) -> bool:
+        return self.dialect is not None and self.dialect.has_roles
+
     def _dangling(self) -> Iterator[Finding]:
         missing = sorted(self.named_tariffs - self.tariffs)
         known = self.tariffs or self.named_tariffs
         yield Finding("tariffs that plugs name exist", not missing if known else None, ", ".join(missing[:5]), 16)
-
-
-def _refused_address(url: str) -> str:
-    """Why we would not call it; "" when we would."""
-    try:
-        check_url(url)
-    except CPOError as error:
-        return str(error)
-    return ""
-
-
-def _astray(location: dict[str, Any]) -> str:
-    """The site's id when it lies outside India or its coordinates are swapped; "" for others, and for none at all."""
-    try:
-        place = location["coordinates"]
-        latitude, longitude = float(place["latitude"]), float(place["longitude"])
-    except (KeyError, TypeError, ValueError):
-        return ""
-    south, north, west, east = INDIA
-    return "" if south <= latitude <= north and west <= longitude <= east else str(location.get("id"))
-
-
-def _dicts(value: Any, *needed: str) -> list[dict[str, Any]]:
-    """Those entries that have what is needed."""
-    entries = value if isinstance(value, list) else []
-    return [entry for entry in entries if isinstance(entry, dict) and all(name in entry for name in needed)]
