@@ -20,7 +20,7 @@ from billing.invoicing.models import TaxDocument
 from billing.invoicing.rendering.marks import BOLD, INK, PLAIN, RULE, QRCode, register_fonts, style
 from billing.invoicing.rendering.session_table import SessionTable
 from billing.invoicing.rendering.sheet import Sheet
-from fleetcharge.lib.money import format_inr
+from fleetcharge.lib.money import format_inr, group_indian
 
 Kind = TaxDocument.Kind
 FAINT, BAND = "#5b6b8c", colors.HexColor("#eef2ff")
@@ -229,7 +229,10 @@ def rupees(paise: int) -> str:
 
 
 def _quantity(quantity: Decimal, unit: str) -> str:
-    return f"{quantity:.3f} {unit}" if unit in {"kWh", "h"} else f"{_plain(quantity)} {unit}"
+    """`12345.678` -> `12,345.678 kWh`, in lakhs and crores like the money beside it."""
+    text = f"{quantity:.3f}" if unit in {"kWh", "h"} else _plain(quantity)
+    whole, dot, rest = text.partition(".")
+    return f"{group_indian(int(whole))}{dot}{rest} {unit}"
 
 
 def _plain(number: Decimal) -> str:
