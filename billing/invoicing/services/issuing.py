@@ -71,8 +71,9 @@ def issue_together(*, orders: Sequence[Order], at: datetime, actor: str = "syste
     fresh = [order for order in orders if order.request_key not in made]
     digests = [_digest(order.draft) for order in fresh]  # before any number is taken: others wait for the counter
     used_up = uses.plan([order.draft if order.kind == Kind.INVOICE else None for order in fresh])
+    taken = _numbers(fresh)
     documents = TaxDocument.objects.bulk_create(
-        _document(order, digest, sum(use.amount_paise for use in used), at, actor)
+        _document(order, taken[order.request_key], digest, sum(use.amount_paise for use in used), at, actor)
         for order, digest, used in zip(fresh, digests, used_up, strict=True)
     )
     pairs = list(zip(documents, fresh, strict=True))
@@ -90,9 +91,19 @@ def issue_together(*, orders: Sequence[Order], at: datetime, actor: str = "syste
     return [made[key] for key in keys]
 
 
-def _document(order: Order, digest: str, advance_paise: int, at: datetime, actor: str) -> TaxDocument:
-    draft = order.draft
-    number, year, day = numbers.next_number(supplier=draft.supplier, kind=order.kind, on=order.on)
+def _numbers(orders: Sequence[Order]) -> dict[str, tuple[str, str, date]]:
+    """By key; series by series in one order for all, so that no two who issue wait for each other in turn."""
+    by_series = sorted(orders, key=lambda order: (order.draft.supplier.pk, order.kind))
+    return {
+        order.request_key: numbers.next_number(supplier=order.draft.supplier, kind=order.kind, on=order.on)
+        for order in by_series
+    }
+
+
+def _document(
+    order: Order, taken: tuple[str, str, date], digest: str, advance_paise: int, at: datetime, actor: str
+) -> TaxDocument:
+    draft, (number, year, day) = order.draft, taken
     return TaxDocument(
         organisation=draft.organisation, kind=order.kind, number=number, financial_year=year, dated_on=day,
         month=order.month, original=order.original, charged_paise=order.sign * draft.charged_paise,
