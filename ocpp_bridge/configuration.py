@@ -9,6 +9,7 @@ from django.db import transaction
 from django.db.models import F, Q
 
 from billing.services.rosters import fleets_with_lists
+from fleetcharge.lib.sweeps import survived
 from ocpp_bridge import commands, costs, reports
 from ocpp_bridge.drift import Difference, Reported, Wish, differences, expected
 from ocpp_bridge.models import (
@@ -113,7 +114,7 @@ def rows_of_answer(action: str, request: object, answer: object) -> list[Row]:
         for entry in _entries(answer, "configurationKey")
     ]
     unknown = answer.get("unknownKey")
-    rows += [(str(key), None, False, True) for key in unknown or () if isinstance(unknown, list)]
+    rows += [(str(key), None, False, True) for key in (unknown if isinstance(unknown, list) else ())]
     for entry in _entries(answer, "getVariableResult"):
         if entry.get("attributeType", "Actual") == "Actual":
             status = entry.get("attributeStatus")
@@ -212,7 +213,8 @@ def take_lost_answers(*, now: datetime) -> int:
         charger__configuration__read_at__lt=F("answered_at")
     )  # fmt: skip
     for command_id in answered.filter(unread).order_by("answered_at").values_list("pk", flat=True):
-        count += take_answer(command_id=str(command_id), at=now) is not None
+        with survived("the configuration in the answer to command", command_id):
+            count += take_answer(command_id=str(command_id), at=now) is not None
     told = Report.objects.filter(kind=Report.Kind.VARIABLES, updated_at__gte=since).exclude(
         state=Report.State.RECEIVING
     )
@@ -220,6 +222,7 @@ def take_lost_answers(*, now: datetime) -> int:
         charger__configuration__read_at__lt=F("updated_at")
     )  # fmt: skip
     for report_id in told.filter(unread).order_by("updated_at").values_list("pk", flat=True):
-        take_report(report_id=report_id)
-        count += 1
+        with survived("the configuration in report", report_id):
+            take_report(report_id=report_id)
+            count += 1
     return count

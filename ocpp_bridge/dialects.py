@@ -45,10 +45,13 @@ class Dialect:
         validator = _validator(self.folder, schema)
         if validator.is_valid(payload):
             return None
-        error = next(iter(validator.iter_errors(payload)))
-        path = "/".join(map(str, error.instance_path))
-        description = f"{path}: {error.message}" if path else error.message
-        return self._code(type(error.kind).__name__), description[:255]
+        try:
+            validator.validate(payload)  # the first flaw; to build all of them takes seconds in a big frame
+        except jsonschema_rs.ValidationError as error:
+            path = "/".join(map(str, error.instance_path))
+            description = f"{path}: {error.message}" if path else error.message
+            return self._code(type(error.kind).__name__), description[:255]
+        return None
 
     def _code(self, kind: str) -> str:
         if kind in {"Required", "MinItems", "MaxItems", "MinProperties", "MaxProperties"}:

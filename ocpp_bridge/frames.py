@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
+import numpy
 import orjson
 
 from ocpp_bridge.dialects import Dialect
@@ -22,7 +23,7 @@ _ID_IN_HEAD = re.compile(r'\s*\[\s*2(?:\.0+)?\s*,\s*("(?:[^"\\]|\\.){0,255}"|-?\
 _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.S)  # nothing to try again, even when a string never ends
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _BACKSLASH = ord("\\")  # looking for a number is five times as quick as for a text
-_ROUND_TO_SQUARE = bytes.maketrans(b"{}", b"[]")
+_STEPS = bytes.maketrans(b"{[}]", bytes([1, 1, 255, 255]))  # one level up, one level down
 
 
 @dataclass(slots=True)
@@ -166,12 +167,9 @@ def _call(message: list[Any], message_id: MessageId, dialect: Dialect) -> Call |
 
 def is_shallow(data: bytes) -> bool:
     """At most MAX_DEPTH levels of brackets outside strings; linear time, no recursion."""
-    brackets = _STRING.sub(b"", data).translate(_ROUND_TO_SQUARE, _NOT_BRACKETS)
-    for _ in range(MAX_DEPTH):
-        brackets = brackets.replace(b"[]", b"") if b"[]" in brackets else b""
-        if not brackets:
-            return True
-    return not brackets
+    brackets = _STRING.sub(b"", data).translate(_STEPS, _NOT_BRACKETS)
+    steps = numpy.frombuffer(brackets, dtype=numpy.int8)
+    return not len(steps) or int(steps.cumsum(dtype=numpy.int32).max()) <= MAX_DEPTH
 
 
 def without_nul(value: Any) -> Any:

@@ -175,14 +175,18 @@ def _take_list(command: Command, at: datetime) -> None:
             _remove(row, at)
 
 
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
 def _listed(command: Command) -> Iterator[tuple[str, dict[str, Any]]]:
     """(kind in our words, hash data) of both versions' answers."""
     answer = command.response if isinstance(command.response, dict) else {}
     asked = command.parameters.get("certificate_types") or ["csms_root"]
-    for entry in answer.get("certificateHashData") or []:
+    for entry in _list(answer.get("certificateHashData")):
         if isinstance(entry, dict):
             yield asked[0], entry
-    for chain in answer.get("certificateHashDataChain") or []:
+    for chain in _list(answer.get("certificateHashDataChain")):
         if isinstance(chain, dict) and isinstance(chain.get("certificateHashData"), dict):
             yield (
                 _KINDS.get(str(chain.get("certificateType")), str(chain.get("certificateType"))[:40]),

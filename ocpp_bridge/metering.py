@@ -21,6 +21,7 @@ _WH, _W = {"wh": 0, "kwh": 3, "mwh": 6}, {"w": 0, "kw": 3, "mw": 6}  # powers of
 _POWERS = {ENERGY: _WH, INTERVAL: _WH, POWER: _W}
 _PLAIN_UNITS = {ENERGY: (None, "Wh"), INTERVAL: (None, "Wh"), POWER: (None, "W")}
 MAX_PLANS = 1_000
+LONGEST_KEY = 250
 _LINES = ({"L1", "L2", "L3"}, {"L1-N", "L2-N", "L3-N"})
 OUTLET = "Outlet"
 _NEXT_BEST = ("Cable", "Inlet", "Body", "EV", "Upstream")  # OCPP 1.6 section 7.28, 2.x LocationEnumType
@@ -111,7 +112,9 @@ def _plan_of(sample: dict[str, Any]) -> Plan | None:
         return _plan(*key)
     except KeyError:
         plan = _plan(*key)
-        if len(_PLANS) < MAX_PLANS:
+        if len(repr(key)) <= LONGEST_KEY:
+            if len(_PLANS) >= MAX_PLANS:
+                _PLANS.clear()  # somebody makes words up; the real ones are soon back
             _PLANS[key] = plan
         return plan
 

@@ -5,11 +5,14 @@ knows (chargers online, command states, clock skew) are read at the scrape and c
 """
 
 import bisect
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 from django.db.models import Count, QuerySet
+
+from ocpp_bridge.dialects import DIALECTS
 
 if TYPE_CHECKING:
     from ocpp_bridge.models import Command
@@ -17,18 +20,25 @@ if TYPE_CHECKING:
 LATENCY_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 SKEW_BUCKETS = (1, 5, 15, 60, 300, 3600)
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
-MAX_LABELS = 400  # whatever chargers call their actions, a scrape stays small
+MAX_LABELS = 2_000
+MAX_STRANGE, LONGEST_WORD = 50, 60  # whatever chargers call their actions, a scrape stays small
 
 Labels = tuple[Any, ...]
 Sample = tuple[Mapping[str, object], float]
 
 
-class Counter:
-    """Totals by labels, in the order of `names`."""
+@functools.cache
+def _actions() -> frozenset[str]:
+    return frozenset().union(*(dialect.actions for dialect in DIALECTS.values()))
 
-    def __init__(self, name: str, text: str, names: Sequence[str]) -> None:
-        self.name, self.text, self.names = name, text, names
+
+class Counter:
+    """Totals by labels, in the order of `names`; `is_said`: the last one is a word that chargers may make up."""
+
+    def __init__(self, name: str, text: str, names: Sequence[str], *, is_said: bool = False) -> None:
+        self.name, self.text, self.names, self._is_said = name, text, names, is_said
         self.totals: dict[Labels, int] = {}
+        self._strange = 0
 
     def add(self, labels: Labels, amount: int = 1) -> None:
         totals = self.totals
@@ -38,12 +48,17 @@ class Counter:
             self._add_new(labels, amount)
 
     def _add_new(self, labels: Labels, amount: int) -> None:
+        """Of words that are a charger's own only so few are told apart, and all of OCPP."""
         totals = self.totals
-        if len(totals) < MAX_LABELS:
-            totals[labels] = amount
-        else:
-            other = (*labels[:-1], "(other)")
-            totals[other] = totals.get(other, 0) + amount
+        if len(totals) >= MAX_LABELS or (self._is_said and not self._is_told_apart(labels[-1])):
+            labels = (*labels[:-1], "(other)")
+        totals[labels] = totals.get(labels, 0) + amount
+
+    def _is_told_apart(self, word: str) -> bool:
+        if word in _actions():
+            return True
+        self._strange += len(word) <= LONGEST_WORD
+        return len(word) <= LONGEST_WORD and self._strange <= MAX_STRANGE
 
     def samples(self) -> Iterable[Sample]:
         for labels, total in list(self.totals.items()):
@@ -77,12 +92,14 @@ class Histogram:
             yield _line(f"{self.name}_count", labels, total)
 
 
-frames = Counter("ocpp_frames_total", "Frames that passed our sockets, by action.", ("direction", "action"))
+frames = Counter(
+    "ocpp_frames_total", "Frames that passed our sockets, by action.", ("direction", "action"), is_said=True
+)
 frames_dropped = Counter(
     "ocpp_recorder_dropped_frames_total", "Frames the flight recorder did not keep; chargers were not affected.",
     ("direction", "reason"),
 )  # fmt: skip
-call_errors = Counter("ocpp_call_errors_total", "CALLERRORs by code.", ("direction", "code"))
+call_errors = Counter("ocpp_call_errors_total", "CALLERRORs by code.", ("direction", "code"), is_said=True)
 refusals = Counter("ocpp_handshakes_refused_total", "Refused handshakes by reason.", ("reason",))
 commands = Counter(
     "ocpp_commands_finished_total", "Commands that were on the wire here, by what became of them.", ("action", "state")

@@ -36,6 +36,8 @@ BATCH, SLICE = 1_000, 50
 IDLE_SECONDS = 0.5
 SHARE = 5  # after each slice of work the loop belongs to others for (SHARE - 1) times as long
 ALIKE_CHARACTERS = 2048
+LONG_CHARACTERS = 16 * 1024  # is read in a thread
+LONGEST_REMEMBERED = 300
 WARN_EVERY_SECONDS = 60.0
 
 _COPY = """
@@ -161,6 +163,9 @@ class Recorder:
             for _ in range(min(SLICE, len(self._buffer))):
                 noted = self._buffer.popleft()
                 self._characters -= len(noted.frame)
+                if len(noted.frame) > LONG_CHARACTERS:
+                    rows.append((noted, await _long_row_of(noted)))
+                    break
                 rows.append((noted, row_of(noted)))
                 noted.frame = ""  # an answer gets a row of its own from now on
             await asyncio.sleep((time.perf_counter() - began) * (SHARE - 1))
@@ -207,9 +212,13 @@ def _count_dropped(rows: list[Row], reason: str) -> None:
             metrics.frames_dropped.add((direction, reason))
 
 
-@functools.lru_cache(maxsize=4096)
 def hash_tag(tag: str) -> str:
     """The same short word for the same tag in any case (OCPP compares idTag without it); fits every idTag field."""
+    return _hash_of(tag) if len(tag) <= LONGEST_REMEMBERED else _hash_of.__wrapped__(tag)
+
+
+@functools.lru_cache(maxsize=4096)
+def _hash_of(tag: str) -> str:
     return "#" + crypto.keyed_hash(tag.strip().casefold(), purpose=TAG_PURPOSE)[:16]
 
 
@@ -230,16 +239,23 @@ def row_of(noted: Noted) -> bytes:
     seconds = noted.answered_after
     return (
         f"{noted.charger_id}\t{_second(int(noted.at))}.{int(noted.at % 1.0 * 1e6):06d}+00\t"
-        f"{noted.direction}\t{noted.kind}\t{_word(noted.action, 60)}\t{_escaped(str(noted.message_id)[:64])}\t"
-        f"{_word(noted.error_code, 40)}\t{size}\t{_ABSENT if seconds is None else f'{seconds * 1000:.2f}'}\t"
+        f"{noted.direction}\t{noted.kind}\t{_word(noted.action[:60])}\t{_escaped(str(noted.message_id)[:64])}\t"
+        f"{_word(noted.error_code[:40])}\t{size}\t{_ABSENT if seconds is None else f'{seconds * 1000:.2f}'}\t"
         f"{'t' if is_cut else 'f'}\t{_escaped(_redacted(text, noted.message_id))}\n"
     ).encode("utf-8", "replace")
 
 
+async def _long_row_of(noted: Noted) -> bytes:
+    """A frame full of tags takes a tenth of a second and more: nobody's answer waits for it."""
+    copy = msgspec.structs.replace(noted)
+    noted.frame = ""
+    return await asyncio.to_thread(row_of, copy)
+
+
 @functools.lru_cache(maxsize=512)
-def _word(text: str, limit: int) -> str:
-    """The same few hundred make up nearly every row."""
-    return _escaped(text[:limit])
+def _word(text: str) -> str:
+    """The same few hundred make up nearly every row; cut before, so that little is remembered."""
+    return _escaped(text)
 
 
 def _redacted(text: str, message_id: frames.MessageId = "") -> str:

@@ -41,6 +41,13 @@ def redact_frame(frame: Any, hash_tag: Hash) -> Any:
     if not isinstance(frame, list):
         return _redact(frame, hash_tag, "")
     kept = [*frame[:1], *(_redact(part, hash_tag, "") for part in frame[1:])]
+    if (
+        frame[2:3] == ["NotifyCustomerInformation"]
+        and len(kept) > 3
+        and isinstance(kept[3], dict)
+        and "data" in kept[3]
+    ):
+        kept[3]["data"] = REMOVED  # words about a person, in any form (OCPP 2.0.1 part 2 N09)
     if frame[:1] == [4] and len(kept) > 3 and isinstance(kept[3], str):
         kept[3] = _QUOTED.sub('"…"', kept[3])  # validators quote the value that did not fit
     return kept

@@ -126,7 +126,8 @@ def variables(*, charger_id: int) -> dict[tuple[str, str, str], str]:
 
 def component_name(component: dict[str, Any]) -> str:
     """`Name`, `Name[instance]`, `Name#evse`, `Name#evse.connector`."""
-    instance, evse = component.get("instance"), component.get("evse") or {}
+    instance, evse = component.get("instance"), component.get("evse")
+    evse = evse if isinstance(evse, dict) else {}
     place = ".".join(str(evse[key]) for key in ("id", "connectorId") if evse.get(key) is not None)
     name = str(component.get("name", ""))
     return name + (f"[{instance}]" if instance else "") + (f"#{place}" if place else "")

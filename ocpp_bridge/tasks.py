@@ -1,11 +1,13 @@
 """Sweeps: commands nobody will answer, answers nobody will ask for again."""
 
 import logging
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from celery import shared_task
 from django.utils import timezone
 
+from fleetcharge.lib.sweeps import survived
 from ocpp_bridge import (
     answers,
     commands,
@@ -19,6 +21,7 @@ from ocpp_bridge import (
     notices,
     odd_retention,
     recordings,
+    report_retention,
     reports,
     rollouts,
     sampling,
@@ -49,9 +52,10 @@ def take_command_answer(command_id: str) -> None:
 def sweep_configurations() -> int:
     """Ask after boots, keep what was answered, move roll-outs on; returns how many chargers were asked."""
     now = timezone.now()
-    configuration.take_lost_answers(now=now)
-    rollouts.sweep(now=now)
-    sampling.sweep(now=now)
+    steps: tuple[Callable[..., int], ...] = (configuration.take_lost_answers, rollouts.sweep, sampling.sweep)
+    for step in steps:  # none keeps the next from its work
+        with survived("the configurations,", step.__qualname__):
+            step(now=now)
     return configuration.ask_after_boots(now=now)
 
 
@@ -90,6 +94,7 @@ def sweep_reports() -> int:
     now = timezone.now()
     notices.forget_old(now=now)
     odd_retention.forget_old(now=now)
+    report_retention.forget_old(now=now)
     return reports.close_silent(now=now) + jobs.show_stuck(now=now)
 
 

@@ -1,6 +1,7 @@
 """What every API answer shares: the error shape, cursor pages and ETags."""
 
 import hashlib
+import logging
 from collections.abc import Callable
 from datetime import UTC
 from typing import Any
@@ -13,6 +14,8 @@ from rest_framework import pagination, status
 from rest_framework.exceptions import APIException, ValidationError
 from rest_framework.response import Response
 from rest_framework.views import exception_handler as drf_exception_handler
+
+logger = logging.getLogger(__name__)
 
 
 class UTCMiddleware:
@@ -49,6 +52,9 @@ def exception_handler(error: Exception, context: dict[str, Any]) -> Response | N
     """Every error is `{"detail": str, "code": str}`; validation adds `fields`."""
     if _cannot_be_stored(error):
         error = ValidationError("A value is out of the range that can be stored.")
+    elif isinstance(error, RecursionError):  # a parser of ours went down into a body made for that
+        logger.warning("a request was nested too deeply", exc_info=error)
+        error = ValidationError("The request is nested too deeply.")
     response = drf_exception_handler(error, context)
     if response is None:
         return None

@@ -210,3 +210,13 @@ def test_secrets_are_never_shown_and_not_kept(client: APIClient) -> None:
     commands.cancel(command_id=made.json()["id"], reason="", at=timezone.now())
     assert "S3CR3T" not in str(Command.objects.values().get())
     assert post(client, secret).status_code == 200
+
+
+@pytest.mark.parametrize("depth", [900, 50_000])
+def test_a_body_nested_too_deeply_is_told_so(client: APIClient, depth: int) -> None:
+    client.raise_request_exception = False
+    head = '{"charger": "BLR-017", "action": "DataTransfer", "parameters": {"vendor_id": "x", "data": '
+    body = head + "[" * depth + "]" * depth + "}}"
+    told = client.post(URL, body, content_type="application/json", headers={"Idempotency-Key": "k1"})
+    assert (told.status_code, told.json()["code"]) == (400, "invalid")
+    assert not Command.objects.exists()

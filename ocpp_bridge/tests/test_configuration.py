@@ -1,6 +1,7 @@
 """Configuration: read after every boot, compared with the wish, changed in stages, and taken back when it fails."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -116,6 +117,40 @@ def test_a_base_report_is_kept_once_it_is_there(station: Charger) -> None:
     kept = ConfigurationValue.objects.get(charger=station, key="HeartbeatInterval")
     assert (kept.value, kept.is_readonly) == ("77", True)
     assert configuration.take_lost_answers(now=NOW) == 0
+
+
+@pytest.mark.parametrize("answer", [
+    {"configurationKey": [], "unknownKey": 5},
+    {"configurationKey": 7, "unknownKey": True},
+    {"getVariableResult": [{"attributeStatus": "Accepted", "component": {"name": "A", "evse": 5},
+                            "variable": {"name": "B", "instance": {"a": 1}}, "attributeValue": "1"}]},
+    {"getVariableResult": [{"component": 3, "variable": []}]},
+])  # fmt: skip
+def test_an_absurd_answer_is_read_as_far_as_it_goes(station: Charger, answer: dict[str, Any]) -> None:
+    for action in ("GetConfiguration", "GetVariables"):
+        assert all(isinstance(row[0], str) for row in configuration.rows_of_answer(action, {}, answer))
+
+
+def test_one_charger_keeps_no_other_from_the_sweep(
+    station: Charger, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = factories.charger(organisation, "BLR-018")
+    for charger, number in ((station, 1), (other, 2)):
+        reports.note_part(
+            charger_id=charger.pk, kind="NotifyReport", request_id=number, seq_no=0, is_last=True, received_at=NOW,
+            payload={"requestId": number, "reportData": [{"component": {"name": "C"}, "variable": {"name": "V"},
+                                                         "variableAttribute": [{"value": "1"}]}]},
+        )  # fmt: skip
+    whole = configuration.store
+
+    def store(*, charger_id: int, rows: Any, at: datetime) -> int:
+        if charger_id == station.pk:
+            raise AttributeError("what it said cannot be read")
+        return whole(charger_id=charger_id, rows=rows, at=at)
+
+    monkeypatch.setattr(configuration, "store", store)
+    assert configuration.take_lost_answers(now=NOW) == 1
+    assert values(other) == {"C.V": "1"}
 
 
 def test_older_news_changes_nothing(station: Charger) -> None:

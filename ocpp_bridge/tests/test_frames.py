@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 
 import orjson
 import pytest
@@ -187,3 +188,34 @@ def test_no_payload_makes_the_validators_raise(action: str, payload: dict[str, o
         if action in dialect.actions:
             error = dialect.request_error(action, payload)
             assert error is None or len(error[1]) <= 255
+
+
+def cpu_seconds(dialect: Dialect, action: str, payload: dict[str, object]) -> float:
+    began = time.thread_time()
+    dialect.request_error(action, payload)
+    return time.thread_time() - began
+
+
+def test_a_big_frame_with_flaws_is_refused_at_its_first_flaw() -> None:
+    """Every flaw of a hundred thousand took seconds, and all other chargers waited; a flawless one is the measure."""
+    whole = {"timestamp": "2026-11-21T06:00:00Z", "sampledValue": [{"value": "1"}]}
+    cpu_seconds(V16, "MeterValues", {})  # its schema is compiled
+    flawless = cpu_seconds(V16, "MeterValues", {"connectorId": 1, "meterValue": [whole] * 50_000})
+    flawed = cpu_seconds(V16, "MeterValues", {"connectorId": 1, "meterValue": [{}] * 50_000})
+    assert flawed < 5 * flawless
+
+
+@pytest.mark.parametrize("text, is_fine", [
+    ("[" * 32 + "]" * 32, True),
+    ("[" * 33 + "]" * 33, False),
+    ('{"a":' * 20 + "[" * 12 + "]" * 12 + "}" * 20, True),
+    ("[" * 50_000, False),
+    ("[]" * 50_000, True),
+    ('["' + "[" * 50_000 + '"]', True),
+    ('["a\\"' + "[" * 50_000 + '"]', True),
+    ('["' + "[" * 50_000, True),  # a text without an end is no nesting
+    ("]" * 50_000 + "[" * 33, True),  # is no JSON at its first letter
+    ("no bracket", True),
+])  # fmt: skip
+def test_depth_is_counted_outside_texts(text: str, is_fine: bool) -> None:
+    assert frames.is_shallow(text.encode()) is is_fine

@@ -78,10 +78,16 @@ def test_every_line_is_one_prometheus_reads(db: None) -> None:
 
 
 def test_endless_names_do_not_fill_the_memory() -> None:
-    for number in range(metrics.MAX_LABELS + 50):
-        metrics.frames.add((0, f"Odd{number}"))
-    assert len(metrics.frames.totals) <= metrics.MAX_LABELS + 1
-    assert metrics.frames.totals[0, "(other)"] == 50
+    counter = metrics.Counter("frames", "of a test", ("direction", "action"), is_said=True)
+    for number in range(metrics.MAX_STRANGE + 50):
+        counter.add((0, f"Odd{number}"))
+    counter.add((0, "Long" * 1_000_000))
+    counter.add((0, "MeterValues"))  # seen for the first time after all that
+    counter.add((0, "MeterValues"))
+    assert counter.totals[0, "(other)"] == 51
+    assert counter.totals[0, "MeterValues"] == 2
+    assert len(counter.totals) == metrics.MAX_STRANGE + 2
+    assert max(len(action) for _, action in counter.totals) < metrics.LONGEST_WORD
 
 
 def test_loopback_may_read_and_the_world_may_not(client: Client, db: None) -> None:

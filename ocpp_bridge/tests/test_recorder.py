@@ -10,7 +10,7 @@ import pytest
 from django.db import connection
 
 from fleetcharge.accounts.models import Organisation
-from ocpp_bridge import metrics, recordings
+from ocpp_bridge import metering, metrics, recordings
 from ocpp_bridge import recorder as module
 from ocpp_bridge.hub import hub
 from ocpp_bridge.models.frames import Frame, FrameQuerySet
@@ -320,3 +320,32 @@ def test_old_days_are_dropped_and_the_days_ahead_exist(db: None, settings) -> No
     _, dropped = recordings.keep_partitions(today=today + timedelta(days=8))
     assert today in dropped
     assert Frame.objects.filter(at__year=2031).count() == 0
+
+
+def test_what_chargers_make_up_is_not_remembered_at_length() -> None:
+    module._hash_of.cache_clear()
+    module._word.cache_clear()
+    long = "Tag" * 100_000
+    assert hash_tag(long) == hash_tag(long.lower())
+    assert module._hash_of.cache_info().currsize == 0
+    module.row_of(module.Noted(1, IN, "[2]", 0.0, 2, "m1", long, long, None))
+    assert module._word.cache_info().currsize == 2
+    metering._PLANS.clear()
+    metering.normalise([{"value": "1", "unit": long}])
+    assert not metering._PLANS
+    for number in range(metering.MAX_PLANS + 5):
+        metering.normalise([{"value": "1", "unit": f"Odd{number}"}])
+    metering.normalise([{"value": "1", "unit": "kWh"}])
+    assert len(metering._PLANS) < 20
+
+
+async def test_long_frames_are_kept_like_others(transactional_db: None, organisation: Organisation) -> None:
+    station = await in_database(factories.charger, organisation, "BLR-1")
+    tags = [{"idTag": f"S3CR3T-{number}"} for number in range(2_000)]
+    recorder.note(station.pk, IN, orjson.dumps([2, "long", "SendLocalList", {"list": tags}]).decode(),
+                  (2, "long", "SendLocalList", "", None))  # fmt: skip
+    recorder.note(station.pk, IN, '[2,"short","Heartbeat",{}]', (2, "short", "Heartbeat", "", None))
+    found = {frame.message_id: frame for frame in await frames_of(station.pk)}
+    assert set(found) == {"long", "short"}
+    assert "S3CR3T" not in found["long"].payload
+    assert hash_tag("S3CR3T-1999") in found["long"].payload

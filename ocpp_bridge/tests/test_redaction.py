@@ -4,7 +4,7 @@ import orjson
 import pytest
 
 from ocpp_bridge.recorder import _redacted, hash_tag
-from ocpp_bridge.redaction import REMOVED
+from ocpp_bridge.redaction import REMOVED, needs_reading, redact_frame
 
 SECRETS = [
     ("ChangeConfiguration", {"key": "AuthorizationKey", "value": "S3CR3T-4711"}),
@@ -88,3 +88,10 @@ def test_what_an_id_is_said_to_be_hides_nothing(message_id: str) -> None:
 
 def test_a_refusal_as_short_as_an_empty_answer_is_read_too() -> None:
     assert "4711" not in _redacted('[4,"m","FormationViolation","idTag \\"S4711\\"",{}]', "m")
+
+
+def test_what_is_said_of_a_customer_is_not_kept() -> None:
+    said = {"data": "idToken: 04AABBCCDD, name Asha Rao", "seqNo": 0, "requestId": 1}
+    (_, _, _, kept) = redact_frame([2, "m1", "NotifyCustomerInformation", said], hash_tag)
+    assert kept == {**said, "data": REMOVED}
+    assert needs_reading(str(["NotifyCustomerInformation", said]))
