@@ -13,6 +13,7 @@ from billing.admin.operators import OperatorDeeds, operators_only
 from billing.admin.shown import money, user_of
 from billing.approvals import top_ups, wallet_terms
 from billing.approvals.following import follow
+from billing.limits.policy_admin import DecidesShortfalls
 from billing.models import Hold, Wallet
 from billing.wallet_opening import OpensWallets
 from fleetcharge.accounts.admin import ReadOnlyAdmin, ReasonForm, ask, back_to
@@ -50,16 +51,16 @@ class TermsForm(ReasonForm):
 
 
 @admin.register(Wallet)
-class WalletAdmin(OpensWallets, OperatorDeeds, ReadOnlyAdmin):
+class WalletAdmin(OpensWallets, OperatorDeeds, DecidesShortfalls):
     """A fleet pays in and sets its warning level on its own pages; credit and entries by hand are ours to give."""
 
     list_display = ["organisation", "available", "posted", "held", "credit", "state"]
     list_select_related = ["organisation"]
     list_filter = ["state"]
     search_fields = ["organisation__name"]
-    fields = ["organisation", "available", "posted", "held", "credit", "low", "state"]
+    fields = ["organisation", "available", "posted", "held", "credit", "low", "state", "when_short"]
     readonly_fields = ["available", "posted", "held", "credit", "low"]
-    actions_detail = ["top_up", "change_terms"]
+    actions_detail = ["top_up", "change_terms", "set_when_short"]
 
     @display(description=gettext_lazy("Available"))
     def available(self, row: Wallet) -> str:

@@ -9,6 +9,7 @@ from django.db import connection
 
 from billing.entitlement import LIMIT, Limit
 from billing.limits import periods, sql
+from billing.limits.models import SpendLimit
 from billing.limits.periods import zone_of
 from fleetcharge.accounts.models import Organisation
 
@@ -47,6 +48,14 @@ def opened(limits: Sequence[Limit], *, organisation_id: int, uncounted: int = 0)
         {"id": ids[limit.limit_id], "scope": limit.scope, "period": limit.period} | _terms(limit)
         for limit in of_periods
     ]
+
+
+def bounds(limit_ids: Sequence[int]) -> tuple[int | None, int | None]:
+    """(paise, Wh) that these limits of single sessions allow as they are now; one that is removed bounds nothing."""
+    rows = SpendLimit.objects.filter(pk__in=limit_ids) if limit_ids else SpendLimit.objects.none()
+    terms = list(rows.values_list("amount_paise", "energy_wh"))
+    money, energy = ([each[index] for each in terms if each[index] is not None] for index in (0, 1))
+    return min(money, default=None), min(energy, default=None)
 
 
 def reserve(usages: Sequence[dict[str, Any]], *, paise: int, wh: int) -> str:

@@ -17,6 +17,11 @@ class Wallet(models.Model):
         HOLD_ONLY = "hold_only", _("No new sessions")
         FROZEN = "frozen", _("Frozen")
 
+    class WhenShort(models.TextChoices):
+        STOP = "stop", _("Stop at what is held, and tell finance")
+        ALLOW_CREDIT = "allow_credit", _("Charge on; the rest is owed")
+        ALERT = "alert", _("Charge on, and tell finance")
+
     account = models.OneToOneField(LedgerAccount, models.PROTECT, primary_key=True, related_name="wallet")
     organisation = models.OneToOneField(Organisation, models.PROTECT, related_name="wallet")
     posted_paise = models.BigIntegerField(default=0)
@@ -24,6 +29,10 @@ class Wallet(models.Model):
     credit_limit_paise = models.BigIntegerField(default=0)
     low_threshold_paise = models.BigIntegerField(default=0)
     state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
+    when_short = models.CharField(
+        max_length=12, choices=WhenShort, default=WhenShort.ALERT,
+        help_text=_("When no more can be held for a session that runs."),
+    )  # fmt: skip
     low_since = models.DateTimeField(
         null=True, blank=True, editable=False, help_text=_("Below the warning limit since then, and somebody was told.")
     )

@@ -6,7 +6,9 @@ from datetime import datetime
 
 from django.db.models import Q
 
-from billing.models import AuthorisationDecision, ChargingSession
+from billing.entitlement import bounds_of
+from billing.limits import periods, shortfalls, using
+from billing.models import AuthorisationDecision, ChargingSession, Hold
 from billing.services import tariffs
 from fleetcharge.lib.sweeps import survived
 from stations.cpo import registry
@@ -20,7 +22,8 @@ logger = logging.getLogger(__name__)
 
 
 def stop_exhausted(*, now: datetime, chunk: int = 500) -> int:
-    """Ask for the end of every running session whose bound is reached; how many were asked for.
+    """Ask for the end of every running session whose bound is reached, or, where its fleet wants that, what is held
+    for it; how many were asked for.
 
     Chargers that take limits themselves (OCPP 2.1 transactionLimit) are not even there any more. Outside any
     transaction, as the network is called.
@@ -28,7 +31,13 @@ def stop_exhausted(*, now: datetime, chunk: int = 500) -> int:
     asked = 0
     for decision in _bounded(chunk):
         with survived("session", decision.session_id):
-            asked += is_exhausted(decision, now=now) and _stop(decision.session, now)
+            asked += (
+                is_exhausted(decision, now=now) and _is_bounded_still(decision, now) and _stop(decision.session, now)
+            )
+    for session, held_paise in shortfalls.to_stop():
+        with survived("session", session.pk):
+            price = _price(session, now)
+            asked += price is not None and price >= held_paise and _stop(session, now)
     return asked
 
 
@@ -42,7 +51,7 @@ def _bounded(chunk: int) -> Iterator[AuthorisationDecision]:
         if not ids:
             return
         rows = bounded.filter(session_id__in=ids).select_related(
-            "session__connector__evse__location__source", "session__connector__tariff"
+            "session__connector__evse__location__source", "session__connector__tariff", "session__organisation"
         )
         yield from {decision.session_id: decision for decision in rows.order_by("pk")}.values()
         seen = ids[-1]
@@ -65,7 +74,34 @@ def is_exhausted(decision: AuthorisationDecision, *, now: datetime) -> bool:
         return True
     if decision.max_paise is None:
         return False
-    price = tariffs.quote_at(
+    price = _price(session, now)
+    return price is not None and price >= decision.max_paise
+
+
+def _is_bounded_still(decision: AuthorisationDecision, now: datetime) -> bool:
+    """Limits may have been raised or removed while it ran: what they leave it now decides."""
+    session = decision.session
+    if session is None:
+        return False
+    place = session.connector.evse.location
+    limits = using.applicable(
+        organisation_id=session.organisation_id, vehicle_id=session.vehicle_id, driver_id=session.driver_id,
+        location_id=place.pk, connector_id=session.connector_id, at=session.started_at,
+        zone=periods.zone_of(session.organisation.time_zone),
+    )  # fmt: skip
+    held = Hold.objects.filter(session_key=f"session:{session.pk}", state=Hold.State.ACTIVE).first()
+    own = {each["id"] for each in held.limits.get("usages") or ()} if held else set()
+    theirs = [
+        limit._replace(used_paise=limit.used_paise - held.amount_paise, used_wh=limit.used_wh - held.energy_wh)
+        if held is not None and limit.usage_id in own else limit
+        for limit in limits
+    ]  # fmt: skip
+    decision.max_energy_wh, decision.max_paise = bounds_of(theirs)
+    return is_exhausted(decision, now=now)
+
+
+def _price(session: ChargingSession, now: datetime) -> int | None:
+    return tariffs.quote_at(
         connector=session.connector,
         energy_wh=session.energy_wh,
         duration_s=max(0, int((now - session.started_at).total_seconds())),
@@ -73,7 +109,6 @@ def is_exhausted(decision: AuthorisationDecision, *, now: datetime) -> bool:
         organisation_id=session.organisation_id,
         vehicle_id=session.vehicle_id,
     )
-    return price is not None and price >= decision.max_paise
 
 
 def _stop(session: ChargingSession | None, now: datetime) -> bool:

@@ -9,7 +9,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F
 from psycopg.types.json import Jsonb
 
-from billing.entitlement import Limit, bounds_of
+from billing.entitlement import Limit
 from billing.events import WalletChanged
 from billing.limits import sql, using
 from billing.models import Hold, Wallet
@@ -106,11 +106,16 @@ def hold(
 
 @transaction.atomic
 def extend(*, session_key: str, extra_paise: int, now: datetime, extra_wh: int = 0) -> bool:
-    """Hold more for a running session; False when a limit or the wallet cannot bear it or the hold is closed."""
+    """Hold more for a running session, in money, energy or both.
+
+    False when a limit or the wallet cannot bear it or the hold is closed.
+    """
     held = Hold.objects.select_for_update(of=("self",)).select_related("wallet").filter(
         session_key=session_key, state=Hold.State.ACTIVE
     ).first()  # fmt: skip
-    if held is None or extra_paise <= 0 or not _reserve_more(held, extra_paise, extra_wh):
+    if held is None or min(extra_paise, extra_wh) < 0 or not (extra_paise or extra_wh):
+        return False
+    if not _reserve_more(held, extra_paise, extra_wh):
         return False
     held.amount_paise += extra_paise
     held.energy_wh += extra_wh
@@ -143,9 +148,8 @@ def _snapshot(limits: Sequence[Limit], organisation_id: int) -> dict[str, Any]:
     """What the hold stands on, as it is now; kept with it."""
     if not limits:
         return {}
-    max_wh, max_paise = bounds_of([limit for limit in limits if limit.period == "session"])
-    usages = using.opened(limits, organisation_id=organisation_id)
-    return {"usages": usages, "max_paise": max_paise, "max_wh": max_wh}
+    of_session = [limit.limit_id for limit in limits if limit.period == "session" and limit.is_hard]
+    return {"usages": using.opened(limits, organisation_id=organisation_id), "session": of_session}
 
 
 def _hold(
@@ -188,7 +192,7 @@ def _take_and_hold(
 
 def _reserve_more(held: Hold, extra_paise: int, extra_wh: int) -> bool:
     """On every limit of its snapshot and the wallet, or on none."""
-    most_paise, most_wh = held.limits.get("max_paise"), held.limits.get("max_wh")
+    most_paise, most_wh = using.bounds(held.limits.get("session") or [])
     if most_paise is not None and held.amount_paise + extra_paise > most_paise:
         return False
     if most_wh is not None and held.energy_wh + extra_wh > most_wh:
@@ -207,6 +211,8 @@ def _reserve_more(held: Hold, extra_paise: int, extra_wh: int) -> bool:
 
 def _take(wallet_id: int, amount_paise: int) -> bool:
     """One conditional update decides; no lock is held while anybody thinks."""
+    if not amount_paise:
+        return True
     affordable = Wallet.objects.filter(
         pk=wallet_id,
         state=Wallet.State.ACTIVE,

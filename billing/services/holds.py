@@ -4,11 +4,11 @@ from datetime import datetime
 
 from django.db import connection
 
+from billing.limits import shortfalls
 from billing.models import BillingException, ChargingSession, Hold
 from billing.services import tariffs, wallets
 from billing.services.exceptions import open_exception
 from billing.services.wallets import hold_key
-from stations.models import Connector
 
 EXTEND_AT_PERCENT = 80
 EXTEND_BY_PERCENT = 150
@@ -23,7 +23,7 @@ WHERE h.state = 'active'
 def extend_running(*, now: datetime, chunk: int = 1_000) -> int:
     """Raise the holds of all running sessions that used up most of theirs; returns how many were raised.
 
-    A refusal is no reason to stop the vehicle here: the capture books the shortfall and finance sees it.
+    What cannot be raised is the fleet's to decide about (`shortfalls`); the capture books what is missing in the end.
     """
     raised, last_id = 0, 0
     active = ChargingSession.objects.active().select_related("connector__tariff", "connector__evse__location")
@@ -35,11 +35,36 @@ def extend_running(*, now: datetime, chunk: int = 1_000) -> int:
 
 def _extend(sessions: list[ChargingSession], now: datetime) -> int:
     running = {hold_key(session.pk): session for session in sessions}
-    raised = 0
-    for hold in Hold.objects.filter(session_key__in=running, state=Hold.State.ACTIVE):
-        missing = _missing_paise(running[hold.session_key], hold, now)
-        raised += missing > 0 and wallets.extend(session_key=hold.session_key, extra_paise=missing, now=now)
-    return raised
+    grown = []
+    for hold in Hold.objects.filter(session_key__in=running, state=Hold.State.ACTIVE).select_related("wallet"):
+        session = running[hold.session_key]
+        price = _price_paise(session, now)
+        more = _missing(price, hold.amount_paise), _missing(session.energy_wh, hold.energy_wh) if hold.limits else 0
+        if not any(more):
+            continue
+        if _grow(hold.session_key, *more, now):
+            grown.append(session.pk)
+        else:
+            shortfalls.report(session=session, hold=hold, price_paise=price or 0, now=now)
+    shortfalls.withdraw(session_ids=grown, now=now)
+    return len(grown)
+
+
+def _grow(session_key: str, paise: int, wh: int, now: datetime) -> bool:
+    """Both, or at least what can be; False when one of them cannot."""
+    if wallets.extend(session_key=session_key, extra_paise=paise, extra_wh=wh, now=now):
+        return True
+    if paise and wh:
+        wallets.extend(session_key=session_key, extra_paise=paise, now=now)
+        wallets.extend(session_key=session_key, extra_paise=0, extra_wh=wh, now=now)
+    return False
+
+
+def _missing(used: int | None, held: int) -> int:
+    """How much more to hold when 80 % are used: half as much again as is used."""
+    if used is None or used * 100 < held * EXTEND_AT_PERCENT:
+        return 0
+    return max(0, used * EXTEND_BY_PERCENT // 100 - held)
 
 
 def release_settled(*, now: datetime) -> int:
@@ -67,16 +92,12 @@ def report_never_ended(*, now: datetime) -> int:
     return len(stuck)
 
 
-def _missing_paise(session: ChargingSession, hold: Hold, now: datetime) -> int:
-    connector: Connector = session.connector
-    price = tariffs.quote_at(
-        connector=connector,
+def _price_paise(session: ChargingSession, now: datetime) -> int | None:
+    return tariffs.quote_at(
+        connector=session.connector,
         energy_wh=session.energy_wh,
         duration_s=max(0, int((now - session.started_at).total_seconds())),
         at=session.started_at,
         organisation_id=session.organisation_id,
         vehicle_id=session.vehicle_id,
     )
-    if price is None or price * 100 < hold.amount_paise * EXTEND_AT_PERCENT:
-        return 0
-    return price * EXTEND_BY_PERCENT // 100 - hold.amount_paise
