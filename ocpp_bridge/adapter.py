@@ -6,14 +6,17 @@ from typing import Any
 
 from django.utils import timezone
 
+from billing.models import ChargingSession
 from ocpp_bridge import commands
+from ocpp_bridge.charging import sites
 from ocpp_bridge.instants import to_wire
-from ocpp_bridge.models import Command
+from ocpp_bridge.models import ChargingSite, Command
 from stations.cpo.base import (
     PENDING,
     Capability,
     CommandReceipt,
     CPOError,
+    PreferRequest,
     PullReport,
     ReserveRequest,
     StartRequest,
@@ -31,7 +34,9 @@ class OwnChargersAdapter:
     """Nothing to poll: our chargers speak by themselves."""
 
     kind = Source.Kind.OWN_OCPP.value
-    capabilities = frozenset({Capability.RESERVE, Capability.START_STOP, Capability.PUSH, Capability.UNLOCK})
+    capabilities = frozenset(
+        {Capability.RESERVE, Capability.START_STOP, Capability.PUSH, Capability.UNLOCK, Capability.PREFER}
+    )
 
     def poll(self, source: Source) -> Iterator[PullReport]:
         return iter(())
@@ -102,6 +107,40 @@ class OwnChargersAdapter:
         deadline_at = timezone.now() + START_WITHIN
         key = request.unlock_key
         return _ask(connector, Command.Action.UNLOCK_CONNECTOR, key, parameters, deadline_at, key)
+
+    def can_prefer(self, evse: EVSE, source: Source) -> bool:
+        """Where its site shares a limit: who wants what is weighed there, and nowhere else."""
+        return evse.charger_id is not None and ChargingSite.objects.filter(pk=evse.location_id, is_active=True).exists()
+
+    def prefer(self, request: PreferRequest) -> CommandReceipt:
+        """A goal of the session, by which its site is planned anew; REGULAR with nothing besides takes it back.
+
+        Answered in OCPI's words (2.2.1 sessions, ChargingPreferencesResponse), as other networks do.
+        """
+        now, evse = timezone.now(), request.connector.evse
+        mine = ChargingSession.objects.active().filter(connector__evse=evse, charger=evse.charger_id)
+        session = mine.filter(transaction_ref=request.transaction_ref).first()
+        if session is None:
+            return CommandReceipt("rejected", "UNKNOWN_SESSION")
+        if problem := _why_not(request, now):
+            return CommandReceipt("rejected", problem)
+        if request.departure_at is None and request.energy_wh is None:
+            sites.drop_goal(session=session, now=now)
+        else:
+            sites.set_goal(
+                session=session, departure_at=request.departure_at, target_soc_percent=None,
+                energy_wh=request.energy_wh, actor="dispatch", now=now,
+            )  # fmt: skip
+        return CommandReceipt("accepted")
+
+
+def _why_not(request: PreferRequest, now: datetime) -> str:
+    """Sites weigh energy and departures, not prices; "" when the goal can be kept."""
+    if request.style not in ("REGULAR", "FAST"):
+        return "PROFILE_TYPE_NOT_SUPPORTED"
+    if request.style == "FAST" and request.departure_at is None:
+        return "DEPARTURE_REQUIRED"
+    return "NOT_POSSIBLE" if request.departure_at is not None and request.departure_at <= now else ""
 
 
 def _ask(
