@@ -14,7 +14,7 @@ SECOND_GO ?= --reruns 1 --max-suite-reruns 5 --rerun-show-tracebacks
 NO_ENGINES := DATABASE_URL=postgresql://127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0
 OPENAPI := docs/openapi.yaml
 
-.PHONY: rating-oracle soak-ledger run test lint types check format docs bench fuzz openapi clean python runtime development
+.PHONY: rating-oracle soak-ledger fuzz-ocpp run test lint types check format docs bench fuzz openapi clean python runtime development
 .DEFAULT_GOAL := run
 
 run: runtime
@@ -58,6 +58,10 @@ soak-ledger: development
 # The API against data nobody thought of, longer than `make test` does.
 fuzz: development
 	@FUZZ_EXAMPLES=$${FUZZ_EXAMPLES:-50} $(BIN)/python -m pytest -q tests/contract/test_schemathesis.py
+
+# 100,000 frames that chargers might say, whole and broken, at our OCPP sockets (some ten minutes).
+fuzz-ocpp: development
+	@FLEETCHARGE_FUZZ_FRAMES=$${FRAMES:-100000} $(BIN)/python -m pytest -q ocpp_bridge/tests/test_fuzz.py
 
 # Prices beside an exact oracle, as many as the goal says (some ten minutes).
 rating-oracle: development
