@@ -1,6 +1,7 @@
 """Jobs: added with the fact that makes them necessary, claimed by any worker, tried again, given up in the open."""
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -17,6 +18,7 @@ LEASE = timedelta(minutes=5)
 MOST_ATTEMPTS = 10
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=15), timedelta(hours=1)
 RETRIED = "Tried again."
+KILLED = "It was begun this often and never came to an end: its worker died each time."
 
 _kinds: dict[str, Work] = {}
 
@@ -27,10 +29,15 @@ FROM unnest(%(keys)s::text[], %(organisations)s::bigint[]) AS wanted (key, organ
 ON CONFLICT (kind, key) DO NOTHING
 """
 _CLAIM = """
-UPDATE billing_job SET attempts = attempts + 1, next_try_at = %(until)s
+UPDATE billing_job SET next_try_at = %(until)s
 WHERE id IN (SELECT id FROM billing_job WHERE state = 'waiting' AND next_try_at <= %(now)s AND kind = ANY(%(kinds)s)
              ORDER BY next_try_at, id LIMIT %(limit)s FOR UPDATE SKIP LOCKED)
-RETURNING id, kind, key, attempts
+RETURNING attempts, id, kind, key
+"""
+# Counted when it begins, and committed before: who only waited behind a job that killed their worker loses nothing.
+_BEGIN = """
+UPDATE billing_job SET attempts = attempts + 1, next_try_at = %(until)s
+WHERE id = %(id)s AND state = 'waiting' AND next_try_at = %(mine)s AND attempts < %(most)s
 """
 
 
@@ -58,17 +65,30 @@ def add(*, kind: str, keys: Iterable[tuple[str, int | None]], now: datetime) -> 
         return int(cursor.rowcount)
 
 
-def work(*, now: datetime, limit: int = 200, kinds: Sequence[str] = ()) -> int:
-    """Do what is due, of these kinds or of all; how many.
+def work(*, now: datetime, limit: int = 200) -> int:
+    """Do what is due; any number of workers share it, and one that dies leaves its part after the lease. How many.
 
-    Any number of workers share it, and one that dies leaves its part after the lease.
+    Those that were tried least come first: one that kills its worker holds the others up once.
     """
+    mine, began = now + LEASE, time.monotonic()
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"now": now, "until": now + LEASE, "limit": limit, "kinds": list(kinds or _kinds)})
+        cursor.execute(_CLAIM, {"now": now, "until": mine, "limit": limit, "kinds": list(_kinds)})
         claimed = sorted(cursor.fetchall())
-    for job_id, kind, key, attempts in claimed:
-        _do(job_id, kind, key, attempts, now)
+    for attempts, job_id, kind, key in claimed:
+        at = now + timedelta(seconds=time.monotonic() - began)
+        if _begin(job_id, mine, at):
+            _do(job_id, kind, key, attempts + 1, now)
+        elif attempts >= MOST_ATTEMPTS:
+            _give_up(Job.objects.filter(pk=job_id, state=Job.State.WAITING).first(), KILLED, now)
     return len(claimed)
+
+
+def _begin(job_id: int, mine: datetime, at: datetime) -> bool:
+    """False when it was tried too often, or our lease ran out and another worker has it."""
+    values = {"id": job_id, "mine": mine, "until": at + LEASE, "most": MOST_ATTEMPTS}
+    with connection.cursor() as cursor:
+        cursor.execute(_BEGIN, values)
+        return int(cursor.rowcount) == 1
 
 
 @transaction.atomic

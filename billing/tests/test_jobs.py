@@ -88,6 +88,50 @@ def test_who_was_slower_than_its_lease_settles_nothing(done: list[str]) -> None:
     assert (Job.objects.get().error, Job.objects.get().attempts) == ("", 2)
 
 
+class Killed(BaseException):
+    """As if the process were gone: nothing of the engine's comes after it."""
+
+
+@pytest.mark.django_db
+def test_a_job_that_kills_its_worker_is_given_up_and_costs_the_others_no_attempt(
+    done: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def deadly(key: str, now: Any) -> None:
+        if key == "deadly":
+            raise Killed
+        done.append(key)
+
+    monkeypatch.setitem(engine._kinds, "test", deadly)
+    add("a", "deadly", "z")
+    now = NOON
+    with pytest.raises(Killed):
+        engine.work(now=now)
+    assert (done, dict(Job.objects.values_list("key", "attempts"))) == (["a"], {"deadly": 1, "z": 0})
+    for _ in range(MOST_ATTEMPTS - 1):
+        now += 2 * LEASE
+        with pytest.raises(Killed):
+            engine.work(now=now)
+        assert done == ["a", "z"]  # at once, and before the one that kills
+    assert engine.work(now=now + 2 * LEASE) == 1
+    job = Job.objects.get()
+    assert (job.key, job.state, job.attempts, job.error) == ("deadly", "dead", MOST_ATTEMPTS, engine.KILLED)
+    assert BillingException.objects.get().kind == BillingException.Kind.JOB_DEAD
+
+
+@pytest.mark.django_db
+def test_what_another_worker_has_by_now_is_not_begun(done: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first job took longer than the lease of the second."""
+    add("a", "b")
+
+    def slow(key: str, now: Any) -> None:
+        done.append(key)
+        Job.objects.filter(key="b").update(next_try_at=NOON + 2 * LEASE)
+
+    monkeypatch.setitem(engine._kinds, "test", slow)
+    assert engine.work(now=NOON) == 2
+    assert (done, Job.objects.get().attempts) == (["a"], 0)
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_workers_never_take_the_same_job(done: list[str]) -> None:
     """The other one's rows are locked, not waited for."""
