@@ -2,18 +2,25 @@
 
 import logging
 import smtplib
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
-from django.db import connection
+from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.template.loader import render_to_string
 from django.utils import translation
 
+from billing.events import LettersWaiting
 from billing.invoicing import files
 from billing.invoicing.models import TaxDocument
 from billing.notices.contents import content_of
 from billing.notices.models import Letter
+from fleetcharge.accounts.models import User
+from fleetcharge.accounts.services import audit
+from fleetcharge.lib.events import publish
 
 logger = logging.getLogger(__name__)
 LEASE = timedelta(minutes=5)
@@ -65,27 +72,64 @@ def _claim(now: datetime) -> int | None:
     return int(row[0]) if row else None
 
 
+def send_again(*, letters: QuerySet[Letter], actor: User | None, now: datetime) -> int:
+    """A person wants those that were given up or may not have arrived to be sent after all; how many."""
+    with transaction.atomic():
+        rows = list(letters.filter(state__in=[State.GIVEN_UP, State.UNSURE]).select_for_update(of=("self",)))
+        for letter in rows:
+            audit(action="letter.send_again", target=letter, actor=actor, organisation=letter.organisation,
+                  before={"state": letter.state, "error": letter.error})  # fmt: skip
+        Letter.objects.filter(pk__in=[letter.pk for letter in rows]).update(
+            state=State.WAITING, attempts=0, next_try_at=now, error=""
+        )
+        if rows:
+            publish(LettersWaiting(len(rows)))
+    return len(rows)
+
+
 def _send(letter: Letter, now: datetime) -> bool:
+    """What passes (a server that is away, slow, or says no) is tried again; only what may have arrived is not."""
     try:
         message = message_of(letter)
     except Exception as error:  # one letter that cannot be written must not keep the others
         logger.exception("letter %s cannot be written", letter.pk)
-        return _end(letter, State.GIVEN_UP, f"{type(error).__name__}: {error}")
+        return _again(letter, f"{type(error).__name__}: {error}", now)
     server = get_connection()
     try:
         server.open()
+        has_left = _watched(server)
     except OSError as error:  # smtplib's errors are among them; nothing was handed over
-        return _again(letter, error, now)
+        return _again(letter, str(error), now)
     try:
         server.send_messages([message])
     except (smtplib.SMTPResponseException, smtplib.SMTPRecipientsRefused, smtplib.SMTPNotSupportedError) as error:
-        return _again(letter, error, now)  # the server has said no
+        return _again(letter, str(error), now)  # the server has said no
     except OSError as error:
-        return _end(letter, State.UNSURE, f"{type(error).__name__}: {error}")
+        problem = f"{type(error).__name__}: {error}"
+        return _end(letter, State.UNSURE, problem) if has_left() else _again(letter, problem, now)
     finally:
         _close(server)
     Letter.objects.filter(pk=letter.pk).update(state=State.SENT, sent_at=now, error="")
     return True
+
+
+def _watched(server: object) -> Callable[[], bool]:
+    """Says whether the letter itself has left: before that, a broken line means that nobody has it.
+
+    smtplib sends commands as text, and the letter, once the server wants it, as bytes.
+    """
+    line, left = getattr(server, "connection", None), list[bool]()
+    if not isinstance(line, smtplib.SMTP):
+        return lambda: True
+    plain = line.send
+
+    def send(said: Any) -> None:
+        if isinstance(said, bytes):
+            left.append(True)
+        plain(said)
+
+    line.send = send  # type: ignore[method-assign, assignment]
+    return lambda: bool(left)
 
 
 def _close(server: object) -> None:
@@ -95,11 +139,11 @@ def _close(server: object) -> None:
         logger.info("the mail server did not say goodbye")
 
 
-def _again(letter: Letter, error: Exception, now: datetime) -> bool:
+def _again(letter: Letter, error: str, now: datetime) -> bool:
     if letter.attempts >= MOST_ATTEMPTS:
-        return _end(letter, State.GIVEN_UP, str(error))
+        return _end(letter, State.GIVEN_UP, error)
     wait = FIRST_WAIT * int(2 ** min(letter.attempts, 9))
-    Letter.objects.filter(pk=letter.pk).update(state=State.WAITING, next_try_at=now + wait, error=str(error)[:255])
+    Letter.objects.filter(pk=letter.pk).update(state=State.WAITING, next_try_at=now + wait, error=error[:255])
     return False
 
 

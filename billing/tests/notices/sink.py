@@ -6,7 +6,8 @@ from typing import Any
 
 
 class Sink:
-    """`mood` is kind, refuse (550 for every reader), or cut (the letter is taken, the line dies before it says so)."""
+    """`mood` is kind, refuse (550 for every reader), busy (451), hang up (before the letter), or cut (the letter
+    is taken, the line dies before it says so)."""
 
     def __init__(self) -> None:
         self.letters: list[str] = []
@@ -30,6 +31,10 @@ class Sink:
             word = raw.decode().strip()[:4].upper()
             if word == "RCPT" and self.mood == "refuse":
                 say("550 nobody of that name")
+            elif word == "RCPT" and self.mood == "busy":
+                say("451 come again later")
+            elif word == "DATA" and self.mood == "hang up":
+                return
             elif word == "DATA":
                 say("354 go on")
                 self.letters.append(b"".join(iter(line.rfile.readline, b".\r\n")).decode())

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.core import mail
+from django.urls import reverse
 from django.utils import timezone
 
 from billing.events import MandateChanged
@@ -14,7 +15,7 @@ from billing.notices import sending, writing
 from billing.services import wallets
 from billing.tests import factories
 from billing.tests.notices.sink import Sink
-from fleetcharge.accounts.models import Organisation, User
+from fleetcharge.accounts.models import AuditEntry, Organisation, User
 from fleetcharge.lib.events import publish
 from fleetcharge.webhooks import services as webhooks
 from fleetcharge.webhooks.models import WebhookMessage
@@ -183,6 +184,49 @@ def test_a_server_that_is_not_there_loses_nothing(
     assert sending.work(now=timezone.now()) == 0
     settings.EMAIL_PORT = sink.port
     assert sending.work(now=timezone.now() + timedelta(hours=1)) == 1
+
+
+@pytest.mark.parametrize("mood", ["busy", "hang up"])
+def test_what_passes_is_tried_again_ever_later(
+    organisation: Organisation, wallet: Wallet, owner: User, sink: Sink, mood: str
+) -> None:
+    """A busy server, or a line that dies before the letter was handed over."""
+    hold(organisation, "a", 600)
+    sink.mood, now, waits = mood, timezone.now(), []
+    for _turn in range(sending.MOST_ATTEMPTS - 1):
+        assert sending.work(now=now) == 0
+        letter = Letter.objects.get()
+        assert letter.state == "waiting"
+        waits.append(letter.next_try_at - now)
+        now = letter.next_try_at
+    assert waits == sorted(waits)
+    assert waits[-1] > 100 * waits[0]
+    sink.mood = "kind"
+    assert sending.work(now=now) == 1
+    assert len(sink.letters) == 1
+
+
+def test_finance_sends_again_what_was_given_up(
+    organisation: Organisation, wallet: Wallet, owner: User, sink: Sink, client: Any, finance: User
+) -> None:
+    hold(organisation, "a", 600)
+    sink.mood = "refuse"
+    Letter.objects.exclude(address=owner.email).delete()
+    Letter.objects.update(attempts=sending.MOST_ATTEMPTS - 1)
+    assert sending.work(now=timezone.now()) == 0
+    letter = Letter.objects.get()
+    assert letter.state == "given_up"
+    sink.mood = "kind"
+    finance.is_staff = True
+    finance.save()
+    client.force_login(finance)
+    page = reverse("admin:billing_letter_changelist")
+    assert "550" in client.get(page).content.decode()
+    client.post(page, {"action": "send_again", "_selected_action": [letter.pk]})
+    assert sending.work(now=timezone.now()) == 1
+    letter.refresh_from_db()
+    assert (letter.state, len(sink.letters)) == ("sent", 1)
+    assert AuditEntry.objects.filter(action="letter.send_again", target_id=str(letter.pk)).count() == 1
 
 
 def test_what_may_have_arrived_is_not_sent_again(
