@@ -3,6 +3,7 @@
 from django.urls import URLPattern, URLResolver, include, path
 
 from dispatch import views
+from dispatch.connecting import views as connecting
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("dispatch.api_urls")),
@@ -11,5 +12,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("dispatch/vehicles/<int:vehicle_id>/", views.vehicle_drawer, name="vehicle-drawer"),
     path("stations/", views.station_list, name="station-list"),
     path("fleet/", views.fleet_list, name="fleet-list"),
+    path("fleet/connect/", connecting.overview, name="connect"),
+    path("fleet/connect/claim/", connecting.claim, name="connect-claim"),
+    path("fleet/<int:vehicle_id>/connect/", connecting.vehicle, name="connect-vehicle"),
+    path("fleet/<int:vehicle_id>/connect/new/", connecting.new_device, name="connect-new-device"),
     path("sessions/", views.session_list, name="session-list"),
 ]

@@ -16,6 +16,8 @@ PYTHON = [
     "dispatch/texts.py",
     "dispatch/pages.py",
     "dispatch/offers.py",
+    "dispatch/connecting/texts.py",
+    "dispatch/connecting/views.py",
     "dispatch/models.py",
     *(f"stations/models/{path.name}" for path in sorted((ROOT / "stations/models").glob("*.py"))),
     "billing/models/sessions.py",

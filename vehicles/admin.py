@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.http import HttpRequest
 from unfold.admin import ModelAdmin, TabularInline
-from unfold.widgets import UnfoldAdminPasswordInput
+from unfold.widgets import UnfoldAdminPasswordWidget
 
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, TenantAdmin
 from fleetcharge.accounts.models import Membership
@@ -127,11 +127,11 @@ class IdTokenAdmin(TenantAdmin):
     readonly_fields: list[str] = []
 
 
-class VehicleCloudForm(forms.ModelForm):
+class VehicleCloudForm(forms.ModelForm):  # type: ignore[type-arg]  # a plain class at run time
     """The secret is typed once and never shown again."""
 
     secret_password = forms.CharField(
-        label="Application management token", required=False, widget=UnfoldAdminPasswordInput(render_value=False),
+        label="Application management token", required=False, widget=UnfoldAdminPasswordWidget(render_value=False),
         help_text="From the cloud's dashboard. Empty: keep the stored one.",
     )  # fmt: skip
 

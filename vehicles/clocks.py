@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from vehicles.fixes import CLOCK_CORRECTED, DAY, LATE, MINUTE, SECOND, Fix, Problem
+from vehicles.fixes import CLOCK_CORRECTED, DAY, INDIAN_CLOCK, LATE, MINUTE, SECOND, Fix, Problem
 
 AHEAD_TOLERATED = 120 * SECOND
 AHEAD_CORRECTED = DAY
+INDIA_AHEAD = 330 * MINUTE
 LATE_AFTER = 10 * MINUTE
 TOO_OLD_AFTER = 30 * DAY
 GPS_ROLLOVER = 1024 * 7 * DAY  # receivers count weeks in ten bits
@@ -54,6 +55,8 @@ def _turned_back(fix: Fix | Problem, received_us: int, ahead_us: dict[str, int])
     if isinstance(fix, Fix) and fix.at_us - received_us > AHEAD_TOLERATED:
         fix.at_us -= ahead_us[fix.device]
         fix.flags |= CLOCK_CORRECTED
+        if abs(ahead_us[fix.device] - INDIA_AHEAD) <= AHEAD_TOLERATED:
+            fix.flags |= INDIAN_CLOCK
         if received_us - fix.at_us > LATE_AFTER:
             fix.flags |= LATE
     return fix

@@ -12,6 +12,7 @@ DAY = 86_400 * SECOND
 # Bits of Position.flags.
 CLOCK_CORRECTED, SUSPECT_POSITION, LATE, CHARGING, MOCK_LOCATION, SUSPECT_SOC = 1, 2, 4, 8, 16, 32
 IGNITION_ON, IGNITION_OFF = 64, 128
+INDIAN_CLOCK = 256  # ahead by 5 h 30 min: Indian time that was sent as UTC
 # Never stored: the message has no fix, so it says something of the vehicle's charge and nothing of its place.
 NO_PLACE = 1 << 14
 

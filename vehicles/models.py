@@ -347,6 +347,7 @@ class UnknownDevice(models.Model):
 
 
 # Files of their own; Django looks for them here.
-from vehicles.clouds import VehicleCloud  # noqa: E402, F401
-from vehicles.trackers import TrackerAlarm  # noqa: E402, F401
-from vehicles.trips.models import Stretch, VehicleDay  # noqa: E402, F401
+from vehicles.clouds import VehicleCloud as VehicleCloud  # noqa: E402
+from vehicles.trackers import TrackerAlarm as TrackerAlarm  # noqa: E402
+from vehicles.trips.models import Stretch as Stretch  # noqa: E402
+from vehicles.trips.models import VehicleDay as VehicleDay  # noqa: E402

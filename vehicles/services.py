@@ -1,6 +1,6 @@
 """Writes of the vehicles app, and the reads that other apps build on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TypeVar
@@ -9,6 +9,8 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from fleetcharge.lib.partitions import DayPartitions
+from vehicles.decoders.instants import to_microseconds
+from vehicles.fixes import Fix
 from vehicles.models import Driver, IdToken, Position, Shift, Stop, UnknownDevice, Vehicle
 
 PARTITIONS_AHEAD_DAYS = 8
@@ -123,6 +125,17 @@ def positions_between(
     """Where a vehicle was, in time order, both ends included. One query over the primary key of few partitions."""
     positions = Position.objects.of_vehicle(vehicle_id, start, end)
     return list(positions if includes_suspects else positions.plausible())
+
+
+def as_fixes(positions: Iterable[Position]) -> list[Fix]:
+    """Stored pings as the pure modules read them."""
+    return [
+        Fix(
+            "", to_microseconds(ping.fix_at), ping.latitude, ping.longitude, ping.speed_kmh,
+            soc_percent=None if ping.soc_permille is None else ping.soc_permille / 10, flags=ping.flags,
+        )
+        for ping in positions
+    ]  # fmt: skip
 
 
 def driver_at(*, vehicle_id: int, at: datetime) -> Driver | None:

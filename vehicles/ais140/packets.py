@@ -124,7 +124,8 @@ def _position(fields: list[str], at: int, when: _When) -> Packet:
     if compass is not None and when.at_us is not None and _has_fix(fields, at, when, compass):
         fix = _fix(fields, imei, when.at_us, compass, speed_at=compass + 3, heading_at=compass + 4)
         ignition = {"0": False, "1": True}.get(_field(fields, compass + 10))
-        fix.flags |= charging_flags(None, ignition=ignition)
+        if isinstance(fix, Fix):
+            fix.flags |= charging_flags(None, ignition=ignition)
     registration = _registration(fields[at + 1])
     return Packet(POSITION, imei, registration, fix, alarm, when.at_us, "H" in head)
 

@@ -8,7 +8,7 @@ import time_machine
 
 from vehicles import intake
 from vehicles.events import SocLow, SocRecovered, VehiclesMoved
-from vehicles.fixes import CHARGING, CLOCK_CORRECTED, LATE, SUSPECT_POSITION, SUSPECT_SOC
+from vehicles.fixes import CHARGING, CLOCK_CORRECTED, INDIAN_CLOCK, LATE, SUSPECT_POSITION, SUSPECT_SOC
 from vehicles.models import Position, VehicleState
 from vehicles.tests.conftest import in_thread
 from vehicles.tests.factories import make_model, make_vehicle
@@ -53,12 +53,17 @@ async def test_up_to_two_minutes_ahead_is_stored_as_it_is_and_clamped_for_latest
 
 async def test_a_clock_up_to_a_day_ahead_is_corrected_and_flagged(tracker, van) -> None:
     assert (await send(tracker, ping(-19_800)))["accepted"] == 1
-    assert await flags_by_age(van) == {0: CLOCK_CORRECTED}
+    assert await flags_by_age(van) == {0: CLOCK_CORRECTED | INDIAN_CLOCK}  # 5 h 30 min: Indian time sent as UTC
 
 
 async def test_a_batch_from_a_fast_clock_keeps_its_spacing(tracker, van) -> None:
     assert (await send(tracker, ping(-19_780), ping(-19_790), ping(-19_800)))["accepted"] == 3
-    assert await flags_by_age(van) == {0: CLOCK_CORRECTED, 10: CLOCK_CORRECTED, 20: CLOCK_CORRECTED}
+    assert await flags_by_age(van) == dict.fromkeys((0, 10, 20), CLOCK_CORRECTED | INDIAN_CLOCK)
+
+
+async def test_another_wrong_clock_is_corrected_without_a_guess(tracker, van) -> None:
+    assert (await send(tracker, ping(-3_600)))["accepted"] == 1
+    assert await flags_by_age(van) == {0: CLOCK_CORRECTED}
 
 
 async def test_more_than_a_day_ahead_is_rejected_as_future(tracker, van) -> None:

@@ -1,0 +1,103 @@
+"""Connect a vehicle: which have no device, which devices nobody knows, and how one sender is doing."""
+
+import io
+from typing import Any
+from urllib.parse import urlencode
+
+import segno
+from django.conf import settings
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
+
+from dispatch.connecting.texts import NOTES
+from dispatch.views import needs
+from fleetcharge.accounts.models import Scope
+from fleetcharge.accounts.tenancy import FleetRequest, organisation_of
+from fleetcharge.lib.crypto import new_token
+from vehicles import services
+from vehicles.explaining import explain
+from vehicles.models import Position, UnknownDevice, Vehicle
+
+SHOWN_DEVICES, SHOWN_PINGS, ID_BYTES = 50, 20, 16
+
+
+@needs(Scope.VEHICLES_WRITE)
+def overview(request: FleetRequest) -> HttpResponse:
+    """Vehicles without a device, and the devices that reported with the fleet's key and belong to no vehicle."""
+    organisation = organisation_of(request)
+    vehicles = Vehicle.objects.for_organisation(organisation).filter(is_active=True).order_by("registration")
+    devices = UnknownDevice.objects.for_organisation(organisation).order_by("-last_seen_at")[:SHOWN_DEVICES]
+    context = {
+        "without": vehicles.filter(device_id=None) | vehicles.filter(device_id=""),
+        "vehicles": vehicles,
+        "devices": devices,
+    }
+    return render(request, "dispatch/connect.html", context)
+
+
+@needs(Scope.VEHICLES_WRITE)
+def vehicle(request: FleetRequest, vehicle_id: int) -> HttpResponse:
+    """How to connect one vehicle, and its last pings with what is odd about them."""
+    van = _own(request, vehicle_id)
+    pings = list(Position.objects.filter(vehicle_id=van.pk).order_by("-fix_at")[:SHOWN_PINGS])
+    notes = [(note, NOTES[note.code]) for note in explain(services.as_fixes(reversed(pings)))]
+    context = {
+        "vehicle": van,
+        "address": f"{settings.PUBLIC_BASE_URL}/ingest/osmand",
+        "code": _code(van.device_id) if van.device_id else "",
+        "pings": [(ping, round((ping.received_at - ping.fix_at).total_seconds())) for ping in pings],
+        "notes": notes,
+    }
+    return render(request, "dispatch/connect_vehicle.html", context)
+
+
+@needs(Scope.VEHICLES_WRITE)
+@require_POST
+def new_device(request: FleetRequest, vehicle_id: int) -> HttpResponse:
+    """A fresh id of 128 random bits: the old one stops working within 15 seconds."""
+    van = _own(request, vehicle_id)
+    services.claim_device(vehicle_id=van.pk, device_id=new_token(ID_BYTES))
+    messages.success(request, _("The new id is ready. Scan the code with the phone."))
+    return HttpResponseRedirect(reverse("connect-vehicle", args=[van.pk]))
+
+
+@needs(Scope.VEHICLES_WRITE)
+@require_POST
+def claim(request: FleetRequest) -> HttpResponse:
+    """Let a device that nobody knew report for a vehicle from now on."""
+    organisation = organisation_of(request)
+    van = _own(request, _number(request.POST.get("vehicle", "")))
+    device = get_object_or_404(
+        UnknownDevice.objects.for_organisation(organisation), pk=_number(request.POST.get("device", ""))
+    )
+    try:
+        services.claim_device(vehicle_id=van.pk, device_id=device.device_id)
+    except services.DeviceTaken:
+        messages.error(request, _("This device reports for another vehicle."))
+        return HttpResponseRedirect(reverse("connect"))
+    messages.success(request, _("The device reports for %(vehicle)s from now on.") % {"vehicle": van.registration})
+    return HttpResponseRedirect(reverse("connect-vehicle", args=[van.pk]))
+
+
+def _own(request: FleetRequest, vehicle_id: int) -> Vehicle:
+    return get_object_or_404(Vehicle.objects.for_organisation(organisation_of(request)), pk=vehicle_id)
+
+
+def _number(text: Any) -> int:
+    """0, which no row has, for anything that is no number."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0
+
+
+def _code(device_id: str) -> SafeString:
+    """What Traccar Client takes its server and id from; drawn by us, dark on white in either theme."""
+    link = f"{settings.PUBLIC_BASE_URL}/ingest/osmand?{urlencode({'id': device_id, 'interval': 30})}"
+    out = io.BytesIO()
+    segno.make(link, error="m", micro=False).save(
+        out, kind="svg", scale=5, border=3, dark="#0c1424", light="#ffffff", xmldecl=False, nl=False, omitsize=True
+    )
+    return mark_safe(out.getvalue().decode())  # noqa: S308 - segno's own drawing, of squares

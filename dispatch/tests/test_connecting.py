@@ -1,0 +1,112 @@
+"""Connecting a vehicle: its id as a code, unknown devices claimed with one click, odd senders explained."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from django.db import connection
+
+from fleetcharge.accounts.models import Membership, User
+from vehicles.fixes import CLOCK_CORRECTED, INDIAN_CLOCK
+from vehicles.models import UnknownDevice, Vehicle
+from vehicles.tests.factories import make_vehicle
+
+pytestmark = pytest.mark.django_db
+NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def desk(client, organisation):
+    """A dispatcher who is signed in."""
+    user = User.objects.create_user("desk@fleet.example", "correct horse")
+    Membership.objects.create(user=user, organisation=organisation, role=Membership.Role.OWNER)
+    client.force_login(user)
+    return client
+
+
+def store_pings(vehicle: Vehicle, *, flags: int = 0, factor: float = 1.0) -> None:
+    """A minute at 36 km/h, with a ping in ten seconds."""
+    with connection.cursor() as cursor:
+        for n in range(8):
+            at = NOON + timedelta(seconds=10 * n)
+            cursor.execute(
+                "INSERT INTO vehicles_position (vehicle_id, fix_at, received_at, latitude_e7, longitude_e7, speed_dkmh,"
+                " soc_permille, flags) VALUES (%s, %s, %s, %s, 776000000, %s, 500, %s)",
+                [vehicle.pk, at, at + timedelta(seconds=2), 129000000 + n * 8993, round(360 * factor), flags],
+            )
+
+
+def test_a_new_id_is_a_secret_and_a_code_for_the_phone(desk, organisation) -> None:
+    van = make_vehicle(organisation, device_id=None)
+    page = desk.get(f"/fleet/{van.pk}/connect/").content.decode()
+    assert "Code for the phone" not in page
+    desk.post(f"/fleet/{van.pk}/connect/new/")
+    van.refresh_from_db()
+    first = van.device_id
+    assert len(first) >= 22  # 128 bits
+    page = desk.get(f"/fleet/{van.pk}/connect/").content.decode()
+    assert first in page
+    assert "Code for the phone" in page
+    desk.post(f"/fleet/{van.pk}/connect/new/")
+    van.refresh_from_db()
+    assert van.device_id != first
+
+
+def test_a_device_that_nobody_knew_is_claimed_with_one_click(desk, organisation) -> None:
+    van = make_vehicle(organisation, device_id=None)
+    device = UnknownDevice.objects.create(organisation=organisation, device_id="new-tracker", last_message='{"ts": 1}')
+    page = desk.get("/fleet/connect/").content.decode()
+    assert "new-tracker" in page
+    assert "{&quot;ts&quot;: 1}" in page
+    answer = desk.post("/fleet/connect/claim/", {"device": device.pk, "vehicle": van.pk})
+    assert answer.headers["Location"] == f"/fleet/{van.pk}/connect/"
+    van.refresh_from_db()
+    assert van.device_id == "new-tracker"
+    assert not UnknownDevice.objects.exists()
+
+
+def test_devices_and_vehicles_of_strangers_do_not_exist(desk, organisation, other_organisation) -> None:
+    van, theirs = make_vehicle(organisation, device_id=None), make_vehicle(other_organisation, device_id=None)
+    own = UnknownDevice.objects.create(organisation=organisation, device_id="own")
+    strange = UnknownDevice.objects.create(organisation=other_organisation, device_id="strange")
+    nobodys = UnknownDevice.objects.create(organisation=None, device_id="a-phones-secret")
+    page = desk.get("/fleet/connect/").content.decode()
+    assert "strange" not in page
+    assert "a-phones-secret" not in page
+    for device, vehicle in ((own, theirs), (strange, van), (nobodys, van)):
+        answer = desk.post("/fleet/connect/claim/", {"device": device.pk, "vehicle": vehicle.pk})
+        assert answer.status_code == 404
+    assert desk.post("/fleet/connect/claim/", {"device": "x", "vehicle": "²"}).status_code == 404
+    assert desk.get(f"/fleet/{theirs.pk}/connect/").status_code == 404
+    assert desk.post(f"/fleet/{theirs.pk}/connect/new/").status_code == 404
+    assert not Vehicle.objects.exclude(device_id=None).exists()
+
+
+def test_a_device_that_reports_for_another_vehicle_stays_with_it(desk, organisation, other_organisation) -> None:
+    make_vehicle(other_organisation, device_id="taken")
+    van = make_vehicle(organisation, device_id=None)
+    device = UnknownDevice.objects.create(organisation=organisation, device_id="taken")
+    answer = desk.post("/fleet/connect/claim/", {"device": device.pk, "vehicle": van.pk}, follow=True)
+    assert "another vehicle" in answer.content.decode()
+    van.refresh_from_db()
+    assert van.device_id is None
+
+
+def test_the_page_explains_a_clock_and_a_unit(desk, organisation) -> None:
+    van = make_vehicle(organisation)
+    store_pings(van, flags=CLOCK_CORRECTED | INDIAN_CLOCK, factor=1 / 1.852)
+    page = desk.get(f"/fleet/{van.pk}/connect/").content.decode()
+    assert "Indian time" in page
+    assert "looks like knots" in page
+    assert "metres per second" not in page
+    assert "50 %" in page
+    assert "2 s" in page
+
+
+def test_who_may_not_change_vehicles_sees_none_of_it(client, organisation) -> None:
+    van = make_vehicle(organisation)
+    user = User.objects.create_user("driver@fleet.example", "correct horse")
+    Membership.objects.create(user=user, organisation=organisation, role=Membership.Role.DRIVER)
+    client.force_login(user)
+    for path in ("/fleet/connect/", f"/fleet/{van.pk}/connect/"):
+        assert client.get(path).status_code == 403
+    assert client.post(f"/fleet/{van.pk}/connect/new/").status_code == 403
