@@ -52,10 +52,14 @@ class Known:
 
 @dataclass(frozen=True)
 class Admission:
-    """How a charger proved itself: the OCPP security profile of this socket, and the new key it has used, as a hash."""
+    """How a charger proved itself: the OCPP security profile of this socket, and the new key it has used, as a hash.
+
+    `credential`: the hash of the key that the socket stands on, "" where none was asked for, None for a certificate.
+    """
 
     security_profile: int
     next_key_hash: str = ""
+    credential: str | None = None
 
 
 def identity_of(scope: dict[str, Any]) -> str:
@@ -131,7 +135,8 @@ def admit(scope: dict[str, Any], identity: str, known: Known) -> Admission:
     else:
         next_key_hash = check_key(scope, identity, known)
         keyed = Charger.SecurityProfile.TLS if certificates.is_encrypted(scope) else Charger.SecurityProfile.BASIC
-        admission = Admission(keyed if known.auth_key_hash else Charger.SecurityProfile.NONE, next_key_hash)
+        profile = keyed if known.auth_key_hash else Charger.SecurityProfile.NONE
+        admission = Admission(profile, next_key_hash, credential=next_key_hash or known.auth_key_hash)
     if admission.security_profile < known.min_security_profile:
         detail = f"Security profile {known.min_security_profile} is needed, this is {admission.security_profile}."
         raise Refused(401, "security_profile", detail)

@@ -14,10 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import redis.asyncio
 from django.conf import settings
-from django.db import connection
 
 from fleetcharge.lib.eager import run_until_it_waits
-from ocpp_bridge import bell, commands, courier, nodes
+from ocpp_bridge import bell, changes, commands, courier, nodes
 from ocpp_bridge.threads import in_database
 from stations import services as stations
 
@@ -28,7 +27,7 @@ POLL_SECONDS, EPOCH_SECONDS, SILENCE_SECONDS, LEASE_SECONDS, SEEN_SECONDS = 1.0,
 ASK_STATUS_AFTER_SECONDS, ASK_EVERY_SECONDS = 20.0, 0.002
 ANNOUNCE_AFTER_SECONDS = 0.05
 SETTLE_SECONDS = 5.0  # what is being answered when a socket is let go may take this long
-SERVICE_RESTART = 1012
+SERVICE_RESTART, POLICY_VIOLATION = 1012, 1008
 SEEN_AT_ONCE, LOOKED_AT_ONCE = 1000, 50
 
 logger = logging.getLogger(__name__)
@@ -197,12 +196,19 @@ class Hub:
                 self._deliver_to(charger_id)
 
     async def _check_epochs(self) -> None:
-        """The truth about who owns a charger, should a message have been lost."""
+        """The truth about who owns a charger, should a message have been lost, and what its record says of it now."""
         if not self._sockets:
             return
-        for place, (charger_id, epoch) in enumerate(await in_database(_newer_epochs, self._epochs())):
+        held = [_standing(consumer) for consumer in self._sockets.values()]
+        for place, change in enumerate(await in_database(changes.look_up, held)):
             await _leave_room(place)
-            self.taken_over(charger_id, epoch)
+            self.taken_over(change.charger_id, change.epoch)
+            consumer = self._sockets.get(change.charger_id)
+            if consumer is not None and consumer.epoch == change.epoch and consumer.station is not None:
+                consumer.station.heed(change.registration)
+                if change.reason:
+                    logger.warning("closing the socket of %s: %s", consumer.station.identity, change.reason)
+                    self._close(consumer.close(POLICY_VIOLATION, change.reason))
 
     async def _look_for_silence(self) -> None:
         """Sockets that only look alive, and chargers whose status is old news; after an outage it is all of them.
@@ -329,18 +335,15 @@ async def _leave_room(place: int) -> None:
         await asyncio.sleep(0)
 
 
-_NEWER = """
-SELECT c.id, c.connection_epoch FROM stations_charger c
-JOIN unnest(%s::bigint[], %s::bigint[]) AS mine(id, epoch) ON c.id = mine.id
-WHERE c.connection_epoch > mine.epoch
-"""
-
-
-def _newer_epochs(epochs: dict[int, int]) -> list[tuple[int, int]]:
-    """Chargers of ours that another socket has taken over; one query however many there are."""
-    with connection.cursor() as cursor:
-        cursor.execute(_NEWER, [list(epochs), list(epochs.values())])
-        return [(charger_id, epoch) for charger_id, epoch in cursor.fetchall()]
+def _standing(consumer: "ChargerConsumer") -> changes.Held:
+    assert consumer.station is not None  # noqa: S101 (registered after the handshake)
+    return changes.Held(
+        consumer.station.charger_id,
+        consumer.epoch,
+        consumer.station.registration,
+        consumer.admission.credential,
+        consumer.admission.security_profile,
+    )
 
 
 hub = Hub()

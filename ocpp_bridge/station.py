@@ -15,6 +15,7 @@ from ocpp_bridge.instants import parse_instant
 from ocpp_bridge.quirks import QuirkProfile
 from stations.models import Charger
 
+_STANDING = (Charger.Registration.REJECTED, Charger.Registration.PENDING, Charger.Registration.ACCEPTED)
 MAX_SMALL, MAX_INT32, MAX_INT = 32_767, 2**31 - 1, 2**63 - 1
 
 Handler = Callable[["Station", dict[str, Any], datetime], Awaitable[dict[str, Any]]]
@@ -52,6 +53,18 @@ class Station:
     has_reported: bool = False
     profile: QuirkProfile | None = None
     clock: ClockWatch = field(default_factory=ClockWatch)
+    registered_as: str = ""  # the registration that its boot was answered with, or of its record when it came
+
+    def __post_init__(self) -> None:
+        self.registered_as = self.registered_as or self.registration
+
+    def tell(self, registration: str) -> None:
+        """Its boot is answered with this."""
+        self.registration = self.registered_as = registration
+
+    def heed(self, registration: str) -> None:
+        """What its record says meanwhile: less holds at once, more when a boot has told the charger so."""
+        self.registration = min(registration, self.registered_as, key=_STANDING.index)
 
     @property
     def is_accepted(self) -> bool:

@@ -22,6 +22,9 @@ from ocpp_bridge.writers import store_status
 from stations.models import Connector
 from stations.services import Boot, StatusReport
 
+ERROR_CODE_LENGTH = 50
+NO_VENDOR_ERROR = frozenset({"0", "00", "0x0", "0x00", "0x0000", "NoError"})
+
 S = Connector.Status
 STATUS = {
     "Available": S.AVAILABLE,
@@ -53,7 +56,7 @@ async def boot_notification(station: Station, payload: dict[str, Any], received_
         firmware_version=text(payload, "firmwareVersion", limit=50, default=""),
         at=received_at,
     )
-    station.registration = await arrivals.register_boot(boot)
+    station.tell(await arrivals.register_boot(boot))
     station.has_booted, station.profile = True, _profile_in(payload)
     return {
         "status": station.registration,
@@ -77,7 +80,6 @@ def heartbeat_at_once(station: Station, payload: dict[str, Any], received_at: da
 
 async def status_notification(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
     raw_status = text(payload, "status", limit=30)
-    error_code = text(payload, "errorCode", limit=50, default="")
     await store_status(
         StatusReport(
             charger_id=station.charger_id,
@@ -87,13 +89,22 @@ async def status_notification(station: Station, payload: dict[str, Any], receive
             status=STATUS.get(raw_status, S.UNKNOWN),
             at=min(station.instant(payload.get("timestamp"), received_at), received_at),
             received_at=received_at,
-            error_code=text(payload, "vendorErrorCode", limit=50, default=error_code),
+            error_code=_error_code(payload),
             error_info=text(payload, "info", limit=255, default=""),
         )
     )
     station.has_reported = True
     await watch(station, payload.get("timestamp"), received_at)
     return {}
+
+
+def _error_code(payload: dict[str, Any]) -> str:
+    """The word of OCPP first, the vendor's own beside it: "GroundFailure (E-17)"."""
+    code = text(payload, "errorCode", limit=ERROR_CODE_LENGTH, default="")
+    vendor = text(payload, "vendorErrorCode", limit=ERROR_CODE_LENGTH, default="")
+    if not code or not vendor or vendor == code or (code == "NoError" and vendor in NO_VENDOR_ERROR):
+        return code or vendor
+    return f"{code} ({vendor[: ERROR_CODE_LENGTH - len(code) - 3]})"[:ERROR_CODE_LENGTH]
 
 
 async def authorize(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:

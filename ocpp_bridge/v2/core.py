@@ -65,7 +65,7 @@ async def boot_notification(station: Station, payload: dict[str, Any], received_
         firmware_version=text(unit, "firmwareVersion", limit=50, default=""),
         at=received_at,
     )
-    station.registration = await arrivals.register_boot(boot)
+    station.tell(await arrivals.register_boot(boot))
     station.has_booted, station.profile = True, _profile_in(unit)
     return {
         "status": station.registration,

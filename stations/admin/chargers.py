@@ -17,6 +17,13 @@ from stations.models import (
 )
 from stations.services.keys import new_charger_key, stage_charger_key
 
+WITHIN_SECONDS = {
+    "registration": _(
+        "Rejected and Pending hold within seconds, also for an open socket; Accepted with its next boot."
+    ),
+    "min_security_profile": _("It only ever rises. An open socket below it is closed within seconds."),
+}
+
 
 @admin.register(Charger)
 class ChargerAdmin(TenantAdmin):
@@ -41,6 +48,13 @@ class ChargerAdmin(TenantAdmin):
     ]  # fmt: skip
     actions_detail = ["replace_key", "prepare_key"]
 
+    def get_form(self, request: HttpRequest, obj: Charger | None = None, **more: Any) -> Any:
+        form = super().get_form(request, obj, **more)
+        for name, text in WITHIN_SECONDS.items():
+            if name in form.base_fields:
+                form.base_fields[name].help_text = text
+        return form
+
     def save_model(self, request: HttpRequest, obj: Charger, form: Any, change: bool) -> None:
         super().save_model(request, obj, form, change)
         if not change:
@@ -61,7 +75,9 @@ class ChargerAdmin(TenantAdmin):
         if form.is_valid():
             self._show_key(request, charger, form.cleaned_data["reason"])
             return back_to(self, object_id)
-        title = _("New key for %(name)s; the old one stops working") % {"name": charger.ocpp_identity}
+        title = _("New key for %(name)s; the old one stops working, and a socket opened with it is closed") % {
+            "name": charger.ocpp_identity
+        }
         return ask(request, self, title=title, form=form, submit=gettext("Make a new key"))
 
     @action(description=_("Next key"), url_path="next-key")

@@ -10,7 +10,10 @@ from stations.models import Charger
 
 @transaction.atomic
 def new_charger_key(*, charger_id: int, actor: User | None, reason: str = "") -> str:
-    """A fresh Basic-auth key (20 characters, as OCPP 1.6 security profile 1 expects 16 to 20); the old one dies."""
+    """A fresh Basic-auth key (20 characters, as OCPP 1.6 security profile 1 expects 16 to 20).
+
+    The old one dies, and within seconds the socket that was opened with it.
+    """
     key = crypto.new_token(15)
     charger = Charger.objects.select_for_update().get(pk=charger_id)
     charger.auth_key_hash = crypto.keyed_hash(key, purpose=Charger.KEY_PURPOSE)
@@ -40,7 +43,10 @@ class ProfileOnlyRises(ValueError):
 
 @transaction.atomic
 def raise_security_profile(*, charger_id: int, profile: int, actor: User | None, reason: str = "") -> None:
-    """From now on the charger must prove itself by at least this profile (0 none, 1 key, 2 TLS, 3 certificate)."""
+    """From now on the charger must prove itself by at least this profile (0 none, 1 key, 2 TLS, 3 certificate).
+
+    An open socket below it is closed within seconds.
+    """
     charger = Charger.objects.select_for_update().get(pk=charger_id)
     if profile < charger.min_security_profile:
         raise ProfileOnlyRises(f"{charger.min_security_profile} cannot become {profile}")

@@ -31,7 +31,7 @@ async def test_rule_20_station_wide_and_in_order(world: World, version: str) -> 
     if version == V16:
         await station.status("Faulted", 2, errorCode="OtherError", info="door", vendorErrorCode="E-17")
         row = connector(world, charger, 2)
-        assert (row.error_code, row.error_info, row.raw_status) == ("E-17", "door", "Faulted")
+        assert (row.error_code, row.error_info, row.raw_status) == ("OtherError (E-17)", "door", "Faulted")
 
 
 @pytest.mark.parametrize("version", ALL_VERSIONS)
