@@ -25,7 +25,8 @@ def in_words(result: Mapping[str, Any] | None, heard_at: datetime) -> str:
 def _steps(result: Mapping[str, Any], heard_at: datetime) -> Iterator[tuple[datetime, str]]:
     """(when it begins, how much) of each period; without a beginning it counts from the answer."""
     active = result.get("profile")
-    profile = active.get("charging_profile") if isinstance(active, dict) else None
+    active = active if isinstance(active, dict) else {}
+    profile = active.get("charging_profile")
     if not isinstance(profile, dict):
         return
     begins_at = _instant(active.get("start_date_time")) or _instant(profile.get("start_date_time")) or heard_at

@@ -116,7 +116,7 @@ class EvseList(RegistryView, ListAPIView[EVSE]):
     pagination_class = ConnectorPages
     queryset = EVSE.objects.none()
 
-    @extend_schema(
+    @extend_schema(  # type: ignore[untyped-decorator]
         parameters=[StationQuery],
         responses={200: EvseSerializer(many=True), 400: BAD_PARAMETER},
         examples=[AN_EVSE],

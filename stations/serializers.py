@@ -62,7 +62,7 @@ class ConnectorSerializer(serializers.ModelSerializer[Connector]):
 class CreditSerializer(serializers.Serializer[Any]):
     """A source of what is shown. Show `attribution` wherever you show its data."""
 
-    source = serializers.CharField(help_text="Name of the network.")
+    source = serializers.CharField(help_text="Name of the network.")  # type: ignore[assignment]
     licence = serializers.CharField(allow_blank=True, help_text="Terms of its data; may be empty.")
     attribution = serializers.CharField(allow_blank=True, help_text="What it wants said; may be empty.")
 

@@ -134,7 +134,8 @@ class OCPIPeer:
         if name == "chargingprofiles":
             return self._profile(method, ids[0], body or query), []
         if name == "tokens":
-            return self._token(method, ids[2], body), []
+            self._token(method, ids[2], body)
+            return None, []
         raise Refusal(404)
 
     def _token(self, method: str, uid: str, body: Raw) -> None:
