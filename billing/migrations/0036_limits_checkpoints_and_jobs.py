@@ -21,9 +21,6 @@ END $$;
 CREATE TRIGGER wallet_follows_ledger AFTER INSERT ON billing_ledgertransfer
     REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION billing_project_wallet();
 
--- days are sealed, and verified, by the moment of recording
-CREATE INDEX transfers_by_recording ON billing_ledgertransfer USING brin (recorded_at) WITH (pages_per_range = 32);
-
 CREATE TRIGGER checkpoints_are_append_only BEFORE UPDATE OR DELETE ON billing_journalcheckpoint
     FOR EACH STATEMENT EXECUTE FUNCTION billing_refuse_change();
 CREATE TRIGGER checkpoints_are_never_emptied BEFORE TRUNCATE ON billing_journalcheckpoint
@@ -32,7 +29,6 @@ CREATE TRIGGER checkpoints_are_never_emptied BEFORE TRUNCATE ON billing_journalc
 DROP = """
 DROP TRIGGER checkpoints_are_never_emptied ON billing_journalcheckpoint;
 DROP TRIGGER checkpoints_are_append_only ON billing_journalcheckpoint;
-DROP INDEX transfers_by_recording;
 DROP TRIGGER wallet_follows_ledger ON billing_ledgertransfer;
 CREATE OR REPLACE FUNCTION billing_project_wallet() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
