@@ -1,5 +1,6 @@
 """From evidence to a verdict; the same evidence and thresholds give the same answer, byte by byte. Pure."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
@@ -7,11 +8,11 @@ import msgspec
 
 from billing.matching import catalogue
 from billing.matching.facts import Evidence
-from billing.matching.findings import DRIVER, Finding
+from billing.matching.findings import DRIVER, Check, Finding
 from billing.matching.seen import Seen
 from billing.matching.thresholds import DEFAULTS, Thresholds
 
-RULESET_VERSION = "2026-11.2"
+RULESET_VERSION = "2026-11.3"
 VERIFIED, INCONCLUSIVE, REVIEW, BLOCKED, INVALID = "verified", "inconclusive", "review", "blocked", "invalid"
 
 
@@ -25,10 +26,10 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     dwell: tuple[int, int] | None = None
 
 
-def judge(evidence: Evidence, terms: Thresholds = DEFAULTS) -> Judgement:
-    """The verdict, its points and what was found."""
+def judge(evidence: Evidence, terms: Thresholds = DEFAULTS, checks: Sequence[Check] = catalogue.CHECKS) -> Judgement:
+    """The verdict, its points and what was found; `checks` are those of an earlier ruleset."""
     seen = Seen(evidence, terms)
-    findings = tuple(finding for check in catalogue.CHECKS for finding in check(seen))
+    findings = tuple(finding for check in checks for finding in check(seen))
     points = sum(finding.points for finding in findings if finding.asks == DRIVER)
     is_present = seen.present_share * 100 >= terms.present_percent
     if points >= terms.block_from_points:
@@ -48,7 +49,7 @@ def as_rows(judgement: Judgement) -> list[dict[str, Any]]:
     return rows
 
 
-def input_hash(evidence: Evidence, terms: Thresholds = DEFAULTS) -> str:
+def input_hash(evidence: Evidence, terms: Thresholds = DEFAULTS, version: str = RULESET_VERSION) -> str:
     """Names the evidence, the thresholds and the rules; equal hashes mean equal verdicts."""
-    plain = msgspec.json.encode([RULESET_VERSION, evidence, terms], order="deterministic")
+    plain = msgspec.json.encode([version, evidence, terms], order="deterministic")
     return sha256(plain).hexdigest()

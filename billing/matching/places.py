@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import numpy as np
 
-from billing.matching.facts import Neighbour
+from billing.matching.facts import UNKNOWN, Neighbour
 from billing.matching.findings import Finding, nothing_to_look_at, spoken
 from billing.matching.seen import LONGEST_GAP_S, MOCK_LOCATION, Seen, away_m
 
@@ -112,12 +112,15 @@ def site(seen: Seen) -> list[Finding]:
 
 
 def mocked(seen: Seen) -> list[Finding]:
-    """L8: positions that an app made up, or that jump with an accuracy that never changes."""
+    """L8: positions that an app made up, or that jump with an accuracy that never changes.
+
+    A tracker that tells no accuracy has none that could stay the same.
+    """
     made_up = int(((seen.flags & MOCK_LOCATION) != 0)[seen.is_during].sum())
     if made_up:
         text = "The tracker says that its positions were made up by an app"
         return [Finding(rule="L8", points=seen.terms.l8_points, text=text, evidence={"pings": made_up})]
-    told = seen.accuracy_m[seen.is_during]
+    told = seen.told_accuracy_m[seen.is_during & (seen.told_accuracy_m != UNKNOWN)]
     is_constant = len(told) >= seen.terms.constant_accuracy_pings and int(told.min()) == int(told.max())
     if not is_constant or seen.evidence.jumps < seen.terms.jumps:
         return []

@@ -5,9 +5,11 @@ from typing import Any
 
 import msgspec
 
-from billing.matching import judging, v2026_11_1
+from billing.matching import catalogue, judging, v2026_11_1, v2026_11_2
 from billing.matching.facts import from_json
 from billing.matching.thresholds import Thresholds
+
+CHECKS = {v2026_11_2.RULESET_VERSION: v2026_11_2.CHECKS, judging.RULESET_VERSION: catalogue.CHECKS}
 
 
 class UnknownRuleset(LookupError):
@@ -25,13 +27,13 @@ def rerun(*, version: str, evidence: Mapping[str, Any], thresholds: Mapping[str,
     """The verdict of that ruleset over stored evidence. Raises UnknownRuleset."""
     if version == v2026_11_1.RULESET_VERSION:
         return _first(dict(evidence))
-    if version != judging.RULESET_VERSION:
+    if version not in CHECKS:
         raise UnknownRuleset(version)
     facts, terms = from_json(dict(evidence)), msgspec.convert(dict(thresholds), Thresholds)
-    judgement = judging.judge(facts, terms)
+    judgement = judging.judge(facts, terms, CHECKS[version])
     return Rerun(
         verdict=judgement.verdict, points=judgement.points, findings=judging.as_rows(judgement),
-        input_hash=judging.input_hash(facts, terms),
+        input_hash=judging.input_hash(facts, terms, version),
     )  # fmt: skip
 
 

@@ -43,8 +43,9 @@ class Seen:
         self.at: Numbers = unpacked(track.seconds)
         self.latitude_e7, self.longitude_e7 = unpacked(track.latitude_e7), unpacked(track.longitude_e7)
         self.speed_dkmh, self.flags = unpacked(track.speed_dkmh), unpacked(track.flags)
-        accuracy = unpacked(track.accuracy_m)
-        self.accuracy_m: Numbers = np.where(accuracy == UNKNOWN, DEFAULT_ACCURACY_M, accuracy)
+        self.told_accuracy_m = unpacked(track.accuracy_m)
+        is_silent = self.told_accuracy_m == UNKNOWN
+        self.accuracy_m: Numbers = np.where(is_silent, DEFAULT_ACCURACY_M, self.told_accuracy_m)
         self.east_m, self.north_m = self.metres(self.latitude_e7, self.longitude_e7)
         self.distance_m: Floats = np.sqrt(self.east_m * self.east_m + self.north_m * self.north_m)
         self.radius_m: Numbers = evidence.base_radius_m + self.accuracy_m

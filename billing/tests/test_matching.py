@@ -3,15 +3,17 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from billing import matching
-from billing.matching import DEFAULTS, Evidence, judge, packed, with_changes
+from billing.matching import DEFAULTS, Evidence, judge, packed, rulesets, with_changes
 from billing.matching.catalogue import BY_ID, CHECKS, RULES, as_markdown
 from billing.matching.facts import Duty, LimitUse, Neighbour, Price, Series, Track, Week, Witness
 
@@ -99,6 +101,7 @@ def ago(minutes: int) -> Neighbour:
 
 
 soon_again = partial(other, starts_at=at(-30), ends_at=at(-15))
+SECOND = "5e0f3d87d708328e85a2a99c59a84e0f1fe3e54e41f76a087e1de85650cb949a"
 STOOD_THERE = Witness(vehicle="KA 01 XX 1", distance_m=20, soc_rise_percent=40)
 FLAT = {"soc_permille": 300}
 NO_SOC = {"soc_permille": -1}
@@ -119,6 +122,8 @@ CASES = [
     Case("L8", {"track": track(0, flags=16)}, {"track": track(0, flags=8)}),
     Case("L8", {"jumps": 3, "track": track(0, accuracy_m=5)},
          {"jumps": 3, "track": track(0, accuracy_m=lambda m: 5 + m % 6)}),
+    Case("L8", {"jumps": 3, "track": track(0, accuracy_m=lambda m: 5 if m % 4 else -1, every=1)},
+         {"jumps": 3, "track": track(0, accuracy_m=-1)}),  # that tracker never tells any
     Case("T1", {"shifts": (Duty(starts_at=at(-900), ends_at=at(-31), driver=7),)},
          {"shifts": (Duty(starts_at=at(-900), ends_at=at(-30), driver=7),)}),
     Case("T1", {"shifts": (Duty(starts_at=at(300), ends_at=at(900), driver=7),)},
@@ -167,6 +172,54 @@ CASES = [
 def test_the_rule_catches_the_fraud_and_leaves_the_honest_case_alone(case: Case) -> None:
     assert case.rule in fired(judge(evidence(**case.fraud)))
     assert case.rule not in fired(judge(evidence(**case.honest)))
+
+
+def soc(before: int, after: int) -> dict[str, Any]:
+    return {"track": track(0, soc_permille=lambda m: before if m <= 0 else after)}
+
+
+def driven(km: int, bought_wh: int, wh_per_km: int) -> dict[str, Any]:
+    told = {"driven_m": km * 1000, "bought_wh": bought_wh, "wh_per_km": wh_per_km}
+    return {"week": Week(soc_change_percent=0, sessions=9, **told)}
+
+
+LARGE = {"usable_wh": 100_000, "energy_wh": 50_000, "meter_wh": 50_000}
+MINUTE = {"track": track(0, every=1, speed_dkmh=lambda m: 60 if m in {10, 11} else 0)}
+LINES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
+    ("L1", {"track": track(4_200, first=8, last=8)}, {"near_moment_minutes": 12}),
+    ("L4", MINUTE, {"moving_seconds": 61}),
+    ("L4", MINUTE, {"standing_kmh": 6}),
+    ("L4", {"track": track(lambda m: 0 if m < 20 else 330)}, {"moving_m": 320}),
+    ("L4", {"track": track(lambda m: m * 20), "power": series((0, 600))}, {"delivering_w": 600}),
+    ("E2", {**LARGE, **soc(300, 700)}, {"rise_off_percent": 18}),
+    ("E2", {**soc(300, 790), "energy_wh": 9_000, "meter_wh": 9_000}, {"rise_off_wh": 1_400, "rise_off_percent": 13}),
+    ("E2", {**LARGE, **soc(300, 330), "energy_wh": 5_000}, {"soc_step_percent": 0}),
+    ("E2", {**LARGE, **soc(300, 770), "is_dc": False}, {"ac_efficiency_percent": 70}),
+    ("E3", {**soc(300, 300), "energy_wh": 3_000, "meter_wh": 3_000}, {"no_rise_wh": 3_001}),
+    ("E3", soc(300, 310), {"no_rise_percent": 0}),
+    ("E3", {"track": track(0, soc_permille=lambda m: 300 if m <= -26 or m >= MINUTES else -1)},
+     {"soc_fresh_minutes": 25}),
+    ("E5", {"network_wh": 1_090, "meter_wh": 1_000}, {"meter_off_wh": 80}),
+    ("E7", driven(49, 80_000, 200), {"week_least_km": 48}),
+    ("E7", driven(60, 9_900, 50), {"week_least_wh": 9_000}),
+    ("F1", {"neighbours": (other(starts_at=at(1), ends_at=at(40), energy_wh=9_850, is_same_connector=True),)},
+     {"duplicate_energy_percent": 1}),
+    ("F2", {**soc(300, 315), "neighbours": (soon_again(soc_rise_percent=0.5),)}, {"useless_rise_percent": 1}),
+    ("F3", {"price": Price(asked=18_100, by_tariff=18_000, is_disputed=True)}, {"price_off_percent": 0}),
+    ("F3", {"price": Price(asked=100_450, by_tariff=100_000, is_disputed=True)}, {"price_off_paise": 400}),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "fields", "moved"), LINES, ids=[next(iter(moved)) for _, _, moved in LINES])
+def test_a_line_is_drawn_where_it_is_said_to_be(rule: str, fields: dict[str, Any], moved: dict[str, int]) -> None:
+    as_drawn, elsewhere = (rule in fired(judge(evidence(**fields), with_changes(terms))) for terms in ({}, moved))
+    assert as_drawn != elsewhere
+
+
+def test_presence_is_half_of_the_time() -> None:
+    most_away = evidence(track=track(lambda m: 0 if m <= 18 else 900), power=series((0, 0)))
+    assert judge(most_away).verdict == "inconclusive"
+    assert judge(most_away, with_changes({"present_percent": 40})).verdict == "verified"
 
 
 def test_every_rule_that_can_accuse_has_its_cases() -> None:
@@ -288,6 +341,17 @@ def test_any_evidence_gets_an_answer_whose_points_explain_it(raw: list[tuple[int
     assert all(each.points == 0 for each in judgement.findings if each.is_inconclusive)
     expected = "blocked" if judgement.points >= 60 else "review" if judgement.points >= 20 else None
     assert judgement.verdict == (expected or ("verified" if judgement.is_presence_proven else "inconclusive"))
+
+
+def test_the_second_ruleset_judges_as_it_did() -> None:
+    """Of every case, as 2026-11.2 judged it when it was the newest."""
+    digest = sha256()
+    for case in CASES:
+        for fields in (case.fraud, case.honest):
+            told = matching.as_json(evidence(**fields))
+            again = rulesets.rerun(version="2026-11.2", evidence=told, thresholds=msgspec.to_builtins(DEFAULTS))
+            digest.update(rulesets.canonical(again.verdict, again.points, again.findings, again.input_hash))
+    assert digest.hexdigest() == SECOND
 
 
 def test_the_catalogue_is_whole_and_the_documentation_prints_it() -> None:

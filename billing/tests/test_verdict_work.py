@@ -174,7 +174,7 @@ def test_the_first_ruleset_still_gives_its_verdicts_and_a_newer_one_makes_a_new_
         STORED["findings"],
         STORED["input_hash"],
     )
-    assert (now.ruleset_version, now.verdict) == ("2026-11.2", "verified")
+    assert (now.ruleset_version, now.verdict) == ("2026-11.3", "verified")
 
 
 def test_tampering_is_found(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
