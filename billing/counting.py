@@ -13,13 +13,12 @@ from itertools import pairwise
 from math import lcm
 
 from billing.local_clock import EPOCH, SECONDS_PER_DAY, offsets
-from billing.prepared import NOTHING, WITHOUT_END, Prepared, Row, choose, whole
+from billing.prepared import NOTHING, WITHOUT_END, Chosen, Prepared, Row, choose, whole
 from billing.segments import Period
 from billing.tariff_elements import Number
 
 NO_PERIODS = (Period(0, 0),)
 ENERGY, TIME, PARKING = 0, 1, 2
-Chosen = tuple[int, int, int, int]
 
 
 class Count:
@@ -50,24 +49,37 @@ class Count:
 
     # --- along the session --------------------------------------------------------------------------------------
     def _walk(self, periods: Sequence[Period]) -> None:  # noqa: C901 (a call would cost as much as the work)
-        """A period in which nothing can change is added as it is, the others are cut. The hot loop of rating."""
-        quantities, last, is_gated = self.quantities, self._last, self.prepared.is_gated
+        """A period in which nothing can change is added as it is, the others are cut. The hot loop of rating.
+
+        `next_s` and `next_wh` are the limits ahead: until then the same components apply.
+        """
+        quantities, last = self.quantities, self._last
+        unknown = -WITHOUT_END if self.prepared.is_gated else WITHOUT_END
         offset: Number = 0
         drawn: Number = 0
+        next_s: Number = unknown
+        next_wh: Number = unknown
         row, ends = self._row_at(0)
+        flat, energy, time, parking, gates, cells = row
         for period in periods:
             if period.offset_s is not None and period.offset_s != offset:
-                offset = whole(period.offset_s)
+                offset, next_s = whole(period.offset_s), unknown
                 row, ends = self._row_at(offset)
+                flat, energy, time, parking, gates, cells = row
             seconds, wh = period.seconds, period.energy_wh
             end = offset + seconds
-            if end >= ends or (is_gated and self._crosses_a_limit(offset, end, drawn, drawn + wh)):
+            if offset >= next_s or drawn >= next_wh:
+                (next_s, next_wh), found = self._cell(row, offset, drawn)
+                if found is not None:
+                    flat, energy, time, parking = found
+            if end >= ends or end > next_s or drawn + wh > next_wh:
                 self._cut(period, offset, drawn)
                 if end >= ends:
                     row, ends = self._row_at(end)
+                    next_s = unknown
+                    flat, energy, time, parking, gates, cells = row
             else:
-                flat, energy, time, parking, gates = row
-                if gates is not None:
+                if cells is None and gates is not None:
                     flat, energy, time, parking = self._chosen(row, period, drawn, offset, 1)
                 if flat >= 0:
                     quantities[flat] = 1
@@ -84,6 +96,24 @@ class Count:
                         last[TIME] = time
             offset = end
             drawn += wh
+            if wh < 0:  # given back: a limit that was passed lies ahead again
+                next_s = unknown
+
+    def _cell(self, row: Row, offset: Number, drawn: Number) -> tuple[tuple[Number, Number], Chosen | None]:
+        """The next limits of duration and kWh, and what applies until then; None where the row or the moment says."""
+        at_s, at_wh, cells = self.prepared.at_s, self.prepared.at_wh, row.cells
+        key = bisect_right(at_s, offset), bisect_right(at_wh, drawn)
+        ahead = (
+            at_s[key[0]] if key[0] < len(at_s) else WITHOUT_END,
+            at_wh[key[1]] if key[1] < len(at_wh) else WITHOUT_END,
+        )
+        if cells is None or row.gates is None:
+            return ahead, None
+        found = cells.get(key)
+        if found is None:
+            flat, energy, time, parking = (choose(chain, drawn, offset, 1, NO_PERIODS[0]) for chain in row.gates)
+            found = cells[key] = flat, energy, time, parking
+        return ahead, found
 
     def _row_at(self, offset: Number) -> tuple[Row, Number]:
         """What the clock allows at `offset`, and until when it surely stays so (a fraction of a second early)."""
@@ -105,14 +135,6 @@ class Count:
         ends = passed - self._second + min(ahead, until - second)
         row = prepared.rows_of(day + local // SECONDS_PER_DAY)[index - 1]
         return row, ends if self._late is None else ends - 1
-
-    def _crosses_a_limit(self, offset: Number, end: Number, drawn: Number, drawn_then: Number) -> bool:
-        at_s, at_wh = self.prepared.at_s, self.prepared.at_wh
-        index = bisect_right(at_s, offset)
-        if index < len(at_s) and at_s[index] < end:
-            return True
-        index = bisect_right(at_wh, drawn)
-        return index < len(at_wh) and at_wh[index] < drawn_then
 
     def _chosen(self, row: Row, period: Period, drawn: Number, offset: Number, scale: Number) -> Chosen:
         """Only for what the period has of a dimension: what nobody measured is asked for where it matters alone."""

@@ -26,6 +26,7 @@ DIMENSIONS = ("FLAT", "ENERGY", "TIME", "PARKING_TIME")
 WEIGHTS = {"FLAT": 18_000, "ENERGY": 18, "TIME": 5, "PARKING_TIME": 5}
 """Sessions, Wh and seconds on one denominator: 18,000 divides by 1000 Wh and by 3600 s."""
 NOTHING, WITHOUT_END = -1, 10**30
+Chosen = tuple[int, int, int, int]
 
 
 class Gate(NamedTuple):
@@ -41,13 +42,17 @@ class Gate(NamedTuple):
 
 
 class Row(NamedTuple):
-    """Per dimension the component that applies (`NOTHING`: free), or the gates to try in order where more decides."""
+    """Per dimension the component that applies (`NOTHING`: free), or the gates to try in order where more decides.
+
+    `cells` keeps what was found between two limits of kWh and of duration; None where what flows decides, too.
+    """
 
     flat: int
     energy: int
     time: int
     parking: int
     gates: tuple[tuple[Gate, ...], ...] | None
+    cells: dict[tuple[int, int], Chosen] | None
 
 
 @dataclass(frozen=True)
@@ -85,9 +90,10 @@ class Prepared:
         on = [element.matches_day(today) and element.matches_clock(clock) for element in self.elements]
         gates = tuple(tuple(self._gates(dimension, on)) for dimension in DIMENSIONS)
         if any(not gate.is_open for chain in gates for gate in chain):
-            return Row(NOTHING, NOTHING, NOTHING, NOTHING, gates)
+            is_momentary = any(gate.momentary is not None for chain in gates for gate in chain)
+            return Row(NOTHING, NOTHING, NOTHING, NOTHING, gates, None if is_momentary else {})
         flat, energy, charging, parking = (chain[0].component if chain else NOTHING for chain in gates)
-        return Row(flat, energy, charging, parking, None)
+        return Row(flat, energy, charging, parking, None, None)
 
     def _gates(self, dimension: str, on: Sequence[bool]) -> list[Gate]:
         """In order, up to the first that nothing but the clock restricts."""
