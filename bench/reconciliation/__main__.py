@@ -17,7 +17,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("parts", nargs="*", help=", ".join(PARTS))
     parser.add_argument("--pings", type=int, default=10_000_000)
-    parser.add_argument("--sessions", type=int, default=6_000)
+    parser.add_argument("--sessions", type=int, default=4_000, help="Up to 4 a vehicle and day.")
     parser.add_argument("--rows", type=int, default=200_000)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fleetcharge-bench-") as folder:

@@ -1,4 +1,4 @@
-"""A fleet whose vehicles charge every few hours, with its pings bulk-loaded by COPY."""
+"""A fleet whose vehicles charge every few hours, each at a plug of its own, with its pings bulk-loaded by COPY."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,6 +6,8 @@ import numpy as np
 from django.db import connection
 from django.utils import timezone
 
+from bench.reconciliation import stories
+from bench.reconciliation.stories import CHARGING_S
 from billing.models import ChargingSession, MeterValue
 from fleetcharge.accounts.models import Organisation
 from stations.models import EVSE, Charger, Connector, Location, Source
@@ -13,8 +15,7 @@ from vehicles.models import Driver, IdToken, Shift, Vehicle, VehicleModel
 from vehicles.services import ensure_partitions
 
 SITES, EVERY_S, PER_VEHICLE = 200, 10, 10_000
-CHARGING_S = 40 * 60
-AWAY_EVERY = 20  # one session in so many is told of a vehicle that was elsewhere
+DEPOT_EVERY = 10  # one site in so many is the fleet's own
 COLUMNS = [
     ("vehicle_id", "i4"), ("fix_at", "i8"), ("received_at", "i8"), ("latitude_e7", "i4"), ("longitude_e7", "i4"),
     ("speed_dkmh", "i2"), ("accuracy_m", "i2"), ("soc_permille", "i2"), ("flags", "i2"),
@@ -30,7 +31,7 @@ def build(*, pings: int, sessions: int) -> datetime:
     each = max(1, sessions // len(vehicles))
     span_s = PER_VEHICLE * EVERY_S
     starts_s = [round((number + 0.5) * span_s / each) for number in range(each)]
-    connectors = _sites()
+    connectors = _sites(len(vehicles))
     _load_pings(vehicles, starts_s, begin)
     _sessions(vehicles, starts_s, begin, connectors)
     _shifts(vehicles, begin, span_s)
@@ -63,76 +64,80 @@ def _fleet(count: int) -> list[Vehicle]:
     return vehicles
 
 
-def _sites() -> list[Connector]:
+def _sites(vehicles: int) -> list[list[Connector]]:
+    """Per site as many plugs as vehicles come to it at once."""
     organisation = Organisation.objects.get(slug="bench-evidence")
     source = Source.objects.create(slug="bench-evidence", name="Bench", kind=Source.Kind.OWN_OCPP)
-    connectors = []
+    found = []
     for number in range(SITES):
         latitude, longitude = place(number)
         location = Location.objects.create(
-            source=source, name=f"Site {number}", latitude=latitude / 1e7, longitude=longitude / 1e7
-        )
-        charger = Charger.objects.create(
-            organisation=organisation, location=location, ocpp_identity=f"BENCH-{number}"
+            source=source, name=f"Site {number}", latitude=latitude / 1e7, longitude=longitude / 1e7,
+            organisation=organisation if number % DEPOT_EVERY == 0 else None,
         )  # fmt: skip
-        evse = EVSE.objects.create(location=location, charger=charger)
-        connectors.append(Connector.objects.create(evse=evse, plug="ccs2", max_power_w=60_000))
-    return connectors
+        charger = Charger.objects.create(organisation=organisation, location=location, ocpp_identity=f"BENCH-{number}")
+        plugs = range(1, vehicles // SITES + 2)
+        evses = [EVSE.objects.create(location=location, charger=charger, evse_number=plug) for plug in plugs]
+        found.append([Connector.objects.create(evse=evse, plug="ccs2", max_power_w=60_000) for evse in evses])
+    return found
 
 
 def _load_pings(vehicles: list[Vehicle], starts_s: list[int], begin: datetime) -> None:
     """Binary COPY of whole arrays, one vehicle after the other as a tracker's history lies on disk."""
     begin_us = int((begin - EPOCH_2000).total_seconds()) * 1_000_000
-    layout = [("fields", ">i2")]
-    for name, kind in COLUMNS:
-        layout += [(f"{name}_length", ">i4"), (name, f">{kind}")]
     at_s = np.arange(PER_VEHICLE, dtype=np.int64) * EVERY_S
     names = ", ".join(name for name, _ in COLUMNS)
     statement = f"COPY vehicles_position ({names}) FROM STDIN WITH (FORMAT binary)"
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         copy.write(b"PGCOPY\n\xff\r\n\0" + bytes(8))
         for number, vehicle in enumerate(vehicles):
-            rows = np.zeros(PER_VEHICLE, dtype=layout)
-            rows["fields"] = len(COLUMNS)
-            for name, kind in COLUMNS:
-                rows[f"{name}_length"] = int(kind[1])
+            rows = np.zeros(PER_VEHICLE, dtype=COLUMNS)
             rows["vehicle_id"] = vehicle.pk
             rows["fix_at"] = rows["received_at"] = begin_us + at_s * 1_000_000
-            _drive(rows, at_s, number, starts_s)
-            copy.write(rows.tobytes())
+            arrived = _drive(rows, at_s, number, starts_s)
+            copy.write(_binary(rows[arrived], stories.untold(number)).tobytes())
         copy.write(b"\xff\xff")
 
 
-def _drive(rows: np.ndarray, at_s: np.ndarray, number: int, starts_s: list[int]) -> None:
+def _binary(rows: np.ndarray, untold: str) -> np.ndarray:
+    """As COPY reads them: each value behind its length; of a column that a tracker never tells, the length is -1."""
+    layout = [("fields", ">i2")]
+    for name, kind in COLUMNS:
+        layout += [(f"{name}_length", ">i4"), *([] if name == untold else [(name, f">{kind}")])]
+    sent = np.empty(len(rows), dtype=layout)
+    sent["fields"] = len(COLUMNS)
+    for name, kind in COLUMNS:
+        sent[f"{name}_length"] = -1 if name == untold else int(kind[1])
+        if name != untold:
+            sent[name] = rows[name]
+    return sent
+
+
+def _drive(rows: np.ndarray, at_s: np.ndarray, number: int, starts_s: list[int]) -> np.ndarray:
+    """Fills the rows; says which of them arrived."""
     angle = at_s / 900 + number
     rows["latitude_e7"] = 129_500_000 + (np.sin(angle) * 300_000).astype(np.int64)
     rows["longitude_e7"] = 775_500_000 + (np.cos(angle) * 300_000).astype(np.int64)
     rows["speed_dkmh"], rows["accuracy_m"], rows["soc_permille"] = 250, 8, 300
+    arrived = np.ones(len(at_s), dtype=bool)
     for turn, start in enumerate(starts_s):
-        stands = (at_s >= start - 600) & (at_s <= start + CHARGING_S + 300)
-        after = (at_s >= start) & (at_s <= start + CHARGING_S + 1_800)
-        rows["soc_permille"][after] = np.minimum(300 + (at_s[after] - start) * 47 // 240, 770)
-        if (number + turn) % AWAY_EVERY:
-            latitude, longitude = place((number + turn) % SITES)
-            rows["latitude_e7"][stands], rows["longitude_e7"][stands], rows["speed_dkmh"][stands] = (
-                latitude,
-                longitude,
-                0,
-            )
+        arrived &= ~stories.play(rows, at_s, number, turn, start, place((number + turn) % SITES))
+    return arrived
 
 
-def _sessions(vehicles: list[Vehicle], starts_s: list[int], begin: datetime, connectors: list[Connector]) -> None:
+def _sessions(vehicles: list[Vehicle], starts_s: list[int], begin: datetime, connectors: list[list[Connector]]) -> None:
     tokens = {token.vehicle_id: token for token in IdToken.objects.filter(uid__startswith="BENCH")}
     made = []
     for number, vehicle in enumerate(vehicles):
         for turn, start in enumerate(starts_s):
-            connector = connectors[(number + turn) % SITES]
+            connector = connectors[(number + turn) % SITES][number // SITES]
+            card = tokens[vehicles[stories.card(number, turn, len(vehicles))].pk]
             started_at = begin + timedelta(seconds=start)
             made.append(
                 ChargingSession(
                     organisation=vehicle.organisation, source=connector.evse.location.source, connector=connector,
                     charger=connector.evse.charger, transaction_ref=f"{number}-{turn}", vehicle=vehicle,
-                    start_key=f"bench-{number}-{turn}", id_token=tokens[vehicle.pk], driver=vehicle.default_driver,
+                    start_key=f"bench-{number}-{turn}", id_token=card, driver=card.driver,
                     state="ended", started_at=started_at, ended_at=started_at + timedelta(seconds=CHARGING_S),
                     energy_wh=10_000, meter_start_wh=0, meter_stop_wh=10_000,
                 )
@@ -141,7 +146,8 @@ def _sessions(vehicles: list[Vehicle], starts_s: list[int], begin: datetime, con
     samples = (
         MeterValue(
             charger_id=session.charger_id or 0, evse_number=1, transaction_ref=session.transaction_ref, sampled=[],
-            at=session.started_at + timedelta(minutes=minute), energy_wh=minute * 250, power_w=15_000,
+            at=session.started_at + timedelta(minutes=minute), power_w=15_000,
+            energy_wh=stories.register_wh(*map(int, session.transaction_ref.split("-")), minute),
             dedupe_key=(session.pk * 64 + minute).to_bytes(16),
         )
         for session in made

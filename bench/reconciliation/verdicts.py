@@ -1,11 +1,11 @@
 """Sessions judged in a second by one worker, beside the bare reading of the same windows of pings."""
 
+from collections import Counter
 from datetime import datetime
 
 from django.db import connection
-from django.db.models import Count
 
-from bench.reconciliation import fleet
+from bench.reconciliation import fleet, stories
 from bench.reconciliation.clock import spent
 from billing.models import ChargingSession, ReconciliationVerdict
 from billing.reconciliation import rerunning, working
@@ -36,8 +36,10 @@ def run(*, pings: int, sessions: int) -> None:
     print(
         f"ratio to the floor {floor.cpu / ours.cpu:.2f}; {read / len(ids):,.0f} pings a session; goal {GOAL} sessions/s"
     )
-    verdicts = ReconciliationVerdict.objects.values_list("verdict").annotate(Count("pk")).order_by("verdict")
-    print("verdicts:", dict(verdicts))
+    found = dict(ReconciliationVerdict.objects.values_list("session__transaction_ref", "verdict"))
+    told = {key: stories.of(*map(int, key.split("-"))) for key in found}
+    print("verdicts:", dict(Counter(found.values())))
+    print("\n".join(stories.confusion(found, told)))
     with spent() as again:
         same = sum(each.is_same for each in rerunning.rerun_all())
     print(f"from stored evidence again: {same:,} of {judged:,} the same, {judged / again.wall:,.0f}/s")
