@@ -4,22 +4,22 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models import Count, F, Min, Q, QuerySet, Sum
 from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from billing.desk.figures import held, mandates, spend_by_day, waiting
 from billing.models import CDR, BillingException, ChargingSession, LedgerTransfer, Wallet
+from billing.services.standing import BURN_DAYS, burn_seconds, lasts_days
 from billing.services.tariffs import zone_of
 from fleetcharge.accounts.admin import DESK
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.money import format_inr
 
-BURN_DAYS = 7
 AGES = (
     (timedelta(days=1), gettext_lazy("under a day")), (timedelta(days=3), gettext_lazy("1 to 3 days")),
     (timedelta(days=3650), gettext_lazy("over 3 days")),
@@ -47,7 +47,7 @@ def figures(
     local = now.astimezone(zone_of(organisation.time_zone if organisation else "Asia/Kolkata"))
     today = local.replace(hour=0, minute=0, second=0, microsecond=0)
     cdrs = CDR.objects.filter(of, rated_at__isnull=False)
-    burn = _sum(cdrs.filter(ended_at__gte=now - timedelta(days=BURN_DAYS)))
+    burn, seconds = _burn(cdrs, now)
     wallet = _wallet(of)
     zone = zone_of(organisation.time_zone if organisation else "Asia/Kolkata")
     return {
@@ -63,7 +63,7 @@ def figures(
                 "billing_cdr",
                 _("%(amount)s by this time last month") % {"amount": format_inr(_last_month(cdrs, today, local))},
             ),
-            _card(_("Available"), wallet["available"], "billing_wallet", _runway(wallet["available"], burn)),
+            _card(_("Available"), wallet["available"], "billing_wallet", _runway(wallet["available"], burn, seconds)),
             _card(_("Held for running sessions"), wallet["held"], "billing_hold"),
             _card(_("Owed beyond the wallet"), _owed(of), "billing_ledgertransfer"),
         ],
@@ -104,12 +104,21 @@ def _owed(of: Q) -> int:
     return int((lent or 0) - (paid or 0))
 
 
-def _runway(available_paise: int, burn_paise: int) -> str:
-    if not burn_paise:
+def _burn(cdrs: QuerySet[CDR], now: datetime) -> tuple[int, int]:
+    """A week's spend, and the seconds it is spread over: fewer for who began to charge within it."""
+    since = now - timedelta(days=BURN_DAYS)
+    is_older = cdrs.filter(ended_at__lt=since).exists()
+    first = None if is_older else cdrs.filter(ended_at__gte=since).aggregate(first=Min("ended_at"))["first"]
+    return _sum(cdrs.filter(ended_at__gte=since)), burn_seconds(first, now)
+
+
+def _runway(available_paise: int, burn_paise: int, seconds: int) -> str:
+    days = lasts_days(available_paise, burn_paise, seconds)
+    if days is None:
         return _("No spend in the last 7 days")
-    return _("Lasts %(days)d days at the last week's pace") % {
-        "days": max(0, available_paise * BURN_DAYS // burn_paise)
-    }
+    return ngettext(
+        "Lasts %(days)d day at the last week's pace", "Lasts %(days)d days at the last week's pace", days
+    ) % {"days": days}
 
 
 def _card(title: str, paise: int, model: str, note: str = "") -> dict[str, str]:

@@ -29,7 +29,11 @@ def change(
     wallet = Wallet.objects.select_related("organisation").get(organisation_id=organisation_id)
     raised = max(0, credit_limit_paise - wallet.credit_limit_paise)
     is_thawing = wallet.state == Wallet.State.FROZEN and state != wallet.state
-    after = {"credit_limit_paise": credit_limit_paise, "low_threshold_paise": low_threshold_paise, "state": state}
+    after: dict[str, Any] = {
+        "credit_limit_paise": credit_limit_paise,
+        "low_threshold_paise": low_threshold_paise,
+        "state": state,
+    }
     if not raised and not is_thawing:
         wallets.change_terms(organisation_id=organisation_id, **after, actor=actor, reason=reason)
         return None
@@ -63,8 +67,8 @@ def _shown(approval: Approval) -> Sequence[tuple[Any, str, str]]:
     before, after = approval.facts["before"], approval.facts["after"]
     money = [(_("Credit limit"), "credit_limit_paise"), (_("Warn below"), "low_threshold_paise")]
     rows = [(label, format_inr(before[name]), format_inr(after[name])) for label, name in money]
-    states = [str(Wallet.State(facts["state"]).label) for facts in (before, after)]
-    return [row for row in [*rows, (_("State"), *states)] if row[1] != row[2]]
+    was, will = (str(Wallet.State(facts["state"]).label) for facts in (before, after))
+    return [row for row in [*rows, (_("State"), was, will)] if row[1] != row[2]]
 
 
 services.register(services.Kind(KIND, _("Terms of a wallet"), _change, is_ours=True, shown=_shown))

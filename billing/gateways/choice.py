@@ -37,8 +37,9 @@ def emulated_page(kind: str, object_id: str) -> str:
 
 def checkout_url() -> str:
     """Where the hosted checkout takes a form with an order: the gateway's own page, which comes back with a POST."""
-    base = settings.PAYMENT_EMULATOR_URL if is_emulated() else settings.RAZORPAY_URL
-    return f"{base}/v1/checkout/embedded"
+    if is_emulated():
+        return f"{settings.PAYMENT_EMULATOR_URL}/v1/checkout/embedded"
+    return settings.RAZORPAY_CHECKOUT_URL or f"{settings.RAZORPAY_URL}/v1/checkout/embedded"
 
 
 def absolute(url: str) -> str:

@@ -49,7 +49,7 @@ def _figures(wallet: Wallet) -> dict[str, Any]:
         "wallet": wallet,
         "stands": stands,
         "burn_days": BURN_DAYS,
-        "per_day_paise": stands.spent_paise // BURN_DAYS,
+        "per_day_paise": stands.per_day_paise,
         "held": [(wording.of_hold(each.reason), each) for each in stands.held],
         "lines": [(wording.of_kind(line.kind), line) for line in lines],
         "coming_paise": sum(coming.values_list("amount_paise", flat=True)),

@@ -87,7 +87,7 @@ def _quick(wallet: Any) -> list[tuple[str, int, bool]]:
     if wallet is None:
         return found
     stands = standing(wallet, now=timezone.now())
-    needed = stands.spent_paise * 2 - stands.spendable_paise + stands.low_threshold_paise
+    needed = stands.per_day_paise * 14 - stands.spendable_paise + stands.low_threshold_paise
     if stands.spent_paise and needed > 0:
         paise = -(-needed // ROUND_TO) * ROUND_TO
         return [(rupees.write(paise), paise, True), *(each for each in found if each[1] != paise)]

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connection
 
 from billing.models import BillingException, Wallet
 from billing.services import ledger
 
-BURN_DAYS = 7
+BURN_DAYS, A_DAY_SECONDS = 7, 86_400
 CHARGING, PRICING, OTHER = "charging", "pricing", "other"
 
 _HELD = """
@@ -27,9 +28,14 @@ SELECT reason, count(*), sum(amount_paise) FROM (
 ) held GROUP BY reason ORDER BY sum(amount_paise) DESC, reason
 """
 _SPENT = """
-SELECT COALESCE(sum(CASE WHEN t.debit_id = a.id THEN t.amount_paise ELSE -t.amount_paise END), 0)
+SELECT COALESCE(sum(CASE WHEN t.debit_id = a.id THEN t.amount_paise ELSE -t.amount_paise END), 0),
+       CASE WHEN EXISTS (
+           SELECT 1 FROM billing_ledgertransfer o
+           WHERE o.organisation_id = %(fleet)s AND o.session_id IS NOT NULL AND o.occurred_at < %(since)s
+       ) THEN %(since)s ELSE min(t.occurred_at) END
 FROM billing_ledgertransfer t JOIN billing_ledgeraccount a ON a.id IN (t.debit_id, t.credit_id)
-WHERE t.organisation_id = %s AND t.session_id IS NOT NULL AND t.occurred_at >= %s AND a.code IN (%s, %s)
+WHERE t.organisation_id = %(fleet)s AND t.session_id IS NOT NULL AND t.occurred_at >= %(since)s
+  AND a.code IN (%(wallet)s, %(owed)s)
 """
 
 
@@ -51,7 +57,7 @@ class Held:
 
 @dataclass(frozen=True)
 class Standing:
-    """All in paise. `runway_days` is None when nothing was spent lately."""
+    """All in paise. `runway_days` is None when nothing was spent lately; `per_day_paise` since the fleet charges."""
 
     posted_paise: int
     held_paise: int
@@ -63,6 +69,7 @@ class Standing:
     spent_paise: int
     runway_days: int | None
     held: tuple[Held, ...]
+    per_day_paise: int = 0
 
     @property
     def is_low(self) -> bool:
@@ -72,12 +79,24 @@ class Standing:
 def standing(wallet: Wallet, *, now: datetime) -> Standing:
     """Four queries, whatever the number of sessions."""
     spendable = wallet.available_paise
-    spent = _spent(wallet.organisation_id, now)
+    spent, since = _spent(wallet.organisation_id, now)
+    seconds = burn_seconds(since, now)
     return Standing(
         wallet.posted_paise, wallet.held_paise, wallet.credit_limit_paise, spendable,
         ledger.balance_paise(ledger.receivable_code(wallet.organisation_id)), wallet.low_threshold_paise, wallet.state,
-        spent, max(0, spendable) * BURN_DAYS // spent if spent > 0 else None, held_by_reason(wallet),
+        spent, lasts_days(spendable, spent, seconds), held_by_reason(wallet), spent * A_DAY_SECONDS // seconds,
     )  # fmt: skip
+
+
+def burn_seconds(since: datetime | None, now: datetime) -> int:
+    """The stretch that a week's spend is spread over: a younger fleet's is shorter, but a day at least."""
+    longest = BURN_DAYS * A_DAY_SECONDS
+    return longest if since is None else min(longest, max(A_DAY_SECONDS, int((now - since).total_seconds())))
+
+
+def lasts_days(spendable_paise: int, spent_paise: int, seconds: int) -> int | None:
+    """Whole days at that pace; None when nothing was spent."""
+    return max(0, spendable_paise) * seconds // (spent_paise * A_DAY_SECONDS) if spent_paise > 0 else None
 
 
 def held_by_reason(wallet: Wallet | None) -> tuple[Held, ...]:
@@ -87,9 +106,13 @@ def held_by_reason(wallet: Wallet | None) -> tuple[Held, ...]:
         return tuple(Held(str(reason), int(count), int(paise)) for reason, count, paise in cursor.fetchall())
 
 
-def _spent(organisation_id: int, now: datetime) -> int:
-    """For sessions in the last week, whoever paid: the wallet, or nobody yet."""
-    codes = [ledger.wallet_code(organisation_id), ledger.receivable_code(organisation_id)]
+def _spent(organisation_id: int, now: datetime) -> tuple[int, datetime | None]:
+    """For sessions in the last week, whoever paid, the wallet or nobody yet; and since when the fleet spends in it."""
+    facts: dict[str, Any] = {
+        "fleet": organisation_id, "since": now - timedelta(days=BURN_DAYS),
+        "wallet": ledger.wallet_code(organisation_id), "owed": ledger.receivable_code(organisation_id),
+    }  # fmt: skip
     with connection.cursor() as cursor:
-        cursor.execute(_SPENT, [organisation_id, now - timedelta(days=BURN_DAYS), *codes])
-        return int(cursor.fetchone()[0])
+        cursor.execute(_SPENT, facts)
+        paise, since = cursor.fetchone()
+        return int(paise), since

@@ -43,6 +43,10 @@ PEOPLE = (
         "operator@fleetcharge.example", "Nisha Menon", NAMMA, "owner", True,
         "the house: networks, webhook feeds, UBC, duplicates", is_superuser=True,
     ),
+    Person(
+        "controller@fleetcharge.example", "Arjun Nair", NAMMA, "owner", True,
+        "the house's second pair of eyes: approves what the operator asks for", is_superuser=True,
+    ),
 )  # fmt: skip
 
 
