@@ -83,7 +83,7 @@ def published(path: Path) -> None:
 
 def random_routes(count: int) -> None:
     problems = [route_oracles.like_published(seed) for seed in range(count)]
-    others = [timed(lambda problem=problem: route_oracles.by_frvcpy(problem)) for problem in problems]  # type: ignore[misc]
+    others = [timed(lambda one=one: route_oracles.by_frvcpy(one)) for one in problems]  # type: ignore[misc]
     pairs = list(zip(problems, [optimum for _, optimum in others], strict=True))
     against_optima("random routes of the published kind", pairs, [milliseconds for milliseconds, _ in others])
 
@@ -110,9 +110,8 @@ def fleet(vehicles: int, connectors: int) -> None:
     assign.assign(cities.city(2, vehicles=20, connectors=20))
     milliseconds, found = timed(lambda: assign.assign(city))
     floor, _ = timed(_bare_matching(city))
-    print(
-        f"  assign {milliseconds:.0f} ms   floor {floor:.0f} ms   ratio {milliseconds / floor:.1f}   goal <= {GOAL_FLEET_S:.0f} s"
-    )
+    ratio = milliseconds / floor
+    print(f"  assign {milliseconds:.0f} ms   floor {floor:.0f} ms   ratio {ratio:.1f}   goal <= {GOAL_FLEET_S:.0f} s")
     least = cities.by_linear_program(city)
     print(f"  over a linear program's optimum: {found.matched_paise / least - 1:.6%}   goal <= 0.5 %")
     herd = cities.each_for_himself(city) / cities.by_the_clock(city, found) - 1

@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 
 from dispatch.core import curves, routes
 from dispatch.core.routes import Charger, Plan, Problem, Stop
+from dispatch.core.routes.ground import Ground
+from dispatch.core.routes.labelling import Search
+from dispatch.core.routes.walk import Walk
 from dispatch.tests import route_oracles
 
 PUBLISHED = os.environ.get("PUBLISHED_ROUTES", "")
@@ -163,3 +166,23 @@ def test_a_problem_that_makes_no_sense_is_refused():
             two_stops(**wrong)
     with pytest.raises(ValueError, match="rises"):
         curves.ChargeCurve((0.0, 10.0, 10.0), (0.0, 5.0, 6.0))
+
+
+def test_a_search_cut_short_has_a_plan_and_a_true_bound():
+    gaps = []
+    for seed in range(40):
+        problem = route_oracles.in_a_city(seed, paise_per_minute=400.0)
+        found = Search(Ground(problem), labels_at_most=3).run()
+        assert found is not None
+        plan, best = Walk(problem).go(found.charges).plan(found.bound), planned(problem)
+        assert plan is not None
+        assert plan.bound - 1e-4 <= best.objective <= plan.objective + 1e-4
+        gaps.append(plan.gap)
+    assert max(gaps) > 0
+
+
+def test_a_search_cut_short_never_says_there_is_no_way():
+    for seed in range(40):
+        problem = route_oracles.like_published(seed)
+        found = Search(Ground(problem), labels_at_most=0).run()
+        assert (found is None) == (routes.solve(problem) is None)

@@ -38,7 +38,9 @@ def solve(problem: Problem) -> Plan | None:
     if problem.paise_per_minute is not None and problem.is_clocked:
         return clocked.cheapest(problem)
     found = Search(Ground(problem)).run()
-    return None if found is None else Walk(problem).go(found.charges).plan()
+    if found is None:
+        return None
+    return Walk(problem).go(found.charges).plan(found.bound if found.bound < found.objective else None)
 
 
 def answer(problem: Problem) -> Answer:

@@ -11,9 +11,11 @@ from dataclasses import replace
 from dispatch.core.routes.ground import Ground, Terms
 from dispatch.core.routes.labelling import Found, Search
 from dispatch.core.routes.problem import Charger, Plan, Problem, Visit
-from dispatch.core.routes.walk import Walk
+from dispatch.core.routes.walk import Charging, Walk, charging
 
-ROUNDS = 12
+ROUNDS, LABELS_OF_A_GUESS = 8, 150
+NEVER_OPENS = 1e7
+"""Seconds nobody waits."""
 SAME_SECONDS, SAME_PAISE = 1.0, 0.5
 
 
@@ -23,16 +25,52 @@ def cheapest(problem: Problem) -> Plan | None:
     if quickest is None:  # and that search is exact: nothing is possible
         return None
     best = Walk(problem).go(quickest.charges).plan()
-    terms: dict[tuple[int, int], Terms] = {}
+    for terms in (_on_the_way(problem), {}):
+        best = _cheaper(best, _settled(problem, terms))
+    return None if best is None else replace(best, bound=min(best.objective, _bound(problem, quickest)))
+
+
+Known = dict[tuple[int, int], Terms]
+
+
+def _on_the_way(problem: Problem) -> Known:
+    """What one would meet who drives the route without charging: a first guess for every charger before every stop."""
+    terms, now, first = {}, 0.0, len(problem.stops)
+    for stop in range(1, first):
+        for c, charger in enumerate(problem.chargers):
+            seconds = problem.seconds[stop - 1][first + c]
+            if seconds is not None:
+                comes = now + seconds + charger.wait_seconds
+                met = charging(charger, comes, charger.curve.wh[0], charger.curve.wh[1], problem.battery_per_metered)
+                terms[stop, c] = _terms(problem, charger, met.starts - comes + charger.wait_seconds, met, 0, 1)
+        leg = problem.seconds[stop - 1][stop]
+        now = max(now + (leg or 0.0), problem.stops[stop].earliest_seconds or 0.0) + problem.stops[stop].service_seconds
+    return terms
+
+
+def _terms(problem: Problem, charger: Charger, wait: float, met: Charging, low: int, high: int) -> Terms:
+    metered = (charger.curve.wh[high] - charger.curve.wh[low]) / problem.battery_per_metered
+    return Terms(
+        min(wait, NEVER_OPENS), met.paise / metered * 1000 if met.ends < NEVER_OPENS else charger.paise_per_kwh
+    )
+
+
+def _settled(problem: Problem, terms: Known) -> Plan | None:
+    """The cheapest plan on the way to one whose waits and prices are what it was made with."""
+    best = None
     for _ in range(ROUNDS):
-        found = Search(Ground(problem, terms)).run()
+        found = Search(Ground(problem, terms), LABELS_OF_A_GUESS).run()
         if found is None:
             break
         walk = Walk(problem).go(found.charges)
         best = _cheaper(best, walk.plan())
-        if not walk.is_possible or not _learn(problem, terms, walk.visits):
+        is_news = _learn(problem, terms, walk.visits)
+        if not walk.is_possible and len(walk.visits) < len(found.charges):
+            failed = found.charges[len(walk.visits)]
+            terms[failed.before_stop, failed.charger] = Terms(NEVER_OPENS, 0.0)
+        elif not is_news:
             break
-    return None if best is None else replace(best, bound=min(best.objective, _bound(problem, quickest)))
+    return best
 
 
 def _cheaper(one: Plan | None, other: Plan | None) -> Plan | None:
@@ -41,7 +79,7 @@ def _cheaper(one: Plan | None, other: Plan | None) -> Plan | None:
     return other if other.objective < one.objective else one
 
 
-def _learn(problem: Problem, terms: dict[tuple[int, int], Terms], visits: list[Visit]) -> bool:
+def _learn(problem: Problem, terms: Known, visits: list[Visit]) -> bool:
     """Take over what the visits met; whether anything was news."""
     is_news = False
     for visit in visits:
@@ -65,7 +103,7 @@ def _bound(problem: Problem, quickest: Found) -> float:
     if problem.start_wh < ground.ahead.straight_wh[0] and chargers:
         metered = max(0.0, ground.ahead.more_wh[0] - problem.start_wh) / 1000 / problem.battery_per_metered
         bought = metered * min(one.paise_per_kwh for one in chargers) + min(one.fee_paise for one in chargers)
-    return max(free.objective if free else 0.0, quickest.objective * ground.scale + bought)
+    return max(free.bound if free else 0.0, quickest.bound * ground.scale + bought)
 
 
 def least_price(charger: Charger) -> float:

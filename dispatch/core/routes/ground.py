@@ -73,6 +73,8 @@ class Ground:
         self.scale = 1.0 if problem.paise_per_minute is None else problem.paise_per_minute / 60
         self._fill(terms or {})
         self.windows = [windows_of(one) if self.is_timed else ALWAYS for one in problem.chargers]
+        self.opens = np.array([windows[0][0] if windows else NEVER for windows in self.windows])
+        """Nobody begins to charge before, at each charger."""
         self.service = [stop.service_seconds * self.scale for stop in problem.stops]
         steepest = {id(gauge): _steepest(gauge) for row in self.gauges for gauge in row}
         rates = [max((steepest[id(row[c])] for row in self.gauges), default=0.0) for c in range(self.count)]
@@ -121,13 +123,7 @@ class Ground:
         return made[c, paise_per_kwh]
 
     def _look_ahead(self) -> Ahead:
-        first = self.last + 1
-        over = np.array(self.over).min(axis=0) if self.count else np.zeros(0)
-        hops = self._arcs[first:, first:] + over[None, :]
-        hops_wh = self._wh[first:, first:].copy()
-        np.fill_diagonal(hops, NEVER)
-        np.fill_diagonal(hops_wh, NEVER)
-        back = _Backwards(self, over, hops, hops_wh)
+        back = _Backwards(self)
         for stop in range(self.last - 1, -1, -1):
             back.step(stop)
         return back.ahead()
@@ -136,9 +132,12 @@ class Ground:
 class _Backwards:
     """The bounds, from the end of the route to its beginning."""
 
-    def __init__(self, ground: Ground, over: Array, hops: Array, hops_wh: Array) -> None:
-        self.ground, self.over, self.hops, self.hops_wh = ground, over, hops, hops_wh
-        self.ways, self.ways_wh = _closed(hops), _closed(hops_wh)
+    def __init__(self, ground: Ground) -> None:
+        self.ground, first = ground, ground.last + 1
+        self.hops_wh = ground._wh[first:, first:].copy()
+        np.fill_diagonal(self.hops_wh, NEVER)
+        self.ways_wh = _closed(self.hops_wh)
+        self.over: list[float] | None = None
         last, count = ground.last, ground.count
         self.straight, self.straight_wh, self.more, self.more_wh, self.onward, self.rest, self.rest_wh = (
             [value] * (last + 1) for value in (0.0, 0.0, NEVER, NEVER, 0.0, 0.0, 0.0)
@@ -147,9 +146,18 @@ class _Backwards:
         self.at: list[list[list[float]]] = [[[NEVER] * count for _ in range(last)] for _ in range(5)]
         self.top = np.array([one.curve.wh[-1] for one in ground.problem.chargers])
 
+    def _visit(self, over: list[float]) -> None:
+        """What a visit costs on the way to this stop, and so the ways from charger to charger."""
+        if over != self.over:
+            first = self.ground.last + 1
+            self.over, self.hops = over, self.ground._arcs[first:, first:] + np.array(over)[None, :]
+            np.fill_diagonal(self.hops, NEVER)
+            self.ways = _closed(self.hops)
+
     def step(self, i: int) -> None:
         """From stop `i` and the chargers on the way to the next one, whose figures are known."""
         ground, first, j = self.ground, self.ground.last + 1, i + 1
+        self._visit(ground.over[i])
         arc, wh = ground.arcs[i][j] + ground.service[j], ground.wh[i][j]
         arcs, whs = ground._arcs[first:, j] + ground.service[j], ground._wh[first:, j]
         rest, rest_wh = _least_of(self.ways, arcs + self.rest[j]), _least_of(self.ways_wh, whs + self.rest_wh[j])
@@ -162,7 +170,7 @@ class _Backwards:
             rows[i] = row.tolist()
         self.straight[i] = arc + self.straight[j]
         self.straight_wh[i] = wh + max(ground.least[i][j], self.straight_wh[j])
-        to = ground._arcs[i, first:] + self.over
+        to = ground._arcs[i, first:] + np.array(ground.over[i])
         self.more[i] = min(_min(to + rest), arc + self.more[j])
         self.more_wh[i] = min(_min(ground._wh[i, first:] + rest_wh), wh + self.more_wh[j])
         self.rest[i] = min(arc + self.rest[j], self.more[i])

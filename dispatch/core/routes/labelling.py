@@ -43,6 +43,8 @@ class Label:
         """What the route takes in all when it goes straight on from here."""
 
 
+LABELS_AT_MOST = 4_000
+"""Ten times what the hardest routes take; beyond it the plan at hand is given out with its bound."""
 MOST = 1e300
 """Anything but NEVER."""
 
@@ -60,19 +62,22 @@ class Found(NamedTuple):
     charges: tuple[Charge, ...]
     labels: int
     """How many were settled: what the search took."""
+    bound: float
+    """What no way can beat; the objective itself, unless the search was cut short."""
 
 
 class Search:
     """One search on one ground."""
 
-    def __init__(self, ground: Ground) -> None:
-        self.ground = ground
+    def __init__(self, ground: Ground, labels_at_most: int = LABELS_AT_MOST) -> None:
+        self.ground, self.labels_at_most = ground, labels_at_most
         self.ahead = ground.ahead
         self.stops = ground.problem.stops
         self.has_windows = ground.is_timed and any(
             one.earliest_seconds is not None or one.latest_seconds is not None for one in self.stops
         )
         self.best = NEVER
+        self.at_hand: Label | None = None
         self.heap: list[tuple[float, int, int, Label, int]] = []
         """Bound, the stop (negative), first come; the label, and the charger it is to be led to (-1: made already)."""
         self.pushed = 0
@@ -87,13 +92,13 @@ class Search:
         count = 0
         while self.heap:
             bound, _, _, label, charger = heappop(self.heap)
-            if bound > self.best + TINY:
-                return None
+            if count >= self.labels_at_most and self.at_hand is not None:
+                return Found(self.best, tuple(self._traced(self.at_hand)), count, min(bound, self.best))
             if charger >= 0:
                 self._arrive(label, charger)
                 continue
             if self._is_done(label, bound):
-                return Found(bound, tuple(self._traced(label)), count)
+                return Found(bound, tuple(self._traced(label)), count, bound)
             if self._settle(label):
                 count += 1
                 self._extend(label)
@@ -127,8 +132,8 @@ class Search:
             straight, wh = ahead.straight_at[i][c], ahead.straight_wh_at[i][c]
             more, more_wh = ahead.more_at[i][c], ahead.more_wh_at[i][c]
         label.finish = first_with(level, wh) + straight
-        if not self.has_windows:
-            self.best = min(self.best, label.finish)
+        if not self.has_windows and label.finish < self.best:
+            self.best, self.at_hand = label.finish, label
         more += level.at[0] + max(0.0, more_wh - level.wh[0]) / self.ground.rate if self.ground.rate else NEVER
         self._push(min(label.finish, more), label, -1)
 
@@ -151,7 +156,7 @@ class Search:
         """What a visit to each charger can lead to at best, before its level is known."""
         far, ahead, level = self.ground.far[place], self.ground.far_ahead[label.stop], label.level
         leaves, wh = _departures(level, far.needs)
-        begins = leaves + far.arcs + ahead.over
+        begins = np.maximum(leaves + far.arcs + ahead.over, self.ground.opens)
         left = np.where(wh > far.needs, wh - far.wh, far.least)
         rate = self.ground.rate_array if len(level.at) == 1 else self.ground.rate
         missing = ahead.straight_wh - left

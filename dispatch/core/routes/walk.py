@@ -12,7 +12,9 @@ SLACK_WH, SLACK_SECONDS = 0.01, 0.01
 NEVER = float("inf")
 
 
-class _Charging(NamedTuple):
+class Charging(NamedTuple):
+    """When a charge begins and ends, and its price."""
+
     starts: float
     ends: float
     paise: float
@@ -89,7 +91,7 @@ class Walk:
         )  # fmt: skip
 
 
-def charging(charger: Charger, comes: float, from_wh: float, to_wh: float, battery_per_metered: float) -> _Charging:
+def charging(charger: Charger, comes: float, from_wh: float, to_wh: float, battery_per_metered: float) -> Charging:
     """When a charge begins and ends for one plugged in at `comes`, and its price; NEVER when it does not open again."""
     begins, at, reading = None, max(comes, charger.ready_seconds), charger.curve.seconds_at(from_wh)
     left, paise, wh = charger.curve.seconds_between(from_wh, to_wh), 0.0, from_wh
@@ -106,8 +108,8 @@ def charging(charger: Charger, comes: float, from_wh: float, to_wh: float, batte
         spent = min(closes, at + left) - at
         left, at = left - spent, at + spent
         if left <= SLACK_SECONDS / 1000:
-            return _Charging(begins, at, paise)
-    return _Charging(begins or NEVER, NEVER, paise)
+            return Charging(begins, at, paise)
+    return Charging(begins or NEVER, NEVER, paise)
 
 
 def _bands(charger: Charger, start: float, end: float) -> list[tuple[float, float, float]]:
