@@ -71,7 +71,7 @@ def is_subscribed(cdr: CDR, agreements: Agreements) -> bool:
 def _complete(cdrs: Sequence[CDR]) -> None:
     """Relations that many of them share are read once, and are the same object."""
     sessions = [cdr.session for cdr in cdrs]
-    fleets = _rows(Organisation, [row.organisation_id for row in (*cdrs, *sessions)])
+    fleets = _rows(Organisation, [*(cdr.organisation_id for cdr in cdrs), *(each.organisation_id for each in sessions)])
     connectors = _rows(Connector, [session.connector_id for session in sessions], "tariff", "evse__location")
     sources = _rows(Source, [session.source_id for session in sessions])
     vehicles = _rows(Vehicle, [session.vehicle_id for session in sessions])

@@ -75,7 +75,8 @@ def post(dues: Sequence[Due], now: datetime) -> tuple[list[Due], list[object]]:
         return [], []
     _write_prices([due.cdr for due in dues], now)
     holds = {due.entry_key: held[key] for due in dues if (key := hold_key(due.cdr.session_id)) in held}
-    _rows(sql.USAGES, {"usages": sorted({usage for hold in holds.values() for usage in hold.usages})})
+    if usages := sorted({usage for hold in holds.values() for usage in hold.usages}):
+        _rows(sql.USAGES, {"usages": usages})
     accounts = _lock_wallets(dues, holds.values())
     _run(sql.CLOSE, {"now": now, "holds": [hold.id for hold in holds.values()]})
     _move_limits(dues, holds)
@@ -119,8 +120,9 @@ def _move_limits(dues: Sequence[Due], holds: dict[str, Held]) -> None:
     """Out of reserved into spent, once for each usage."""
     moves: dict[int, list[int]] = defaultdict(lambda: [0, 0, 0, 0])
     for due in dues:
-        hold = holds.get(due.entry_key)
-        for usage in hold.usages if hold else ():
+        if (hold := holds.get(due.entry_key)) is None:
+            continue
+        for usage in hold.usages:
             for index, amount in enumerate((hold.amount_paise, hold.energy_wh, due.total_paise, due.cdr.energy_wh)):
                 moves[usage][index] += amount
     if moves:
@@ -135,7 +137,7 @@ def _free(dues: Sequence[Due], holds: Iterable[Held], accounts: dict[int, int]) 
     values = {
         "accounts": list(asked), "freed": [freed[account] for account in asked], "totals": list(asked.values()),
     }  # fmt: skip
-    return [WalletChanged(*row[:4], may_warn=row[4]) for row in _rows(sql.FREE, values)]
+    return [WalletChanged(*row) for row in _rows(sql.FREE, values)]
 
 
 def _write_legs(dues: Sequence[Due], accounts: dict[int, int]) -> None:

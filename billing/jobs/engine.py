@@ -65,14 +65,14 @@ def add(*, kind: str, keys: Iterable[tuple[str, int | None]], now: datetime) -> 
         return int(cursor.rowcount)
 
 
-def work(*, now: datetime, limit: int = 200) -> int:
-    """Do what is due; any number of workers share it, and one that dies leaves its part after the lease. How many.
+def work(*, now: datetime, limit: int = 200, kinds: Sequence[str] = ()) -> int:
+    """Do what is due, of these kinds or of all; how many.
 
-    Those that were tried least come first: one that kills its worker holds the others up once.
+    Any number of workers share it, and one that dies leaves its part after the lease. Those that were tried least come first: one that kills its worker holds the others up once.
     """
     mine, began = now + LEASE, time.monotonic()
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, {"now": now, "until": mine, "limit": limit, "kinds": list(_kinds)})
+        cursor.execute(_CLAIM, {"now": now, "until": mine, "limit": limit, "kinds": list(kinds or _kinds)})
         claimed = sorted(cursor.fetchall())
     for attempts, job_id, kind, key in claimed:
         at = now + timedelta(seconds=time.monotonic() - began)
@@ -85,7 +85,7 @@ def work(*, now: datetime, limit: int = 200) -> int:
 
 def _begin(job_id: int, mine: datetime, at: datetime) -> bool:
     """False when it was tried too often, or our lease ran out and another worker has it."""
-    values = {"id": job_id, "mine": mine, "until": at + LEASE, "most": MOST_ATTEMPTS}
+    values: dict[str, Any] = {"id": job_id, "mine": mine, "until": at + LEASE, "most": MOST_ATTEMPTS}
     with connection.cursor() as cursor:
         cursor.execute(_BEGIN, values)
         return int(cursor.rowcount) == 1

@@ -54,7 +54,8 @@ def bounds(limit_ids: Sequence[int]) -> tuple[int | None, int | None]:
     """(paise, Wh) that these limits of single sessions allow as they are now; one that is removed bounds nothing."""
     rows = SpendLimit.objects.filter(pk__in=limit_ids) if limit_ids else SpendLimit.objects.none()
     terms = list(rows.values_list("amount_paise", "energy_wh"))
-    money, energy = ([each[index] for each in terms if each[index] is not None] for index in (0, 1))
+    money = [paise for paise, _ in terms if paise is not None]
+    energy = [wh for _, wh in terms if wh is not None]
     return min(money, default=None), min(energy, default=None)
 
 

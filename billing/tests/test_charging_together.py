@@ -22,7 +22,7 @@ from fleetcharge.lib import events
 from stations.models import Source
 
 LATER = NOON + timedelta(days=1)
-BY_CLOCK = [
+BY_CLOCK: list[dict[str, Any]] = [
     {"price_components": [{"type": "ENERGY", "price": "10"}], "restrictions": {"end_time": "12:15"}},
     {"price_components": [{"type": "ENERGY", "price": "20"}]},
 ]

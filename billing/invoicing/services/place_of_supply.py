@@ -1,7 +1,7 @@
 """Where sessions are supplied, for their price: the same answer as their invoice's parties give, in one query."""
 
 from collections.abc import Collection, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from django.db import connection
@@ -63,7 +63,7 @@ def parties_of(session: ChargingSession) -> Parties:
 
 def supplies_of(asked: Collection[Parties]) -> Mapping[Parties, Supply]:
     """For as many as one likes; one query."""
-    values = {
+    values: dict[str, Any] = {
         "sites": [each.site for each in asked], "organisations": [each.organisation_id for each in asked],
         "vehicles": [each.vehicle_id for each in asked], "centres": [each.cost_centre for each in asked],
     }  # fmt: skip
