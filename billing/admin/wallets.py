@@ -10,10 +10,10 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget
 
 from billing.admin.operators import OperatorDeeds, operators_only
+from billing.admin.shortfalls import DecidesShortfalls
 from billing.admin.shown import money, user_of
 from billing.approvals import top_ups, wallet_terms
 from billing.approvals.following import follow
-from billing.limits.policy_admin import DecidesShortfalls
 from billing.models import Hold, Wallet
 from billing.wallet_opening import OpensWallets
 from fleetcharge.accounts.admin import ReadOnlyAdmin, ReasonForm, ask, back_to

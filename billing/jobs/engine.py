@@ -68,7 +68,8 @@ def add(*, kind: str, keys: Iterable[tuple[str, int | None]], now: datetime) -> 
 def work(*, now: datetime, limit: int = 200, kinds: Sequence[str] = ()) -> int:
     """Do what is due, of these kinds or of all; how many.
 
-    Any number of workers share it, and one that dies leaves its part after the lease. Those that were tried least come first: one that kills its worker holds the others up once.
+    Any number of workers share it, and one that dies leaves its part after the lease. Those that were tried least come
+    first: one that kills its worker holds the others up once.
     """
     mine, began = now + LEASE, time.monotonic()
     with connection.cursor() as cursor:

@@ -16,7 +16,7 @@ from billing.prices.models import NegotiatedRate
 from billing.services import rating, verification
 from billing.services.ledger import Dimensions
 from billing.services.wallets import Charge, capture, hold_key, release
-from billing.tests.factories import NOON, PER_KWH_18, Fleet, fund, limit, make_fleet, sample, start, stop
+from billing.tests.factories import NOON, Fleet, fund, limit, make_fleet, sample, start, stop
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.lib import events
 from stations.models import Source
@@ -89,7 +89,7 @@ def test_the_books_are_the_same_as_one_by_one(fleet: Fleet, finance: User, dispa
     limit(organisation, period="month", energy_wh=900_000, is_hard=False)
     Wallet.objects.update(low_threshold_paise=9_500_00)
     by_clock, of_network, agreed = (
-        make_fleet(organisation, elements=elements, has_wallet=False) for elements in (BY_CLOCK, PER_KWH_18, PER_KWH_18)
+        make_fleet(organisation, elements=elements, has_wallet=False) for elements in (BY_CLOCK, None, None)
     )
     Source.objects.filter(pk=of_network.source.pk).update(kind=Source.Kind.OCPI_221)
     dear = [{"price_components": [{"type": "ENERGY", "price": "11.11"}, {"type": "FLAT", "price": "3"}]}]
