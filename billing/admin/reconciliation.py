@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
 from billing.admin.shown import TotalsMixin, kwh, money, user_of
+from billing.cpo_bills import uploads
 from billing.matching import UnusableTerms, with_changes
 from billing.models import BillFormat, NetworkBill, NetworkBillRow, RuleTerms, StationPoint
 from billing.reconciliation import points, terms
@@ -127,10 +128,20 @@ class NetworkBillAdmin(ReadOnlyAdmin):
         "number", "source", "starts_on", "ends_on", "total", "owner", "imported_at", "compared_at", "file_sha256",
     ]  # fmt: skip
     readonly_fields = ["total"]
+    actions_detail = ["dispute"]
 
     @display(description=gettext_lazy("Total"), ordering="total_paise")
     def total(self, row: NetworkBill) -> str:
         return money(row.total_paise)
+
+    @action(description=gettext_lazy("Dispute file (CSV)"), url_path="dispute", permissions=["view"])
+    def dispute(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        if row is None:
+            return back_to(self)
+        answer = HttpResponse(uploads.dispute_csv(row), content_type="text/csv; charset=utf-8")
+        answer["Content-Disposition"] = f'attachment; filename="dispute-bill-{row.pk}.csv"'
+        return answer
 
 
 @admin.register(NetworkBillRow)

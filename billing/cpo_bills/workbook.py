@@ -3,6 +3,7 @@
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from xml.etree import ElementTree
@@ -18,6 +19,12 @@ _DATE_CODE = re.compile(r"[dyDY]")
 _QUOTED = re.compile(r'"[^"]*"|\[[^\]]*\]|\\.')
 
 
+UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, ElementTree.ParseError, KeyError, IndexError, ValueError, EOFError,
+    StopIteration, NotImplementedError, RuntimeError,
+)  # fmt: skip
+
+
 class UnusableWorkbook(ValueError):
     """No XLSX, or one that is not to be opened."""
 
@@ -29,9 +36,15 @@ def rows(content: bytes, *, date_format: str) -> Iterator[list[str]]:
             if sum(part.file_size for part in book.infolist()) > MOST_BYTES:
                 raise UnusableWorkbook("The workbook is too large")
             texts, dates = _texts(book), _date_styles(book)
+            line = 0
             for row in _elements(book, _first_sheet(book), "row"):
+                number = int(row.get("r", line + 1))
+                yield from ([] for _ in range(number - line - 1))  # left out of the file, and counted
                 yield _cells(row, texts, dates, date_format)
-    except (zipfile.BadZipFile, ElementTree.ParseError, KeyError, IndexError, EOFError, NotImplementedError) as error:
+                line = number
+    except UnusableWorkbook:
+        raise
+    except UNREADABLE as error:
         raise UnusableWorkbook(f"The workbook cannot be read: {error}") from error
 
 
@@ -51,7 +64,7 @@ def _elements(book: zipfile.ZipFile, name: str, tag: str) -> Iterator[ElementTre
 
 
 def _first_sheet(book: zipfile.ZipFile) -> str:
-    sheet = next(_elements(book, "xl/workbook.xml", "sheet")).get(_REL)
+    sheet = next(each.get(_REL) for each in _elements(book, "xl/workbook.xml", "sheet"))
     links = ElementTree.fromstring(_part(book, "xl/_rels/workbook.xml.rels"))  # noqa: S314 (no entities: `_part`)
     target = next(link.get("Target", "") for link in links if link.get("Id") == sheet)
     return target.lstrip("/") if target.startswith("/") else f"xl/{target}"

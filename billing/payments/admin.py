@@ -25,6 +25,7 @@ from billing.models import (
     SettlementRow,
 )
 from billing.payments import inbox, refunds
+from billing.payments.statement_upload import StatementUpload
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
 from fleetcharge.lib.api import Conflict
 
@@ -211,11 +212,12 @@ class SettlementRowAdmin(OfTheOperator, SumOfAmounts, MoneyColumn, ReadOnlyAdmin
 
 
 @admin.register(BankLine)
-class BankLineAdmin(OfTheOperator, SumOfAmounts, MoneyColumn, ReadOnlyAdmin):
+class BankLineAdmin(StatementUpload, OfTheOperator, SumOfAmounts, MoneyColumn, ReadOnlyAdmin):
     list_display = ["booked_on", "reference", "amount", "text", "settlement"]
     list_select_related = ["settlement"]
     search_fields = ["reference", "text"]
     date_hierarchy = "booked_on"
+    actions_list = ["upload"]
 
 
 @admin.register(PaymentRule)
