@@ -113,21 +113,23 @@ CROSS JOIN LATERAL (
 
 # other vehicles of the fleet near the station in the middle of the session, for the few whose own was elsewhere
 WITNESSES = """
-SELECT w.id, v.registration, q.latitude_e7, q.longitude_e7, q.accuracy_m, q.rise
+SELECT w.id, v.registration, q.latitude_e7, q.longitude_e7, q.accuracy_m, r.rise
 FROM unnest(%(ids)s::bigint[], %(vehicles)s::bigint[], %(organisations)s::bigint[], %(latitudes)s::int[],
             %(longitudes)s::int[], %(starts)s::timestamptz[], %(ends)s::timestamptz[])
      AS w (id, vehicle_id, organisation_id, latitude_e7, longitude_e7, started_at, ended_at)
 JOIN vehicles_vehicle v ON v.organisation_id = w.organisation_id AND v.id <> w.vehicle_id
 CROSS JOIN LATERAL (
-    SELECT p.latitude_e7, p.longitude_e7, p.accuracy_m, p.speed_dkmh,
-           (SELECT max(s.soc_permille) - min(s.soc_permille) FROM vehicles_position s WHERE s.vehicle_id = v.id
-               AND s.fix_at BETWEEN w.started_at AND w.ended_at AND s.soc_permille IS NOT NULL) / 10.0 AS rise
+    SELECT p.vehicle_id, p.latitude_e7, p.longitude_e7, p.accuracy_m, p.speed_dkmh
     FROM vehicles_position p
     WHERE p.vehicle_id = v.id AND p.flags & 18 = 0
       AND p.fix_at <= w.started_at + (w.ended_at - w.started_at) / 2
       AND p.fix_at >= w.started_at + (w.ended_at - w.started_at) / 2 - interval '10 minutes'
     ORDER BY p.fix_at DESC LIMIT 1
-) q
+) q CROSS JOIN LATERAL (
+    SELECT (max(s.soc_permille) - min(s.soc_permille)) / 10.0 AS rise
+    FROM vehicles_position s WHERE s.vehicle_id = q.vehicle_id  -- of those that stood there alone
+      AND s.fix_at BETWEEN w.started_at AND w.ended_at AND s.soc_permille IS NOT NULL
+) r
 WHERE abs(q.latitude_e7 - w.latitude_e7) < 60000 AND abs(q.longitude_e7 - w.longitude_e7) < 90000
   AND COALESCE(q.speed_dkmh, 0) < 50
 ORDER BY w.id, v.id
