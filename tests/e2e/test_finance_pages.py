@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from billing.approvals import write_offs
+from billing.approvals import wallet_terms, write_offs
 from billing.models import CDR, Mandate
 from billing.services import ledger, rating
 from billing.services.exceptions import open_exception
@@ -64,10 +64,16 @@ def paths(chief: User, organisation: Organisation) -> list[str]:
     open_exception(
         organisation_id=organisation.pk, kind="payment_odd", title="x" * 160, at=now - timedelta(days=9), reference="y"
     )
+    clerk = User.objects.create_superuser("clerk@namma.example", PASSWORD, full_name="Clerk")
     wish = write_offs.ask(
-        organisation_id=organisation.pk, amount_paise=500_00, asked_by=chief, reason="insolvent", now=now,
+        organisation_id=organisation.pk, amount_paise=500_00, asked_by=clerk, reason="insolvent", now=now,
         exception_id=short.pk,
     )  # fmt: skip
+    more = wallet_terms.change(
+        organisation_id=organisation.pk, credit_limit_paise=5_00_000_00, low_threshold_paise=0, state="active",
+        actor=clerk, reason="A second depot in December", now=now,
+    )  # fmt: skip
+    assert more is not None
     supply = UtilitySupply.objects.create(
         organisation=organisation, location=fleet.location, utility="BESCOM", consumer_number="C-4711", slots=TOD,
         contract_va=90_000,
@@ -84,7 +90,7 @@ def paths(chief: User, organisation: Organisation) -> list[str]:
     return [
         "/admin/", f"{billing}/billingexception/", f"{billing}/billingexception/{short.pk}/change/",
         f"{billing}/ledgertransfer/", f"{billing}/approval/", f"{billing}/approval/{wish.pk}/change/",
-        f"{billing}/approval/{wish.pk}/approve/", f"{billing}/utilitysupply/",
+        f"{billing}/approval/{wish.pk}/approve/", f"{billing}/approval/{more.pk}/approve/", f"{billing}/utilitysupply/",
         f"{billing}/utilitysupply/{supply.pk}/change/", f"{billing}/utilitysupply/{supply.pk}/bill/",
         f"{billing}/utilitysupply/{supply.pk}/readings/", f"{billing}/utilitysupply/import-bills",
         f"{billing}/utilitybill/", f"{billing}/utilitybill/{bill.pk}/change/", f"{billing}/utilityallocation/",

@@ -14,22 +14,24 @@ from django.db import connection
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
+from billing.approvals import services as approvals
+from billing.approvals import spend_limits
 from billing.gateways import choice
 from billing.gateways.emulator.bank import Bank
 from billing.gateways.emulator.server import Emulator, EmulatorThread
 from billing.gateways.emulator.webhooks import Courier, Mischief
-from billing.models import LedgerTransfer, Mandate, Wallet
+from billing.models import ChargingPolicy, LedgerTransfer, Mandate, SpendLimit, Wallet
 from billing.payments import inbox
 from billing.services import wallets
 from billing.tests import factories
-from fleetcharge.accounts.models import Organisation, User
+from fleetcharge.accounts.models import Membership, Organisation, User
 from fleetcharge.lib import hints
 from tests.belongings import belongings_of
 from tests.e2e.conftest import PHONE, Server, Theme, Watched
 
 pytestmark = pytest.mark.browser
 SHOTS = os.environ.get("WALLET_SHOTS", "")
-PATHS = ("", "top-up/", "mandates/", "statement/", "invoices/", "limits/")
+PATHS = ("", "top-up/", "mandates/", "statement/", "invoices/", "limits/", "approvals/", "expenses/")
 
 
 class Workers:
@@ -217,6 +219,26 @@ def test_every_page_is_for_everybody(
     assert (web.errors, web.strangers) == ([], [])
 
 
+def _wishes(organisation: Organisation) -> None:
+    """One of one's own, one of somebody else's, and one that was declined."""
+    ChargingPolicy.objects.update_or_create(organisation=organisation, defaults={"limit_raise_free_paise": 0})
+    me = User.objects.get(memberships__organisation=organisation, memberships__role="finance")
+    colleague = User.objects.create_user("meera@namma.example", "correct horse", full_name="Meera Iyer")
+    Membership.objects.create(user=colleague, organisation=organisation, role="finance")
+    now = timezone.now()
+    for number, who in enumerate((me, colleague, colleague)):
+        limit = SpendLimit.objects.create(
+            organisation=organisation, scope="cost_centre", cost_centre=f"Depot {number}", period="month",
+            amount_paise=50_000_00,
+        )  # fmt: skip
+        wish = spend_limits.change_or_ask(
+            limit=limit, amount_paise=(2 + number) * 1_00_000_00, energy_wh=None, reason="Diwali deliveries", actor=who,
+            now=now,
+        )  # fmt: skip
+    assert wish is not None
+    approvals.decline(approval_id=wish.pk, decided_by=me, reason="After the audit", now=now)
+
+
 def _a_month(organisation: Organisation) -> None:
     """A few sessions, a mandate that failed once, one that is over, and an account number."""
     belongings_of(organisation)
@@ -244,6 +266,7 @@ def _a_month(organisation: Organisation) -> None:
     Mandate.objects.create(
         **{**common, "confirmed_at": None}, key="MD-2", state="link_sent", link_url="/mandates/inv_1"
     )
+    _wishes(organisation)
     Mandate.objects.create(
         **common, key="MD-3", state="cancelled", token_id="token_3", ended_at=now, end_reason="New bank"
     )

@@ -87,3 +87,25 @@ def test_the_code_is_drawn_by_us(client: Client, world: World, organisation: Org
     page = client.get(f"/wallet/codes/{code.pk}/").content.decode()
     assert "<svg" in page.partition('class="qr"')[2]
     assert "<img" not in page
+
+
+@pytest.mark.parametrize(
+    ("named", "host"),
+    [("", "https://api.razorpay.com"), ("https://checkout.razorpay.com/v1/hosted", "https://checkout.razorpay.com")],
+)
+def test_the_real_checkout_opens_the_policy_of_its_one_page_alone(
+    client: Client, ready: PaymentIntent, settings: Any, named: str, host: str
+) -> None:
+    settings.PAYMENT_GATEWAY, settings.RAZORPAY_KEY_ID = "razorpay", "rzp_test_4711"
+    settings.RAZORPAY_CHECKOUT_URL, settings.PUBLIC_BASE_URL = named, "https://fleet.example"
+    url, fields, answer = checkout_form(client, ready)
+    assert url == (named or f"{host}/v1/checkout/embedded")
+    assert (fields["key_id"], fields["order_id"]) == ("rzp_test_4711", ready.order_id)
+    assert fields["callback_url"] == "https://fleet.example/wallet/top-up/paid/"
+    policy = dict(part.split(" ", 1) for part in answer["Content-Security-Policy"].split("; "))
+    assert policy["form-action"] == f"'self' {host}"
+    assert not [name for name, value in policy.items() if "razorpay" in value and name != "form-action"]
+    for path in ("/wallet/", "/wallet/top-up/", "/wallet/mandates/"):
+        assert "razorpay" not in client.get(path)["Content-Security-Policy"], path
+    PaymentIntent.objects.update(state="failed")
+    assert "razorpay" not in client.get(f"/wallet/top-up/{ready.pk}/")["Content-Security-Policy"]
