@@ -10,6 +10,7 @@ from billing.events import SessionDoubted
 from billing.models import ChargingSession, MeterValue
 from billing.services import ending
 from fleetcharge.lib.events import publish
+from fleetcharge.lib.sweeps import survived
 
 SUPERSEDED, LEFT, REBOOTED, SILENT, NOT_ONGOING = "superseded", "left", "rebooted", "silent", "not_ongoing"
 GRACE = {
@@ -66,6 +67,11 @@ class Suspect:
     last_seen_at: datetime | None
 
     @property
+    def is_new(self) -> bool:
+        """Not doubted yet, or for another reason."""
+        return self.known_reason != self.why or self.since is None
+
+    @property
     def not_after(self) -> datetime | None:
         """By when it was over; None: no sample is too late."""
         moments = {
@@ -79,18 +85,18 @@ def sweep(*, now: datetime) -> int:
     """Doubt, wait, end: returns how many sessions were ended as estimated. May run twice, on several nodes."""
     suspects = _suspects(now)
     _clear([suspect.session_id for suspect in suspects])
+    _doubt_together([suspect for suspect in suspects if suspect.is_new], now)
     ended = 0
-    for suspect in suspects[:AT_ONCE]:
-        since = suspect.since
-        if suspect.known_reason != suspect.why or since is None:
-            _doubt(suspect.session_id, suspect.why, now)
-            since = now
-        if now - since >= GRACE[suspect.why] and not _is_speaking(suspect, now):
-            ended += ending.end_as_estimated(
-                session_id=suspect.session_id, why=suspect.why, not_after=suspect.not_after, now=now
-            )
-        elif suspect.why == SUPERSEDED or (suspect.why != NOT_ONGOING and now - since >= ASK_AFTER):
-            _ask(suspect, now)
+    for suspect in suspects:
+        with survived("session", suspect.session_id):
+            since = now if suspect.is_new else suspect.since or now
+            if now - since >= GRACE[suspect.why] and not _is_speaking(suspect, now):
+                if ended < AT_ONCE:
+                    ended += ending.end_as_estimated(
+                        session_id=suspect.session_id, why=suspect.why, not_after=suspect.not_after, now=now
+                    )
+            elif suspect.why == SUPERSEDED or (suspect.why != NOT_ONGOING and now - since >= ASK_AFTER):
+                _ask(suspect, now)
     return ended
 
 
@@ -103,7 +109,11 @@ def revise_ended(*, now: datetime) -> int:
         state=ChargingSession.State.ENDED, needs_revision=True, revised_at__gt=now - REVISE_UNTIL
     )
     ids = list(overtaken.order_by("ended_at").values_list("pk", flat=True)[:AT_ONCE])
-    return sum(ending.revise(session_id=session_id, now=now) for session_id in ids)
+    revised = 0
+    for session_id in ids:
+        with survived("session", session_id):
+            revised += ending.revise(session_id=session_id, now=now)
+    return revised
 
 
 def transaction_status(*, charger_id: int, transaction_ref: str, is_ongoing: bool, now: datetime) -> bool:
@@ -138,6 +148,14 @@ def _doubt(session_id: int, why: str, now: datetime) -> bool:
     """Begin to wait."""
     fresh = ChargingSession.objects.active().filter(~Q(suspect_reason=why), pk=session_id)
     return bool(fresh.update(suspect_reason=why, suspect_since=now))
+
+
+def _doubt_together(suspects: list[Suspect], now: datetime) -> None:
+    """A reason at a time: however many sessions an outage leaves behind, all of them begin to wait now."""
+    for why in GRACE:
+        ids = [suspect.session_id for suspect in suspects if suspect.why == why]
+        fresh = ChargingSession.objects.active().filter(~Q(suspect_reason=why), pk__in=ids)
+        fresh.update(suspect_reason=why, suspect_since=now)
 
 
 def _ask(suspect: Suspect, now: datetime) -> None:
