@@ -82,6 +82,8 @@ def test_lists_and_details(web: Watched, city: City, dispatcher: User, theme: Th
         "/sessions/",
         f"/dispatch/stations/{hub.public_id}/",
         f"/dispatch/vehicles/{city.late.pk}/",
+        "/fleet/connect/",
+        f"/fleet/{city.late.pk}/connect/",
     ):
         page.goto(web.server.url + path)
         assert violations(page) == [], path
