@@ -22,6 +22,7 @@ from billing.models import (
     AllowedSite,
     AuthorisationDecision,
     BillingException,
+    BillUpload,
     ChargingPolicy,
     ChargingSession,
     PriceCheck,
@@ -203,7 +204,13 @@ def _make(fleet: Organisation) -> dict[str, Any]:
     )  # fmt: skip
     mapping = RegistrationMapping.objects.create(organisation=fleet, registration=registration, vehicle=vehicle)
     document = _document(fleet, registration)
+    upload = BillUpload.objects.create(
+        organisation=fleet, source=pushing, number="ZZ-4711", starts_on=now.date(), ends_on=now.date(),
+        file_name=f"{NETWORK}.csv", content=b"CDR,Rs\n", layout={"columns": {"reference": "CDR", "total": "Rs"}},
+        state="tried", report=[], uploaded_by=colleague,
+    )  # fmt: skip
     return {
+        "billupload": upload,
         "invoices": document, "taxdocument": document, "organisationregistration": registration,
         "registrationmapping": mapping, "accountingmonth": document.month,
         "webhookfeed": feed, "webhookpush": push, "deadletter": letter,
