@@ -5,6 +5,8 @@ import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from django.conf import settings
+
 from ocpp_bridge import actions, commands, metrics
 from ocpp_bridge.lane import CallFailed
 from ocpp_bridge.models import Command
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from ocpp_bridge.consumers import ChargerConsumer
 
 BOOT_GRACE_SECONDS = 5.0
+ASK_STATUS_SECONDS = 5.0  # a command that somebody waits for may be behind it
 
 logger = logging.getLogger(__name__)
 
@@ -26,12 +29,21 @@ async def deliver(consumer: "ChargerConsumer", node: str) -> None:
         return
     consumer.has_courier = True
     try:
-        while not consumer.is_closed and not consumer.is_leaving and (command := await _claim(consumer, node)):
-            await _carry(consumer, command)
+        while not consumer.is_closed and not consumer.is_leaving and await _deliver_next(consumer, node):
+            pass
     except Exception as error:  # the row says `sent`; the sweep closes it, the poll finds the rest
         logger.warning("command delivery interrupted: %s", error)
     finally:
         consumer.has_courier = False
+
+
+async def _deliver_next(consumer: "ChargerConsumer", node: str) -> bool:
+    """The lane first, then the command: `sent` means on the wire, and its deadline is looked at when it can go."""
+    async with consumer.lane.turn():
+        command = await _claim(consumer, node)
+        if command is not None:
+            await _carry(consumer, command)
+    return command is not None
 
 
 def is_ready(consumer: "ChargerConsumer") -> bool:
@@ -78,7 +90,7 @@ async def _carry(consumer: "ChargerConsumer", command: Command) -> None:
 async def _ask(consumer: "ChargerConsumer", command: Command) -> tuple[str, str, Any]:
     """(state, reason, raw response) of one command; ConnectionError when the socket died before the answer."""
     try:
-        answer = await consumer.lane.call(
+        answer = await consumer.lane.call_in_turn(
             command.wire_action, command.request or {}, commands.answer_seconds(command.action)
         )
     except CallFailed as error:
@@ -97,14 +109,16 @@ def is_mute(consumer: "ChargerConsumer", after_seconds: float) -> bool:
 
 
 async def ask_for_status(consumer: "ChargerConsumer") -> None:
-    """Once per socket; chargers that cannot do it say so and are left alone."""
+    """Once per socket; chargers that cannot do it say so and are left alone. Commands of people go first."""
     assert consumer.station is not None  # noqa: S101 (see is_mute)
+    if consumer.has_courier or not consumer.lane.is_idle:
+        return
     consumer.station.has_reported = True
     if not is_ready(consumer) or consumer.station.registration != Charger.Registration.ACCEPTED:
         return
     try:
         wanted = "StatusNotification" if consumer.station.has_booted else "BootNotification"
         action, payload = consumer.meaning.command(Command.Action.TRIGGER_MESSAGE, {"message": wanted})
-        await consumer.lane.call(action, payload)
+        await consumer.lane.call(action, payload, min(ASK_STATUS_SECONDS, settings.OCPP_CALL_TIMEOUT_SECONDS))
     except (CallFailed, TimeoutError, Unusable) as error:
         logger.info("%s does not report on request: %s", consumer.station.identity, error)

@@ -38,23 +38,31 @@ class Lane:
         """Nothing of ours is unanswered."""
         return self._waiting is None
 
+    def turn(self) -> asyncio.Lock:
+        """To be held around `call_in_turn`: nothing of ours is on the wire, and nothing goes before what is said."""
+        return self._turn
+
     async def call(self, action: str, payload: dict[str, Any], timeout_seconds: float | None = None) -> Any:
         """Send one CALL and return the payload of its result; TimeoutError or CallFailed otherwise."""
+        async with self._turn:
+            return await self.call_in_turn(action, payload, timeout_seconds)
+
+    async def call_in_turn(self, action: str, payload: dict[str, Any], timeout_seconds: float | None = None) -> Any:
+        """As `call`, at once, for whoever holds `turn`."""
         if error := self._dialect.request_error(action, payload):
             raise CallFailed(*error)
-        async with self._turn:
-            if self._gone:
-                raise CallFailed("Disconnected", self._gone)
-            message_id = str(uuid.uuid4())
-            future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-            self._waiting = (message_id, action, time.monotonic(), future)
-            try:
-                head = (frames.CALL, message_id, action, "", None)
-                await self._send(frames.encode_call(message_id, action, payload), head)
-                async with asyncio.timeout(timeout_seconds or self._timeout_seconds):
-                    result = await future
-            finally:
-                self._waiting = None
+        if self._gone:
+            raise CallFailed("Disconnected", self._gone)
+        message_id = str(uuid.uuid4())
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting = (message_id, action, time.monotonic(), future)
+        try:
+            head = (frames.CALL, message_id, action, "", None)
+            await self._send(frames.encode_call(message_id, action, payload), head)
+            async with asyncio.timeout(timeout_seconds or self._timeout_seconds):
+                result = await future
+        finally:
+            self._waiting = None
         if error := self._dialect.response_error(action, result):
             logger.info("answer to %s does not fit its schema: %s", action, error)
         return result
