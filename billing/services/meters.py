@@ -74,7 +74,8 @@ WITH input AS MATERIALIZED (
            sampled, dedupe_key, interval_wh, sequence
     FROM input ORDER BY dedupe_key
     ON CONFLICT (dedupe_key) DO NOTHING
-    RETURNING dedupe_key, charger_id, transaction_ref, at, energy_wh, power_w, soc_percent, interval_wh
+    RETURNING dedupe_key, charger_id, transaction_ref, at, energy_wh, power_w, soc_percent,
+              CASE WHEN context <> 'Sample.Clock' THEN interval_wh END AS interval_wh
 ), newest AS (
     SELECT charger_id, transaction_ref, max(at) AS at, min(at) AS first_at,
            (array_agg(energy_wh ORDER BY at) FILTER (WHERE energy_wh IS NOT NULL))[1] AS first_energy_wh,
@@ -96,7 +97,8 @@ WITH input AS MATERIALIZED (
             WHEN s.state = 'active' AND n.energy_wh - COALESCE(s.meter_start_wh, n.first_energy_wh)
                  <= 334 * (EXTRACT(EPOCH FROM n.at - s.started_at) + 60)
             THEN n.energy_wh - COALESCE(s.meter_start_wh, n.first_energy_wh) END)
-            + CASE WHEN s.state = 'active' AND n.energy_wh IS NULL THEN n.interval_wh ELSE 0 END,
+            + CASE WHEN s.state = 'active' AND n.energy_wh IS NULL
+                        AND s.meter_last_wh IS NOT DISTINCT FROM s.meter_start_wh THEN n.interval_wh ELSE 0 END,
         power_w = CASE s.state WHEN 'active' THEN COALESCE(n.power_w, s.power_w) ELSE s.power_w END,
         soc_start_percent = COALESCE(s.soc_start_percent, CASE s.state WHEN 'active' THEN n.first_soc END),
         soc_percent = CASE s.state WHEN 'active' THEN COALESCE(n.soc_percent, s.soc_percent) ELSE s.soc_percent END

@@ -5,13 +5,19 @@ from datetime import datetime
 from stations import services as stations
 from stations.models import Charger, Connector
 
+UNNAMED = -1
+
 
 def find_connector(charger: Charger, evse_number: int | None, connector_id: int, received_at: datetime) -> Connector:
     """The row of this plug; a station may have plugs nobody told us of, so a missing one is created.
 
     `connector_id` counts over the station for OCPP 1.6 (`evse_number` None), within the EVSE for 2.x. A station that
-    names more plugs than any has gets one row for all the rest: the session is a fact, the plug is not.
+    names more plugs than any has gets one row for all the rest: the session is a fact, the plug is not. The same row
+    takes what names no plug at all (UNNAMED), unless the station has only one.
     """
+    if connector_id == UNNAMED:
+        plugs = Connector.objects.filter(evse__charger=charger).select_related("evse__location", "tariff")
+        return plugs.get() if plugs.count() == 1 else stations.nobodys_plug(charger)
     number = max(connector_id, 1)
     evse = number if evse_number is None else max(evse_number, 1)
     plugs = Connector.objects.filter(evse__charger=charger, evse__evse_number=evse)

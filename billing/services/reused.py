@@ -10,6 +10,7 @@ from billing.reconstruction import CLOCK_TOLERANCE
 from billing.services import corrections
 from billing.services.exceptions import withdraw_one
 from billing.services.orphans import Stop, stop_in
+from stations.models import Charger
 
 if TYPE_CHECKING:
     from billing.services.starting import Start
@@ -18,10 +19,11 @@ FIELD = "reused_transaction_ref"
 WHY = "The station gave its transaction id to another session."
 
 
-def is_another(known: ChargingSession, start: "Start") -> bool:
+def is_another(known: ChargingSession, start: "Start", sequence: int | None) -> bool:
     """Is this the start of another session than the one we know by its name? A repeat has the time of the first.
 
-    A running session is only given up for another token. Where time proves nothing, token or register have to.
+    A running session is only given up for another token, or where the station has begun to count anew since: it has
+    booted, or `sequence` (seqNo) is below what came before. Where time proves nothing, token or register have to.
     """
     if start.transaction_ref is None or not (start.is_reported and known.is_start_reported):
         return False
@@ -31,7 +33,27 @@ def is_another(known: ChargingSession, start: "Start") -> bool:
         return True
     registers = start.meter_start_wh, known.meter_start_wh
     has_other_register = known.is_meter_start_reported and None not in registers and registers[0] != registers[1]
-    return known.state == ChargingSession.State.ENDED and (not start.is_time_ours or has_other_register)
+    if known.state == ChargingSession.State.ENDED:
+        return not start.is_time_ours or has_other_register
+    has_proven_time = not (start.is_time_ours or known.is_time_ours)
+    return has_proven_time and (_has_booted_since(known, start) or _counts_anew(known, start, sequence))
+
+
+def _has_booted_since(known: ChargingSession, start: "Start") -> bool:
+    """By our clock on both sides, as a boot has no time of its own."""
+    boots = Charger.objects.filter(pk=start.charger_id, last_boot_at__lte=start.received_at)
+    return boots.filter(last_boot_at__gt=known.created_at).exists()
+
+
+def _counts_anew(known: ChargingSession, start: "Start", sequence: int | None) -> bool:
+    """A station that leaves every seqNo at 0 proves nothing."""
+    if sequence is None:
+        return False
+    before = {
+        "charger_id": start.charger_id, "transaction_ref": known.transaction_ref, "at__lt": start.started_at,
+        "sequence__gt": sequence,
+    }  # fmt: skip
+    return any(rows.filter(**before).exists() for rows in (SessionMessage.objects, MeterValue.objects))
 
 
 @transaction.atomic

@@ -55,6 +55,7 @@ class Start:
     is_reported: bool
     is_offline: bool
     is_time_ours: bool
+    former_key: str = ""
 
     def __str__(self) -> str:
         return f"start of {self.started_at:%Y-%m-%d %H:%M:%S}Z"
@@ -78,6 +79,7 @@ def start_session(
     is_offline: bool = False,
     is_time_ours: bool = False,
     said: Said | None = None,
+    former_key: str = "",
 ) -> StartedSession:
     """Record a start, also of an unknown token or hours late; the same `start_key` is the same session.
 
@@ -85,19 +87,20 @@ def start_session(
     was over before, that one makes room. `is_reported` False: another message than the start shows the session, which
     is provisional until its start arrives. What a known session did not know yet (start, token, place) is completed and
     audited. A session without a token is not judged before one comes. `is_time_ours`: the station's clock is not
-    believed, `started_at` is when we heard of it.
+    believed, `started_at` is when we heard of it. `former_key`: what `start_key` was for the same start before its
+    making changed.
     """
     start = Start(
         charger_id, evse_number, connector_id, id_token[:36], started_at, received_at, meter_start_wh, start_key,
         transaction_ref, reservation_number, remote_start_id, is_reported, is_offline,
-        is_time_ours,
+        is_time_ours, former_key,
     )  # fmt: skip
     if said is not None and transaction_ref:
         messages.keep(charger_id=charger_id, transaction_ref=transaction_ref, said=said)
     cause = str(said or start)
     known = _started_before(start)
     has_made_room = False
-    while known and reused.is_another(known, start):
+    while known and reused.is_another(known, start, None if said is None else said.sequence):
         reused.make_room(known, start, cause)
         has_made_room, known = True, _started_before(start)
     if known:
@@ -130,7 +133,7 @@ def _started_before(start: Start) -> ChargingSession | None:
     """Without a lock: nearly always there is nothing to complete."""
     if _is_timeless(start):
         return _with_its_key(start).filter(state=ChargingSession.State.ACTIVE).select_related("id_token").first()
-    same = Q(start_key=start.start_key)
+    same = Q(start_key__in=[key for key in (start.start_key, start.former_key) if key])
     if start.transaction_ref:
         same |= Q(charger_id=start.charger_id, transaction_ref=start.transaction_ref)
     return ChargingSession.objects.filter(same).select_related("id_token").first()

@@ -151,13 +151,6 @@ async def test_a_start_that_breaks_the_schema_but_is_usable_is_answered(connect:
     assert ChargingSession.objects.get().meter_start_wh == 1000
 
 
-async def test_a_start_without_a_connector_is_refused_and_stores_nothing(connect: Connect, station: Charger) -> None:
-    broken = {key: value for key, value in START.items() if key != "connectorId"}
-    answer = await (await connect("BLR-017")).call("StartTransaction", broken)
-    assert answer[2] == "OccurenceConstraintViolation"
-    assert ChargingSession.objects.count() == 0
-
-
 @pytest.mark.parametrize(
     ("action", "payload", "code"),
     [

@@ -5,6 +5,7 @@ from typing import Any
 
 from billing.services import sessions
 from billing.services.meters import MeterReading
+from billing.services.places import UNNAMED
 from ocpp_bridge.metering import MAX_ENERGY_WH
 from ocpp_bridge.station import (
     MAX_INT32,
@@ -29,11 +30,14 @@ NO_ID = "-1"
 
 async def start_transaction(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
     """Always answered with an id, also for a tag that may not charge: the session is a fact."""
-    connector_id = integer(payload, "connectorId", high=MAX_SMALL)
+    connector_id = optional_integer(payload, "connectorId", high=MAX_SMALL)
+    if connector_id is None:
+        connector_id = UNNAMED  # refused, the charger would only say it again, and the session is a fact
     id_tag = text(payload, "idTag", limit=36, default="")
-    repeated = (connector_id, id_tag, payload.get("timestamp"), payload.get("meterStart"))
     meter_start_wh = _transaction_meter(station, payload, "meterStart")
     started_at, is_time_ours = station.told(payload.get("timestamp"), received_at)
+    as_written = digest(station.charger_id, connector_id, id_tag, payload.get("timestamp"), payload.get("meterStart"))
+    meant = (connector_id, id_tag, started_at.isoformat(), optional_integer(payload, "meterStart"))
     started = await in_database(
         sessions.start_session,
         charger_id=station.charger_id,
@@ -43,7 +47,8 @@ async def start_transaction(station: Station, payload: dict[str, Any], received_
         started_at=started_at,
         received_at=received_at,
         meter_start_wh=meter_start_wh,
-        start_key=digest(station.charger_id, *repeated),
+        start_key=as_written if is_time_ours else digest(station.charger_id, *meant),
+        former_key=as_written,
         reservation_number=optional_integer(payload, "reservationId", low=-MAX_INT32, high=MAX_INT32),
         is_time_ours=is_time_ours,
     )
