@@ -77,6 +77,12 @@ TERMS: dict[str, Terms] = {
     A.SET_DEFAULT_TARIFF: Terms(("evse_number", "tariff")),
     A.GET_TARIFFS: Terms(("evse_number",)),
     A.CLEAR_TARIFFS: Terms(),
+    A.SET_VARIABLE_MONITORING: Terms(("monitors",), is_repeatable=False),
+    A.SET_NETWORK_PROFILE: Terms(("slot", "network_profile"), is_configuration=True),
+    A.PUBLISH_FIRMWARE: Terms(("location", "checksum"), patience=2, is_repeatable=False, numbered="request_id"),
+    A.UNPUBLISH_FIRMWARE: Terms(("checksum",)),
+    A.CUSTOMER_INFORMATION: Terms(waits=HOUR, numbered="request_id"),
+    A.CHANGE_TRANSACTION_TARIFF: Terms(("transaction_ref", "tariff"), waits=10 * MINUTE),
 }
 
 
@@ -95,9 +101,11 @@ def may_be_sent(action: str, parameters: dict[str, Any], registration: str) -> b
     return asks_for_boot or TERMS[action].is_configuration
 
 
-NOTHING_DONE = frozenset({"Unknown", "NotFound", "NoProfiles", "EmptyResultSet"})
+NOTHING_DONE = frozenset({"Unknown", "NotFound", "NoProfiles", "EmptyResultSet", "NoFirmware"})
 """There was nothing to clear, delete or report: what was asked for is the case."""
-DONE = frozenset({"Accepted", "Unlocked", "RebootRequired", "Scheduled", "AcceptedCanceled"}) | NOTHING_DONE
+DONE = (
+    frozenset({"Accepted", "Unlocked", "RebootRequired", "Scheduled", "AcceptedCanceled", "Unpublished"}) | NOTHING_DONE
+)
 
 
 def judge(action: str, answer: object) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
 
@@ -44,7 +45,7 @@ WHERE c.connection_epoch > mine.epoch OR c.registration <> mine.registration
 
 def look_up(held: Sequence[Held]) -> list[Change]:
     """The records that say something else than their sockets stand on; one query however many there are."""
-    columns = [
+    columns: list[list[Any]] = [
         [one.charger_id for one in held],
         [one.epoch for one in held],
         [one.registration for one in held],

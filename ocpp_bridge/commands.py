@@ -9,7 +9,6 @@ from typing import Any
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import transaction
-from django.db.models import F
 from django.utils import timezone
 
 from fleetcharge.lib.events import publish
@@ -164,10 +163,10 @@ def claim_next(
     """
     queue = Command.objects.select_for_update(of=("self",), skip_locked=True).queued()
     queue = queue.filter(charger_id=charger_id, charger__node=node, charger__connection_epoch=epoch)
-    for command in queue.annotate(standing=F("charger__registration")).order_by("created_at", "pk"):
+    for command in queue.select_related("charger").order_by("created_at", "pk"):
         if command.deadline_at <= now:
             _finish(command, state=_State.EXPIRED, reason="The charger was not there in time.", response=None, at=now)
-        elif _may_be_sent(command, registration, command.standing) and _dress(command, protocol, now):
+        elif _may_be_sent(command, registration, command.charger.registration) and _dress(command, protocol, now):
             _mark_sent(command, node, now)
             return command
     return None

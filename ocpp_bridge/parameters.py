@@ -15,6 +15,8 @@ MESSAGES = (
 )  # fmt: skip
 CERTIFICATES = ("csms_root", "manufacturer_root", "v2g_root", "mo_root", "v2g_chain")
 LIST_STATUSES = ("accepted", "blocked", "expired", "invalid", "concurrent", "no_credit", "not_here", "not_now")
+MONITORS = ("upper", "lower", "delta", "periodic", "clock")
+INTERFACES = (*(f"wired{number}" for number in range(4)), *(f"wireless{number}" for number in range(4)))
 CRITERIA = ("active", "available", "enabled", "problem", "threshold", "delta", "periodic")
 
 
@@ -94,6 +96,31 @@ class ProfileSerializer(Strict):
     min_charging_rate = _amount()
 
 
+class MonitorSerializer(Strict):
+    """One monitor of a variable (OCPP 2.x); `monitor_id` replaces the one of that number."""
+
+    component = serializers.CharField(max_length=50)
+    component_instance = _text(50)
+    variable = serializers.CharField(max_length=50)
+    variable_instance = _text(50)
+    evse_number = _number(high=MAX_SMALL)
+    connector_id = _number(low=1, high=MAX_SMALL)
+    kind = serializers.ChoiceField(MONITORS)
+    value = serializers.DecimalField(max_digits=16, decimal_places=4)
+    severity = serializers.IntegerField(min_value=0, max_value=9)
+    monitor_id = _number()
+    is_while_charging = serializers.BooleanField(required=False)
+
+
+class NetworkProfileSerializer(Strict):
+    """How a charger reaches a system like ours (OCPP 2.x)."""
+
+    url = serializers.CharField(max_length=512)
+    interface = serializers.ChoiceField(INTERFACES)
+    security_profile = serializers.IntegerField(min_value=0, max_value=3)
+    timeout_seconds = serializers.IntegerField(min_value=1, max_value=3600)
+
+
 class CertificateHashSerializer(Strict):
     hash_algorithm = serializers.ChoiceField(("SHA256", "SHA384", "SHA512"))
     issuer_name_hash = serializers.CharField(max_length=128)
@@ -167,6 +194,13 @@ class ParametersSerializer(Strict):
     base = _word("all", "factory_default", "hard_wired_only")
     severity = _number(high=9)
     monitor_ids = serializers.ListField(child=serializers.IntegerField(min_value=0, max_value=INT32), required=False)
+    monitors = MonitorSerializer(many=True, required=False, allow_empty=False, max_length=200)  # type: ignore[call-arg]
+    slot = _number()
+    network_profile = NetworkProfileSerializer(required=False)
+    checksum = _text(32)
+    customer = _text(64)
+    is_told = serializers.BooleanField(required=False)
+    is_deleted = serializers.BooleanField(required=False)
     tariff = serializers.DictField(required=False, help_text="A TariffType of OCPP 2.1.")
     tariff_ids = serializers.ListField(child=serializers.CharField(max_length=60), required=False)
 

@@ -75,6 +75,12 @@ class Command(models.Model):
         SET_DEFAULT_TARIFF = "SetDefaultTariff", _("Set default tariff")
         GET_TARIFFS = "GetTariffs", _("Read tariffs")
         CLEAR_TARIFFS = "ClearTariffs", _("Clear tariffs")
+        SET_VARIABLE_MONITORING = "SetVariableMonitoring", _("Set monitors")
+        SET_NETWORK_PROFILE = "SetNetworkProfile", _("Set network profile")
+        PUBLISH_FIRMWARE = "PublishFirmware", _("Publish firmware at a site")
+        UNPUBLISH_FIRMWARE = "UnpublishFirmware", _("Take published firmware back")
+        CUSTOMER_INFORMATION = "CustomerInformation", _("Ask for or delete a customer's data")
+        CHANGE_TRANSACTION_TARIFF = "ChangeTransactionTariff", _("Change the tariff of a session")
 
     class State(models.TextChoices):
         QUEUED = "queued", _("Queued")

@@ -29,6 +29,10 @@ FIRMWARE = {
 SIGNED = FIRMWARE | {"signing_certificate": "PEM", "signature": "c2ln", "install_at": AT}
 VARIABLES = [{"component": "TxCtrlr", "variable": "EVConnectionTimeOut", "value": 90, "evse_number": 1}]
 TARIFF = {"tariffId": "t1", "currency": "INR", "energy": {"prices": [{"priceKwh": 18.5}]}}
+MONITOR = {
+    "component": "EVSE", "evse_number": 1, "variable": "Power", "kind": "upper", "value": "60000.5", "severity": 4,
+}  # fmt: skip
+NETWORK = {"url": "wss://csms.example/ocpp", "interface": "wireless0", "security_profile": 2, "timeout_seconds": 30}
 EXAMPLES: dict[str, dict[str, Any]] = {
     A.REMOTE_START: {"id_token": "TAG1", "evse_number": 1, "remote_start_id": 9, "charging_profile": PROFILE},
     A.REMOTE_STOP: {"transaction_ref": "12"},
@@ -75,13 +79,20 @@ EXAMPLES: dict[str, dict[str, Any]] = {
     A.SET_DEFAULT_TARIFF: {"evse_number": 0, "tariff": TARIFF},
     A.GET_TARIFFS: {"evse_number": 0},
     A.CLEAR_TARIFFS: {},
+    A.SET_VARIABLE_MONITORING: {"monitors": [MONITOR]},
+    A.SET_NETWORK_PROFILE: {"slot": 1, "network_profile": NETWORK},
+    A.PUBLISH_FIRMWARE: {"request_id": 5, "location": "https://files.example/fw", "checksum": "0" * 32},
+    A.UNPUBLISH_FIRMWARE: {"checksum": "0" * 32},
+    A.CUSTOMER_INFORMATION: {"request_id": 5, "id_token": "TAG1", "is_deleted": True},
+    A.CHANGE_TRANSACTION_TARIFF: {"transaction_ref": "12", "tariff": TARIFF},
 }  # fmt: skip
 SPEAKERS = {"ocpp1.6": v16.command, "ocpp2.0.1": v2.command, "ocpp2.1": v2.command_21}
-ONLY_21 = {A.SET_DEFAULT_TARIFF, A.GET_TARIFFS, A.CLEAR_TARIFFS}
+ONLY_21 = {A.SET_DEFAULT_TARIFF, A.GET_TARIFFS, A.CLEAR_TARIFFS, A.CHANGE_TRANSACTION_TARIFF}
 ONLY_2 = ONLY_21 | {
     A.GET_VARIABLES, A.SET_VARIABLES, A.GET_BASE_REPORT, A.GET_REPORT, A.GET_CHARGING_PROFILES,
     A.GET_TRANSACTION_STATUS, A.SET_DISPLAY_MESSAGE, A.CLEAR_DISPLAY_MESSAGE, A.GET_DISPLAY_MESSAGES,
     A.GET_MONITORING_REPORT, A.SET_MONITORING_BASE, A.SET_MONITORING_LEVEL, A.CLEAR_VARIABLE_MONITORING,
+    A.SET_VARIABLE_MONITORING, A.SET_NETWORK_PROFILE, A.PUBLISH_FIRMWARE, A.UNPUBLISH_FIRMWARE, A.CUSTOMER_INFORMATION,
 }  # fmt: skip
 UNSAYABLE = {"ocpp1.6": ONLY_2, "ocpp2.0.1": ONLY_21, "ocpp2.1": set[str]()}
 
@@ -102,6 +113,35 @@ def test_what_is_said_fits_the_official_schema(dialect: Dialect, action: str) ->
     wire_action, payload = SPEAKERS[dialect.subprotocol](action, parameters)
     assert dialect.request_error(wire_action, payload) is None
     assert parameters == EXAMPLES[action]
+
+
+@pytest.mark.parametrize(
+    ("action", "changes", "words"),
+    [
+        (A.SET_NETWORK_PROFILE, {"network_profile": NETWORK | {"url": "https://csms.example"}}, "wss://"),
+        (A.SET_NETWORK_PROFILE, {"network_profile": NETWORK | {"url": "ws://csms.example"}}, "2 and 3 need wss://"),
+        (A.CUSTOMER_INFORMATION, {"customer": "C-1"}, "about one"),
+        (A.CUSTOMER_INFORMATION, {"id_token": ""}, "about one"),
+    ],
+)
+@pytest.mark.parametrize("speak", [v2.command, v2.command_21])
+def test_what_no_charger_of_version_2_should_hear(speak: Any, action: str, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(Unusable, match=words):
+        speak(action, EXAMPLES[action] | changes)
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        ({"status": "Unpublished"}, "accepted"),
+        ({"status": "NoFirmware"}, "accepted"),
+        ({"status": "DownloadOngoing"}, "rejected"),
+        ({"status": "TxNotFound"}, "rejected"),
+        ({"setMonitoringResult": [{"status": "Accepted"}, {"status": "Duplicate"}]}, "rejected"),
+    ],
+)
+def test_the_answers_to_rarer_commands(answer: dict[str, Any], state: str) -> None:
+    assert actions.judge(A.UNPUBLISH_FIRMWARE, answer)[0] == state
 
 
 def test_a_profile_in_both_families() -> None:

@@ -19,13 +19,14 @@ from ocpp_bridge.saying import (
     validity,
 )
 from ocpp_bridge.station import Unusable
-from ocpp_bridge.v2 import keys
+from ocpp_bridge.v2 import keys, rarer_words
+from ocpp_bridge.v2.pieces import component_variable as _component_variable
+from ocpp_bridge.v2.pieces import evse as _evse
+from ocpp_bridge.v2.pieces import group as _group
+from ocpp_bridge.v2.pieces import retries as _retries
+from ocpp_bridge.v2.pieces import token as _token
 
 A = Command.Action
-TOKEN_TYPE = {"RFID": "ISO14443", "APP_USER": "Central", "AD_HOC_USER": "Central", "OTHER": "Central"}
-OCPP_TOKEN_TYPES = frozenset(
-    {"Central", "eMAID", "ISO14443", "ISO15693", "KeyCode", "Local", "MacAddress", "NoAuthorization"}
-)
 PURPOSE = {"tx": "TxProfile", "tx_default": "TxDefaultProfile", "station_max": "ChargingStationMaxProfile"}
 CERTIFICATE = {
     "csms_root": "CSMSRootCertificate",
@@ -47,21 +48,6 @@ CRITERIA = {
 }  # fmt: skip
 PRIORITY = {"always": "AlwaysFront", "front": "InFront", "normal": "NormalCycle"}
 DISPLAY_STATE = {"charging": "Charging", "faulted": "Faulted", "idle": "Idle", "unavailable": "Unavailable"}
-
-
-def _token(uid: str, kind: str | None) -> dict[str, Any]:
-    """An OCPI token type, or an OCPP 2.x one as it is."""
-    kind = kind or "RFID"
-    return {"idToken": uid, "type": kind if kind in OCPP_TOKEN_TYPES else TOKEN_TYPE.get(kind, "Central")}
-
-
-def _group(uid: str | None) -> dict[str, Any] | None:
-    return _token(uid, "Central") if uid else None
-
-
-def _evse(parameters: dict[str, Any]) -> dict[str, Any] | None:
-    number = parameters.get("evse_number")
-    return {"id": number, **some(connectorId=parameters.get("connector_id"))} if number else None
 
 
 def _remote_start(parameters: dict[str, Any]) -> Said:
@@ -144,12 +130,6 @@ def _set_variables(parameters: dict[str, Any]) -> Said:
 
 def _variable(wanted: dict[str, Any]) -> dict[str, Any]:
     return some(**_component_variable(wanted), attributeType=wanted.get("attribute"))
-
-
-def _component_variable(wanted: dict[str, Any]) -> dict[str, Any]:
-    component = some(name=wanted["component"], instance=wanted.get("component_instance"), evse=_evse(wanted))
-    variable = some(name=wanted.get("variable"), instance=wanted.get("variable_instance"))
-    return some(component=component, variable=variable)
 
 
 def _base_report(parameters: dict[str, Any]) -> Said:
@@ -237,10 +217,6 @@ def _get_profiles(parameters: dict[str, Any]) -> Said:
     )
     asked = some(requestId=parameters["request_id"], evseId=parameters.get("evse_number"))
     return "GetChargingProfiles", {**asked, "chargingProfile": criteria}
-
-
-def _retries(parameters: dict[str, Any]) -> dict[str, Any]:
-    return some(retries=parameters.get("retries"), retryInterval=parameters.get("retry_interval_seconds"))
 
 
 def _update_firmware(parameters: dict[str, Any]) -> Said:
@@ -385,9 +361,11 @@ WORDS_201: dict[str, Say] = {
     ),
     A.SET_MONITORING_LEVEL: lambda parameters: ("SetMonitoringLevel", {"severity": parameters["severity"]}),
     A.CLEAR_VARIABLE_MONITORING: lambda parameters: ("ClearVariableMonitoring", {"id": parameters["monitor_ids"]}),
+    **rarer_words.WORDS_201,
 }  # fmt: skip
 WORDS_21: dict[str, Say] = {
     **WORDS_201,
+    **rarer_words.WORDS_21,
     A.SET_DEFAULT_TARIFF: _default_tariff,
     A.GET_TARIFFS: lambda parameters: ("GetTariffs", {"evseId": parameters["evse_number"]}),
     A.CLEAR_TARIFFS: _clear_tariffs,
