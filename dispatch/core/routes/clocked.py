@@ -13,7 +13,7 @@ from dispatch.core.routes.labelling import Found, Search
 from dispatch.core.routes.problem import Charger, Plan, Problem, Visit
 from dispatch.core.routes.walk import Charging, Walk, charging
 
-ROUNDS, LABELS_OF_A_GUESS = 8, 150
+ROUNDS, LABELS_OF_A_GUESS = 5, 60
 NEVER_OPENS = 1e7
 """Seconds nobody waits."""
 SAME_SECONDS, SAME_PAISE = 1.0, 0.5

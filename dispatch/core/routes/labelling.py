@@ -43,8 +43,8 @@ class Label:
         """What the route takes in all when it goes straight on from here."""
 
 
-LABELS_AT_MOST = 4_000
-"""Ten times what the hardest routes take; beyond it the plan at hand is given out with its bound."""
+LABELS_AT_MOST = 1_000
+"""Several times what the hardest routes take; beyond it the plan at hand is given out with its bound."""
 MOST = 1e300
 """Anything but NEVER."""
 
