@@ -39,7 +39,7 @@ def limit_list(request: FleetRequest) -> HttpResponse:
     rows = [(row, *_used(row)) for row in standing.of_organisation(organisation, now=timezone.now())]
     context = {
         "at": "limits", "may_act": access.may_act(request), "rows": rows, "typed": typed or {"is_hard": "1"},
-        "error": error, "scopes": [choice for choice in SpendLimit.Scope.choices if choice[0] in OFFERED],
+        "error": error, "offered": [choice for choice in SpendLimit.Scope.choices if choice[0] in OFFERED],
         "periods": SpendLimit.Period.choices,
     }  # fmt: skip
     return render(request, "wallet/limits.html", context, status=400 if error else 200)

@@ -14,7 +14,7 @@ from billing.services import wallets
 from billing.tests import factories
 from fleetcharge.accounts.models import AuditEntry, Membership, Organisation, User
 
-PAGES = ["", "top-up/", "mandates/", "invoices/", "statement/", "limits/", "expenses/"]
+PAGES = ["", "top-up/", "mandates/", "invoices/", "statement/", "limits/", "approvals/", "expenses/"]
 pytestmark = pytest.mark.django_db
 
 
@@ -215,7 +215,7 @@ def test_hindi(money: Client) -> None:
     for path in PAGES:
         text = text_of(money.get(f"/wallet/{path}"))
         assert "वॉलेट" in text
-        assert "₹" in text or path in {"mandates/", "invoices/", "limits/"}
+        assert "₹" in text or path in {"mandates/", "invoices/", "limits/", "approvals/"}
 
 
 LIMIT = {"scope": "organisation", "name": "", "period": "day", "amount": "5,000", "kwh": "", "is_hard": "1",
@@ -282,3 +282,10 @@ def test_expenses_are_downloaded_as_a_table(money: Client, organisation: Organis
     assert row.startswith(f"{plate},1,10.000,")
     assert fleet.driver.name in text_of(money.get("/wallet/expenses/?by=driver"))
     assert money.get("/wallet/expenses/?by=moon&from=x").status_code == 200
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_page_keeps_the_whole_navigation(money: Client, path: str) -> None:
+    """What a page calls its own things must not hide what the person may open."""
+    top = money.get(f"/wallet/{path}").content.decode().partition("<main")[0]
+    assert 'href="/stations/"' in top and 'href="/sessions/"' in top
