@@ -61,7 +61,7 @@ fuzz: development
 
 # 100,000 frames that chargers might say, whole and broken, at our OCPP sockets (some ten minutes).
 fuzz-ocpp: development
-	@FLEETCHARGE_FUZZ_FRAMES=$${FRAMES:-100000} $(BIN)/python -m pytest -q ocpp_bridge/tests/test_fuzz.py
+	@OCPP_FUZZ_FRAMES=$${FRAMES:-100000} $(BIN)/python -m pytest -q ocpp_bridge/tests/test_fuzz.py
 
 # Prices beside an exact oracle, as many as the goal says (some ten minutes).
 rating-oracle: development

@@ -1,6 +1,6 @@
 """No frame ends a socket wrongly, leaves a readable id unanswered, or reaches a column it does not fit.
 
-A few thousand frames run with every test; `FLEETCHARGE_FUZZ_FRAMES=100000` makes it a soak.
+A few thousand frames run with every test; `OCPP_FUZZ_FRAMES=100000` makes it a soak.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from ocpp_bridge.tests import factories, fuzzing
 from ocpp_bridge.tests.conftest import Connect
 from stations.models import Charger
 
-FRAMES = int(os.environ.get("FLEETCHARGE_FUZZ_FRAMES", "3000"))
+FRAMES = int(os.environ.get("OCPP_FUZZ_FRAMES", "3000"))
 OVER_SOCKETS = 150
 VERSIONS = sorted(fuzzing.REAL)
 
