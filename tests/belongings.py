@@ -8,6 +8,7 @@ from typing import Any
 from django.apps import apps
 from django.utils import timezone
 
+from billing.approvals.models import Approval
 from billing.invoicing.models import (
     AccountingMonth,
     OrganisationRegistration,
@@ -29,6 +30,9 @@ from billing.models import (
     SpendLimit,
 )
 from billing.services import wallets
+from billing.utility import bills, dividing
+from billing.utility.facts import BillFacts, ChargeFacts
+from billing.utility.models import UtilityAllocation, UtilityBill, UtilitySupply
 from dispatch.models import Alert, ChargePlan, Reservation, SessionCommand
 from fleetcharge.accounts import invitations
 from fleetcharge.accounts import services as accounts
@@ -204,6 +208,12 @@ def _make(fleet: Organisation) -> dict[str, Any]:
     )  # fmt: skip
     mapping = RegistrationMapping.objects.create(organisation=fleet, registration=registration, vehicle=vehicle)
     document = _document(fleet, registration)
+    supply, bill, division = _electricity(fleet, site, now)
+    approval = Approval.objects.create(
+        organisation=fleet, kind="spend_limit", subject=f"limit:{limit.pk}", title=f"Raise the limit of {PLATE}",
+        reason=f"by {PERSON}", asked_by=colleague, asked_at=now, amount_paise=4711,
+        facts={"limit_id": limit.pk, "before": {"amount_paise": 4711, "energy_wh": None}, "after": None},
+    )  # fmt: skip
     upload = BillUpload.objects.create(
         organisation=fleet, source=pushing, number="ZZ-4711", starts_on=now.date(), ends_on=now.date(),
         file_name=f"{NETWORK}.csv", content=b"CDR,Rs\n", layout={"columns": {"reference": "CDR", "total": "Rs"}},
@@ -211,6 +221,8 @@ def _make(fleet: Organisation) -> dict[str, Any]:
     )  # fmt: skip
     return {
         "billupload": upload,
+        "wallet/approvals": approval, "billing/approval": approval, "utilitysupply": supply, "utilitybill": bill,
+        "utilityallocation": division,
         "invoices": document, "taxdocument": document, "organisationregistration": registration,
         "registrationmapping": mapping, "accountingmonth": document.month,
         "webhookfeed": feed, "webhookpush": push, "deadletter": letter,
@@ -228,6 +240,17 @@ def _make(fleet: Organisation) -> dict[str, Any]:
         "tariffs": tariff, "tariff": tariff, "charger": charger, "stations": site, "location": site, "source": source,
         "membership": membership, "invitation": invitation, "accounts/user": colleague,
     }  # fmt: skip
+
+
+def _electricity(fleet: Organisation, site: Location, now: Any) -> tuple[UtilitySupply, UtilityBill, UtilityAllocation]:
+    supply = UtilitySupply.objects.create(
+        organisation=fleet, location=site, utility=NETWORK, consumer_number="zz-4711"
+    )  # fmt: skip
+    first, last = (now - timedelta(days=40)).date(), (now - timedelta(days=10)).date()
+    facts = BillFacts("ZZ/4711", first, last, (ChargeFacts("energy", 4711, "", 4711),))
+    bill, _ = bills.record_bill(supply_id=supply.pk, facts=facts, origin="form", actor=None, now=now)
+    division, _ = dividing.divide(bill_id=bill.pk, actor=None, now=now)
+    return supply, bill, division
 
 
 def _document(fleet: Organisation, registration: OrganisationRegistration) -> TaxDocument:
