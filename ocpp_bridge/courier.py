@@ -29,7 +29,7 @@ async def deliver(consumer: "ChargerConsumer", node: str) -> None:
         return
     consumer.has_courier = True
     try:
-        while not consumer.is_closed and not consumer.is_leaving and await _deliver_next(consumer, node):
+        while await _deliver_next(consumer, node):
             pass
     except Exception as error:  # the row says `sent`; the sweep closes it, the poll finds the rest
         logger.warning("command delivery interrupted: %s", error)
@@ -40,6 +40,8 @@ async def deliver(consumer: "ChargerConsumer", node: str) -> None:
 async def _deliver_next(consumer: "ChargerConsumer", node: str) -> bool:
     """The lane first, then the command: `sent` means on the wire, and its deadline is looked at when it can go."""
     async with consumer.lane.turn():
+        if consumer.is_closed or consumer.is_leaving:  # while it waited for its turn
+            return False
         command = await _claim(consumer, node)
         if command is not None:
             await _carry(consumer, command)
