@@ -48,7 +48,7 @@ def load(rows: int) -> tuple[Any, Any]:
     codes = [f"receivable:{fleet.pk}" for fleet in fleets]
     accounts = ledger.accounts_for([*codes, "bank", "revenue:charging"])
     begun = time.perf_counter()
-    facts = {
+    facts: dict[str, Any] = {
         "rows": rows, "now": timezone.now(), "fleets": [fleet.pk for fleet in fleets], "bank": accounts["bank"].pk,
         "owed": [accounts[code].pk for code in codes], "sold": accounts["revenue:charging"].pk,
     }  # fmt: skip

@@ -10,7 +10,10 @@ app = Celery("fleetcharge")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.autodiscover_tasks(
-    ["stations.stream", "billing.approvals", "billing.payments", "billing.invoicing", "billing.notices", "billing.prices"]
+    [
+        "stations.stream",
+        *(f"billing.{name}" for name in ("approvals", "payments", "invoicing", "notices", "prices")),
+    ]
 )
 
 app.conf.beat_schedule = {

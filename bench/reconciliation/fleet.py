@@ -147,7 +147,7 @@ def _sessions(vehicles: list[Vehicle], starts_s: list[int], begin: datetime, con
         MeterValue(
             charger_id=session.charger_id or 0, evse_number=1, transaction_ref=session.transaction_ref, sampled=[],
             at=session.started_at + timedelta(minutes=minute), power_w=15_000,
-            energy_wh=stories.register_wh(*map(int, session.transaction_ref.split("-")), minute),
+            energy_wh=stories.register_wh(*_number_and_turn(session.transaction_ref), minute),
             dedupe_key=(session.pk * 64 + minute).to_bytes(16),
         )
         for session in made
@@ -166,3 +166,8 @@ def _shifts(vehicles: list[Vehicle], begin: datetime, span_s: int) -> None:
         for hours in range(0, span_s // 3600 + 12, 12)
         if vehicle.default_driver is not None
     )  # fmt: skip
+
+
+def _number_and_turn(reference: str) -> tuple[int, int]:
+    number, turn = map(int, reference.split("-"))
+    return number, turn

@@ -64,8 +64,8 @@ class StatementUpload(OperatorDeeds):
     admin_site: Any
     model: Any
 
-    @operators_only  # type: ignore[untyped-decorator]
-    @action(description=gettext_lazy("Upload a statement"), url_path="upload", permissions=["operate"])
+    @operators_only
+    @action(description=gettext_lazy("Upload a statement"), url_path="upload", permissions=["operate"])  # type: ignore[untyped-decorator]
     def upload(self, request: HttpRequest) -> HttpResponse:
         form, told = StatementForm(request.POST or None, request.FILES or None), []
         rejected: list[dict[str, object]] = []
