@@ -220,21 +220,23 @@ async def test_plugs_without_end_in_2_x(connect: Connect, station: Charger, vers
 
 
 # --- people -------------------------------------------------------------------------------------------------------
+NAMELESS = {"eventType": "Started", "timestamp": STAMP, "triggerReason": "Authorized", "seqNo": 0}
+
+
 async def opened() -> list[tuple[str, str]]:
     return [row async for row in BillingException.objects.order_by("pk").values_list("kind", "title")]
 
 
 async def test_finance_is_asked_about_refused_messages_of_a_transaction(connect: Connect, station: Charger) -> None:
-    socket = await connect("BLR-017")
-    start = {"idTag": "TAG1", "meterStart": 5, "timestamp": STAMP}
+    socket = await connect("BLR-017", subprotocols=["ocpp2.0.1"])
     for _ in range(2):  # repeats are one question
-        assert (await socket.call("StartTransaction", start))[0] == 4
-    assert (await socket.call("MeterValues", {"connectorId": 1}))[0] == 4
-    assert await opened() == [("missing_start", "BLR-017: StartTransaction could not be used")]
+        assert (await socket.call("TransactionEvent", NAMELESS))[0] == 4
+    assert (await socket.call("MeterValues", {"evseId": 1}))[0] == 4
+    assert await opened() == [("missing_start", "BLR-017: TransactionEvent Started could not be used")]
     await BillingException.objects.aupdate(resolved_at=NOW, resolution="Looked at.")
-    await socket.call("StartTransaction", start)
+    await socket.call("TransactionEvent", NAMELESS)
     assert await BillingException.objects.filter(resolved_at=None).acount() == 0
-    assert (await socket.call("StartTransaction", {**start, "meterStart": 6}))[0] == 4
+    assert (await socket.call("TransactionEvent", {**NAMELESS, "seqNo": 6}))[0] == 4
     assert await BillingException.objects.filter(resolved_at=None).acount() == 1
 
 
@@ -253,9 +255,9 @@ async def test_finance_is_asked_about_refused_transaction_events(
 
 
 async def test_a_charger_that_only_talks_nonsense_does_not_bury_finance(connect: Connect, station: Charger) -> None:
-    socket = await connect("BLR-017")
+    socket = await connect("BLR-017", subprotocols=["ocpp2.0.1"])
     for number in range(oddities.MAX_OPEN + 5):
-        await socket.call("StartTransaction", {"idTag": "TAG1", "meterStart": number, "timestamp": STAMP})
+        await socket.call("TransactionEvent", {**NAMELESS, "seqNo": number})
     assert await BillingException.objects.acount() == oddities.MAX_OPEN
     assert await OddMessage.objects.acount() == oddities.MAX_OPEN + 5
 
