@@ -1,6 +1,7 @@
 """`/ingest/smartcar/TOKEN`: a vehicle cloud pushes; believed by its signature (HMAC-SHA-256 of the body, hex)."""
 
 import hmac
+import re
 import time
 from typing import NamedTuple
 
@@ -11,7 +12,8 @@ from vehicles.doors.report import report
 from vehicles.doors.requests import Refused, answer_failure, body_of
 from vehicles.intake import accept
 
-REMEMBERED_SECONDS, MAX_REMEMBERED = 10.0, 10_000
+REMEMBERED_SECONDS, MAX_REMEMBERED, TOKEN_CHARACTERS = 10.0, 10_000, 40
+CHALLENGE = re.compile(r"[A-Za-z0-9_-]{1,128}")  # never a JSON body: signing one would be signing for whoever asks
 threads = DatabaseThreads("vehicle-clouds", threads=1)
 
 
@@ -33,7 +35,9 @@ async def delivered(scope: Scope, receive: Receive, send: Send) -> None:
         if cloud is None:
             raise Refused(404, "not_found", "There is nothing at this address.")
         event = smartcar.read(body)
-        if event.eventType == "VERIFY":  # not signed; its answer proves that we have the secret, and tells nothing
+        if event.eventType == "VERIFY":  # not signed; its answer proves that we have the secret, and signs no body
+            if not CHALLENGE.fullmatch(event.data.challenge):
+                raise Refused(400, "invalid", "A challenge is 1 to 128 letters, digits, `-` and `_`.")
             return await send_json(send, 200, {"challenge": signature(cloud.secret, event.data.challenge.encode())})
         said = header(scope, b"sc-signature").decode("latin-1").strip().lower()
         if not hmac.compare_digest(signature(cloud.secret, body).encode(), said.encode()):
@@ -56,6 +60,8 @@ def forget() -> None:
 
 
 async def _cloud(token: str) -> Cloud | None:
+    if len(token) > TOKEN_CHARACTERS:  # none of ours, and not worth remembering
+        return None
     now = time.monotonic()
     known = _clouds.get(token)
     if known is None or known[0] <= now:

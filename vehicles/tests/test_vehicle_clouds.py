@@ -7,6 +7,7 @@ import orjson
 import pytest
 import time_machine
 
+from vehicles.doors import smartcar
 from vehicles.doors.smartcar import signature
 from vehicles.models import Position, VehicleCloud, VehicleState
 from vehicles.tests.conftest import in_thread
@@ -59,6 +60,23 @@ async def test_it_proves_itself_when_asked(door, cloud) -> None:
     answer = await door.post(f"/ingest/smartcar/{cloud.token}", json=body)
     assert answer.json() == {"challenge": signature(SECRET, b"a-random-text")}
     assert len(answer.json()["challenge"]) == 64
+
+
+async def test_what_it_signs_for_whoever_asks_is_no_delivery(door, cloud, car) -> None:
+    """Without the secret: have a body signed as a challenge, then deliver it."""
+    body = state(signal(*PLACE))
+    for challenge in (body.decode(), "", "a" * 129, "a b", "a\n", "{}", "é"):
+        answer = await door.post(
+            f"/ingest/smartcar/{cloud.token}", json={"eventType": "VERIFY", "data": {"challenge": challenge}}
+        )
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
+        assert signature(SECRET, body) not in answer.text
+
+
+async def test_an_address_that_is_too_long_is_not_remembered(door, cloud) -> None:
+    smartcar.forget()
+    assert (await door.post(f"/ingest/smartcar/{'x' * 41}", content=b"{}")).status_code == 404
+    assert smartcar._clouds == {}
 
 
 async def test_every_signal_is_read_at_its_own_time(door, cloud, car) -> None:
