@@ -28,7 +28,7 @@ ASK_STATUS_AFTER_SECONDS, ASK_EVERY_SECONDS = 20.0, 0.002
 ANNOUNCE_AFTER_SECONDS = 0.05
 SETTLE_SECONDS = 5.0  # what is being answered when a socket is let go may take this long
 SERVICE_RESTART, POLICY_VIOLATION = 1012, 1008
-SEEN_AT_ONCE, LOOKED_AT_ONCE = 1000, 50
+SEEN_AT_ONCE, ASKED_AT_ONCE, LOOKED_AT_ONCE = 1000, 500, 50
 
 logger = logging.getLogger(__name__)
 Duty = Callable[[], Coroutine[Any, Any, None]]
@@ -197,18 +197,28 @@ class Hub:
 
     async def _check_epochs(self) -> None:
         """The truth about who owns a charger, should a message have been lost, and what its record says of it now."""
-        if not self._sockets:
-            return
-        held = [_standing(consumer) for consumer in self._sockets.values()]
+        sockets = list(self._sockets.values())
+        for start in range(0, len(sockets), ASKED_AT_ONCE):
+            await self._compare(sockets[start : start + ASKED_AT_ONCE])
+            await asyncio.sleep(0)
+
+    async def _compare(self, sockets: "list[ChargerConsumer]") -> None:
+        """What is said of a charger is meant for the socket that was asked about; it may have opened another since."""
+        held = [_standing(consumer) for consumer in sockets]
+        asked = {standing[0]: consumer for standing, consumer in zip(held, sockets, strict=True)}
         for place, change in enumerate(await in_database(changes.look_up, held)):
             await _leave_room(place)
             self.taken_over(change.charger_id, change.epoch)
-            consumer = self._sockets.get(change.charger_id)
-            if consumer is not None and consumer.epoch == change.epoch and consumer.station is not None:
-                consumer.station.heed(change.registration)
-                if change.reason:
-                    logger.warning("closing the socket of %s: %s", consumer.station.identity, change.reason)
-                    self._close(consumer.close(POLICY_VIOLATION, change.reason))
+            consumer = asked[change.charger_id]
+            if self._sockets.get(change.charger_id) is consumer and consumer.epoch == change.epoch:
+                self._heed(consumer, change)
+
+    def _heed(self, consumer: "ChargerConsumer", change: changes.Change) -> None:
+        assert consumer.station is not None  # noqa: S101 (registered after the handshake)
+        consumer.station.heed(change.registration)
+        if change.reason:
+            logger.warning("closing the socket of %s: %s", consumer.station.identity, change.reason)
+            self._close(consumer.close(POLICY_VIOLATION, change.reason))
 
     async def _look_for_silence(self) -> None:
         """Sockets that only look alive, and chargers whose status is old news; after an outage it is all of them.
@@ -337,13 +347,8 @@ async def _leave_room(place: int) -> None:
 
 def _standing(consumer: "ChargerConsumer") -> changes.Held:
     assert consumer.station is not None  # noqa: S101 (registered after the handshake)
-    return changes.Held(
-        consumer.station.charger_id,
-        consumer.epoch,
-        consumer.station.registration,
-        consumer.admission.credential,
-        consumer.admission.security_profile,
-    )
+    station, admission = consumer.station, consumer.admission
+    return station.charger_id, consumer.epoch, station.registration, admission.credential, admission.security_profile
 
 
 hub = Hub()
