@@ -4,15 +4,15 @@ CGST Rules, rule 50. The rule `advance_tax` says whether advances are taxed at a
 """
 
 from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from billing.gst.heads import inside
-from billing.gst.numbering import day_in_india
-from billing.invoicing.models import AccountingMonth, DocumentLine, TaxDocument
+from billing.gst.numbering import INDIA, day_in_india
+from billing.invoicing.models import AccountingMonth, DocumentLine, TaxDocument, TaxRule
 from billing.invoicing.services import issuing, numbers, posting
 from billing.invoicing.services.parties import Parties, parties_of, supply_of
 from billing.invoicing.services.rules import Name, Rules
@@ -22,14 +22,33 @@ from fleetcharge.accounts.models import Organisation
 Kind = TaxDocument.Kind
 
 
-def without_voucher(*, before: datetime) -> QuerySet[LedgerTransfer]:
-    """Top-ups nobody has confirmed yet, oldest first."""
-    top_ups = LedgerTransfer.objects.filter(kind="top_up", occurred_at__lt=before, receipt_voucher=None)
+def unconfirmed() -> QuerySet[LedgerTransfer]:
+    """Top-ups that want a receipt voucher and have none yet, oldest first."""
+    top_ups = LedgerTransfer.objects.filter(_taxed(), kind="top_up", receipt_voucher=None)
     return top_ups.filter(organisation__isnull=False, reversed_by=None).order_by("occurred_at", "pk")
 
 
+def without_voucher(*, before: datetime) -> QuerySet[LedgerTransfer]:
+    return unconfirmed().filter(occurred_at__lt=before)
+
+
+def _taxed() -> Q:
+    """Top-ups of days on which advances are taxed; on a day's overlap the later rule holds."""
+    wanted = Q(pk__in=[])
+    for rule in TaxRule.objects.filter(name=Name.ADVANCE_TAX, subject="").order_by("valid_from"):
+        days = Q(occurred_at__gte=_midnight(rule.valid_from))
+        if rule.valid_to is not None:
+            days &= Q(occurred_at__lt=_midnight(rule.valid_to + timedelta(days=1)))
+        wanted = wanted | days if int(rule.value) else wanted & ~days
+    return wanted
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), INDIA)
+
+
 def confirm(*, transfer: LedgerTransfer, at: datetime, actor: str = "system") -> TaxDocument | None:
-    """The receipt voucher of a top-up, dated on the day the money came; None where advances are not taxed."""
+    """The receipt voucher of a top-up, dated on the day the money came; None where advances were not taxed then."""
     made = confirm_together(transfers=[transfer], at=at, actor=actor)
     return made[0] if made else None
 
@@ -38,7 +57,11 @@ def confirm(*, transfer: LedgerTransfer, at: datetime, actor: str = "system") ->
 def confirm_together(
     *, transfers: Sequence[LedgerTransfer], at: datetime, actor: str = "system"
 ) -> list[TaxDocument]:  # fmt: skip
-    """The receipt vouchers of top-ups, in their order; those that are there already stay as they are."""
+    """The receipt vouchers of top-ups, in their order; those that are there already stay as they are.
+
+    The rules are those of the day the money came; a document of a closed month's day is dated on the next open one.
+    """
+    _keep_others_waiting(transfers)
     keys = {f"receipt:{transfer.pk}": transfer for transfer in transfers}
     made = {row.request_key: row for row in TaxDocument.objects.filter(request_key__in=list(keys))}
     fleets = Organisation.objects.in_bulk({transfer.organisation_id for transfer in transfers})
@@ -46,11 +69,12 @@ def confirm_together(
     last, days = last_closed(), dict[date, Rules]()
     fresh = []
     for key, transfer in keys.items():
-        day = _open_day(day_in_india(transfer.occurred_at), last)
+        day = day_in_india(transfer.occurred_at)
         if day not in days:
             days[day] = Rules(day)
         if key not in made and days[day].number(Name.ADVANCE_TAX) and transfer.organisation_id is not None:
-            fresh.append(_receipt(transfer, parties[transfer.organisation_id], days[day], key, at, actor))
+            on = _open_day(day, last)
+            fresh.append(_receipt(transfer, parties[transfer.organisation_id], days[day], on, key, at, actor))
     documents = TaxDocument.objects.bulk_create(row for row, _, _ in fresh)
     DocumentLine.objects.bulk_create(
         line_of(document, sac_code, "Advance for EV charging", rate)
@@ -62,15 +86,21 @@ def confirm_together(
     return [made[key] for key in keys if key in made]
 
 
+def _keep_others_waiting(transfers: Sequence[LedgerTransfer]) -> None:
+    """A job and a close may come for the same top-up: the second sees the voucher of the first."""
+    rows = LedgerTransfer.objects.filter(pk__in=[transfer.pk for transfer in transfers]).order_by("pk")
+    list(rows.select_for_update(of=("self",), no_key=True).values_list("pk"))
+
+
 def _receipt(
-    transfer: LedgerTransfer, parties: Parties, rules: Rules, key: str, at: datetime, actor: str
+    transfer: LedgerTransfer, parties: Parties, rules: Rules, on: date, key: str, at: datetime, actor: str
 ) -> tuple[TaxDocument, str, Decimal]:
     """The document with its number, the SAC and the rate of its line."""
     supplier, recipient = parties.supplier(), parties.recipient()
     supply = supply_of(supplier, recipient)
     rate = 0 * rules.charging_rate if supply.is_zero_rated else rules.charging_rate
     taxable, heads = inside(transfer.amount_paise, rate, is_interstate=supply.is_interstate)
-    number, year, dated_on = numbers.next_number(supplier=supplier, kind=Kind.RECEIPT_VOUCHER, on=rules.on)
+    number, year, dated_on = numbers.next_number(supplier=supplier, kind=Kind.RECEIPT_VOUCHER, on=on)
     return TaxDocument(
         organisation=parties.organisation, kind=Kind.RECEIPT_VOUCHER, number=number, financial_year=year,
         dated_on=dated_on, advance=transfer, taxable_paise=taxable, cgst_paise=heads.cgst_paise,
