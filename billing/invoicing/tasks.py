@@ -8,12 +8,11 @@ from django.utils import timezone
 from billing.invoicing import voucher_jobs
 from billing.invoicing.irp.client import portal
 from billing.invoicing.models import EInvoice, TaxDocument
-from billing.invoicing.services import einvoices, mailing
+from billing.invoicing.services import einvoices, letters, mailing
 from billing.jobs import engine
 
 logger = logging.getLogger(__name__)
 CHUNK = 200
-VOUCHERS = {TaxDocument.Kind.RECEIPT_VOUCHER, TaxDocument.Kind.REFUND_VOUCHER}
 
 
 @shared_task
@@ -26,8 +25,8 @@ def deliver_document(document_id: int) -> None:
 
 @shared_task
 def mail_document(document_id: int) -> None:
-    """Invoices and notes; vouchers are there to be fetched."""
-    if not TaxDocument.objects.filter(pk=document_id, kind__in=VOUCHERS).exists():
+    """Now, what its job would do a little later; vouchers are there to be fetched."""
+    if not TaxDocument.objects.filter(pk=document_id, kind__in=letters.VOUCHERS).exists():
         mailing.announce(document_id=document_id, now=timezone.now())
 
 

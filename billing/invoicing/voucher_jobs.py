@@ -1,18 +1,19 @@
 """Receipt and refund vouchers as jobs: any number of workers share them, and one that fails keeps no other waiting."""
 
-from datetime import date, datetime, time
+import logging
+from datetime import datetime
 
 from django.db import transaction
-from django.db.models import CharField, Exists, OuterRef, Q
+from django.db.models import CharField, Exists, OuterRef
 from django.db.models.functions import Cast
 
-from billing.gst.numbering import INDIA
-from billing.invoicing.models import AdvanceReturn, SupplierRegistration, TaxRule
+from billing.invoicing.models import AdvanceReturn, SupplierRegistration
 from billing.invoicing.services import advances, returns
 from billing.jobs import engine
 from billing.jobs.models import Job
 from billing.models import LedgerTransfer
 
+logger = logging.getLogger(__name__)
 RECEIPT, REFUND = "receipt_voucher", "refund_voucher"
 KINDS = (RECEIPT, REFUND)
 
@@ -24,7 +25,11 @@ def confirm(key: str, now: datetime) -> None:
 
 @engine.does(REFUND)
 def settle(key: str, now: datetime) -> None:
-    returns.settle(return_id=int(key), at=now)
+    """One that came before its receipts costs no attempt: it stays unsettled, so that `find` adds it behind them."""
+    try:
+        returns.settle(return_id=int(key), at=now)
+    except returns.NotYet as waits:
+        logger.info("refund vouchers of return %s wait: %s", key, waits)
 
 
 @transaction.atomic
@@ -36,40 +41,31 @@ def expect_return(*, payment_id: int, amount_paise: int, key: str, now: datetime
 
 
 def find(*, now: datetime, limit: int) -> int:
-    """Jobs for top-ups and refunds that have none yet; how many are new. Those given up stand in nobody's way."""
+    """Jobs for top-ups and refunds that have none yet, receipts first; how many are new.
+
+    Those given up stand in nobody's way.
+    """
     if not SupplierRegistration.objects.filter(closed_on=None).exists():
         return 0  # nobody has set up taxes yet
+    receipts = _find_receipts(now, limit)
     for refund in returns.missed():
         expect_return(
             payment_id=refund.payment_id, amount_paise=refund.amount_paise, key=f"refund:{refund.key}", now=now
         )
-    return _find_receipts(now, limit) + _find_returns(now, limit)
+    return receipts + _find_returns(now, limit)
 
 
 def _find_receipts(now: datetime, limit: int) -> int:
     known = Job.objects.filter(kind=RECEIPT, key=Cast(OuterRef("pk"), CharField()))
-    waiting = advances.without_voucher(before=now).filter(_taxed()).exclude(Exists(known))
+    waiting = advances.without_voucher(before=now).exclude(Exists(known))
     rows = [(str(pk), organisation) for pk, organisation in waiting.values_list("pk", "organisation_id")[:limit]]
     return engine.add(kind=RECEIPT, keys=rows, now=now) if rows else 0
 
 
 def _find_returns(now: datetime, limit: int) -> int:
     known = Job.objects.filter(kind=REFUND, key=Cast(OuterRef("pk"), CharField()))
-    waiting = AdvanceReturn.objects.filter(~Exists(known), settled_at=None).order_by("pk")
+    wanting = Exists(advances.unconfirmed().filter(organisation=OuterRef("organisation")).order_by())
+    # those that wait for a receipt come last: however many they are, they keep no other from being found
+    waiting = AdvanceReturn.objects.filter(~Exists(known), settled_at=None).order_by(wanting, "pk")
     rows = [(str(pk), organisation) for pk, organisation in waiting.values_list("pk", "organisation_id")[:limit]]
     return engine.add(kind=REFUND, keys=rows, now=now) if rows else 0
-
-
-def _taxed() -> Q:
-    """Top-ups of days on which advances are taxed; on a day's overlap the later rule holds."""
-    wanted = Q(pk__in=[])
-    for rule in TaxRule.objects.filter(name=TaxRule.Name.ADVANCE_TAX, subject="").order_by("valid_from"):
-        days = Q(occurred_at__gte=_midnight(rule.valid_from))
-        if rule.valid_to is not None:
-            days &= Q(occurred_at__lt=_midnight(date.fromordinal(rule.valid_to.toordinal() + 1)))
-        wanted = wanted | days if int(rule.value) else wanted & ~days
-    return wanted
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), INDIA)

@@ -13,6 +13,7 @@ from billing.gst import inv01, irn
 from billing.gst.numbering import day_in_india
 from billing.invoicing.irp.base import TOO_OLD, Portal, PortalError, PortalUnavailable, Refused, Registered
 from billing.invoicing.models import EInvoice, TaxDocument
+from billing.invoicing.services import letters
 from billing.invoicing.services.rules import Name, Rules
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
@@ -67,7 +68,7 @@ def report(*, e_invoice_id: int, portal: Portal, now: datetime) -> bool:
         return _later(row, str(error), now)
     if registered.irn != row.predicted_irn:
         return _end(row, State.FAILED, f"The portal's IRN {registered.irn} is not the one of this document.")
-    return _keep(row, registered)
+    return _keep(row, registered, now)
 
 
 def sweep(*, portal: Portal, now: datetime, limit: int = 100) -> int:
@@ -150,12 +151,14 @@ def _content(token: str) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _keep(row: EInvoice, told: Registered) -> bool:
+@transaction.atomic
+def _keep(row: EInvoice, told: Registered, now: datetime) -> bool:
     EInvoice.objects.filter(pk=row.pk).update(
         state=State.REGISTERED, irn=told.irn, ack_number=told.ack_number, ack_at=told.ack_at,
         signed_qr=told.signed_qr, signed_invoice=told.signed_invoice, attempts=row.attempts + 1, last_error="",
         next_attempt_at=None,
     )  # fmt: skip
+    letters.expect([row.document], now=now)
     return True
 
 

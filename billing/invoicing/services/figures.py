@@ -1,14 +1,15 @@
 """Sums of a month, and the proof that nothing charged is unexplained."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
 from django.db.models import Count, QuerySet, Sum
 
 from billing.invoicing.models import TaxDocument
-from billing.invoicing.services import collecting
+from billing.invoicing.services import boundary, collecting
 from billing.models import CDR
 
 HEADS = ("cgst", "sgst", "igst")
@@ -42,7 +43,11 @@ SELECT
     (SELECT COALESCE(sum(c.total_paise + COALESCE(x.total_paise, 0)), 0)
      FROM billing_cdr c LEFT JOIN correction x ON x.cdr_id = c.id
      WHERE c.captured_at IS NOT NULL AND c.ended_at < %s
-       AND c.session_id IN (SELECT session_id FROM billing_ledgertransfer WHERE id > %s AND kind = 'charge')
+       AND (c.session_id IN (SELECT session_id FROM billing_ledgertransfer WHERE id > %s AND kind = 'charge')
+            OR c.id = ANY(%s) OR c.session_id IN (
+                SELECT id FROM billing_chargingsession WHERE reconciled_at >= %s
+                UNION ALL SELECT session_id FROM billing_reconciliationverdict WHERE outcome_at >= %s
+                UNION ALL SELECT session_id FROM billing_billingexception WHERE resolved_at >= %s))
        AND NOT EXISTS (SELECT 1 FROM billing_billeditem i WHERE i.cdr_id = c.id AND i.adjustment_id IS NULL)
        AND c.id NOT IN (SELECT id FROM held UNION ALL SELECT id FROM unjudged))
   + (SELECT COALESCE(sum(x.total_paise), 0) FROM correction x JOIN billing_cdr c ON c.id = x.cdr_id
@@ -93,18 +98,36 @@ def unexplained_tax() -> dict[str, int]:
     return found
 
 
-def charged_and_explained(*, before: datetime, after_transfer: int | None = None) -> dict[str, int]:
+@dataclass(frozen=True)
+class Begun:
+    """How things stood when a close began: the ledger's last row, and the records that were held or not judged."""
+
+    at: datetime
+    last_transfer: int
+    undecided: list[int]
+
+
+def begin(*, before: datetime, now: datetime) -> Begun:
+    """For the close of what ended `before`."""
+    last = boundary.last_transfer()
+    waiting = collecting.unbilled(before=before).order_by()
+    undecided = collecting.held(waiting).values_list("pk").union(collecting.unjudged(waiting).values_list("pk"))
+    return Begun(now, last, [pk for (pk,) in undecided])
+
+
+def charged_and_explained(*, before: datetime, begun: Begun | None = None) -> dict[str, int]:
     """What sessions that ended before were charged, and where it stands: billed, held, unjudged, late, too little.
 
-    Late is what came into the ledger behind `after_transfer`, when the documents were on their way already.
+    Late is what came into the ledger, was judged or was accepted since the close had `begun`, when the documents were
+    on their way already.
     """
     waiting = collecting.unbilled(before=before)
     held, of_held = _sql(collecting.held(waiting))
     unjudged, of_unjudged = _sql(collecting.unjudged(waiting))
-    since = NEVER if after_transfer is None else after_transfer
-    values = [*of_held, *of_unjudged, before, before, before, before, before, since, since]
+    since = Begun(datetime.max.replace(tzinfo=UTC), NEVER, []) if begun is None else begun
+    late = [since.last_transfer, since.undecided, *[since.at] * 3, since.last_transfer]
     with connection.cursor() as cursor:
-        cursor.execute(_STANDS.format(held=held, unjudged=unjudged), values)
+        cursor.execute(_STANDS.format(held=held, unjudged=unjudged), [*of_held, *of_unjudged, *[before] * 5, *late])
         found = {name: int(paise) for name, paise in zip(STANDS, cursor.fetchone(), strict=True)}
     charged, *explained = found.values()
     return {**found, "unexplained_paise": charged - sum(explained)}

@@ -22,7 +22,7 @@ from billing.invoicing.models import (
     SupplierRegistration,
     TaxDocument,
 )
-from billing.invoicing.services import numbers, posting, uses
+from billing.invoicing.services import letters, numbers, posting, uses
 from billing.invoicing.services.drafting import Draft
 from billing.invoicing.services.parties import facts_of
 from billing.prices.services.invoicing import put_on
@@ -139,7 +139,9 @@ def identity(
 
 
 def register(documents: Sequence[TaxDocument]) -> None:
-    """Say that they were issued; one to a registered recipient waits for its IRN where the supplier needs one."""
+    """Say that they were issued; one to a registered recipient waits for its IRN where the supplier needs one, and its
+    letter with it."""
+    reported = [document for document in documents if _needs_irn(document)]
     EInvoice.objects.bulk_create(
         EInvoice(
             document=document, next_attempt_at=document.issued_at,
@@ -148,9 +150,10 @@ def register(documents: Sequence[TaxDocument]) -> None:
                 number=document.number,
             ),
         )
-        for document in documents
-        if _needs_irn(document)
+        for document in reported
     )  # fmt: skip
+    if fresh := [document for document in documents if document not in reported]:
+        letters.expect(fresh, now=fresh[0].issued_at)
     publish_together(
         DocumentIssued(document.pk, document.organisation_id, str(document.kind), document.number, document.total_paise)
         for document in documents

@@ -8,6 +8,8 @@ from django.utils.translation import gettext as _
 
 from billing.invoicing import files
 from billing.invoicing.models import TaxDocument
+from billing.invoicing.services import letters
+from billing.jobs import engine
 from billing.notices import writing
 from billing.notices.models import Letter
 from fleetcharge.accounts.models import Membership, User
@@ -36,6 +38,11 @@ def announce(*, document_id: int, now: datetime) -> int:
         organisation_id=row.organisation_id, kind=Letter.Kind.INVOICE_ISSUED, key=f"document:{row.pk}", facts=facts,
         now=now, address=row.registration.email if row.registration else "",
     )  # fmt: skip
+
+
+@engine.does(letters.JOB)
+def announce_as_expected(key: str, now: datetime) -> None:
+    announce(document_id=int(key), now=now)
 
 
 def send(*, document_id: int, actor: User | None = None) -> list[str]:

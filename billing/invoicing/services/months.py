@@ -86,7 +86,7 @@ def close(
         if against:
             raise NotReady(against)
         who = actor_label or (str(actor) if actor else "system")
-        begun = boundary.last_transfer()
+        begun = figures.begin(before=month.ended_at, now=now)
         count = _issue_all(month, now, who, processes)
         _lock(month, checks, now, actor, who, reason, begun)
     return Closed(month, count, checks)
@@ -144,7 +144,13 @@ def _with_something_else(month: AccountingMonth) -> set[int]:
 
 @transaction.atomic
 def _lock(
-    month: AccountingMonth, checks: list[Check], now: datetime, actor: User | None, who: str, reason: str, begun: int
+    month: AccountingMonth,
+    checks: list[Check],
+    now: datetime,
+    actor: User | None,
+    who: str,
+    reason: str,
+    begun: figures.Begun,
 ) -> None:
     """Charging goes on meanwhile: each sum is one statement, so that a charge is in all of it or in nothing of it."""
     boundary.keep_documents_out()
@@ -157,7 +163,7 @@ def _lock(
     publish(MonthClosed(month.starts_on.isoformat(), now))
 
 
-def summary(month: AccountingMonth, begun: int | None = None) -> dict[str, Any]:
+def summary(month: AccountingMonth, begun: figures.Begun | None = None) -> dict[str, Any]:
     """Documents of the month by kind, where the charged money stands, and what nobody can explain: zero."""
     return {
         "documents": {
@@ -166,7 +172,7 @@ def summary(month: AccountingMonth, begun: int | None = None) -> dict[str, Any]:
                 month=None, dated_on__gte=month.starts_on, dated_on__lt=month.ends_before
             ),
         },
-        **figures.charged_and_explained(before=month.ended_at, after_transfer=begun),
+        **figures.charged_and_explained(before=month.ended_at, begun=begun),
         "unexplained_tax_paise": figures.unexplained_tax(),
     }  # fmt: skip
 

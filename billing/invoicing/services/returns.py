@@ -12,12 +12,16 @@ from django.db.models.functions import Concat
 from billing.gst.numbering import day_in_india
 from billing.invoicing.models import AdvanceReturn, DocumentLine, TaxDocument
 from billing.invoicing.services import issuing, numbers, posting
-from billing.invoicing.services.advances import first_open_day, line_of
+from billing.invoicing.services.advances import first_open_day, line_of, unconfirmed
 from billing.invoicing.services.uses import open_of, open_vouchers, store
 from billing.models import GatewayPayment, Refund
 from fleetcharge.lib.api import Conflict
 
 Kind = TaxDocument.Kind
+
+
+class NotYet(Exception):
+    """Top-ups of the fleet still want their receipt vouchers: which advance goes back cannot be said."""
 
 
 def expect(*, payment_id: int, amount_paise: int, key: str) -> AdvanceReturn:
@@ -32,7 +36,7 @@ def settle(*, return_id: int, at: datetime) -> list[TaxDocument]:
     """Its refund vouchers: of the payment's own advance first, then of others, newest first.
 
     What no open advance stands for (it was invoiced, or advances are not taxed) gets none. The row is locked until the
-    vouchers are there: whoever comes second finds them.
+    vouchers are there: whoever comes second finds them. Raises NotYet, to be asked again once the receipts are made.
     """
     row = AdvanceReturn.objects.select_for_update(of=("self",)).select_related("payment").get(pk=return_id)
     prefix = f"refund:{row.key}:"
@@ -86,8 +90,11 @@ def refund(
 
 def _vouchers(row: AdvanceReturn, prefix: str, at: datetime) -> list[TaxDocument]:
     own = f"topup:{row.organisation_id}:{row.payment.payment_id}"
+    wanting = unconfirmed().filter(organisation=row.organisation_id).count()  # before: what comes meanwhile is seen
     first = set(TaxDocument.objects.filter(advance__entry_key=own).values_list("pk", flat=True))
     opened = open_of(open_vouchers({row.organisation_id}))
+    if wanting and sum(one.amount_paise for one in opened if one.voucher.pk in first) < row.amount_paise:
+        raise NotYet(f"{wanting} top-ups have no receipt voucher yet.")
     made, left = [], row.amount_paise
     for each in sorted(opened, key=lambda one: (one.voucher.pk not in first, -one.voucher.pk)):
         if left and (amount := min(left, each.amount_paise)) > 0:
