@@ -1,6 +1,7 @@
 """A network's bill as CSV or XLSX: columns by a mapping, every unusable line with its reason. Pure."""
 
 import csv
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,9 @@ NAMES = ("reference", "started_at", "energy", "total")
 NEEDED = ("reference", "total")
 MOST_LINES = 1_000_000
 MOST_PROBLEMS = 200
+MOST_TOLD = 100
+MOST_PAISE = 10**18
+DAY = datetime(2026, 11, 30, 13, 45, 50)
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,11 @@ class Line:
 
 @dataclass
 class Read:
+    """`problems` are the first ones, `unusable` is how many there are."""
+
     lines: list[Line] = field(default_factory=list)
     problems: list[tuple[int, str]] = field(default_factory=list)
+    unusable: int = 0
 
     @property
     def total_paise(self) -> int:
@@ -60,27 +67,44 @@ def read_file(content: bytes, how: Layout) -> Read:
     except UnicodeDecodeError as error:
         raise UnusableBill("The file is not UTF-8") from error
     except (workbook.UnusableWorkbook, csv.Error) as error:
-        raise UnusableBill(str(error)) from error
+        raise UnusableBill(told(error, 300)) from error
+
+
+def is_date_format(date_format: str) -> bool:
+    """Whether dates can be read by it: `%Y%Y` and `%Q` cannot."""
+    try:
+        datetime.strptime(DAY.strftime(date_format), date_format)
+    except (ValueError, re.error):
+        return False
+    return True
+
+
+def told(error: object, most: int = MOST_TOLD) -> str:
+    """As it can be stored and shown: what a file says may be long, and hold what no database takes."""
+    return str(error).replace("\0", " ")[:most]
 
 
 def read(text: Iterable[str], how: Layout) -> Read:
     """Every line is a row or a problem; raises UnusableBill when the mapping does not fit the file."""
-    return read_rows(csv.reader(text, delimiter=how.separator), how)
+    return read_rows(enumerate(csv.reader(text, delimiter=how.separator), start=1), how)
 
 
-def read_rows(table: Iterable[list[str]], how: Layout) -> Read:
-    """The headings first."""
+def read_rows(table: Iterable[tuple[int, list[str]]], how: Layout) -> Read:
+    """Rows by their numbers, the headings first."""
     rows = iter(table)
-    headings = [name.strip() for name in next(rows, [])]
+    headings = [name.strip() for name in next(rows, (1, list[str]()))[1]]
     if missing := [name for name in NEEDED if how.columns.get(name, "") not in headings]:
-        raise UnusableBill(f"No column for: {', '.join(missing)}. The file has: {', '.join(sorted(headings))}")
+        found_there = told(", ".join(sorted(headings)), 300)
+        raise UnusableBill(f"No column for: {', '.join(missing)}. The file has: {found_there}")
     places = {name: headings.index(how.columns[name]) for name in NAMES if how.columns.get(name, "") in headings}
     try:
         zone = ZoneInfo(how.time_zone)
     except (ZoneInfoNotFoundError, ValueError) as error:
         raise UnusableBill(f"No such time zone: {how.time_zone}") from error
+    if "started_at" in places and not is_date_format(how.date_format):
+        raise UnusableBill(f"No such way to write dates: {told(how.date_format)}")
     found = Read()
-    for number, row in enumerate(rows, start=2):
+    for number, row in rows:
         if number > MOST_LINES + 1:
             raise UnusableBill(f"More than {MOST_LINES:,} lines")
         values = {name: row[place].strip() if place < len(row) else "" for name, place in places.items()}
@@ -88,6 +112,8 @@ def read_rows(table: Iterable[list[str]], how: Layout) -> Read:
             _take(found, number, values, how, zone)
     if not found.lines and not found.problems:
         raise UnusableBill("No line")
+    if abs(found.total_paise) > MOST_PAISE:
+        raise UnusableBill("The amounts add up to more than any bill")
     return found
 
 
@@ -95,13 +121,16 @@ def _take(found: Read, number: int, values: dict[str, str], how: Layout, zone: Z
     try:
         found.lines.append(_line(number, values, how, zone))
     except ValueError as error:
+        found.unusable += 1
         if len(found.problems) < MOST_PROBLEMS:
-            found.problems.append((number, str(error)))
+            found.problems.append((number, told(error)))
 
 
 def _line(number: int, values: dict[str, str], how: Layout, zone: ZoneInfo) -> Line:
     if not values["reference"] or len(values["reference"]) > 60:
         raise ValueError("no reference, or one of more than 60 characters")
+    if "\0" in values["reference"]:
+        raise ValueError("a reference with a character that is none (NUL)")
     at, energy = values.get("started_at"), values.get("energy")
     wh = None if not energy else _whole(energy, "energy", 1 if how.is_energy_in_wh else 1_000)
     if wh is not None and wh < 0:

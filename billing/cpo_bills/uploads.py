@@ -8,7 +8,7 @@ from django.core.cache import cache
 from django.db import transaction
 
 from billing import dispute
-from billing.cpo_bills import services
+from billing.cpo_bills import services, workbook
 from billing.cpo_bills.reading import Layout, UnusableBill
 from billing.jobs import engine
 from billing.models import BillUpload, NetworkBill, NetworkBillRow
@@ -62,10 +62,20 @@ def take(*, upload_id: int, skips_problems: bool, actor: User, at: datetime) -> 
 
 
 def _begin(row: BillUpload, at: datetime) -> BillUpload:
-    if len(row.content) <= AT_ONCE_BYTES:
+    if _bytes_to_read(bytes(row.content)) <= AT_ONCE_BYTES:
         return work(upload_id=row.pk, now=at)
     engine.add(kind=JOB, keys=[(str(row.pk), row.organisation_id)], now=at)
     return row
+
+
+def _bytes_to_read(content: bytes) -> int:
+    """A small workbook may unpack to a large one; one that cannot be opened is refused at once."""
+    if not content.startswith(workbook.MAGIC):
+        return len(content)
+    try:
+        return max(len(content), workbook.unpacked_bytes(content))
+    except workbook.UnusableWorkbook:
+        return len(content)
 
 
 @engine.does(JOB)

@@ -115,7 +115,10 @@ def lines_of(content: bytes, date_format: str) -> Iterator[str]:
     if not content.startswith(workbook.MAGIC):
         yield from content.decode("utf-8-sig").splitlines(keepends=True)
         return
-    for row in workbook.rows(content, date_format=date_format):
+    last = 0
+    for number, row in workbook.rows(content, date_format=date_format):
+        yield from ("\r\n" for _ in range(number - last - 1))  # what is told of a line names the row of the sheet
+        last = number
         line = io.StringIO()
         csv.writer(line).writerow(row)
         yield line.getvalue()
