@@ -9,11 +9,23 @@ from django.db import IntegrityError, InternalError, connection, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.invoicing import voucher_jobs
 from billing.invoicing.grouping import Part, corrected_lines, grouped, priced_lines
-from billing.invoicing.models import AccountingMonth, AdvanceUse, BilledItem, DocumentLine, NumberSeries, TaxDocument
+from billing.invoicing.models import (
+    AccountingMonth,
+    AdvanceUse,
+    BilledItem,
+    DocumentLine,
+    NumberSeries,
+    TaxDocument,
+    TaxRule,
+)
 from billing.invoicing.services import checklist, figures, months
+from billing.invoicing.tasks import mail_document
+from billing.jobs import engine
 from billing.models import CDR, BillingException, CDRAdjustment, ChargingSession, ReconciliationVerdict
-from billing.services import adjustments, exceptions, ledger, verification
+from billing.notices.models import Letter
+from billing.services import adjustments, exceptions, ledger, verification, wallets
 from billing.services.adjustments import Figures, figures_of
 from billing.tests.factories import NOON, Fleet, make_fleet, start, stop
 from billing.tests.invoicing import AFTER_NOVEMBER, NOVEMBER, charge, make_registration, make_supplier
@@ -86,13 +98,44 @@ def test_an_advance_is_taxed_on_receipt_and_used_up_by_the_invoice(fleet: Fleet)
 
 
 def test_advances_are_not_taxed_when_the_rule_says_so(fleet: Fleet) -> None:
-    from billing.invoicing.models import TaxRule
-
     TaxRule.objects.create(name="advance_tax", value="0", valid_from=datetime(2026, 4, 1).date())
     charge(fleet)
     close()
     assert not TaxDocument.objects.filter(kind=Kind.RECEIPT_VOUCHER).exists()
     assert invoice().advance_paise == 0
+
+
+def test_old_top_ups_are_not_taxed_because_new_ones_are(fleet: Fleet) -> None:
+    TaxRule.objects.create(name="advance_tax", value="0", valid_from=datetime(2026, 4, 1).date())
+    TaxRule.objects.create(name="advance_tax", value="1", valid_from=datetime(2026, 12, 1).date())
+    close()
+    close(now=datetime(2027, 1, 2, tzinfo=UTC), day=datetime(2026, 12, 1).date())
+    assert not TaxDocument.objects.exists()
+    assert voucher_jobs.find(now=datetime(2027, 1, 2, tzinfo=UTC), limit=200) == 0
+
+
+def test_a_top_up_of_taxed_days_is_confirmed_though_new_ones_are_not_taxed(fleet: Fleet) -> None:
+    """Heard of after its month was closed: by the rule of its own day, on a document of the next month."""
+    TaxRule.objects.create(name="advance_tax", value="0", valid_from=datetime(2026, 12, 1).date())
+    close()
+    wallets.top_up(organisation_id=fleet.organisation.pk, amount_paise=100_00, key="late", at=NOON)
+    assert voucher_jobs.find(now=AFTER_NOVEMBER, limit=200) == 1
+    engine.work(now=AFTER_NOVEMBER, kinds=voucher_jobs.KINDS)
+    assert voucher_jobs.find(now=AFTER_NOVEMBER, limit=200) == 0
+    assert TaxDocument.objects.get(advance__entry_key__endswith=":late").dated_on.isoformat() == "2026-12-01"
+
+
+def test_an_invoices_letter_is_written_though_no_hint_arrives(organisation: Organisation) -> None:
+    make_supplier()
+    make_registration(organisation, email="accounts@namma.example")
+    charge(make_fleet(organisation, money_paise=100_000_00))
+    close()
+    assert not Letter.objects.exists()
+    engine.work(now=AFTER_NOVEMBER)
+    mail_document(invoice().pk)
+    [letter] = Letter.objects.all()  # none about the receipt voucher
+    assert (letter.address, letter.key) == ("accounts@namma.example", f"document:{invoice().pk}")
+    assert engine.work(now=AFTER_NOVEMBER) == 0
 
 
 def test_a_blocked_session_is_held_until_a_person_accepts_it(fleet: Fleet) -> None:

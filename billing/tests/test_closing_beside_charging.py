@@ -10,10 +10,10 @@ from django.db import IntegrityError, connection, connections, transaction
 
 from billing.invoicing import voucher_jobs
 from billing.invoicing.models import AccountingMonth, AdvanceReturn, TaxDocument
-from billing.invoicing.services import boundary, figures, fleets, months, returns
+from billing.invoicing.services import advances, boundary, figures, fleets, months, returns
 from billing.invoicing.tasks import sweep_advances
 from billing.jobs.models import Job
-from billing.models import BillingException, GatewayPayment, LedgerTransfer
+from billing.models import BillingException, ChargingSession, GatewayPayment, LedgerTransfer, ReconciliationVerdict
 from billing.services import verification, wallets
 from billing.tests.factories import NOON, Fleet, fund, make_fleet
 from billing.tests.invoicing import AFTER_NOVEMBER, NOVEMBER, charge, make_registration, make_supplier
@@ -22,6 +22,9 @@ from fleetcharge.accounts.models import Organisation
 pytestmark = pytest.mark.django_db(transaction=True)
 Kind = TaxDocument.Kind
 AT_ONCE = 8
+WAITS_FOR_US = """
+SELECT EXISTS (SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid)))
+"""
 
 
 @pytest.fixture
@@ -58,11 +61,12 @@ def together(*works: Callable[[], object]) -> list[BaseException]:
         finally:
             connections.close_all()
 
-    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    threads = [threading.Thread(target=run, args=(work,), daemon=True) for work in works]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(60)
+    assert not any(thread.is_alive() for thread in threads)
     return raised
 
 
@@ -71,7 +75,7 @@ def finance_at_its_sums(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object
     """`do` runs on a connection of its own in the midst of the last step of the close, which waits for it to end."""
     summary = months.summary
 
-    def summed(month: AccountingMonth, begun: int) -> dict[str, object]:
+    def summed(month: AccountingMonth, begun: figures.Begun) -> dict[str, object]:
         assert together(do) == []
         return summary(month, begun)
 
@@ -102,6 +106,67 @@ def test_a_capture_goes_through_while_a_month_is_closed(fleet: Fleet, monkeypatc
     assert figures.charged_and_explained(before=datetime(2027, 1, 1, tzinfo=UTC))["unexplained_paise"] == 0
     assert figures.unexplained_tax() == {"cgst": 0, "sgst": 0, "igst": 0}
     assert verification.differences() == {}
+
+
+@pytest.mark.parametrize("how", ["judged", "accepted", "looked at again"])
+def test_what_can_be_billed_only_after_its_fleet_was_is_late(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    charge(fleet)
+    session_id = (late := charge(fleet, at=NOON + timedelta(hours=3))).session_id
+    session, verdict = (
+        rows.filter(**{name: session_id})
+        for rows, name in [(ChargingSession.objects, "pk"), (ReconciliationVerdict.objects, "session")]
+    )
+    issue = months._issue_all
+
+    def reopened(*args: object) -> int:
+        session.update(reconciled_at=None)
+        return issue(*args)
+
+    def judge() -> None:
+        if how == "accepted":
+            verdict.update(outcome="dismissed", outcome_at=AFTER_NOVEMBER)
+        else:  # by a worker whose clock was read before the close began, or by one after it
+            session.update(reconciled_at=NOON if how == "judged" else AFTER_NOVEMBER + timedelta(minutes=1))
+
+    if how == "accepted":
+        verdict.update(verdict="blocked", points=110)
+    elif how == "judged":
+        session.update(reconciled_at=None)
+    else:
+        monkeypatch.setattr(months, "_issue_all", reopened)
+    with finance_at_its_sums(monkeypatch, judge):
+        closed = months.close(day=NOVEMBER, now=AFTER_NOVEMBER, reason="one is not judged")
+    found = closed.month.figures
+    assert (found["unexplained_paise"], found["late_paise"]) == (0, late.total_paise)
+    months.close(day=date(2026, 12, 1), now=datetime(2027, 1, 2, tzinfo=UTC))
+    assert figures.charged_and_explained(before=datetime(2027, 1, 1, tzinfo=UTC))["unexplained_paise"] == 0
+
+
+def test_a_close_and_a_job_confirm_a_top_up_once(organisation: Organisation) -> None:
+    make_supplier()
+    make_registration(organisation)
+    fund(organisation, 500_00)
+    transfer = LedgerTransfer.objects.get(kind="top_up")
+    is_made, found = threading.Event(), list[TaxDocument | None]()
+
+    def first() -> None:
+        with transaction.atomic():
+            found.append(advances.confirm(transfer=transfer, at=NOON))
+            is_made.set()
+            with connection.cursor() as cursor:
+                while True:  # until the second waits for us
+                    cursor.execute(WAITS_FOR_US)
+                    if cursor.fetchone()[0]:
+                        return
+
+    def second() -> None:
+        assert is_made.wait(30)
+        found.append(advances.confirm(transfer=transfer, at=NOON))
+
+    assert together(first, second) == []
+    assert found == [TaxDocument.objects.get(), TaxDocument.objects.get()]
 
 
 def test_the_boundary_waits_for_rows_that_are_on_their_way(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:

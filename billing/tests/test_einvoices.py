@@ -9,6 +9,7 @@ import time_machine
 from billing.invoicing.irp.client import HTTPPortal, portal
 from billing.invoicing.models import EInvoice, EmulatedEInvoice, TaxDocument
 from billing.invoicing.services import einvoices, months
+from billing.jobs.models import Job
 from billing.tests.factories import Fleet, make_fleet
 from billing.tests.invoicing import AFTER_NOVEMBER, NOVEMBER, charge, gstin_in, make_registration, make_supplier
 from fleetcharge.accounts.models import Organisation, User
@@ -41,7 +42,10 @@ def report(row: EInvoice, now: datetime = AFTER_NOVEMBER, ask: HTTPPortal | None
 def test_an_invoice_is_registered_under_the_irn_we_predicted(row: EInvoice) -> None:
     assert row.document.kind == TaxDocument.Kind.INVOICE  # vouchers are never reported
     assert row.state == State.PENDING
+    letters_about_it = Job.objects.filter(kind="document_letter", key=str(row.document_id))
+    assert not letters_about_it.exists()
     report(row)
+    assert letters_about_it.exists()  # written down with the IRN
     assert (row.state, row.irn) == (State.REGISTERED, row.predicted_irn)
     assert row.ack_number
     assert 700 < len(row.signed_qr) < 1_200

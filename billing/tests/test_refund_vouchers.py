@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from billing.invoicing.models import TaxDocument
+from billing.invoicing import voucher_jobs
+from billing.invoicing.models import AdvanceReturn, TaxDocument
 from billing.invoicing.services import figures, returns
 from billing.invoicing.tasks import sweep_advances
 from billing.models import GatewayPayment, LedgerTransfer
@@ -73,3 +74,28 @@ def test_more_than_is_left_of_an_advance_is_refused(payment: GatewayPayment) -> 
     with pytest.raises(Conflict, match="50000 paise are left"):
         returns.refund(voucher=voucher, amount_paise=500_01, request_key="x", at=NOON)
     assert not TaxDocument.objects.filter(kind="refund_voucher").exists()
+
+
+@pytest.mark.parametrize("is_set_up", [True, False])
+def test_a_refund_that_is_heard_of_before_its_receipt_waits_for_it(organisation: Organisation, is_set_up: bool) -> None:
+    if is_set_up:
+        make_supplier()
+    make_registration(organisation)
+    fund(organisation, 500_00)
+    wallets.top_up(organisation_id=organisation.pk, amount_paise=1_000_00, key="pay_1", at=NOON)
+    early = GatewayPayment.objects.create(
+        payment_id="pay_1", organisation=organisation, amount_paise=1_000_00, credited_at=NOON, paid_at=NOON,
+        status=GatewayPayment.Status.CAPTURED,
+    )  # fmt: skip
+    now = NOON + timedelta(days=1)
+    voucher_jobs.expect_return(payment_id=early.pk, amount_paise=400_00, key="refund:RF1", now=now)
+    assert voucher_jobs.engine.work(now=now, kinds=voucher_jobs.KINDS) == 1
+    assert AdvanceReturn.objects.get().settled_at is None
+    if not is_set_up:
+        assert sweep_advances() == 0
+        make_supplier()
+    sweep_advances()
+    made = TaxDocument.objects.get(kind="refund_voucher")
+    assert (made.original.advance.entry_key[-5:], made.total_paise) == ("pay_1", 400_00)
+    assert AdvanceReturn.objects.get().vouchers_paise == 400_00
+    assert figures.unexplained_tax() == {"cgst": 0, "sgst": 0, "igst": 0}

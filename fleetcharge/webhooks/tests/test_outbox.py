@@ -90,7 +90,7 @@ def test_what_goes_wrong_while_telling_does_not_undo_the_change(
         publish(CDRCaptured(999_999, 1, organisation.pk, 1, 0))  # there is no such CDR: nothing can be said of it
     organisation.refresh_from_db()
     assert organisation.name == "Renamed"
-    assert "tell_of_a_price failed" in caplog.text
+    assert "tell_of_prices failed" in caplog.text
 
 
 def test_a_remembered_listener_that_is_gone_leaves_no_row(listening: WebhookEndpoint, say: Any) -> None:
