@@ -160,11 +160,3 @@ def test_what_is_spent_is_credit_and_never_debt() -> None:
     assert not bucket.spend()  # only who may wait asks the clock
     assert bucket.take() == 0.0
     assert bucket.pauses == 1
-
-
-def test_a_long_message_counts_as_several() -> None:
-    bucket = Bucket(rate=1, burst=10, clock=lambda: 0.0)
-    assert bucket.spend(100) and bucket.spend(5 * 16 * 1024)  # 1 + 6
-    assert not bucket.spend(16 * 1024 * 4)
-    assert bucket.spend(16 * 1024 * 2)
-    assert bucket.take(1024 * 1024) == 65
