@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from xml.etree import ElementTree
 
 MOST_BYTES = 20_000_000  # of one part, unpacked; a longer bill comes as CSV
@@ -128,12 +129,12 @@ def _elements(book: zipfile.ZipFile, name: str, *tags: str) -> Iterator[ElementT
 
 def _events(raw: bytes) -> Iterator[tuple[str, ElementTree.Element]]:
     """In large pieces: a parser reads what is unfinished again with each."""
-    parser = ElementTree.XMLPullParser(["start", "end"])  # no entities: `_part`
+    parser: Any = ElementTree.XMLPullParser(["start", "end"])  # no entities: `_part`
     for first in range(0, len(raw), PIECE):
         parser.feed(raw[first : first + PIECE])
-        yield from parser.read_events()  # type: ignore[misc]
+        yield from parser.read_events()
     parser.close()
-    yield from parser.read_events()  # type: ignore[misc]
+    yield from parser.read_events()
 
 
 def _first_sheet(book: zipfile.ZipFile) -> tuple[str, datetime]:

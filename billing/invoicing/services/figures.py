@@ -125,7 +125,7 @@ def charged_and_explained(*, before: datetime, begun: Begun | None = None) -> di
     held, of_held = _sql(collecting.held(waiting))
     unjudged, of_unjudged = _sql(collecting.unjudged(waiting))
     since = Begun(datetime.max.replace(tzinfo=UTC), NEVER, []) if begun is None else begun
-    late = [since.last_transfer, since.undecided, *[since.at] * 3, since.last_transfer]
+    late: list[Any] = [since.last_transfer, since.undecided, *[since.at] * 3, since.last_transfer]
     with connection.cursor() as cursor:
         cursor.execute(_STANDS.format(held=held, unjudged=unjudged), [*of_held, *of_unjudged, *[before] * 5, *late])
         found = {name: int(paise) for name, paise in zip(STANDS, cursor.fetchone(), strict=True)}
