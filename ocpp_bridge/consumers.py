@@ -203,7 +203,7 @@ class ChargerConsumer(LeanConsumer):
         if frame is None:
             frame = self._read(raw)
             await self._deal_with(frame, len(raw))
-            if pause := self._bucket.take():
+            if pause := self._bucket.take(len(raw)):
                 await asyncio.sleep(pause)
         else:
             await self._deal_with(frame, len(raw))
@@ -214,7 +214,7 @@ class ChargerConsumer(LeanConsumer):
 
         False leaves it, perhaps read already, to `websocket_receive`, which gets it next.
         """
-        if self.is_busy or self.is_closed or not self._bucket.spend():
+        if self.is_busy or self.is_closed or not self._bucket.spend(len(text)):
             return False
         frame = self._read_typed(text)
         if frame is not None:

@@ -7,9 +7,13 @@ from collections.abc import Callable
 
 MAX_KEYS = 10_000
 
+CHARACTERS_FOR_ONE = 16 * 1024
+
 
 class Bucket:
     """So many messages a second from one charger, after a burst: the rest waits in its socket, nothing is dropped.
+
+    A long message counts as several: one for every 16 Ki characters beyond the first.
 
     The clock is only asked when the credit is used up. A charger that replays an outage waits for each answer and
     never notices; a rate of 0 means no limit.
@@ -21,16 +25,17 @@ class Bucket:
         self._rate, self._burst, self._clock = rate, burst, clock
         self._credit, self._filled_at, self.pauses = (burst if rate > 0 else math.inf), clock(), 0
 
-    def spend(self) -> bool:
-        """Take one of the credit that is left; False: there is none, and nothing was taken."""
-        if self._credit < 1:
+    def spend(self, size: int = 0) -> bool:
+        """Take what a message of `size` characters costs; False: so much credit is not left, and nothing was taken."""
+        cost = 1 + size // CHARACTERS_FOR_ONE
+        if self._credit < cost:
             return False
-        self._credit -= 1
+        self._credit -= cost
         return True
 
-    def take(self) -> float:
-        """Take one; how many seconds to wait before the next one is read, 0 nearly always."""
-        self._credit -= 1
+    def take(self, size: int = 0) -> float:
+        """Take it all the same; how many seconds to wait before the next one is read, 0 nearly always."""
+        self._credit -= 1 + size // CHARACTERS_FOR_ONE
         if self._credit >= 0:
             return 0.0
         now = self._clock()

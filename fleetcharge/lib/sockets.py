@@ -32,12 +32,17 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
 
     A peer that does not read cannot hold its connection: closing a transport waits until all is sent, for ever if need
     be, so whatever ends here is cut off after `linger_seconds`.
+
+    A peer that talks is no dead one, though its pong comes late: it stands behind all that we have not read yet, and
+    how fast we read is up to us.
     """
 
     read_paused: bool
+    ping_timeout: float
     handshake_complete: bool
     linger_seconds = LINGER_SECONDS
     _cut: asyncio.TimerHandle | None = None
+    _talks = False  # something came since the last ping, or since its pong was missed
     _hear: Callable[[str], bool] | None = None
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -48,6 +53,7 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
         self._limit_bytes = self.config.ws_max_size
 
     def data_received(self, data: bytes) -> None:
+        self._talks = True
         if not self._is_short:
             self._is_early = self._is_early or self.handshake_initiated  # frames before our 101: the library has them
             super().data_received(data)
@@ -111,7 +117,15 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
         if self.response.status_code == 101:
             self.scope["extensions"].update({ABORT: self.transport.abort, WRITE: self.write_text, HEAR: self.hear_with})
 
+    def send_keepalive_ping(self) -> None:
+        self._talks = False
+        super().send_keepalive_ping()
+
     def keepalive_timeout(self) -> None:
+        if (self._talks or self.read_paused) and not self.transport.get_write_buffer_size():
+            self._talks = False
+            self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
+            return
         super().keepalive_timeout()
         self.transport.abort() if self.transport.get_write_buffer_size() else self._cut_soon()
 

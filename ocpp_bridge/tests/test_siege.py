@@ -70,6 +70,25 @@ class TestPongs:
         assert "currentTime" in await socket.call("Heartbeat", {})
 
 
+class TestLatePongs:
+    @pytest.fixture
+    def ping_seconds(self) -> float:
+        return 0.2
+
+    @override_settings(OCPP_MESSAGES_PER_SECOND=30, OCPP_MESSAGES_BURST=5)
+    @pytest.mark.parametrize("size", [10, 70_000])  # short frames, and the long way past them
+    async def test_who_is_slowed_down_by_us_is_not_dead(self, connect: Connect, station: Charger, size: int) -> None:
+        """Its pong stands behind what we do not read yet, for longer than we wait for a pong."""
+        socket = await connect("BLR-017")
+        await socket.send([2, "first", "DataTransfer", {"vendorId": "x", "data": "x" * size}])
+        for number in range(60):
+            await socket.send([2, f"h{number}", "Heartbeat", {}])
+        for number in range(60):
+            assert "currentTime" in await socket.answer_to(f"h{number}")
+        consumer = hub.find(station.pk)
+        assert consumer is not None and consumer._bucket.pauses > 0
+
+
 async def test_a_request_head_that_never_ends_is_cut_off(
     port: int, connect: Connect, station: Charger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -160,3 +179,11 @@ def test_what_is_spent_is_credit_and_never_debt() -> None:
     assert not bucket.spend()  # only who may wait asks the clock
     assert bucket.take() == 0.0
     assert bucket.pauses == 1
+
+
+def test_a_long_message_counts_as_several() -> None:
+    bucket = Bucket(rate=1, burst=10, clock=lambda: 0.0)
+    assert bucket.spend(100) and bucket.spend(5 * 16 * 1024)  # 1 + 6
+    assert not bucket.spend(16 * 1024 * 4)
+    assert bucket.spend(16 * 1024 * 2)
+    assert bucket.take(1024 * 1024) == 65
