@@ -12,6 +12,7 @@ from vehicles import services
 from vehicles.trips import services as trips
 
 logger = logging.getLogger(__name__)
+DAYS_A_SWEEP = 500
 
 
 @shared_task
@@ -26,9 +27,14 @@ def keep_partitions() -> None:
 
 @shared_task
 def make_days() -> int:
-    """Trips, halts and charges of the days that got new pings; a day in progress about every quarter of an hour."""
-    due = trips.due_days(now=timezone.now())
-    for vehicle_id, day in due:
-        with survived("vehicle day", f"{vehicle_id} {day}"):
-            trips.make_day(vehicle_id=vehicle_id, day=day, now=timezone.now())
-    return len(due)
+    """Trips, halts and charges of the days that got new pings; a day in progress about every quarter of an hour.
+
+    Workers share the days; returns how many this one took.
+    """
+    made = 0
+    while made < DAYS_A_SWEEP and (claimed := trips.claim_days(now=timezone.now())):
+        for vehicle_id, day in claimed:
+            with survived("vehicle day", f"{vehicle_id} {day}"):
+                trips.make_day(vehicle_id=vehicle_id, day=day, now=timezone.now())
+        made += len(claimed)
+    return made

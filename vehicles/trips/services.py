@@ -15,6 +15,8 @@ from vehicles.trips.models import Stretch, VehicleDay
 from vehicles.trips.segments import Charge, Day, Halt, Trip, segment
 
 AGAIN_AFTER = timedelta(minutes=15)
+LEASE = timedelta(minutes=10)
+CLAIMED_AT_ONCE = 20
 MARKED_UNTIL = timedelta(seconds=MARK_SECONDS + 60)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS = (
@@ -26,6 +28,15 @@ def due_days(*, now: datetime, limit: int = 500) -> list[tuple[int, date]]:
     """Vehicle and day of what is to be made again, longest waiting first."""
     due = VehicleDay.objects.filter(due_at__lte=now).order_by("due_at")
     return list(due.values_list("vehicle_id", "day")[:limit])
+
+
+def claim_days(*, now: datetime, limit: int = CLAIMED_AT_ONCE) -> list[tuple[int, date]]:
+    """Some of what is due, ours until the lease ends: workers share it, and one that dies delays its part."""
+    with transaction.atomic():
+        due = VehicleDay.objects.select_for_update(skip_locked=True).filter(due_at__lte=now).order_by("due_at")
+        rows = list(due[:limit].values_list("pk", "vehicle_id", "day"))
+        VehicleDay.objects.filter(pk__in=[pk for pk, _, _ in rows]).update(due_at=now + LEASE)
+    return [(vehicle_id, day) for _, vehicle_id, day in rows]
 
 
 def make_day(*, vehicle_id: int, day: date, now: datetime) -> Day:
