@@ -14,9 +14,9 @@ from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.api import Conflict
 from fleetcharge.lib.events import publish
+from fleetcharge.lib.sweeps import survived
 
 State = Approval.State
-SWEPT = 200
 
 
 @dataclass(frozen=True)
@@ -139,10 +139,16 @@ def withdraw(*, approval_id: int, by: User, now: datetime, reason: str) -> Appro
     return _undo(approval, State.WITHDRAWN, by, now, reason)
 
 
-def expire(*, now: datetime) -> int:
-    """End what waited too long, one transaction each; returns how many."""
+def expire(*, now: datetime, chunk: int = 200) -> int:
+    """End what waited too long, one transaction each; returns how many. One that cannot be ended keeps no other."""
+    ended, last_id = 0, 0
     late = Approval.objects.open().filter(expires_at__lte=now).order_by("pk").values_list("pk", flat=True)
-    return sum(_expire(approval_id, now) for approval_id in list(late[:SWEPT]))
+    while ids := list(late.filter(pk__gt=last_id)[:chunk]):
+        for approval_id in ids:
+            with survived("approval", approval_id):
+                ended += _expire(approval_id, now)
+        last_id = ids[-1]
+    return ended
 
 
 @transaction.atomic
@@ -169,6 +175,8 @@ def may_decide(approval: Approval, user: User) -> bool:
 
 
 def _other_person(approval: Approval, decided_by: User) -> None:
+    if approval.kind not in _kinds:
+        raise Conflict("Nothing is known any more to follow it.", code="unknown_kind")
     is_ours = _kinds[approval.kind].is_ours
     if is_ours and not decided_by.is_superuser:
         raise ValueError("Only who keeps our own books decides this.")

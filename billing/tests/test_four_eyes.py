@@ -1,6 +1,7 @@
 """Every kind of wish about money: who asks, who decides, what is done once, and what the world refuses meanwhile."""
 
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -264,6 +265,37 @@ def test_what_waits_too_long_ends_by_itself(wallet: Wallet, clerk: User, chief: 
     row = Approval.objects.get()
     assert (row.state, row.decided_by, row.decided_at) == ("expired", None, late)
     assert credit(wallet, clerk, credit_limit_paise=50_000_00) is not None
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 200])
+def test_one_that_cannot_be_ended_keeps_no_other_from_ending(
+    organisation: Organisation, clerk: User, monkeypatch: pytest.MonkeyPatch, chunk: int
+) -> None:
+    def fail(approval: Approval, by: User | None, now: Any) -> None:
+        if approval.subject in {"utr:UTR0", "utr:UTR2"}:
+            raise RuntimeError("a row that nobody thought of")
+
+    fund(organisation, 0)
+    for number in range(4):
+        top_up(organisation, clerk, 9_000_00, f"UTR{number}")
+    monkeypatch.setitem(services._kinds, "top_up", replace(services.kinds()["top_up"], undone=fail))
+    assert services.expire(now=NOON + 14 * DAY, chunk=chunk) == 2
+    assert list(Approval.objects.open().order_by("pk").values_list("subject", flat=True)) == ["utr:UTR0", "utr:UTR2"]
+    assert services.expire(now=NOON + 15 * DAY, chunk=chunk) == 0
+    monkeypatch.undo()
+    assert services.expire(now=NOON + 15 * DAY, chunk=chunk) == 2
+
+
+def test_a_wish_of_a_kind_that_is_gone_is_refused_in_words_and_ends_by_itself(
+    organisation: Organisation, clerk: User, chief: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fund(organisation, 0)
+    wish = top_up(organisation, clerk, 9_000_00)
+    monkeypatch.delitem(services._kinds, "top_up")
+    for deed in (services.approve, services.decline):
+        with pytest.raises(Conflict, match="Nothing is known"):
+            deed(approval_id=wish.pk, decided_by=chief, now=NOON, reason="seen")
+    assert services.expire(now=NOON + 14 * DAY) == 1
 
 
 def test_who_may_decide_gets_a_letter_and_who_asked_gets_the_answer(
