@@ -1,7 +1,7 @@
 """Our bank statement as a CSV: credits by UTR, each once; read by a mapping of columns, stored and matched in sets."""
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 
@@ -18,17 +18,23 @@ _STAGE = """
 CREATE TEMP TABLE IF NOT EXISTS bank_stage (line int, booked_on date, paise bigint, reference text, words text)
 ON COMMIT DROP; TRUNCATE bank_stage
 """
+# takes them out; the first to be shown, and with each how many there are
 _ODD = """
-SELECT s.line, s.reference, b.id IS NOT NULL FROM bank_stage s
-LEFT JOIN billing_bankline b ON b.reference = s.reference AND b.amount_paise <> s.paise
-LEFT JOIN (SELECT reference, min(paise) AS least, min(line) AS first FROM bank_stage GROUP BY reference
-           HAVING min(paise) <> max(paise)) t ON t.reference = s.reference AND s.line > t.first
-WHERE b.id IS NOT NULL OR t.reference IS NOT NULL ORDER BY s.line LIMIT %s
+WITH odd AS (
+    SELECT s.line, b.id IS NOT NULL AS is_known FROM bank_stage s
+    LEFT JOIN billing_bankline b ON b.reference = s.reference AND b.amount_paise <> s.paise
+    LEFT JOIN (SELECT reference, min(line) AS first FROM bank_stage GROUP BY reference
+               HAVING min(paise) <> max(paise)) t ON t.reference = s.reference AND s.line > t.first
+    WHERE b.id IS NOT NULL OR t.reference IS NOT NULL
+), out AS (
+    DELETE FROM bank_stage s USING odd o WHERE s.line = o.line RETURNING s.line, s.reference, o.is_known
+)
+SELECT line, reference, is_known, count(*) OVER () FROM out ORDER BY line LIMIT %s
 """
 _KEEP = """
 INSERT INTO billing_bankline (reference, amount_paise, booked_on, text, imported_at)
 SELECT DISTINCT ON (s.reference) s.reference, s.paise, s.booked_on, s.words, %s FROM bank_stage s
-WHERE s.line <> ALL(%s) ORDER BY s.reference, s.line
+ORDER BY s.reference, s.line
 ON CONFLICT (reference) DO NOTHING
 """
 
@@ -39,10 +45,11 @@ class UnreadableStatement(ValueError):
 
 @dataclass
 class Taken:
-    """How many lines there were, how many are new, and what is wrong with which line."""
+    """How many lines there were, are new and cannot be used; of these the first, with what is wrong."""
 
     lines: int = 0
     new: int = 0
+    unusable: int = 0
     problems: list[tuple[int, str]] = field(default_factory=list)
 
 
@@ -77,15 +84,19 @@ def take(
                 copy.write_row(row)
         cursor.execute("ANALYZE bank_stage")
         cursor.execute(_ODD, [MOST_PROBLEMS])
-        odd = cursor.fetchall()
-        taken.problems += [(number, f"{reference} {_words(is_known)}") for number, reference, is_known in odd]
-        cursor.execute(_KEEP, [now, [number for number, _, _ in odd]])
+        _tell_odd(taken, cursor.fetchall())
+        cursor.execute(_KEEP, [now])
         taken.new = cursor.rowcount
-        taken.problems.sort()
         settlements.match_bank(now=now)
     if is_dry_run:
         transaction.set_rollback(True)
     return taken
+
+
+def _tell_odd(taken: Taken, odd: Sequence[tuple[int, str, bool, int]]) -> None:
+    taken.unusable += odd[0][3] if odd else 0
+    told = [(number, f"{reference} {_words(is_known)}") for number, reference, is_known, _ in odd]
+    taken.problems = sorted([*taken.problems, *told])[:MOST_PROBLEMS]
 
 
 def _words(is_known: bool) -> str:
@@ -113,6 +124,7 @@ def _rows(
             text = row[words][:200].replace("\0", "") if words is not None and words < len(row) else ""
             yield number, _day(row[at].strip(), date_format), _paise(row[much]), reference, text
         except (ValueError, IndexError) as error:
+            taken.unusable += 1
             if len(taken.problems) < MOST_PROBLEMS:
                 taken.problems.append((number, str(error)))
 

@@ -69,6 +69,7 @@ class StatementUpload(OperatorDeeds):
     def upload(self, request: HttpRequest) -> HttpResponse:
         form, told = StatementForm(request.POST or None, request.FILES or None), []
         rejected: list[dict[str, object]] = []
+        unusable = 0
         if form.is_valid():
             content = form.cleaned_data["file"].read()
             try:
@@ -78,12 +79,14 @@ class StatementUpload(OperatorDeeds):
             else:
                 told = [
                     (_("Lines"), f"{taken.lines:,}"), (_("New"), f"{taken.new:,}"),
-                    (_("Cannot be used"), f"{len(taken.problems):,}"),
+                    (_("Cannot be used"), f"{taken.unusable:,}"),
                 ]  # fmt: skip
                 rejected = [{"line": line, "why": why} for line, why in taken.problems]
+                unusable = taken.unusable
         context = {
             **self.admin_site.each_context(request), "opts": self.model._meta, "form": form, "told": told,
             "title": _("Upload a statement of our bank account"), "rejected": rejected,
+            "not_shown": max(0, unusable - len(rejected)),
             "was_trial": bool(told) and form.cleaned_data["is_trial"],
             "is_kept": bool(told) and form.cleaned_data["skips_problems"] and not form.cleaned_data["is_trial"],
         }  # fmt: skip
@@ -104,7 +107,7 @@ class StatementUpload(OperatorDeeds):
         audit(
             action="bank_statement.take", target=BankLine(), actor=user_of(request),
             after={"file": told["file"].name, "sha256": hashlib.sha256(content).hexdigest(), "lines": taken.lines,
-                   "new": taken.new, "left_out": len(taken.problems)},
+                   "new": taken.new, "left_out": taken.unusable},
         )  # fmt: skip
         messages.success(request, _("The statement is taken: %(count)d new lines.") % {"count": taken.new})
         return taken

@@ -31,6 +31,8 @@ class Command(BaseCommand):
             raise CommandError(str(error)) from error
         for number, problem in taken.problems:
             print(f"line {number}: {problem}")
+        if beyond := taken.unusable - len(taken.problems):
+            print(f"and {beyond} more lines that cannot be used")
         if taken.problems and not (options["dry_run"] or options["skip_problems"]):
             raise CommandError("Nothing was taken.")
         print(f"{taken.new} new lines")

@@ -6,9 +6,10 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
+from django.utils.translation import gettext as _
 
 from billing.models import BankLine
-from billing.payments import statement_upload
+from billing.payments import bank, statement_upload
 from billing.tests.test_bill_uploads import sheet
 from fleetcharge.accounts.models import AuditEntry, User
 
@@ -67,3 +68,20 @@ def test_a_fleets_finance_takes_none(client: Client, finance: User) -> None:
     client.force_login(finance)
     assert client.post(UPLOAD, form(GOOD)).status_code == 403
     assert not BankLine.objects.exists()
+
+
+def test_every_line_that_cannot_be_used_is_counted_also_beyond_those_shown(
+    operator: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bank, "MOST_PROBLEMS", 2)
+    operator.post(UPLOAD, form(GOOD))
+    known = b"".join(b"2026-11-21,U1,%d\n" % amount for amount in (7, 8, 9))  # imported with another amount
+    twice = b"2026-11-22,U3,1\n2026-11-22,U3,2\n2026-11-22,U3,3\n"  # the first of them is taken
+    content = GOOD + b"2026-11-22,U4,five\n" * 4 + known + twice
+    tried = operator.post(UPLOAD, form(content, is_trial="on"))
+    assert (_("Cannot be used"), "9") in tried.context["told"]
+    assert "7 more lines cannot be used" in tried.content.decode()
+    operator.post(UPLOAD, form(content, skips_problems="on"))
+    assert AuditEntry.objects.latest("pk").after["left_out"] == 9
+    taken = BankLine.objects.values_list("reference", "amount_paise")
+    assert sorted(taken) == [("U1", 1_000_50), ("U2", 5_00), ("U3", 1_00)]
