@@ -184,20 +184,25 @@ def find_for_stop(stop: Stop) -> ChargingSession | None:
     """By transaction; else, when the station lost its id, the one unfinished session the stop can belong to.
 
     Ids 0 and -1 mean no id; another unknown id is only looked for by the token it names (OCPP reference rule 24).
+    Locks what it returns and nothing else, as the sweep does: a session, then its record, then its plug.
     """
     of_charger = locked().filter(charger_id=stop.charger_id)
-    known = of_charger.filter(transaction_ref=stop.transaction_ref).first()
-    if known and (older := reused.named_before(known, stop.ended_at)):
-        known = of_charger.get(pk=older)
+    named = ChargingSession.objects.filter(charger_id=stop.charger_id, transaction_ref=stop.transaction_ref).first()
+    if named and (older := reused.named_before(named, stop.ended_at)):
+        return of_charger.get(pk=older)
+    known = of_charger.filter(transaction_ref=stop.transaction_ref).first() if named else None
     if known or (stop.transaction_ref not in NOBODY_KNOWS and not stop.id_token):
         return known
-    unfinished = of_charger.unfinished(since=stop.ended_at - ESTIMATES_OPEN_FOR)
-    if stop.id_token:
-        unfinished = unfinished.filter(id_token_uid__iexact=stop.id_token)
-    fitting = [session for session in unfinished.order_by("started_at") if stop.fits(session)]
-    if not fitting:
-        return _ended_by(of_charger, stop)
-    return fitting[-1] if len({session.connector_id for session in fitting}) == 1 else None
+    fitting = [row for row in _unfinished(ChargingSession.objects.order_by("started_at"), stop) if stop.fits(row)]
+    if len({session.connector_id for session in fitting}) > 1:
+        return None
+    latest = fitting[-1].pk if fitting else None
+    return _unfinished(locked(), stop).filter(pk=latest).first() or _ended_by(of_charger, stop)
+
+
+def _unfinished(rows: ChargingSessionQuerySet, stop: Stop) -> ChargingSessionQuerySet:
+    rows = rows.filter(charger_id=stop.charger_id).unfinished(since=stop.ended_at - ESTIMATES_OPEN_FOR)
+    return rows.filter(id_token_uid__iexact=stop.id_token) if stop.id_token else rows
 
 
 def _ended_by(of_charger: ChargingSessionQuerySet, stop: Stop) -> ChargingSession | None:

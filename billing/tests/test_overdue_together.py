@@ -57,3 +57,28 @@ def refusing(session_id: int, real: Callable[..., Any]) -> Callable[..., Any]:
         return real(now=now, **given)
 
     return work
+
+
+def test_one_pass_tries_only_so_many_and_then_the_others(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that cannot be ended count, too, and do not stand before the others the next time."""
+    monkeypatch.setattr(overdue, "AT_ONCE", 1)
+    first = ChargingSession.objects.order_by("pk")[0].pk
+    monkeypatch.setattr(ending, "end_as_estimated", refusing(first, ending.end_as_estimated))
+    ended = [overdue.sweep(now=NOON + 2 * DAY + timedelta(minutes=minute)) for minute in range(4)]
+    assert ended == [0, 0, 1, 1]  # all of them were doubted in the first minute
+    assert ChargingSession.objects.active().get().pk == first
+
+
+def test_stations_are_asked_about_so_many_in_one_pass_and_about_all_in_turn(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(overdue, "AT_ONCE", 2)
+    asked: list[int] = []
+    monkeypatch.setattr(overdue, "publish", lambda event: asked.append(event.session_id))
+    Charger.objects.update(is_online=True, last_boot_at=NOON + DAY)
+    overdue.sweep(now=NOON + DAY)
+    for minute in (2, 3):
+        before = len(asked)
+        overdue.sweep(now=NOON + DAY + timedelta(minutes=minute))
+        assert len(asked) - before in (1, 2)
+    assert sorted(asked) == list(ChargingSession.objects.active().order_by("pk").values_list("pk", flat=True))
