@@ -12,6 +12,7 @@ from fleetcharge.accounts.services import audit
 
 KIND = BillingException.Kind.LIMIT_REACHED
 REFERENCE = "hold"
+"""What the references of these questions begin with; each names its session."""
 Policy = Wallet.WhenShort
 
 
@@ -29,13 +30,21 @@ def set_policy(*, organisation_id: int, when_short: str, actor: User | None, rea
     )  # fmt: skip
 
 
+@transaction.atomic
 def report(*, session: ChargingSession, hold: Hold, price_paise: int, now: datetime) -> None:
-    """Finance and dispatch hear of it once, unless the fleet charges on credit or somebody has decided already."""
+    """Finance and dispatch hear of it once, unless the fleet charges on credit or somebody has decided already.
+
+    Nobody hears of a session that has ended since the caller read it; none ends while it is reported.
+    """
     is_silent = hold.wallet.when_short == Policy.ALLOW_CREDIT
     if is_silent or exceptions.is_decided(session_id=session.pk, kind=KIND):
         return
+    still_runs = ChargingSession.objects.active().filter(pk=session.pk).select_for_update(of=("self",), no_key=True)
+    if still_runs.first() is None:
+        return
     exceptions.open_exception(
-        organisation_id=session.organisation_id, kind=KIND, session_id=session.pk, reference=REFERENCE, at=now,
+        organisation_id=session.organisation_id, kind=KIND, session_id=session.pk, at=now,
+        reference=f"{REFERENCE}:{session.pk}",
         title="No more can be held for a running session",
         details={"held_paise": hold.amount_paise, "price_paise": price_paise, "policy": hold.wallet.when_short},
         amount_paise=max(0, price_paise - hold.amount_paise),
@@ -44,20 +53,20 @@ def report(*, session: ChargingSession, hold: Hold, price_paise: int, now: datet
 
 def withdraw(*, session_ids: Collection[int], now: datetime) -> None:
     """Of sessions for which more could be held after all, and of those that run no more."""
-    asked = BillingException.objects.open().filter(kind=KIND, reference=REFERENCE)
+    asked = BillingException.objects.open().filter(kind=KIND, reference__startswith=REFERENCE)
     over = asked.exclude(session__state=ChargingSession.State.ACTIVE)
     for exception in asked.filter(session__in=session_ids) | over:
         exceptions.withdraw_one(exception, resolution=exceptions.WITHDRAWN, at=now)
 
 
-def to_stop() -> Iterator[tuple[ChargingSession, int]]:
-    """Running sessions of fleets that stop at what is held, with that (paise); a decision of finance lets one go on."""
+def to_stop() -> Iterator[tuple[ChargingSession, Hold]]:
+    """Running sessions of fleets that stop at what is held, with their holds; a decision of finance lets one go on."""
     asked = BillingException.objects.open().filter(
-        kind=KIND, reference=REFERENCE, session__state=ChargingSession.State.ACTIVE,
+        kind=KIND, reference__startswith=REFERENCE, session__state=ChargingSession.State.ACTIVE,
         organisation__wallet__when_short=Policy.STOP,
     )  # fmt: skip
     sessions = ChargingSession.objects.select_related("connector__evse__location__source", "connector__tariff")
     for session in sessions.filter(pk__in=asked.values("session")).order_by("pk"):
         held = Hold.objects.filter(session_key=f"session:{session.pk}", state=Hold.State.ACTIVE).first()
         if held is not None:
-            yield session, held.amount_paise
+            yield session, held

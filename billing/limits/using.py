@@ -6,10 +6,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.db import connection
+from django.db.models import F, Min
 
 from billing.entitlement import LIMIT, Limit
 from billing.limits import periods, sql
-from billing.limits.models import SpendLimit
+from billing.limits.models import LimitUsage, SpendLimit
 from billing.limits.periods import zone_of
 from fleetcharge.accounts.models import Organisation
 
@@ -57,6 +58,14 @@ def bounds(limit_ids: Sequence[int]) -> tuple[int | None, int | None]:
     money = [paise for paise, _ in terms if paise is not None]
     energy = [wh for _, wh in terms if wh is not None]
     return min(money, default=None), min(energy, default=None)
+
+
+def left(usage_ids: Sequence[int]) -> tuple[int | None, int | None]:
+    """(paise, Wh) that the hard limits behind these usages still leave, what is reserved counted; None: no bound."""
+    hard = LimitUsage.objects.filter(pk__in=usage_ids, limit__is_hard=True) if usage_ids else LimitUsage.objects.none()
+    money = hard.annotate(room=F("limit__amount_paise") - F("reserved_paise") - F("spent_paise"))
+    energy = hard.annotate(room=F("limit__energy_wh") - F("reserved_wh") - F("spent_wh"))
+    return tuple(rows.aggregate(least=Min("room"))["least"] for rows in (money, energy))  # type: ignore[return-value]
 
 
 def reserve(usages: Sequence[dict[str, Any]], *, paise: int, wh: int) -> str:

@@ -9,7 +9,7 @@ from django.db.models import Q
 from billing.entitlement import bounds_of
 from billing.limits import periods, shortfalls, using
 from billing.models import AuthorisationDecision, ChargingSession, Hold
-from billing.services import tariffs
+from billing.services import holding, tariffs
 from fleetcharge.lib.sweeps import survived
 from stations.cpo import registry
 from stations.cpo.base import CPOError, StopRequest
@@ -34,11 +34,18 @@ def stop_exhausted(*, now: datetime, chunk: int = 500) -> int:
             asked += (
                 is_exhausted(decision, now=now) and _is_bounded_still(decision, now) and _stop(decision.session, now)
             )
-    for session, held_paise in shortfalls.to_stop():
+    for session, held in shortfalls.to_stop():
         with survived("session", session.pk):
-            price = _price(session, now)
-            asked += price is not None and price >= held_paise and _stop(session, now)
+            asked += _is_used_up(session, held, now) and _stop(session, now)
     return asked
+
+
+def _is_used_up(session: ChargingSession, held: Hold, now: datetime) -> bool:
+    """It has cost, or drawn, all that is held for it, and no more of that can be held."""
+    left_paise, left_wh = holding.room(held)
+    price = _price(session, now)
+    has_cost_it = price is not None and price >= held.amount_paise and left_paise == 0
+    return has_cost_it or (left_wh == 0 and session.energy_wh >= held.energy_wh)
 
 
 def _bounded(chunk: int) -> Iterator[AuthorisationDecision]:
@@ -112,8 +119,9 @@ def _price(session: ChargingSession, now: datetime) -> int | None:
 
 
 def _stop(session: ChargingSession | None, now: datetime) -> bool:
+    """False also for one that has ended since the sweep read it: its plug may be somebody else's by now."""
     stopper = session and registry.stopper_for(session.source)
-    if session is None or not stopper:
+    if session is None or not stopper or not ChargingSession.objects.active().filter(pk=session.pk).exists():
         return False
     key = f"bound:{session.pk}:{int(now.timestamp()) // ASKED_EVERY_SECONDS}"
     try:

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from billing.events import ExceptionOpened, ExceptionResolved
 from billing.models import CDR, BillingException
@@ -43,7 +44,11 @@ def open_exception(
     `organisation_id` None: about the platform's own books; only its operators see it.
     """
     whose: dict[str, Any] = {"organisation_id": organisation_id}  # django-stubs know no lookup of NULL
-    same = BillingException.objects.open().filter(kind=kind, session_id=session_id, reference=reference, **whose)
+    of_cause = Q(reference=reference, **whose) & ~Q(reference="")
+    of_session = Q(session_id=session_id, session__isnull=False)
+    nameless = Q(session=None, reference="", **whose)
+    is_nameless = session_id is None and not reference
+    same = BillingException.objects.open().filter(nameless if is_nameless else of_session | of_cause, kind=kind)
     if existing := same.first():
         return existing
     try:
@@ -59,7 +64,7 @@ def open_exception(
                 opened_at=at,
             )
     except IntegrityError:
-        return same.get()
+        return same.earliest("pk")
     if organisation_id is not None:
         publish(ExceptionOpened(exception.pk, organisation_id, kind, session_id))
     return exception

@@ -125,6 +125,18 @@ def extend(*, session_key: str, extra_paise: int, now: datetime, extra_wh: int =
     return True
 
 
+def room(held: Hold) -> tuple[int, int | None]:
+    """(paise, Wh) that could be held more for it, as limits and wallet stand now; None: nothing bounds its energy."""
+    of_limits = using.left([each["id"] for each in held.limits.get("usages") or []])
+    of_session = using.bounds(held.limits.get("session") or [])
+    has = held.amount_paise, held.energy_wh
+    own = [None if most is None else most - used for most, used in zip(of_session, has, strict=True)]
+    wallet = Wallet.objects.get(pk=held.wallet_id)
+    money = [wallet.available_paise if wallet.state == Wallet.State.ACTIVE else 0, of_limits[0], own[0]]
+    energy = [each for each in (of_limits[1], own[1]) if each is not None]
+    return max(0, min(each for each in money if each is not None)), max(0, min(energy)) if energy else None
+
+
 @transaction.atomic
 def release(*, session_key: str, now: datetime) -> bool:
     """Give held money back; False when there was none."""

@@ -6,9 +6,10 @@ from django.db import connection
 
 from billing.limits import shortfalls
 from billing.models import BillingException, ChargingSession, Hold
-from billing.services import tariffs, wallets
+from billing.services import holding, tariffs, wallets
 from billing.services.exceptions import open_exception
 from billing.services.wallets import hold_key
+from fleetcharge.lib.sweeps import survived
 
 EXTEND_AT_PERCENT = 80
 EXTEND_BY_PERCENT = 150
@@ -38,25 +39,31 @@ def _extend(sessions: list[ChargingSession], now: datetime) -> int:
     grown = []
     for hold in Hold.objects.filter(session_key__in=running, state=Hold.State.ACTIVE).select_related("wallet"):
         session = running[hold.session_key]
-        price = _price_paise(session, now)
-        more = _missing(price, hold.amount_paise), _missing(session.energy_wh, hold.energy_wh) if hold.limits else 0
-        if not any(more):
-            continue
-        if _grow(hold.session_key, *more, now):
-            grown.append(session.pk)
-        else:
-            shortfalls.report(session=session, hold=hold, price_paise=price or 0, now=now)
+        with survived("session", session.pk):
+            if _has_grown(session, hold, now):
+                grown.append(session.pk)
     shortfalls.withdraw(session_ids=grown, now=now)
     return len(grown)
 
 
-def _grow(session_key: str, paise: int, wh: int, now: datetime) -> bool:
-    """Both, or at least what can be; False when one of them cannot."""
-    if wallets.extend(session_key=session_key, extra_paise=paise, extra_wh=wh, now=now):
+def _has_grown(session: ChargingSession, hold: Hold, now: datetime) -> bool:
+    price = _price_paise(session, now)
+    more = _missing(price, hold.amount_paise), _missing(session.energy_wh, hold.energy_wh) if hold.limits else 0
+    if not any(more):
+        return False
+    has_grown = _grow(hold, *more, now)
+    if not has_grown:
+        shortfalls.report(session=session, hold=hold, price_paise=price or 0, now=now)
+    return has_grown
+
+
+def _grow(hold: Hold, paise: int, wh: int, now: datetime) -> bool:
+    """Both in full; else as much of each as there is, and False."""
+    if wallets.extend(session_key=hold.session_key, extra_paise=paise, extra_wh=wh, now=now):
         return True
-    if paise and wh:
-        wallets.extend(session_key=session_key, extra_paise=paise, now=now)
-        wallets.extend(session_key=session_key, extra_paise=0, extra_wh=wh, now=now)
+    left_paise, left_wh = holding.room(hold)
+    least_wh = wh if left_wh is None else min(wh, left_wh)
+    wallets.extend(session_key=hold.session_key, extra_paise=min(paise, left_paise), extra_wh=least_wh, now=now)
     return False
 
 
