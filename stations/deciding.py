@@ -5,12 +5,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from stations import flapping
+from stations.ordering import believed
 from stations.status import StatusInputs, decide
 
 if TYPE_CHECKING:
     from stations.models import Charger, Connector
 
-FUTURE_TOLERANCE = timedelta(minutes=2)
 OFFLINE_GRACE = timedelta(seconds=60)
 
 
@@ -78,7 +78,7 @@ class Transition:
 
 def hear(plug: "Connector | Plug", word: Word) -> bool:
     """The source's word onto a locked row, not saved and not decided on yet; False for old news."""
-    at = min(word.at, word.received_at + FUTURE_TOLERANCE)
+    at = believed(word.at, word.received_at)
     plug.heard_at = max(word.received_at, plug.heard_at or word.received_at)
     if plug.status_at is not None and at < plug.status_at:
         return False

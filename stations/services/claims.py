@@ -17,6 +17,7 @@ from stations.claims import TRUST_OF_A_PERSON, Verdict, Word, told, winners
 from stations.cpo.documents import ConnectorDoc, EvseDoc, LocationDoc
 from stations.events import LocationChanged
 from stations.models import EVSE, Connector, ExternalRef, Location, Source
+from stations.ordering import believed, is_older
 from stations.registry_models import Claim, StatusClaim
 from stations.services.statuses import locked_with_site, report_from_source, show_best_word, show_best_words
 
@@ -44,7 +45,7 @@ def verdicts_of_many(kind: str, object_ids: Iterable[int]) -> dict[int, dict[str
 
 
 def _word(claim: Claim) -> Word:
-    said_at = claim.source_updated_at or claim.received_at
+    said_at = believed(claim.source_updated_at or claim.received_at, claim.received_at)
     if claim.source is None:
         return Word(A_PERSON, TRUST_OF_A_PERSON, said_at, claim.values)
     return Word(claim.source.name, claim.source.trust, said_at, claim.values)
@@ -55,7 +56,7 @@ def keep(
 ) -> bool:
     """Replace what one source says; False when we hold something newer of it."""
     held = Claim.objects.filter(kind=kind, object_id=object_id, source=source).first()
-    if held and source_at and held.source_updated_at and source_at < held.source_updated_at:
+    if held and is_older(source_at, held.source_updated_at, at):
         return False
     Claim.objects.update_or_create(
         kind=kind, object_id=object_id, source=source,

@@ -10,9 +10,10 @@ from django.utils import timezone
 
 from fleetcharge.lib.db import fetch_prepared, in_one_line
 from fleetcharge.lib.events import publish_together
-from stations.deciding import FUTURE_TOLERANCE, Plug, Transition, Unit, decide_again, hear
+from stations.deciding import Plug, Transition, Unit, decide_again, hear
 from stations.events import ConnectorStatusChanged
 from stations.models import EVSE, Connector
+from stations.ordering import believed
 from stations.services.bulk import COLUMNS
 from stations.services.statuses import MAX_PLUGS, StatusReport
 
@@ -105,7 +106,7 @@ class _Batch:
         return True
 
     def _take_of_station(self, station: _Station, report: StatusReport) -> bool:
-        at = min(report.at, report.received_at + FUTURE_TOLERANCE)
+        at = believed(report.at, report.received_at)
         if station.said_at is not None and at < station.said_at:
             return False
         station.said_at = at

@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 
 from fleetcharge.lib.events import publish
 from stations.cpo.ocpi.models import CDRConflict, PeerDocument, RoamingCDR, RoamingSession, RoamingUse
@@ -18,6 +19,7 @@ from stations.cpo.ocpi.objects.cdrs import CdrIn, seconds
 from stations.cpo.ocpi.objects.sessions import SessionIn
 from stations.events import CDRConflictFound, RoamingCDRReceived, RoamingSessionChanged
 from stations.models import Connector, CPOCommand, Party, Source
+from stations.ordering import is_older
 from stations.services.networks import finish_cpo_command
 from stations.services.sites import find_evse
 
@@ -79,8 +81,8 @@ def _appended(held: Mapping[str, Any], patch: Mapping[str, Any]) -> list[Any]:
 def _change_session(
     held: RoamingSession, session: SessionIn, raw: dict[str, Any], at: datetime
 ) -> tuple[RoamingSession, str]:
-    is_older = session.last_updated < held.source_updated_at
-    if is_older or held.content_hash == digest(plain(raw)):
+    is_old = is_older(session.last_updated, held.source_updated_at, at)
+    if is_old or held.content_hash == digest(plain(raw)):
         return held, SAME
     return _write_session(held, session, raw, at), "changed"
 
@@ -219,7 +221,8 @@ def keep_document(
     Source.objects.select_for_update().get(pk=source.pk)
     held = PeerDocument.objects.filter(source=source, kind=kind, key__lower=document_key.lower()).first()
     raw = plain(raw)
-    if held is not None and not held.is_deleted and (updated_at < held.source_updated_at or held.raw == raw):
+    is_held = held is not None and not held.is_deleted
+    if held is not None and is_held and (held.raw == raw or is_older(updated_at, held.source_updated_at, at)):
         return held, SAME
     row = held or PeerDocument(source=source, kind=kind, key=document_key[:60])
     row.raw, row.source_updated_at, row.received_at, row.is_deleted = raw, updated_at, at, False
@@ -267,7 +270,7 @@ def note_client(*, source: Source, country_code: str, party_id: str, role: str, 
     Source.objects.select_for_update().get(pk=source.pk)
     names = {"source": source, "country_code": country_code.upper(), "party_id": party_id.upper()}
     party = Party.objects.filter(**names).first()
-    if party and party.hub_status_at and at < party.hub_status_at:
+    if party and is_older(at, party.hub_status_at, timezone.now()):
         return False
     facts = {"role": role.upper()[:10], "hub_status": status.upper()[:10], "hub_status_at": at}
     Party.objects.update_or_create(**names, defaults=facts, create_defaults={**facts, "name": party_id.upper()})

@@ -11,6 +11,7 @@ from fleetcharge.lib.events import publish
 from stations.cpo.documents import ConnectorDoc, EvseDoc, LocationDoc
 from stations.events import LocationChanged
 from stations.models import EVSE, Connector, ExternalRef, Location, Party, Source, Tariff
+from stations.ordering import is_older
 from stations.services import claims
 from stations.services.shared import stand_by
 from stations.services.statuses import report_from_source
@@ -31,7 +32,7 @@ def upsert_location(
     location = _find(source, Kind.LOCATION, doc.external_key, Location)
     if location and location.source_id != source.pk:
         return location, claims.take_second_opinion(location=location, source=source, doc=doc, at=at)
-    if location and _is_older(doc.updated_at, location.source_updated_at):
+    if location and is_older(doc.updated_at, location.source_updated_at, at):
         _still_named(source, location, at)
         return location, False
     digest = hashlib.sha256(repr(doc).encode()).hexdigest()
@@ -55,7 +56,7 @@ def update_location(*, source: Source, doc: LocationDoc, at: datetime) -> bool:
     location = _find(source, Kind.LOCATION, doc.external_key, Location)
     if location and location.source_id != source.pk:
         return claims.take_second_opinion(location=location, source=source, doc=doc, at=at, names_units=False)
-    if location is None or _is_older(doc.updated_at, location.source_updated_at):
+    if location is None or is_older(doc.updated_at, location.source_updated_at, at):
         return False
     _write_location(location, source, doc, None, at)
     _remember(source, Kind.LOCATION, doc.external_key, location.pk, at)
@@ -82,7 +83,7 @@ def _upsert_evse(*, source: Source, location: Location, doc: EvseDoc, key: str, 
         if evse.pk is not None:
             claims.take_second_opinion_of_evse(evse=evse, source=source, doc=doc, key=evse_key, at=at)
         return evse
-    if evse.pk is None or not _is_older(doc.updated_at, evse.source_updated_at):
+    if evse.pk is None or not is_older(doc.updated_at, evse.source_updated_at, at):
         _write_evse(source, location, evse, doc, evse_key, at)
         Location.objects.filter(pk=location.pk).update(updated_at=at)
     if doc.raw_status:
@@ -104,7 +105,7 @@ def upsert_connector(
         return claims.take_second_opinion_of_plug(
             source=source, doc=doc, key=f"{key}*{doc.external_id}", updated_at=updated_at, at=at
         )
-    if _is_older(updated_at, EVSE.objects.get(pk=evse.pk).source_updated_at):
+    if is_older(updated_at, EVSE.objects.get(pk=evse.pk).source_updated_at, at):
         return False
     _upsert_connector(source, evse, doc, f"{key}*{doc.external_id}", 1, at)
     EVSE.objects.filter(pk=evse.pk).update(source_updated_at=updated_at)
@@ -211,10 +212,6 @@ def _current_tariff(source: Source, tariff_ids: tuple[str, ...]) -> Tariff | Non
         if tariff := Tariff.objects.filter(source=source, external_id__lower=tariff_id.lower(), valid_to=None).first():
             return tariff
     return None
-
-
-def _is_older(new: datetime | None, held: datetime | None) -> bool:
-    return new is not None and held is not None and new < held
 
 
 def _find(source: Source, kind: str, key: str, model: type[models.Model]) -> Any:

@@ -14,9 +14,10 @@ from fleetcharge.lib.events import publish
 from fleetcharge.lib.rows import update_each
 from stations import flapping
 from stations.belief import freshness_at
-from stations.deciding import FUTURE_TOLERANCE, decide_again, hear
+from stations.deciding import decide_again, hear
 from stations.events import ConnectorStatusChanged, LocationChanged
 from stations.models import EVSE, Charger, Connector, ExternalRef, Location, Source, StatusChange
+from stations.ordering import believed
 from stations.registry_models import StatusClaim
 from stations.services.shared import unit_now
 from stations.status import LIVE, NONE, RECENT, STALE
@@ -162,7 +163,7 @@ def _report_one_of_many(connectors: list[Connector], source_id: int | None, repo
     """Keeps the word beside those of the other sources and shows the best; False when it was old news."""
     evse = connectors[0].evse
     source_id = source_id or evse.location.source_id
-    at = min(report.at, report.received_at + FUTURE_TOLERANCE)
+    at = believed(report.at, report.received_at)
     held = StatusClaim.objects.filter(evse=evse, source_id=source_id).first()
     if held and at < held.status_at:
         StatusClaim.objects.filter(pk=held.pk).update(heard_at=max(held.heard_at, report.received_at))

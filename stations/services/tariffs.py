@@ -14,6 +14,7 @@ from fleetcharge.accounts.services import audit
 from fleetcharge.lib.events import publish
 from stations.events import TariffChanged
 from stations.models import Connector, Location, Source, Tariff
+from stations.ordering import is_older
 from stations.pricing import Prices, elements_of
 
 
@@ -31,17 +32,13 @@ def cache_tariff(
     content = [currency, elements, name, *([terms] if terms else [])]
     digest = hashlib.sha256(orjson.dumps(content, option=orjson.OPT_SORT_KEYS)).hexdigest()
     current = Tariff.objects.filter(source=source, external_id__lower=external_id.lower(), valid_to=None).first()
-    if current and (current.content_hash == digest or _is_older(updated_at, current)):
+    if current and (current.content_hash == digest or is_older(updated_at, current.source_updated_at, at)):
         return current, False
     facts = {
         "elements": elements, "terms": terms or {}, "currency": currency, "content_hash": digest, "name": name,
         "source_updated_at": updated_at,
     }  # fmt: skip
     return _next_version(source, current, external_id, facts, at), True
-
-
-def _is_older(updated_at: datetime | None, held: Tariff) -> bool:
-    return updated_at is not None and held.source_updated_at is not None and updated_at < held.source_updated_at
 
 
 def _next_version(
