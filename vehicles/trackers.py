@@ -15,7 +15,8 @@ class TrackerAlarmQuerySet(models.QuerySet["TrackerAlarm"]):
 
 
 class TrackerAlarm(models.Model):
-    """One alarm of a vehicle's tracker; a button held down is one alarm, however often the tracker repeats it."""
+    """One alarm of a vehicle's tracker. A button held down is one alarm, however often the tracker repeats it; one that
+    is pressed again, or heard again after a silence, is the next."""
 
     class Kind(models.TextChoices):
         EMERGENCY = "emergency", _("Emergency button")
@@ -27,6 +28,7 @@ class TrackerAlarm(models.Model):
     kind = models.CharField(max_length=12, choices=Kind)
     raised_at = models.DateTimeField(help_text=_("By the tracker's clock, or ours when it has none."))
     received_at = models.DateTimeField(default=timezone.now)
+    heard_at = models.DateTimeField(default=timezone.now, help_text=_("By our clock, when the tracker last said so."))
     latitude = models.FloatField(null=True, blank=True)
     longitude = models.FloatField(null=True, blank=True)
     is_late = models.BooleanField(default=False)

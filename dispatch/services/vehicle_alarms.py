@@ -1,4 +1,4 @@
-"""Vehicles that call for help: one alert per vehicle and kind, until the tracker or a dispatcher says it is over."""
+"""Vehicles that call for help: one alert per call, until the tracker or a dispatcher says it is over."""
 
 from datetime import datetime, timedelta
 
@@ -17,15 +17,22 @@ def alarm_key(vehicle_id: int, kind: str) -> str:
 
 
 def vehicle_alarm(*, alarm_id: int, now: datetime) -> Alert | None:
-    """Open the alert of an alarm that stands; None when it is over."""
+    """Open the alert of an alarm that stands; None when it is over.
+
+    The alert of an earlier call closes: it may be snoozed, or somebody may have looked at it before this one came.
+    """
     alarm = TrackerAlarm.objects.standing().select_related("vehicle").filter(pk=alarm_id).first()
     if alarm is None:
         return None
     is_emergency = alarm.kind == TrackerAlarm.Kind.EMERGENCY
+    organisation_id, key = alarm.vehicle.organisation_id, alarm_key(alarm.vehicle_id, alarm.kind)
+    same_cause = Alert.objects.open().filter(organisation_id=organisation_id, dedupe_key=key)
+    if same_cause.exclude(data__alarm=alarm.pk).exists():
+        close_alert_by_key(organisation_id=organisation_id, dedupe_key=key, reason="It called again.", now=now)
     return open_alert(
-        organisation_id=alarm.vehicle.organisation_id,
+        organisation_id=organisation_id,
         kind=Alert.Kind.VEHICLE_ALARM,
-        dedupe_key=alarm_key(alarm.vehicle_id, alarm.kind),
+        dedupe_key=key,
         title=f"{alarm.vehicle.registration}: {alarm.get_kind_display()}",
         severity=Alert.Severity.BAD if is_emergency else Alert.Severity.WARN,
         vehicle_id=alarm.vehicle_id,

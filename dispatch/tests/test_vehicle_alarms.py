@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from dispatch.models import Alert
-from dispatch.services import alarms_unnoticed
+from dispatch.services import alarms_unnoticed, close_alert
 from dispatch.tasks import sweep_alerts
 from vehicles.alarms import clear_alarm, raise_alarm
 from vehicles.models import TrackerAlarm
@@ -44,6 +44,64 @@ def test_an_emergency_is_one_alert_until_it_is_over(van, organisation, django_ca
     assert alert.closed_at == NOW + timedelta(minutes=1)
     with django_capture_on_commit_callbacks(execute=True):
         assert call(at=NOW + timedelta(minutes=2), received_at=NOW + timedelta(minutes=2)) is not None
+    assert Alert.objects.open().count() == 1
+
+
+def later(seconds: int, kind: str = "emergency"):
+    at = NOW + timedelta(seconds=seconds)
+    return call(kind, at=at, received_at=at)
+
+
+def test_the_button_pressed_again_is_told_again_though_nobody_said_it_was_over(
+    van, django_capture_on_commit_callbacks
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        call()
+        assert [later(seconds) for seconds in (20, 40, 60, 80)] == [None] * 4  # held down
+    Alert.objects.update(snoozed_until=NOW + timedelta(hours=1))
+    with django_capture_on_commit_callbacks(execute=True):
+        assert later(141) is not None
+    alert = Alert.objects.open().get()
+    assert (alert.opened_at, alert.snoozed_until) == (NOW + timedelta(seconds=141), None)
+    assert Alert.objects.count() == 2
+    assert TrackerAlarm.objects.standing().get().raised_at == NOW + timedelta(seconds=141)
+
+
+def test_the_button_pressed_again_after_a_dispatcher_closed_the_alert_is_told(
+    van, django_capture_on_commit_callbacks
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        call()
+    close_alert(alert_id=Alert.objects.get().pk, actor=None, reason="Spoke to the driver", now=NOW)
+    with django_capture_on_commit_callbacks(execute=True):
+        assert later(30) is None  # the same press, still repeated
+    assert not Alert.objects.open().exists()
+    with django_capture_on_commit_callbacks(execute=True):
+        assert later(120) is not None
+    assert Alert.objects.open().get().opened_at == NOW + timedelta(seconds=120)
+
+
+def test_a_repetition_that_comes_after_the_end_is_no_new_call(van, django_capture_on_commit_callbacks) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        call()
+    with django_capture_on_commit_callbacks(execute=True):
+        clear_alarm(device_id="861359030000001", kind="emergency", at=NOW + timedelta(seconds=30))
+    with django_capture_on_commit_callbacks(execute=True):
+        assert call(at=NOW + timedelta(seconds=20), received_at=NOW + timedelta(seconds=40)) is None
+    assert not Alert.objects.open().exists()
+    with django_capture_on_commit_callbacks(execute=True):
+        assert later(45) is not None
+    assert Alert.objects.open().get().opened_at == NOW + timedelta(seconds=45)
+
+
+def test_a_wire_that_stays_cut_is_told_once_an_hour_at_most(van, django_capture_on_commit_callbacks) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        assert [later(minutes * 60, "wire_cut") is not None for minutes in (0, 30, 80, 141)] == [
+            True,
+            False,
+            False,
+            True,
+        ]
     assert Alert.objects.open().count() == 1
 
 
