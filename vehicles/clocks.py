@@ -32,6 +32,13 @@ def set_in_time(fixes: Sequence[Fix | Problem], received_us: int) -> list[Fix | 
     return [_turned_back(fix, received_us, ahead_us) for fix in judged] if ahead_us else judged
 
 
+def without_rollover(at_us: int, received_us: int) -> int:
+    """The instant that a receiver meant whose week counter began anew."""
+    while received_us - at_us > ROLLOVER_SUSPECTED_AFTER:
+        at_us += GPS_ROLLOVER
+    return at_us
+
+
 def _unusual(fix: Fix, received_us: int, ahead_us: dict[str, int]) -> Fix | Problem:
     """A late, ancient or future ping; collects in `ahead_us` how far each device's clock is ahead."""
     age_us = received_us - fix.at_us
@@ -40,10 +47,9 @@ def _unusual(fix: Fix, received_us: int, ahead_us: dict[str, int]) -> Fix | Prob
     if age_us < 0:
         ahead_us[fix.device] = max(ahead_us.get(fix.device, 0), -age_us)
         return fix
-    while age_us > ROLLOVER_SUSPECTED_AFTER:
-        fix.at_us += GPS_ROLLOVER
+    if (at_us := without_rollover(fix.at_us, received_us)) != fix.at_us:
+        fix.at_us, age_us = at_us, received_us - at_us
         fix.flags |= CLOCK_CORRECTED
-        age_us -= GPS_ROLLOVER
     if age_us > TOO_OLD_AFTER:
         return TOO_OLD
     if age_us > LATE_AFTER:

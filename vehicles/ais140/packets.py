@@ -100,7 +100,8 @@ def _without_date(fields: list[str], at: int) -> Packet:
 
 
 def _emergency(fields: list[str], at: int) -> Packet:
-    """EMR when the button was pressed, SEM when it is over. It counts without a fix and without a date."""
+    """EMR when the button was pressed, SEM when it is over; NM is live, SP was stored. It counts without a fix and
+    without a date."""
     imei, is_over = fields[at], "SEM" in fields[:at]
     alarm = SOS_OVER if is_over else SOS
     when = _when(fields, at + 1)
@@ -110,7 +111,8 @@ def _emergency(fields: list[str], at: int) -> Packet:
         # altitude comes before speed here
         fix = _fix(fields, imei, when.at_us, compass, speed_at=compass + 4, heading_at=None)
     registration = _registration(fields[compass + 7]) if compass and len(fields) > compass + 7 else ""
-    return Packet(EMERGENCY, imei, registration, fix, alarm, when.at_us if when else None)
+    is_history = fields[at + 1 : at + 2] == ["SP"]
+    return Packet(EMERGENCY, imei, registration, fix, alarm, when.at_us if when else None, is_history)
 
 
 def _position(fields: list[str], at: int, when: _When) -> Packet:

@@ -71,7 +71,7 @@ def test_a_kept_packet(line: str, expected: tuple) -> None:
 
 
 def test_history_is_known_from_live() -> None:
-    assert [n for n, line in enumerate(PACKETS) if decode(line).is_history] == [13, 18]
+    assert [n for n, line in enumerate(PACKETS) if decode(line).is_history] == [13, 18, 28, 32]
 
 
 def test_a_heartbeat_has_no_imei() -> None:
