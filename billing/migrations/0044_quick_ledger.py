@@ -1,8 +1,9 @@
 """Indexes of the ledger's page; money is posted while they are built."""
 
 import django.contrib.postgres.indexes
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from fleetcharge.lib.indexes import AddIndexResumably
 
 
 class Migration(migrations.Migration):
@@ -16,15 +17,15 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        AddIndexConcurrently(
+        AddIndexResumably(
             model_name="ledgertransfer",
             index=models.Index(fields=["organisation", "id"], name="newest_of_an_organisation"),
         ),
-        AddIndexConcurrently(
+        AddIndexResumably(
             model_name="ledgertransfer",
             index=models.Index(fields=["kind", "id"], name="transfers_of_a_kind"),
         ),
-        AddIndexConcurrently(
+        AddIndexResumably(
             model_name="ledgertransfer",
             index=django.contrib.postgres.indexes.BrinIndex(
                 autosummarize=True, fields=["occurred_at"], name="transfers_of_a_month"

@@ -1,7 +1,8 @@
 """Which sessions a vehicle had around another one; sessions begin while the index is built."""
 
-from django.contrib.postgres.operations import AddIndexConcurrently
 from django.db import migrations, models
+
+from fleetcharge.lib.indexes import AddIndexResumably
 
 
 class Migration(migrations.Migration):
@@ -15,7 +16,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        AddIndexConcurrently(
+        AddIndexResumably(
             model_name="chargingsession",
             index=models.Index(fields=["vehicle", "-started_at"], name="sessions_of_a_vehicle"),
         ),
