@@ -207,6 +207,7 @@ def _audit(action: str, approval: Approval, actor: User | None, reason: str) -> 
     before = facts.pop("before", {})
     audit(
         action=f"{action}_{approval.kind}"[:40], target=approval, actor=actor, reason=reason, before=before,
-        organisation=approval.organisation,
-        after={"subject": approval.subject, "amount_paise": approval.amount_paise, "facts": facts},
+        organisation=approval.organisation, is_internal=approval.kind in ours(),
+        after={"subject": approval.subject, "amount_paise": approval.amount_paise, "facts": facts,
+               "organisation_id": approval.organisation_id},
     )  # fmt: skip

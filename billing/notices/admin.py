@@ -7,10 +7,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from billing.admin.operators import is_operator
 from billing.admin.shown import user_of
+from billing.approvals import services as approvals
 from billing.notices import sending
 from billing.notices.models import Letter
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin
+
+OF_WISHES = [Letter.Kind.APPROVAL_ASKED, Letter.Kind.APPROVAL_DECIDED]
 
 
 @admin.register(Letter)
@@ -27,6 +31,11 @@ class LetterAdmin(ReadOnlyAdmin):
     ]  # fmt: skip
     ordering = ["-pk"]
     actions = ["send_again"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Letter]:
+        """A fleet sees no letters of our operators among themselves, though they are about its wallet."""
+        rows = super().get_queryset(request)
+        return rows if is_operator(request) else rows.exclude(kind__in=OF_WISHES, facts__kind__in=approvals.ours())
 
     def has_decide_permission(self, request: HttpRequest, obj: Letter | None = None) -> bool:
         return self._has_role(request, DESK)

@@ -254,6 +254,44 @@ def test_a_fleet_neither_sees_nor_decides_what_is_ours(
     assert wallet.credit_limit_paise == 0
 
 
+def test_what_our_operators_write_each_other_is_no_fleets_business(
+    client: Client, wallet: Wallet, limit: SpendLimit, clerk: User, chief: User, finance: User, owner: User
+) -> None:
+    """Letters and trail of what is ours stay ours, whatever became of it; of the fleet's own, it sees its own."""
+    services.decline(
+        approval_id=pk_of(credit(wallet, clerk, credit_limit_paise=1_00)), decided_by=chief, now=NOON, reason="no"
+    )
+    credit(wallet, clerk, credit_limit_paise=50_000_00)
+    top_up(wallet.organisation, clerk, 9_000_00)
+    yes(change(limit, finance, 5_000_00), owner)
+    Letter.objects.update(state="given_up")
+    assert Letter.objects.count() == 6
+    letters, trail = "admin:billing_letter_changelist", "admin:accounts_auditentry_changelist"
+    for person in (finance, owner):
+        client.force_login(person)
+        assert {row.address for row in listed(client, letters)} == {finance.email, owner.email}
+        client.post(reverse(letters), {"action": "send_again", "_selected_action": ids_of_letters()})
+        assert {row.action for row in listed(client, trail)} >= {"ask_spend_limit", "approved_spend_limit"}
+        assert not {row.actor_label for row in listed(client, trail)} & {str(clerk), str(chief)}
+    assert set(Letter.objects.filter(state="waiting").values_list("address", flat=True)) == {finance.email, owner.email}
+    client.force_login(chief)
+    assert len(listed(client, letters)) == 6
+    assert {"ask_wallet_terms", "declined_wallet_terms", "ask_top_up"} <= {row.action for row in listed(client, trail)}
+
+
+def pk_of(wish: Approval | None) -> int:
+    assert wish is not None
+    return wish.pk
+
+
+def ids_of_letters() -> list[int]:
+    return list(Letter.objects.values_list("pk", flat=True))
+
+
+def listed(client: Client, page: str) -> list[Any]:
+    return list(client.get(reverse(page)).context_data["cl"].result_list)
+
+
 def test_what_waits_too_long_ends_by_itself(wallet: Wallet, clerk: User, chief: User) -> None:
     wish = credit(wallet, clerk, credit_limit_paise=50_000_00)
     late = NOON + 14 * DAY

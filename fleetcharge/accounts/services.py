@@ -92,10 +92,13 @@ def audit(
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
     ip_address: str | None = None,
+    is_internal: bool = False,
 ) -> AuditEntry:
-    """Write one line of the audit trail, in the caller's transaction."""
+    """Write one line of the audit trail, in the caller's transaction. `is_internal`: of our operators among themselves;
+    it is in no organisation's trail.
+    """
     return AuditEntry.objects.create(
-        organisation=organisation or getattr(target, "organisation", None),
+        organisation=None if is_internal else organisation or getattr(target, "organisation", None),
         actor=actor,
         actor_label=(actor_label or (str(actor) if actor else "system"))[:120],
         action=action,
