@@ -3,6 +3,7 @@
 from typing import Any
 
 from django import forms
+from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -18,8 +19,9 @@ from billing.approvals.following import follow
 from billing.approvals.models import Approval
 from billing.models import Wallet
 from billing.services import wallets
-from fleetcharge.accounts.admin import DESK, ReasonForm, ask
+from fleetcharge.accounts.admin import DESK, ReasonForm, ask, back_to
 from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib.api import Conflict
 from fleetcharge.lib.money import PAISE_PER_RUPEE, format_inr
 
 
@@ -69,14 +71,27 @@ class OpensWallets:
 
     def add_view(self, request: HttpRequest, form_url: str = "", extra_context: Any = None) -> HttpResponse:
         if not self.has_add_permission(request):
-            raise PermissionDenied("There is a wallet already, or it is not yours to open.")
+            return self._refuse(request)
         form = OpenWalletForm(request.POST or None, fleets=_without_wallet(request), is_operator=is_operator(request))
         if form.is_valid():
-            wallet, wish = _open(request, form.cleaned_data)
-            amount = form.cleaned_data.get("amount")
-            done = _("%(amount)s credited.") % {"amount": format_inr(_paise(amount))} if amount else _("It is open.")
-            return follow(request, self, wish, wallet.pk, done)
+            try:
+                wallet, wish = _open(request, form.cleaned_data)
+            except (Conflict, ValueError) as error:
+                form.add_error(None, str(getattr(error, "detail", error)))
+            else:
+                return follow(request, self, wish, wallet.pk, _done(form.cleaned_data.get("amount")))
         return ask(request, self, title=_("Open a wallet"), form=form, submit=_("Open wallet"))
+
+    def _refuse(self, request: HttpRequest) -> HttpResponse:
+        """Told to who was not fast enough, or clicked twice; forbidden to everybody else."""
+        if request.method != "POST" or not self._has_role(request, DESK):  # type: ignore[attr-defined]
+            raise PermissionDenied("There is a wallet already, or it is not yours to open.")
+        messages.warning(request, _("There is a wallet already."))
+        return back_to(self)
+
+
+def _done(amount: Any) -> str:
+    return _("%(amount)s credited.") % {"amount": format_inr(_paise(amount))} if amount else _("It is open.")
 
 
 def _without_wallet(request: Any) -> Any:
@@ -86,8 +101,14 @@ def _without_wallet(request: Any) -> Any:
 
 @transaction.atomic
 def _open(request: HttpRequest, wanted: dict[str, Any]) -> tuple[Wallet, Approval | None]:
-    """The wallet, and the wish for its first money where that needs a second person."""
+    """The wallet, and the wish for its first money where that needs a second person.
+
+    Raises Conflict when it has one, Conflict and ValueError as `top_ups.ask`; then none is opened.
+    """
     fleet, actor = wanted["organisation"], user_of(request)
+    Organisation.objects.select_for_update(no_key=True).get(pk=fleet.pk)  # two at once are one after the other
+    if Wallet.objects.filter(organisation=fleet).exists():
+        raise Conflict(_("There is a wallet already."), code="already_open")
     wallet = wallets.open_wallet(
         organisation_id=fleet.pk, low_threshold_paise=_paise(wanted["low_threshold"] or 0),
         actor=actor, reason=wanted["reason"],

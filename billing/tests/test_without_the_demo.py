@@ -1,15 +1,19 @@
 """From nothing to a paid session with what a fleet's own people can do: no demo, no import, no network."""
 
+import threading
 from datetime import timedelta
 
 import pytest
+from django.db import connections, transaction
 from django.test import Client
 
+from billing import wallet_opening
 from billing.models import CDR, BillingException, LedgerTransfer, Wallet
 from billing.services import rating, wallets
 from billing.tests.factories import NOON, Fleet, make_fleet, start, stop
 from fleetcharge.accounts.models import AuditEntry, Organisation, User
 from fleetcharge.accounts.services import create_api_key
+from fleetcharge.lib.tests.crossing import until, waiters
 from stations import services
 from stations.models import Connector, Tariff
 
@@ -66,6 +70,45 @@ def test_a_fleet_opens_its_wallet_empty(desk: Client, fleet: Fleet) -> None:
     assert not LedgerTransfer.objects.exists()
     assert AuditEntry.objects.get(action="open_wallet").actor.email == "omana@namma.example"
     assert desk.get("/admin/billing/wallet/add/").status_code == 403  # one is enough
+
+
+def test_who_is_not_fast_enough_is_told_that_there_is_one(
+    desk: Client, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_wallet(desk, fleet)
+    told = desk.post("/admin/billing/wallet/add/", {"organisation": fleet.organisation.pk, "reason": "x"}, follow=True)
+    assert (told.status_code, "There is a wallet already." in told.content.decode()) == (200, True)
+    monkeypatch.setattr(wallet_opening, "_without_wallet", lambda request: Organisation.objects.all())  # seen before
+    wanted = {"organisation": fleet.organisation.pk, "low_threshold": "200", "reason": "me too"}
+    told = desk.post("/admin/billing/wallet/add/", wanted)
+    assert (told.status_code, "There is a wallet already." in told.content.decode()) == (200, True)
+    assert Wallet.objects.get().low_threshold_paise == 100_00
+    assert AuditEntry.objects.filter(action="open_wallet").count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_who_open_it_at_once_open_one(organisation: Organisation, owner: User, finance: User) -> None:
+    answers: list[tuple[int, str]] = []
+
+    def open_as(person: User) -> None:
+        client = Client()
+        client.force_login(person)
+        wanted = {"organisation": organisation.pk, "low_threshold": str(person.pk), "reason": "we begin"}
+        answer = client.post("/admin/billing/wallet/add/", wanted)
+        answers.append((answer.status_code, answer.content.decode()))
+        connections.close_all()
+
+    threads = [threading.Thread(target=open_as, args=(person,)) for person in (owner, finance)]
+    with transaction.atomic():
+        Organisation.objects.select_for_update().get(pk=organisation.pk)
+        for thread in threads:
+            thread.start()
+        until(lambda: waiters() == 2)
+    for thread in threads:
+        thread.join(60)
+    assert sorted(status for status, _ in answers) == [200, 302]
+    assert any("There is a wallet already." in page for status, page in answers if status == 200)
+    assert (Wallet.objects.count(), AuditEntry.objects.filter(action="open_wallet").count()) == (1, 1)
 
 
 def test_nobody_opens_another_fleets_wallet(
