@@ -51,5 +51,9 @@ def as_rows(judgement: Judgement) -> list[dict[str, Any]]:
 
 def input_hash(evidence: Evidence, terms: Thresholds = DEFAULTS, version: str = RULESET_VERSION) -> str:
     """Names the evidence, the thresholds and the rules; equal hashes mean equal verdicts."""
-    plain = msgspec.json.encode([version, evidence, terms], order="deterministic")
-    return sha256(plain).hexdigest()
+    return hash_of(version, evidence, terms)
+
+
+def hash_of(version: str, evidence: Any, terms: Any) -> str:
+    """Of structs, or of the same as plain values in the order of their fields."""
+    return sha256(msgspec.json.encode([version, evidence, terms])).hexdigest()

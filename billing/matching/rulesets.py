@@ -16,6 +16,10 @@ class UnknownRuleset(LookupError):
     """No ruleset of this name ever judged here."""
 
 
+class UnreadableEvidence(ValueError):
+    """Not as any ruleset ever stored it."""
+
+
 class Rerun(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
     points: int
@@ -24,17 +28,33 @@ class Rerun(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rerun(*, version: str, evidence: Mapping[str, Any], thresholds: Mapping[str, Any]) -> Rerun:
-    """The verdict of that ruleset over stored evidence. Raises UnknownRuleset."""
-    if version == v2026_11_1.RULESET_VERSION:
-        return _first(dict(evidence))
-    if version not in CHECKS:
+    """The verdict of that ruleset over stored evidence. Raises UnknownRuleset, UnreadableEvidence."""
+    if version != v2026_11_1.RULESET_VERSION and version not in CHECKS:
         raise UnknownRuleset(version)
+    try:
+        return _first(dict(evidence)) if version not in CHECKS else _again(version, evidence, thresholds)
+    except (ValueError, KeyError, TypeError) as error:  # msgspec's refusals among them
+        raise UnreadableEvidence(str(error)) from error
+
+
+def _again(version: str, evidence: Mapping[str, Any], thresholds: Mapping[str, Any]) -> Rerun:
     facts, terms = from_json(dict(evidence)), msgspec.convert(dict(thresholds), Thresholds)
     judgement = judging.judge(facts, terms, CHECKS[version])
     return Rerun(
         verdict=judgement.verdict, points=judgement.points, findings=judging.as_rows(judgement),
-        input_hash=judging.input_hash(facts, terms, version),
+        input_hash=judging.hash_of(
+            version, _as_told(msgspec.to_builtins(facts), evidence), _as_told(msgspec.to_builtins(terms), thresholds)
+        ),
     )  # fmt: skip
+
+
+def _as_told(read: Any, stored: Any) -> Any:
+    """Without what was no part of it when it was stored: the hash of then had no word for it."""
+    if isinstance(read, dict):
+        return {name: _as_told(value, stored[name]) for name, value in read.items() if name in stored}
+    if isinstance(read, list | tuple):
+        return [_as_told(*pair) for pair in zip(read, stored, strict=True)]
+    return read
 
 
 def _first(stored: dict[str, Any]) -> Rerun:

@@ -16,6 +16,7 @@ from fleetcharge.accounts.services import audit
 from fleetcharge.lib.api import Conflict
 
 Kind, Outcome, Verdict = BillingException.Kind, ReconciliationVerdict.Outcome, ReconciliationVerdict.Verdict
+OF_A_NETWORK = (Kind.CPO_RECORD, Kind.CPO_PRICE)
 HELD = frozenset({Verdict.BLOCKED, Verdict.INVALID})
 
 
@@ -58,14 +59,13 @@ def _is_billed(verdict: ReconciliationVerdict) -> bool:
 def accepted_questions(session: Any, verdict: Any) -> QuerySet[BillingException]:
     """Questions about a session of this verdict that a person closed in the queue; for `Exists`.
 
-    A driver's question answers a blocked verdict, a question about the record or its price an invalid one. One that
-    is open again, as heavier evidence came, is answered no more.
+    A driver's question answers a blocked verdict, a question about the record or its price an invalid one; but none
+    does while another of them is open, as heavier evidence came or the price is in doubt as well as the record.
     """
-    answers = Q(kind=Kind.SUSPICIOUS, asks=Verdict.BLOCKED) | Q(
-        kind__in=[Kind.CPO_RECORD, Kind.CPO_PRICE], asks=Verdict.INVALID
-    )
-    again = BillingException.objects.open().filter(session=OuterRef("session_id"), kind=OuterRef("kind"))
-    closed = BillingException.objects.filter(~Exists(again), session=session, resolved_at__isnull=False)
+    answers = Q(kind=Kind.SUSPICIOUS, asks=Verdict.BLOCKED) | Q(kind__in=OF_A_NETWORK, asks=Verdict.INVALID)
+    doubts = [Kind.SUSPICIOUS, *OF_A_NETWORK]
+    still = BillingException.objects.open().filter(session=OuterRef("session_id"), kind__in=doubts)
+    closed = BillingException.objects.filter(~Exists(still), session=session, resolved_at__isnull=False)
     asked = ExpressionWrapper(verdict, CharField())
     return closed.exclude(resolution__in=BY_ITSELF).annotate(asks=asked).filter(answers)
 

@@ -19,12 +19,12 @@ class Compared(NamedTuple):
 
 
 def rerun(stored: Stored) -> Compared:
-    """By the ruleset that judged it; `again` is None for a ruleset that we do not have."""
+    """By the ruleset that judged it; `again` is None for a ruleset that we do not have, or evidence it cannot read."""
     try:
         again = rulesets.rerun(
             version=stored.ruleset_version, evidence=stored.evidence, thresholds=stored.thresholds
         )  # fmt: skip
-    except rulesets.UnknownRuleset:
+    except (rulesets.UnknownRuleset, rulesets.UnreadableEvidence):
         return Compared(stored, None, False)
     first = rulesets.canonical(stored.verdict, stored.points, stored.findings, stored.input_hash)
     second = rulesets.canonical(again.verdict, again.points, again.findings, again.input_hash)

@@ -78,7 +78,7 @@ def store(verdicts: Sequence[Judged], *, now: datetime) -> None:
         cursor.execute(LOOKED_AGAIN, [now, [key for key in ids if key not in set(fresh_ids)]])
         cursor.execute(RECONCILED, [now, ids])
     changed = [each for each in fresh if known.get(each.of.session_id, ("", ""))[0] != each.judgement.verdict]
-    _follow_up([*changed, *(each for each in outweighed if each not in changed)], set(known), outweighed, now)
+    _follow_up(fresh, set(known), outweighed, now)
     for each in changed:
         judgement = each.judgement
         publish(SessionJudged(each.of.session_id, each.of.place.organisation_id, judgement.verdict, judgement.points))
@@ -114,13 +114,14 @@ def _as_json(fresh: Sequence[Judged]) -> str:
     return msgspec.json.encode(rows).decode()
 
 
-def _follow_up(changed: Sequence[Judged], had_verdict: set[int], outweighed: Sequence[Judged], now: datetime) -> None:
+def _follow_up(fresh: Sequence[Judged], had_verdict: set[int], outweighed: Sequence[Judged], now: datetime) -> None:
     """A doubt is raised once, of the driver's side or of the network's record; what settles it later closes it.
 
-    Whether it was `outweighed` or not, one that is open is not asked twice.
+    Also under an equal verdict: a price in doubt may become a record in doubt. Whether it was `outweighed` or not, one
+    that is open is not asked twice.
     """
-    asking = [each for each in changed if _kind(each.judgement) is not None]
-    settled = [each.of.session_id for each in changed if each.of.session_id in had_verdict]
+    asking = [each for each in fresh if _kind(each.judgement) is not None]
+    settled = [each.of.session_id for each in fresh if each.of.session_id in had_verdict]
     if not asking and not settled:
         return
     ids = {*settled, *(each.of.session_id for each in asking)}
@@ -128,7 +129,7 @@ def _follow_up(changed: Sequence[Judged], had_verdict: set[int], outweighed: Seq
     anew = [each.of.session_id for each in outweighed]
     known = doubts.exclude(resolution=SETTLED).exclude(session__in=anew, resolved_at__isnull=False)
     asked = set(known.values_list("session_id", "kind"))
-    wanted = {each.of.session_id: _kind(each.judgement) for each in changed}
+    wanted = {each.of.session_id: _kind(each.judgement) for each in fresh}
     for doubt in doubts.open():
         if doubt.session_id in wanted and wanted[doubt.session_id] != doubt.kind:
             doubt.resolved_at, doubt.resolution = now, SETTLED

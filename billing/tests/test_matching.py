@@ -1,5 +1,6 @@
 """Every rule: a fraud that it catches and an honest case that it must not; missing evidence is never guilt."""
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing import matching
-from billing.matching import DEFAULTS, Evidence, judge, packed, rulesets, with_changes
+from billing.matching import DEFAULTS, RULESET_VERSION, Evidence, judge, packed, rulesets, with_changes
 from billing.matching.catalogue import BY_ID, CHECKS, RULES, as_markdown
 from billing.matching.facts import Duty, LimitUse, Neighbour, Price, Series, Track, Week, Witness
 
@@ -352,6 +353,37 @@ def test_the_second_ruleset_judges_as_it_did() -> None:
             again = rulesets.rerun(version="2026-11.2", evidence=told, thresholds=msgspec.to_builtins(DEFAULTS))
             digest.update(rulesets.canonical(again.verdict, again.points, again.findings, again.input_hash))
     assert digest.hexdigest() == SECOND
+
+
+@pytest.mark.parametrize("version", ["2026-11.2", RULESET_VERSION])
+def test_evidence_stored_before_a_fact_or_a_line_was_known_gives_the_same_answer(version: str) -> None:
+    """The hash of then is made here of structs that have no such field."""
+    told, newer = evidence(track=track(300), neighbours=(other(),)), {"week", "witnesses", "idle_paise", "f4_points"}
+
+    def before(now: Any) -> Any:
+        names = [name for name in now.__struct_fields__ if name not in newer]
+        return msgspec.defstruct("Before", names)(*(getattr(now, name) for name in names))
+
+    stored, lines = (
+        {name: value for name, value in msgspec.to_builtins(now).items() if name not in newer}
+        for now in (told, DEFAULTS)
+    )
+    stored["neighbours"][0].pop("soc_rise_percent")
+    known = {name: getattr(other(), name) for name in other().__struct_fields__ if name != "soc_rise_percent"}
+    neighbour = msgspec.defstruct("Neighbour", list(known))(**known)
+    then = before(told)
+    then.neighbours = (neighbour,)
+    again = rulesets.rerun(version=version, evidence=json.loads(json.dumps(stored)), thresholds=lines)
+    plain = msgspec.json.encode([version, then, before(DEFAULTS)], order="deterministic")
+    assert again.input_hash == sha256(plain).hexdigest()
+    assert again.verdict == judge(told).verdict
+
+
+@pytest.mark.parametrize("version", ["2026-11.1", "2026-11.2", RULESET_VERSION])
+@pytest.mark.parametrize("stored", [{}, {"started_at": "noon"}, {"pings": 3}, {"unheard": 1}])
+def test_what_was_never_evidence_is_said_to_be_none(version: str, stored: dict[str, Any]) -> None:
+    with pytest.raises(rulesets.UnreadableEvidence):
+        rulesets.rerun(version=version, evidence=stored, thresholds={})
 
 
 def test_the_catalogue_is_whole_and_the_documentation_prints_it() -> None:

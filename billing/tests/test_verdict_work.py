@@ -24,11 +24,15 @@ from billing.models import (
 )
 from billing.reconciliation import deciding, files, gathering, points, rerunning, terms, working
 from billing.services import exceptions, reconciliation
+from billing.tests import test_roaming
 from billing.tests.factories import NOON, Fleet, make_fleet, start, stop
+from billing.tests.test_roaming import bill, hear, price
 from fleetcharge.accounts.models import AuditEntry, Organisation, User
 from fleetcharge.lib.api import Conflict
+from stations.models import Source
 from vehicles.models import Driver, Position, Shift, Vehicle
 
+source = test_roaming.source
 END = NOON + timedelta(minutes=30)
 LATER = NOON + timedelta(days=1)
 METRE = 1e7 / 111_195
@@ -185,6 +189,8 @@ def test_tampering_is_found(fleet: Fleet, capsys: pytest.CaptureFixture[str]) ->
     with pytest.raises(SystemExit):
         call_command("rerun_verdicts")
     assert "stored verified, again blocked" in capsys.readouterr().out
+    ReconciliationVerdict.objects.update(evidence={"pings": "gone"})
+    assert [(each.again, each.is_same) for each in rerunning.rerun_all()] == [(None, False)]
     ReconciliationVerdict.objects.update(ruleset_version="1999-1")
     with pytest.raises(rulesets.UnknownRuleset):
         rulesets.rerun(version="1999-1", evidence={}, thresholds={})
@@ -383,6 +389,37 @@ def test_a_record_in_doubt_is_held_and_asks_the_network_alone(fleet: Fleet) -> N
     judged = BillingException.objects.filter(kind__in=["cpo_record", "suspicious_session"])
     assert [(each.session_id, each.kind) for each in judged] == [(second.pk, "cpo_record")]
     assert set(collecting.held(CDR.objects.all()).values_list("session", flat=True)) == {second.pk}
+
+
+def closed(session: ChargingSession, kind: str, finance: User) -> None:
+    doubt = BillingException.objects.open().get(session=session, kind=kind)
+    exceptions.resolve_exception(exception_id=doubt.pk, actor=finance, reason="they are right", at=LATER)
+
+
+@pytest.mark.parametrize("is_taken_first", [True, False])
+def test_a_price_that_was_taken_over_answers_no_doubt_about_the_record(
+    finance: User, source: Source, is_taken_first: bool
+) -> None:
+    """The network asks too much, and finance takes its price over; its meter says then that the record is wrong."""
+    cdr = bill(source, total_cost={"excl_vat": 450.0, "incl_vat": 531.0})
+    price(cdr)
+    assert cdr is not None
+    session = cdr.session
+    look_again(session, 1)
+    assert (verdict_of(session).verdict, rules_of(session), held()) == ("invalid", ["F3"], 1)
+    if is_taken_first:
+        closed(session, "cpo_price", finance)
+        assert held() == 0
+    hear(source, kwh=15.0, status="COMPLETED", last_updated="2026-11-21T06:40:00Z")
+    look_again(session, 2)
+    assert (verdict_of(session).verdict, rules_of(session), held()) == ("invalid", ["E5", "F3"], 1)
+    closed(session, "cpo_record", finance)
+    if not is_taken_first:
+        assert held() == 1  # its price is still in doubt
+        closed(session, "cpo_price", finance)
+    assert held() == 0
+    look_again(session, 3)
+    assert (held(), BillingException.objects.open().filter(session=session).count()) == (0, 0)
 
 
 def test_the_dispute_file_tells_rule_evidence_and_track(fleet: Fleet) -> None:

@@ -24,7 +24,11 @@ class Command(BaseCommand):
         for each in rerunning.rerun_all(session_ids=options["sessions"] or None):
             same, other = same + each.is_same, other + (not each.is_same)
             if not each.is_same:
-                said = "unknown ruleset" if each.again is None else each.again.verdict
+                said = (
+                    "nothing: unknown ruleset, or evidence that cannot be read"
+                    if each.again is None
+                    else each.again.verdict
+                )
                 stored = each.stored
                 print(f"session {stored.session_id} ({stored.ruleset_version}): stored {stored.verdict}, again {said}")
         print(f"{same} verdicts are the same again, {other} are not.")
