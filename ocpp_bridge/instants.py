@@ -34,7 +34,7 @@ def believed(at: datetime, *, received_at: datetime, ahead: timedelta = ON_TIME)
 def parse_date(raw: object) -> datetime | None:
     """Any instant, past or to come, in UTC; None for what is unreadable."""
     try:
-        at = datetime.fromisoformat(raw) if isinstance(raw, str) else None
+        at = datetime.fromisoformat(raw.upper()) if isinstance(raw, str) else None
         return at and (at.replace(tzinfo=UTC) if at.tzinfo is None else at.astimezone(UTC))
     except (ValueError, OverflowError):
         return None

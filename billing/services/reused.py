@@ -23,7 +23,8 @@ def is_another(known: ChargingSession, start: "Start", sequence: int | None) -> 
     """Is this the start of another session than the one we know by its name? A repeat has the time of the first.
 
     A running session is only given up for another token, or where the station has begun to count anew since: it has
-    booted, or `sequence` (seqNo) is below what came before. Where time proves nothing, token or register have to.
+    booted, or `sequence` (seqNo) is below what came before. Where time proves nothing, token or register have to. A
+    start with the register of the first, which has moved on since, is that one, whatever a clock says that was set.
     """
     if start.transaction_ref is None or not (start.is_reported and known.is_start_reported):
         return False
@@ -31,12 +32,20 @@ def is_another(known: ChargingSession, start: "Start", sequence: int | None) -> 
         return False
     if start.id_token and known.id_token_uid and start.id_token.lower() != known.id_token_uid.lower():
         return True
+    if _has_moved_on_from(known, start.meter_start_wh):
+        return False
     registers = start.meter_start_wh, known.meter_start_wh
     has_other_register = known.is_meter_start_reported and None not in registers and registers[0] != registers[1]
     if known.state == ChargingSession.State.ENDED:
         return not start.is_time_ours or has_other_register
     has_proven_time = not (start.is_time_ours or known.is_time_ours)
     return has_proven_time and (_has_booted_since(known, start) or _counts_anew(known, start, sequence))
+
+
+def _has_moved_on_from(known: ChargingSession, register_wh: int | None) -> bool:
+    """0 proves nothing: many registers count every session from there."""
+    is_its_start = known.is_meter_start_reported and known.meter_start_wh == register_wh
+    return is_its_start and bool(register_wh) and (known.meter_last_wh or 0) > (register_wh or 0)
 
 
 def _has_booted_since(known: ChargingSession, start: "Start") -> bool:

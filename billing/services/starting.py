@@ -132,7 +132,8 @@ def note_message(*, charger_id: int, transaction_ref: str, said: Said) -> None:
 def _started_before(start: Start) -> ChargingSession | None:
     """Without a lock: nearly always there is nothing to complete."""
     if _is_timeless(start):
-        return _with_its_key(start).filter(state=ChargingSession.State.ACTIVE).select_related("id_token").first()
+        own = _with_its_key(start).select_related("id_token")
+        return own.filter(state=ChargingSession.State.ACTIVE).first() or _left_behind(own, start)
     same = Q(start_key__in=[key for key in (start.start_key, start.former_key) if key])
     if start.transaction_ref:
         same |= Q(charger_id=start.charger_id, transaction_ref=start.transaction_ref)
@@ -145,7 +146,22 @@ def _is_timeless(start: Start) -> bool:
 
 
 def _with_its_key(start: Start) -> QuerySet[ChargingSession]:
-    return ChargingSession.objects.filter(charger_id=start.charger_id, start_key__startswith=start.start_key)
+    named = Q(start_key__startswith=start.start_key)
+    if start.former_key:
+        named |= Q(start_key__startswith=start.former_key)
+    return ChargingSession.objects.filter(named, charger_id=start.charger_id)
+
+
+def _left_behind(own: QuerySet[ChargingSession], start: Start) -> ChargingSession | None:
+    """The ended session at whose start the register stood there: it has moved on, and never says this again.
+
+    A register of 0 proves nothing, as many count every session from there.
+    """
+    if not start.meter_start_wh:
+        return None
+    moved = own.filter(meter_start_wh=start.meter_start_wh, meter_last_wh__gt=start.meter_start_wh)
+    recent = moved.filter(state=ChargingSession.State.ENDED, created_at__gt=start.received_at - orphans.REPEATED_FOR)
+    return recent.order_by("pk").last()
 
 
 def _key_of(start: Start) -> str:

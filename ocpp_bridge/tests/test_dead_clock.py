@@ -91,6 +91,16 @@ async def test_a_start_with_a_time_is_the_same_also_when_its_session_is_over(old
     assert await old.call("StartTransaction", start, "two") == first
 
 
+async def test_a_start_at_a_register_that_has_moved_on_is_told_again(old: Socket) -> None:
+    """Its session has ended meanwhile; the next one begins where the register stands now."""
+    first = await old.call("StartTransaction", started(meterStart=5_000))
+    await old.call("StopTransaction", stopped(first["transactionId"], meterStop=5_900))
+    assert await old.call("StartTransaction", started(meterStart=5_000)) == first
+    assert ChargingSession.objects.get().energy_wh == 900
+    assert await old.call("StartTransaction", started(meterStart=5_900)) != first
+    assert ChargingSession.objects.count() == 2
+
+
 async def test_a_stop_that_is_said_again_without_a_clock_is_no_conflict(old: Socket) -> None:
     number = (await old.call("StartTransaction", started()))["transactionId"]
     for attempt in range(3):

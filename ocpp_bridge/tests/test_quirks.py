@@ -144,3 +144,14 @@ async def test_the_profile_is_found_again_at_boot(connect: Connect, station: Cha
     await socket.call("BootNotification", boot)  # the update has mended it
     await socket.call("MeterValues", {**values(0, 0, "2500"), "transactionId": 0})
     assert MeterValue.objects.get().energy_wh == 2_500
+
+
+async def test_a_start_is_known_again_when_its_clock_is_read_another_way(connect: Connect, station: Charger) -> None:
+    """The update between the two tellings has mended the clock, and the frame is as it was."""
+    socket: Socket = await connect("BLR-1")
+    start = {"connectorId": 1, "idTag": "TAG1", "meterStart": 80_000, "timestamp": local(-60)}
+    first = await socket.call("StartTransaction", start)
+    boot = {"chargePointVendor": "Acme", "chargePointModel": "Quirk-1", "firmwareVersion": "2.0"}
+    await socket.call("BootNotification", boot)
+    assert await socket.call("StartTransaction", start) == first
+    assert ChargingSession.objects.count() == 1

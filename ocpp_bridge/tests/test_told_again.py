@@ -152,3 +152,19 @@ async def test_a_start_said_again_with_another_time_alone_is_no_other_session(
     await socket.call("TransactionEvent", event("Started", 0, -7_200, 1_000, **TAG))
     await socket.call("TransactionEvent", event("Started", 0, -7_000, 1_000, **TAG))
     assert ChargingSession.objects.count() == 1
+
+
+@pytest.mark.parametrize("has_ended", [True, False])
+async def test_a_start_at_the_register_of_the_first_is_the_first(
+    connect: Connect, station: Charger, has_ended: bool
+) -> None:
+    """The station has booted and set its clock before it says it once more; energy has been drawn since."""
+    socket = await connect("BLR-017", subprotocols=["ocpp2.0.1"])
+    await socket.call("TransactionEvent", event("Started", 0, -7_200, 1_000, **TAG))
+    await socket.call("TransactionEvent", event("Updated", 1, -7_000, 3_000))
+    if has_ended:
+        await socket.call("TransactionEvent", event("Ended", 2, -6_000, 5_000))
+    await socket.call("BootNotification", BOOT)
+    await socket.call("TransactionEvent", event("Started", 0, -3_600, 1_000, **TAG))
+    session = ChargingSession.objects.get()
+    assert (session.state, session.energy_wh) == (("ended", 4_000) if has_ended else ("active", 2_000))

@@ -6,6 +6,7 @@ from typing import Any
 from billing.services import sessions
 from billing.services.meters import MeterReading
 from billing.services.places import UNNAMED
+from ocpp_bridge.instants import parse_date
 from ocpp_bridge.metering import MAX_ENERGY_WH
 from ocpp_bridge.station import (
     MAX_INT32,
@@ -37,7 +38,8 @@ async def start_transaction(station: Station, payload: dict[str, Any], received_
     meter_start_wh = _transaction_meter(station, payload, "meterStart")
     started_at, is_time_ours = station.told(payload.get("timestamp"), received_at)
     as_written = digest(station.charger_id, connector_id, id_tag, payload.get("timestamp"), payload.get("meterStart"))
-    meant = (connector_id, id_tag, started_at.isoformat(), optional_integer(payload, "meterStart"))
+    said_at = parse_date(payload.get("timestamp"))  # not what we make of it: that may change until it is said again
+    meant = (connector_id, id_tag, said_at and said_at.isoformat(), optional_integer(payload, "meterStart"))
     started = await in_database(
         sessions.start_session,
         charger_id=station.charger_id,
@@ -47,7 +49,7 @@ async def start_transaction(station: Station, payload: dict[str, Any], received_
         started_at=started_at,
         received_at=received_at,
         meter_start_wh=meter_start_wh,
-        start_key=as_written if is_time_ours else digest(station.charger_id, *meant),
+        start_key=as_written if said_at is None else digest(station.charger_id, *meant),
         former_key=as_written,
         reservation_number=optional_integer(payload, "reservationId", low=-MAX_INT32, high=MAX_INT32),
         is_time_ours=is_time_ours,
