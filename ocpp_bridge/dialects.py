@@ -9,6 +9,12 @@ import ocpp
 import orjson
 
 SCHEMAS = Path(ocpp.__file__).parent
+ERROR_CODES = frozenset({
+    "FormatViolation", "FormationViolation", "GenericError", "InternalError", "MessageTypeNotSupported",
+    "NotImplemented", "NotSupported", "OccurenceConstraintViolation", "OccurrenceConstraintViolation",
+    "PropertyConstraintViolation", "ProtocolError", "RpcFrameworkError", "SecurityError", "TypeConstraintViolation",
+})  # fmt: skip
+"""Of CALLERRORs, in all editions."""
 
 
 @dataclass(frozen=True)

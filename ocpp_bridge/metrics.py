@@ -6,13 +6,13 @@ knows (chargers online, command states, clock skew) are read at the scrape and c
 
 import bisect
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 from django.db.models import Count, QuerySet
 
-from ocpp_bridge.dialects import DIALECTS
+from ocpp_bridge.dialects import DIALECTS, ERROR_CODES
 
 if TYPE_CHECKING:
     from ocpp_bridge.models import Command
@@ -33,12 +33,18 @@ def _actions() -> frozenset[str]:
 
 
 class Counter:
-    """Totals by labels, in the order of `names`; `is_said`: the last one is a word that chargers may make up."""
+    """Totals by labels, in the order of `names`.
 
-    def __init__(self, name: str, text: str, names: Sequence[str], *, is_said: bool = False) -> None:
-        self.name, self.text, self.names, self._is_said = name, text, names, is_said
+    `known`: the last one is a word that chargers may make up; beside these so many `strange` ones are told apart.
+    """
+
+    def __init__(
+        self, name: str, text: str, names: Sequence[str], *, known: Callable[[], Set[str]] | None = None,
+        strange: int = 0,
+    ) -> None:  # fmt: skip
+        self.name, self.text, self.names, self._known = name, text, names, known
         self.totals: dict[Labels, int] = {}
-        self._strange = 0
+        self._strange = strange
 
     def add(self, labels: Labels, amount: int = 1) -> None:
         totals = self.totals
@@ -48,17 +54,16 @@ class Counter:
             self._add_new(labels, amount)
 
     def _add_new(self, labels: Labels, amount: int) -> None:
-        """Of words that are a charger's own only so few are told apart, and all of OCPP."""
         totals = self.totals
-        if len(totals) >= MAX_LABELS or (self._is_said and not self._is_told_apart(labels[-1])):
+        if len(totals) >= MAX_LABELS or not self._is_told_apart(labels[-1]):
             labels = (*labels[:-1], "(other)")
         totals[labels] = totals.get(labels, 0) + amount
 
     def _is_told_apart(self, word: str) -> bool:
-        if word in _actions():
+        if self._known is None or word in self._known():
             return True
-        self._strange += len(word) <= LONGEST_WORD
-        return len(word) <= LONGEST_WORD and self._strange <= MAX_STRANGE
+        self._strange -= len(word) <= LONGEST_WORD
+        return len(word) <= LONGEST_WORD and self._strange >= 0
 
     def samples(self) -> Iterable[Sample]:
         for labels, total in list(self.totals.items()):
@@ -93,13 +98,14 @@ class Histogram:
 
 
 frames = Counter(
-    "ocpp_frames_total", "Frames that passed our sockets, by action.", ("direction", "action"), is_said=True
-)
+    "ocpp_frames_total", "Frames that passed our sockets, by action.", ("direction", "action"), known=_actions,
+    strange=MAX_STRANGE,
+)  # fmt: skip
 frames_dropped = Counter(
     "ocpp_recorder_dropped_frames_total", "Frames the flight recorder did not keep; chargers were not affected.",
     ("direction", "reason"),
 )  # fmt: skip
-call_errors = Counter("ocpp_call_errors_total", "CALLERRORs by code.", ("direction", "code"), is_said=True)
+call_errors = Counter("ocpp_call_errors_total", "CALLERRORs by code.", ("direction", "code"), known=lambda: ERROR_CODES)
 refusals = Counter("ocpp_handshakes_refused_total", "Refused handshakes by reason.", ("reason",))
 commands = Counter(
     "ocpp_commands_finished_total", "Commands that were on the wire here, by what became of them.", ("action", "state")

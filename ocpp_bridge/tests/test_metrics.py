@@ -78,7 +78,9 @@ def test_every_line_is_one_prometheus_reads(db: None) -> None:
 
 
 def test_endless_names_do_not_fill_the_memory() -> None:
-    counter = metrics.Counter("frames", "of a test", ("direction", "action"), is_said=True)
+    counter = metrics.Counter(
+        "frames", "of a test", ("direction", "action"), known=metrics._actions, strange=metrics.MAX_STRANGE
+    )
     for number in range(metrics.MAX_STRANGE + 50):
         counter.add((0, f"Odd{number}"))
     counter.add((0, "Long" * 1_000_000))
@@ -88,6 +90,14 @@ def test_endless_names_do_not_fill_the_memory() -> None:
     assert counter.totals[0, "MeterValues"] == 2
     assert len(counter.totals) == metrics.MAX_STRANGE + 2
     assert max(len(action) for _, action in counter.totals) < metrics.LONGEST_WORD
+
+
+def test_codes_that_chargers_make_up_are_one() -> None:
+    for code in ("NotSupported", "OccurenceConstraintViolation", "E-17", "E-18", "E-18", "x" * 10_000):
+        metrics.answered(0, code, None)
+    assert metrics.call_errors.totals == {
+        (0, "NotSupported"): 1, (0, "OccurenceConstraintViolation"): 1, (0, "(other)"): 4,
+    }  # fmt: skip
 
 
 def test_loopback_may_read_and_the_world_may_not(client: Client, db: None) -> None:
