@@ -127,9 +127,9 @@ class OwnChargersAdapter:
         if request.departure_at is None and request.energy_wh is None:
             sites.drop_goal(session=session, now=now)
         else:
-            sites.set_goal(
-                session=session, departure_at=request.departure_at, target_soc_percent=None,
-                energy_wh=request.energy_wh, actor="dispatch", now=now,
+            sites.change_goal(
+                session=session, departure_at=request.departure_at, energy_wh=request.energy_wh, actor="dispatch",
+                now=now,
             )  # fmt: skip
         return CommandReceipt("accepted")
 

@@ -67,6 +67,19 @@ def set_goal(
 
 
 @transaction.atomic
+def change_goal(
+    *, session: ChargingSession, departure_at: datetime | None, energy_wh: int | None, actor: str, now: datetime
+) -> ChargingGoal:
+    """What is not said again stays: a departure keeps how much is wanted, and how much keeps the departure."""
+    before = ChargingGoal.objects.select_for_update().filter(session=session).first() or ChargingGoal(session=session)
+    return set_goal(
+        session=session, departure_at=departure_at or before.departure_at, actor=actor, now=now,
+        target_soc_percent=before.target_soc_percent if energy_wh is None else None,
+        energy_wh=before.energy_wh if energy_wh is None else energy_wh,
+    )  # fmt: skip
+
+
+@transaction.atomic
 def drop_goal(*, session: ChargingSession, now: datetime) -> bool:
     """Back to what shifts, stops and the vehicle say."""
     dropped, _ = ChargingGoal.objects.filter(session=session).delete()

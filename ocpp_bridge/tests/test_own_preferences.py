@@ -57,6 +57,23 @@ def test_a_wish_becomes_the_goal_and_the_site_is_planned_anew(fleet: Fleet, sess
     assert not ChargingGoal.objects.exists()
 
 
+def test_a_later_departure_keeps_how_much_is_wanted_and_how_much_keeps_the_departure(session: ChargingSession) -> None:
+    soon, later = (timezone.now() + timedelta(hours=hours) for hours in (2, 3))
+    sites.set_goal(
+        session=session, departure_at=soon, target_soc_percent=70, energy_wh=None, actor="test", now=timezone.now()
+    )
+    assert wished(session, style="FAST", departure_at=later.isoformat()) == ("done", "")
+    assert goal_of(session) == (later, 70, None)
+    assert wished(session, style="REGULAR", energy_wh=9_000) == ("done", "")
+    assert goal_of(session) == (later, None, 9_000)
+    assert wished(session, style="REGULAR", departure_at=soon.isoformat()) == ("done", "")
+    assert goal_of(session) == (soon, None, 9_000)
+
+
+def goal_of(session: ChargingSession) -> tuple[Any, ...]:
+    return ChargingGoal.objects.values_list("departure_at", "target_soc_percent", "energy_wh").get(session=session)
+
+
 @pytest.mark.parametrize(
     ("said", "reason"),
     [
