@@ -65,7 +65,7 @@ def left(usage_ids: Sequence[int]) -> tuple[int | None, int | None]:
     hard = LimitUsage.objects.filter(pk__in=usage_ids, limit__is_hard=True) if usage_ids else LimitUsage.objects.none()
     money = hard.annotate(room=F("limit__amount_paise") - F("reserved_paise") - F("spent_paise"))
     energy = hard.annotate(room=F("limit__energy_wh") - F("reserved_wh") - F("spent_wh"))
-    return tuple(rows.aggregate(least=Min("room"))["least"] for rows in (money, energy))  # type: ignore[return-value]
+    return tuple(rows.aggregate(least=Min("room"))["least"] for rows in (money, energy))
 
 
 def reserve(usages: Sequence[dict[str, Any]], *, paise: int, wh: int) -> str:

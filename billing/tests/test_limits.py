@@ -1,7 +1,10 @@
 """Limits: reserved with the wallet or not at all, moved by the capture, exceeded only by what was drawn already."""
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count, pairwise
 from typing import Any
 
 import pytest
@@ -13,6 +16,7 @@ from billing.services import adjustments, holds, rating, verification, wallets
 from billing.services.authorisation import decide
 from billing.tests.factories import NOON, Fleet, limit, make_fleet, start, stop
 from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib.tests.crossing import until
 from vehicles.models import Vehicle
 
 PRICE = 212_40  # 10 kWh at 18 rupees and 18 % GST
@@ -200,6 +204,48 @@ def test_eight_vehicles_share_a_limit_to_the_last_paisa() -> None:
     assert {row.limit.period: row.reserved_paise for row in LimitUsage.objects.all()} == {
         "day": 2_400_00, "month": 2_400_00,
     }  # fmt: skip
+    assert verification.differences() == {}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_limit_that_is_raised_under_eight_spenders_is_used_up_each_time_and_the_wallet_never_overdrawn() -> None:
+    """Each raise comes when all of them stand at the limit; after the last one the wallet is what ends it."""
+    organisation = Organisation.objects.create(name="Race", slug="race")
+    fleet = make_fleet(organisation, money_paise=3_000_00)
+    of_day = limit(organisation, amount_paise=600_00)
+    is_raised = threading.Event()
+
+    def grab(worker: int) -> int:
+        held = 0
+        try:
+            for number in count():
+                has_ended = is_raised.is_set()
+                name: dict[str, Any] = {"session_key": f"{worker}-{number}", "now": NOON}
+                limits = decide_at(fleet).limits
+                result = wallets.hold(organisation_id=organisation.pk, amount_paise=30_00, limits=limits, **name)
+                if not result.is_held and has_ended:
+                    return held
+                held += 30_00 * (result.is_held + wallets.extend(extra_paise=30_00, **name))
+        finally:
+            connection.close()
+        return held
+
+    def is_used_up(paise: int) -> bool:
+        reserved = LimitUsage.objects.filter(limit=of_day).values_list("reserved_paise", flat=True).first() or 0
+        assert reserved <= paise
+        return reserved == paise
+
+    with ThreadPoolExecutor(8) as pool:
+        spenders = [pool.submit(grab, worker) for worker in range(8)]
+        try:
+            for before, after in pairwise([600_00, 1_200_00, 2_400_00, 4_200_00]):
+                until(partial(is_used_up, before))
+                changing.change_limit(limit=of_day, amount_paise=after, energy_wh=None, reason="more", actor=None)
+        finally:
+            is_raised.set()
+        assert sum(spender.result() for spender in spenders) == 3_000_00
+    wallet = Wallet.objects.get(organisation=organisation)
+    assert (wallet.held_paise, wallet.available_paise, used(of_day)) == (3_000_00, 0, (3_000_00, 0))
     assert verification.differences() == {}
 
 
