@@ -75,11 +75,37 @@ def _network(event: SourceStateChanged, asked: frozenset[int]) -> Iterator[Fact]
         "name": row.name,
         "old": event.old,
         "state": event.new,
-        "reason": row.last_error[:400] if event.new == Source.State.FAILING else "",
+        "reason": _reason(row) if event.new == Source.State.FAILING else "",
         "at": event.at,
     }
     key = f"{row.pk}:{event.new}:{timezone.localtime(event.at):%Y%m%d%H%M%S%f}"
     yield from (Fact(pk, key, event.at, data) for pk in sorted(asked & _fleets([row])[row.pk]))
+
+
+OUR_WORDS = frozenset(
+    {
+        "cpo_unavailable",
+        "silent",
+        "not_ocpi",
+        "not_json",
+        "no_entries",
+        "too_large",
+        "no_version",
+        "no_endpoint",
+        "no_ack",
+    }
+)
+"""What these errors say we have written ourselves; all others may quote the network or an address of its."""
+
+
+def _reason(row: Source) -> str:
+    """For fleets: what is wrong, never what a peer wrote."""
+    code, (kind, _, number) = row.last_error_code, row.last_error_code.partition("_")
+    if code in OUR_WORDS:
+        return row.last_error[:400]
+    if kind in {"http", "ocpi"} and number.isdecimal():
+        return f"{row.name} answers {kind.upper()} {number}."
+    return f"What {row.name} answers cannot be used."
 
 
 def _fleets(sources: Iterable[Source]) -> dict[int, frozenset[int]]:

@@ -18,6 +18,7 @@ from stations.cpo import registry
 from stations.cpo.base import Capability, CPOError, CPOUnavailable, PullReport
 from stations.cpo.ocpi import registration, watchdog
 from stations.cpo.ocpi.adapter import OCPIAdapter
+from stations.cpo.peer_words import peer_words
 from stations.cpo.ubc import tasks as ubc_tasks  # noqa: F401 (Celery finds the tasks of an app here)
 from stations.cpo.webhooks import tasks as feed_tasks  # noqa: F401 (likewise)
 from stations.deciding import OFFLINE_GRACE
@@ -102,7 +103,8 @@ def _poll(source: Source) -> int:
         return 0
     except Exception as error:  # ours or theirs: it is shown, counted and tried again
         name = type(error).__name__
-        told = f"We failed at what it sent, and ask again by ourselves; the log says where ({name}: {error})."
+        why = f"{name}: {peer_words(error)}"
+        told = f"We failed at what it sent, and ask again by ourselves; the log says where ({why})."
         services.source_failed(source_id=source.pk, error=told, code=name, at=timezone.now())
         raise
     finally:

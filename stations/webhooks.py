@@ -32,6 +32,7 @@ from stations.news import announcer
 from stations.services.bulk import EvseReport
 
 MAX_BODY_BYTES = 1024 * 1024
+MAX_PARAMETERS = 50
 logger = logging.getLogger(__name__)
 threads = DatabaseThreads("ocpi-database")
 handshakes = DatabaseThreads("ocpi-handshake", threads=2)
@@ -164,7 +165,10 @@ def _read(scope: Scope, raw: bytes, source: Source | None, token: str) -> tuple[
     body = _json(raw) if scope["method"] in {"POST", "PUT", "PATCH"} and raw else None
     if body is _NOTHING:
         return _BAD_JSON
-    query = dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=50))
+    try:
+        query = dict(parse_qsl(scope["query_string"].decode("latin-1"), max_num_fields=MAX_PARAMETERS))
+    except ValueError:
+        return Answer(None, 2001, f"At most {MAX_PARAMETERS} parameters stand in an address.")
     return module, Call(source, scope["method"], tuple(rest), body, timezone.now(), version, query, token)
 
 

@@ -1,6 +1,7 @@
 """Addresses that others gave us are checked before we call them, and called where they were checked (SSRF)."""
 
 import ipaddress
+import re
 import socket
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,4 +82,5 @@ def _addresses(host: str, port: int) -> list[Address]:
 
 
 def _shown(url: object) -> str:
-    return str(url).split("?", 1)[0][:120]
+    """Without what may be secret in it: a name and password, parameters."""
+    return re.sub(r"//[^/@]*@", "//…@", re.split(r"[?#]", str(url), maxsplit=1)[0], count=1)[:120]

@@ -116,6 +116,13 @@ def test_an_event_id_makes_a_push_known_however_it_is_signed(hooks: Hooks, feed:
     assert shown(plug) == "charging"
 
 
+def test_an_event_id_may_be_as_long_as_a_digest(hooks: Hooks, feed: WebhookFeed) -> None:
+    make_plug(feed, "E1")
+    pushed = [hooks.push({"id": "f" * 64, "entries": [entry("E1", "charging")]}) for _ in range(2)]
+    assert [answer.status_code for answer in pushed] == [200, 200]
+    assert [answer.json()["duplicate"] for answer in pushed] == [False, True]
+
+
 def test_without_any_time_two_equal_pushes_are_two_facts(hooks: Hooks) -> None:
     feed = make_feed(signed="{body}", timestamp_header="")
     plug = make_plug(feed, "E1")

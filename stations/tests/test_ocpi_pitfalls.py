@@ -135,6 +135,24 @@ def test_09_a_crawl_survives_moving_objects_loops_and_a_lost_limit(ours: str) ->
         assert all("date_from" in query for query in crawl[-2:])
 
 
+def test_09_a_list_that_goes_in_a_circle_hides_nothing(usual: Network) -> None:
+    usual.peer.lists["locations"] = [objects.location("2.2.1", number) for number in range(1, 6)]
+    Source.objects.update(full_synced_at=None)
+    usual.poll()
+    usual.peer.links_loop = True
+    for _ in range(4):
+        Source.objects.update(full_synced_at=None)
+        usual.poll()
+    assert Location.objects.filter(is_removed=False).count() == 5
+    assert "go in a circle" in str(usual.source.refusals)
+    usual.peer.page_size = 10
+    usual.peer.lists["locations"].pop()
+    for _ in range(3):
+        Source.objects.update(full_synced_at=None)
+        usual.poll()
+    assert Location.objects.filter(is_removed=False).count() == 4  # all that it promised had come, so it was whole
+
+
 def test_10_one_bad_object_never_stops_a_page(everywhere: Network) -> None:
     good = objects.location(everywhere.version, 9, last_updated=LATER)
     everywhere.peer.lists["locations"] = [{"id": "broken", "last_updated": LATER}, "what", good]
@@ -180,6 +198,23 @@ def test_13_odd_opening_hours_do_not_cost_us_the_site(everywhere: Network, hours
     site = objects.location(everywhere.version, 8, opening_times=times)
     assert code(everywhere.peer.put("locations", "L8", body=site)) == (201, 1000)
     assert Location.objects.get(name="Volt 8").opening_times == times
+
+
+@pytest.mark.parametrize("empty", ["", [], {}])
+def test_13_what_is_left_empty_does_not_cost_us_site_price_or_session(usual: Network, empty: Any) -> None:
+    """PHP writes an empty object as `[]`, others a missing time or text as `""`."""
+    site = dict.fromkeys(("opening_times", "operator", "owner", "facilities", "parking_type", "state"), empty)
+    unit = dict.fromkeys(("coordinates", "status_schedule", "floor_level", "parking_restrictions"), empty)
+    price = dict.fromkeys(("min_price", "max_price", "tariff_alt_text", "type", "end_date_time"), empty)
+    use = dict.fromkeys(("end_date_time", "total_cost", "charging_periods", "authorization_reference"), empty)
+    units = [objects.evse("2.2.1", "E8-1", **unit)]
+    answers = [
+        usual.peer.put("locations", "L8", body=objects.location("2.2.1", 8, evses=units, **site)),
+        usual.peer.put("tariffs", "T8", body=objects.tariff("2.2.1", id="T8", **price)),
+        usual.peer.put("sessions", "S8", body=objects.session("2.2.1", "S8", **use)),
+    ]
+    assert [code(answer) for answer in answers] == [(201, 1000)] * 3
+    assert Location.objects.get(name="Volt 8").opening_times is None
 
 
 def test_14_an_unknown_status_is_not_a_fault(everywhere: Network) -> None:
@@ -329,6 +364,15 @@ def test_the_http_layer_answers_only_below_ocpi(usual: Network) -> None:
     assert httpx.delete(url, headers=headers).status_code == 405
     assert code(httpx.put(url, json={}, headers=headers)) == (200, 2001)
     assert httpx.put(url, content=b" " * (1024 * 1024 + 1), headers=headers).status_code == 413
+
+
+def test_an_address_with_too_many_parameters_is_refused_by_name(usual: Network) -> None:
+    """It is answered in a batch with the pushes of others, who must not pay for it."""
+    many = {f"p{number}": "1" for number in range(60)}
+    body = {"status": "CHARGING", "last_updated": LATER}
+    answer = usual.peer.push("PATCH", "locations", "IN", "VLT", "L1", "E1-1", body=body, **many)
+    assert code(answer) == (200, 2001)
+    assert usual.plug().status == "available"
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from stations.cpo.ocpi import pacing
 from stations.cpo.ocpi.dialects import dialect_of
 from stations.cpo.ocpi.directory import OUR_COUNTRY, OUR_PARTY
 from stations.cpo.ocpi.objects.base import now_text
+from stations.cpo.peer_words import peer_words
 from stations.cpo.unreachable import unreachable
 from stations.models import Source
 
@@ -54,8 +55,11 @@ class OCPIClient:
         self.sends_raw = source.sends_raw_token if sends_raw is None else sends_raw
         self._http = exchanges.client(seconds=seconds or MAX_SECONDS, transport=transport)
         self._ends_at = time.monotonic() + LONGEST_SECONDS
+        self._has_ended, self._secrets = True, ("", "")
         self.promised = 0
         """X-Total-Count of the list that is being read; 0: it does not say."""
+        self.is_whole = True
+        """Whether the list that was read last was read to its end."""
 
     def __enter__(self) -> "OCPIClient":
         return self
@@ -76,7 +80,8 @@ class OCPIClient:
         """A list module page by page, flat in memory.
 
         An object that changes while we read moves to the end, and its neighbour slips over a page border unseen (OCPI
-        issue 373). When fewer objects came than X-Total-Count promised, the list is therefore walked once more.
+        issue 373). When fewer objects came than X-Total-Count promised, the list is therefore walked once more. A list
+        whose Links go in a circle, or never end, before everything promised has come is not whole.
         """
         asked = urlencode({"limit": 100, **({"date_from": now_text(since)} if since else {}), **query})
         first = f"{url}{'&' if '?' in url else '?'}{asked}"
@@ -91,12 +96,14 @@ class OCPIClient:
                 seen.update(filter(None, names))
                 unnamed += names.count("")
                 yield entries
-            if pages < 2 or len(seen) + unnamed >= promised:
+            has_all = len(seen) + unnamed >= promised
+            self.is_whole = self._has_ended or (has_all and promised > 0)
+            if pages < 2 or has_all:
                 return
 
     def _walk(self, first: str) -> Iterator[tuple[list[Any], int]]:
         """(entries, X-Total-Count) of each page. A Link that loops or leads to another host is not followed."""
-        following, seen = first, set()
+        following, seen, self._has_ended = first, set(), False
         for _ in range(MAX_PAGES):
             seen.add(following)
             reply = self._send("GET", following, None, "", True)
@@ -104,7 +111,8 @@ class OCPIClient:
             if not isinstance(entries, list):
                 raise CPOError("not_ocpi", f"{self.source.name} answers a list with something else.")
             yield entries, reply.total
-            if not reply.following or reply.following in seen:
+            self._has_ended = not reply.following
+            if self._has_ended or reply.following in seen:
                 return
             if not same_origin(reply.following, first):
                 raise CPOError("hostile_url", f"{self.source.name} links its next page at another host.")
@@ -146,7 +154,8 @@ class OCPIClient:
         plain = token or self.source.peer_token
         if not plain:
             raise CPOError("no_token", f"{self.source.name} has given us no token yet.")
-        secret = plain if self.sends_raw else base64.b64encode(plain.encode()).decode()
+        encoded = base64.b64encode(plain.encode()).decode()
+        self._secrets, secret = (plain, encoded), plain if self.sends_raw else encoded
         request_id = str(uuid.uuid4())
         headers = {"Authorization": f"Token {secret}", "X-Request-ID": request_id, "X-Correlation-ID": request_id}
         party = self.source.parties.first() if routed and self.dialect.has_routing else None
@@ -162,7 +171,8 @@ class OCPIClient:
         except (ValueError, KeyError, TypeError):
             raise CPOError("not_ocpi", f"{self.source.name} does not answer in OCPI.") from None
         if not 1000 <= code < 2000:
-            raise CPOError(f"ocpi_{code}", f"{self.source.name}: {code} {envelope.get('status_message', '')}".strip())
+            said = peer_words(envelope.get("status_message") or "", *self._secrets)
+            raise CPOError(f"ocpi_{code}", f"{self.source.name}: {code} {said}".strip())
         return dict(envelope)
 
 

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 OVERLAP = timedelta(minutes=5)
 FIRST_LOOK = timedelta(days=31)
 """How far back sessions and CDRs are asked for when a network is new."""
+ENDLESS = "the pages of its list go in a circle or never end: what was not on them is kept as it was"
 UNUSABLE = (ValidationError, ValueError, TypeError, ArithmeticError, DataError, IntegrityError)
 
 
@@ -47,14 +48,21 @@ class Pull:
         """Prices before the plugs that name them, sites before the sessions that happened there."""
         yield from self._optional("tariffs", None, self._tariff)
         yield from self._module("locations", None if self.is_full else self.since, self._location)
-        if self.is_full:
-            tombstones.full_pull_done(source=self.source, began=self.now, at=timezone.now())
+        yield from self._whole_list_read()
         lately = self.since or self.now - FIRST_LOOK
         yield from self._optional("sessions", lately, self._session)
         yield from self._optional("cdrs", lately, self._cdr)
         yield from self._optional("hubclientinfo", self.since, self._client)
         yield from self._optional("bookings", self.since, self._booking_location, "booking_locations")
         yield from self._optional("invoicereconciliation", lately, self._invoice)
+
+    def _whole_list_read(self) -> Iterator[PullReport]:
+        """What a list that was read to its end does not name is missing; one without an end says nothing of it."""
+        if not self.client.is_whole:
+            refusal = {"id": "locations", "why": ENDLESS}
+            yield PullReport(part="locations", is_full=self.is_full, rejected=[refusal])
+        elif self.is_full:
+            tombstones.full_pull_done(source=self.source, began=self.now, at=timezone.now())
 
     def one(self, module: str, object_id: str) -> bool:
         """A single site or session by the CPO's id; False when it is not usable."""

@@ -10,6 +10,7 @@ from django.utils import timezone
 from fleetcharge.lib import exchanges
 from stations.cpo.base import CPOError, CPOUnavailable
 from stations.cpo.guard import check_url
+from stations.cpo.peer_words import peer_words
 from stations.cpo.ubc import signing, wire
 from stations.cpo.ubc.models import UBCMessage, UBCNetwork
 from stations.cpo.ubc.words import TTL_SECONDS, Outgoing
@@ -82,7 +83,7 @@ def _check_ack(name: str, status: int, body: bytes, wait: float) -> None:
     if word == "ACK" and status < 300:
         return
     if word == "NACK":
-        raise CPOError("nack", f"{name} does not take the message: {error or f'HTTP {status}'}"[:500])
+        raise CPOError("nack", f"{name} does not take the message: {peer_words(error or f'HTTP {status}')}")
     if status in {429, 500, 502, 503, 504}:
         raise CPOUnavailable(f"{name} answers HTTP {status}.", retry_after_seconds=wait)
     if status >= 300:

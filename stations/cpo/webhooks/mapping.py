@@ -9,7 +9,7 @@ from stations import status
 from stations.cpo.documents import LocationDoc
 from stations.cpo.webhooks import signatures
 from stations.cpo.webhooks.paths import BadMapping, Find, Look, compiled
-from stations.cpo.webhooks.sites import BadEntry, SiteMapping, key
+from stations.cpo.webhooks.sites import BadEntry, SiteMapping, key, named
 
 MAX_ENTRIES = 5_000
 PATHS = {"entries", "sent_at", "event_id", "evse", "site", "status", "at"}
@@ -116,7 +116,7 @@ class FeedMapping:
             raise BadEntry("too_many_entries", f"{len(entries)} entries are more than {MAX_ENTRIES}.")
         return Reading(
             entries=[self._entry(index, Look(entry, body, path, entry)) for index, entry in enumerate(entries)],
-            event_id=key(self._value("event_id", root)) or "",
+            event_id=named(self._value("event_id", root)),
             sent_at=instant(self._value("sent_at", root), "sent_at"),
             is_complete=self._is("complete", root),
         )

@@ -109,12 +109,15 @@ class SiteMapping:
 
 def key(value: Any) -> str:
     """A vendor's id as text; "" for what is none. Raises BadEntry for one that is too long to be kept whole."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        return ""
-    text = str(value).replace("\0", "").strip()
+    text = named(value)
     if len(text) > MAX_KEY:
         raise BadEntry("bad_id", f"{text[:20]}... is longer than {MAX_KEY} characters.")
     return text
+
+
+def named(value: Any) -> str:
+    """An id of any length, such as the digest of an event, which is only compared."""
+    return "" if isinstance(value, bool) or not isinstance(value, str | int) else str(value).replace("\0", "").strip()
 
 
 def price_of(value: Any) -> str:

@@ -57,10 +57,19 @@ class Wire(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _tidy(cls, values: Any) -> Any:
-        """`null` is how many peers say "not given"; a NUL character is nothing a database takes."""
+        """`null` is how many peers say "not given", and `""`, `[]` or `{}` where the field is another kind of thing;
+        a NUL character is nothing a database takes.
+        """
         if not isinstance(values, dict):
             return values
-        return {k: v.replace("\0", "") if isinstance(v, str) else v for k, v in values.items() if v is not None}
+        told = {name: value for name, value in values.items() if not cls._is_left_out(name, value)}
+        return {name: value.replace("\0", "") if isinstance(value, str) else value for name, value in told.items()}
+
+    @classmethod
+    def _is_left_out(cls, name: str, value: Any) -> bool:
+        """An empty one of a field that may be left out (PHP, for one, writes an empty object as a list)."""
+        field = cls.model_fields.get(name)
+        return value is None or (field is not None and not field.is_required() and value in ("", [], {}))
 
 
 class TaxAmount(Wire):
