@@ -9,15 +9,20 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
+from django.utils import timezone
 from rest_framework.test import APIClient
 
+from billing.approvals import goodwill
+from billing.approvals import services as approvals
 from billing.approvals.models import Approval
 from billing.invoicing.models import AccountingMonth, OrganisationRegistration, SupplierRegistration, TaxDocument
-from billing.invoicing.services import months
+from billing.invoicing.services import figures, left, months, notes
+from billing.services import ledger, verification
 from billing.tests.factories import NOON, Fleet, make_fleet
 from billing.tests.invoicing import AFTER_NOVEMBER, NOVEMBER, charge, gstin_in, make_registration, make_supplier
 from billing.tests.test_api import client_for
 from fleetcharge.accounts.models import AuditEntry, Organisation, Scope, User
+from fleetcharge.lib.api import Conflict
 
 LISTS = ["taxdocument", "accountingmonth", "numberseries", "supplierregistration", "taxrule",
          "organisationregistration", "registrationmapping"]  # fmt: skip
@@ -174,6 +179,52 @@ def test_an_operator_credits_an_invoice_with_a_reason_once(admin_client: Client,
     assert (note.total_paise, note.reason) == (212_00, "broken charger")
     assert AuditEntry.objects.get(action="credit").reason == "broken charger"
     assert Approval.objects.get().state == "free"  # ₹212 is small: one operator alone
+
+
+def test_operators_give_back_a_part_of_an_invoice_and_then_the_rest(
+    admin_client: Client, admin_user: User, invoice: TaxDocument
+) -> None:
+    chief = User.objects.create_superuser("chief@fleetcharge.example", "correct horse")
+    credit = reverse("admin:billing_taxdocument_credit", args=[invoice.pk])
+    balance = ledger.balance_paise(f"wallet:{invoice.organisation_id}")
+    for amount in ("-5", "0", "half", "212.01"):
+        admin_client.post(credit, {"amount": amount, "reason": "broken charger"})
+    assert not Approval.objects.exists()
+    for _ in range(2):  # a second click
+        admin_client.post(credit, {"amount": "50", "reason": "broken charger"})
+    wish = Approval.objects.get()
+    assert (wish.state, wish.amount_paise) == ("asked", 50_00)  # 42.38, and twice 3.81
+    assert approvals.changes(wish) == [("Left of the invoice", "₹212.00", "₹162.00")]
+    approvals.approve(approval_id=wish.pk, decided_by=chief, now=timezone.now())
+    assert TaxDocument.objects.get(kind="credit_note").total_paise == 50_00
+    assert ledger.balance_paise(f"wallet:{invoice.organisation_id}") == balance + 50_00
+    admin_client.post(credit, {"amount": "162.01", "reason": "more than is left"})
+    admin_client.post(credit, {"amount": "162", "reason": "the rest"})
+    notes = TaxDocument.objects.filter(kind="credit_note")
+    assert sum(note.total_paise for note in notes) == invoice.total_paise
+    assert sum(note.taxable_paise for note in notes) == invoice.taxable_paise
+    assert figures.unexplained_tax() == {"cgst": 0, "sgst": 0, "igst": 0}
+    assert verification.differences() == {}
+
+
+def test_what_changed_meanwhile_is_not_given_back(admin_user: User, invoice: TaxDocument) -> None:
+    chief = User.objects.create_superuser("chief@fleetcharge.example", "correct horse")
+    asked = {"document_id": invoice.pk, "asked_by": admin_user, "reason": "broken charger", "now": timezone.now()}
+    wish = goodwill.ask(amount_paise=200_00, **asked)
+    notes.credit(
+        document_id=invoice.pk, taxable_by_line={invoice.lines.get().pk: 20_00}, reason="other", at=timezone.now(),
+        actor=chief, request_key="other",
+    )  # fmt: skip
+    with pytest.raises(Conflict):
+        approvals.approve(approval_id=wish.pk, decided_by=chief, now=timezone.now())
+    assert TaxDocument.objects.filter(kind="credit_note").count() == 1
+
+
+def test_every_part_comes_to_its_amount(invoice: TaxDocument) -> None:
+    for amount in range(1, invoice.total_paise, 191):
+        room = left.of(invoice)
+        taken = room.take(room.part(amount))
+        assert abs(sum(paise + heads.total_paise for _, paise, heads in taken) - amount) <= 2
 
 
 def test_documents_are_never_edited_by_hand(client: Client, finance: User, invoice: TaxDocument) -> None:

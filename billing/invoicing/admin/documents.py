@@ -1,7 +1,9 @@
 """Tax documents in the admin: looked at, downloaded, sent, credited; never edited."""
 
+from decimal import Decimal
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
@@ -12,6 +14,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminDecimalFieldWidget
 
 from billing.admin.operators import OperatorDeeds, operators_only
 from billing.admin.shown import TotalsMixin, money, user_of
@@ -24,10 +27,25 @@ from billing.invoicing.models import EInvoice, TaxDocument
 from billing.invoicing.services import einvoices, mailing
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
 from fleetcharge.lib.api import Conflict
+from fleetcharge.lib.money import PAISE_PER_RUPEE
 
 IRN_COLOURS = {
     "registered": "success", "pending": "info", "failed": "danger", "too_late": "danger", "cancelled": "warning",
 }  # fmt: skip
+
+
+class GoodwillForm(ReasonForm):
+    field_order = ["amount", "reason"]
+    amount = forms.DecimalField(
+        label=gettext_lazy("Amount in rupees, with tax"), max_digits=13, decimal_places=2, required=False,
+        min_value=Decimal("0.01"), widget=UnfoldAdminDecimalFieldWidget,
+        help_text=gettext_lazy("Empty: all that is left of the invoice."),
+    )  # fmt: skip
+
+    def wanted(self) -> dict[str, Any]:
+        amount = self.cleaned_data["amount"]
+        paise = None if amount is None else int(amount * PAISE_PER_RUPEE)
+        return {"amount_paise": paise, "reason": self.cleaned_data["reason"]}
 
 
 @admin.register(TaxDocument)
@@ -181,19 +199,17 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
     @operators_only
     @action(description=gettext_lazy("Credit note"), url_path="credit", permissions=["operate"])
     def credit(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Everything that is left of an invoice, by an operator: our money; parts go over the service."""
+        """What is left of an invoice, or a part of it, by an operator: our money."""
         row = self.get_object(request, object_id)
         if row is None or row.kind != TaxDocument.Kind.INVOICE:
             messages.info(request, _("Only an invoice can be credited."))
             return back_to(self) if row is None else back_to(self, row.pk)
-        form = ReasonForm(request.POST or None)
-        title = _("Credit all that is left of %(number)s") % {"number": row.number}
+        form = GoodwillForm(request.POST or None)
+        title = _("Credit %(number)s") % {"number": row.number}
         if not form.is_valid():
             return ask(request, self, title=title, form=form, submit=_("Ask for the credit note"))
         try:
-            wish = goodwill.ask(
-                document_id=row.pk, asked_by=user_of(request), reason=form.cleaned_data["reason"], now=timezone.now()
-            )
+            wish = goodwill.ask(document_id=row.pk, asked_by=user_of(request), now=timezone.now(), **form.wanted())
         except Conflict as error:
             messages.error(request, str(error.detail))
             return back_to(self, row.pk)

@@ -6,7 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from fractions import Fraction
 
-from billing.gst.heads import Heads, round_off, spread, tax_on
+from billing.gst.heads import Heads, inside, round_off, spread, tax_on
 from billing.invoicing.grouping import Part
 from billing.invoicing.models import DocumentLine, TaxDocument
 from billing.invoicing.services.drafting import Draft
@@ -62,6 +62,20 @@ class Left:
         for pk, line in self.lines.items():
             found[pk] = max(0, min(self._of_line(line), rest[line.rate_percent]))
             rest[line.rate_percent] -= found[pk]
+        return found
+
+    def part(self, total_paise: int) -> dict[int, int]:
+        """Line id -> taxable paise that come to so much with their tax, give or take two; the biggest lines first."""
+        rest, found = total_paise, {}
+        for pk, paise in sorted(self.everything().items(), key=lambda entry: (-entry[1], entry[0])):
+            rate = Fraction(self.lines[pk].rate_percent)
+            most, _ = inside(rest, rate, is_interstate=bool(self.original.igst_paise))
+            if taken := min(paise, most):
+                found[pk] = taken
+                [heads] = tax_on([(taken, rate)], is_interstate=bool(self.original.igst_paise))
+                rest -= taken + heads.total_paise
+            if rest <= 0:
+                break
         return found
 
     def take(self, wanted: Mapping[int, int]) -> Taken:
