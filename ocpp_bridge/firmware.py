@@ -19,6 +19,7 @@ _A, _Kind = Command.Action, ChargerJob.Kind
 KIND_OF = {
     _A.UPDATE_FIRMWARE: _Kind.FIRMWARE,
     _A.SIGNED_UPDATE_FIRMWARE: _Kind.FIRMWARE,
+    _A.PUBLISH_FIRMWARE: _Kind.PUBLISH,
     _A.GET_DIAGNOSTICS: _Kind.LOG,
     _A.GET_LOG: _Kind.LOG,
 }

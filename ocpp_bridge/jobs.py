@@ -17,7 +17,10 @@ FAILED = frozenset({
     "DownloadFailed", "InstallationFailed", "InstallVerificationFailed", "InvalidSignature", "InvalidChecksum",
     "PublishFailed", "UploadFailed", "UploadFailure", "BadMessage", "NotSupportedOperation", "PermissionDenied",
 })  # fmt: skip
-STUCK_AFTER = {Kind.FIRMWARE.value: timedelta(hours=24), Kind.LOG.value: timedelta(hours=2)}
+STUCK_AFTER = {
+    Kind.FIRMWARE.value: timedelta(hours=24), Kind.PUBLISH.value: timedelta(hours=24),
+    Kind.LOG.value: timedelta(hours=2),
+}  # fmt: skip
 
 
 @transaction.atomic
