@@ -60,6 +60,7 @@ app.conf.beat_schedule = {
     "configuration-sweep": {"task": "ocpp_bridge.tasks.sweep_configurations", "schedule": 15.0},
     "local-lists": {"task": "ocpp_bridge.tasks.sweep_local_lists", "schedule": 30.0},
     "report-sweep": {"task": "ocpp_bridge.tasks.sweep_reports", "schedule": 60.0},
+    "charger-facts": {"task": "ocpp_bridge.tasks.forget_facts", "schedule": crontab(hour=20, minute=40)},
     "charging-sweep": {"task": "ocpp_bridge.tasks.sweep_charging", "schedule": 10.0},
     "webhook-sweep": {"task": "fleetcharge.webhooks.tasks.send_due", "schedule": 5.0},
     "webhook-retention": {"task": "fleetcharge.webhooks.tasks.forget_old", "schedule": 3600.0},

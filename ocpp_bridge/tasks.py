@@ -12,6 +12,7 @@ from ocpp_bridge import (
     answers,
     commands,
     configuration,
+    fact_retention,
     firmware,
     following,
     inventory,
@@ -96,6 +97,12 @@ def sweep_reports() -> int:
     odd_retention.forget_old(now=now)
     report_retention.forget_old(now=now)
     return reports.close_silent(now=now) + jobs.show_stuck(now=now)
+
+
+@shared_task
+def forget_facts() -> int:
+    """Security events, finished jobs and the like past their time; returns how many."""
+    return fact_retention.forget_old(now=timezone.now())
 
 
 @shared_task
