@@ -8,14 +8,15 @@ from django.http import StreamingHttpResponse
 
 from billing.gst.inv01 import NotReportable
 from billing.invoicing import annexure
-from billing.invoicing.exports import books, gstr1, tally, zoho
+from billing.invoicing.exports import books, gstr1, tally, tally_masters, zoho
 from billing.invoicing.exports.tables import csv_of
 from billing.invoicing.models import AccountingMonth, SupplierRegistration, TaxDocument
 from billing.invoicing.rendering import pdf, xlsx
 from billing.invoicing.rendering.sheet import sheet_of
 from billing.invoicing.services import einvoices
 
-CSV, XLSX = "text/csv; charset=utf-8", "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+CSV, XML = "text/csv; charset=utf-8", "application/xml"
+XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 
 
 @dataclass(frozen=True)
@@ -64,8 +65,12 @@ def of_month(month: AccountingMonth) -> dict[str, Callable[[], File]]:
             f"general-ledger-{stamp}.csv", CSV, _text(csv_of(books.general_ledger(month)))
         ),
         "trial-balance": lambda: File(f"trial-balance-{stamp}.csv", CSV, _text(csv_of(books.trial_balance(month)))),
-        "tally": lambda: File(f"tally-{stamp}.xml", "application/xml", _text(tally.tally_xml(month))),
-        "zoho": lambda: File(f"zoho-{stamp}.csv", CSV, _text(csv_of(zoho.zoho_rows(month)))),
+        "tally": lambda: File(f"tally-{stamp}.xml", XML, _text(tally.tally_xml(month))),
+        "tally-masters": lambda: File(f"tally-masters-{stamp}.xml", XML, _text(tally_masters.tally_masters_xml(month))),
+        "zoho-invoices": lambda: File(f"zoho-invoices-{stamp}.csv", CSV, _text(csv_of(zoho.invoice_rows(month)))),
+        "zoho-credit-notes": lambda: File(
+            f"zoho-credit-notes-{stamp}.csv", CSV, _text(csv_of(zoho.credit_note_rows(month)))
+        ),
     }  # fmt: skip
     for supplier in SupplierRegistration.objects.all():
         files[f"gstr1-{supplier.gstin}"] = _return(month, supplier, "json")

@@ -17,7 +17,7 @@ from django.core.management import CommandError, call_command
 from billing.invoicing import files
 from billing.invoicing.exports import books, gstr1
 from billing.invoicing.models import AccountingMonth, SupplierRegistration, TaxDocument
-from billing.invoicing.services import mailing, months
+from billing.invoicing.services import mailing, months, notes
 from billing.models import LedgerTransfer
 from billing.services import wallets
 from billing.tests.factories import NOON, Fleet, make_fleet
@@ -66,16 +66,33 @@ def test_tally_vouchers_add_up_to_zero(month: AccountingMonth) -> None:
     [sale] = [voucher for voucher in vouchers if voucher.get("VCHTYPE") == "Sales"]
     assert sale.get("REMOTEID") == f"fleetcharge-{gstin_in('29')}-2026-27-FC-26-27-0000001"
     assert (sale.findtext("PARTYLEDGERNAME"), sale.findtext("DATE")) == ('Namma "A&B" LLP', "20261130")
-    [centre] = sale.iter("COSTCENTREALLOCATIONS.LIST")
-    assert (centre.findtext("NAME"), centre.findtext("AMOUNT")) == ("Last mile", "360.00")
 
 
 def test_zoho_rows_have_the_sums_of_the_document(month: AccountingMonth) -> None:
-    [row] = table(month, "zoho")
+    [row] = table(month, "zoho-invoices")
     assert (row["Invoice Number"], row["Place of Supply"], row["GST Treatment"]) == (
-        "FC/26-27/0000001", "MH", "business_gst",
+        "FC/26-27/0000001", "MH", "business_registered_regular",
     )  # fmt: skip
     assert (row["Item Total"], row["IGST"], row["Adjustment"], row["Total"]) == ("360.00", "64.80", "0.20", "425.00")
+    assert (row["Quantity"], row["Item Price"], row["Item Tax"]) == ("1", "360.00", "IGST18")  # what Zoho multiplies
+    assert row["Item Desc"].endswith("(20 kWh)")
+    assert table(month, "zoho-credit-notes") == []
+
+
+def test_zoho_imports_credit_notes_by_themselves(month: AccountingMonth) -> None:
+    invoice = TaxDocument.objects.get(kind="invoice")
+    at = datetime(2026, 12, 2, tzinfo=UTC)
+    notes.credit(
+        document_id=invoice.pk, taxable_by_line={invoice.lines.get().pk: 80_00}, reason="Wrong plug", actor=None, at=at,
+        request_key="k",
+    )  # fmt: skip
+    december = months.month_of(date(2026, 12, 1))
+    assert table(december, "zoho-invoices") == []
+    [row] = table(december, "zoho-credit-notes")
+    assert (row["Credit Note Number"], row["Associated Invoice Number"], row["Reason"]) == (
+        "CN/26-27/0000001", "FC/26-27/0000001", "Wrong plug",
+    )  # fmt: skip
+    assert (row["Item Price"], row["IGST"], row["Total"]) == ("80.00", "14.40", "94.40")
 
 
 def test_the_return_has_invoices_advances_and_numbers(month: AccountingMonth) -> None:
@@ -109,8 +126,6 @@ def test_an_advance_of_an_earlier_month_is_adjusted_later(fleet: Fleet, month: A
 
 
 def test_consumers_are_summed_with_their_notes_taken_off(organisation: Organisation) -> None:
-    from billing.invoicing.services import notes
-
     make_supplier()
     charge(make_fleet(organisation, money_paise=1_000_00))
     month = months.close(day=NOVEMBER, now=AFTER_NOVEMBER).month
@@ -134,6 +149,8 @@ def test_debits_are_credits_and_the_ledger_has_every_transfer_twice(month: Accou
     assert (balance[-1]["Name"], balance[-1]["Debit"]) == ("Total", balance[-1]["Credit"])
     by_code = {row["Account"]: row for row in balance}
     assert by_code["revenue:charging"]["Closing"] == "360.00"
+    assert {row["Name"] for code, row in by_code.items() if code.startswith("wallet:")} == {"Wallet, Namma Logistics"}
+    assert {row["Recorded"][-6:] for row in rows} == {"+05:30"}  # by the clock of the dates beside it
 
 
 def test_a_closed_month_keeps_its_balance_and_late_rows_go_to_the_next(fleet: Fleet, month: AccountingMonth) -> None:
@@ -163,7 +180,9 @@ def test_one_command_closes_a_month_and_writes_its_files(
     said = capsys.readouterr().out
     assert "November 2026 is closed; unexplained: 0 paise" in said
     names = {path.name for path in tmp_path.rglob("*") if path.is_file()}
-    assert {"tally-2026-11.xml", "zoho-2026-11.csv", "general-ledger-2026-11.csv", "trial-balance-2026-11.csv",
+    assert {"tally-2026-11.xml", "tally-masters-2026-11.xml", "zoho-invoices-2026-11.csv",
+            "zoho-credit-notes-2026-11.csv",
+            "general-ledger-2026-11.csv", "trial-balance-2026-11.csv",
             "FC-26-27-0000001.pdf", "FC-26-27-0000001-sessions.csv", "FC-26-27-0000001-sessions.xlsx",
             "RV-26-27-0000001.pdf", f"gstr1-{gstin_in('29')}-2026-11.json"} <= names  # fmt: skip
     with pytest.raises(CommandError, match="closed already"):

@@ -70,7 +70,7 @@ def _top_up(manifest: Manifest, month: date, visits: Sequence[Visit]) -> None:
         for day, share in TOP_UPS.items():
             at = datetime(month.year, month.month, day, 9, tzinfo=INDIA)
             amount = max(1, round(cost * share / 1_000_00)) * 1_000_00
-            key = f"history:{at:%Y-%m-%d}"
+            key = f"NEFT{at:%Y%m%d}"
             wallets.top_up(organisation_id=organisation, amount_paise=amount, key=key, at=at, reason="Bank transfer")
 
 
@@ -119,7 +119,7 @@ def _at_home(visit: Visit, charger_id: int) -> None:
         charger_id=charger_id, evse_number=None if is_16 else visit.plug.number,
         connector_id=visit.plug.number if is_16 else 1, id_token=visit.vehicle.token_uid, start_key=key,
         started_at=visit.starts_at, received_at=visit.starts_at, meter_start_wh=METER_FROM_WH,
-        transaction_ref=None if is_16 else key[-36:],
+        transaction_ref=None if is_16 else hashlib.md5(key.encode(), usedforsecurity=False).hexdigest()[:16],
     )  # fmt: skip
     if ChargingSession.objects.filter(pk=started.session_id, state=ChargingSession.State.ACTIVE).exists():
         _samples(visit, charger_id, started.transaction_ref)

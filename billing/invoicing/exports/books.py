@@ -63,13 +63,13 @@ def transfers(month: AccountingMonth) -> QuerySet[LedgerTransfer]:
 def general_ledger(month: AccountingMonth) -> Iterator[tuple[Any, ...]]:
     """Two rows per transfer, in the order they were recorded; read in pieces, without a model for each row."""
     yield HEADER
-    accounts = {pk: (code, name) for pk, code, name in LedgerAccount.objects.values_list("pk", "code", "name")}
+    accounts = {row.pk: (row.code, name_of(row)) for row in LedgerAccount.objects.select_related("organisation")}
     fleets = dict(Organisation.objects.values_list("pk", "name"))
     rows = transfers(month).order_by("pk").values_list(*COLUMNS)
     for occurred, recorded, key, leg, debit, credit, paise, kind, memo, fleet, plate, centre, actor in rows.iterator(
         2_000
     ):
-        when = (occurred.astimezone(INDIA).date(), recorded.isoformat(timespec="seconds"), key, leg)
+        when = (occurred.astimezone(INDIA).date(), recorded.astimezone(INDIA).isoformat(timespec="seconds"), key, leg)
         about = (kind, memo, fleets.get(fleet, ""), plate or "", centre, actor)
         amount = rupees(paise)
         yield (*when, *accounts[debit], amount, "", *about)
@@ -82,7 +82,7 @@ def balances(month: AccountingMonth) -> list[Balance]:
     opened = {side: _sums(before, side) for side in ("debit", "credit")}
     moved = {side: _sums(within, side) for side in ("debit", "credit")}
     found = []
-    for account in LedgerAccount.objects.order_by("code"):
+    for account in LedgerAccount.objects.select_related("organisation").order_by("code"):
         start = opened["debit"].get(account.pk, 0) - opened["credit"].get(account.pk, 0)
         start = start if account.kind in DEBIT_NORMAL else -start
         found.append(
@@ -97,11 +97,16 @@ def trial_balance(month: AccountingMonth) -> Iterator[tuple[Any, ...]]:
     rows = balances(month)
     for row in rows:
         yield (
-            row.account.code, row.account.name, row.account.kind, rupees(row.opening_paise), rupees(row.debit_paise),
-            rupees(row.credit_paise), rupees(row.closing_paise),
+            row.account.code, name_of(row.account), row.account.kind,
+            *map(rupees, (row.opening_paise, row.debit_paise, row.credit_paise, row.closing_paise)),
         )  # fmt: skip
     yield ("", "Total", "", "", rupees(sum(row.debit_paise for row in rows)),
            rupees(sum(row.credit_paise for row in rows)), "")  # fmt: skip
+
+
+def name_of(account: LedgerAccount) -> str:
+    """Of a fleet's account also whose it is."""
+    return f"{account.name}, {account.organisation}" if account.organisation else account.name
 
 
 def _sums(rows: QuerySet[LedgerTransfer], side: str) -> dict[int, int]:

@@ -1,10 +1,11 @@
 """GSTR-1 of one of our registrations: invoices, notes, consumers, advances, SAC summary, numbers.
 
-The names are the return's own (GSTN, return API): b2b, cdnr, b2cs, at, txpd (11A, 11B), hsn, doc_issue.
+The names are the return's own (GSTN, return API): b2b, cdnr, b2cl, cdnur, b2cs, at, txpd (11A, 11B), hsn, doc_issue.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +15,8 @@ from billing.gst.heads import Heads
 from billing.gst.inv01 import rupees
 from billing.invoicing.exports.documents import documents_of
 from billing.invoicing.models import AccountingMonth, AdvanceUse, DocumentLine, SupplierRegistration, TaxDocument
+from billing.invoicing.services.rules import Name, Rules
+from fleetcharge.lib.money import PAISE_PER_RUPEE
 
 Kind = TaxDocument.Kind
 SUPPLIES = {"B2B": "R", "SEZWP": "SEWP", "SEZWOP": "SEWOP"}
@@ -32,11 +35,15 @@ def gstr1(month: AccountingMonth, supplier: SupplierRegistration) -> dict[str, A
     sold = [row for row in documents if row.kind in {Kind.INVOICE, Kind.CREDIT_NOTE, Kind.DEBIT_NOTE}]
     registered = [row for row in sold if row.supply_kind != "B2C"]
     consumers = [row for row in sold if row.supply_kind == "B2C"]
+    large = _large(consumers)
+    apart = {row.pk for row in large}
     return {
         "gstin": supplier.gstin, "fp": f"{month.starts_on:%m%Y}",
         "b2b": _by_recipient(registered, {Kind.INVOICE}, "inv", _invoice),
         "cdnr": _by_recipient(registered, {Kind.CREDIT_NOTE, Kind.DEBIT_NOTE}, "nt", _note),
-        "b2cs": _consumers(consumers), "at": _received(month, supplier), "txpd": _used(month, supplier),
+        "b2cl": _large_invoices(large), "cdnur": [{**_bare_note(row), "typ": "B2CL"} for row in large if row.original],
+        "b2cs": _consumers([row for row in consumers if row.pk not in apart]),
+        "at": _received(month, supplier), "txpd": _used(month, supplier),
         "hsn": {"hsn_b2b": _summary(registered), "hsn_b2c": _summary(consumers)},
         "doc_issue": {"doc_det": _issued(documents)},
     }  # fmt: skip
@@ -46,6 +53,7 @@ def section_rows(told: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
     """The same as one table: section, who, document, date, value, place, rate, taxable, IGST, CGST, SGST."""
     yield ("Section", "GSTIN", "Number", "Date", "Value", "Place", "Type", "Rate", "Taxable", "IGST", "CGST", "SGST")
     yield from _document_rows(told)
+    yield from _large_rows(told)
     for row in told["b2cs"]:
         yield ("b2cs", "", "", "", "", row["pos"], row["sply_ty"], row["rt"], row["txval"], *_taxes(row))
     for section in ("at", "txpd"):
@@ -71,6 +79,14 @@ def _document_rows(told: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
                     yield (*head, item["rt"], item["txval"], *_taxes(item))
 
 
+def _large_rows(told: dict[str, Any]) -> Iterator[tuple[Any, ...]]:
+    found = [("b2cl", row["inum"], row["idt"], place["pos"], "", row) for place in told["b2cl"] for row in place["inv"]]
+    found += [("cdnur", row["nt_num"], row["nt_dt"], row["pos"], row["ntty"], row) for row in told["cdnur"]]
+    for section, number, day, place, kind, row in found:
+        for item in (item["itm_det"] for item in row["itms"]):
+            yield (section, "", number, day, row["val"], place, kind, item["rt"], item["txval"], item["iamt"], "", "")
+
+
 def _taxes(row: dict[str, Any]) -> tuple[Any, Any, Any]:
     return row["iamt"], row["camt"], row["samt"]
 
@@ -91,11 +107,38 @@ def _invoice(row: TaxDocument) -> dict[str, Any]:
 
 
 def _note(row: TaxDocument) -> dict[str, Any]:
+    return {**_bare_note(row), "rchrg": "N", "inv_typ": SUPPLIES[row.supply_kind]}
+
+
+def _bare_note(row: TaxDocument) -> dict[str, Any]:
     return {
         "ntty": "C" if row.kind == Kind.CREDIT_NOTE else "D", "nt_num": row.number,
         "nt_dt": f"{row.dated_on:%d-%m-%Y}", "val": rupees(row.total_paise), "pos": row.place_of_supply,
-        "rchrg": "N", "inv_typ": SUPPLIES[row.supply_kind], "itms": _items(row),
+        "itms": _items(row),
     }  # fmt: skip
+
+
+def _large(consumers: list[TaxDocument]) -> list[TaxDocument]:
+    """Invoices above the limit of their day to consumers of another state, and notes about such."""
+    limits: dict[date, int] = {}
+    found = []
+    for row in consumers:
+        invoice = row.original or row
+        if invoice.dated_on not in limits:
+            limits[invoice.dated_on] = Rules(invoice.dated_on).number(Name.B2C_LARGE) * PAISE_PER_RUPEE
+        if _kind(row) == "INTER" and invoice.total_paise > limits[invoice.dated_on]:
+            found.append(row)
+    return found
+
+
+def _large_invoices(large: list[TaxDocument]) -> list[dict[str, Any]]:
+    """By place of supply."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in large:
+        if row.kind == Kind.INVOICE:
+            told = {"inum": row.number, "idt": f"{row.dated_on:%d-%m-%Y}", "val": rupees(row.total_paise)}
+            found[row.place_of_supply].append({**told, "itms": _items(row)})
+    return [{"pos": place, "inv": invoices} for place, invoices in sorted(found.items())]
 
 
 def _items(row: TaxDocument) -> list[dict[str, Any]]:
@@ -137,7 +180,9 @@ def _consumers(rows: list[TaxDocument]) -> list[dict[str, Any]]:
 
 
 def _kind(row: TaxDocument) -> str:
-    return "INTRA" if row.place_of_supply == row.supplier_facts["state_code"] else "INTER"
+    """A special economic zone is always another place, also within our own state."""
+    is_here = row.place_of_supply == row.supplier_facts["state_code"] and not row.supply_kind.startswith("SEZ")
+    return "INTRA" if is_here else "INTER"
 
 
 def _received(month: AccountingMonth, supplier: SupplierRegistration) -> list[dict[str, Any]]:

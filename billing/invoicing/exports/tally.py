@@ -1,19 +1,30 @@
 """Vouchers for TallyPrime as XML. A voucher's REMOTEID is ours, so that an import that is repeated doubles nothing.
 
-Tally's signs: a debit is below zero and deemed positive. Every voucher adds up to zero.
+Tally's signs: a debit is below zero and deemed positive. Every voucher adds up to zero. The tax of an advance falls due
+with its receipt voucher and leaves the heads again where an invoice or a refund uses it up, as in our own ledger.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
 from django.db.models import QuerySet, Sum
 from django.db.models.fields.json import KeyTextTransform
 
 from billing.dispute import rupees
+from billing.gst.heads import Heads
 from billing.gst.states import name_of
 from billing.invoicing.exports.documents import documents_of
-from billing.invoicing.models import AccountingMonth, BilledItem, SupplierRegistration, TaxDocument
+from billing.invoicing.models import (
+    AccountingMonth,
+    AdvanceUse,
+    BilledItem,
+    OrganisationRegistration,
+    SupplierRegistration,
+    TaxDocument,
+)
+from billing.invoicing.rendering.xlsx import CONTROL
 
 Kind = TaxDocument.Kind
 TYPES = {
@@ -21,23 +32,61 @@ TYPES = {
     Kind.RECEIPT_VOUCHER: "Receipt", Kind.REFUND_VOUCHER: "Payment",
 }  # fmt: skip
 MONEY_ONLY = {Kind.RECEIPT_VOUCHER, Kind.REFUND_VOUCHER}
+SALES, BANK, ROUND_OFF, ADVANCE_TAX = "EV charging", "Bank", "Round off", "GST on advances"
+CATEGORY, REST = "Primary Cost Category", "No cost centre"
 HEAD = """<ENVELOPE><HEADER><TALLYREQUEST>Import Data</TALLYREQUEST></HEADER><BODY><IMPORTDATA>
-<REQUESTDESC><REPORTNAME>Vouchers</REPORTNAME></REQUESTDESC><REQUESTDATA>
+<REQUESTDESC><REPORTNAME>{report}</REPORTNAME></REQUESTDESC><REQUESTDATA>
 """
 FOOT = "</REQUESTDATA></IMPORTDATA></BODY></ENVELOPE>\n"
 
 
+@dataclass(frozen=True)
+class Bill:
+    """What of a party's entry is about which of its bills; credits above zero."""
+
+    name: str
+    kind: str
+    paise: int
+
+
+@dataclass
+class Used:
+    """Of the advances that an invoice uses up: what of which, and the tax in it."""
+
+    bills: list[Bill] = field(default_factory=list)
+    heads: Heads = field(default_factory=Heads)
+
+
 def tally_xml(month: AccountingMonth, supplier: SupplierRegistration | None = None) -> Iterator[str]:
-    """One piece per voucher, to be streamed."""
-    yield HEAD
+    """One piece per voucher, to be streamed. What it names is in `tally_masters`, to be imported first."""
+    yield HEAD.format(report="Vouchers")
     documents = documents_of(month, supplier)
-    centres = _cost_centres_of(documents)
+    centres, used, party_of = cost_centres_of(documents), _advances_of(documents), Parties()
     for document in documents.iterator(200):
-        yield _voucher(document, centres.get(document.pk, {}))
+        yield _voucher(
+            document, party_of(document), centres.get(document.pk, {}), used.get(document.pk, Used())
+        )  # fmt: skip
     yield FOOT
 
 
-def _cost_centres_of(documents: QuerySet[TaxDocument]) -> dict[int, dict[str, int]]:
+class Parties:
+    """The ledger of a party. Tally keeps one GSTIN in a ledger: the second one of the same name has it in its name."""
+
+    def __init__(self) -> None:
+        first: dict[str, int] = {}
+        self._later: set[int] = set()
+        for pk, name in OrganisationRegistration.objects.order_by("pk").values_list("pk", "legal_name"):
+            if first.setdefault(name.casefold(), pk) != pk:
+                self._later.add(pk)
+
+    def __call__(self, document: TaxDocument) -> str:
+        facts = document.recipient_facts
+        if document.registration_id not in self._later:
+            return str(facts["legal_name"])
+        return f"{facts['legal_name']} ({facts['gstin'] or document.organisation.slug})"
+
+
+def cost_centres_of(documents: QuerySet[TaxDocument]) -> dict[int, dict[str, int]]:
     """Document -> cost centre -> paise before tax; the database adds them up."""
     named = BilledItem.objects.filter(document__in=documents.order_by().values("pk")).annotate(
         centre=KeyTextTransform("cost_centre", "facts")
@@ -49,62 +98,101 @@ def _cost_centres_of(documents: QuerySet[TaxDocument]) -> dict[int, dict[str, in
     return found
 
 
-def _voucher(document: TaxDocument, centres: dict[str, int]) -> str:
+def _advances_of(documents: QuerySet[TaxDocument]) -> dict[int, Used]:
+    """Invoice -> what it uses up."""
+    invoices = documents.filter(kind=Kind.INVOICE).order_by().values("pk")
+    rows = AdvanceUse.objects.filter(document__in=invoices).order_by("pk").values_list(
+        "document", "voucher__number", "amount_paise", "cgst_paise", "sgst_paise", "igst_paise"
+    )  # fmt: skip
+    found: dict[int, Used] = defaultdict(Used)
+    for pk, number, amount, *heads in rows.iterator(2_000):
+        found[pk].bills.append(Bill(number, "Agst Ref", -amount))
+        found[pk].heads += Heads(*heads)
+    return found
+
+
+def _voucher(document: TaxDocument, party: str, centres: Mapping[str, int], used: Used) -> str:
     kind = TYPES[Kind(document.kind)]
     facts = {
         "DATE": f"{document.dated_on:%Y%m%d}", "GUID": _key(document), "VOUCHERTYPENAME": kind,
         "VOUCHERNUMBER": document.number, "REFERENCE": document.original.number if document.original else "",
-        "PARTYLEDGERNAME": _party(document), "PARTYGSTIN": document.recipient_facts["gstin"],
+        "PARTYLEDGERNAME": party, "PARTYGSTIN": document.recipient_facts["gstin"],
         "PLACEOFSUPPLY": name_of(document.place_of_supply), "PERSISTEDVIEW": "Accounting Voucher View",
         "ISINVOICE": "No", "NARRATION": document.reason or f"{document.get_kind_display()} {document.number}",
     }  # fmt: skip
-    body = "".join(_tag(name, value) for name, value in facts.items() if value)
-    entries = "".join(_entry(document, ledger, paise, centres) for ledger, paise in _entries(document) if paise)
+    body = "".join(tag(name, value) for name, value in facts.items() if value)
+    [(_, paise), *others] = _entries(document, party, used)
+    entries = _entry(party, paise, _bills(_bills_of(document, paise, used)))
+    for ledger, amount in others:
+        entries += _entry(ledger, amount, _centres(centres, amount) if ledger == SALES else "") if amount else ""
     return (
         f'<TALLYMESSAGE><VOUCHER REMOTEID="{_key(document)}" VCHTYPE="{kind}" ACTION="Create">'
         f"{body}{entries}</VOUCHER></TALLYMESSAGE>\n"
     )
 
 
-def _entries(document: TaxDocument) -> list[tuple[str, int]]:
+def _entries(document: TaxDocument, party: str, used: Used) -> list[tuple[str, int]]:
     """(ledger, paise), credits above zero; the party first."""
     sign = document.sign
+    heads = Heads(document.cgst_paise, document.sgst_paise, document.igst_paise)
     if document.kind in MONEY_ONLY:
-        return [(_party(document), sign * document.total_paise), ("Bank", -sign * document.total_paise)]
+        return [
+            (party, sign * document.total_paise), (BANK, -sign * document.total_paise),
+            *_taxes(document, heads, sign), (ADVANCE_TAX, -sign * heads.total_paise),
+        ]  # fmt: skip
     return [
-        (_party(document), -sign * document.total_paise), ("EV charging", sign * document.taxable_paise),
-        ("Output CGST", sign * document.cgst_paise), (f"Output {document.state_head}", sign * document.sgst_paise),
-        ("Output IGST", sign * document.igst_paise), ("Round off", sign * document.round_off_paise),
+        (party, -sign * document.total_paise), (SALES, sign * document.taxable_paise),
+        *_taxes(document, heads, sign), (ROUND_OFF, sign * document.round_off_paise),
+        *_taxes(document, used.heads, -1), (ADVANCE_TAX, used.heads.total_paise),
     ]  # fmt: skip
 
 
-def _entry(document: TaxDocument, ledger: str, paise: int, centres: dict[str, int]) -> str:
-    inner = _tag("LEDGERNAME", ledger) + _tag("ISDEEMEDPOSITIVE", "Yes" if paise < 0 else "No")
-    inner += _tag("AMOUNT", rupees(paise))
-    if ledger == _party(document):
-        against = document.original.number if document.original else document.number
-        kind = "Agst Ref" if document.original else "New Ref"
-        bill = _tag("NAME", against) + _tag("BILLTYPE", kind) + _tag("AMOUNT", rupees(paise))
-        inner += f"<BILLALLOCATIONS.LIST>{bill}</BILLALLOCATIONS.LIST>"
-    elif ledger == "EV charging":
-        inner += _cost_centres(centres)
-    return f"<ALLLEDGERENTRIES.LIST>{inner}</ALLLEDGERENTRIES.LIST>"
+def _taxes(document: TaxDocument, heads: Heads, sign: int) -> list[tuple[str, int]]:
+    return [
+        ("Output CGST", sign * heads.cgst_paise), (f"Output {document.state_head}", sign * heads.sgst_paise),
+        ("Output IGST", sign * heads.igst_paise),
+    ]  # fmt: skip
 
 
-def _cost_centres(centres: dict[str, int]) -> str:
+def _bills_of(document: TaxDocument, paise: int, used: Used) -> list[Bill]:
+    """An advance is a bill of its own, which invoices and refunds are set against."""
+    if document.kind == Kind.RECEIPT_VOUCHER:
+        return [Bill(document.number, "Advance", paise)]
+    if document.original is not None:
+        return [Bill(document.original.number, "Agst Ref", paise)]
+    rest = paise - sum(bill.paise for bill in used.bills)
+    return [*used.bills, *([Bill(document.number, "New Ref", rest)] if rest else [])]
+
+
+def _entry(ledger: str, paise: int, inner: str) -> str:
+    facts = tag("LEDGERNAME", ledger) + tag("ISDEEMEDPOSITIVE", "Yes" if paise < 0 else "No")
+    return f"<ALLLEDGERENTRIES.LIST>{facts}{tag('AMOUNT', rupees(paise))}{inner}</ALLLEDGERENTRIES.LIST>"
+
+
+def _bills(bills: Iterable[Bill]) -> str:
     return "".join(
-        f"<COSTCENTREALLOCATIONS.LIST>{_tag('NAME', name)}{_tag('AMOUNT', rupees(paise))}</COSTCENTREALLOCATIONS.LIST>"
-        for name, paise in sorted(centres.items())
+        f"<BILLALLOCATIONS.LIST>{tag('NAME', bill.name)}{tag('BILLTYPE', bill.kind)}"
+        f"{tag('AMOUNT', rupees(bill.paise))}</BILLALLOCATIONS.LIST>"
+        for bill in bills
     )
+
+
+def _centres(centres: Mapping[str, int], paise: int) -> str:
+    """Of the whole entry, as Tally wants it: what has no cost centre has one of its own."""
+    if not centres:
+        return ""
+    rest = paise - sum(centres.values())
+    parts = [*sorted(centres.items()), *([(REST, rest)] if rest else [])]
+    inner = "".join(
+        f"<COSTCENTREALLOCATIONS.LIST>{tag('NAME', name)}{tag('AMOUNT', rupees(part))}</COSTCENTREALLOCATIONS.LIST>"
+        for name, part in parts
+    )
+    return f"<CATEGORYALLOCATIONS.LIST>{tag('CATEGORY', CATEGORY)}{inner}</CATEGORYALLOCATIONS.LIST>"
 
 
 def _key(document: TaxDocument) -> str:
     return f"fleetcharge-{document.supplier.gstin}-{document.financial_year}-{document.file_name}"
 
 
-def _party(document: TaxDocument) -> str:
-    return str(document.recipient_facts["legal_name"])
-
-
-def _tag(name: str, value: object) -> str:
-    return f"<{name}>{escape(str(value))}</{name}>"
+def tag(name: str, value: object) -> str:
+    return f"<{name}>{escape(CONTROL.sub(' ', str(value)))}</{name}>"

@@ -16,6 +16,7 @@ class TaxRule(models.Model):
         IRN_DAYS = "irn_days", _("Days until an e-invoice must be reported")
         IRN_CANCEL_HOURS = "irn_cancel_hours", _("Hours in which an IRN can be cancelled")
         NOTE_UNTIL = "note_until", _("Last day for a credit note, MM-DD after the year of the invoice")
+        B2C_LARGE = "b2c_large", _("Rupees above which a consumer's invoice from another state is returned by itself")
 
     name = models.CharField(max_length=20, choices=Name)
     subject = models.CharField(max_length=20, blank=True, help_text=_("For which SAC or service; empty: for all."))
