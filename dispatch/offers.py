@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from django.db.models import Q
@@ -43,6 +43,8 @@ WORDS: dict[str, str | Promise] = {
     "not sent in time": _("it could not be reached in time"),
 }
 """What networks say most often; anything else is shown as they said it."""
+OF_SESSION = frozenset({SessionCommand.Kind.STOP, SessionCommand.Kind.UNLOCK, *wishing.WISHES})
+"""What is asked of a running session."""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,12 @@ class Offer:
     def now(self) -> Held | None:
         """The promise that is in force."""
         return next((row for row in self.held if not row.is_later), None)
+
+    @property
+    def of_session(self) -> "Offer":
+        """What can be asked of whoever charges there, without places for others."""
+        notes = [note for note in self.notes if note.kind in OF_SESSION]
+        return replace(self, hold="", book="", can_start=False, held=[], notes=notes)
 
 
 class Offers:

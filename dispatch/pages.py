@@ -1,6 +1,6 @@
 """What the server-rendered pages show: fleet rows by urgency, a site with its plugs, lists. Reads only."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
@@ -181,6 +181,15 @@ def plugs_of(location: Location, organisation: Organisation, *, now: datetime) -
         _plug_row(bay, row, sessions.get(row.pk), offers, may_hang=row.pk in hanging)
         for bay, row in zip(bays, connectors, strict=True)
     ]
+
+
+def plug_of_session(session: ChargingSession | None, organisation: Organisation, *, now: datetime) -> PlugRow | None:
+    """The plug where this session of the fleet runs, with what can be asked of it; None where we do not show it."""
+    if session is None:
+        return None
+    rows = plugs_of(session.connector.evse.location, organisation, now=now)
+    found = next((row for row in rows if row.session and row.session.pk == session.pk), None)
+    return replace(found, offer=found.offer.of_session) if found else None
 
 
 def _bay_names(painted: list[str]) -> list[str]:

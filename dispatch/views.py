@@ -150,14 +150,17 @@ def vehicle_drawer(request: FleetRequest, vehicle_id: int) -> HttpResponse:
     """One vehicle as the drawer shows it."""
     organisation, now = organisation_of(request), timezone.now()
     vehicle = get_object_or_404(pages.fleet_by_urgency(organisation, now=now), pk=vehicle_id)
-    sessions = ChargingSession.objects.for_organisation(organisation).active()
+    sessions = ChargingSession.objects.for_organisation(organisation).active().filter(vehicle=vehicle)
+    session = sessions.select_related("connector__evse__location__source").order_by("-started_at", "-pk").first()
     context = {
         "vehicle": vehicle,
         "row": pages.fleet_rows([vehicle])[0],
         "state": getattr(vehicle, "state", None),
         "stops": Stop.objects.filter(vehicle=vehicle, done_at=None)[:4],
         "plan": ChargePlan.objects.for_organisation(organisation).open().for_display().filter(vehicle=vehicle).first(),
-        "session": sessions.filter(vehicle=vehicle).select_related("connector__evse__location").first(),
+        "session": session,
+        "plug": pages.plug_of_session(session, organisation, now=now),
+        "can_reserve": Scope.DISPATCH_WRITE in request.scopes,
     }
     return _partial_or_page(request, "dispatch/_vehicle.html", vehicle.registration, context)
 

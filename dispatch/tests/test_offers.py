@@ -1,9 +1,12 @@
 """What the drawer offers at a plug follows from its network and its unit, and tells one fleet nothing of another."""
 
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.test import Client
+from django.urls import reverse
 from django.utils import timezone
 
 from billing.models import ChargingSession
@@ -12,7 +15,7 @@ from dispatch.models import Reservation, SessionCommand
 from dispatch.offers import Offer
 from dispatch.services import commands, wishing
 from dispatch.tests import factories
-from fleetcharge.accounts.models import Organisation
+from fleetcharge.accounts.models import Organisation, User
 from stations.models import EVSE, Connector, Location, NetworkAccess, Source
 from vehicles.models import Vehicle
 
@@ -155,6 +158,35 @@ def test_a_wish_under_way_offers_no_second_one(plug: Connector, organisation: Or
     session = charging(plug, organisation, plug.evse.location.source)
     wishing.wish(session_id=session.pk, kind="outlook", parameters={}, actor=None, now=timezone.now())
     assert offered(plug, organisation) == (True, False, False, False)
+
+
+def drawer(client: Client, session: ChargingSession) -> str:
+    url = reverse("vehicle-drawer", args=[session.vehicle_id])
+    return client.get(url, headers={"X-Requested-With": "drawer"}).content.decode()
+
+
+def test_the_drawer_of_a_vehicle_offers_what_its_session_can_be_asked(
+    client: Client, plug: Connector, organisation: Organisation, dispatcher: User
+) -> None:
+    Source.objects.update(endpoints=CAN_ALL)
+    EVSE.objects.update(capabilities=["CHARGING_PROFILE_CAPABLE", "UNLOCK_CAPABLE"])
+    session = charging(plug, organisation, plug.evse.location.source)
+    session.vehicle = factories.vehicle(organisation, at=timezone.now())
+    session.save()
+    other = factories.vehicle(organisation, at=timezone.now())
+    promised(plug, other)
+    client.force_login(dispatcher)
+    shown = drawer(client, session)
+    assert set(re.findall(r'data-deed="(\w+)"', shown)) == {"stop", "limit", "outlook", "unlock"}
+    assert f'data-session="{session.pk}"' in shown
+    assert other.registration not in shown  # places of others stand at the site
+    wishing.wish(session_id=session.pk, kind="outlook", parameters={}, actor=None, now=timezone.now())
+    asked = drawer(client, session)
+    assert "data-pending" in asked
+    assert set(re.findall(r'data-deed="(\w+)"', asked)) == {"stop", "unlock"}
+    EVSE.objects.update(capabilities=[])
+    SessionCommand.objects.all().delete()
+    assert 'data-deed="outlook"' not in drawer(client, session)
 
 
 PERIODS = [{"start_period": 0, "limit": 30_000.0}, {"start_period": 1_800, "limit": 11_000.0}]

@@ -209,6 +209,8 @@ def test_a_session_is_limited_told_when_to_be_ready_and_its_cable_freed(
     confirm(page, f"Ask what {PLATE} will be given?", "Ask")
     said(page, f"VoltGrid told what {PLATE} will be given; it stands at bay 1.")
     expect(bay).to_contain_text("will be given 30 kW; 11 kW from")
+    outlook_from_the_vehicle(page, volt)
+    bay = show(page, "Volt 1")
     ready = bay.get_by_role("button", name="Ready by")
     ready.click()
     confirm(page, f"When must {PLATE} be ready?", "Tell the network")
@@ -225,6 +227,16 @@ def test_a_session_is_limited_told_when_to_be_ready_and_its_cable_freed(
     said(page, "Bay 1 is unlocked.")
     assert len(sent(volt, "UNLOCK_CONNECTOR")) == 1
     assert web.errors == []
+
+
+def outlook_from_the_vehicle(page: Page, volt: Network) -> None:
+    """The same in the drawer of the vehicle."""
+    asked = len(volt.peer.profiles)
+    show(page, PLATE)
+    page.locator("#drawer").get_by_role("button", name="Ask its outlook").click()
+    confirm(page, f"Ask what {PLATE} will be given?", "Ask")
+    expect(page.locator("#drawer .body")).to_contain_text(re.compile("· will be given 30 kW; 11 kW from"))
+    wait_for("the network to be asked", lambda: len(volt.peer.profiles) == asked + 1)
 
 
 # --- for later ----------------------------------------------------------------------------------------------------
