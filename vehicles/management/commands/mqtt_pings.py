@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from gmqtt.mqtt.handler import MQTTConnectError
 
 from fleetcharge.accounts.models import Organisation
 from vehicles import intake
@@ -30,11 +31,19 @@ class Command(BaseCommand):
         stopping = asyncio.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-        await listener.start(settings.MQTT_URL)
+        try:
+            await listener.start(settings.MQTT_URL)
+        except (MQTTConnectError, OSError) as error:
+            raise CommandError(f"The broker does not take us: {error}") from error
         self.stdout.write("pings are taken from the broker")
         self.stdout.flush()
-        await stopping.wait()
+        ends = [asyncio.ensure_future(event.wait()) for event in (stopping, listener.has_failed)]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        for end in ends:
+            end.cancel()
         await listener.close()
         await intake.telemetry.close()
         await intake.unknown_devices.close()
         self.stdout.write(f"took {dict(listener.counts)}")
+        if listener.failure:
+            raise CommandError(listener.failure)
