@@ -11,6 +11,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, TenantAdmin
 from fleetcharge.accounts.models import Membership
+from vehicles.claims import DeviceNotHeard, DeviceTaken, check_device
 from vehicles.models import (
     Driver,
     IdToken,
@@ -60,11 +61,33 @@ class StopInline(TabularInline):
         return False
 
 
+class VehicleForm(forms.ModelForm):  # type: ignore[type-arg]  # a plain class at run time
+    """The operator may give any tracker to any vehicle; a fleet what it may claim."""
+
+    is_operator = False
+
+    def clean(self) -> dict[str, Any] | None:
+        cleaned = super().clean() or {}
+        organisation, device_id = cleaned.get("organisation"), cleaned.get("device_id")
+        organisation_id = organisation.pk if organisation else self.instance.organisation_id
+        if device_id and organisation_id:
+            try:
+                check_device(
+                    device_id=device_id, organisation_id=organisation_id, vehicle_id=self.instance.pk,
+                    is_operator=self.is_operator,
+                )  # fmt: skip
+            except (DeviceTaken, DeviceNotHeard) as error:
+                is_taken = isinstance(error, DeviceTaken)
+                self.add_error("device_id", "This device reports for another vehicle." if is_taken else str(error))
+        return cleaned
+
+
 @admin.register(Vehicle)
 class VehicleAdmin(TenantAdmin):
     """A fleet's vehicles; one that leaves becomes inactive."""
 
     view_roles = FLEET_DESK
+    form = VehicleForm
     list_display = [
         "registration",
         "model",
@@ -81,6 +104,11 @@ class VehicleAdmin(TenantAdmin):
     readonly_fields = ["created_at"]
     autocomplete_fields = ["model"]
     inlines = [StopInline]
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        form = super().get_form(request, obj, change, **kwargs)
+        form.is_operator = bool(request.user.is_superuser)
+        return form
 
     @admin.display(description="Charge", ordering="state__soc_percent")
     def soc(self, vehicle: Vehicle) -> str:

@@ -9,7 +9,7 @@ from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import Throttled, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -203,8 +203,14 @@ class UnknownDeviceViewSet(mixins.ListModelMixin, FleetViewSet):
 
     @extend_schema(
         request=shapes.ClaimSerializer,
-        responses={200: shapes.VehicleSerializer, 409: OpenApiResponse(description="The device has a vehicle.")},
-        description="Let a device report for a vehicle. The id may also be one that never reported.",
+        responses={
+            200: shapes.VehicleSerializer,
+            409: OpenApiResponse(description="The device has a vehicle, or it is an IMEI that nobody heard by TCP."),
+        },
+        description=(
+            "Let a device report for a vehicle. The id may also be one that never reported, but for an IMEI "
+            "(15 digits), which must have reported by TCP."
+        ),
     )
     @action(detail=False, methods=["post"], filter_backends=[])
     def claim(self, request: Request) -> Response:
@@ -215,6 +221,10 @@ class UnknownDeviceViewSet(mixins.ListModelMixin, FleetViewSet):
             vehicle = services.claim_device(vehicle_id=wanted["vehicle"].pk, device_id=wanted["device_id"])
         except services.DeviceTaken as error:
             raise Conflict("This device reports for another vehicle.", code="device_taken") from error
+        except services.DeviceNotHeard as error:
+            if error.wait_seconds:
+                raise Throttled(error.wait_seconds, str(error), code="throttled") from error
+            raise Conflict(str(error), code="imei_not_heard") from error
         return Response(shapes.VehicleSerializer(vehicle).data)
 
 

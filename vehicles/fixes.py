@@ -49,6 +49,11 @@ def is_device_id(text: str) -> bool:
     return 0 < len(text) <= MAX_DEVICE_CHARACTERS and text.isprintable()
 
 
+def is_imei(device: str) -> bool:
+    """Fifteen digits: printed on the tracker's box, so no secret and no way in."""
+    return len(device) == 15 and device.isascii() and device.isdigit()
+
+
 def shown_device(device: str) -> str:
     """As much of a device's id as a log may have: it is the credential of many."""
     return f"{device[:2]}…{device[-2:]}" if len(device) > 8 else "…"

@@ -1,12 +1,13 @@
 """The shapes of the vehicles API."""
 
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from django.db.models import Model
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from fleetcharge.accounts.tenancy import organisation_of
+from vehicles.claims import DeviceNotHeard, DeviceTaken, check_device
 from vehicles.models import Driver, IdToken, Shift, Stop, UnknownDevice, Vehicle, VehicleModel, VehicleState
 from vehicles.soc import range_left_km
 
@@ -79,6 +80,23 @@ class VehicleSerializer(serializers.ModelSerializer[Vehicle]):
         )
 
 
+class MayReport:
+    """A device that nobody has, and that the fleet may claim."""
+
+    requires_context = True
+
+    def __call__(self, device_id: str, field: serializers.Field[Any, Any, Any, Any]) -> None:
+        vehicle: Vehicle | None = field.parent.instance
+        organisation = organisation_of(field.context["request"])
+        vehicle_id = vehicle.pk if vehicle else None
+        try:
+            check_device(device_id=device_id, organisation_id=organisation.pk, vehicle_id=vehicle_id)
+        except DeviceTaken as error:
+            raise serializers.ValidationError("This device reports for another vehicle.", "unique") from error
+        except DeviceNotHeard as error:
+            raise serializers.ValidationError(str(error), "imei_not_heard") from error
+
+
 class VehicleWriteSerializer(serializers.ModelSerializer[Vehicle]):
     """What a fleet may set; the plate is unique within it, the device everywhere."""
 
@@ -90,6 +108,7 @@ class VehicleWriteSerializer(serializers.ModelSerializer[Vehicle]):
             "registration", "model", "device_id", "default_driver", "cost_centre", "depot_name", "depot_latitude",
             "depot_longitude", "is_active",
         ]  # fmt: skip
+        extra_kwargs: ClassVar[dict[str, Any]] = {"device_id": {"validators": [MayReport()]}}
 
 
 class ShiftSerializer(serializers.ModelSerializer[Shift]):

@@ -9,9 +9,12 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 
 from fleetcharge.lib.partitions import DayPartitions
+from vehicles.claims import DeviceNotHeard as DeviceNotHeard
+from vehicles.claims import DeviceTaken as DeviceTaken
+from vehicles.claims import check_device, forget_unknown
 from vehicles.decoders.instants import to_microseconds
 from vehicles.fixes import Fix
-from vehicles.models import Driver, IdToken, Position, Shift, Stop, UnknownDevice, Vehicle
+from vehicles.models import Driver, IdToken, Position, Shift, Stop, Vehicle
 
 PARTITIONS_AHEAD_DAYS = 8
 RULES = {
@@ -22,10 +25,6 @@ PARTITIONS = DayPartitions("vehicles_position", "fix_at")
 
 
 Row = TypeVar("Row", Vehicle, Driver, IdToken)
-
-
-class DeviceTaken(Exception):
-    """The device already reports for another vehicle."""
 
 
 class ShiftOverlaps(Exception):
@@ -51,6 +50,8 @@ def save(*, row: Row) -> Row:
     try:
         with transaction.atomic():
             row.save()
+            if isinstance(row, Vehicle) and row.device_id:
+                forget_unknown(device_id=row.device_id, organisation_id=row.organisation_id)
     except IntegrityError as error:
         raise AlreadyExists(_broken_rule(error)) from error
     return row
@@ -87,18 +88,18 @@ def complete_stop(*, stop_id: int, at: datetime) -> bool:
 
 
 @transaction.atomic
-def claim_device(*, vehicle_id: int, device_id: str) -> Vehicle:
+def claim_device(*, vehicle_id: int, device_id: str, is_operator: bool = False) -> Vehicle:
     """From now on this device reports for this vehicle; ingest honours it within 15 s. Claiming twice changes nothing.
 
-    Raises DeviceTaken when another vehicle, of whatever fleet, has it.
+    Raises DeviceTaken when another vehicle has it, and DeviceNotHeard for an IMEI that nobody heard by TCP.
     """
     vehicle = Vehicle.objects.select_for_update().get(pk=vehicle_id)
-    if Vehicle.objects.filter(device_id=device_id).exclude(pk=vehicle_id).exists():
-        raise DeviceTaken(device_id)
+    check_device(
+        device_id=device_id, organisation_id=vehicle.organisation_id, vehicle_id=vehicle_id, is_operator=is_operator
+    )
     vehicle.device_id = device_id
     vehicle.save(update_fields=["device_id"])
-    UnknownDevice.objects.filter(device_id=device_id, organisation_id__in=[vehicle.organisation_id]).delete()
-    UnknownDevice.objects.filter(device_id=device_id, organisation=None).delete()
+    forget_unknown(device_id=device_id, organisation_id=vehicle.organisation_id)
     return vehicle
 
 

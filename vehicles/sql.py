@@ -85,13 +85,16 @@ WHERE p.vehicle_id = f.vehicle_id AND p.fix_at = 'epoch'::timestamptz + f.fix_us
   AND p.soc_permille IS NULL
 """
 
-# Unknown devices, at most a thousand of each organisation: a stranger with random ids cannot fill the table.
+# Unknown devices, at most a thousand of each organisation: a stranger with random ids cannot fill the table. Of IMEIs
+# without an organisation, which come from the trackers' own networks, more wait to be claimed.
 REMEMBER_UNKNOWN = """
 INSERT INTO vehicles_unknowndevice (organisation_id, device_id, messages, last_message, first_seen_at, last_seen_at)
 SELECT (u->>0)::bigint, u->>1, (u->>2)::int, u->>3, now(), now()
 FROM jsonb_array_elements(%s::text::jsonb) AS u
-WHERE 1000 > (SELECT count(*) FROM vehicles_unknowndevice d
-              WHERE d.organisation_id IS NOT DISTINCT FROM (u->>0)::bigint)
+WHERE (CASE WHEN u->>0 IS NULL AND u->>1 ~ '^[0-9]{15}$' THEN 20000 ELSE 1000 END)
+      > (SELECT count(*) FROM vehicles_unknowndevice d
+         WHERE d.organisation_id IS NOT DISTINCT FROM (u->>0)::bigint
+           AND (d.organisation_id IS NOT NULL OR (d.device_id ~ '^[0-9]{15}$') = (u->>1 ~ '^[0-9]{15}$')))
    OR EXISTS (SELECT 1 FROM vehicles_unknowndevice d WHERE d.device_id = u->>1
               AND d.organisation_id IS NOT DISTINCT FROM (u->>0)::bigint)
 ORDER BY u->>1, u->>0

@@ -2,6 +2,11 @@
 
 from django.utils.translation import gettext_lazy as _
 
+NOT_HEARD = _(
+    "This IMEI has not reported to us by TCP. Switch the tracker on and try again, or ask the operator."
+)
+TOO_MANY = _("Too many IMEIs that nobody heard; try again in an hour.")
+
 NOTES = {
     "indian_clock": _("The clock sends Indian time as UTC. We take its pings as of now; set its zone to UTC."),
     "clock_ahead": _("The clock is ahead. We take the pings as of now; let the tracker set its clock by satellite."),

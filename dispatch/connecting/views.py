@@ -14,13 +14,14 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from dispatch.connecting.texts import NOTES
+from dispatch.connecting.texts import NOT_HEARD, NOTES, TOO_MANY
 from dispatch.views import needs
-from fleetcharge.accounts.models import Scope
+from fleetcharge.accounts.models import Organisation, Scope
 from fleetcharge.accounts.tenancy import FleetRequest, organisation_of
 from fleetcharge.lib.crypto import new_token
 from vehicles import services
 from vehicles.explaining import explain
+from vehicles.fixes import is_imei
 from vehicles.models import Position, UnknownDevice, Vehicle
 
 SHOWN_DEVICES, SHOWN_PINGS, ID_BYTES = 50, 20, 16
@@ -49,7 +50,7 @@ def vehicle(request: FleetRequest, vehicle_id: int) -> HttpResponse:
     context = {
         "vehicle": van,
         "address": f"{settings.PUBLIC_BASE_URL}/ingest/osmand",
-        "code": _code(van.device_id) if van.device_id else "",
+        "code": _code(van.device_id) if van.device_id and not is_imei(van.device_id) else "",
         "pings": [(ping, round((ping.received_at - ping.fix_at).total_seconds())) for ping in pings],
         "notes": notes,
     }
@@ -69,19 +70,29 @@ def new_device(request: FleetRequest, vehicle_id: int) -> HttpResponse:
 @needs(Scope.VEHICLES_WRITE)
 @require_POST
 def claim(request: FleetRequest) -> HttpResponse:
-    """Let a device that nobody knew report for a vehicle from now on."""
+    """Let a device that nobody knew report for a vehicle from now on: a listed one, or the IMEI that was typed."""
     organisation = organisation_of(request)
     van = _own(request, _number(request.POST.get("vehicle", "")))
-    device = get_object_or_404(
-        UnknownDevice.objects.for_organisation(organisation), pk=_number(request.POST.get("device", ""))
-    )
+    imei = request.POST.get("imei", "").strip()
+    if imei and not is_imei(imei):
+        messages.error(request, _("An IMEI has 15 digits."))
+        return HttpResponseRedirect(reverse("connect"))
+    device_id = imei or _listed(request, organisation)
     try:
-        services.claim_device(vehicle_id=van.pk, device_id=device.device_id)
+        services.claim_device(vehicle_id=van.pk, device_id=device_id)
     except services.DeviceTaken:
         messages.error(request, _("This device reports for another vehicle."))
         return HttpResponseRedirect(reverse("connect"))
+    except services.DeviceNotHeard as error:
+        messages.error(request, str(TOO_MANY if error.wait_seconds else NOT_HEARD))
+        return HttpResponseRedirect(reverse("connect"))
     messages.success(request, _("The device reports for %(vehicle)s from now on.") % {"vehicle": van.registration})
     return HttpResponseRedirect(reverse("connect-vehicle", args=[van.pk]))
+
+
+def _listed(request: FleetRequest, organisation: Organisation) -> str:
+    own = UnknownDevice.objects.for_organisation(organisation)
+    return get_object_or_404(own, pk=_number(request.POST.get("device", ""))).device_id
 
 
 def _own(request: FleetRequest, vehicle_id: int) -> Vehicle:

@@ -64,6 +64,28 @@ def test_a_device_that_nobody_knew_is_claimed_with_one_click(desk, organisation)
     assert not UnknownDevice.objects.exists()
 
 
+def test_no_vehicle_is_chosen_before_somebody_chooses(desk, organisation) -> None:
+    make_vehicle(organisation, device_id=None)
+    UnknownDevice.objects.create(organisation=organisation, device_id="new-tracker")
+    page = desk.get("/fleet/connect/").content.decode()
+    assert page.count('required><option value="">') == page.count('name="vehicle"') == 2
+
+
+def test_an_imei_is_claimed_once_it_was_heard_by_tcp(desk, organisation, other_organisation) -> None:
+    van, imei = make_vehicle(organisation, device_id=None), "861359030000001"
+    for typed, said in ((imei, "has not reported to us by TCP"), ("12345", "15 digits")):
+        answer = desk.post("/fleet/connect/claim/", {"imei": typed, "vehicle": van.pk}, follow=True)
+        assert said in answer.content.decode()
+    UnknownDevice.objects.create(organisation=None, device_id=imei)
+    assert imei not in desk.get("/fleet/connect/").content.decode()  # shown to nobody
+    desk.post("/fleet/connect/claim/", {"imei": imei, "vehicle": van.pk})
+    van.refresh_from_db()
+    assert van.device_id == imei
+    page = desk.get(f"/fleet/{van.pk}/connect/").content.decode()
+    assert "under the IMEI 861359030000001" in page
+    assert "Code for the phone" not in page
+
+
 def test_devices_and_vehicles_of_strangers_do_not_exist(desk, organisation, other_organisation) -> None:
     van, theirs = make_vehicle(organisation, device_id=None), make_vehicle(other_organisation, device_id=None)
     own = UnknownDevice.objects.create(organisation=organisation, device_id="own")

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from vehicles.decoders.pings import BadBody
 from vehicles.doors.requests import Refused
-from vehicles.fixes import Fix, Problem, is_device_id
+from vehicles.fixes import Fix, Problem, is_device_id, is_imei
 from vehicles.intake import UNKNOWN_DEVICE, Verdict, accept, has_room, is_known
 
 REJECTED = b"x-ping-rejected"
 TOO_EAGER_SECONDS = 10
+NO_SECRET = Problem("imei_is_no_secret", "An IMEI is printed on the box, so it lets nobody in here. Use an id of ours.")
 
 
 async def accept_from_device(device: str, decoded: Sequence[Fix | Problem], raw: bytes) -> list[Verdict]:
@@ -19,6 +20,8 @@ async def accept_from_device(device: str, decoded: Sequence[Fix | Problem], raw:
     """
     if not is_device_id(device):
         raise Refused(400, "invalid", "The device's id is missing, not printable or longer than 64 characters.")
+    if is_imei(device):
+        raise Refused(400, *NO_SECRET)
     if not await is_known(device, raw):
         raise Refused(400, *UNKNOWN_DEVICE)
     if not await has_room(device, len(decoded)):

@@ -3,9 +3,13 @@
 from datetime import timedelta
 
 import pytest
+from django.contrib import admin
 from django.db import IntegrityError, transaction
+from django.forms.models import model_to_dict
 
-from vehicles.models import IdToken, Shift, UnknownDevice, VehicleModel
+from fleetcharge.accounts.models import Membership
+from vehicles.admin import VehicleAdmin
+from vehicles.models import IdToken, Shift, UnknownDevice, Vehicle, VehicleModel
 from vehicles.tests.factories import NOON, make_driver, make_state, make_vehicle
 
 pytestmark = pytest.mark.django_db
@@ -89,3 +93,14 @@ def test_the_database_refuses_an_overlap_whoever_writes(organisation) -> None:
             again.vehicle = make_vehicle(organisation, registration="KA03OTHER", device_id="d-other")
         with pytest.raises(IntegrityError, match=f"one_shift_at_a_time_per_{field}"), transaction.atomic():
             again.save()
+
+
+@pytest.mark.parametrize("is_operator", [True, False])
+def test_the_operator_alone_gives_an_imei_that_nobody_heard(organisation, owner, rf, is_operator) -> None:
+    van = make_vehicle(organisation, device_id=None)
+    request = rf.post("/")
+    owner.is_superuser, request.user = is_operator, owner
+    request.organisation, request.role = organisation, Membership.Role.OWNER
+    form_class = VehicleAdmin(Vehicle, admin.site).get_form(request, van)
+    form = form_class({**model_to_dict(van), "device_id": "861359030000001"}, instance=van)
+    assert ("device_id" in form.errors) is not is_operator

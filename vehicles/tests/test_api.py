@@ -163,6 +163,45 @@ def test_an_unknown_device_is_listed_and_claimed(api, organisation, van) -> None
     assert (answer.status_code, answer.json()["code"]) == (409, "device_taken")
 
 
+IMEI = "861359030000001"
+
+
+def test_an_imei_is_claimed_only_after_it_was_heard_by_tcp(api, organisation, van) -> None:
+    claim = {"device_id": IMEI, "vehicle": van.pk}
+    UnknownDevice.objects.create(organisation=organisation, device_id=IMEI)  # with the fleet's own key: anybody can
+    answer = api.post("/api/v1/unknown-devices/claim/", claim)
+    assert (answer.status_code, answer.json()["code"]) == (409, "imei_not_heard")
+    patch = api.patch(f"/api/v1/vehicles/{van.pk}/", {"device_id": IMEI})
+    created = api.post("/api/v1/vehicles/", {"registration": "KA 03 MX 9", "model": van.model_id, "device_id": IMEI})
+    assert patch.status_code == created.status_code == 400
+    assert not Vehicle.objects.filter(device_id=IMEI).exists()
+    UnknownDevice.objects.create(organisation=None, device_id=IMEI)
+    assert api.post("/api/v1/unknown-devices/claim/", claim).status_code == 200
+    assert api.patch(f"/api/v1/vehicles/{van.pk}/", {"device_id": IMEI}).status_code == 200  # it has it
+    assert not UnknownDevice.objects.exists()
+    other = make_vehicle(organisation)
+    answer = api.post("/api/v1/unknown-devices/claim/", {**claim, "vehicle": other.pk})
+    assert answer.json()["code"] == "device_taken"  # by the fleet's own
+
+
+def test_whether_another_fleet_has_an_imei_is_not_told(api, van, other_organisation) -> None:
+    make_vehicle(other_organisation, device_id=IMEI)
+    UnknownDevice.objects.create(organisation=None, device_id=IMEI)  # left over from a moment before
+    for imei in (IMEI, "861359030000002"):
+        answer = api.post("/api/v1/unknown-devices/claim/", {"device_id": imei, "vehicle": van.pk})
+        assert (answer.status_code, answer.json()["code"]) == (409, "imei_not_heard")
+        answer = api.patch(f"/api/v1/vehicles/{van.pk}/", {"device_id": imei})
+        assert (answer.status_code, "reported to us by TCP" in answer.content.decode()) == (400, True)
+
+
+def test_who_guesses_imeis_has_to_wait_and_learns_nothing_more(api, van) -> None:
+    claim = {"device_id": IMEI, "vehicle": van.pk}
+    codes = [api.post("/api/v1/unknown-devices/claim/", claim).status_code for _ in range(31)]
+    assert codes == [409] * 30 + [429]
+    UnknownDevice.objects.create(organisation=None, device_id=IMEI)
+    assert api.post("/api/v1/unknown-devices/claim/", claim).status_code == 429
+
+
 def test_a_device_that_came_without_a_key_is_shown_to_nobody(api) -> None:
     UnknownDevice.objects.create(organisation=None, device_id="secret-phone-id")
     assert api.get("/api/v1/unknown-devices/").json()["results"] == []

@@ -23,18 +23,18 @@ def _frozen():
 
 @pytest.fixture
 def van(organisation):
-    return make_vehicle(organisation, device_id="868123456789012")
+    return make_vehicle(organisation, device_id="phone-8681234567")
 
 
 def query(**fields: Any) -> dict[str, Any]:
-    return {"id": "868123456789012", "timestamp": int(NOW.timestamp()), "lat": 12.9756, "lon": 77.605, **fields}
+    return {"id": "phone-8681234567", "timestamp": int(NOW.timestamp()), "lat": 12.9756, "lon": 77.605, **fields}
 
 
 def message(**location: Any) -> dict[str, Any]:
     coords = {"latitude": 12.9756, "longitude": 77.605, "speed": 10, "heading": 185.5, "accuracy": 4, "altitude": 920}
     battery = {"level": 0.15, "is_charging": True}
     whole = {"timestamp": "2026-11-21T12:00:00.000Z", "coords": coords, "battery": battery, "is_moving": True}
-    return {"device_id": "868123456789012", "location": {**whole, **location}}
+    return {"device_id": "phone-8681234567", "location": {**whole, **location}}
 
 
 async def test_speed_in_the_query_is_in_knots_and_batt_is_the_phone(door, van) -> None:
@@ -53,7 +53,7 @@ async def test_our_extra_keys_speak_of_the_vehicle(door, van) -> None:
 
 
 async def test_a_form_and_the_other_spellings(door, van) -> None:
-    form = {"deviceid": "868123456789012", "timestamp": int(NOW.timestamp() * 1000), "location": "12.9756,77.605"}
+    form = {"deviceid": "phone-8681234567", "timestamp": int(NOW.timestamp() * 1000), "location": "12.9756,77.605"}
     assert (await door.post(URL, data={**form, "heading": "45"})).status_code == 200
     state = await VehicleState.objects.aget(vehicle=van)
     assert (state.latitude, state.heading_deg, state.position_at) == (12.9756, 45, NOW)
@@ -124,7 +124,7 @@ async def test_a_broken_message_gets_a_clear_error(door, van, fields) -> None:
     assert await Position.objects.acount() == 0
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b'{"device_id": "868123456789012", "location": 5}', b"\xff"])
+@pytest.mark.parametrize("content", [b"{", b"[]", b'{"device_id": "phone-8681234567", "location": 5}', b"\xff"])
 async def test_a_broken_json_gets_a_clear_error(door, van, content) -> None:
     answer = await door.post(URL, content=content, headers={"Content-Type": "application/json"})
     assert answer.status_code == 400
@@ -138,8 +138,8 @@ async def test_a_refused_ping_does_not_block_the_queue_of_the_phone(door, van) -
 
 
 async def test_a_status_message_without_a_place_is_fine(door, van) -> None:
-    assert (await door.get(URL, params={"id": "868123456789012", "batt": 50})).status_code == 200
-    assert (await door.post(URL, json={"device_id": "868123456789012"})).status_code == 200
+    assert (await door.get(URL, params={"id": "phone-8681234567", "batt": 50})).status_code == 200
+    assert (await door.post(URL, json={"device_id": "phone-8681234567"})).status_code == 200
     assert await Position.objects.acount() == 0
 
 

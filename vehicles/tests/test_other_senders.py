@@ -142,6 +142,26 @@ async def test_an_unknown_leafspy_is_remembered_without_its_secret(door) -> None
     assert (row.organisation_id, row.last_message) == (None, "SOC=50")
 
 
+@pytest.mark.parametrize(
+    ("path", "fields"),
+    [
+        ("/ingest/osmand", {"id": "861359030000001", "timestamp": NOW_S, "lat": 12.97, "lon": 77.59}),
+        ("/ingest/abrp", {"token": "861359030000001", "tlm": '{"soc": 5}'}),
+        ("/ingest/leafspy", {"pass": "861359030000001", "SOC": "50", "Lat": "12.97", "Long": "77.59"}),
+    ],
+)
+@pytest.mark.parametrize("is_claimed", [True, False])
+async def test_an_imei_lets_nobody_in_without_a_key(door, organisation, path, fields, is_claimed) -> None:
+    """Nor is it remembered: what waits to be claimed under an IMEI was heard from the trackers' networks."""
+    if is_claimed:
+        await in_thread(make_vehicle, organisation, device_id="861359030000001")
+    answer = await door.get(path, params=fields)
+    assert (answer.status_code, answer.json()["code"]) == (400, "imei_is_no_secret")
+    assert not await Position.objects.aexists()
+    assert not await UnknownDevice.objects.aexists()
+    assert not await VehicleState.objects.filter(soc_percent__isnull=False).aexists()
+
+
 async def test_a_device_that_sends_more_than_it_lived_through_is_told_to_come_back(door, van) -> None:
     """Eight hours at ten seconds are 2,880 requests at once and welcome; beyond 5,000 it is 503, never 429."""
     fields = {"id": "van-1", "timestamp": NOW_S, "lat": 12.97, "lon": 77.59}

@@ -11,7 +11,7 @@ import time_machine
 
 from vehicles import intake
 from vehicles.events import SocLow
-from vehicles.fixes import IGNITION_ON, MOCK_LOCATION
+from vehicles.fixes import IGNITION_ON, MOCK_LOCATION, is_imei
 from vehicles.models import Position, Vehicle, VehicleState
 from vehicles.tests.conftest import empty_positions, in_thread
 from vehicles.tests.factories import make_vehicle
@@ -70,7 +70,12 @@ async def check(answer: Any, said_at: datetime, expected: Any) -> None:
 async def test_every_query(door, organisation) -> None:
     for text, (said_at, expected) in zip(SAMPLES["osmand_query"], QUERIES, strict=True):
         fields = dict(parse_qsl(urlsplit(text).query))
-        await make_claimed(organisation, fields.get("id") or fields.get("deviceid"))
+        device = fields.get("id") or fields.get("deviceid")
+        await make_claimed(organisation, device)
+        if device and is_imei(device):
+            assert (await door.get(URL + text[1:])).json()["code"] == "imei_is_no_secret"
+            text = text.replace(device, f"own-{device}")
+            await make_claimed(organisation, f"own-{device}")
         with time_machine.travel(said_at, tick=False):
             await check(await door.get(URL + text[1:]), said_at, expected)
         await forget_everything()
