@@ -14,11 +14,11 @@ NO_METER_START, NO_METER_STOP, NO_METER = "missing_meter_start", "missing_meter_
 BACKWARDS, TOO_MUCH, RESET = "meter_ran_backwards", "more_than_the_plug_gives", "register_changed_base"
 DISAGREES, JUMPED, OVER_BATTERY = "samples_exceed_the_stop", "implausible_samples", "more_than_the_battery_takes"
 INTERVALS_LOST, OVERLAPS = "intervals_lost", "overlaps_the_next_session"
-CLOCK_DOUBTED = "clock_not_believed"
+CLOCK_DOUBTED, COUNTED_ANEW = "clock_not_believed", "counted_anew"
 ODD_METER = frozenset({BACKWARDS, TOO_MUCH, RESET, DISAGREES, OVERLAPS})
 """The figures contradict each other: nothing is priced before somebody has looked."""
 NEEDS_REVIEW = ODD_METER | {NO_START, NO_METER, OVER_BATTERY}
-IS_ESTIMATE = frozenset({NO_STOP, NO_METER_START, NO_METER_STOP, INTERVALS_LOST, CLOCK_DOUBTED})
+IS_ESTIMATE = frozenset({NO_STOP, NO_METER_START, NO_METER_STOP, INTERVALS_LOST, CLOCK_DOUBTED, COUNTED_ANEW})
 """The rest (implausible samples beside a sound start and stop) is noted and changes nothing."""
 
 POWER_TOLERANCE_PERCENT, BATTERY_TOLERANCE_PERCENT = 120, 130
@@ -40,11 +40,19 @@ class Sample(NamedTuple):
     context: str = ""
 
 
+class Numbered(NamedTuple):
+    """An OCPP 2.x event as it arrived: its seqNo, and the oldest and newest time that it names."""
+
+    number: int
+    first_at: datetime
+    last_at: datetime
+
+
 @dataclass(frozen=True)
 class Evidence:
     """`meter_*_wh`: what start and stop themselves said. `samples` in time order, none after `ended_at`.
 
-    `sequence`: the seqNo of every OCPP 2.x event we have of the session, in any order. `next_start_at`: when the next
+    `sequence`: every OCPP 2.x event we have of the session, as they arrived. `next_start_at`: when the next
     session at the same plug began. `is_time_ours`: start or end are when we heard of them.
     """
 
@@ -57,7 +65,7 @@ class Evidence:
     is_stop_reported: bool = True
     max_power_w: int = 0
     battery_wh: int | None = None
-    sequence: Sequence[int] = ()
+    sequence: Sequence[Numbered] = ()
     next_start_at: datetime | None = None
     is_time_ours: bool = False
 
@@ -94,6 +102,8 @@ def account(evidence: Evidence) -> Account:
         reasons.append(OVERLAPS)
     if evidence.is_time_ours:
         reasons.append(CLOCK_DOUBTED)
+    if counts_anew(evidence.sequence):
+        reasons.append(COUNTED_ANEW)
     battery_wh = evidence.battery_wh
     if battery_wh and drawn.energy_wh * 100 > battery_wh * BATTERY_TOLERANCE_PERCENT:
         reasons.append(OVER_BATTERY)
@@ -244,7 +254,10 @@ def gaps(evidence: Evidence) -> tuple[dict[str, object], ...]:
     found += [
         {"kind": "samples", "from": start.isoformat(), "to": end.isoformat()} for start, end in _silences(evidence)
     ]
-    found += [{"kind": "messages", "from": first, "to": last} for first, last in skipped(evidence.sequence)]
+    found += [
+        {"kind": "messages", "from": first, "to": last}
+        for first, last in skipped(each.number for each in evidence.sequence)
+    ]
     return tuple(found[:MOST_GAPS])
 
 
@@ -267,6 +280,21 @@ def skipped(sequence: Iterable[int]) -> list[tuple[int, int]]:
         return []
     holes = [(before + 1, after - 1) for before, after in pairwise(numbers) if after - before > 1]
     return [(0, numbers[0] - 1), *holes] if 0 < numbers[0] < 10 else holes
+
+
+def counts_anew(events: Iterable[Numbered]) -> bool:
+    """Did the station begin its numbers again: one comes a second time, of another time, after a higher one?
+
+    What was said twice has the time of the first, and a station that leaves every number at 0 has no higher one.
+    """
+    seen: dict[int, Numbered] = {}
+    highest = -1
+    for event in events:
+        before = seen.setdefault(event.number, event)
+        if event.number < highest and event.first_at > before.last_at + CLOCK_TOLERANCE:
+            return True
+        highest = max(highest, event.number)
+    return False
 
 
 # --- idle ---------------------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The evidence of one session, gathered from the rows: samples, messages, and what its connector showed."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +10,7 @@ from django.db.models import Q, QuerySet
 
 from billing import reconstruction
 from billing.models import ChargingSession, MeterValue, SessionMessage
-from billing.reconstruction import DELIVERING, DELIVERING_W, FULL, LIMITED, QUIET, Evidence, Sample
+from billing.reconstruction import DELIVERING, DELIVERING_W, FULL, LIMITED, QUIET, Evidence, Numbered, Sample
 from stations.models import StatusChange
 
 EARLY = timedelta(seconds=60)
@@ -138,11 +139,13 @@ def _states(session: ChargingSession, ended_at: datetime) -> list[tuple[datetime
     return [(at, FROM_RAW_STATUS[raw]) for at, raw in shown.values_list("at", "raw_status")]
 
 
-def _sequence(session: ChargingSession) -> list[int]:
-    """Every seqNo we have of the transaction (OCPP 2.x)."""
+def _sequence(session: ChargingSession) -> tuple[Numbered, ...]:
+    """Every event we have of the transaction that had a number (OCPP 2.x), as they arrived."""
     if session.charger_id is None:
-        return []
+        return ()
     of_session = Q(charger_id=session.charger_id, transaction_ref=session.transaction_ref, sequence__isnull=False)
-    sampled = MeterValue.objects.filter(of_session).order_by().values_list("sequence", flat=True).distinct()
-    said = SessionMessage.objects.filter(of_session).values_list("sequence", flat=True)
-    return [number for number in (*sampled, *said) if number is not None]
+    times: dict[tuple[datetime, int], list[datetime]] = defaultdict(list)
+    for rows in (MeterValue.objects, SessionMessage.objects):
+        for received_at, number, at in rows.filter(of_session).values_list("received_at", "sequence", "at"):
+            times[received_at, number or 0].append(at)
+    return tuple(Numbered(number, min(ats), max(ats)) for (_, number), ats in sorted(times.items()))

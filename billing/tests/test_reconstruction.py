@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing import reconstruction as rec
-from billing.reconstruction import Evidence, Sample, account, idle_seconds, skipped
+from billing.reconstruction import Evidence, Numbered, Sample, account, counts_anew, idle_seconds, skipped
 
 NOON = datetime(2026, 11, 20, 6, 30, tzinfo=UTC)
 PLUG_W = 60_000
@@ -84,7 +84,12 @@ def test_a_lost_interval_is_an_estimate() -> None:
 def test_gaps_name_what_is_missing() -> None:
     result = account(
         evidence(
-            (2, 1_500), (4, 2_000), (20, 8_000), is_start_reported=False, sequence=[1, 2, 2, 5], is_stop_reported=False
+            (2, 1_500),
+            (4, 2_000),
+            (20, 8_000),
+            is_start_reported=False,
+            is_stop_reported=False,
+            sequence=[Numbered(number, NOON, NOON) for number in (1, 2, 2, 5)],
         )
     )
     assert list(result.gaps) == [
@@ -103,6 +108,24 @@ def test_gaps_name_what_is_missing() -> None:
 )
 def test_skipped_numbers(sequence: list[int], holes: list[tuple[int, int]]) -> None:
     assert skipped(sequence) == holes
+
+
+@pytest.mark.parametrize(
+    ("told", "is_anew"),
+    [
+        ([(0, 0), (1, 5), (2, 10), (1, 15)], True),
+        ([(0, 0), (1, 5), (2, 10), (1, 5)], False),  # said again
+        ([(0, 0), (0, 5), (0, 10)], False),
+        ([(0, 0), (2, 10), (1, 5)], False),  # overtaken
+        ([(0, 0), (1, 5), (1, 10), (2, 15)], False),
+        ([], False),
+    ],
+)
+def test_numbers_that_begin_again(told: list[tuple[int, float]], is_anew: bool) -> None:
+    events = [Numbered(number, at(minute), at(minute)) for number, minute in told]
+    assert counts_anew(events) == is_anew
+    account_ = account(evidence((10, 4_000), (20, 8_000), sequence=events))
+    assert (rec.COUNTED_ANEW in account_.reasons, account_.grade) == (is_anew, "estimated" if is_anew else "billable")
 
 
 @pytest.mark.parametrize(

@@ -168,3 +168,19 @@ async def test_a_start_at_the_register_of_the_first_is_the_first(
     await socket.call("TransactionEvent", event("Started", 0, -3_600, 1_000, **TAG))
     session = ChargingSession.objects.get()
     assert (session.state, session.energy_wh) == (("ended", 4_000) if has_ended else ("active", 2_000))
+
+
+async def test_numbers_that_begin_again_without_a_start_are_one_session_that_says_so(
+    connect: Connect, station: Charger
+) -> None:
+    """No boot, no Started: the register goes on, and nobody can say whether it was one vehicle."""
+    socket = await connect("BLR-017", subprotocols=["ocpp2.0.1"])
+    await socket.call("TransactionEvent", event("Started", 0, -7_200, 1_000, **TAG))
+    for sequence, seconds, wh in ((1, -6_900, 2_000), (2, -6_600, 3_000), (1, -6_300, 4_000)):
+        await socket.call("TransactionEvent", event("Updated", sequence, seconds, wh))
+    again = await connect("BLR-017", subprotocols=["ocpp2.0.1"])
+    await again.call("TransactionEvent", event("Updated", 1, -6_300, 4_000))  # a repeat is no second time
+    await again.call("TransactionEvent", event("Ended", 2, -6_000, 5_000))
+    session = ChargingSession.objects.get()
+    assert (session.state, session.energy_wh) == ("ended", 4_000)
+    assert "counted_anew" in session.quality_reasons
