@@ -305,6 +305,45 @@ def test_what_waits_too_long_ends_by_itself(wallet: Wallet, clerk: User, chief: 
     assert credit(wallet, clerk, credit_limit_paise=50_000_00) is not None
 
 
+def test_one_transfer_of_a_bank_is_one_fleets_money(
+    organisation: Organisation, other_organisation: Organisation, clerk: User, chief: User
+) -> None:
+    for fleet in (organisation, other_organisation):
+        fund(fleet, 0)
+    first = top_up(organisation, clerk, 9_000_00, "HDFCN1")
+    for fleet, reference in ((other_organisation, "HDFCN1"), (other_organisation, " hdfcn1"), (organisation, "hdfcN1")):
+        with pytest.raises(Conflict, match="waits already, for"):
+            top_up(fleet, clerk, 9_000_00, reference)
+    yes(first, chief)
+    for reference in ("HDFCN1", "hdfcn1"):
+        with pytest.raises(Conflict, match=f"credited already, to {organisation}"):
+            top_up(other_organisation, clerk, 9_000_00, reference)
+    assert (posted(organisation), posted(other_organisation)) == (9_000_00, 0)
+    refused = top_up(other_organisation, clerk, 9_000_00, "HDFCN2")
+    services.decline(approval_id=refused.pk, decided_by=chief, now=NOON, reason="another fleet's")
+    assert top_up(organisation, clerk, 9_000_00, "HDFCN2").state == "asked"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_wishes_about_one_transfer_that_came_at_once_credit_it_once(
+    organisation: Organisation, other_organisation: Organisation
+) -> None:
+    clerk, chief = operator("clerk"), operator("chief")
+    fleets = [organisation, other_organisation]
+    for fleet in fleets:
+        fund(fleet, 0)
+    refused = at_once([lambda fleet=fleet: top_up(fleet, clerk, 9_000_00, "HDFCN1") for fleet in fleets])
+    assert len(refused) == 1
+    asked = {"kind": "top_up", "subject": "utr:HDFCN1", "title": "x", "reason": "x", "asked_by": clerk, "now": NOON}
+    for fleet in fleets:  # as they may have been asked before this was looked at
+        Approval.objects.open().filter(organisation=fleet).exists() or services.ask(
+            organisation_id=fleet.pk, amount_paise=9_000_00, facts={"reference": "HDFCN1", "before": {}}, **asked
+        )
+    wishes = list(Approval.objects.open())
+    assert len(at_once([lambda wish=wish: yes(wish, chief) for wish in wishes])) == 1
+    assert sorted([posted(fleet) for fleet in fleets]) == [0, 9_000_00]
+
+
 @pytest.mark.parametrize("chunk", [1, 2, 200])
 def test_one_that_cannot_be_ended_keeps_no_other_from_ending(
     organisation: Organisation, clerk: User, monkeypatch: pytest.MonkeyPatch, chunk: int

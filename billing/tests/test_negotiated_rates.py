@@ -18,6 +18,7 @@ from stations.models import Connector
 
 pytestmark = pytest.mark.django_db
 LONG_AGO = NOON - timedelta(days=20)
+INDIA_AT = NOON + timedelta(hours=5, minutes=30)
 
 
 @pytest.fixture
@@ -43,6 +44,24 @@ def agree(fleet: Fleet, people: tuple[User, User], price: str | None, **fields: 
     wish = rates.ask(**{**defaults, **fields})
     approvals.approve(approval_id=wish.pk, decided_by=people[1], now=NOON)
     return NegotiatedRate.objects.latest("pk")
+
+
+def test_who_agrees_to_a_price_reads_it(fleet: Fleet, people: tuple[User, User]) -> None:
+    night = per_kwh("9.5")[0] | {"restrictions": {"start_time": "22:00", "end_time": "06:00"}}
+    asked: dict[str, Any] = {
+        "organisation_id": fleet.organisation.pk, "source_id": fleet.source.pk, "location_id": None, "name": "Agreed",
+        "asked_by": people[0], "reason": "Contract", "now": NOON, "valid_from": NOON,
+    }  # fmt: skip
+    wish = rates.ask(**asked, elements=[night, *per_kwh("14")], valid_to=NOON + timedelta(days=30))
+    price = "ENERGY 9.5 (start_time 22:00, end_time 06:00); ENERGY 14"
+    from_until = [
+        ("From", "", f"{INDIA_AT:%Y-%m-%d %H:%M}"),
+        ("Until", "", f"{INDIA_AT + timedelta(days=30):%Y-%m-%d %H:%M}"),
+    ]
+    assert approvals.changes(wish) == [("Price", "public price", price), *from_until]
+    approvals.approve(approval_id=wish.pk, decided_by=people[1], now=NOON)
+    ends = rates.ask(**asked, elements=[])
+    assert approvals.changes(ends)[0] == ("Price", price, "public price")
 
 
 def charge(fleet: Fleet, *, at: datetime = NOON) -> CDR:

@@ -1,5 +1,6 @@
 """Negotiated rates: one person asks, another approves, and only then there is a version."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.approvals import services as approvals
 from billing.approvals.models import Approval
+from billing.gst.numbering import INDIA
 from billing.prepared import prepare
 from billing.prices.models import NegotiatedRate
 from billing.tariff_terms import read_terms
@@ -56,8 +58,16 @@ def ask(
             "source_id": source_id, "location_id": location_id, "name": name, "elements": elements,
             "terms": terms or {}, "currency": currency, "valid_from": valid_from.isoformat(),
             "valid_to": valid_to.isoformat() if valid_to else None,
+            "before": {"elements": _in_force(organisation_id, source_id, location_id)}, "after": {"elements": elements},
         },
     )  # fmt: skip
+
+
+def _in_force(organisation_id: int, source_id: int, location_id: int | None) -> list[dict[str, Any]]:
+    """What was agreed last for the same place; nothing when that has ended, or never was."""
+    versions = NegotiatedRate.objects.filter(organisation=organisation_id, source=source_id, location=location_id)
+    newest = versions.order_by("-version").first()
+    return list(newest.elements) if newest else []
 
 
 @transaction.atomic
@@ -83,4 +93,35 @@ def _make(approval: Approval, decided_by: User, now: datetime) -> str:
     return f"rate:{rate.pk}"
 
 
-approvals.register(approvals.Kind(KIND, _("Negotiated rate"), _make, is_ours=True))
+def _shown(approval: Approval) -> Sequence[tuple[Any, str, str]]:
+    """Who agrees to a price reads it."""
+    facts = approval.facts
+    before = facts.get("before", {}).get("elements") or []
+    terms = ", ".join(f"{name} {value}" for name, value in sorted(facts["terms"].items()))
+    rows = [
+        (_("Price"), in_words(before), in_words(facts["elements"])), (_("From"), "", _day(facts["valid_from"])),
+        (_("Until"), "", _day(facts["valid_to"])), (_("Terms"), "", terms),
+    ]  # fmt: skip
+    return [row for row in rows if row[2]]
+
+
+def in_words(elements: list[dict[str, Any]]) -> str:
+    """Every component of every OCPI element with what it is restricted to: "ENERGY 12.50 (start_time 22:00)"."""
+    return "; ".join(
+        ", ".join(f"{part['type']} {part['price']}" for part in element["price_components"])
+        + (
+            f" ({', '.join(f'{name} {bound}' for name, bound in sorted(limits.items(), reverse=True))})"
+            if limits
+            else ""
+        )
+        for element in elements
+        for limits in [element.get("restrictions") or {}]
+    ) or str(_("public price"))
+
+
+def _day(moment: str | None) -> str:
+    at = parse_datetime(moment) if moment else None
+    return f"{at.astimezone(INDIA):%Y-%m-%d %H:%M}" if at else ""
+
+
+approvals.register(approvals.Kind(KIND, _("Negotiated rate"), _make, is_ours=True, shown=_shown))
