@@ -14,6 +14,9 @@ from billing.services.ledger import receivable_code, wallet_code
 from stations.models import Location
 from vehicles.models import Driver, Vehicle
 
+SHORTEST_M = 1_000
+"""Rupees per km of less say nothing."""
+
 
 class By(StrEnum):
     VEHICLE = "vehicle"
@@ -106,8 +109,12 @@ def _line(key: Any, name: str, rows: Sequence[Sequence[Any]], known: Mapping[int
         charging_paise=sum(row[4] for row in rows), electricity_paise=sum(row[5] for row in rows),
         distance_m=metres, distance_source="+".join(sorted(sources)),
         vehicles_without_distance=len(spent) - len(measured),
-        paise_per_km=per_unit(sum(spent[pk] for pk in measured), metres or 0),
+        paise_per_km=per_km(sum(spent[pk] for pk in measured), metres),
     )  # fmt: skip
+
+
+def per_km(paise: int, metres: int | None) -> int | None:
+    return per_unit(paise, metres) if metres is not None and metres >= SHORTEST_M else None
 
 
 def per_unit(paise: int, thousandths: int) -> int | None:

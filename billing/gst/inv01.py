@@ -11,6 +11,7 @@ from typing import Any
 
 MOST_ITEMS = 1_000
 UNIT = "OTH"  # services have no unit quantity code of their own
+REFUSED = str.maketrans({'"': "'", "\\": "/"})  # by the portal, in any text
 
 
 class NotReportable(ValueError):
@@ -75,16 +76,21 @@ def _party(facts: dict[str, Any], who: str) -> dict[str, Any]:
     if missing:
         raise NotReportable(f"The {who} has no {', '.join(missing)}.")
     told = {
-        "Gstin": facts["gstin"], "LglNm": facts["legal_name"][:100], "Addr1": facts["address"][:100],
-        "Loc": facts["city"][:50], "Pin": int(facts["pin_code"]), "Stcd": facts["state_code"],
+        "Gstin": facts["gstin"], "LglNm": _text(facts["legal_name"], 100), "Addr1": _text(facts["address"], 100),
+        "Loc": _text(facts["city"], 50), "Pin": int(facts["pin_code"]), "Stcd": facts["state_code"],
     }  # fmt: skip
-    return {**told, "TrdNm": facts["trade_name"][:100]} if facts.get("trade_name") else told
+    more = {"TrdNm": _text(facts.get("trade_name", ""), 100), "Addr2": _text(facts["address"][100:], 100)}
+    return told | {name: text for name, text in more.items() if text}
+
+
+def _text(text: str, most: int) -> str:
+    return text.translate(REFUSED)[:most].strip()
 
 
 def _item(position: int, line: Line) -> dict[str, Any]:
     total = line.taxable_paise + line.cgst_paise + line.sgst_paise + line.igst_paise
     return {
-        "SlNo": str(position), "PrdDesc": line.description[:300], "IsServc": "Y", "HsnCd": line.sac_code,
+        "SlNo": str(position), "PrdDesc": _text(line.description, 300), "IsServc": "Y", "HsnCd": line.sac_code,
         "Qty": float(line.quantity), "Unit": UNIT, "UnitPrice": _unit_price(line),
         "TotAmt": rupees(line.taxable_paise), "Discount": 0, "AssAmt": rupees(line.taxable_paise),
         "GstRt": float(line.rate_percent), "IgstAmt": rupees(line.igst_paise), "CgstAmt": rupees(line.cgst_paise),

@@ -13,7 +13,7 @@ CHUNK = 25
 FEW = 2 * CHUNK
 """Not worth the second that a process takes to begin."""
 Part = tuple[int, str, Sequence[int], Path]
-RELATED = ("supplier", "original", "month", "e_invoice")
+RELATED = ("supplier", "original", "month", "e_invoice", "advance")
 
 
 def write(month: AccountingMonth, folder: Path, *, processes: int | None = None) -> int:

@@ -79,7 +79,7 @@ def _invoice(facts: dict[str, Any], fleet: str) -> Content:
     said = {"kind": _KINDS[facts["kind"]](), "number": number, "amount": amount}
     sentences = [_("%(kind)s %(number)s of %(amount)s is attached.") % said]
     if facts["kind"] == "invoice":
-        sentences.append(_("It was charged to your wallet session by session; there is nothing to pay."))
+        sentences.append(_paid(facts.get("owed_paise", 0)))
     if facts["original"]:
         sentences.append(_("It refers to %(number)s.") % {"number": facts["original"]})
     if facts["sessions"]:
@@ -90,6 +90,15 @@ def _invoice(facts: dict[str, Any], fleet: str) -> Content:
          (_("Sessions"), str(facts["sessions"])), (_("Total"), amount)],
         _("All invoices"), _address("wallet-documents"),
     )  # fmt: skip
+
+
+def _paid(owed_paise: int) -> str:
+    if not owed_paise:
+        return _("It was charged to your wallet session by session; there is nothing to pay.")
+    return _(
+        "It was charged to your wallet session by session. The wallet could not pay all of it: %(amount)s are owed, "
+        "and the next top-up pays them first."
+    ) % {"amount": format_inr(owed_paise)}
 
 
 def _asked(facts: dict[str, Any], fleet: str) -> Content:

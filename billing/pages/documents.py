@@ -12,6 +12,7 @@ from billing.invoicing import files
 from billing.invoicing.models import TaxDocument
 from billing.pages import access
 from billing.pages.access import own, wallet_page
+from billing.services import ledger
 from fleetcharge.accounts.tenancy import FleetRequest, organisation_of
 
 PAGE_ROWS = 40
@@ -40,14 +41,14 @@ def document_list(request: FleetRequest) -> HttpResponse:
         "at": "documents", "page": page,
         "rows": [(row, TONES[Kind(row.kind)], _forms(row)) for row in page.object_list],
         "kinds": Kind.choices, "kind": kind, "text": text, "month": month, "query": urlencode(chosen),
-        "is_filtered": bool(chosen), "may_act": access.may_act(request),
+        "is_filtered": bool(chosen), "may_act": access.may_act(request), "owed_paise": _owed(request),
     }  # fmt: skip
     return render(request, "wallet/documents.html", context)
 
 
 @wallet_page
 def document_file(request: FleetRequest, pk: int) -> HttpResponseBase:
-    rows = TaxDocument.objects.select_related("supplier", "original", "month", "e_invoice")
+    rows = TaxDocument.objects.select_related("supplier", "original", "month", "e_invoice", "advance")
     document: TaxDocument = own(request, rows, pk=pk)
     form = request.GET.get("as", "pdf")
     if form not in _forms(document):
@@ -60,6 +61,11 @@ def _forms(row: TaxDocument) -> list[str]:
     if row.annexure_rows:
         forms += ["csv", "xlsx"]
     return forms if row.kind.endswith("voucher") else [*forms, "json"]
+
+
+def _owed(request: FleetRequest) -> int:
+    """Beyond the wallet: while anything is, no invoice is called paid."""
+    return ledger.balance_paise(ledger.receivable_code(organisation_of(request).pk))
 
 
 def _month(text: str) -> date | None:

@@ -67,6 +67,16 @@ def test_the_payload_adds_up_and_has_what_the_portal_wants(row: EInvoice) -> Non
     }  # fmt: skip
 
 
+def test_texts_are_what_the_portal_takes(row: EInvoice) -> None:
+    """No double quote, no backslash, 100 letters a line."""
+    document = row.document
+    street = "Survey No. 117/2B, " * 8
+    document.recipient_facts |= {"legal_name": 'Namma "A&B" LLP', "trade_name": "N\\B", "address": street}
+    buyer = einvoices.payload_of(document)["BuyerDtls"]
+    assert (buyer["LglNm"], buyer["TrdNm"]) == ("Namma 'A&B' LLP", "N/B")
+    assert (buyer["Addr1"], buyer["Addr2"]) == (street[:100].strip(), street[100:].strip())
+
+
 def test_an_answer_that_got_lost_is_fetched_and_compared(row: EInvoice) -> None:
     class Loses(httpx.BaseTransport):
         def __init__(self) -> None:

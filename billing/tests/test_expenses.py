@@ -6,7 +6,7 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from billing.expenses.report import By, Expense, expenses
+from billing.expenses.report import By, Expense, expenses, per_km
 from billing.models import ChargingSession, LedgerTransfer
 from billing.services import ledger, rating, wallets
 from billing.services.ledger import Dimensions, Leg
@@ -118,3 +118,9 @@ def test_however_many_rows_four_queries(fleets: list[Fleet], organisation: Organ
             expenses(organisation_id=organisation.pk, by=what, since=SINCE, until=UNTIL)
         assert len(seen) <= 4
     assert LedgerTransfer.objects.filter(organisation=organisation).exists()
+
+
+def test_rupees_per_km_want_a_kilometre() -> None:
+    assert per_km(514_00, 999) is None
+    assert per_km(514_00, 1_000) == 514_00
+    assert per_km(514_00, None) is None

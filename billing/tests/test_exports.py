@@ -93,6 +93,7 @@ def test_zoho_imports_credit_notes_by_themselves(month: AccountingMonth) -> None
         "CN/26-27/0000001", "FC/26-27/0000001", "Wrong plug",
     )  # fmt: skip
     assert (row["Item Price"], row["IGST"], row["Total"]) == ("80.00", "14.40", "94.40")
+    assert row["Item Desc"].endswith("(4.444 kWh)")  # at the price of the line: 80 of 360 rupees, of 20 kWh
 
 
 def test_the_return_has_invoices_advances_and_numbers(month: AccountingMonth) -> None:

@@ -1,9 +1,13 @@
 """The wallet over the API: how it stands, its statement, its files, its limits."""
 
 import csv
+import dataclasses
 import io
-from datetime import timedelta
+import re
+import zipfile
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.db import connection
@@ -11,9 +15,11 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from billing import statement_files
 from billing.models import LedgerTransfer, SpendLimit, Wallet
-from billing.services import ledger, wallets
+from billing.services import ledger, statements, wallets
 from billing.services.ledger import Dimensions, Leg
+from billing.services.statements import Stretch
 from billing.tests import factories
 from fleetcharge.accounts import services as accounts
 from fleetcharge.accounts.models import AuditEntry, Organisation, Scope
@@ -112,6 +118,27 @@ def test_the_file_ends_with_the_balance_of_the_wallet(
         answer = api.get(f"/api/v1/wallet/statement/file/?as={form}")
         assert b"".join(answer.streaming_content).startswith(begins)
     assert api.get("/api/v1/wallet/statement/file/?as=exe").status_code == 400
+
+
+def test_the_spreadsheet_has_instants_by_the_fleets_clock(api: APIClient, wallet: Wallet) -> None:
+    answer: Any = api.get("/api/v1/wallet/statement/file/?as=xlsx")
+    book = zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content)))
+    sheet = book.read("xl/worksheets/sheet1.xml").decode()
+    [serial] = re.findall(r'<c r="A3" s="\d+"><v>([\d.]+)</v></c>', sheet)
+    told = datetime(1899, 12, 30) + timedelta(seconds=round(float(serial) * 86_400))
+    booked = LedgerTransfer.objects.earliest("pk").recorded_at.astimezone(ZoneInfo("Asia/Kolkata"))
+    assert told == booked.replace(tzinfo=None, microsecond=0)
+
+
+def test_the_pdf_says_when_something_happened_that_was_booked_later(wallet: Wallet) -> None:
+    zone = ZoneInfo("Asia/Kolkata")
+    line = next(statements.every_line(wallet.account_id, Stretch(date(2020, 1, 1), date(2099, 1, 1), zone),
+                                      opening_paise=0))  # fmt: skip
+    stretch = Stretch(date(2026, 11, 1), date(2026, 11, 30), zone)
+    earlier = dataclasses.replace(line, occurred_at=datetime(2026, 10, 1, 3, tzinfo=UTC))
+    assert statement_files._what_and_when(earlier, stretch) == "Top-up, 01 Oct"
+    same = dataclasses.replace(earlier, recorded_at=datetime(2026, 10, 1, 18, tzinfo=UTC))
+    assert statement_files._what_and_when(same, stretch) == "Top-up"
 
 
 def test_a_long_statement_takes_as_many_queries_as_a_short_one(

@@ -1,18 +1,25 @@
-"""The font with the rupee sign, and a QR code drawn as squares: what ReportLab does not bring along."""
+"""The font with the rupee sign, feet of pages, and a QR code drawn as squares: what ReportLab does not bring along."""
 
 import functools
 from itertools import groupby
+from typing import Any
 
 import segno
 from django.conf import settings
 from reportlab import rl_config
 from reportlab.lib import colors
+from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
+from reportlab.lib.units import mm
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
+from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable
 
+MARGIN = 14 * mm
+FAINT = "#5b6b8c"
 MASK = 3  # any of the eight is valid; to try them all would take longer than the rest of the document
+SAME_WIDTH = str.maketrans("123456789", "000000000")  # every digit of the font is as wide as the others
 PLAIN, BOLD = "DejaVuSans", "DejaVuSans-Bold"
 INK, RULE = colors.HexColor("#1b2748"), colors.HexColor("#c9d3e6")
 
@@ -35,6 +42,48 @@ def style(size: float, *, is_bold: bool = False, align: int = 0, colour: str = "
         alignment=align,
         textColor=colors.HexColor(colour),
     )  # fmt: skip
+
+
+@functools.lru_cache(maxsize=20_000)
+def width_of(text: str, font: str, size: float) -> float:
+    return float(pdfmetrics.stringWidth(text, font, size))
+
+
+@functools.lru_cache(maxsize=20_000)
+def fitting(text: str, room: float, font: str, size: float) -> str:
+    """As much of it as there is room for, in points."""
+    if width_of(text.translate(SAME_WIDTH), font, size) <= room:
+        return text
+    while text and pdfmetrics.stringWidth(f"{text}…", font, size) > room:
+        text = text[:-1]
+    return f"{text}…"
+
+
+class NumberedCanvas(Canvas):  # type: ignore[misc]
+    """Writes what a page is of, and `page 2 of 5` once all pages are known, at its foot."""
+
+    def __init__(self, *args: Any, foot: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._foot, self._pages = foot, list[dict[str, Any]]()
+
+    def showPage(self) -> None:
+        self._pages.append(dict(self.__dict__))
+        self._startPage()
+
+    def save(self) -> None:
+        for number, page in enumerate(self._pages, start=1):
+            self.__dict__.update(page)
+            self._footer(number)
+            super().showPage()
+        super().save()
+
+    def _footer(self, number: int) -> None:
+        self.setFont(PLAIN, 7)
+        self.setFillColor(colors.HexColor(FAINT))
+        counted = f"page {number} of {len(self._pages)}"
+        room = A4[0] - 2 * MARGIN - pdfmetrics.stringWidth(counted, PLAIN, 7) - 4 * mm
+        self.drawString(MARGIN, 8 * mm, fitting(self._foot, room, PLAIN, 7))
+        self.drawRightString(A4[0] - MARGIN, 8 * mm, counted)
 
 
 class QRCode(Flowable):  # type: ignore[misc]

@@ -3,6 +3,7 @@
 import functools
 import io
 from collections import defaultdict
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 from xml.sax.saxutils import escape
@@ -10,25 +11,47 @@ from xml.sax.saxutils import escape
 from reportlab.lib import colors
 from reportlab.lib.pagesizes import A4
 from reportlab.lib.units import mm
-from reportlab.pdfgen.canvas import Canvas
-from reportlab.platypus import LongTable, PageBreak, Paragraph, SimpleDocTemplate, Spacer, Table, TableStyle
+from reportlab.pdfbase.pdfmetrics import stringWidth
+from reportlab.platypus import (
+    KeepTogether,
+    LongTable,
+    PageBreak,
+    Paragraph,
+    SimpleDocTemplate,
+    Spacer,
+    Table,
+    TableStyle,
+)
 
 from billing.gst.heads import Heads
 from billing.gst.states import name_of
 from billing.gst.words import in_words
 from billing.invoicing.models import TaxDocument
-from billing.invoicing.rendering.marks import BOLD, INK, PLAIN, RULE, QRCode, register_fonts, style
+from billing.invoicing.rendering.marks import (
+    BOLD,
+    FAINT,
+    INK,
+    MARGIN,
+    PLAIN,
+    RULE,
+    NumberedCanvas,
+    QRCode,
+    register_fonts,
+    style,
+)
 from billing.invoicing.rendering.session_table import SessionTable
 from billing.invoicing.rendering.sheet import Sheet
 from fleetcharge.lib.money import format_inr, group_indian
 
 Kind = TaxDocument.Kind
-FAINT, BAND = "#5b6b8c", colors.HexColor("#eef2ff")
-MARGIN, WIDTH, PADDING = 14 * mm, A4[0] - 28 * mm, 6  # ReportLab's frames have that padding
+BAND = colors.HexColor("#eef2ff")
+WIDTH, PADDING = A4[0] - 2 * MARGIN, 6  # ReportLab's frames have that padding
+CELL = 3
 SUPPLIES = {
     "SEZWP": "Supply to SEZ unit with payment of integrated tax",
     "SEZWOP": "Supply to SEZ unit under letter of undertaking without payment of integrated tax",
 }  # fmt: skip
+PARTY = {Kind.RECEIPT_VOUCHER: "Received from", Kind.REFUND_VOUCHER: "Refunded to"}
 COPY = "Original for recipient"  # CGST Rules, rule 48(2)
 MOST_QR_LETTERS = 2_300  # what a readable code of this size holds
 
@@ -42,37 +65,13 @@ def render(sheet: Sheet) -> bytes:
         bottomMargin=15 * mm, title=f"{sheet.title} {sheet.number}".strip(), author=sheet.supplier["legal_name"],
         invariant=1,
     )  # fmt: skip
-    story = [*_head(sheet), *_lines(sheet), *_sums(sheet), *_foot(sheet)]
+    story = [*_head(sheet), *_lines(sheet), KeepTogether([*_sums(sheet), *_foot(sheet)])]
     if sheet.annexure:
         story += [PageBreak(), *_annexure(sheet)]
-    document.build(story, canvasmaker=lambda *args, **kwargs: _Numbered(*args, sheet=sheet, **kwargs))
+    name = sheet.number or "DRAFT, not a tax document"
+    foot = f"{sheet.title} {name} · {sheet.supplier['legal_name']}"
+    document.build(story, canvasmaker=functools.partial(NumberedCanvas, foot=foot))
     return out.getvalue()
-
-
-class _Numbered(Canvas):  # type: ignore[misc]
-    """Writes `page 2 of 5` once all pages are known."""
-
-    def __init__(self, *args: Any, sheet: Sheet, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._sheet, self._pages = sheet, list[dict[str, Any]]()
-
-    def showPage(self) -> None:
-        self._pages.append(dict(self.__dict__))
-        self._startPage()
-
-    def save(self) -> None:
-        for number, page in enumerate(self._pages, start=1):
-            self.__dict__.update(page)
-            self._footer(number)
-            super().showPage()
-        super().save()
-
-    def _footer(self, number: int) -> None:
-        self.setFont(PLAIN, 7)
-        self.setFillColor(colors.HexColor(FAINT))
-        name = self._sheet.number or "DRAFT, not a tax document"
-        self.drawString(MARGIN, 8 * mm, f"{self._sheet.title} {name} · {self._sheet.supplier['legal_name']}")
-        self.drawRightString(A4[0] - MARGIN, 8 * mm, f"page {number} of {len(self._pages)}")
 
 
 def _text(text: object, size: float = 8, **fields: Any) -> Paragraph:
@@ -87,7 +86,8 @@ def _head(sheet: Sheet) -> list[Any]:
     facts = [
         ("Number", sheet.number or "—"), ("Date", f"{sheet.dated_on:%d %b %Y}" if sheet.dated_on else "—"),
         ("Period", sheet.period), ("Place of supply", sheet.place), ("Reverse charge", "No"),
-        ("Refers to", sheet.original), ("Because", sheet.reason),
+        ("Refers to", sheet.original), ("Payment", sheet.payment), ("Because", sheet.reason),
+        ("Total", format_inr(sheet.total_paise) if sheet.irn_state else ""),
     ]  # fmt: skip
     right = [_text(sheet.title.upper(), 14, is_bold=True, align=2)]
     right += [_text(COPY, 7, align=2, colour=FAINT)] if sheet.number else []
@@ -99,8 +99,9 @@ def _head(sheet: Sheet) -> list[Any]:
     ]
     top = Table([[_party(sheet.supplier), right]], colWidths=[WIDTH * 0.55, WIDTH * 0.45])
     top.setStyle(_PLAIN)
-    to = [_text("Billed to", 7, colour=FAINT), *_party(sheet.recipient, size=9)]
-    middle = Table([[to, _registration(sheet)]], colWidths=[WIDTH * 0.55, WIDTH * 0.45])
+    to = [_text(PARTY.get(Kind(sheet.kind), "Billed to"), 7, colour=FAINT), *_party(sheet.recipient, size=9)]
+    beside = _registration(sheet) if sheet.irn_state else _in_short(sheet)
+    middle = Table([[to, beside]], colWidths=[WIDTH * 0.55, WIDTH * 0.45])
     middle.setStyle(TableStyle([*_PLAIN_COMMANDS, ("BOX", (0, 0), (-1, -1), 0.5, RULE)]))
     notice = SUPPLIES.get(sheet.supply_kind)
     return [top, Spacer(0, 3 * mm), middle, Spacer(0, 3 * mm), *([_text(notice, 8, is_bold=True)] if notice else [])]
@@ -115,9 +116,22 @@ def _party(facts: dict[str, Any], size: float = 11) -> list[Paragraph]:
     return lines
 
 
+def _in_short(sheet: Sheet) -> list[Paragraph]:
+    """What a reader looks for first; the lines may go on for pages."""
+    lines = [_text("Total", 7, align=2, colour=FAINT), _text(format_inr(sheet.total_paise), 15, is_bold=True, align=2)]
+    return [*lines, _text(_drawn(sheet), 7, align=2, colour=FAINT)] if sheet.annexure else lines
+
+
+def _drawn(sheet: Sheet) -> str:
+    energy = sum((Decimal(row["kwh"]) for row in sheet.annexure), Decimal(0))
+    return f"{_count(len(sheet.annexure), 'session')} · {quantity_shown(energy, 'kWh')}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{group_indian(number)} {what}{'' if number == 1 else 's'}"
+
+
 def _registration(sheet: Sheet) -> Any:
-    if not sheet.irn_state:
-        return ""
     if not sheet.irn:
         return _text("IRN: to be registered with the e-invoice portal", 7, align=2, colour=FAINT)
     words = [_text(f"IRN {sheet.irn}", 6), _text(f"Acknowledgement {sheet.ack}", 6)]
@@ -135,15 +149,27 @@ def _lines(sheet: Sheet) -> list[Any]:
     for position, line in enumerate(sheet.lines, start=1):
         heads = [line.heads.igst_paise] if sheet.is_interstate else [line.heads.cgst_paise, line.heads.sgst_paise]
         rows.append([
-            str(position), _text(line.description, 7), line.sac_code, _quantity(line.quantity, line.unit),
+            str(position), _text(line.description, 7), line.sac_code, quantity_shown(line.quantity, line.unit),
             rupees(line.taxable_paise), f"{_plain(line.rate_percent)} %", *map(rupees, heads),
             rupees(line.total_paise),
         ])  # fmt: skip
-    narrow = [7 * mm, 0, 14 * mm, 24 * mm, 22 * mm, 12 * mm, *[19 * mm for _ in taxes], 22 * mm]
-    narrow[1] = WIDTH - sum(narrow)
-    table = LongTable(rows, colWidths=narrow, repeatRows=1)
+    table = LongTable(rows, colWidths=_widths(rows), repeatRows=1)
     table.setStyle(_grid(first_figure=3))
     return [table, Spacer(0, 3 * mm)]
+
+
+def _widths(rows: list[list[Any]]) -> list[float]:
+    """Figures take what the longest of them needs, the description takes the rest."""
+    columns = list(zip(*rows, strict=True))
+    widths = [0.0 if place == 1 else _width(column) for place, column in enumerate(columns)]
+    widths[1] = WIDTH - sum(widths)
+    return widths
+
+
+def _width(column: Sequence[str]) -> float:
+    heading, *cells = column
+    widest = max((stringWidth(cell, PLAIN, 7) for cell in set(cells)), default=0.0)
+    return max(widest, float(stringWidth(heading, BOLD, 7))) + 2 * CELL + 1
 
 
 def _sums(sheet: Sheet) -> list[Any]:
@@ -175,8 +201,7 @@ def _by_rate(sheet: Sheet) -> list[Any]:
         parts = [heads.igst_paise] if sheet.is_interstate else [heads.cgst_paise, heads.sgst_paise]
         shares = (f"{_plain(rate / len(taxes))} %: {rupees(paise)}" for paise in parts)
         rows.append([sac, rupees(taxable), *shares, rupees(heads.total_paise)])
-    widths = [14 * mm, 20 * mm, *[(50 if sheet.is_interstate else 26) * mm] * len(taxes), 20 * mm]
-    table = Table(rows, colWidths=widths, hAlign="LEFT")
+    table = Table(rows, colWidths=[_width(column) for column in zip(*rows, strict=True)], hAlign="LEFT")
     table.setStyle(_grid(first_figure=1))
     return [table]
 
@@ -188,7 +213,8 @@ def _paid(sheet: Sheet) -> list[Any]:
         return []
     lines = [f"Charged to your wallet session by session: {format_inr(sheet.charged_paise)}"]
     if difference := sheet.total_paise - sheet.charged_paise:
-        lines.append(f"Settled with your wallet by this invoice: {format_inr(difference)}")
+        way = "Taken from your wallet" if difference > 0 else "Given back to your wallet"
+        lines.append(f"{way} with this invoice: {format_inr(abs(difference))}")
     shown = ", ".join(f"{number} ({format_inr(paise)})" for number, paise in sheet.advances[:6])
     if shown:
         lines.append(f"Advances set off: {shown}{' and others' if len(sheet.advances) > 6 else ''}")
@@ -199,7 +225,7 @@ def _foot(sheet: Sheet) -> list[Any]:
     left: list[Any] = []
     if sheet.annexure_sha256:
         left += [
-            _text(f"Annexure: {len(sheet.annexure)} sessions, part of this document. SHA-256 of its CSV:", 7),
+            _text(f"Annexure: {_count(len(sheet.annexure), 'session')}, part of this document. SHA-256 of its CSV:", 7),
             _text(sheet.annexure_sha256, 6, colour=FAINT),
         ]
     for title, text in (("Bank", sheet.supplier.get("bank_details")), ("Terms", sheet.supplier.get("terms"))):
@@ -219,8 +245,9 @@ def _annexure(sheet: Sheet) -> list[Any]:
     total = rupees(sum(row["total_paise"] for row in sheet.annexure))
     title = _text(f"Annexure to {sheet.number or 'the draft'}: sessions", 11, is_bold=True)
     note = "Amounts in rupees as charged session by session; tax of the invoice is computed once per rate."
+    in_all = f"{_drawn(sheet)} · charged in all: ₹{total}"
     return [title, _text(note, 7, colour=FAINT), Spacer(0, 2 * mm), SessionTable(sheet.annexure, WIDTH),
-            Spacer(0, 1 * mm), _text(f"Charged in all: ₹{total}", 8, is_bold=True, align=2)]  # fmt: skip
+            Spacer(0, 1 * mm), _text(in_all, 8, is_bold=True, align=2)]  # fmt: skip
 
 
 def rupees(paise: int) -> str:
@@ -228,7 +255,7 @@ def rupees(paise: int) -> str:
     return format_inr(paise).replace("₹", "")
 
 
-def _quantity(quantity: Decimal, unit: str) -> str:
+def quantity_shown(quantity: Decimal, unit: str) -> str:
     """`12345.678` -> `12,345.678 kWh`, in lakhs and crores like the money beside it."""
     text = f"{quantity:.3f}" if unit in {"kWh", "h"} else _plain(quantity)
     whole, dot, rest = text.partition(".")
@@ -250,7 +277,8 @@ def _grid(*, first_figure: int) -> TableStyle:
 
 
 _PLAIN_COMMANDS = [
-    ("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), 3), ("RIGHTPADDING", (0, 0), (-1, -1), 3),
+    ("VALIGN", (0, 0), (-1, -1), "TOP"), ("LEFTPADDING", (0, 0), (-1, -1), CELL),
+    ("RIGHTPADDING", (0, 0), (-1, -1), CELL),
 ]  # fmt: skip
 _PLAIN = TableStyle(_PLAIN_COMMANDS)
 _BARE = [("FONT", (0, 0), (-1, -1), PLAIN, 7, 9.1), ("TEXTCOLOR", (0, 0), (-1, -1), INK)]

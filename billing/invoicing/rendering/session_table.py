@@ -1,21 +1,18 @@
 """The sessions of the annexure as a table that is drawn as plain text: thousands of cells need no layout engine."""
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from reportlab.lib import colors
 from reportlab.lib.units import mm
-from reportlab.pdfbase.pdfmetrics import stringWidth
 from reportlab.platypus import Flowable
 
-from billing.invoicing.rendering.marks import BOLD, INK, PLAIN, RULE
+from billing.invoicing.rendering.marks import BOLD, INK, PLAIN, RULE, SAME_WIDTH, fitting, width_of
 from fleetcharge.lib.money import format_inr
 
 SIZE, LEADING, HEAD, GAP = 6.5, 12.0, 14.0, 2.5
 ESCAPED = str.maketrans({"(": "\\(", ")": "\\)", "\\": "\\\\"})
-SAME_WIDTH = str.maketrans("123456789", "000000000")  # every digit of the font is as wide as the others
 BAND, STRIPE = colors.HexColor("#eef2ff"), colors.HexColor("#f8faff")
 
 
@@ -89,8 +86,12 @@ class SessionTable(Flowable):  # type: ignore[misc]
         left = 0.0
         for index, (column, width) in enumerate(zip(COLUMNS, self._widths, strict=True)):
             for y, cells in rows:  # column by column: the font's letters are numbered in the same order every time
-                shown = fitting(cells[index], width - 2 * GAP, font)
-                x = left + width - GAP - _width(shown.translate(SAME_WIDTH), font) if column.is_figure else left + GAP
+                shown = fitting(cells[index], width - 2 * GAP, font, SIZE)
+                x = (
+                    left + width - GAP - width_of(shown.translate(SAME_WIDTH), font, SIZE)
+                    if column.is_figure
+                    else left + GAP
+                )
                 if text._curSubset == 0 and shown.isascii():
                     text._code.append(f"1 0 0 1 {x:.2f} {y:.2f} Tm ({shown.translate(ESCAPED)}) Tj")
                 else:
@@ -114,18 +115,3 @@ def _cell(name: str, facts: dict[str, Any]) -> str:
     if name == "verdict" and facts["kind"] != "session":
         return str(facts["kind"])
     return str(facts[name])
-
-
-@functools.lru_cache(maxsize=20_000)
-def _width(text: str, font: str) -> float:
-    return float(stringWidth(text, font, SIZE))
-
-
-@functools.lru_cache(maxsize=20_000)
-def fitting(text: str, room: float, font: str = PLAIN) -> str:
-    """As much of it as there is room for, in points."""
-    if _width(text.translate(SAME_WIDTH), font) <= room:
-        return text
-    while text and stringWidth(f"{text}…", font, SIZE) > room:
-        text = text[:-1]
-    return f"{text}…"

@@ -10,8 +10,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from billing.gst.heads import Heads
+from billing.gst.numbering import day_in_india
 from billing.gst.states import name_of
-from billing.invoicing.models import AccountingMonth, TaxDocument
+from billing.invoicing.models import AccountingMonth, EInvoice, TaxDocument
 from billing.invoicing.services.drafting import Draft
 from billing.invoicing.services.issuing import as_decimal
 from billing.invoicing.services.parties import facts_of
@@ -52,6 +53,7 @@ class Sheet:
     charged_paise: int = 0
     advances: Sequence[tuple[str, int]] = ()
     original: str = ""
+    payment: str = ""
     reason: str = ""
     annexure: Sequence[dict[str, Any]] = field(default=(), repr=False)
     annexure_sha256: str = ""
@@ -101,11 +103,12 @@ def sheet_of(document: TaxDocument) -> Sheet:
         round_off_paise=document.round_off_paise, total_paise=document.total_paise,
         charged_paise=document.charged_paise,
         advances=[(use.voucher.number, use.amount_paise) for use in document.advances.select_related("voucher")],
-        original=f"{original.number} ({original.dated_on:%d %b %Y})" if original else "", reason=document.reason,
+        original=f"{original.number} ({original.dated_on:%d %b %Y})" if original else "",
+        payment=_payment(document), reason=document.reason,
         annexure=document.annexure,
         annexure_sha256=document.annexure_sha256,
         irn=e_invoice.irn if e_invoice else "", irn_state=e_invoice.state if e_invoice else "",
-        ack=e_invoice.ack_number if e_invoice else "", signed_qr=e_invoice.signed_qr if e_invoice else "",
+        ack=_acknowledgement(e_invoice), signed_qr=e_invoice.signed_qr if e_invoice else "",
     )  # fmt: skip
 
 
@@ -126,6 +129,18 @@ def sheet_of_draft(draft: Draft, month: AccountingMonth | None = None) -> Sheet:
         round_off_paise=draft.round_off_paise, total_paise=draft.total_paise, charged_paise=draft.charged_paise,
         annexure=[item.facts for item in draft.items],
     )  # fmt: skip
+
+
+def _acknowledgement(e_invoice: EInvoice | None) -> str:
+    """The portal's number and its day."""
+    if e_invoice is None or e_invoice.ack_at is None:
+        return e_invoice.ack_number if e_invoice else ""
+    return f"{e_invoice.ack_number} of {day_in_india(e_invoice.ack_at):%d %b %Y}"
+
+
+def _payment(document: TaxDocument) -> str:
+    """The gateway's id or the bank's reference of an advance."""
+    return document.advance.entry_key.split(":", 2)[-1] if document.advance else ""
 
 
 def _period(month: AccountingMonth | None) -> str:

@@ -5,7 +5,8 @@ import io
 import re
 import zipfile
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 from xml.sax.saxutils import escape
 
 import xlsxwriter
@@ -14,18 +15,27 @@ from xlsxwriter.utility import xl_col_to_name
 from billing.invoicing.annexure import COLUMNS, MONEY, Facts
 
 NUMBERS = {"position", "minutes", "kwh", "points", "record"}
-WIDE = {"started_at": 26, "ended_at": 26, "site": 30, "vehicle": 16, "network": 18}
+DAYS = {"started_at", "ended_at"}
+WIDE = {"started_at": 18, "ended_at": 18, "site": 30, "vehicle": 16, "network": 18}
 SHEET, PROPERTIES, TITLE = "xl/worksheets/sheet1.xml", "docProps/core.xml", "Title of the book"
 MADE_AT = datetime(2026, 4, 1, tzinfo=UTC)
 """The same for all: a file that is made again has the same bytes."""
+FIRST_DAY = datetime(1899, 12, 30)
 LETTERS = [xl_col_to_name(number) for number in range(len(COLUMNS))]
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\ufffe\uffff]")  # what XML cannot say
 
 
+class Styles(NamedTuple):
+    """By their numbers in the book."""
+
+    money: str
+    instant: str
+
+
 def annexure_xlsx(title: str, facts: Iterable[Facts]) -> bytes:
-    """Figures are numbers, everything else is text: nothing a person wrote is ever a formula."""
-    parts, head, money, tail = _book()
-    rows = list(_rows(facts, money))
+    """Figures are numbers, instants are India's, all else is text: nothing a person wrote is ever a formula."""
+    parts, head, styles, tail = _book()
+    rows = list(_rows(facts, styles))
     head = re.sub(r'<dimension ref="[^"]*"/>', f'<dimension ref="A1:{LETTERS[-1]}{len(rows) + 1}"/>', head)
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED, compresslevel=3) as book:
@@ -40,18 +50,20 @@ def annexure_xlsx(title: str, facts: Iterable[Facts]) -> bytes:
     return out.getvalue()
 
 
-def _rows(facts: Iterable[Facts], money: str) -> Iterator[str]:
+def _rows(facts: Iterable[Facts], styles: Styles) -> Iterator[str]:
     for number, row in enumerate(facts, start=2):
         cells = [
-            _cell(f"{letter}{number}", name, number - 1 if name == "position" else row[name], money)
+            _cell(f"{letter}{number}", name, number - 1 if name == "position" else row[name], styles)
             for letter, name in zip(LETTERS, COLUMNS, strict=True)
         ]
         yield f'<row r="{number}">{"".join(cells)}</row>'
 
 
-def _cell(where: str, name: str, value: object, money: str) -> str:
+def _cell(where: str, name: str, value: object, styles: Styles) -> str:
     if name in MONEY:
-        return f'<c r="{where}" s="{money}"><v>{int(str(value)) / 100}</v></c>'
+        return f'<c r="{where}" s="{styles.money}"><v>{int(str(value)) / 100}</v></c>'
+    if name in DAYS:
+        return f'<c r="{where}" s="{styles.instant}"><v>{_serial(str(value))}</v></c>'
     if name in NUMBERS:
         return f'<c r="{where}"><v>{value}</v></c>'
     text = str(value)
@@ -61,9 +73,14 @@ def _cell(where: str, name: str, value: object, money: str) -> str:
     return f'<c r="{where}" t="inlineStr"><is><t{keep}>{escape(CONTROL.sub(" ", text))}</t></is></c>'
 
 
+def _serial(instant: str) -> float:
+    """Days since the spreadsheet's first, to the second, by the clock that the text was written with."""
+    return round((datetime.fromisoformat(instant).replace(tzinfo=None) - FIRST_DAY) / timedelta(days=1), 6)
+
+
 @functools.cache
-def _book() -> tuple[dict[str, bytes], str, str, str]:
-    """Its files; of the sheet what comes before and behind the rows, and the number of the style of money."""
+def _book() -> tuple[dict[str, bytes], str, Styles, str]:
+    """Its files; of the sheet what comes before and behind the rows, and the numbers of the styles."""
     out = io.BytesIO()
     book = xlsxwriter.Workbook(out, {"constant_memory": True})  # texts stand in the sheet, not in a list beside it
     sheet = book.add_worksheet("Sessions")
@@ -74,10 +91,10 @@ def _book() -> tuple[dict[str, bytes], str, str, str]:
         sheet.set_column(column, column, WIDE.get(name, 12))
         sheet.write_string(0, column, heading, bold)
     sheet.write_number(1, 0, 1, money)
+    sheet.write_number(1, 1, 1, book.add_format({"num_format": "yyyy-mm-dd hh:mm"}))
     book.close()
     with zipfile.ZipFile(out) as made:
         parts = {name: made.read(name) for name in made.namelist()}
     text = parts[SHEET].decode()
     begin, end = text.index('<row r="2"'), text.index("</sheetData>")
-    [style] = re.findall(r' s="(\d+)"', text[begin:end])
-    return parts, text[:begin], style, text[end:]
+    return parts, text[:begin], Styles(*re.findall(r' s="(\d+)"', text[begin:end])), text[end:]

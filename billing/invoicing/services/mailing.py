@@ -1,6 +1,7 @@
 """A document by e-mail, to the address of its registration, else to the fleet's owners and finance."""
 
 from datetime import datetime
+from typing import Any
 
 from django.core.mail import EmailMessage
 from django.template.loader import render_to_string
@@ -12,6 +13,7 @@ from billing.invoicing.services import letters
 from billing.jobs import engine
 from billing.notices import writing
 from billing.notices.models import Letter
+from billing.services import ledger
 from fleetcharge.accounts.models import Membership, User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.money import format_inr
@@ -32,12 +34,17 @@ def announce(*, document_id: int, now: datetime) -> int:
     facts = {
         "id": row.pk, "kind": row.kind, "number": row.number, "dated_on": row.dated_on.isoformat(),
         "total_paise": row.total_paise, "sessions": row.annexure_rows, "recipient": row.recipient_facts["legal_name"],
-        "original": row.original.number if row.original else "",
+        "original": row.original.number if row.original else "", "owed_paise": _owed(row),
     }  # fmt: skip
     return writing.write(
         organisation_id=row.organisation_id, kind=Letter.Kind.INVOICE_ISSUED, key=f"document:{row.pk}", facts=facts,
         now=now, address=row.registration.email if row.registration else "",
     )  # fmt: skip
+
+
+def _owed(document: TaxDocument) -> int:
+    """What the fleet owes beyond its wallet by now."""
+    return max(0, ledger.balance_paise(ledger.receivable_code(document.organisation_id)))
 
 
 @engine.does(letters.JOB)
@@ -59,9 +66,10 @@ def send(*, document_id: int, actor: User | None = None) -> list[str]:
     subject = _("%(kind)s %(number)s of %(amount)s") % {
         "kind": document.get_kind_display(), "number": document.number, "amount": format_inr(document.total_paise),
     }  # fmt: skip
-    text = render_to_string(
-        "emails/tax_document.txt", {"document": document, "amount": format_inr(document.total_paise)}
-    )
+    said: dict[str, Any] = {"document": document, "amount": format_inr(document.total_paise)}
+    if owed_paise := _owed(document):
+        said["owed"] = format_inr(owed_paise)
+    text = render_to_string("emails/tax_document.txt", said)
     message = EmailMessage(subject=subject[:150], body=text, to=addresses)
     for form in ("pdf", "csv") if document.annexure_rows else ("pdf",):
         file = files.OF_A_DOCUMENT[form](document)

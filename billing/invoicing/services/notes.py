@@ -7,6 +7,7 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
@@ -120,12 +121,17 @@ def _store(
         DocumentLine(
             document=note, position=position, sac_code=line.sac_code, description=line.description, site=line.site,
             network=line.network, component=line.component, rate_percent=line.rate_percent,
-            quantity=line.quantity, unit=line.unit, taxable_paise=paise, cgst_paise=share.cgst_paise,
+            quantity=_share(line, paise), unit=line.unit, taxable_paise=paise, cgst_paise=share.cgst_paise,
             sgst_paise=share.sgst_paise, igst_paise=share.igst_paise,
         )
         for position, (line, paise, share) in enumerate(lines, start=1)
     )  # fmt: skip
     return note
+
+
+def _share(line: DocumentLine, paise: int) -> Decimal:
+    """At the price of the line, so that a part of its value is the same part of what was drawn."""
+    return (line.quantity * paise / line.taxable_paise).quantize(Decimal("0.001"))
 
 
 def _locked(pk: int, **more: Any) -> TaxDocument:
