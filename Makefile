@@ -14,7 +14,7 @@ SECOND_GO ?= --reruns 1 --max-suite-reruns 5 --rerun-show-tracebacks
 NO_ENGINES := DATABASE_URL=postgresql://127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0
 OPENAPI := docs/openapi.yaml
 
-.PHONY: rating-oracle soak-ledger fuzz-ocpp run test lint types check format docs bench fuzz openapi clean python runtime development
+.PHONY: record-migrations rating-oracle soak-ledger fuzz-ocpp run test lint types check format docs bench fuzz openapi clean python runtime development
 .DEFAULT_GOAL := run
 
 run: runtime
@@ -40,6 +40,10 @@ check: lint types
 
 openapi: development
 	@$(NO_ENGINES) $(BIN)/python manage.py spectacular --validate --file $(OPENAPI)
+
+# After a new migration: an empty database gets what is recorded in two seconds, the rest at Django's own pace.
+record-migrations: development
+	@DJANGO_SETTINGS_MODULE=fleetcharge.settings $(BIN)/python -m fleetcharge.embedded.first_migrations
 
 format: development
 	@$(BIN)/python -m ruff check --fix --quiet . || true

@@ -13,6 +13,7 @@ import redis
 os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # Playwright keeps a loop in the main thread
 
 from django.conf import settings as django_settings
+from django.core.management.commands.migrate import Command as MigrateCommand
 from django.db import connection
 from django.db.models.signals import post_migrate
 from django.dispatch import receiver
@@ -23,6 +24,7 @@ from hypothesis import settings as hypothesis_settings
 
 from fleetcharge.accounts import throttling
 from fleetcharge.accounts.models import Membership, Organisation, User
+from fleetcharge.embedded import first_migrations
 from fleetcharge.lib import hints
 from fleetcharge.webhooks.listeners import listeners
 from tests.emptying import bring_back_the_catalogue, empty_database
@@ -44,6 +46,17 @@ django_settings.CACHES["default"]["OPTIONS"].update(
 @functools.cache
 def _patient_valkey(url: str) -> "redis.Redis":
     return redis.Redis.from_url(url, socket_timeout=PATIENCE_SECONDS, socket_connect_timeout=PATIENCE_SECONDS)
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings) -> None:
+    """The test database begins as `make run`'s does: with the recorded migrations, then those that are newer."""
+
+    def handle(command: Any, *args: Any, **options: Any) -> Any:
+        first_migrations.replay(connection)
+        return migrate(command, *args, **options)
+
+    migrate, MigrateCommand.handle = MigrateCommand.handle, handle
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from django.core.management import call_command
 from django.db import connection
 from django.db.migrations.executor import MigrationExecutor
 
+from fleetcharge.embedded import first_migrations
 from fleetcharge.embedded.supervisor import say
 
 
@@ -29,6 +30,7 @@ def migrate() -> None:
     executor = MigrationExecutor(connection)
     if count := len(executor.migration_plan(executor.loader.graph.leaf_nodes())):
         say(f"  database      {count} migrations")
+        first_migrations.replay(connection)
         call_command("migrate", interactive=False, verbosity=0)
 
 
