@@ -27,7 +27,7 @@ from fleetcharge.accounts.models import Membership, Organisation, User
 from fleetcharge.embedded import first_migrations
 from fleetcharge.lib import hints
 from fleetcharge.webhooks.listeners import listeners
-from tests.emptying import bring_back_the_catalogue, empty_database
+from tests.emptying import bring_back_the_catalogue, empty_database, remember_what_migrations_brought
 
 # The same examples on every run, and as long as a busy machine takes.
 hypothesis_settings.register_profile(
@@ -66,6 +66,7 @@ def django_db_setup(django_db_setup, django_db_blocker) -> None:
         cursor.execute("ALTER TABLE billing_ledgertransfer DISABLE TRIGGER ledger_is_never_emptied")
         cursor.execute("ALTER TABLE billing_taxdocument DISABLE TRIGGER documents_are_never_emptied")
         cursor.execute("ALTER TABLE billing_journalcheckpoint DISABLE TRIGGER checkpoints_are_never_emptied")
+        remember_what_migrations_brought()
 
 
 @receiver(post_migrate)
