@@ -1,6 +1,7 @@
 """Background work of billing: each task takes ids, re-reads the row, calls one service, and may run twice."""
 
 import logging
+import time
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -8,6 +9,7 @@ from celery import shared_task
 from django.utils import timezone
 
 from billing.charging import batches
+from billing.cpo_bills import forgetting, uploads
 from billing.jobs import engine, kinds
 from billing.limits import standing
 from billing.models import CDR
@@ -133,6 +135,22 @@ def work_jobs() -> int:
     while taken := engine.work(now=timezone.now()):
         tried += taken
     return tried
+
+
+@shared_task(time_limit=600)
+def work_network_bills() -> None:
+    """Large bills, each by one worker for about a minute at a time; small ones were read when they came."""
+    began = time.monotonic()
+    while uploads.work_waiting(now=timezone.now()) and time.monotonic() - began < uploads.SLICE_S:
+        pass
+
+
+@shared_task
+def forget_bill_files() -> int:
+    """Files of bills that were only tried, or refused, past FLEETCHARGE_BILL_FILE_RETENTION_DAYS; returns how many."""
+    gone = forgetting.forget_files(now=timezone.now())
+    forgetting.sweep_drafts()
+    return gone
 
 
 @shared_task

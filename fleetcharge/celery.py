@@ -56,6 +56,8 @@ app.conf.beat_schedule = {
     "payment-inbox-prune": {"task": "billing.payments.tasks.prune_inbox", "schedule": 86_400.0},
     "settlement-import": {"task": "billing.payments.tasks.import_settlements", "schedule": 3600.0},
     "prune-authorisations": {"task": "billing.tasks.prune_authorisations", "schedule": 600.0},
+    "network-bills": {"task": "billing.tasks.work_network_bills", "schedule": 5.0},
+    "forget-bill-files": {"task": "billing.tasks.forget_bill_files", "schedule": 3600.0},
     "certificate-sweep": {"task": "ocpp_bridge.tasks.sweep_certificates", "schedule": 10.0},
     "configuration-sweep": {"task": "ocpp_bridge.tasks.sweep_configurations", "schedule": 15.0},
     "local-lists": {"task": "ocpp_bridge.tasks.sweep_local_lists", "schedule": 30.0},

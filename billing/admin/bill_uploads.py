@@ -6,8 +6,11 @@ from django import forms
 from django.contrib import admin, messages
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
@@ -18,8 +21,10 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from billing.admin.shown import kwh, money, user_of
-from billing.cpo_bills import services, uploads
+from billing.admin.big import stream
+from billing.admin.bill_lines import rows_shown
+from billing.admin.shown import money, user_of
+from billing.cpo_bills import files, services, uploads
 from billing.cpo_bills.reading import NAMES, NEEDED, Layout
 from billing.models import BillUpload, NetworkBillRow
 from billing.utility.admin.forms import DayWidget
@@ -28,6 +33,7 @@ from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.api import Conflict
 from stations.models import Source
 
+OUTCOMES = NetworkBillRow.Outcome.choices
 COLOURS = {"waiting": "info", "tried": "info", "taken": "success", "refused": "danger"}
 KEPT_COLUMNS = gettext_lazy("Left empty: the columns stored for this network are used.")
 
@@ -105,16 +111,16 @@ class BillUploadAdmin(ReadOnlyAdmin):
     change_form_before_template = "admin/billing/bill_upload.html"
     list_display = ["uploaded_at", "source", "number", "starts_on", "ends_on", "shown", "lines", "total", "uploaded_by"]
     list_filter = ["state"]
-    list_select_related = ["source", "uploaded_by"]
+    list_select_related = ["source", "uploaded_by", "bill__source"]
     search_fields = ["number", "file_name"]
     ordering = ["-pk"]
     fields = [
-        "source", "number", "starts_on", "ends_on", "file_name", "shown", "error", "bill", "uploaded_by",
-        "uploaded_at", "finished_at",
+        "source", "number", "starts_on", "ends_on", "file_name", "shown", "taken_as", "uploaded_by", "uploaded_at",
+        "finished_at", "forgotten_at",
     ]  # fmt: skip
-    readonly_fields = ["shown"]
+    readonly_fields = ["shown", "taken_as"]
     actions_list = ["upload"]
-    actions_detail = ["take", "report"]
+    actions_detail = ["take", "try_again", "report"]
 
     def get_queryset(self, request: Any) -> QuerySet[Any]:
         """The list reads no file and no report."""
@@ -134,6 +140,14 @@ class BillUploadAdmin(ReadOnlyAdmin):
     @display(description=gettext_lazy("State"), ordering="state", label=COLOURS)
     def shown(self, row: BillUpload) -> Any:
         return row.state, row.get_state_display()
+
+    @display(description=gettext_lazy("Bill"))
+    def taken_as(self, row: BillUpload) -> Any:
+        """What was only tried holds a draft, which is nobody's business."""
+        if row.bill is None or row.bill.is_draft:
+            return "—"
+        url = reverse("admin:billing_networkbill_change", args=[row.bill_id])
+        return format_html('<a class="underline" href="{}">{}</a>', url, row.bill)
 
     @display(description=gettext_lazy("Total"), ordering="total_paise")
     def total(self, row: BillUpload) -> str:
@@ -176,38 +190,39 @@ class BillUploadAdmin(ReadOnlyAdmin):
             messages.error(request, str(conflict.detail))
         return back_to(self, row.pk)
 
-    @action(description=gettext_lazy("Report (CSV)"), url_path="report", permissions=["decide"])
-    def report(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    @action(description=gettext_lazy("Try again"), url_path="try-again", permissions=["decide"])
+    def try_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
         row = self.get_object(request, object_id)
         if row is None:
             return back_to(self)
-        return csv_answer(uploads.report_csv(row), f"bill-report-{row.pk}.csv")
+        if request.method != "POST":
+            title = _("Try %(file)s again, and keep nothing yet") % {"file": row.file_name}
+            return ask(request, self, title=title, form=forms.Form(), submit=_("Try again"))
+        try:
+            uploads.try_again(upload_id=row.pk, actor=user_of(request), at=timezone.now())
+        except Conflict as conflict:
+            messages.error(request, str(conflict.detail))
+        return back_to(self, row.pk)
 
-
-def csv_answer(text: str, name: str) -> HttpResponse:
-    answer = HttpResponse(text, content_type="text/csv; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    return answer
+    @action(description=gettext_lazy("Report (CSV)"), url_path="report", permissions=["decide"])
+    def report(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
+        row = self.get_object(request, object_id)
+        if row is None:
+            return back_to(self)
+        return stream(f"bill-report-{row.pk}", files.report(row))
 
 
 def page_of(row: BillUpload) -> dict[str, Any]:
     """Template context: what the file holds, how far we are, every row as far as it is shown."""
-    labels = dict(NetworkBillRow.Outcome.choices)
     return {
-        "waits": row.state == BillUpload.State.WAITING, "progress": uploads.progress(row),
-        "was_tried": row.state == BillUpload.State.TRIED, "problems": row.problems,
+        "waits": row.state == BillUpload.State.WAITING, "job": uploads.job_of(row),
+        "stage": row.get_stage_display(), "is_read": row.stage == BillUpload.Stage.READ,
+        "was_tried": row.state == BillUpload.State.TRIED and row.forgotten_at is None, "problems": row.problems,
+        "not_shown": row.unusable - len(row.problems),
         "told": [
-            (_("Lines"), f"{row.lines:,}"), (_("Billed"), money(row.total_paise)),
-            *((labels[name], f"{count:,}") for name, count in row.outcomes.items()),
-            (_("Cannot be used"), f"{len(row.problems):,}"),
+            (_("Lines"), f"{row.lines:,}", ""), (_("Billed"), money(row.total_paise), ""),
+            *((label, f"{row.outcomes[name]:,}", "") for name, label in OUTCOMES if name in row.outcomes),
+            (_("Cannot be used"), f"{row.unusable:,}", ""),
         ],
-        "rows": [
-            {
-                "line": each["line"] or "—", "reference": each["reference"], "outcome": labels[each["outcome"]],
-                "amounts": [money(each[name]) for name in ("total_paise", "record_paise", "difference_paise")],
-                "energy": ["—" if each[name] is None else kwh(each[name])
-                           for name in ("energy_wh", "record_wh", "meter_wh")],
-            }
-            for each in row.report
-        ],
+        "rows": rows_shown(row.report),
     }  # fmt: skip

@@ -7,19 +7,24 @@ from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
+from billing.admin.big import stream
+from billing.admin.bill_lines import rows_shown
 from billing.admin.shown import TotalsMixin, kwh, money, user_of
-from billing.cpo_bills import uploads
+from billing.cpo_bills import files, services
 from billing.matching import UnusableTerms, with_changes
 from billing.models import BillFormat, NetworkBill, NetworkBillRow, RuleTerms, StationPoint
 from billing.reconciliation import points, terms
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, TenantAdmin, ask, back_to
 from fleetcharge.lib.api import Conflict
 
+MOST_LINES_SHOWN = 50
 OUTCOMES = {
     "agrees": "success", "amount_differs": "danger", "energy_differs": "warning", "meter_differs": "warning",
     "unknown_to_us": "danger", "billed_twice": "danger", "missing": "info",
@@ -119,29 +124,73 @@ class BillFormatAdmin(TenantAdmin):
 
 
 @admin.register(NetworkBill)
-class NetworkBillAdmin(ReadOnlyAdmin):
-    list_display = ["number", "source", "starts_on", "ends_on", "total", "owner", "imported_at"]
+class NetworkBillAdmin(TotalsMixin, ReadOnlyAdmin):
+    """The history of bills that were taken, and each with what it asks."""
+
+    change_form_before_template = "admin/billing/bill.html"
+    list_display = ["number", "source", "starts_on", "ends_on", "lines", "total", "differing", "asked", "owner"]
+    list_filter = ["source"]
     list_select_related = ["source", "owner"]
     search_fields = ["number"]
-    ordering = ["-ends_on"]
+    date_hierarchy = "ends_on"
+    ordering = ["-ends_on", "-pk"]
     fields = [
-        "number", "source", "starts_on", "ends_on", "total", "owner", "imported_at", "compared_at", "file_sha256",
+        "number", "source", "starts_on", "ends_on", "total", "asked", "owner", "imported_at", "compared_at",
+        "file_sha256",
     ]  # fmt: skip
-    readonly_fields = ["total"]
+    readonly_fields = ["total", "asked"]
     actions_detail = ["dispute"]
+
+    def get_queryset(self, request: Any) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(is_draft=False)
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        row = super().get_object(request, object_id, from_field)
+        if row is not None:
+            row.page = page_of(row)
+        return row
+
+    def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
+        sums = rows.aggregate(
+            count=Count("pk"), lines=Sum("lines"), billed=Sum("total_paise"), asked=Sum("asked_paise")
+        )  # fmt: skip
+        return [
+            (_("Bills"), f"{sums['count']:,}"), (_("Lines"), f"{sums['lines'] or 0:,}"),
+            (_("Billed"), money(sums["billed"] or 0)), (_("Asked too much"), money(sums["asked"] or 0)),
+        ]  # fmt: skip
 
     @display(description=gettext_lazy("Total"), ordering="total_paise")
     def total(self, row: NetworkBill) -> str:
         return money(row.total_paise)
 
+    @display(description=gettext_lazy("Lines that differ"))
+    def differing(self, row: NetworkBill) -> str:
+        return f"{sum(row.outcomes.get(name, 0) for name in services.ASKED):,}"
+
+    @display(description=gettext_lazy("Asked too much"), ordering="asked_paise")
+    def asked(self, row: NetworkBill) -> str:
+        return money(row.asked_paise)
+
     @action(description=gettext_lazy("Dispute file (CSV)"), url_path="dispute", permissions=["view"])
-    def dispute(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    def dispute(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         row = self.get_object(request, object_id)
         if row is None:
             return back_to(self)
-        answer = HttpResponse(uploads.dispute_csv(row), content_type="text/csv; charset=utf-8")
-        answer["Content-Disposition"] = f'attachment; filename="dispute-bill-{row.pk}.csv"'
-        return answer
+        return stream(f"dispute-bill-{row.pk}", files.dispute_of(row))
+
+
+def page_of(row: NetworkBill) -> dict[str, Any]:
+    """Template context: each outcome with the way to its lines, and the dearest lines."""
+    every = f"{reverse('admin:billing_networkbillrow_changelist')}?bill__id__exact={row.pk}"
+    found = [
+        (label, f"{row.outcomes[name]:,}", f"{every}&outcome__exact={name}")
+        for name, label in NetworkBillRow.Outcome.choices if name in row.outcomes
+    ]  # fmt: skip
+    rows = list(services.rows_of(row).values(*services.SHOWN)[:MOST_LINES_SHOWN])
+    return {
+        "told": [(_("Lines"), f"{row.lines:,}", every), *found, (_("Asked too much"), money(row.asked_paise), "")],
+        "rows": rows_shown(rows), "not_shown": sum(row.outcomes.values()) - len(rows), "all_url": every,
+    }  # fmt: skip
 
 
 @admin.register(NetworkBillRow)
@@ -168,6 +217,9 @@ class NetworkBillRowAdmin(TotalsMixin, ReadOnlyAdmin):
         "by_meter", "session",
     ]  # fmt: skip
     readonly_fields = ["judged", "billed", "record", "difference", "energy", "by_record", "by_meter"]
+
+    def get_queryset(self, request: Any) -> QuerySet[Any]:
+        return super().get_queryset(request).filter(bill__is_draft=False)
 
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
         sums = rows.aggregate(count=Count("pk"), billed=Sum("total_paise"), off=Sum("difference_paise"))

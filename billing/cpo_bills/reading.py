@@ -1,11 +1,13 @@
-"""A network's bill as CSV or XLSX: columns by a mapping, every unusable line with its reason. Pure."""
+"""A network's bill as CSV or XLSX, line by line: columns by a mapping, a reason for what cannot be used. Pure."""
 
 import csv
+import io
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
+from typing import BinaryIO
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from billing.cpo_bills import workbook
@@ -13,9 +15,8 @@ from billing.cpo_bills import workbook
 NAMES = ("reference", "started_at", "energy", "total")
 NEEDED = ("reference", "total")
 MOST_LINES = 1_000_000
-MOST_PROBLEMS = 200
 MOST_TOLD = 100
-MOST_PAISE = 10**18
+MOST_UNPACKED_BYTES = 250_000_000
 DAY = datetime(2026, 11, 30, 13, 45, 50)
 
 
@@ -41,29 +42,26 @@ class Line:
     energy_wh: int | None = None
 
 
-@dataclass
-class Read:
-    """`problems` are the first ones, `unusable` is how many there are."""
+@dataclass(frozen=True)
+class Flaw:
+    """A line that cannot be used, and why."""
 
-    lines: list[Line] = field(default_factory=list)
-    problems: list[tuple[int, str]] = field(default_factory=list)
-    unusable: int = 0
-
-    @property
-    def total_paise(self) -> int:
-        return sum(line.total_paise for line in self.lines)
+    number: int
+    why: str
 
 
 class UnusableBill(ValueError):
     """The file as a whole cannot be read: no such column, no line."""
 
 
-def read_file(content: bytes, how: Layout) -> Read:
-    """A CSV in UTF-8, or the first sheet of an XLSX; raises UnusableBill as `read` does."""
+def read_file(file: BinaryIO, how: Layout) -> Iterator[Line | Flaw]:
+    """A CSV in UTF-8, or the first sheet of an XLSX, line by line; raises UnusableBill, as `read` does."""
     try:
-        if content.startswith(workbook.MAGIC):
-            return read_rows(workbook.rows(content, date_format=how.date_format), how)
-        return read(content.decode("utf-8-sig").splitlines(), how)
+        if workbook.is_one(file):
+            sheet = workbook.rows(file, date_format=how.date_format, most_bytes=MOST_UNPACKED_BYTES)
+            yield from read_rows(sheet, how)
+        else:
+            yield from read(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), how)
     except UnicodeDecodeError as error:
         raise UnusableBill("The file is not UTF-8") from error
     except (workbook.UnusableWorkbook, csv.Error) as error:
@@ -84,46 +82,49 @@ def told(error: object, most: int = MOST_TOLD) -> str:
     return str(error).replace("\0", " ")[:most]
 
 
-def read(text: Iterable[str], how: Layout) -> Read:
-    """Every line is a row or a problem; raises UnusableBill when the mapping does not fit the file."""
+def read(text: Iterable[str], how: Layout) -> Iterator[Line | Flaw]:
+    """Every line is one or the other; raises UnusableBill when the mapping does not fit the file."""
     return read_rows(enumerate(csv.reader(text, delimiter=how.separator), start=1), how)
 
 
-def read_rows(table: Iterable[tuple[int, list[str]]], how: Layout) -> Read:
+def read_rows(table: Iterable[tuple[int, list[str]]], how: Layout) -> Iterator[Line | Flaw]:
     """Rows by their numbers, the headings first."""
     rows = iter(table)
-    headings = [name.strip() for name in next(rows, (1, list[str]()))[1]]
-    if missing := [name for name in NEEDED if how.columns.get(name, "") not in headings]:
-        found_there = told(", ".join(sorted(headings)), 300)
-        raise UnusableBill(f"No column for: {', '.join(missing)}. The file has: {found_there}")
-    places = {name: headings.index(how.columns[name]) for name in NAMES if how.columns.get(name, "") in headings}
-    try:
-        zone = ZoneInfo(how.time_zone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
-        raise UnusableBill(f"No such time zone: {how.time_zone}") from error
+    places = _places(next(rows, (1, list[str]()))[1], how)
+    zone, is_empty = _zone(how.time_zone), True
     if "started_at" in places and not is_date_format(how.date_format):
         raise UnusableBill(f"No such way to write dates: {told(how.date_format)}")
-    found = Read()
     for number, row in rows:
         if number > MOST_LINES + 1:
             raise UnusableBill(f"More than {MOST_LINES:,} lines")
         values = {name: row[place].strip() if place < len(row) else "" for name, place in places.items()}
         if any(values.values()):
-            _take(found, number, values, how, zone)
-    if not found.lines and not found.problems:
+            is_empty = False
+            yield _line_or_flaw(number, values, how, zone)
+    if is_empty:
         raise UnusableBill("No line")
-    if abs(found.total_paise) > MOST_PAISE:
-        raise UnusableBill("The amounts add up to more than any bill")
-    return found
 
 
-def _take(found: Read, number: int, values: dict[str, str], how: Layout, zone: ZoneInfo) -> None:
+def _places(row: Sequence[str], how: Layout) -> dict[str, int]:
+    headings = [name.strip() for name in row]
+    if missing := [name for name in NEEDED if how.columns.get(name, "") not in headings]:
+        found_there = told(", ".join(sorted(headings)), 300)
+        raise UnusableBill(f"No column for: {', '.join(missing)}. The file has: {found_there}")
+    return {name: headings.index(how.columns[name]) for name in NAMES if how.columns.get(name, "") in headings}
+
+
+def _zone(name: str) -> ZoneInfo:
     try:
-        found.lines.append(_line(number, values, how, zone))
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError) as error:
+        raise UnusableBill(f"No such time zone: {name}") from error
+
+
+def _line_or_flaw(number: int, values: dict[str, str], how: Layout, zone: ZoneInfo) -> Line | Flaw:
+    try:
+        return _line(number, values, how, zone)
     except ValueError as error:
-        found.unusable += 1
-        if len(found.problems) < MOST_PROBLEMS:
-            found.problems.append((number, told(error)))
+        return Flaw(number, told(error))
 
 
 def _line(number: int, values: dict[str, str], how: Layout, zone: ZoneInfo) -> Line:

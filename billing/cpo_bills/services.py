@@ -1,26 +1,23 @@
-"""Import a network's bill (or only try), compare it three ways, ask about what differs; each bill once."""
+"""A network's bill as a draft: its lines kept, compared three ways in portions, and taken, each bill once."""
 
-import hashlib
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Case, Value, When
+from django.db.models import Case, Count, QuerySet, Sum, Value, When
 
-from billing.cpo_bills import reading, statements
+from billing.cpo_bills import statements
 from billing.cpo_bills.reading import Layout, Line
 from billing.gst.numbering import INDIA
-from billing.models import BillFormat, BillingException, NetworkBill, NetworkBillRow
+from billing.models import BillFormat, BillingException, BillUpload, NetworkBill, NetworkBillRow
 from billing.services.exceptions import assign_exception, open_exception
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.api import Conflict
 from stations.models import Source
 
-Outcome = NetworkBillRow.Outcome
+Outcome, Stage = NetworkBillRow.Outcome, BillUpload.Stage
 ASKED = (Outcome.AMOUNT, Outcome.ENERGY, Outcome.METER, Outcome.UNKNOWN, Outcome.TWICE)
 WORDS = {
     Outcome.AMOUNT: "The bill asks another amount than the record",
@@ -29,25 +26,18 @@ WORDS = {
     Outcome.UNKNOWN: "The bill names a session that we do not know",
     Outcome.TWICE: "The bill names a session twice",
 }
+PASSES = {
+    Stage.FIND: (statements.FORGET, statements.FIND), Stage.GUESS: (statements.GUESS,),
+    Stage.FILL: (statements.FILL,), Stage.JUDGE: (statements.JUDGE,),
+}  # fmt: skip
 MOST_EXCEPTIONS = 200
 MOST_SHOWN = 300
-BATCH = 5_000
+ANALYZED_FROM = 10_000
+ONE_AT_A_TIME = 0x62696C6C
 SHOWN = (
     "line", "reference", "outcome", "total_paise", "record_paise", "difference_paise", "energy_wh", "record_wh",
     "meter_wh",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Imported:
-    """`bill` is None after a dry run, or when lines were unusable. `rows`: the first, what differs most before all."""
-
-    bill: NetworkBill | None
-    lines: int
-    total_paise: int
-    problems: list[tuple[int, str]]
-    outcomes: dict[str, int]
-    rows: list[dict[str, Any]] = field(default_factory=list)
 
 
 def layout_of(organisation: Organisation, source: Source) -> Layout | None:
@@ -58,78 +48,114 @@ def layout_of(organisation: Organisation, source: Source) -> Layout | None:
     return Layout(row.columns, row.date_format, row.time_zone, row.is_energy_in_wh, row.separator)
 
 
-def import_bill(
-    *, organisation: Organisation, source: Source, number: str, starts_on: date, ends_on: date, content: bytes,
-    layout: Layout, actor: User | None, at: datetime, is_dry_run: bool = False, skips_problems: bool = False,
-    tell: Callable[[int], None] = lambda lines: None,
-) -> Imported:  # fmt: skip
-    """All lines or none, unless problems are to be skipped. A dry run compares too, and leaves nothing behind.
-
-    `tell` hears how many lines are stored, now and then. Raises UnusableBill, and Conflict for a number or a file that
-    was imported before.
-    """
-    read = reading.read_file(content, layout)
-    if read.problems and not (is_dry_run or skips_problems):
-        return Imported(None, len(read.lines), read.total_paise, read.problems, {})
-    with transaction.atomic():
-        try:
-            with transaction.atomic():
-                bill = NetworkBill.objects.create(
-                    organisation=organisation, source=source, number=number, starts_on=starts_on, ends_on=ends_on,
-                    file_sha256=hashlib.sha256(content).hexdigest(), total_paise=read.total_paise, owner=actor,
-                    imported_at=at,
-                )  # fmt: skip
-        except IntegrityError as error:
-            raise Conflict("This bill, or this file, was imported before.", code="already_imported") from error
-        _keep(bill, read.lines, tell)
-        outcomes = compare(bill, at=at)
-        rows = rows_of(bill)
-        if is_dry_run:
-            transaction.set_rollback(True)
-        else:
-            _ask(bill, at)
-            audit(action="network_bill.import", target=bill, actor=actor, organisation=organisation,
-                  after={"lines": len(read.lines), "total_paise": read.total_paise, **outcomes})  # fmt: skip
-    kept = None if is_dry_run else bill
-    return Imported(kept, len(read.lines), read.total_paise, read.problems, outcomes, rows)
+def draft(
+    *, organisation: Organisation, source: Source, number: str, starts_on: date, ends_on: date, file_sha256: str,
+    owner: User | None, at: datetime,
+) -> NetworkBill:  # fmt: skip
+    """Counts for nothing until it is taken. Raises Conflict for a number or a file that was taken before."""
+    bill = NetworkBill(
+        organisation=organisation, source=source, number=number, starts_on=starts_on, ends_on=ends_on,
+        file_sha256=file_sha256, owner=owner, imported_at=at, is_draft=True,
+    )  # fmt: skip
+    beside = _beside(bill)
+    if beside.filter(number=number).exists() or beside.filter(file_sha256=file_sha256).exists():
+        raise _taken_before()
+    bill.save()
+    return bill
 
 
-def rows_of(bill: NetworkBill, *, most: int | None = MOST_SHOWN) -> list[dict[str, Any]]:
-    """As they are shown and argued about: what agrees last, the dearest first (one query)."""
-    agrees = Case(When(outcome=Outcome.AGREES, then=Value(1)), default=Value(0))
-    rows = NetworkBillRow.objects.filter(bill=bill).order_by(agrees, "-difference_paise", "line", "pk")
-    found: list[dict[str, Any]] = list(rows.values(*SHOWN)[:most])
-    return found
+def keep(bill: NetworkBill, lines: Sequence[Line]) -> None:
+    NetworkBillRow.objects.bulk_create(
+        NetworkBillRow(
+            bill=bill, line=line.number, reference=line.reference, started_at=line.started_at,
+            energy_wh=line.energy_wh, total_paise=line.total_paise,
+        )
+        for line in lines
+    )  # fmt: skip
 
 
-@transaction.atomic
-def compare(bill: NetworkBill, *, at: datetime) -> dict[str, int]:
-    """Bill x record x meter, in a few statements whatever the number of lines; how many of each outcome."""
-    begin, end = (datetime.combine(day, time(), INDIA) for day in (bill.starts_on, bill.ends_on + timedelta(days=1)))
-    values: dict[str, Any] = {
-        "bill": bill.pk, "source": bill.source_id, "organisation": bill.organisation_id, "since": begin, "until": end,
-    }  # fmt: skip
+def analyze(lines: int) -> None:
+    """So that the passes are planned for what is there now."""
+    if lines >= ANALYZED_FROM:
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE billing_networkbillrow")
+
+
+def compare_lines(bill: NetworkBill, stage: str, first: int, last: int) -> None:
+    """One pass over some lines of the file; each pass needs the one before over all of them."""
+    _run(PASSES[Stage(stage)], bill, first=first, last=last)
+
+
+def begin_judging(bill: NetworkBill) -> int:
+    """How many bills of the network it is judged beside: what they name is named twice."""
     NetworkBillRow.objects.filter(bill=bill, line=0).delete()
+    return _beside(bill).count()
+
+
+def list_missing(bill: NetworkBill, first: date, last: date) -> None:
+    """Records of these days that no bill names."""
+    since, until = (datetime.combine(day, time(), INDIA) for day in (first, last + timedelta(days=1)))
+    _run((statements.MISSING,), bill, since=since, until=until)
+
+
+def outcomes(bill: NetworkBill) -> dict[str, int]:
+    rows = NetworkBillRow.objects.filter(bill=bill).order_by().values_list("outcome")
+    return dict(rows.annotate(count=Count("pk")).values_list("outcome", "count"))
+
+
+def take(
+    bill: NetworkBill, *, beside: int, lines: int, left_out: int, found: dict[str, int], actor: User | None,
+    at: datetime,
+) -> bool:  # fmt: skip
+    """False when another bill of the network was taken meanwhile: judge again. Raises Conflict for one taken before."""
     with connection.cursor() as cursor:
-        for statement in (
-            statements.FIND, statements.GUESS, statements.FILL, statements.JUDGE, statements.MISSING,
-        ):  # fmt: skip
-            cursor.execute(statement, values)
-    bill.compared_at = at
-    bill.save(update_fields=["compared_at"])
-    return dict(Counter(NetworkBillRow.objects.filter(bill=bill).values_list("outcome", flat=True)))
+        cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [ONE_AT_A_TIME, bill.source_id])
+    if _beside(bill).count() != beside:
+        return False
+    bill.is_draft, bill.owner, bill.imported_at = False, actor, at
+    bill.lines, bill.outcomes, bill.asked_paise = lines, found, asked_too_much_paise(bill)
+    try:
+        with transaction.atomic():
+            bill.save(update_fields=["is_draft", "owner", "imported_at", "lines", "outcomes", "asked_paise"])
+    except IntegrityError as error:
+        raise _taken_before() from error
+    _ask(bill, at)
+    audit(
+        action="network_bill.import", target=bill, actor=actor, organisation=bill.organisation,
+        after={"lines": lines, "left_out": left_out, "total_paise": bill.total_paise, **found},
+    )  # fmt: skip
+    return True
 
 
-def _keep(bill: NetworkBill, lines: Sequence[Line], tell: Callable[[int], None]) -> None:
-    for first in range(0, len(lines), BATCH):
-        NetworkBillRow.objects.bulk_create(
-            NetworkBillRow(
-                bill=bill, line=line.number, reference=line.reference, started_at=line.started_at,
-                energy_wh=line.energy_wh, total_paise=line.total_paise,
-            )
-            for line in lines[first : first + BATCH]
-        )  # fmt: skip
-        tell(min(first + BATCH, len(lines)))
+def rows_of(bill: NetworkBill) -> QuerySet[NetworkBillRow]:
+    """As they are shown and argued about: what agrees last, the dearest first."""
+    agrees = Case(When(outcome=Outcome.AGREES, then=Value(1)), default=Value(0))
+    return NetworkBillRow.objects.filter(bill=bill).order_by(agrees, "-difference_paise", "line", "pk")
+
+
+def shown(rows: QuerySet[NetworkBillRow]) -> Iterator[dict[str, Any]]:
+    """As they come from the database, never all of them at once."""
+    yield from rows.values(*SHOWN).iterator(chunk_size=2_000)
+
+
+def asked_too_much_paise(bill: NetworkBill) -> int:
+    rows = NetworkBillRow.objects.filter(bill=bill, outcome__in=ASKED)
+    return rows.aggregate(paise=Sum("difference_paise"))["paise"] or 0
+
+
+def _beside(bill: NetworkBill) -> QuerySet[NetworkBill]:
+    return NetworkBill.objects.taken().filter(organisation=bill.organisation_id, source=bill.source_id)
+
+
+def _taken_before() -> Conflict:
+    return Conflict("This bill, or this file, was imported before.", code="already_imported")
+
+
+def _run(wanted: Sequence[str], bill: NetworkBill, **values: Any) -> None:
+    known = {"bill": bill.pk, "source": bill.source_id, "organisation": bill.organisation_id, **values}
+    with connection.cursor() as cursor:
+        for statement in wanted:
+            cursor.execute(statement, known)
 
 
 def _ask(bill: NetworkBill, at: datetime) -> None:

@@ -1,4 +1,11 @@
-"""The statements behind bills: sets, never row by row."""
+"""The statements behind bills: sets, never row by row; each of some lines, `first` to `last`, or of some days."""
+
+# what was guessed when it was compared before
+FORGET = """
+UPDATE billing_networkbillrow SET roaming_cdr_id = NULL, session_id = NULL, record_wh = NULL, record_paise = NULL,
+    meter_wh = NULL, is_guessed = false
+WHERE bill_id = %(bill)s AND line BETWEEN %(first)s AND %(last)s AND is_guessed
+"""
 
 # by record id, session id or authorization reference of the network, whatever its letters
 FIND = """
@@ -11,13 +18,14 @@ WITH names AS (
 ), told AS (
     SELECT DISTINCT ON (b.id) b.id, n.id AS cdr
     FROM billing_networkbillrow b JOIN names n ON n.name = lower(b.reference)
-    WHERE b.bill_id = %(bill)s AND b.line > 0
+    WHERE b.bill_id = %(bill)s AND b.line BETWEEN %(first)s AND %(last)s
     ORDER BY b.id, n.rank, n.id
 )
-UPDATE billing_networkbillrow b SET roaming_cdr_id = t.cdr FROM told t WHERE b.id = t.id
+UPDATE billing_networkbillrow b SET roaming_cdr_id = t.cdr, is_guessed = false FROM told t WHERE b.id = t.id
 """
 
-# what the bill names under no id of the network's: the same start (a minute), and the same energy
+# what the bill names under no id of the network's: the same start (a minute), and the same energy; two lines may mean
+# the same record, so that one that was found like this does not count
 GUESS = """
 WITH told AS (
     SELECT b.id, min(r.id) AS cdr, count(*) AS fits
@@ -25,11 +33,14 @@ WITH told AS (
          AND r.started_at BETWEEN b.started_at - interval '60 seconds' AND b.started_at + interval '60 seconds'
          AND r.energy_wh = b.energy_wh
     JOIN billing_cdr c ON c.roaming_cdr_id = r.id AND c.organisation_id = %(organisation)s
-    WHERE b.bill_id = %(bill)s AND b.line > 0 AND b.roaming_cdr_id IS NULL AND b.started_at IS NOT NULL
-      AND NOT EXISTS (SELECT 1 FROM billing_networkbillrow o WHERE o.bill_id = %(bill)s AND o.roaming_cdr_id = r.id)
+    WHERE b.bill_id = %(bill)s AND b.line BETWEEN %(first)s AND %(last)s
+      AND b.roaming_cdr_id IS NULL AND b.started_at IS NOT NULL
+      AND NOT EXISTS (SELECT 1 FROM billing_networkbillrow o
+                      WHERE o.bill_id = %(bill)s AND o.roaming_cdr_id = r.id AND NOT o.is_guessed)
     GROUP BY b.id
 )
-UPDATE billing_networkbillrow b SET roaming_cdr_id = t.cdr FROM told t WHERE b.id = t.id AND t.fits = 1
+UPDATE billing_networkbillrow b SET roaming_cdr_id = t.cdr, is_guessed = true FROM told t
+WHERE b.id = t.id AND t.fits = 1
 """
 
 # our meter: of our own charger where it is one, else what the vehicle's battery took in by the verdict's evidence
@@ -42,20 +53,25 @@ FROM stations_roamingcdr r JOIN billing_cdr c ON c.roaming_cdr_id = r.id
 JOIN billing_chargingsession s ON s.id = c.session_id
 LEFT JOIN stations_roamingsession rs ON rs.source_id = r.source_id AND r.session_ref <> '' AND rs.status = 'COMPLETED'
      AND lower(rs.key) = lower(r.country_code || '*' || r.party_id || '*' || r.session_ref)
-WHERE b.bill_id = %(bill)s AND b.roaming_cdr_id = r.id
+WHERE b.bill_id = %(bill)s AND b.line BETWEEN %(first)s AND %(last)s AND b.roaming_cdr_id = r.id
 """
 
 JUDGE = """
-WITH seen AS (
-    SELECT id, row_number() OVER (PARTITION BY COALESCE(roaming_cdr_id::text, lower(reference)) ORDER BY line) AS turn,
-           EXISTS (SELECT 1 FROM billing_networkbillrow o JOIN billing_networkbill ob ON ob.id = o.bill_id
-                   WHERE o.roaming_cdr_id = b.roaming_cdr_id AND o.bill_id < b.bill_id AND o.line > 0
-                     AND ob.organisation_id = %(organisation)s) AS is_on_another
-    FROM billing_networkbillrow b WHERE bill_id = %(bill)s AND line > 0
+WITH named AS (
+    SELECT COALESCE('record ' || roaming_cdr_id, 'name ' || lower(reference)) AS name, min(line) AS first
+    FROM billing_networkbillrow WHERE bill_id = %(bill)s AND line > 0 GROUP BY 1
+), seen AS (
+    SELECT b.id, b.line > n.first OR EXISTS (
+               SELECT 1 FROM billing_networkbillrow o JOIN billing_networkbill ob ON ob.id = o.bill_id
+               WHERE o.roaming_cdr_id = b.roaming_cdr_id AND o.bill_id <> b.bill_id AND o.line > 0
+                 AND ob.organisation_id = %(organisation)s AND NOT ob.is_draft) AS is_twice
+    FROM billing_networkbillrow b JOIN named n
+      ON n.name = COALESCE('record ' || b.roaming_cdr_id, 'name ' || lower(b.reference))
+    WHERE b.bill_id = %(bill)s AND b.line BETWEEN %(first)s AND %(last)s
 )
 UPDATE billing_networkbillrow b SET
     outcome = CASE
-        WHEN s.turn > 1 OR s.is_on_another THEN 'billed_twice'
+        WHEN s.is_twice THEN 'billed_twice'
         WHEN b.roaming_cdr_id IS NULL THEN 'unknown_to_us'
         WHEN b.record_paise IS NOT NULL AND b.total_paise <> b.record_paise THEN 'amount_differs'
         WHEN b.energy_wh IS NOT NULL AND b.energy_wh <> b.record_wh THEN 'energy_differs'
@@ -63,20 +79,21 @@ UPDATE billing_networkbillrow b SET
             THEN 'meter_differs'
         ELSE 'agrees' END,
     difference_paise = CASE
-        WHEN s.turn > 1 OR s.is_on_another OR b.roaming_cdr_id IS NULL THEN b.total_paise
+        WHEN s.is_twice OR b.roaming_cdr_id IS NULL THEN b.total_paise
         ELSE COALESCE(b.total_paise - b.record_paise, 0) END
 FROM seen s WHERE s.id = b.id
 """
 
-# records of the bill's days that it does not name
+# records of these days that no bill names
 MISSING = """
 INSERT INTO billing_networkbillrow (bill_id, line, reference, started_at, energy_wh, total_paise, roaming_cdr_id,
-    session_id, record_wh, record_paise, outcome, difference_paise)
+    session_id, record_wh, record_paise, outcome, difference_paise, is_guessed)
 SELECT %(bill)s, 0, left(r.key, 60), r.started_at, NULL, 0, r.id, c.session_id, r.energy_wh,
        round(COALESCE(r.total_after_taxes, r.total_before_taxes) * 100), 'missing',
-       -round(COALESCE(r.total_after_taxes, r.total_before_taxes, 0) * 100)
+       -round(COALESCE(r.total_after_taxes, r.total_before_taxes, 0) * 100), false
 FROM stations_roamingcdr r JOIN billing_cdr c ON c.roaming_cdr_id = r.id AND c.organisation_id = %(organisation)s
 WHERE r.source_id = %(source)s AND NOT r.is_credit AND r.ended_at >= %(since)s AND r.ended_at < %(until)s
   AND NOT EXISTS (SELECT 1 FROM billing_networkbillrow b JOIN billing_networkbill o ON o.id = b.bill_id
-                  WHERE b.roaming_cdr_id = r.id AND b.line > 0 AND o.organisation_id = %(organisation)s)
+                  WHERE b.roaming_cdr_id = r.id AND b.line > 0 AND o.organisation_id = %(organisation)s
+                    AND (o.id = %(bill)s OR NOT o.is_draft))
 """

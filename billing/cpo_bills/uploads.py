@@ -1,17 +1,17 @@
 """Bills that finance uploads: a small one is read at once, a large one by a worker; tried, looked at, then taken."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import date, datetime
-from typing import Any
+from typing import TypedDict, Unpack
 
-from django.core.cache import cache
 from django.db import transaction
 
-from billing import dispute
-from billing.cpo_bills import services, workbook
-from billing.cpo_bills.reading import Layout, UnusableBill
+from billing.cpo_bills import workbook, working
+from billing.cpo_bills.reading import Layout
 from billing.jobs import engine
-from billing.models import BillUpload, NetworkBill, NetworkBillRow
+from billing.jobs.models import Job
+from billing.models import BillUpload
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.api import Conflict
@@ -20,51 +20,100 @@ from stations.models import Source
 JOB = "network_bill"
 MOST_BYTES = 25_000_000
 AT_ONCE_BYTES = 300_000
-PROGRESS_FOR_S = 3_600
-HEADER = (
-    "line", "reference", "outcome", "billed, Rs", "record, Rs", "asked too much, Rs", "billed, Wh", "record, Wh",
-    "meter, Wh",
-)  # fmt: skip
-State = BillUpload.State
+SLICE_S = 60
+State, Stage = BillUpload.State, BillUpload.Stage
+
+
+class Told(TypedDict):
+    """What is said of a file."""
+
+    organisation: Organisation
+    source: Source
+    number: str
+    starts_on: date
+    ends_on: date
+    file_name: str
+    content: bytes
+    layout: Layout
+    is_trial: bool
+    skips_problems: bool
+    actor: User | None
+    at: datetime
 
 
 @transaction.atomic
-def upload(
-    *, organisation: Organisation, source: Source, number: str, starts_on: date, ends_on: date, file_name: str,
-    content: bytes, layout: Layout, is_trial: bool, skips_problems: bool, actor: User | None, at: datetime,
-) -> BillUpload:  # fmt: skip
+def upload(**told: Unpack[Told]) -> BillUpload:
     """Keep the file and read it, or let a worker do so. Raises Conflict for one that is too large."""
-    if len(content) > MOST_BYTES:
+    row = _keep(**told)
+    return _begin(row, _bytes_to_read(told["content"]), told["at"])
+
+
+def run(**told: Unpack[Told]) -> BillUpload:
+    """Keep the file and read it here and now, in portions, however long that takes."""
+    return working.through(upload_id=_keep(**told).pk, now=told["at"])
+
+
+@transaction.atomic
+def _keep(**told: Unpack[Told]) -> BillUpload:
+    if len(told["content"]) > MOST_BYTES:
         raise Conflict("The file is too large.", code="too_large")
+    layout, organisation = told["layout"], told["organisation"]
     row = BillUpload.objects.create(
-        organisation=organisation, source=source, number=number, starts_on=starts_on, ends_on=ends_on,
-        file_name=file_name[:120], content=content, layout={**asdict(layout), "columns": dict(layout.columns)},
-        is_trial=is_trial, skips_problems=skips_problems, uploaded_by=actor, uploaded_at=at,
+        organisation=organisation, source=told["source"], number=told["number"], starts_on=told["starts_on"],
+        ends_on=told["ends_on"], file_name=told["file_name"][:120], content=told["content"],
+        layout={**asdict(layout), "columns": dict(layout.columns)}, is_trial=told["is_trial"],
+        skips_problems=told["skips_problems"], uploaded_by=told["actor"], uploaded_at=told["at"],
     )  # fmt: skip
     audit(
-        action="network_bill.upload", target=row, actor=actor, organisation=organisation,
-        after={"network": source.slug, "number": number, "file": row.file_name, "bytes": len(content),
-               "is_trial": is_trial},
+        action="network_bill.upload", target=row, actor=told["actor"], organisation=organisation,
+        after={"network": row.source.slug, "number": row.number, "file": row.file_name,
+               "bytes": len(told["content"]), "is_trial": row.is_trial},
     )  # fmt: skip
-    return _begin(row, at)
+    return row
 
 
 @transaction.atomic
 def take(*, upload_id: int, skips_problems: bool, actor: User, at: datetime) -> BillUpload:
-    """What was tried is taken now. Raises Conflict when there is nothing to take."""
-    row = BillUpload.objects.select_for_update(of=("self",)).select_related("organisation", "source").get(pk=upload_id)
-    if row.state != State.TRIED or not row.content:
+    """What was tried is compared again and taken. Raises Conflict when there is nothing to take, or not as it is."""
+    row = _locked(upload_id)
+    if row.state != State.TRIED or row.forgotten_at is not None:
         raise Conflict("Only what was tried can be taken.", code="not_tried")
+    if row.unusable and not skips_problems:
+        raise Conflict("Some lines cannot be used: leave them out, or correct the file.", code="unusable_lines")
     row.is_trial, row.skips_problems, row.state, row.uploaded_by = False, skips_problems, State.WAITING, actor
-    row.save(update_fields=["is_trial", "skips_problems", "state", "uploaded_by"])
-    audit(action="network_bill.take", target=row, actor=actor, organisation=row.organisation)
-    return _begin(row, at)
+    row.stage, row.reached, row.error = Stage.FIND if row.bill_id else Stage.READ, 0, ""
+    row.save(update_fields=["is_trial", "skips_problems", "state", "uploaded_by", "stage", "reached", "error"])
+    audit(
+        action="network_bill.take", target=row, actor=actor, organisation=row.organisation,
+        after={"lines": row.lines, "left_out": row.unusable},
+    )  # fmt: skip
+    return _begin(row, _bytes_to_read(bytes(row.content)), at)
 
 
-def _begin(row: BillUpload, at: datetime) -> BillUpload:
-    if _bytes_to_read(bytes(row.content)) <= AT_ONCE_BYTES:
-        return work(upload_id=row.pk, now=at)
-    engine.add(kind=JOB, keys=[(str(row.pk), row.organisation_id)], now=at)
+@transaction.atomic
+def try_again(*, upload_id: int, actor: User, at: datetime) -> BillUpload:
+    """What was refused is tried from its beginning, as long as its file is kept. Raises Conflict otherwise."""
+    row = _locked(upload_id)
+    if row.state != State.REFUSED or not row.content:
+        raise Conflict("Only what was refused, and is still kept, can be tried again.", code="not_refused")
+    row.is_trial, row.state, row.stage, row.bill, row.error = True, State.WAITING, Stage.READ, None, ""
+    row.reached = row.last_line = row.lines = row.unusable = row.total_paise = 0
+    row.problems, row.report, row.outcomes, row.finished_at = [], [], {}, None
+    row.save()
+    audit(action="network_bill.try_again", target=row, actor=actor, organisation=row.organisation)
+    return _begin(row, _bytes_to_read(bytes(row.content)), at)
+
+
+def _locked(upload_id: int) -> BillUpload:
+    rows = BillUpload.objects.select_for_update(of=("self",)).select_related("organisation", "source")
+    return rows.get(pk=upload_id)
+
+
+def _begin(row: BillUpload, bytes_to_read: int, at: datetime) -> BillUpload:
+    if bytes_to_read <= AT_ONCE_BYTES:
+        return working.through(upload_id=row.pk, now=at)
+    if not engine.add(kind=JOB, keys=[(str(row.pk), row.organisation_id)], now=at):  # one that was given up
+        engine.try_again(job_ids=[job.pk for job in Job.objects.filter(kind=JOB, key=str(row.pk))], now=at)
     return row
 
 
@@ -75,73 +124,23 @@ def _bytes_to_read(content: bytes) -> int:
     try:
         return max(len(content), workbook.unpacked_bytes(content))
     except workbook.UnusableWorkbook:
-        return len(content)
+        return 0
 
 
-@engine.does(JOB)
-def _work(key: str, now: datetime) -> None:
-    work(upload_id=int(key), now=now)
+def _give_up(key: str, problem: str, now: datetime) -> None:
+    working.refuse(upload_id=int(key), why=f"It was given up after several tries. The last one: {problem}", at=now)
 
 
-@transaction.atomic
-def work(*, upload_id: int, now: datetime) -> BillUpload:
-    """Read, compare and keep it, or only try; once. What is wrong with the file is its outcome, no failure of ours."""
-    rows = BillUpload.objects.select_for_update(of=("self",)).select_related("organisation", "source", "uploaded_by")
-    row = rows.get(pk=upload_id)
-    if row.state != State.WAITING:
-        return row
-    try:
-        with transaction.atomic():
-            done = services.import_bill(
-                organisation=row.organisation, source=row.source, number=row.number, starts_on=row.starts_on,
-                ends_on=row.ends_on, content=bytes(row.content), layout=Layout(**row.layout), actor=row.uploaded_by,
-                at=now, is_dry_run=row.is_trial, skips_problems=row.skips_problems,
-                tell=lambda lines: cache.set(_progress_key(row.pk), lines, PROGRESS_FOR_S),
-            )  # fmt: skip
-    except (UnusableBill, Conflict) as error:
-        row.state, row.error = State.REFUSED, str(error)[:500]
-    else:
-        row.bill, row.lines, row.total_paise = done.bill, done.lines, done.total_paise
-        row.outcomes, row.problems, row.report = done.outcomes, done.problems, done.rows
-        row.state = State.TRIED if row.is_trial else State.TAKEN if done.bill else State.REFUSED
-        row.error = "Some lines cannot be used; nothing was kept." if row.state == State.REFUSED else ""
-    if row.state != State.TRIED:
-        row.content = b""
-    row.finished_at = now
-    row.save()
-    return row
+@engine.does_long(JOB, gave_up=_give_up)
+def _work(key: str, lease: engine.Lease) -> Iterator[None]:
+    yield from working.go_on(upload_id=int(key), at=lease.at, keep=lease.keep)
 
 
-def progress(row: BillUpload) -> int:
-    """Lines stored so far, of one that is being read."""
-    return int(cache.get(_progress_key(row.pk)) or 0) if row.state == State.WAITING else row.lines
+def work_waiting(*, now: datetime) -> bool:
+    """Go on with one large bill for about a minute; False when none waits."""
+    return engine.work_long(kind=JOB, now=now, slice_s=SLICE_S)
 
 
-def _progress_key(upload_id: int) -> str:
-    return f"network-bill-upload:{upload_id}"
-
-
-# --- files --------------------------------------------------------------------------------------------------------
-def report_csv(row: BillUpload) -> str:
-    """Every row of a bill that was taken, the first ones of a trial; below them the lines that could not be used."""
-    rows = services.rows_of(row.bill, most=None) if row.bill else row.report
-    problems = [(line, "", "cannot be used", "", "", "", "", "", "", why) for line, why in row.problems]
-    return dispute.table((*HEADER, "why"), [*((*_cells(each), "") for each in rows), *problems])
-
-
-def dispute_csv(bill: NetworkBill) -> str:
-    """What the bill asks wrongly, dearest first, to be sent to the network."""
-    outcomes = [str(each) for each in services.ASKED]
-    rows = [each for each in services.rows_of(bill, most=None) if each["outcome"] in outcomes]
-    head: list[tuple[Any, ...]] = [
-        ("bill", bill.number), ("network", bill.source.name), ("from", bill.starts_on), ("to", bill.ends_on),
-        ("billed, Rs", dispute.rupees(bill.total_paise)),
-        ("asked too much, Rs", dispute.rupees(sum(each["difference_paise"] for each in rows))), (), HEADER,
-    ]  # fmt: skip
-    return dispute.table(head[0], [*head[1:], *map(_cells, rows)])
-
-
-def _cells(row: dict[str, Any]) -> tuple[Any, ...]:
-    paise = (dispute.rupees(row[name]) for name in ("total_paise", "record_paise", "difference_paise"))
-    energy = ("" if row[name] is None else row[name] for name in ("energy_wh", "record_wh", "meter_wh"))
-    return (row["line"] or "", row["reference"], NetworkBillRow.Outcome(row["outcome"]).label, *paise, *energy)
+def job_of(row: BillUpload) -> Job | None:
+    """Of one that waits for a worker, or is with one."""
+    return Job.objects.filter(kind=JOB, key=str(row.pk)).first() if row.state == State.WAITING else None

@@ -6,13 +6,13 @@ import re
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, BinaryIO
 from xml.etree import ElementTree
 
-MOST_BYTES = 20_000_000  # of one part, unpacked; a longer bill comes as CSV
+MOST_BYTES = 20_000_000  # of one part, unpacked, where the caller names no other; a longer one comes as CSV
 MOST_PARTS = 10_000
 MOST_COLUMNS = 200
 MOST_ROWS = 1_048_576  # what a spreadsheet holds; so for the characters of a cell
@@ -21,6 +21,7 @@ MOST_TEXTS = 400_000
 MOST_INSIDE = 200_000  # elements below one row, text or section
 MOST_DEPTH = 50
 PIECE = 250_000
+LINKS = "xl/_rels/workbook.xml.rels"
 MAGIC, ENTRY = b"PK\x03\x04", b"PK\x01\x02"
 EPOCH, EPOCH_1904 = datetime(1899, 12, 30), datetime(1904, 1, 1)
 BUILT_IN_DATES = {14, 15, 16, 17, 22}
@@ -44,6 +45,14 @@ class UnusableWorkbook(ValueError):
 
 
 @dataclass(frozen=True)
+class _Book:
+    """The packed file and how much one part of it may unpack to."""
+
+    parts: zipfile.ZipFile
+    most_bytes: int
+
+
+@dataclass(frozen=True)
 class _Looks:
     """What a cell refers to."""
 
@@ -53,13 +62,14 @@ class _Looks:
     date_format: str
 
 
-def rows(content: bytes, *, date_format: str) -> Iterator[tuple[int, list[str]]]:
-    """Each with its number in the sheet, from 1; empty ones are passed over.
+def rows(file: BinaryIO, *, date_format: str, most_bytes: int | None = None) -> Iterator[tuple[int, list[str]]]:
+    """Each with its number in the sheet, from 1; empty ones are passed over. Unpacked while it is read.
 
     Dates are written by `date_format`; figures with at most 15 digits, as a spreadsheet keeps them.
     """
     try:
-        with _open(content) as book:
+        with _open(file) as parts:
+            book = _Book(parts, MOST_BYTES if most_bytes is None else most_bytes)
             sheet, epoch = _first_sheet(book)
             looks, line = _Looks(_texts(book), _date_styles(book), epoch, date_format), 0
             for row in _elements(book, sheet, "row"):
@@ -72,38 +82,65 @@ def rows(content: bytes, *, date_format: str) -> Iterator[tuple[int, list[str]]]
         raise UnusableWorkbook(f"The workbook cannot be read: {error}") from error
 
 
+def is_one(file: BinaryIO) -> bool:
+    """By its first bytes; the file is at its beginning afterwards."""
+    file.seek(0)
+    begin = file.read(len(MAGIC))
+    file.seek(0)
+    return begin == MAGIC
+
+
 def unpacked_bytes(content: bytes) -> int:
     """How much a workbook says that it unpacks to, before anything of it is."""
     try:
-        with _open(content) as book:
-            return sum(part.file_size for part in book.infolist())
+        with _open(io.BytesIO(content)) as parts:
+            return sum(part.file_size for part in parts.infolist())
     except UNREADABLE as error:
         raise UnusableWorkbook(f"The workbook cannot be read: {error}") from error
 
 
-def _open(content: bytes) -> zipfile.ZipFile:
-    if content.count(ENTRY) > MOST_PARTS:
+def _open(file: BinaryIO) -> zipfile.ZipFile:
+    if sum(1 for _ in _found(_pieces(file), ENTRY)) > MOST_PARTS:
         raise UnusableWorkbook("The workbook has too many parts")
-    return zipfile.ZipFile(io.BytesIO(content))
+    return zipfile.ZipFile(file)
 
 
-def _part(book: zipfile.ZipFile, name: str) -> bytes:
+def _pieces(file: Any) -> Iterator[bytes]:
+    """In large ones: a parser reads what is unfinished again with each."""
+    while piece := file.read(PIECE):
+        yield piece
+
+
+def _found(pieces: Iterable[bytes], word: bytes) -> Iterator[None]:
+    """Once for each place where the word is, also one that two pieces share."""
+    rest = b""
+    for piece in pieces:
+        text = rest + piece
+        yield from (None for _ in range(text.count(word)))
+        rest = text[max(0, len(text) - len(word) + 1) :]
+
+
+def _part(book: _Book, name: str) -> Iterator[bytes]:
     """In UTF-8, and without entities: UTF-16 and UTF-32 would hide them from this look, but cannot do without NUL."""
-    part = book.getinfo(name)
-    if part.file_size > MOST_BYTES:
+    part = book.parts.getinfo(name)
+    if part.file_size > book.most_bytes:
         raise UnusableWorkbook("The workbook is too large: send it as CSV")
     if part.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise UnusableWorkbook("The workbook is packed in a way that no spreadsheet uses")
-    raw = book.read(part)
-    told = _ENCODING.match(raw)
-    if b"\0" in raw or (told and told[1].lower() not in {b"utf-8", b"us-ascii"}):
-        raise UnusableWorkbook("The workbook is not UTF-8")
-    if b"<!DOCTYPE" in raw or b"<!ENTITY" in raw:
-        raise UnusableWorkbook("The workbook declares what it must not")
-    return raw
+    rest: bytes | None = None
+    with book.parts.open(part) as raw:
+        for piece in _pieces(raw):
+            told = _ENCODING.match(piece) if rest is None else None
+            if b"\0" in piece or (told and told[1].lower() not in {b"utf-8", b"us-ascii"}):
+                raise UnusableWorkbook("The workbook is not UTF-8")
+            text = (rest or b"") + piece
+            if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+                raise UnusableWorkbook("The workbook declares what it must not")
+            rest = text[-len(b"<!DOCTYPE") + 1 :]
+            yield piece
 
 
-def _elements(book: zipfile.ZipFile, name: str, *tags: str) -> Iterator[ElementTree.Element]:
+def _elements(book: _Book, name: str, *tags: str) -> Iterator[ElementTree.Element]:
     """Those of a part, each forgotten once it was looked at, as is everything around them."""
     wanted, inside, within = {_MAIN + tag for tag in tags}, 0, 0
     parents: list[ElementTree.Element] = []
@@ -127,17 +164,16 @@ def _elements(book: zipfile.ZipFile, name: str, *tags: str) -> Iterator[ElementT
                 del parents[-1][:]
 
 
-def _events(raw: bytes) -> Iterator[tuple[str, ElementTree.Element]]:
-    """In large pieces: a parser reads what is unfinished again with each."""
+def _events(pieces: Iterable[bytes]) -> Iterator[tuple[str, ElementTree.Element]]:
     parser: Any = ElementTree.XMLPullParser(["start", "end"])  # no entities: `_part`
-    for first in range(0, len(raw), PIECE):
-        parser.feed(raw[first : first + PIECE])
+    for piece in pieces:
+        parser.feed(piece)
         yield from parser.read_events()
     parser.close()
     yield from parser.read_events()
 
 
-def _first_sheet(book: zipfile.ZipFile) -> tuple[str, datetime]:
+def _first_sheet(book: _Book) -> tuple[str, datetime]:
     """The name of its part, and the day from which the workbook counts."""
     sheet, epoch = None, EPOCH
     for each in _elements(book, "xl/workbook.xml", "workbookPr", "sheet"):
@@ -145,14 +181,14 @@ def _first_sheet(book: zipfile.ZipFile) -> tuple[str, datetime]:
             epoch = EPOCH_1904 if each.get("date1904") in {"1", "true"} else EPOCH
         else:
             sheet = sheet or each.get(_REL)
-    links = ElementTree.fromstring(_part(book, "xl/_rels/workbook.xml.rels"))  # noqa: S314 (no entities: `_part`)
+    links = ElementTree.fromstring(b"".join(_part(book, LINKS)))  # noqa: S314 (no entities: `_part`)
     target = next(link.get("Target", "") for link in links if link.get("Id") == sheet)
     return (target.lstrip("/") if target.startswith("/") else f"xl/{target}"), epoch
 
 
-def _texts(book: zipfile.ZipFile) -> list[str]:
+def _texts(book: _Book) -> list[str]:
     found: list[str] = []
-    if "xl/sharedStrings.xml" not in book.namelist():
+    if "xl/sharedStrings.xml" not in book.parts.namelist():
         return found
     for item in _elements(book, "xl/sharedStrings.xml", "si"):
         found.append(_text(item))
@@ -171,9 +207,9 @@ def _bounded(text: str) -> str:
     return text
 
 
-def _date_styles(book: zipfile.ZipFile) -> set[int]:
+def _date_styles(book: _Book) -> set[int]:
     """Which cell styles show a date."""
-    if "xl/styles.xml" not in book.namelist():
+    if "xl/styles.xml" not in book.parts.namelist():
         return set()
     dates, found = set(BUILT_IN_DATES), set()
     for section in _elements(book, "xl/styles.xml", "numFmts", "cellXfs"):

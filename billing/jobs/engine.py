@@ -3,10 +3,12 @@
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from billing.jobs.models import Job
 from billing.models import BillingException
@@ -14,6 +16,8 @@ from billing.services.exceptions import open_exception, withdraw_one
 
 logger = logging.getLogger(__name__)
 Work = Callable[[str, datetime], object]
+LongWork = Callable[[str, "Lease"], Iterable[None]]
+GaveUp = Callable[[str, str, datetime], object]
 LEASE = timedelta(minutes=5)
 MOST_ATTEMPTS = 10
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=15), timedelta(hours=1)
@@ -21,6 +25,8 @@ RETRIED = "Tried again."
 KILLED = "It was begun this often and never came to an end: its worker died each time."
 
 _kinds: dict[str, Work] = {}
+_long: dict[str, LongWork] = {}
+_gave_up: dict[str, GaveUp] = {}
 
 _ADD = """
 INSERT INTO billing_job (kind, key, organisation_id, state, attempts, next_try_at, error, created_at)
@@ -46,6 +52,44 @@ def does(kind: str) -> Callable[[Work], Work]:
 
     def register(work: Work) -> Work:
         _kinds[kind] = work
+        return work
+
+    return register
+
+
+class LeaseLost(Exception):
+    """Another worker has it."""
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A worker's claim on a long job. The attempt's number is the claim."""
+
+    job_id: int
+    attempts: int
+    now: datetime
+    began: float = field(default_factory=time.monotonic)
+
+    def at(self) -> datetime:
+        return self.now + timedelta(seconds=time.monotonic() - self.began)
+
+    def keep(self) -> None:
+        """In the transaction of each portion: raises LeaseLost where the portion is not ours to write any more."""
+        if not self.job().update(next_try_at=self.at() + LEASE):
+            raise LeaseLost
+
+    def job(self) -> QuerySet[Job]:
+        return Job.objects.filter(pk=self.job_id, attempts=self.attempts, state=Job.State.WAITING)
+
+
+def does_long(kind: str, *, gave_up: GaveUp) -> Callable[[LongWork], LongWork]:
+    """Register what does jobs of a kind in portions, yielding after each that it committed; it begins where it was.
+
+    `gave_up` hears the key and why, in the transaction that calls the job dead.
+    """
+
+    def register(work: LongWork) -> LongWork:
+        _long[kind], _gave_up[kind] = work, gave_up
         return work
 
     return register
@@ -84,6 +128,36 @@ def work(*, now: datetime, limit: int = 200, kinds: Sequence[str] = ()) -> int:
     return len(claimed)
 
 
+def work_long(*, kind: str, now: datetime, slice_s: float) -> bool:
+    """Go on with one long job, for about `slice_s` seconds; False when none is due.
+
+    Who is not through then leaves it to the next, and has not lost an attempt.
+    """
+    mine = now + LEASE
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, {"now": now, "until": mine, "limit": 1, "kinds": [kind]})
+        claimed = cursor.fetchall()
+    for attempts, job_id, _, key in claimed:
+        if _begin(job_id, mine, now):
+            _go_on(kind, key, Lease(job_id, attempts + 1, now), slice_s)
+        elif attempts >= MOST_ATTEMPTS:
+            _give_up(Job.objects.filter(pk=job_id, state=Job.State.WAITING).first(), KILLED, now)
+    return bool(claimed)
+
+
+def _go_on(kind: str, key: str, lease: Lease, slice_s: float) -> None:
+    try:
+        for _ in _long[kind](key, lease):
+            if time.monotonic() - lease.began >= slice_s:
+                lease.job().update(attempts=lease.attempts - 1, next_try_at=lease.at())
+                return
+        lease.job().delete()
+    except LeaseLost:
+        logger.warning("job %s %s is another worker's now", kind, key)
+    except Exception as error:
+        _failed(lease.job(), kind, key, lease.attempts, lease.at(), error)
+
+
 def _begin(job_id: int, mine: datetime, at: datetime) -> bool:
     """False when it was tried too often, or our lease ran out and another worker has it."""
     values: dict[str, Any] = {"id": job_id, "mine": mine, "until": at + LEASE, "most": MOST_ATTEMPTS}
@@ -111,12 +185,16 @@ def _do(job_id: int, kind: str, key: str, attempts: int, now: datetime) -> None:
             _kinds[kind](key, now)
             mine.delete()
     except Exception as error:
-        logger.exception("job %s %s failed", kind, key)
-        problem = f"{type(error).__name__}: {error}".replace("\0", " ")[:500]
-        if attempts < MOST_ATTEMPTS:
-            mine.update(error=problem, next_try_at=now + min(LONGEST_WAIT, FIRST_WAIT * 2**attempts))
-        else:
-            _give_up(mine.first(), problem, now)
+        _failed(mine, kind, key, attempts, now, error)
+
+
+def _failed(mine: QuerySet[Job], kind: str, key: str, attempts: int, now: datetime, error: Exception) -> None:
+    logger.error("job %s %s failed", kind, key, exc_info=error)
+    problem = f"{type(error).__name__}: {error}".replace("\0", " ")[:500]
+    if attempts < MOST_ATTEMPTS:
+        mine.update(error=problem, next_try_at=now + min(LONGEST_WAIT, FIRST_WAIT * 2**attempts))
+    else:
+        _give_up(mine.first(), problem, now)
 
 
 @transaction.atomic
@@ -129,6 +207,8 @@ def _give_up(job: Job | None, problem: str, now: datetime) -> None:
         organisation_id=job.organisation_id, kind=BillingException.Kind.JOB_DEAD, title=f"{job.kind} was given up",
         reference=_reference(job.kind, job.key), details={"job": job.pk, "error": problem}, at=now,
     )  # fmt: skip
+    if job.kind in _gave_up:
+        _gave_up[job.kind](job.key, problem, now)
 
 
 def _reference(kind: str, key: str) -> str:

@@ -5,7 +5,6 @@ from datetime import datetime
 from django.db.models import CharField, Exists, OuterRef
 from django.db.models.functions import Cast
 
-from billing.cpo_bills import uploads  # noqa: F401 (registers its kind)
 from billing.jobs import engine
 from billing.jobs.models import Job
 from billing.models import CDR

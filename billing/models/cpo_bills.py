@@ -35,6 +35,10 @@ class NetworkBillQuerySet(models.QuerySet["NetworkBill"]):
     def for_organisation(self, organisation: Organisation) -> Self:
         return self.filter(organisation=organisation)
 
+    def taken(self) -> Self:
+        """Those that count: a draft is what an upload holds until it is taken."""
+        return self.filter(is_draft=False)
+
 
 class NetworkBill(models.Model):
     """One bill of a network over a span of days, as imported; the same file is taken once."""
@@ -46,7 +50,11 @@ class NetworkBill(models.Model):
     ends_on = models.DateField(help_text=_("The last day."))
     file_sha256 = models.CharField(max_length=64)
     total_paise = models.BigIntegerField(default=0, help_text=_("Sum of its lines."))
+    lines = models.PositiveIntegerField(default=0)
+    outcomes = models.JSONField(default=dict, blank=True, help_text=_("{outcome: how many}"))
+    asked_paise = models.BigIntegerField(default=0, help_text=_("What it asks more than our records."))
     owner = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
+    is_draft = models.BooleanField(default=False)
     imported_at = models.DateTimeField(default=timezone.now)
     compared_at = models.DateTimeField(null=True, blank=True)
 
@@ -55,8 +63,16 @@ class NetworkBill(models.Model):
     class Meta:
         ordering = ["-ends_on", "-pk"]
         constraints = [
-            models.UniqueConstraint("organisation", "source", "number", name="one_row_per_network_bill"),
-            models.UniqueConstraint("organisation", "source", "file_sha256", name="one_import_per_bill_file"),
+            models.UniqueConstraint(
+                fields=["organisation", "source", "number"],
+                condition=Q(is_draft=False),
+                name="one_row_per_network_bill",
+            ),
+            models.UniqueConstraint(
+                fields=["organisation", "source", "file_sha256"],
+                condition=Q(is_draft=False),
+                name="one_import_per_bill_file",
+            ),
             models.CheckConstraint(condition=Q(ends_on__gte=models.F("starts_on")), name="bill_ends_after_it_starts"),
         ]
 
@@ -70,13 +86,25 @@ class BillUploadQuerySet(models.QuerySet["BillUpload"]):
 
 
 class BillUpload(models.Model):
-    """A network's bill as finance uploaded it: tried first, then taken; the file is kept until it is taken."""
+    """A network's bill as finance uploaded it: tried first, then taken; the file is kept until then, or for a time.
+
+    While it waits, `stage` and `reached` say how far a worker has come: what they name is committed.
+    """
 
     class State(models.TextChoices):
         WAITING = "waiting", _("Waits")
         TRIED = "tried", _("Tried, nothing kept")
         TAKEN = "taken", _("Taken")
         REFUSED = "refused", _("Refused")
+
+    class Stage(models.TextChoices):
+        READ = "read", _("Reading its lines")
+        FIND = "find", _("Looking for records by their ids")
+        GUESS = "guess", _("Looking for records by start and energy")
+        FILL = "fill", _("Reading the meters")
+        JUDGE = "judge", _("Comparing bill, record and meter")
+        MISSING = "missing", _("Listing records that it does not name")
+        FINISH = "finish", _("Making the report")
 
     organisation = models.ForeignKey(Organisation, models.CASCADE, related_name="bill_uploads")
     source = models.ForeignKey(Source, models.PROTECT, related_name="+")
@@ -89,16 +117,22 @@ class BillUpload(models.Model):
     is_trial = models.BooleanField(default=True)
     skips_problems = models.BooleanField(default=False)
     state = models.CharField(max_length=8, choices=State, default=State.WAITING)
+    stage = models.CharField(max_length=8, choices=Stage, default=Stage.READ)
+    reached = models.PositiveIntegerField(default=0, help_text=_("Line of the file, or part of its days."))
+    last_line = models.PositiveIntegerField(default=0)
+    beside = models.PositiveIntegerField(default=0, help_text=_("Bills of the network that it was compared beside."))
     lines = models.PositiveIntegerField(default=0)
+    unusable = models.PositiveIntegerField(default=0, help_text=_("Lines that cannot be used."))
     total_paise = models.BigIntegerField(default=0)
     outcomes = models.JSONField(default=dict, blank=True, help_text=_("{outcome: how many}"))
-    problems = models.JSONField(default=list, blank=True, help_text=_("[line, why]"))
+    problems = models.JSONField(default=list, blank=True, help_text=_("[line, why] of the first that cannot be used"))
     report = models.JSONField(default=list, blank=True, help_text=_("The first rows, what differs before what agrees."))
     error = models.CharField(max_length=500, blank=True)
     bill = models.ForeignKey(NetworkBill, models.SET_NULL, null=True, blank=True, related_name="+")
     uploaded_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
     uploaded_at = models.DateTimeField(default=timezone.now)
     finished_at = models.DateTimeField(null=True, blank=True)
+    forgotten_at = models.DateTimeField(null=True, blank=True, help_text=_("The file was deleted then."))
 
     objects = BillUploadQuerySet.as_manager()
 
@@ -128,6 +162,7 @@ class NetworkBillRow(models.Model):
     energy_wh = models.BigIntegerField(null=True, blank=True)
     total_paise = models.BigIntegerField(default=0, help_text=_("As billed, with tax where the column has it."))
     roaming_cdr = models.ForeignKey(RoamingCDR, models.PROTECT, null=True, blank=True, related_name="+")
+    is_guessed = models.BooleanField(default=False, help_text=_("Found by start and energy, not by an id."))
     session = models.ForeignKey(ChargingSession, models.PROTECT, null=True, blank=True, related_name="+")
     record_wh = models.BigIntegerField(null=True, blank=True)
     meter_wh = models.BigIntegerField(null=True, blank=True, help_text=_("Of our own meter or vehicle."))

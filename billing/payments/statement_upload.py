@@ -119,7 +119,7 @@ def lines_of(content: bytes, date_format: str) -> Iterator[str]:
         yield from content.decode("utf-8-sig").splitlines(keepends=True)
         return
     last = 0
-    for number, row in workbook.rows(content, date_format=date_format):
+    for number, row in workbook.rows(io.BytesIO(content), date_format=date_format):
         yield from ("\r\n" for _ in range(number - last - 1))  # what is told of a line names the row of the sheet
         last = number
         line = io.StringIO()

@@ -5,13 +5,12 @@ from typing import Any
 
 import pytest
 
-from billing.cpo_bills import services
-from billing.cpo_bills.reading import Layout, UnusableBill, read
-from billing.models import BillingException, NetworkBill, NetworkBillRow
+from billing.cpo_bills import uploads, working
+from billing.cpo_bills.reading import Flaw, Layout, Line, read
+from billing.models import BillingException, BillUpload, NetworkBill, NetworkBillRow
 from billing.tests import test_roaming
 from billing.tests.test_roaming import NOW, bill, hear
 from fleetcharge.accounts.models import AuditEntry, Organisation, User
-from fleetcharge.lib.api import Conflict
 from stations.cpo.ocpi.models import RoamingCDR
 from stations.models import Source
 
@@ -41,13 +40,14 @@ def records(source: Source) -> list[RoamingCDR]:
     return list(RoamingCDR.objects.order_by("key"))
 
 
-def take(organisation: Organisation, source: Source, content: bytes, actor: User | None = None, **fields: Any) -> Any:
+def take(
+    organisation: Organisation, source: Source, content: bytes, actor: User | None = None, **fields: Any
+) -> BillUpload:
     values: dict[str, Any] = {
         "number": "B-1", "starts_on": date(2026, 11, 1), "ends_on": date(2026, 11, 30), "layout": LAYOUT, "at": NOW,
+        "file_name": "bill.csv", "is_trial": False, "skips_problems": False,
     }  # fmt: skip
-    return services.import_bill(
-        organisation=organisation, source=source, content=content, actor=actor, **{**values, **fields}
-    )
+    return uploads.run(organisation=organisation, source=source, content=content, actor=actor, **{**values, **fields})
 
 
 def test_every_line_is_found_and_what_differs_is_asked(
@@ -100,22 +100,25 @@ def test_a_dry_run_tells_everything_and_leaves_nothing(
     organisation: Organisation, source: Source, records: list[RoamingCDR]
 ) -> None:
     content = csv_of(line(records[0]), "C2,yesterday,1,1.00", "C3,,1,1.005")
-    tried = take(organisation, source, content, is_dry_run=True)
-    assert (tried.bill, tried.lines, tried.outcomes["agrees"]) == (None, 1, 1)
-    assert [number for number, _ in tried.problems] == [3, 4]
-    assert not NetworkBill.objects.exists() and not BillingException.objects.filter(kind="cpo_bill").exists()
-    refused = take(organisation, source, content)
-    assert (refused.bill, len(refused.problems)) == (None, 2)
+    tried = take(organisation, source, content, is_trial=True)
+    assert (tried.state, tried.lines, tried.outcomes["agrees"]) == ("tried", 1, 1)
+    assert ([number for number, _ in tried.problems], tried.unusable) == ([3, 4], 2)
+    assert not NetworkBill.objects.taken().exists() and not BillingException.objects.filter(kind="cpo_bill").exists()
+    not_taken = take(organisation, source, content)
+    assert (not_taken.state, not_taken.unusable, not_taken.error) == ("tried", 2, working.LEFT_OUT)
+    assert not NetworkBill.objects.taken().exists()
     taken = take(organisation, source, content, skips_problems=True)
-    assert taken.bill is not None and taken.bill.rows.filter(line__gt=0).count() == 1
+    assert taken.bill == NetworkBill.objects.taken().get()
+    assert NetworkBillRow.objects.filter(bill=taken.bill, line__gt=0).count() == 1
+    assert AuditEntry.objects.get(action="network_bill.import").after["left_out"] == 2
 
 
 def test_a_bill_is_taken_once(organisation: Organisation, source: Source, records: list[RoamingCDR]) -> None:
     content = csv_of(line(records[0]))
     take(organisation, source, content)
-    for fields in ({"number": "B-2"}, {"content": csv_of(line(records[1]))}):
-        with pytest.raises(Conflict):
-            take(organisation, source, fields.pop("content", content), **fields)
+    for other, number in ((content, "B-2"), (csv_of(line(records[1])), "B-1")):
+        refused = take(organisation, source, other, number=number)
+        assert (refused.state, refused.error) == ("refused", "This bill, or this file, was imported before.")
     again = take(organisation, source, csv_of(line(records[0]), ",,,"), number="B-3")
     assert again.outcomes["billed_twice"] == 1  # on another bill before
 
@@ -134,19 +137,19 @@ def test_records_of_another_fleet_are_unknown(
      ("A,2026-13-01 00:00:00,1,5", "does not match"), ("A,,1,1e30", "too large"), ("A,,NaN,1", "energy")],
 )  # fmt: skip
 def test_a_bad_line_says_why(text: str, problem: str) -> None:
-    found = read(csv_of(text).decode().splitlines(), LAYOUT)
-    assert found.lines == [] and problem in found.problems[0][1]
+    (flaw,) = read(csv_of(text).decode().splitlines(), LAYOUT)
+    assert isinstance(flaw, Flaw) and problem in flaw.why
 
 
 def test_figures_are_read_as_people_write_them() -> None:
     layout = Layout(COLUMNS, date_format="%d/%m/%Y %H:%M", is_energy_in_wh=True, separator=";")
-    found = read(["CDR;Start;kWh;Rs", "A;21/11/2026 11:30;1,500;₹ 1,234.50", ";;;"], layout)
-    (only,) = found.lines
+    (only,) = read(["CDR;Start;kWh;Rs", "A;21/11/2026 11:30;1,500;₹ 1,234.50", ";;;"], layout)
+    assert isinstance(only, Line)
     assert (only.energy_wh, only.total_paise, only.number) == (1_500, 123_450, 2)
     assert only.started_at is not None and only.started_at.isoformat() == "2026-11-21T11:30:00+05:30"
 
 
 @pytest.mark.parametrize("content", [b"", b"X,Y\n1,2\n", b"\xff\xfe", b"CDR,Rs\n"])
 def test_an_unusable_file_is_refused_whole(organisation: Organisation, source: Source, content: bytes) -> None:
-    with pytest.raises(UnusableBill):
-        take(organisation, source, content)
+    row = take(organisation, source, content)
+    assert row.state == "refused" and row.error

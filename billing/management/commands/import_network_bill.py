@@ -8,8 +8,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from billing.cpo_bills import services
-from billing.cpo_bills.reading import Layout, UnusableBill
+from billing.cpo_bills import services, uploads
+from billing.cpo_bills.reading import Layout
+from billing.models import BillUpload
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.lib.api import Conflict
 from fleetcharge.lib.money import format_inr
@@ -42,17 +43,22 @@ class Command(BaseCommand):
         if layout is None:
             raise CommandError("Name the columns, or store a bill format for this network in the admin.")
         try:
-            done = services.import_bill(
+            done = uploads.run(
                 organisation=organisation, source=source, number=options["number"], starts_on=options["since"],
-                ends_on=options["until"], content=options["file"].read_bytes(), layout=layout, at=timezone.now(),
+                ends_on=options["until"], file_name=options["file"].name, content=options["file"].read_bytes(),
+                layout=layout, at=timezone.now(), is_trial=options["dry_run"], skips_problems=options["skip_problems"],
                 actor=User.objects.filter(email=options["owner"]).first() if options["owner"] else None,
-                is_dry_run=options["dry_run"], skips_problems=options["skip_problems"],
             )  # fmt: skip
-        except (OSError, UnusableBill, Conflict) as error:
+        except (OSError, Conflict) as error:
             raise CommandError(str(error)) from error
+        self._tell(done)
+        if done.state == BillUpload.State.REFUSED or (done.state == BillUpload.State.TRIED and not options["dry_run"]):
+            raise CommandError(f"Nothing was taken. {done.error}")
+
+    def _tell(self, done: BillUpload) -> None:
         for number, problem in done.problems:
             print(f"line {number}: {problem}")
-        if done.bill is None and not options["dry_run"]:
-            raise CommandError("Nothing was taken.")
+        if beyond := done.unusable - len(done.problems):
+            print(f"and {beyond} more lines that cannot be used")
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in sorted(done.outcomes.items()))
         print(f"{done.lines} lines, {format_inr(done.total_paise)}: {outcomes}")
