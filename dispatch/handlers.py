@@ -110,8 +110,9 @@ def look_for_another_place(event: ReservationChanged) -> None:
 @subscribe(CommandAnswered)
 def take_what_a_start_came_to(event: CommandAnswered) -> None:
     services.answer_command(
-        key=event.key, state=event.state, reason=event.reason, at=event.at, network_command_id=event.command_id
-    )
+        key=event.key, state=event.state, reason=event.reason, at=event.at, network_command_id=event.command_id,
+        result=event.result,
+    )  # fmt: skip
 
 
 @subscribe(NetworkOrderChanged)

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from billing.models import ChargingSession
 from ocpp_bridge import commands
-from ocpp_bridge.charging import sites
+from ocpp_bridge.charging import single, sites
 from ocpp_bridge.instants import to_wire
 from ocpp_bridge.models import ChargingSite, Command
 from stations.cpo.base import (
@@ -16,6 +16,8 @@ from stations.cpo.base import (
     Capability,
     CommandReceipt,
     CPOError,
+    LimitRequest,
+    OutlookRequest,
     PreferRequest,
     PullReport,
     ReserveRequest,
@@ -35,8 +37,11 @@ class OwnChargersAdapter:
 
     kind = Source.Kind.OWN_OCPP.value
     capabilities = frozenset(
-        {Capability.RESERVE, Capability.START_STOP, Capability.PUSH, Capability.UNLOCK, Capability.PREFER}
-    )
+        {
+            Capability.RESERVE, Capability.START_STOP, Capability.PUSH, Capability.UNLOCK, Capability.LIMIT,
+            Capability.PREFER,
+        }
+    )  # fmt: skip
 
     def poll(self, source: Source) -> Iterator[PullReport]:
         return iter(())
@@ -108,6 +113,36 @@ class OwnChargersAdapter:
         key = request.unlock_key
         return _ask(connector, Command.Action.UNLOCK_CONNECTOR, key, parameters, deadline_at, key)
 
+    def can_limit(self, evse: EVSE, source: Source) -> bool:
+        """Where no site shares its power; there, what a session is to have is a preference."""
+        return single.is_limitable(evse)
+
+    def limit(self, request: LimitRequest) -> CommandReceipt:
+        """A TxProfile, or none any more; rejected at once when the charger has no socket."""
+        evse, charger = request.connector.evse, _charger_of(request.connector)
+        if not charger.is_online:
+            return CommandReceipt("rejected", "The charger is offline.")
+        profile = single.limit_of(evse, charger, request.max_power_w or 0, timezone.now())
+        if request.max_power_w is None:
+            action, parameters = Command.Action.CLEAR_CHARGING_PROFILE, {"profile_id": profile["profile_id"]}
+        else:
+            action = Command.Action.SET_CHARGING_PROFILE
+            parameters = {
+                "evse_number": evse.evse_number, "transaction_ref": request.transaction_ref,
+                "charging_profile": profile,
+            }  # fmt: skip
+        return _of_session(request.connector, action, request.limit_key, parameters)
+
+    def outlook(self, request: OutlookRequest) -> CommandReceipt:
+        """GetCompositeSchedule: what the charger itself says; it comes with the result."""
+        evse, charger = request.connector.evse, _charger_of(request.connector)
+        if not charger.is_online:
+            return CommandReceipt("rejected", "The charger is offline.")
+        parameters = {
+            "evse_number": evse.evse_number, "duration_seconds": request.seconds, "unit": single.unit_of(evse, charger),
+        }  # fmt: skip
+        return _of_session(request.connector, Command.Action.GET_COMPOSITE_SCHEDULE, request.outlook_key, parameters)
+
     def can_prefer(self, evse: EVSE, source: Source) -> bool:
         """Where its site shares a limit: who wants what is weighed there, and nowhere else."""
         return evse.charger_id is not None and ChargingSite.objects.filter(pk=evse.location_id, is_active=True).exists()
@@ -132,6 +167,10 @@ class OwnChargersAdapter:
                 now=now,
             )  # fmt: skip
         return CommandReceipt("accepted")
+
+
+def _of_session(connector: Connector, action: str, key: str, parameters: dict[str, Any]) -> CommandReceipt:
+    return _ask(connector, action, key, parameters, timezone.now() + START_WITHIN, key)
 
 
 def _why_not(request: PreferRequest, now: datetime) -> str:

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from fleetcharge.lib.events import publish
 from ocpp_bridge import actions, bell, costs, reserving
+from ocpp_bridge.charging.profiles import active_profile
 from ocpp_bridge.discretion import storable, without_secrets
 from ocpp_bridge.events import CommandFinished
 from ocpp_bridge.models import Command
@@ -34,6 +35,9 @@ _ANSWERED: dict[str, str] = {
     Command.Action.REMOTE_START: "START_SESSION",
     Command.Action.REMOTE_STOP: "STOP_SESSION",
     Command.Action.UNLOCK_CONNECTOR: "UNLOCK_CONNECTOR",
+    Command.Action.SET_CHARGING_PROFILE: "SET_PROFILE",
+    Command.Action.CLEAR_CHARGING_PROFILE: "CLEAR_PROFILE",
+    Command.Action.GET_COMPOSITE_SCHEDULE: "ACTIVE_PROFILE",
 }
 """What a CommandAnswered event calls them."""
 _ANSWERS: dict[str, str] = {
@@ -267,7 +271,7 @@ def tell(command: Command, at: datetime) -> None:
     row = command
     if row.reservation_key and row.action in _ANSWERED:
         kind, state = _ANSWERED[row.action], _ANSWERS.get(row.state, "failed")
-        publish(CommandAnswered(None, kind, row.reservation_key, state, row.reason, at))
+        publish(CommandAnswered(None, kind, row.reservation_key, state, row.reason, at, active_profile(row.response)))
     publish(CommandFinished(str(row.pk), row.organisation_id, row.charger_id, row.action, row.state, row.reason, at))
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,8 @@ class CDRConflictFound:
 class CommandAnswered:
     """A command other than a reservation has its result (CPOCommand.State, or no_session); `key` is the asker's.
 
-    `reason` is the network's own word; `command_id` None: a charger of ours answered.
+    `reason` is the network's own word; `command_id` None: a charger of ours answered, with `result` where there is more
+    to tell (as OCPI tells it).
     """
 
     command_id: int | None
@@ -146,6 +148,7 @@ class CommandAnswered:
     state: str
     reason: str
     at: datetime
+    result: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)

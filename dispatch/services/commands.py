@@ -1,6 +1,7 @@
 """What is asked of plugs and sessions at every kind of network: sent once, answered or not, proven by the session."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
@@ -136,10 +137,13 @@ ANSWERS = {
 
 
 @transaction.atomic
-def answer_command(*, key: str, state: str, reason: str, at: datetime, network_command_id: int | None = None) -> bool:
+def answer_command(
+    *, key: str, state: str, reason: str, at: datetime, network_command_id: int | None = None,
+    result: dict[str, Any] | None = None,
+) -> bool:  # fmt: skip
     """The network's word; False when it changes nothing. Whatever it says, a session that follows counts.
 
-    `network_command_id`: the CPOCommand whose result may tell more.
+    `network_command_id`: the CPOCommand whose result may tell more; `result`: what a charger of ours told.
     """
     command = SessionCommand.objects.select_for_update(of=("self",)).filter(key=key).first() if _is_key(key) else None
     if command is None or command.state in (State.DONE, State.REJECTED):
@@ -152,6 +156,8 @@ def answer_command(*, key: str, state: str, reason: str, at: datetime, network_c
     command.state, command.reason, command.answered_at = new, reason[:120], at
     if command.kind == Kind.OUTLOOK and network_command_id is not None:
         command.result = CPOCommand.objects.values_list("result", flat=True).get(pk=network_command_id)
+    elif result is not None:
+        command.result = result
     command.save(update_fields=["state", "reason", "answered_at", "result"])
     _tell(command, at)
     return True

@@ -137,6 +137,11 @@ def picture_of(site: ChargingSite, *, now: datetime) -> Picture:
     return Picture(site, chargers, outlets, stations)
 
 
+def outlet_at(evse: EVSE, charger: Charger) -> Outlet:
+    """One plug alone, without session and limits."""
+    return _outlet(evse, charger, _abilities([charger]).get(charger.pk, Abilities()))
+
+
 def _evses(chargers: Iterable[Charger]) -> Iterable[EVSE]:
     rows = EVSE.objects.filter(charger__in=list(chargers), is_removed=False).prefetch_related("connectors")
     return rows.order_by("charger_id", "evse_number")

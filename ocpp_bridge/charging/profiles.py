@@ -208,6 +208,21 @@ def composite_of(response: object, *, wiring: Wiring, asked_at: int, asked_secon
     return Composite(None if flaws else held, tuple(flaws))
 
 
+def active_profile(response: object) -> dict[str, Any] | None:
+    """The same as OCPI tells it (2.2.1, ActiveChargingProfile), in the unit of the charger; None for anything else."""
+    schedule = response.get("chargingSchedule", response.get("schedule")) if isinstance(response, dict) else None
+    if not isinstance(response, dict) or not isinstance(schedule, dict):
+        return None
+    rows, flaws = schedule.get("chargingSchedulePeriod"), list[str]()
+    periods = _periods(rows if isinstance(rows, list) else (), flaws)
+    start, unit = response.get("scheduleStart", schedule.get("scheduleStart")), schedule.get("chargingRateUnit")
+    if flaws or unit not in ("W", "A"):
+        return None
+    told = [{"start_period": seconds, "limit": float(limit)} for seconds, limit in periods]
+    profile = {"charging_rate_unit": unit, "charging_profile_period": told}
+    return {"profile": {"start_date_time": str(start or "")[:40], "charging_profile": profile}}
+
+
 def _start(value: object, asked_at: int, flaws: list[str]) -> int:
     if value is None:
         return asked_at

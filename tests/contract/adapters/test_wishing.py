@@ -132,7 +132,23 @@ def test_what_is_wanted_of_a_session_is_answered_at_once(network: Network) -> No
     assert refused(network, "prefer", session_id=session.pk, style="FAST") == "not_running"
 
 
-@only_for(lambda network: network.name in ("own-ocpp1.6", "ocpi-2.1.1", "ubc"), "takes them, or tells of no session")
+@only_for(lambda network: network.slug == "own", "is no charger of ours")
+def test_a_charger_of_ours_keeps_the_limit_and_says_so(network: Network) -> None:
+    """No site shares its power: the limit is the session's own, and a preference has nobody to weigh it."""
+    session = charging(network)
+    page = network.drawer()
+    assert 'data-deed="limit"' in page
+    assert 'data-deed="prefer"' not in page
+    becomes(asked(network, "limit", session_id=session.pk, max_power_w=22_000), "done")
+    look = becomes(asked(network, "outlook", session_id=session.pk, seconds=900), "done")
+    profile = look.result["profile"]["charging_profile"]
+    assert (profile["charging_rate_unit"], profile["charging_profile_period"][0]["limit"]) == ("W", 22_000)
+    becomes(asked(network, "limit", session_id=session.pk, max_power_w=None), "done")
+    look = becomes(asked(network, "outlook", session_id=session.pk, seconds=900), "done")
+    assert look.result["profile"]["charging_profile"]["charging_profile_period"][0]["limit"] > 22_000
+
+
+@only_for(lambda network: network.name in ("ocpi-2.1.1", "ubc"), "takes them, or tells of no session")
 def test_who_takes_no_wishes_offers_none(network: Network) -> None:
     session = charging(network)
     page = network.drawer()
