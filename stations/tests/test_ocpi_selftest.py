@@ -12,9 +12,11 @@ from django.core.management import CommandError, call_command
 from httpx import MockTransport, Response
 
 from fleetcharge.demo.peers import objects
-from fleetcharge.demo.peers.ocpi import OCPIPeer
-from stations.cpo.ocpi.finding import BY_EYE, WITH_WRITES
+from fleetcharge.demo.peers.ocpi import OCPIPeer, Refusal
+from fleetcharge.embedded.ports import random_free_port
+from stations.cpo.ocpi.finding import BY_EYE, WITH_WRITES, Finding
 from stations.cpo.ocpi.selftest import Probe
+from stations.cpo.ocpi.visiting import Door, Visit, opened
 from stations.tests.ocpi_peers import VERSIONS
 from stations.tests.serving import serve
 
@@ -194,6 +196,63 @@ def test_every_pitfall_is_looked_at_or_left_to_the_eye_with_its_reason(peer: OCP
     numbers = set(range(1, 26))
     assert looked_at(tries_writes=True) == numbers - set(BY_EYE)
     assert looked_at(tries_writes=False) == numbers - set(BY_EYE) - set(WITH_WRITES)
+
+
+def visited(peer: OCPIPeer, *, port: int = 0) -> dict[str, Finding]:
+    """The handshake, with a door of ours that the peer really calls."""
+    probe = Probe(f"{peer.base_url}/versions", "TOKEN_A")
+    assert list(probe.run())
+    port = port or random_free_port()
+    door = Door(f"http://127.0.0.1:{port}", peer.version)
+    with opened(door, "127.0.0.1", port):
+        return {finding.rule: finding for finding in Visit(probe, door).run()}
+
+
+def test_a_visit_registers_rotates_writes_and_leaves(peer: OCPIPeer) -> None:
+    found = visited(peer)
+    dead = {"TOKEN_A is dead once it was used"}
+    assert {rule for rule, finding in found.items() if not finding.is_good} == set()
+    assert dead <= set(found)
+    assert {finding.pitfall for finding in found.values()} - {0} == set(BY_EYE)
+    assert (peer.accepted, peer.their) == ("TOKEN_A", {})
+    [left] = peer.tokens.values()
+    assert (left["valid"], left["uid"][:8]) == (False, "SELFTEST")
+
+
+@pytest.mark.parametrize(
+    ("habit", "rule"),
+    [
+        ("calls_back", "credentials: it reads ours while our POST is open"),
+        ("keeps_old_token", "tokens: the old one is taken until the new one is used"),
+    ],
+)
+def test_what_only_a_handshake_shows_is_named(peer: OCPIPeer, habit: str, rule: str) -> None:
+    setattr(peer, habit, False)
+    assert {name for name, finding in visited(peer).items() if not finding.is_good} == {rule}
+
+
+def test_a_write_that_is_answered_without_ocpi_is_named_and_the_peer_is_left(
+    peer: OCPIPeer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(method: str, uid: str, body: Any) -> None:
+        raise Refusal(200, 3000)
+
+    monkeypatch.setattr(peer, "_token", refuse)
+    broken = {name for name, finding in visited(peer).items() if not finding.is_good}
+    assert broken == {"tokens: a PUT is answered in OCPI, whatever its data"}
+    assert peer.their == {}
+
+
+def test_the_command_leaves_nothing_to_the_eye_when_it_may_register(peer: OCPIPeer) -> None:
+    report, port = StringIO(), random_free_port()
+    options = {"register_as": f"http://127.0.0.1:{port}", "listen": f"127.0.0.1:{port}", "try_writes": True}
+    try:
+        call_command("ocpi_selftest", f"{peer.base_url}/versions", "TOKEN_A", stdout=report, **options)
+    except CommandError:
+        assert peer.version == "2.1.1"  # it wants its token raw, which is told as well
+    lines = report.getvalue().splitlines()
+    assert not [line for line in lines if line.startswith("eye")]
+    assert "ok  credentials: it reads ours while our POST is open [pitfall 4]" in lines
 
 
 def test_a_look_changes_nothing_at_the_peer(peer: OCPIPeer) -> None:

@@ -93,7 +93,8 @@ def test_a_network_is_told_when_it_fails_and_when_it_works_again(
 ) -> None:
     Source.objects.update(state="connected")
     for minute in range(4):
-        registry.source_failed(source_id=volt.pk, error="gone", at=NOON + timedelta(minutes=minute))
+        at = NOON + timedelta(minutes=minute)
+        registry.source_failed(source_id=volt.pk, error="gone", code="cpo_unavailable", at=at)
     registry.source_polled(source_id=volt.pk, at=NOON + timedelta(hours=1))
     rows = told(catalogue.NETWORK_CHANGED, organisation)
     assert [(row["old"], row["state"], row["reason"]) for row in rows] == [

@@ -45,6 +45,8 @@ class OCPIPeer:
         self.versions = versions or ("2.2.1",)
         self.version = self.versions[-1]
         self.base_url, self.accepted = "", "TOKEN_A"
+        self.retiring = ""  # the token before, until `accepted` is first used
+        self.calls_back = self.keeps_old_token = True
         self.wants_raw = self.version == "2.1.1"
         self.their: Raw = {}
         self.their_endpoints: dict[str, str] = {}
@@ -95,7 +97,9 @@ class OCPIPeer:
                 shown = base64.b64decode(shown, validate=True).decode()
             except (binascii.Error, UnicodeDecodeError):
                 raise Refusal(401) from None
-        if shown != self.accepted:
+        if shown == self.accepted:
+            self.retiring = ""
+        elif not shown or shown != self.retiring:
             raise Refusal(401)
 
     async def _route(self, method: str, path: list[str], body: Any, query: dict[str, str]) -> tuple[Any, Headers]:
@@ -195,10 +199,12 @@ class OCPIPeer:
         if method == "GET":
             return self.credentials(version, self.names_token or self.accepted)
         if method == "DELETE":
-            self.their, self.accepted = {}, "TOKEN_A"
+            self.their, self.accepted, self.retiring = {}, "TOKEN_A", ""
             return None
         self.version, self.their = version, body
-        await self.learn(version)
+        if self.calls_back:
+            await self.learn(version)
+        self.retiring = self.accepted if method == "PUT" and self.keeps_old_token else ""
         self.accepted = f"TOKEN_{secrets.token_hex(4)}"
         return self.credentials(version, self.accepted)
 

@@ -14,11 +14,11 @@ class Finding:
 
 
 BY_EYE = {
-    3: "tokens overlap: rotate once (Connect again), and its pushes go on with the old token until it uses the new one",
-    4: "the call-back while our POST is open: only the handshake itself shows it (Connect)",
-    23: "what it answers a PUT with: only a real write shows it (our tokens, after Connect)",
+    3: "tokens overlap when they are rotated: --register-as tries it, or Connect again",
+    4: "the call-back while our POST is open: --register-as tries it, or Connect",
+    23: "what it answers a PUT with: --register-as tries it, or our tokens after Connect",
 }
-"""These change something at the CPO, which a look before the contract must not do."""
+"""These change something at the CPO, which a look before the contract must not do unasked."""
 WITH_WRITES = {
     5: "a PATCH without last_updated is refused: --try-writes asks, of a token that nobody has",
     6: "a PATCH of something unknown is refused: --try-writes asks, of a token that nobody has",

@@ -291,7 +291,7 @@ class Probe:
 
     def _writes(self) -> Iterator[Finding]:
         """A token of ours that nobody has, changed without saying when, and with it: neither may be a success."""
-        url = self.receivers.get("tokens") or (self.endpoints.get("tokens") if not self._has_roles() else None)
+        url = self.tokens_url()
         if not self.tries_writes or url is None:
             return
         address = f"{url.rstrip('/')}/{OUR_COUNTRY}/{OUR_PARTY}/SELFTEST{uuid.uuid4().hex[:12]}"
@@ -302,6 +302,10 @@ class Probe:
             answer = self.get(address, method="PATCH", body=change, type="RFID")
             is_refused = answer.status_code >= 400 or code_of(answer) >= 2000
             yield Finding(rule, is_refused, f"HTTP {answer.status_code}, OCPI {code_of(answer) or 'none'}", pitfall)
+
+    def tokens_url(self) -> str | None:
+        """Of its tokens receiver; 2.1.1 tells no sides."""
+        return self.receivers.get("tokens") or (self.endpoints.get("tokens") if not self._has_roles() else None)
 
     def _has_roles(self) -> bool:
         return self.dialect is not None and self.dialect.has_roles
