@@ -3,6 +3,7 @@
 from django.urls import URLPattern, URLResolver, path
 
 from billing import api, price_check_api, quotes_api, wallet_api
+from billing.approvals import api as approvals_api
 from billing.invoicing import api as invoicing_api
 from billing.limits import api as limits_api
 from billing.prices import api as prices_api
@@ -20,6 +21,11 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("wallet/statement/file/", api_view(wallet_api.WalletStatementFile.as_view()), name="statement-file"),
     path("limits/", api_view(limits_api.LimitList.as_view()), name="limit-list"),
     path("limits/<int:pk>/", api_view(limits_api.LimitDetail.as_view()), name="limit-detail"),
+    path("approvals/", api_view(approvals_api.ApprovalList.as_view()), name="approval-list"),
+    path("approvals/<int:pk>/", api_view(approvals_api.ApprovalDetail.as_view()), name="approval-detail"),
+    path("approvals/<int:pk>/approve/", api_view(approvals_api.ApprovalApprove.as_view()), name="approval-approve"),
+    path("approvals/<int:pk>/decline/", api_view(approvals_api.ApprovalDecline.as_view()), name="approval-decline"),
+    path("approvals/<int:pk>/withdraw/", api_view(approvals_api.ApprovalWithdraw.as_view()), name="approval-withdraw"),
     path("ledger/", api_view(api.TransferList.as_view()), name="ledger-list"),
     path("quotes/", api_view(quotes_api.QuoteList.as_view()), name="quote-list"),
     path("subscription-plans/", api_view(prices_api.SubscriptionPlanList.as_view()), name="subscription-plan-list"),

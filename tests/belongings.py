@@ -221,8 +221,8 @@ def _make(fleet: Organisation) -> dict[str, Any]:
     )  # fmt: skip
     return {
         "billupload": upload,
-        "wallet/approvals": approval, "billing/approval": approval, "utilitysupply": supply, "utilitybill": bill,
-        "utilityallocation": division,
+        "approvals": approval, "wallet/approvals": approval, "billing/approval": approval, "utilitysupply": supply,
+        "utilitybill": bill, "utilityallocation": division,
         "invoices": document, "taxdocument": document, "organisationregistration": registration,
         "registrationmapping": mapping, "accountingmonth": document.month,
         "webhookfeed": feed, "webhookpush": push, "deadletter": letter,
