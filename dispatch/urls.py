@@ -15,6 +15,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("fleet/connect/", connecting.overview, name="connect"),
     path("fleet/connect/claim/", connecting.claim, name="connect-claim"),
     path("fleet/<int:vehicle_id>/connect/", connecting.vehicle, name="connect-vehicle"),
+    path("fleet/<int:vehicle_id>/connect/packets/", connecting.packets, name="connect-packets"),
     path("fleet/<int:vehicle_id>/connect/new/", connecting.new_device, name="connect-new-device"),
     path("sessions/", views.session_list, name="session-list"),
 ]

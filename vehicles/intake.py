@@ -9,24 +9,63 @@ import time
 from collections.abc import Sequence
 
 from vehicles.clocks import set_in_time
+from vehicles.console import Console, Shown, shown
 from vehicles.fixes import Fix, Problem
 from vehicles.places import place_problem
-from vehicles.telemetry import UNKNOWN, Delivery, Telemetry
+from vehicles.registry import VehicleRef
+from vehicles.telemetry import DUPLICATE, UNKNOWN, Delivery, Telemetry
 from vehicles.unknown import UnknownDevices
 
 UNKNOWN_DEVICE = Problem("unknown_device", "No vehicle of yours has this device.")
 
 telemetry = Telemetry()
 unknown_devices = UnknownDevices()
+console = Console()
 
 Verdict = tuple[int, Fix] | Problem
 
 
-async def accept(decoded: Sequence[Fix | Problem], organisation_id: int | None, raw: bytes) -> list[Verdict]:
+async def accept(
+    decoded: Sequence[Fix | Problem], organisation_id: int | None, raw: bytes, device: str = ""
+) -> list[Verdict]:
     """Per ping (ACCEPTED or DUPLICATE, the ping) or why it was refused; durable when this returns.
 
-    `organisation_id` None: the device's id is the credential. `raw` is what an operator is shown of unknown devices.
+    `organisation_id` None: the device's id is the credential. `raw` is what people are shown of unknown devices, and on
+    the connect page of a vehicle; `device`: whose message it is, also if nothing of it can be read.
     """
+    verdicts = await _accept(decoded, organisation_id, raw)
+    if telemetry.registry.watched:
+        _note(decoded, verdicts, organisation_id, raw, device)
+    return verdicts
+
+
+async def close() -> None:
+    """Write what is queued and let go of the connections."""
+    await telemetry.close()
+    await unknown_devices.close()
+    await console.close()
+
+
+def note(device: str, raw: str, kind: str, alarm: str = "") -> None:
+    """Show a packet that has no place where its vehicle is watched."""
+    if ref := telemetry.registry.watched.get(device):
+        console.note(ref, raw, [{"kind": kind, "alarm": alarm}])
+
+
+def _note(
+    decoded: Sequence[Fix | Problem], verdicts: Sequence[Verdict], organisation_id: int | None, raw: bytes, device: str
+) -> None:
+    """To each watched vehicle what became of its pings, if the sender may report for it."""
+    told: dict[int, tuple[VehicleRef, list[Shown]]] = {}
+    for item, verdict in zip(decoded, verdicts, strict=True):
+        ref = telemetry.registry.watched.get(item.device if isinstance(item, Fix) else device)
+        if ref is not None and organisation_id in (None, ref.organisation_id):
+            told.setdefault(ref.vehicle_id, (ref, []))[1].append(shown(verdict, DUPLICATE))
+    for ref, outcome in told.values():
+        console.note(ref, raw, outcome)
+
+
+async def _accept(decoded: Sequence[Fix | Problem], organisation_id: int | None, raw: bytes) -> list[Verdict]:
     received_us = time.time_ns() // 1000
     judged = [_placed(item) for item in set_in_time(decoded, received_us)]
     fixes = [item for item in judged if isinstance(item, Fix)]

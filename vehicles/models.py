@@ -91,6 +91,7 @@ class Vehicle(models.Model):
     depot_longitude = models.FloatField(null=True, blank=True)
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
+    watched_until = models.DateTimeField(null=True, blank=True, editable=False)
 
     objects = VehicleQuerySet.as_manager()
 
@@ -348,6 +349,7 @@ class UnknownDevice(models.Model):
 
 # Files of their own; Django looks for them here.
 from vehicles.clouds import VehicleCloud as VehicleCloud  # noqa: E402
+from vehicles.packets import RawPacket as RawPacket  # noqa: E402
 from vehicles.trackers import TrackerAlarm as TrackerAlarm  # noqa: E402
 from vehicles.trips.models import Stretch as Stretch  # noqa: E402
 from vehicles.trips.models import VehicleDay as VehicleDay  # noqa: E402

@@ -17,7 +17,7 @@ MAX_ENTRIES = 200_000
 FIND = """
 SELECT v.device_id, v.id, v.organisation_id, m.vehicle_class, o.soc_low_percent, o.soc_clear_percent, s.vehicle_id,
        s.latitude, s.longitude, (extract(epoch FROM s.position_at) * 1000000)::bigint,
-       s.soc_percent, (extract(epoch FROM s.soc_at) * 1000000)::bigint
+       s.soc_percent, (extract(epoch FROM s.soc_at) * 1000000)::bigint, coalesce(v.watched_until > now(), false)
 FROM vehicles_vehicle v
 JOIN vehicles_vehiclemodel m ON m.id = v.model_id
 JOIN accounts_organisation o ON o.id = v.organisation_id
@@ -48,6 +48,7 @@ class Registry:
         self._database, self._clock = database, clock
         self._entries: dict[str, tuple[float, VehicleRef | None]] = {}
         self._tracks: dict[int, Track] = {}
+        self.watched: dict[str, VehicleRef] = {}  # whose connect page is open, as of the last look
 
     async def find(self, devices: Iterable[str]) -> dict[str, VehicleRef | None]:
         """The vehicle of each device, None for devices nobody has claimed; at most one query."""
@@ -61,6 +62,7 @@ class Registry:
         """Start again from the rows, as after a restart."""
         self._entries.clear()
         self._tracks.clear()
+        self.watched.clear()
 
     async def _load(self, devices: list[str], now: float) -> None:
         if len(self._entries) + len(devices) > MAX_ENTRIES:
@@ -70,11 +72,15 @@ class Registry:
             await self._database.fetch(CREATE_STATES, [without_state])
         for device in devices:
             self._entries[device] = (now + UNKNOWN_SECONDS, None)
+            self.watched.pop(device, None)
         for row in rows:
-            self._entries[row[0]] = (now + KNOWN_SECONDS, self._ref(row))
+            ref = self._ref(row)
+            self._entries[row[0]] = (now + KNOWN_SECONDS, ref)
+            if row[12]:
+                self.watched[row[0]] = ref
 
     def _ref(self, row: TupleRow) -> VehicleRef:
-        _, vehicle_id, organisation_id, vehicle_class, low, clear, _, latitude, longitude, at_us, soc, soc_us = row
+        _, vehicle_id, organisation_id, vehicle_class, low, clear, _, latitude, longitude, at_us, soc, soc_us, _ = row
         track = self._tracks.get(vehicle_id)
         if track is None:
             track = self._tracks[vehicle_id] = Track()

@@ -85,6 +85,22 @@ WHERE p.vehicle_id = f.vehicle_id AND p.fix_at = 'epoch'::timestamptz + f.fix_us
   AND p.soc_permille IS NULL
 """
 
+# Packets of watched vehicles; of those that were there the newest 49 of each stay.
+KEEP_PACKETS = """
+WITH kept AS (
+    INSERT INTO vehicles_rawpacket (vehicle_id, received_at, raw, outcome)
+    SELECT (p->>0)::bigint, now(), p->>1, p->2
+    FROM jsonb_array_elements(%s::text::jsonb) WITH ORDINALITY AS e(p, n)
+    JOIN vehicles_vehicle v ON v.id = (p->>0)::bigint ORDER BY n
+    RETURNING vehicle_id
+)
+DELETE FROM vehicles_rawpacket r USING (SELECT DISTINCT vehicle_id FROM kept) k
+WHERE r.vehicle_id = k.vehicle_id AND r.id <= (
+    SELECT o.id FROM vehicles_rawpacket o WHERE o.vehicle_id = k.vehicle_id ORDER BY o.id DESC OFFSET 49 LIMIT 1
+)
+RETURNING r.id
+"""
+
 # Unknown devices, at most a thousand of each organisation: a stranger with random ids cannot fill the table. Of IMEIs
 # without an organisation, which come from the trackers' own networks, more wait to be claimed.
 REMEMBER_UNKNOWN = """

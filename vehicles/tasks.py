@@ -9,6 +9,7 @@ from django.utils import timezone
 
 from fleetcharge.lib.sweeps import survived
 from vehicles import services
+from vehicles.packets import drop_old_packets
 from vehicles.trips import services as trips
 
 logger = logging.getLogger(__name__)
@@ -19,6 +20,7 @@ DAYS_A_SWEEP = 500
 def keep_partitions() -> None:
     """Tables for the days ahead exist, those past retention are gone; hourly, and harmless to repeat."""
     today = datetime.now(UTC).date()
+    drop_old_packets(now=timezone.now())
     for day in services.ensure_partitions(today=today):
         logger.info("pings of %s have a table", day)
     for day in services.drop_old_partitions(today=today):

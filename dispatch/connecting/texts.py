@@ -2,14 +2,21 @@
 
 from django.utils.translation import gettext_lazy as _
 
-NOT_HEARD = _(
-    "This IMEI has not reported to us by TCP. Switch the tracker on and try again, or ask the operator."
-)
+from vehicles.fixes import CLOCK_CORRECTED, LATE, MOCK_LOCATION, SUSPECT_POSITION, SUSPECT_SOC
+
+NOT_HEARD = _("This IMEI has not reported to us by TCP. Switch the tracker on and try again, or ask the operator.")
+FLAGS = {
+    CLOCK_CORRECTED: _("clock put right"),
+    LATE: _("late"),
+    SUSPECT_POSITION: _("a jump, not shown"),
+    SUSPECT_SOC: _("charge not believed"),
+    MOCK_LOCATION: _("made-up position"),
+}
 TOO_MANY = _("Too many IMEIs that nobody heard; try again in an hour.")
 
 NOTES = {
     "indian_clock": _("The clock sends Indian time as UTC. We take its pings as of now; set its zone to UTC."),
-    "clock_ahead": _("The clock is ahead. We take the pings as of now; let the tracker set its clock by satellite."),
+    "clock_ahead": _("The clock is wrong. We take the pings as of now; let the tracker set its clock by satellite."),
     "late": _("Pings come over ten minutes late, so they raise no alert. Look for a weak network or a saving mode."),
     "mock": _("The phone says that its position is made up by another app."),
     "jumps": _("The position jumps further than the vehicle can drive. Look at the receiver's place and sky."),

@@ -1,6 +1,7 @@
 """Connect a vehicle: which have no device, which devices nobody knows, and how one sender is doing."""
 
 import io
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,11 +11,12 @@ from django.contrib import messages
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from dispatch.connecting.texts import NOT_HEARD, NOTES, TOO_MANY
+from dispatch.connecting.texts import FLAGS, NOT_HEARD, NOTES, TOO_MANY
 from dispatch.views import needs
 from fleetcharge.accounts.models import Organisation, Scope
 from fleetcharge.accounts.tenancy import FleetRequest, organisation_of
@@ -22,9 +24,10 @@ from fleetcharge.lib.crypto import new_token
 from vehicles import services
 from vehicles.explaining import explain
 from vehicles.fixes import is_imei
-from vehicles.models import Position, UnknownDevice, Vehicle
+from vehicles.models import Position, RawPacket, UnknownDevice, Vehicle
+from vehicles.packets import watch
 
-SHOWN_DEVICES, SHOWN_PINGS, ID_BYTES = 50, 20, 16
+SHOWN_DEVICES, SHOWN_PINGS, SHOWN_PACKETS, ID_BYTES = 50, 20, 20, 16
 
 
 @needs(Scope.VEHICLES_WRITE)
@@ -45,6 +48,7 @@ def overview(request: FleetRequest) -> HttpResponse:
 def vehicle(request: FleetRequest, vehicle_id: int) -> HttpResponse:
     """How to connect one vehicle, and its last pings with what is odd about them."""
     van = _own(request, vehicle_id)
+    watch(vehicle_id=van.pk, now=timezone.now())
     pings = list(Position.objects.filter(vehicle_id=van.pk).order_by("-fix_at")[:SHOWN_PINGS])
     notes = [(note, NOTES[note.code]) for note in explain(services.as_fixes(reversed(pings)))]
     context = {
@@ -53,8 +57,17 @@ def vehicle(request: FleetRequest, vehicle_id: int) -> HttpResponse:
         "code": _code(van.device_id) if van.device_id and not is_imei(van.device_id) else "",
         "pings": [(ping, round((ping.received_at - ping.fix_at).total_seconds())) for ping in pings],
         "notes": notes,
+        "packets": _packets(van),
     }
     return render(request, "dispatch/connect_vehicle.html", context)
+
+
+@needs(Scope.VEHICLES_WRITE)
+def packets(request: FleetRequest, vehicle_id: int) -> HttpResponse:
+    """The table of packets alone, for the page that is open."""
+    van = _own(request, vehicle_id)
+    watch(vehicle_id=van.pk, now=timezone.now())
+    return render(request, "dispatch/_packets.html", {"packets": _packets(van)})
 
 
 @needs(Scope.VEHICLES_WRITE)
@@ -88,6 +101,20 @@ def claim(request: FleetRequest) -> HttpResponse:
         return HttpResponseRedirect(reverse("connect"))
     messages.success(request, _("The device reports for %(vehicle)s from now on.") % {"vehicle": van.registration})
     return HttpResponseRedirect(reverse("connect-vehicle", args=[van.pk]))
+
+
+def _packets(van: Vehicle) -> list[dict[str, Any]]:
+    """The last packets of a vehicle, newest first, with what became of their pings."""
+    return [
+        {"received_at": packet.received_at, "raw": packet.raw, "pings": [_ping(ping) for ping in packet.outcome]}
+        for packet in RawPacket.objects.filter(vehicle=van)[:SHOWN_PACKETS]
+    ]
+
+
+def _ping(outcome: dict[str, Any]) -> dict[str, Any]:
+    flags = outcome.get("flags", 0)
+    at = datetime.fromisoformat(outcome["at"]) if "at" in outcome else None
+    return {**outcome, "at": at, "words": [word for flag, word in FLAGS.items() if flags & flag]}
 
 
 def _listed(request: FleetRequest, organisation: Organisation) -> str:

@@ -7,7 +7,7 @@ from django.db import connection
 
 from fleetcharge.accounts.models import Membership, User
 from vehicles.fixes import CLOCK_CORRECTED, INDIAN_CLOCK
-from vehicles.models import UnknownDevice, Vehicle
+from vehicles.models import RawPacket, UnknownDevice, Vehicle
 from vehicles.tests.factories import make_vehicle
 
 pytestmark = pytest.mark.django_db
@@ -132,3 +132,21 @@ def test_who_may_not_change_vehicles_sees_none_of_it(client, organisation) -> No
     for path in ("/fleet/connect/", f"/fleet/{van.pk}/connect/"):
         assert client.get(path).status_code == 403
     assert client.post(f"/fleet/{van.pk}/connect/new/").status_code == 403
+
+
+def test_the_page_shows_packets_with_their_errors_and_begins_to_watch(desk, organisation, other_organisation) -> None:
+    van, theirs = make_vehicle(organisation), make_vehicle(other_organisation)
+    outcome = [
+        {"at": NOON.isoformat(), "latitude": 12.9, "longitude": 77.6, "speed_kmh": 36, "soc_percent": 44, "flags": 4},
+        {"code": "coordinates", "detail": "(0, 0) is no place a vehicle can be."},
+    ]
+    RawPacket.objects.create(vehicle=van, raw='{"lat": "<b>"}', outcome=outcome)
+    RawPacket.objects.create(vehicle=theirs, raw="somebody else's")
+    for path in (f"/fleet/{van.pk}/connect/", f"/fleet/{van.pk}/connect/packets/"):
+        page = desk.get(path).content.decode()
+        for text in ("{&quot;lat&quot;: &quot;&lt;b&gt;&quot;}", "12.90000, 77.60000", "44 %", "late", "coordinates"):
+            assert text in page
+        assert "somebody else" not in page
+    van.refresh_from_db()
+    assert van.watched_until is not None
+    assert desk.get(f"/fleet/{theirs.pk}/connect/packets/").status_code == 404

@@ -26,7 +26,7 @@ from vehicles.ais140.packets import HEARTBEAT, LOGIN, SOS, SOS_OVER, Packet, dec
 from vehicles.clocks import AHEAD_TOLERATED, INDIA_AHEAD
 from vehicles.decoders.instants import to_microseconds
 from vehicles.fixes import CLOCK_CORRECTED, INDIAN_CLOCK, Fix, Problem, shown_device
-from vehicles.intake import Verdict, accept, has_room, is_known
+from vehicles.intake import Verdict, accept, has_room, is_known, note
 
 CHUNK_BYTES = 16 * 1024
 WHOLE_AFTER_SECONDS = 0.2  # of silence behind a `*`
@@ -125,6 +125,9 @@ class Server:
         for (_, packet), at in zip(packets, instants, strict=True):
             if packet.alarm:
                 await self._alarm(packet, at)
+        for line, packet in packets:
+            if packet.alarm or packet.fix is None:
+                note(packet.imei, line, packet.kind, packet.alarm)
         await self._positions(packets)
         return b"".join(_answer(packet) for _, packet in packets), len(lines) - len(packets)
 
@@ -146,10 +149,12 @@ class Server:
 
     async def _positions(self, packets: Iterable[tuple[str, Packet]]) -> None:
         wanted = [(line, p.imei, p.fix) for line, p in packets if p.fix is not None]
-        known = [(line, fix) for line, imei, fix in wanted if await self._may_report(imei, line)]
-        raw = "\n".join(line for line, _ in known).encode()
-        for verdict in await self._store([fix for _, fix in known], raw):
-            self.counts[verdict.code if isinstance(verdict, Problem) else "stored"] += 1
+        known = [entry for entry in wanted if await self._may_report(entry[1], entry[0])]
+        for imei in dict.fromkeys(imei for _, imei, _ in known):  # on one connection nearly always one
+            own = [(line, fix) for line, of, fix in known if of == imei]
+            raw = "\n".join(line for line, _ in own).encode()
+            for verdict in await self._store(imei, [fix for _, fix in own], raw):
+                self.counts[verdict.code if isinstance(verdict, Problem) else "stored"] += 1
 
     async def _may_report(self, imei: str, line: str) -> bool:
         if not await self._insist(lambda: is_known(imei, line.encode())):
@@ -162,13 +167,13 @@ class Server:
             self.counts["slowed_down"] += 1
             await asyncio.sleep(ROOM_SECONDS)  # nothing is read from it meanwhile
 
-    async def _store(self, fixes: Sequence[Fix | Problem], raw: bytes) -> list[Verdict]:
+    async def _store(self, imei: str, fixes: Sequence[Fix | Problem], raw: bytes) -> list[Verdict]:
         """Together, or one by one when the database takes one of them for broken."""
         try:
-            return await self._insist(lambda: accept(fixes, None, raw))
+            return await self._insist(lambda: accept(fixes, None, raw, imei))
         except REFUSALS:
             if len(fixes) > 1:
-                return [verdict for fix in fixes for verdict in await self._store([fix], raw)]
+                return [verdict for fix in fixes for verdict in await self._store(imei, [fix], raw)]
             logger.exception("a packet can never be stored")
             return [Problem("not_stored", "The database refuses this packet.")]
 

@@ -26,7 +26,7 @@ async def accept_from_device(device: str, decoded: Sequence[Fix | Problem], raw:
         raise Refused(400, *UNKNOWN_DEVICE)
     if not await has_room(device, len(decoded)):
         raise Refused(503, "too_fast", "More pings than this device can have lived through.", TOO_EAGER_SECONDS)
-    return await accept(decoded, None, raw)
+    return await accept(decoded, None, raw, device)
 
 
 def problem_header(verdicts: Sequence[Verdict]) -> list[tuple[bytes, bytes]]:

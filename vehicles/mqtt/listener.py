@@ -126,17 +126,17 @@ class Listener:
 
     async def _take(self, topic: str, payload: bytes) -> None:
         device = topic.split("/")[2] if topic.count("/") == 3 else ""
-        for verdict in await self._stored(_pings(device, payload), payload):
+        for verdict in await self._stored(device, _pings(device, payload), payload):
             if isinstance(verdict, Problem):
                 self._refuse(device, verdict)
             else:
                 self.counts["stored"] += 1
 
-    async def _stored(self, pings: Sequence[Fix | Problem], payload: bytes) -> Sequence[Verdict]:
+    async def _stored(self, device: str, pings: Sequence[Fix | Problem], payload: bytes) -> Sequence[Verdict]:
         pause = FIRST_PAUSE_SECONDS
         while not self._gone.is_set():
             try:
-                return await accept(pings, self._organisation_id, payload)
+                return await accept(pings, self._organisation_id, payload, device)
             except psycopg.DataError as error:
                 return [Problem("not_stored", f"The database refuses this message: {type(error).__name__}.")]
             except (psycopg.Error, OSError) as error:

@@ -33,9 +33,8 @@ async def door() -> AsyncIterator[httpx.AsyncClient]:
     """The ingest routes without a key; the process forgets everything afterwards."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=_routes), base_url="http://fleet.test") as client:
         yield client
-    await intake.telemetry.close()
+    await intake.close()
     intake.telemetry.registry.forget()
-    await intake.unknown_devices.close()
     ingest.keys.close()
     smartcar.forget()
     await in_thread(empty_positions)

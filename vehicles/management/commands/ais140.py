@@ -35,6 +35,5 @@ class Command(BaseCommand):
         self.stdout.flush()
         await stopping.wait()
         await server.close()
-        await intake.telemetry.close()
-        await intake.unknown_devices.close()
+        await intake.close()
         self.stdout.write(f"took {dict(server.counts)}")

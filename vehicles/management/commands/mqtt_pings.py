@@ -42,8 +42,7 @@ class Command(BaseCommand):
         for end in ends:
             end.cancel()
         await listener.close()
-        await intake.telemetry.close()
-        await intake.unknown_devices.close()
+        await intake.close()
         self.stdout.write(f"took {dict(listener.counts)}")
         if listener.failure:
             raise CommandError(listener.failure)
