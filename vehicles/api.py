@@ -18,11 +18,13 @@ from fleetcharge.accounts.tenancy import organisation_of
 from fleetcharge.lib.api import Conflict
 from vehicles import serializers as shapes
 from vehicles import services
-from vehicles.models import Driver, IdToken, Position, Shift, Stop, UnknownDevice, Vehicle, VehicleModel
+from vehicles.models import Driver, IdToken, Position, Shift, Stop, Stretch, UnknownDevice, Vehicle, VehicleModel
 
 TRACK_DEFAULT = timedelta(days=1)
 TRACK_LONGEST = timedelta(days=7)
 TRACK_POINTS = 20_000
+TRIPS_LONGEST, TRIPS_MOST = timedelta(days=31), 5_000
+PERIOD = [OpenApiParameter("from", datetime), OpenApiParameter("to", datetime)]
 
 
 class VehicleFilter(django_filters.FilterSet):
@@ -104,14 +106,22 @@ class VehicleViewSet(SavedRowsViewSet):
     filterset_class = VehicleFilter
 
     @extend_schema(
-        parameters=[OpenApiParameter("from", datetime), OpenApiParameter("to", datetime)],
+        parameters=[
+            *PERIOD,
+            OpenApiParameter("form", str, enum=["points", "geojson"], description="`points` unless you say otherwise."),
+        ],
         responses=shapes.TrackSerializer,
-        description="Where the vehicle was: up to seven days, by default the last one. Suspect jumps are marked.",
+        description=(
+            "Where the vehicle was: up to seven days, by default the last one. Suspect jumps are marked. "
+            "`form=geojson` answers the same as a GeoJSON Feature instead: a LineString without the jumps, null when "
+            "there are fewer than two points, and in `properties` `times`, `speeds_kmh` and `socs_percent` with an "
+            "entry per point, to replay it by."
+        ),
     )
     @action(detail=True, pagination_class=None, filter_backends=[])
     def track(self, request: Request, pk: str) -> Response:
         vehicle = self.get_object()
-        start, end = _period(request)
+        start, end, form = _period(request, TRACK_LONGEST)
         points = list(Position.objects.of_vehicle(vehicle.pk, start, end)[: TRACK_POINTS + 1])
         track = {
             "vehicle": vehicle.pk,
@@ -120,7 +130,32 @@ class VehicleViewSet(SavedRowsViewSet):
             "is_complete": len(points) <= TRACK_POINTS,
             "points": points[:TRACK_POINTS],
         }
-        return Response(shapes.TrackSerializer(track).data)
+        return Response(shapes.as_geojson(track) if form == "geojson" else shapes.TrackSerializer(track).data)
+
+    @extend_schema(
+        parameters=[*PERIOD, OpenApiParameter("kind", str, enum=Stretch.Kind.values)],
+        responses=shapes.TripsSerializer,
+        description=(
+            "Trips, halts, charges and battery swaps that touch the period, in time order: up to 31 days, by default "
+            "the last one. They are made from the pings, and made again when late ones come, so they have no ids; "
+            "`track/?from=STARTED&to=ENDED` replays one."
+        ),
+    )
+    @action(detail=True, pagination_class=None, filter_backends=[])
+    def trips(self, request: Request, pk: str) -> Response:
+        vehicle = self.get_object()
+        start, end, _ = _period(request, TRIPS_LONGEST)
+        stretches = Stretch.objects.of_vehicle(vehicle.pk, start, end)
+        if kind := request.query_params.get("kind"):
+            if kind not in Stretch.Kind.values:
+                raise ValidationError({"kind": f"`kind` is one of {', '.join(Stretch.Kind.values)}."})
+            stretches = stretches.filter(kind=kind)
+        rows = list(stretches[: TRIPS_MOST + 1])
+        answer = {
+            "vehicle": vehicle.pk, "start": start, "end": end, "is_complete": len(rows) <= TRIPS_MOST,
+            "trips": rows[:TRIPS_MOST],
+        }  # fmt: skip
+        return Response(shapes.TripsSerializer(answer).data)
 
     @extend_schema(responses=shapes.StopSerializer(many=True), description="Stops in the order of the visit.")
     @action(detail=True, pagination_class=None, filter_backends=[])
@@ -228,12 +263,13 @@ class UnknownDeviceViewSet(mixins.ListModelMixin, FleetViewSet):
         return Response(shapes.VehicleSerializer(vehicle).data)
 
 
-def _period(request: Request) -> tuple[datetime, datetime]:
-    """`?from=&to=`, both optional, at most seven days apart."""
+def _period(request: Request, longest: timedelta) -> tuple[datetime, datetime, str]:
+    """`?from=&to=&form=`, all optional."""
     query = shapes.TrackQuerySerializer(data=request.query_params)
     query.is_valid(raise_exception=True)
     end = query.validated_data.get("to") or timezone.now()
     start = query.validated_data.get("from") or end - TRACK_DEFAULT
-    if not timedelta(0) <= end - start <= TRACK_LONGEST:
-        raise ValidationError({"to": "`to` must lie after `from`, by at most seven days."})
-    return start, end
+    if not timedelta(0) <= end - start <= longest:
+        days = "seven" if longest == TRACK_LONGEST else longest.days
+        raise ValidationError({"to": f"`to` must lie after `from`, by at most {days} days."})
+    return start, end, query.validated_data["form"]

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from fleetcharge.accounts.tenancy import organisation_of
 from vehicles.claims import DeviceNotHeard, DeviceTaken, check_device
-from vehicles.models import Driver, IdToken, Shift, Stop, UnknownDevice, Vehicle, VehicleModel, VehicleState
+from vehicles.models import Driver, IdToken, Shift, Stop, Stretch, UnknownDevice, Vehicle, VehicleModel, VehicleState
 from vehicles.soc import range_left_km
 
 M = TypeVar("M", bound=Model)
@@ -182,11 +182,50 @@ class TrackSerializer(serializers.Serializer[Any]):
     points = TrackPointSerializer(many=True)
 
 
+def as_geojson(track: dict[str, Any]) -> dict[str, Any]:
+    """The track as a GeoJSON Feature (RFC 7946: longitude first); jumps are left out."""
+    points = [point for point in track["points"] if not point.is_suspect]
+    line = {"type": "LineString", "coordinates": [[point.longitude, point.latitude] for point in points]}
+    at = serializers.DateTimeField().to_representation
+    return {
+        "type": "Feature",
+        "geometry": line if len(points) > 1 else None,
+        "properties": {
+            "vehicle": track["vehicle"], "start": at(track["start"]), "end": at(track["end"]),
+            "is_complete": track["is_complete"], "times": [at(point.fix_at) for point in points],
+            "speeds_kmh": [point.speed_kmh for point in points],
+            "socs_percent": [point.soc_percent for point in points],
+        },
+    }  # fmt: skip
+
+
+class TripSerializer(serializers.ModelSerializer[Stretch]):
+    """A trip, halt, charge or battery swap, seen by the vehicle itself."""
+
+    class Meta:
+        model = Stretch
+        fields = [
+            "kind", "started_at", "ended_at", "start_latitude", "start_longitude", "end_latitude", "end_longitude",
+            "distance_m", "max_speed_kmh", "soc_start_percent", "soc_end_percent", "energy_wh",
+        ]  # fmt: skip
+
+
+class TripsSerializer(serializers.Serializer[Any]):
+    """In time order; `is_complete` is false when there were more than 5,000."""
+
+    vehicle = serializers.IntegerField()
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+    is_complete = serializers.BooleanField()
+    trips = TripSerializer(many=True)
+
+
 class TrackQuerySerializer(serializers.Serializer[Any]):
-    """`from` and `to`, ISO 8601 with a zone."""
+    """`from` and `to`, ISO 8601 with a zone, and the form of the answer."""
 
     from_ = serializers.DateTimeField(required=False)
     to = serializers.DateTimeField(required=False)
+    form = serializers.ChoiceField(choices=["points", "geojson"], default="points")
 
     def get_fields(self) -> dict[str, Any]:
         fields = super().get_fields()

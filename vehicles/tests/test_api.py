@@ -10,7 +10,7 @@ from rest_framework.test import APIClient
 from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.services import create_api_key
 from vehicles import services
-from vehicles.models import IdToken, Position, Shift, Stop, UnknownDevice, Vehicle, VehicleModel
+from vehicles.models import IdToken, Position, Shift, Stop, Stretch, UnknownDevice, Vehicle, VehicleModel
 from vehicles.tests.factories import NOON, make_driver, make_model, make_state, make_vehicle
 
 pytestmark = pytest.mark.django_db
@@ -137,6 +137,51 @@ def test_the_track_is_in_time_order_and_bounded(api, van) -> None:
     assert api.get(f"/api/v1/vehicles/{van.pk}/track/", {"from": "yesterday"}).status_code == 400
 
 
+def test_the_track_as_geojson_has_an_instant_for_every_point_and_no_jumps(api, van) -> None:
+    for seconds, flags in ((30, 0), (10, 2), (20, 8)):
+        add_position(van, seconds, flags)
+    query = {"from": NOON.isoformat(), "to": (NOON + timedelta(hours=1)).isoformat(), "form": "geojson"}
+    feature = api.get(f"/api/v1/vehicles/{van.pk}/track/", query).json()
+    points = list(Position.objects.filter(flags__in=(0, 8)).order_by("fix_at"))
+    assert (feature["type"], feature["geometry"]["type"]) == ("Feature", "LineString")
+    assert feature["geometry"]["coordinates"] == [[point.longitude, point.latitude] for point in points]
+    assert feature["properties"]["times"] == ["2026-11-21T12:00:20Z", "2026-11-21T12:00:30Z"]
+    assert feature["properties"]["socs_percent"] == [44.3, 44.3]
+    assert len(feature["properties"]["speeds_kmh"]) == 2
+    empty = api.get(f"/api/v1/vehicles/{van.pk}/track/", {**query, "to": NOON.isoformat()}).json()
+    assert (empty["geometry"], empty["properties"]["times"]) == (None, [])
+    assert api.get(f"/api/v1/vehicles/{van.pk}/track/", {"form": "kml"}).json()["code"] == "invalid"
+
+
+def add_stretch(van: Vehicle, kind: str, start: int, end: int, **fields: object) -> None:
+    """From minute to minute after noon."""
+    Stretch.objects.create(
+        vehicle=van, day=NOON.date(), kind=kind, started_at=NOON + timedelta(minutes=start),
+        ended_at=NOON + timedelta(minutes=end), start_latitude=12.9, start_longitude=77.5, end_latitude=13.0,
+        end_longitude=77.6, **fields,
+    )  # fmt: skip
+
+
+def test_trips_are_listed_and_each_replayed_by_its_period(api, van) -> None:
+    add_stretch(van, "halt", 10, 30)
+    add_stretch(van, "trip", 0, 10, distance_m=4_200, soc_start_percent=50, soc_end_percent=48, energy_wh=400)
+    add_stretch(van, "trip", 90, 95)
+    query = {"from": NOON.isoformat(), "to": (NOON + timedelta(hours=1)).isoformat()}
+    body = api.get(f"/api/v1/vehicles/{van.pk}/trips/", query).json()
+    assert [trip["kind"] for trip in body["trips"]] == ["trip", "halt"]
+    assert body["is_complete"]
+    trip = body["trips"][0]
+    assert (trip["distance_m"], trip["energy_wh"], trip["soc_end_percent"]) == (4_200, 400, 48)
+    for seconds in (0, 300, 600, 700):
+        add_position(van, seconds, 0)
+    replay = {"from": trip["started_at"], "to": trip["ended_at"]}
+    assert len(api.get(f"/api/v1/vehicles/{van.pk}/track/", replay).json()["points"]) == 3
+    halts = api.get(f"/api/v1/vehicles/{van.pk}/trips/", {**query, "kind": "halt"}).json()["trips"]
+    assert [halt["kind"] for halt in halts] == ["halt"]
+    for wrong in ({"kind": "flight"}, {"from": NOON.isoformat(), "to": (NOON + timedelta(days=32)).isoformat()}):
+        assert api.get(f"/api/v1/vehicles/{van.pk}/trips/", wrong).json()["code"] == "invalid"
+
+
 def test_putting_stops_replaces_the_open_ones_and_keeps_the_done_ones(api, van) -> None:
     first = services.set_stops(vehicle_id=van.pk, stops=[services.PlannedStop("Hub", 12.9, 77.6)])[0]
     assert services.complete_stop(stop_id=first.pk, at=NOON)
@@ -226,7 +271,7 @@ def test_a_stranger_sees_and_changes_nothing(van, organisation, other_organisati
         assert stranger.get(f"/api/v1/{route}/").json()["results"] == []
     for path in (f"vehicles/{van.pk}", f"drivers/{driver.pk}", f"shifts/{shift.pk}", f"id-tokens/{token.pk}"):
         assert stranger.get(f"/api/v1/{path}/").status_code == 404
-    for path in (f"vehicles/{van.pk}/track", f"vehicles/{van.pk}/stops"):
+    for path in (f"vehicles/{van.pk}/track", f"vehicles/{van.pk}/trips", f"vehicles/{van.pk}/stops"):
         assert stranger.get(f"/api/v1/{path}/").status_code == 404
     assert stranger.patch(f"/api/v1/vehicles/{van.pk}/", {"device_id": "mine"}).status_code == 404
     assert stranger.put(f"/api/v1/vehicles/{van.pk}/stops/", []).status_code == 404
