@@ -196,7 +196,7 @@ def find_for_stop(stop: Stop) -> ChargingSession | None:
     fitting = [row for row in _unfinished(ChargingSession.objects.order_by("started_at"), stop) if stop.fits(row)]
     if len({session.connector_id for session in fitting}) > 1:
         return None
-    latest = fitting[-1].pk if fitting else None
+    latest = fitting[-1].pk if fitting else 0
     return _unfinished(locked(), stop).filter(pk=latest).first() or _ended_by(of_charger, stop)
 
 
