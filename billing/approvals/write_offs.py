@@ -1,4 +1,7 @@
-"""A receivable that will not be paid is written off: the loss is booked once two people have said so."""
+"""A receivable that will not be paid is written off: the loss is booked once two people have said so.
+
+Why stays in the wish, among operators: its fleet reads the ledger and its questions.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -55,7 +58,7 @@ def _book(approval: Approval, decided_by: User, now: datetime) -> str:
         raise Conflict("Less than that is owed by now.", code="not_owed")
     key = f"write-off:{approval.pk}"
     ledger.post(
-        entry_key=key, legs=[Leg(LOSS, code, approval.amount_paise, WRITE_OFF, approval.reason[:200])],
+        entry_key=key, legs=[Leg(LOSS, code, approval.amount_paise, WRITE_OFF, f"Wish {approval.pk}")],
         occurred_at=now, about=Dimensions(organisation_id=approval.organisation_id), actor=str(decided_by),
     )  # fmt: skip
     if owed == approval.amount_paise:
@@ -67,9 +70,7 @@ def _book(approval: Approval, decided_by: User, now: datetime) -> str:
 
 def _resolve(exception_id: int, approval: Approval, decided_by: User, now: datetime) -> None:
     try:
-        exceptions.resolve_exception(
-            exception_id=exception_id, actor=decided_by, reason=f"Written off: {approval.reason}", at=now
-        )
+        exceptions.resolve_exception(exception_id=exception_id, actor=decided_by, reason="Written off.", at=now)
     except Conflict:
         return  # somebody has decided it meanwhile; the loss is a loss all the same
 

@@ -15,7 +15,8 @@ from billing.services import ledger, wallets
 from billing.services.exceptions import open_exception
 from billing.services.ledger import Leg
 from billing.tests.factories import NOON, fund
-from fleetcharge.accounts.models import AuditEntry, Organisation, User
+from billing.tests.test_api import client_for
+from fleetcharge.accounts.models import AuditEntry, Organisation, Scope, User
 from fleetcharge.lib.api import Conflict
 
 
@@ -100,7 +101,22 @@ def test_the_exception_is_resolved_with_it(debtor: Organisation, clerk: User, ch
     wish = ask(debtor, clerk, exception_id=exception.pk)
     services.approve(approval_id=wish.pk, decided_by=chief, now=NOON)
     exception.refresh_from_db()
-    assert exception.resolution == "Written off: insolvent"
+    assert exception.resolution == "Written off."
+
+
+def test_its_fleet_does_not_read_why(debtor: Organisation, clerk: User, chief: User) -> None:
+    question = open_exception(
+        organisation_id=debtor.pk, kind=BillingException.Kind.OVER_CAPTURE, title="short", at=NOON, reference="x"
+    )
+    wish = ask(debtor, clerk, exception_id=question.pk)
+    services.approve(approval_id=wish.pk, decided_by=chief, now=NOON, reason="hopeless")
+    api = client_for(debtor, Scope.BILLING_READ)
+    for page in ("ledger", "exceptions", "approvals"):
+        told = api.get(f"/api/v1/{page}/").content.decode()
+        assert "insolvent" not in told and "hopeless" not in told
+    assert [row["kind"] for row in api.get("/api/v1/ledger/").json()["results"]] == ["write_off"]
+    trail = AuditEntry.objects.filter(organisation=debtor).values_list("reason", flat=True)
+    assert not {"insolvent", "hopeless"} & set(trail)
 
 
 @pytest.mark.parametrize(
