@@ -7,7 +7,7 @@ import orjson
 from django.db.models import Count, Exists, Max, OuterRef, Q, QuerySet
 from django.http import HttpResponse, HttpResponseNotModified, QueryDict
 from django.utils import timezone
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import status
 from rest_framework.generics import GenericAPIView, ListAPIView, RetrieveAPIView
 from rest_framework.request import Request
@@ -17,7 +17,17 @@ from fleetcharge.accounts.models import Organisation, Scope
 from fleetcharge.accounts.tenancy import author_of, organisation_of
 from fleetcharge.lib.api import CursorPagination, etag_of
 from stations import etags, reads, services
-from stations.examples import A_STATION, A_STATUS_TABLE, BAD_PARAMETER
+from stations.examples import (
+    A_CONNECTOR,
+    A_NETWORK,
+    A_NEW_TARIFF,
+    A_PRICE_LIST,
+    A_STATION,
+    A_STATUS_TABLE,
+    A_TARIFF,
+    BAD_PARAMETER,
+    ONE_STATION,
+)
 from stations.models import Connector, Location, LocationQuerySet, NetworkAccess, PollRun, Source, Tariff
 from stations.nearest import Near, nearest
 from stations.network_shapes import NetworkSerializer
@@ -186,6 +196,7 @@ class StationDetail(RegistryView):
         found: Location = super().get_object()
         return found
 
+    @extend_schema(responses={200: StationSerializer}, examples=[ONE_STATION])
     def get(self, request: Request, public_id: str) -> HttpResponse:
         [row] = orjson.loads(reads.stations_json([self.get_object().pk], timezone.now()))
         return HttpResponse(orjson.dumps(row), content_type="application/json")
@@ -214,7 +225,11 @@ class ConnectorList(RegistryView, ListAPIView[Connector]):
             connectors = connectors.filter(evse__location__in=matching_sites(Location.objects.all(), query))
         return connectors
 
-    @extend_schema(parameters=[StationQuery], responses={200: ConnectorSerializer(many=True)})
+    @extend_schema(
+        parameters=[StationQuery],
+        responses={200: ConnectorSerializer(many=True), 400: BAD_PARAMETER},
+        examples=[A_CONNECTOR],
+    )
     def get(self, request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
         query = self.query()
         if "near" not in query:
@@ -235,6 +250,7 @@ class ConnectorDetail(RegistryView):
     def get_queryset(self) -> QuerySet[Connector]:
         return Connector.objects.visible_to(self.organisation())
 
+    @extend_schema(responses={200: ConnectorSerializer}, examples=[A_CONNECTOR])
     def get(self, request: Request, public_id: str) -> HttpResponse:
         [row] = orjson.loads(reads.connectors_json([self.get_object().pk], timezone.now()))
         return HttpResponse(orjson.dumps(row), content_type="application/json")
@@ -250,6 +266,7 @@ class ConnectorStatusList(RegistryView):
         return HttpResponse(reads.status_table(self.organisation().pk), content_type="application/json")
 
 
+@extend_schema_view(get=extend_schema(examples=[A_TARIFF]))
 class TariffList(RegistryView, ListAPIView[Tariff]):
     """Current price lists of the networks this fleet may see."""
 
@@ -260,7 +277,9 @@ class TariffList(RegistryView, ListAPIView[Tariff]):
     def get_queryset(self) -> QuerySet[Tariff]:
         return _visible_tariffs(self.organisation()).filter(valid_to=None)
 
-    @extend_schema(request=PriceListSerializer, responses={201: TariffSerializer})
+    @extend_schema(
+        request=PriceListSerializer, responses={201: TariffSerializer}, examples=[A_PRICE_LIST, A_NEW_TARIFF]
+    )
     def post(self, request: Request) -> Response:
         """Price one's own chargers. Another price under the same `external_id` is its next version."""
         wanted = PriceListSerializer(data=request.data, context={"organisation": self.organisation()})
@@ -269,6 +288,7 @@ class TariffList(RegistryView, ListAPIView[Tariff]):
         return Response(TariffSerializer(tariff).data, status=status.HTTP_201_CREATED)
 
 
+@extend_schema_view(get=extend_schema(examples=[A_TARIFF]))
 class TariffDetail(RegistryView, RetrieveAPIView[Tariff]):
     """One version of a price list; sessions keep the version they were priced by."""
 
@@ -283,6 +303,7 @@ def _visible_tariffs(organisation: Organisation) -> QuerySet[Tariff]:
     return Tariff.objects.filter(own_or_public).select_related("source")
 
 
+@extend_schema_view(get=extend_schema(examples=[A_NETWORK]))
 class NetworkList(RegistryView, ListAPIView[Source]):
     """The networks behind the registry, and how they are doing."""
 

@@ -15,7 +15,7 @@ from fleetcharge.accounts.models import Organisation
 from stations import evse_status, reads
 from stations.api import ConnectorPages, RegistryView, distances, matching_connectors, matching_sites
 from stations.belief import freshness_of
-from stations.examples import AN_EVSE, BAD_PARAMETER
+from stations.examples import AN_EVSE, BAD_PARAMETER, ONE_EVSE
 from stations.models import EVSE, Connector, Location
 from stations.serializers import COARSE, ConnectorSerializer, StationQuery, with_evse
 from stations.status import NONE
@@ -141,6 +141,7 @@ class EvseDetail(RegistryView):
     def get_queryset(self) -> QuerySet[EVSE]:
         return visible_evses(self.organisation())
 
+    @extend_schema(responses={200: EvseSerializer}, examples=[ONE_EVSE])  # type: ignore[untyped-decorator]
     def get(self, request: Request, public_id: str) -> HttpResponse:
         [row] = orjson.loads(reads.evses_json([self.get_object().pk], timezone.now()))
         return HttpResponse(orjson.dumps(row), content_type="application/json")

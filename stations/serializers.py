@@ -151,10 +151,18 @@ class TariffSerializer(serializers.ModelSerializer[Tariff]):
     """One version of a price list in OCPI form."""
 
     network = serializers.CharField(source="source.name")
+    terms = serializers.DictField(
+        child=serializers.JSONField(),
+        help_text="What holds for all of it, as far as told: type, min_price, max_price, tax_included (YES, "
+        "NO), start_date_time, end_date_time.",
+    )
 
     class Meta:
         model = Tariff
-        fields = ["id", "external_id", "version", "name", "network", "currency", "elements", "valid_from", "valid_to"]
+        fields = [
+            "id", "external_id", "version", "name", "network", "currency", "elements", "terms", "valid_from",
+            "valid_to",
+        ]  # fmt: skip
 
 
 class HoursSerializer(serializers.Serializer[Any]):
