@@ -1,10 +1,10 @@
 """An empty database gets in two seconds what the migrations would do in a minute: their SQL, recorded.
 
 Django spends that minute on drawing every model anew after every operation, never on the database. What it would send
-stands in `first_migrations.jsonl`, a migration a line, each bound by its digest to its own text and to all before it:
-as far as they agree the recorded SQL is sent, from there on (and for whoever's database is not empty) Django goes its
-own way. Migrations that run Python run it, since only they know what day it is. `make record-migrations` records, and
-a test does so again and finds the same.
+stands in `first_migrations.jsonl`, a migration a line, each bound by its digest to its own text and to that of all it
+depends on. What is not recorded, or is another by now, is applied by Django, and so is whatever runs Python, since only
+that knows what day it is. A database with tables is nobody's business here. `make record-migrations` records, and a
+test does so again and finds the same.
 """
 
 import hashlib
@@ -37,18 +37,19 @@ class Entry:
 
 
 def replay(connection: Any, path: Path = RECORD) -> int:
-    """Send what was recorded to a database without any table; how many migrations that were."""
+    """Apply every migration to a database without any table, by its record where it has one; how many had."""
     if not path.exists() or connection.introspection.table_names():
         return 0
     executor = MigrationExecutor(connection)
     executor.recorder.ensure_schema()
-    state = _empty_state(executor)
-    major, count = _major(connection), 0
-    for entry, (migration, digest) in zip(read(path), chain(executor), strict=False):
-        if (entry.digest, entry.postgres) != (digest, major):
-            break
-        _apply(executor, migration, entry, state)
-        count += 1
+    state, major = _empty_state(executor), _major(connection)
+    recorded = {entry.migration: entry for entry in read(path) if entry.postgres == major}
+    count = 0
+    for migration, digest in digested(executor):
+        entry = recorded.get(_name(migration))
+        is_recorded = entry is not None and entry.digest == digest
+        _apply(executor, migration, entry.sql if entry and is_recorded else None, state)
+        count += is_recorded
     return count
 
 
@@ -57,11 +58,11 @@ def record(connection: Any) -> Iterator[Entry]:
     executor = MigrationExecutor(connection)
     executor.recorder.ensure_schema()
     state, major = _empty_state(executor), _major(connection)
-    for migration, digest in chain(executor):
+    for migration, digest in digested(executor):
         with _listening(connection) as heard:
             state = executor.apply_migration(state, migration)
         sql = None if _runs_python(migration) else tuple(heard)
-        yield Entry(f"{migration.app_label}.{migration.name}", digest, major, sql)
+        yield Entry(_name(migration), digest, major, sql)
 
 
 def read(path: Path = RECORD) -> Iterator[Entry]:
@@ -74,25 +75,33 @@ def write(entries: Sequence[Entry], path: Path = RECORD) -> None:
     path.write_text("".join(json.dumps(asdict(entry)) + "\n" for entry in entries))
 
 
-def chain(executor: MigrationExecutor) -> Iterator[tuple[Migration, str]]:
-    """All migrations in their order, each with a digest of its text and of everything before it."""
-    seen = hashlib.sha256(django.__version__.encode())
-    for migration, _ in executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True):
-        seen.update(Path(inspect.getfile(type(migration))).read_bytes())
-        yield migration, seen.hexdigest()[:32]
+def digested(executor: MigrationExecutor) -> Iterator[tuple[Migration, str]]:
+    """All migrations in their order, each with a digest of its text and of all that it depends on."""
+    graph, digests = executor.loader.graph, dict[tuple[str, str], str]()
+    for migration, _ in executor.migration_plan(graph.leaf_nodes(), clean_start=True):
+        key = migration.app_label, migration.name
+        before = sorted(digests[parent.key] for parent in graph.node_map[key].parents)
+        text = Path(inspect.getfile(type(migration))).read_bytes()
+        digests[key] = hashlib.sha256("\n".join([django.__version__, *before]).encode() + text).hexdigest()[:32]
+        yield migration, digests[key]
 
 
-def _apply(executor: MigrationExecutor, migration: Migration, entry: Entry, state: ProjectState) -> None:
-    if entry.sql is None:
+def _name(migration: Migration) -> str:
+    return f"{migration.app_label}.{migration.name}"
+
+
+def _apply(executor: MigrationExecutor, migration: Migration, sql: tuple[str, ...] | None, state: ProjectState) -> None:
+    """Leaves the state without drawn models: drawn anew with every operation, they are what takes a minute."""
+    if sql is None:
         executor.apply_migration(state.clone(), migration)
         migration.mutate_state(state, preserve=False)
         return
     migration.mutate_state(state, preserve=False)
     if not migration.atomic:
-        _send(executor, entry.sql)
+        _send(executor, sql)
     else:
         with transaction.atomic(using=executor.connection.alias):
-            _send(executor, ("; ".join(entry.sql),) if entry.sql else ())
+            _send(executor, (";\n".join(sql),) if sql else ())
     executor.recorder.record_applied(migration.app_label, migration.name)
 
 
