@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db.models import Count, F, Min, Q, QuerySet, Sum
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, NullIf
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
@@ -20,6 +20,8 @@ from fleetcharge.accounts.admin import DESK
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.money import format_inr
 
+AT_STAKE = Coalesce(NullIf("amount_paise", 0), "session__cdr__total_paise", 0)
+"""What an exception is about, in paise: its own amount, else what its session cost."""
 AGES = (
     (timedelta(days=1), gettext_lazy("under a day")), (timedelta(days=3), gettext_lazy("1 to 3 days")),
     (timedelta(days=3650), gettext_lazy("over 3 days")),
@@ -141,7 +143,7 @@ def _reasons(exceptions: QuerySet[BillingException], now: datetime) -> Sequence[
         .annotate(
             count=Count("pk"),
             unowned=Count("pk", filter=Q(owner=None)),
-            amount=Sum(Coalesce("session__cdr__total_paise", "amount_paise")),
+            amount=Sum(AT_STAKE),
             **counts,
         )
         .order_by("-amount", "kind")

@@ -5,6 +5,10 @@ from datetime import datetime
 from math import cos, hypot, radians
 from typing import Any
 
+from django.utils.dateparse import parse_datetime
+from django.utils.formats import date_format
+from django.utils.timezone import localtime
+
 from billing.matching import unpacked
 from billing.models import CDRAdjustment, SessionCorrection
 from fleetcharge.lib.money import format_inr
@@ -116,9 +120,19 @@ def facts_in_words(facts: dict[str, Any]) -> list[tuple[str, str]]:
     for name, value in facts.items():
         stem, _, unit = name.rpartition("_")
         shown = UNITS.get(unit)
-        text = "—" if value in (None, "") else f"{value:,}" if isinstance(value, int) else str(value)
-        rows.append((in_words(stem if shown and stem else name), f"{text} {shown or ''}".strip()))
+        is_known = bool(shown and stem) or unit == "e7"
+        rows.append((in_words(stem if is_known else name), f"{_fact(name, value)} {shown or ''}".strip()))
     return rows
+
+
+def _fact(name: str, value: Any) -> str:
+    """Coordinates in degrees, instants by the clock of the page."""
+    if value in (None, ""):
+        return "—"
+    if isinstance(value, int):
+        return f"{value / 1e7:.5f}°" if name.endswith("_e7") else f"{value:,}"
+    is_instant = isinstance(value, str) and name.rpartition("_")[2] == "at" and parse_datetime(value) is not None
+    return date_format(localtime(parse_datetime(value)), "DATETIME_FORMAT") if is_instant else str(value)
 
 
 def curves(evidence: dict[str, Any], *, width: int = 720, height: int = 160) -> dict[str, Any]:

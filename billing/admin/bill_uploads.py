@@ -23,7 +23,7 @@ from unfold.widgets import (
 
 from billing.admin.big import stream
 from billing.admin.bill_lines import rows_shown
-from billing.admin.shown import money, user_of
+from billing.admin.shown import Label, money, user_of
 from billing.cpo_bills import files, services, uploads
 from billing.cpo_bills.reading import NAMES, NEEDED, Layout
 from billing.models import BillUpload, NetworkBillRow
@@ -139,7 +139,7 @@ class BillUploadAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("State"), ordering="state", label=COLOURS)
     def shown(self, row: BillUpload) -> Any:
-        return row.state, row.get_state_display()
+        return Label(row.state, row.get_state_display())
 
     @display(description=gettext_lazy("Bill"))
     def taken_as(self, row: BillUpload) -> Any:

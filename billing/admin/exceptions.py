@@ -18,7 +18,7 @@ from unfold.decorators import action, display
 
 from billing.admin.shown import TotalsMixin, money, user_of
 from billing.approvals import write_offs
-from billing.dashboard import AGES
+from billing.dashboard import AGES, AT_STAKE
 from billing.desk import fixes
 from billing.models import BillingException
 from billing.services import exceptions, ledger
@@ -77,21 +77,28 @@ class OwnerFilter(admin.SimpleListFilter):
         return queryset.filter(owner=None) if self.value() == "nobody" else queryset
 
 
+EVIDENCE = ("session__verdict__evidence", "session__verdict__findings", "session__cdr__explanation")
+
+
 @admin.register(BillingException)
 class BillingExceptionAdmin(TotalsMixin, ReadOnlyAdmin):
     list_display = ["title", "kind", "vehicle", "amount", "age_shown", "due_shown", "owner", "fix_shown"]
     list_filter = [OpenFilter, AgeFilter, OwnerFilter, "kind"]
-    list_select_related = ["session__vehicle", "owner"]
+    list_select_related = ["session__vehicle", "session__verdict", "session__cdr", "owner"]
     search_fields = ["title", "session__vehicle__registration", "reference"]
     ordering = ["opened_at"]
     actions = ["resolve_selected", "take"]
     actions_detail = ["fix", "take_one", "resolve", "ask_write_off"]
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        """Without the evidence, which a list does not show."""
+        return super().get_queryset(request).defer(*EVIDENCE)
+
     def has_decide_permission(self, request: Any, obj: Any = None) -> bool:
         return self._has_role(request, DESK)
 
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
-        sums = rows.aggregate(count=Count("pk"), amount=Sum("amount_paise"))
+        sums = rows.aggregate(count=Count("pk"), amount=Sum(AT_STAKE))
         return [(_("Exceptions"), f"{sums['count']}"), (_("Amount"), money(sums["amount"] or 0))]
 
     @display(description=gettext_lazy("Vehicle"))
@@ -100,7 +107,9 @@ class BillingExceptionAdmin(TotalsMixin, ReadOnlyAdmin):
 
     @display(description=gettext_lazy("Amount"), ordering="amount_paise")
     def amount(self, row: BillingException) -> str:
-        return money(row.amount_paise or None)
+        """What it is about, else what its session cost: as at home."""
+        cdr = getattr(row.session, "cdr", None)
+        return money(row.amount_paise or (cdr.total_paise if cdr is not None else None) or None)
 
     @display(description=gettext_lazy("Age"), ordering="opened_at")
     def age_shown(self, row: BillingException) -> str:

@@ -9,7 +9,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from billing.admin.shown import explained_in_rows, money
+from billing.admin.shown import Label, explained_in_rows, money
 from billing.models import OrderSettlement, PriceCheck
 from billing.price_check_api import RELATED, file_of
 from fleetcharge.accounts.admin import ReadOnlyAdmin, back_to
@@ -44,7 +44,7 @@ class PriceCheckAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("State"), ordering="state", label=STATES)
     def shown(self, row: PriceCheck) -> Any:
-        return row.state, row.get_state_display()
+        return Label(row.state, row.get_state_display())
 
     @display(description=gettext_lazy("Our price, with tax"))
     def ours(self, row: PriceCheck) -> str:

@@ -16,7 +16,7 @@ from unfold.decorators import action, display
 
 from billing.admin.big import stream
 from billing.admin.bill_lines import rows_shown
-from billing.admin.shown import TotalsMixin, kwh, money, user_of
+from billing.admin.shown import Label, TotalsMixin, kwh, money, user_of
 from billing.cpo_bills import files, services
 from billing.matching import UnusableTerms, with_changes
 from billing.models import BillFormat, NetworkBill, NetworkBillRow, RuleTerms, StationPoint
@@ -230,7 +230,7 @@ class NetworkBillRowAdmin(TotalsMixin, ReadOnlyAdmin):
 
     @display(description=gettext_lazy("Outcome"), label=OUTCOMES)
     def judged(self, row: NetworkBillRow) -> Any:
-        return row.outcome, row.get_outcome_display()
+        return Label(row.outcome, row.get_outcome_display())
 
     @display(description=gettext_lazy("Billed"), ordering="total_paise")
     def billed(self, row: NetworkBillRow) -> str:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
 from billing import evidence
-from billing.admin.shown import VERDICT_COLOURS, TotalsMixin, explained_in_rows, findings_shown, kwh, money
+from billing.admin.shown import VERDICT_COLOURS, Label, TotalsMixin, explained_in_rows, findings_shown, kwh, money
 from billing.models import CDR, ChargingSession, ReconciliationVerdict
 from fleetcharge.accounts.admin import ReadOnlyAdmin
 
@@ -101,7 +101,7 @@ class ChargingSessionAdmin(TotalsMixin, ReadOnlyAdmin):
     def judged(self, row: ChargingSession) -> Any:
         if not hasattr(row, "verdict"):
             return None
-        return row.verdict.verdict, row.verdict.get_verdict_display()
+        return Label(row.verdict.verdict, row.verdict.get_verdict_display())
 
     @display(description=gettext_lazy("Explanation"))
     def explanation(self, row: ChargingSession) -> SafeString:

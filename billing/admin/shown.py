@@ -29,6 +29,18 @@ def kwh(energy_wh: int) -> str:
     return f"{energy_wh / 1000:.2f}"
 
 
+class Label(tuple[str, Any]):
+    """Colour and words of a state, as the theme's lists want them; on the page of one row it is the words."""
+
+    __slots__ = ()
+
+    def __new__(cls, colour: str, words: Any) -> "Label":
+        return super().__new__(cls, (colour, words))
+
+    def __str__(self) -> str:
+        return str(self[1])
+
+
 class TotalsMixin:
     """Totals over the filtered set, above the list (one aggregate query)."""
 

@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from billing.admin.shown import VERDICT_COLOURS, findings_shown, user_of
+from billing.admin.shown import VERDICT_COLOURS, Label, findings_shown, user_of
 from billing.models import ReconciliationVerdict
 from billing.reconciliation import deciding, files, page
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
@@ -86,11 +86,11 @@ class ReconciliationVerdictAdmin(ReadOnlyAdmin):
 
     @display(description=gettext_lazy("Verdict"), label=VERDICT_COLOURS)
     def judged(self, row: ReconciliationVerdict) -> Any:
-        return row.verdict, row.get_verdict_display()
+        return Label(row.verdict, row.get_verdict_display())
 
     @display(description=gettext_lazy("Decision"), label=OUTCOME_COLOURS)
     def decision(self, row: ReconciliationVerdict) -> Any:
-        return (row.outcome, row.get_outcome_display()) if row.outcome else None
+        return Label(row.outcome, row.get_outcome_display()) if row.outcome else None
 
     @display(description=gettext_lazy("First finding"))
     def first_finding(self, row: ReconciliationVerdict) -> str:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
 from billing.admin.operators import is_operator
-from billing.admin.shown import TotalsMixin, money, user_of
+from billing.admin.shown import Label, TotalsMixin, money, user_of
 from billing.approvals import services
 from billing.approvals.models import Approval
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
@@ -122,7 +122,7 @@ class ApprovalAdmin(TotalsMixin, ReadOnlyAdmin):
 
     @display(description=gettext_lazy("State"), label=STATE_COLOURS)
     def judged(self, row: Approval) -> Any:
-        return row.state, row.get_state_display()
+        return Label(row.state, row.get_state_display())
 
     @action(description=gettext_lazy("Approve"), url_path="approve", permissions=["decide"])
     def approve(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -40,8 +40,14 @@ def due_at(exception: BillingException) -> datetime:
     return exception.opened_at + timedelta(hours=HOURS.get(Kind(exception.kind), USUAL_HOURS))
 
 
+def _verdict_of(exception: BillingException) -> int | None:
+    """Where it is decided, on its map."""
+    verdict = getattr(exception.session, "verdict", None)
+    return verdict.pk if verdict is not None else None
+
+
 def fix_for(exception: BillingException) -> Fix | None:
-    """No query; None for kinds that only a decision with a reason settles."""
+    """No query where session and verdict are at hand; None for kinds that only a decision with a reason settles."""
     if exception.resolved_at is not None:
         return None
     kind = Kind(exception.kind)
@@ -50,6 +56,8 @@ def fix_for(exception: BillingException) -> Fix | None:
         return Fix(_("Add the card"), link=_page("vehicles_idtoken_add", uid=uid))
     if deed := DEEDS.get(kind):
         return deed
+    if kind == Kind.SUSPICIOUS and (verdict := _verdict_of(exception)) is not None:
+        return Fix(_("See the evidence"), link=reverse("admin:billing_reconciliationverdict_change", args=[verdict]))
     if place := PLACES.get(kind):
         label, name = place
         return Fix(label, link=_page(name))

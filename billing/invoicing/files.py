@@ -65,8 +65,8 @@ def of_month(month: AccountingMonth) -> dict[str, Callable[[], File]]:
             f"general-ledger-{stamp}.csv", CSV, _text(csv_of(books.general_ledger(month)))
         ),
         "trial-balance": lambda: File(f"trial-balance-{stamp}.csv", CSV, _text(csv_of(books.trial_balance(month)))),
-        "tally": lambda: File(f"tally-{stamp}.xml", XML, _text(tally.tally_xml(month))),
         "tally-masters": lambda: File(f"tally-masters-{stamp}.xml", XML, _text(tally_masters.tally_masters_xml(month))),
+        "tally": lambda: File(f"tally-{stamp}.xml", XML, _text(tally.tally_xml(month))),
         "zoho-invoices": lambda: File(f"zoho-invoices-{stamp}.csv", CSV, _text(csv_of(zoho.invoice_rows(month)))),
         "zoho-credit-notes": lambda: File(
             f"zoho-credit-notes-{stamp}.csv", CSV, _text(csv_of(zoho.credit_note_rows(month)))

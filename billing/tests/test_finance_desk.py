@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -15,8 +16,9 @@ from django.utils import timezone
 from billing import dashboard
 from billing.approvals.models import Approval
 from billing.desk import figures, fixes
-from billing.models import CDR, BillingException, Mandate, Wallet
-from billing.services import ledger, rating, wallets
+from billing.evidence import facts_in_words
+from billing.models import CDR, BillingException, Mandate, ReconciliationVerdict, Wallet
+from billing.services import ledger, rating, reconciliation, wallets
 from billing.services.exceptions import open_exception
 from billing.services.ledger import Leg
 from billing.tests.factories import NOON, Fleet, make_fleet, make_tariff, start, stop
@@ -179,6 +181,36 @@ def test_every_kind_leads_somewhere_that_exists(desk: Client, fleet: Fleet, orga
             assert desk.get(fix.link).status_code in {200, 403}, exception.kind  # cards are the owner's
 
 
+def test_disagreeing_evidence_is_looked_at_on_its_map_and_its_money_is_what_the_session_cost(
+    desk: Client, fleet: Fleet, organisation: Organisation
+) -> None:
+    begun = start(fleet)
+    end = NOON + timedelta(minutes=30)
+    stop(fleet, begun.transaction_ref, ended_at=end, received_at=end, meter_stop_wh=11_000)
+    cdr = CDR.objects.get()
+    rating.rate_and_capture(cdr_id=cdr.pk, now=end)
+    fields: dict[str, Any] = {
+        "organisation_id": organisation.pk,
+        "title": "odd",
+        "at": NOON,
+        "session_id": cdr.session_id,
+    }
+    exception = open_exception(kind="suspicious_session", **fields)
+    session_page = reverse("admin:billing_chargingsession_change", args=[begun.session_id])
+    assert fixes.fix_for(exception) == fixes.Fix("See the session", link=session_page)  # not judged yet
+    reconciliation.judge(session_id=begun.session_id, now=end)
+    verdict = ReconciliationVerdict.objects.get()
+    exception = BillingException.objects.get(pk=exception.pk)
+    map_page = reverse("admin:billing_reconciliationverdict_change", args=[verdict.pk])
+    assert fixes.fix_for(exception) == fixes.Fix("See the evidence", link=map_page)
+    assert "(&#x27;" not in desk.get(map_page).content.decode()  # words of a state, not how it is coloured in lists
+    open_exception(kind="over_capture", amount_paise=12_40, **fields)
+    page: Any = desk.get(reverse(QUEUE))
+    assert dict(page.context_data["totals"])["Amount"] == "₹224.80"  # 212.40 and 12.40
+    home = dashboard.finance_home(page.wsgi_request, {})
+    assert [row["amount"] for row in home["finance"]["reasons"]] == ["₹212.40", "₹12.40"]
+
+
 def test_the_queue_is_filtered_by_age_and_owner_and_says_what_is_late(
     desk: Client, organisation: Organisation, finance: User
 ) -> None:
@@ -216,3 +248,13 @@ def test_a_write_off_is_asked_for_by_those_who_keep_the_books(
     client.force_login(User.objects.create_superuser("chief@fleetcharge.example", "correct horse"))
     client.post(url, {"reason": "insolvent"})
     assert (Approval.objects.get().amount_paise, Wallet.objects.get().posted_paise) == (500_00, 10_000_00)
+
+
+def test_evidence_is_told_in_degrees_and_by_the_clock_of_the_page() -> None:
+    told = {"at": "2026-10-12T04:32:47+00:00", "latitude_e7": 130_726_500, "radius_m": 1_560, "point": "stated",
+            "soc_at": ""}  # fmt: skip
+    assert facts_in_words(told) == [
+        ("at", "12 Oct 2026, 10:02"), ("latitude", "13.07265°"), ("radius", "1,560 m"), ("point", "stated"),
+        ("soc at", "—"),
+    ]  # fmt: skip
+    assert facts_in_words({"at": "yesterday"}) == [("at", "yesterday")]

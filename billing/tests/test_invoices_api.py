@@ -1,6 +1,8 @@
 """Owners list and download their own invoices; finance's desk shows documents and months without a query per row."""
 
+import re
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 import time_machine
@@ -16,13 +18,14 @@ from billing.approvals import goodwill
 from billing.approvals import services as approvals
 from billing.approvals.models import Approval
 from billing.invoicing.models import AccountingMonth, OrganisationRegistration, SupplierRegistration, TaxDocument
-from billing.invoicing.services import figures, left, months, notes
+from billing.invoicing.services import figures, left, months, notes, returns
 from billing.services import ledger, verification
 from billing.tests.factories import NOON, Fleet, make_fleet
 from billing.tests.invoicing import AFTER_NOVEMBER, NOVEMBER, charge, gstin_in, make_registration, make_supplier
 from billing.tests.test_api import client_for
 from fleetcharge.accounts.models import AuditEntry, Organisation, Scope, User
 from fleetcharge.lib.api import Conflict
+from fleetcharge.lib.money import format_inr
 
 LISTS = ["taxdocument", "accountingmonth", "numberseries", "supplierregistration", "taxrule",
          "organisationregistration", "registrationmapping"]  # fmt: skip
@@ -251,10 +254,31 @@ def test_a_month_is_previewed_and_closed_at_the_desk(operator: Client, fleet: Fl
         operator.post(close, {"reason": ""})
     assert AccountingMonth.objects.get().is_closed
     page = operator.get(address("accountingmonth", month.pk, page="change")).content.decode()
-    assert "Unexplained: ₹0.00" in page
+    assert re.search(r"Unexplained</th><td[^>]*>₹0.00<", page)
+    assert "Tax invoice" in page
+    assert close not in page  # what is closed has no button that closes it
+    assert operator.post(close, {"reason": "again"}).status_code == 403
     exports = reverse("admin:billing_accountingmonth_exports", args=[month.pk])
-    assert "trial-balance" in operator.get(exports).content.decode()
+    shown = operator.get(exports).content.decode()
+    assert "Trial balance, CSV" in shown
+    assert f"GSTR-1, {gstin_in('29')}, JSON" in shown
+    for name in re.findall(r'href="\?file=([^"]+)"', shown):
+        assert body_of(operator.get(exports, {"file": name})), name
     assert body_of(operator.get(exports, {"file": "trial-balance"})).startswith(b"Account,Name")
+
+
+def test_advances_and_sales_are_never_added_up(operator: Client, invoice: TaxDocument) -> None:
+    notes.credit(
+        document_id=invoice.pk, taxable_by_line={invoice.lines.get().pk: 20_00}, reason="x", at=AFTER_NOVEMBER,
+        actor=None, request_key="some",
+    )  # fmt: skip
+    advance = TaxDocument.objects.get(kind="receipt_voucher")
+    returns.refund(voucher=advance, amount_paise=1_000_00, request_key="back", at=AFTER_NOVEMBER)
+    page: Any = operator.get(address("taxdocument"))
+    assert dict(page.context_data["totals"]) == {
+        "Documents": "4", "Taxable": "₹160.00", "Invoiced": "₹188.40",
+        "Received in advance": format_inr(advance.total_paise - 1_000_00),
+    }  # fmt: skip
 
 
 def test_a_preview_works_out_a_page_of_fleets_at_a_time(

@@ -5,7 +5,8 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
-from django.db.models import Count, QuerySet, Sum
+from django.db.models import Count, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
@@ -17,17 +18,18 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminDecimalFieldWidget
 
 from billing.admin.operators import OperatorDeeds, operators_only
-from billing.admin.shown import TotalsMixin, money, user_of
+from billing.admin.shown import Label, TotalsMixin, money, user_of
 from billing.approvals import goodwill
 from billing.approvals.following import follow
 from billing.gst.states import name_of
 from billing.invoicing import files
 from billing.invoicing.irp.client import portal
 from billing.invoicing.models import EInvoice, TaxDocument
+from billing.invoicing.rendering.pdf import quantity_shown
 from billing.invoicing.services import einvoices, mailing
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
 from fleetcharge.lib.api import Conflict
-from fleetcharge.lib.money import PAISE_PER_RUPEE
+from fleetcharge.lib.money import PAISE_PER_RUPEE, group_indian
 
 IRN_COLOURS = {
     "registered": "success", "pending": "info", "failed": "danger", "too_late": "danger", "cancelled": "warning",
@@ -46,6 +48,13 @@ class GoodwillForm(ReasonForm):
         amount = self.cleaned_data["amount"]
         paise = None if amount is None else int(amount * PAISE_PER_RUPEE)
         return {"amount_paise": paise, "reason": self.cleaned_data["reason"]}
+
+
+Kind = TaxDocument.Kind
+
+
+def _net(field: str, plus: Q, minus: Q) -> Any:
+    return Coalesce(Sum(field, filter=plus), 0) - Coalesce(Sum(field, filter=minus), 0)
 
 
 @admin.register(TaxDocument)
@@ -81,15 +90,17 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
         return self._has_role(request, DESK)
 
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
-        """Credit notes and refunds count against."""
-        sums = rows.aggregate(count=Count("pk"), taxable=Sum("taxable_paise"), total=Sum("total_paise"))
-        against = rows.filter(kind__in=["credit_note", "refund_voucher"])
-        back = against.aggregate(taxable=Sum("taxable_paise"), total=Sum("total_paise"))
+        """Credit notes and refunds count against; an advance is no sale, so the two are never added up."""
+        notes, sold = Q(kind=Kind.CREDIT_NOTE), Q(kind__in=[Kind.INVOICE, Kind.DEBIT_NOTE])
+        received, refunded = Q(kind=Kind.RECEIPT_VOUCHER), Q(kind=Kind.REFUND_VOUCHER)
+        sums = rows.aggregate(
+            count=Count("pk"), taxable=_net("taxable_paise", sold, notes), total=_net("total_paise", sold, notes),
+            advances=_net("total_paise", received, refunded),
+        )  # fmt: skip
         return [
-            (_("Documents"), f"{sums['count']}"),
-            (_("Taxable"), money((sums["taxable"] or 0) - 2 * (back["taxable"] or 0))),
-            (_("Total"), money((sums["total"] or 0) - 2 * (back["total"] or 0))),
-        ]
+            (_("Documents"), group_indian(sums["count"])), (_("Taxable"), money(sums["taxable"])),
+            (_("Invoiced"), money(sums["total"])), (_("Received in advance"), money(sums["advances"])),
+        ]  # fmt: skip
 
     @display(description=gettext_lazy("Billed to"))
     def recipient(self, row: TaxDocument) -> str:
@@ -142,7 +153,7 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
     @display(description=gettext_lazy("Lines"))
     def lines_shown(self, row: TaxDocument) -> SafeString:
         lines = [
-            {"name": line.description, "sac": line.sac_code, "quantity": f"{line.quantity.normalize():f} {line.unit}",
+            {"name": line.description, "sac": line.sac_code, "quantity": quantity_shown(line.quantity, line.unit),
              "rate": f"{line.rate_percent.normalize():f} %", "taxable": money(line.taxable_paise),
              "total": money(line.total_paise)}
             for line in row.lines.all()
@@ -153,7 +164,7 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
     def portal(self, row: TaxDocument) -> Any:
         if not hasattr(row, "e_invoice"):
             return None
-        return row.e_invoice.state, row.e_invoice.get_state_display()
+        return Label(row.e_invoice.state, row.e_invoice.get_state_display())
 
     @display(description="IRN")
     def irn_shown(self, row: TaxDocument) -> str:

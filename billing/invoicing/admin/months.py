@@ -20,7 +20,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 
 from billing.admin.shown import money, user_of
 from billing.invoicing import files
-from billing.invoicing.models import AccountingMonth, NumberSeries
+from billing.invoicing.models import AccountingMonth, NumberSeries, TaxDocument
 from billing.invoicing.rendering import pdf
 from billing.invoicing.rendering.sheet import sheet_of_draft
 from billing.invoicing.services import checklist, drafting, months
@@ -35,6 +35,27 @@ FIGURES = {
     "late_paise": gettext_lazy("Came while it was closed: on the next month's documents"),
     "unexplained_paise": gettext_lazy("Unexplained"),
 }  # fmt: skip
+EXPORTS = {
+    "general-ledger": (
+        gettext_lazy("General ledger, CSV"), gettext_lazy("Every transfer of the month, twice: debit and credit."),
+    ),
+    "trial-balance": (
+        gettext_lazy("Trial balance, CSV"), gettext_lazy("Every account: opening, debit, credit, closing."),
+    ),
+    "tally-masters": (
+        gettext_lazy("Tally, masters, XML"), gettext_lazy("Ledgers, parties and cost centres: import it first."),
+    ),
+    "tally": (
+        gettext_lazy("Tally, vouchers, XML"),
+        gettext_lazy("Invoices, notes and vouchers; a second import doubles nothing."),
+    ),
+    "zoho-invoices": (
+        gettext_lazy("Zoho Books, invoices, CSV"), gettext_lazy("Invoices and debit notes, a row per line."),
+    ),
+    "zoho-credit-notes": (gettext_lazy("Zoho Books, credit notes, CSV"), gettext_lazy("For its own import.")),
+}  # fmt: skip
+RETURN = gettext_lazy("The return as the portal's offline tool and every GSP take it.")
+RETURN_TABLE = gettext_lazy("The same as a table, to look through.")
 FLEETS_PER_PAGE = 20  # each draft is worked out anew, as the close would
 
 
@@ -69,6 +90,11 @@ class AccountingMonthAdmin(OurOwn):
     def has_close_permission(self, request: Any, obj: Any = None) -> bool:
         return bool(request.user.is_active and request.user.is_superuser)
 
+    def has_end_permission(self, request: Any, obj: Any = None) -> bool:
+        """What is closed is closed: there is no button then."""
+        is_open = not AccountingMonth.objects.filter(pk=getattr(obj, "pk", obj), closed_at__isnull=False).exists()
+        return self.has_close_permission(request) and is_open
+
     @display(description=gettext_lazy("Closed"), boolean=True, ordering="closed_at")
     def is_closed(self, row: AccountingMonth) -> bool:
         return row.is_closed
@@ -92,15 +118,16 @@ class AccountingMonthAdmin(OurOwn):
     @display(description=gettext_lazy("Documents"))
     def documents_shown(self, row: AccountingMonth) -> SafeString:
         kinds = [
-            {"name": kind.replace("_", " "), "count": sums["count"], "taxable": money(sums["taxable"]),
+            {"name": TaxDocument.Kind(kind).label, "count": sums["count"], "taxable": money(sums["taxable"]),
              "tax": money(sums["cgst"] + sums["sgst"] + sums["igst"]), "total": money(sums["total"])}
             for kind, sums in row.figures.get("documents", {}).items()
         ]  # fmt: skip
         return render_to_string("admin/billing/month_documents.html", {"kinds": kinds})
 
     @display(description=gettext_lazy("Where the money stands"))
-    def figures_shown(self, row: AccountingMonth) -> str:
-        return " · ".join(f"{name}: {money(row.figures[key])}" for key, name in FIGURES.items() if key in row.figures)
+    def figures_shown(self, row: AccountingMonth) -> SafeString | str:
+        found = [(name, money(row.figures[key])) for key, name in FIGURES.items() if key in row.figures]
+        return render_to_string("admin/billing/month_figures.html", {"figures": found}) if found else "—"
 
     @action(description=gettext_lazy("Begin last month"), url_path="begin", permissions=["close"])
     def open_last_month(self, request: HttpRequest) -> HttpResponse:
@@ -138,7 +165,7 @@ class AccountingMonthAdmin(OurOwn):
         sheet = sheet_of_draft(found[int(number)], month)
         return files.download(files.File("draft.pdf", "application/pdf", [pdf.render(sheet)]))
 
-    @action(description=gettext_lazy("Close the month"), url_path="close", permissions=["close"])
+    @action(description=gettext_lazy("Close the month"), url_path="close", permissions=["end"])
     def close_month(self, request: HttpRequest, object_id: str) -> HttpResponse:
         month = self.get_object(request, object_id)
         if month is None or month.is_closed:
@@ -173,10 +200,19 @@ class AccountingMonthAdmin(OurOwn):
         if (name := request.GET.get("file", "")) in makers:
             return files.download(makers[name]())
         context = {
-            **self.admin_site.each_context(request), "opts": self.model._meta, "names": list(makers),
+            **self.admin_site.each_context(request), "opts": self.model._meta, "exports": [*map(_export, makers)],
             "title": _("Exports of %(month)s") % {"month": month},
         }  # fmt: skip
         return TemplateResponse(request, "admin/billing/month_exports.html", context)
+
+
+def _export(name: str) -> tuple[str, str, str]:
+    """Its name in the address, what it is called, and what it is for."""
+    if not name.startswith("gstr1-"):
+        label, what = EXPORTS[name]
+        return name, str(label), str(what)
+    gstin, _dash, form = name.removeprefix("gstr1-").partition("-")
+    return name, f"GSTR-1, {gstin}, {form.upper() or 'JSON'}", str(RETURN if not form else RETURN_TABLE)
 
 
 @admin.register(NumberSeries)
