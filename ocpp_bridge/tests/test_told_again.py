@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from billing.models import ChargingSession
+from billing.models import ChargingSession, MeterValue
 from fleetcharge.accounts.models import Organisation
 from ocpp_bridge.models import OddMessage
 from ocpp_bridge.station import digest
@@ -184,3 +184,18 @@ async def test_numbers_that_begin_again_without_a_start_are_one_session_that_say
     session = ChargingSession.objects.get()
     assert (session.state, session.energy_wh) == ("ended", 4_000)
     assert "counted_anew" in session.quality_reasons
+
+
+async def test_samples_of_a_new_socket_are_of_the_plug_that_was_named_on_the_old_one(
+    connect: Connect, station: Charger
+) -> None:
+    socket = await connect("BLR-017", subprotocols=["ocpp2.0.1"])
+    await socket.call("TransactionEvent", event("Started", 0, -600, 1_000, **TAG, evse={"id": 2, "connectorId": 1}))
+    again = await connect("BLR-017", subprotocols=["ocpp2.0.1"])
+    for kind, sequence, seconds, wh in (("Updated", 1, -500, 2_000), ("Ended", 2, -400, 3_000)):
+        told = event(kind, sequence, seconds, wh)
+        del told["evse"]
+        await again.call("TransactionEvent", told)
+    assert list(MeterValue.objects.order_by("at").values_list("evse_number", "energy_wh")) == [
+        (2, 1_000), (2, 2_000), (2, 3_000),
+    ]  # fmt: skip

@@ -94,6 +94,7 @@ async def transaction_event(station: Station, payload: dict[str, Any], received_
 
     A session without its Started is provisional until that comes; what comes once (EVSE, token) may come in any event.
     """
+    await _recall(station, payload)
     event = read_event(station, payload, received_at)
     memory = station.transaction(event.reference)
     said = _said(station, event, payload, received_at)
@@ -109,6 +110,16 @@ async def transaction_event(station: Station, payload: dict[str, Any], received_
         return answer | await _end(station, event, said)
     await in_database(_note, station.charger_id, event, memory, said)
     return answer
+
+
+async def _recall(station: Station, payload: dict[str, Any]) -> None:
+    """Where a transaction from before this socket runs: the station says its EVSE only once."""
+    reference = text(section(payload, "transactionInfo"), "transactionId", limit=36)
+    memory = station.transaction(reference)
+    if memory.is_known or memory.evse_number or section(payload, "evse"):
+        return
+    found = await in_database(sessions.find_running, charger_id=station.charger_id, transaction_ref=reference)
+    memory.evse_number = found.evse_number
 
 
 def transaction_event_at_once(station: Station, payload: dict[str, Any], received_at: datetime) -> Promise:
