@@ -66,6 +66,15 @@ def test_an_ocpi_vendor_puts_a_site_and_patches_its_evses(hooks: Hooks, ocpi: We
     assert shown(first) == "charging"
 
 
+def test_a_site_that_is_not_to_be_published_is_hidden(hooks: Hooks, ocpi: WebhookFeed) -> None:
+    secret = {**SITE, "publish": False}
+    assert hooks.push(secret, path="/IN/VGR/LOC1", method="PUT", headers=TOKEN).json()["status_code"] == 1000
+    assert not Location.objects.exists()
+    for body, is_shown in ((SITE, True), (secret, False), ({**SITE, "name": "Back"}, True)):
+        hooks.push(body, path="/IN/VGR/LOC1", method="PUT", headers=TOKEN)
+        assert Location.objects.filter(is_removed=False).exists() is is_shown
+
+
 def test_an_ocpi_patch_of_a_whole_location_moves_each_evse(hooks: Hooks, ocpi: WebhookFeed) -> None:
     hooks.push(SITE, path="/IN/VGR/LOC1", method="PUT", headers=TOKEN)
     at = before(5).isoformat()

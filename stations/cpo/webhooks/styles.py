@@ -47,7 +47,8 @@ def _ocpi_entries(index: int, body: Any, path: Sequence[str]) -> Iterator[Entry]
         return
     try:
         if "coordinates" in body:
-            yield Entry(index, site=_ocpi_site(body, path).doc())
+            site = _ocpi_site(body, path)
+            yield Entry(index, site=site.doc(), is_deleted=not site.publish)
         elif isinstance(body.get("evses"), list):
             yield from (_ocpi_status(number, evse, path[:3], body) for number, evse in enumerate(body["evses"]))
         elif len(path) == 5 and "status" not in body:

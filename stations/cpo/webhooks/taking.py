@@ -54,7 +54,7 @@ def take(works: Sequence[Work]) -> list[Taken]:
     for number, work in enumerate(works):
         for position, entry in enumerate(work.reading.entries):
             if entry.site:
-                taken[number].outcomes[position] = _take_site(work, entry.index, entry.site)
+                taken[number].outcomes[position] = _take_site(work, entry, entry.site)
             elif entry.status:
                 at, is_skewed = work.time_of(entry.status)
                 taken[number].skewed += is_skewed
@@ -99,13 +99,19 @@ def _unnamed(work: Work) -> list[EvseReport]:
     return [EvseReport(work.source.pk, key, UNNAMED, "unknown", at, work.received_at) for key in keys.values()]
 
 
-def _take_site(work: Work, index: int, doc: LocationDoc) -> Outcome:
+def _take_site(work: Work, entry: Entry, doc: LocationDoc) -> Outcome:
+    """One that its owner does not want published is hidden (OCPI `publish`), as it is for CPOs."""
+    index, step = entry.index, _hide_site if entry.is_deleted else _keep_site
     try:
         with transaction.atomic():
-            return Outcome(index, _keep_site(work.source, doc, work.received_at), "", doc.external_key, doc.updated_at)
+            return Outcome(index, step(work.source, doc, work.received_at), "", doc.external_key, doc.updated_at)
     except UNUSABLE as error:
         logger.warning("%s: site %s refused: %s", work.source.slug, doc.external_key, error)
         return Outcome(index, "bad_site", str(error)[:255], doc.external_key)
+
+
+def _hide_site(source: Source, doc: LocationDoc, at: datetime) -> str:
+    return "applied" if services.remove_location(source=source, external_key=doc.external_key, at=at) else "unchanged"
 
 
 def _keep_site(source: Source, doc: LocationDoc, at: datetime) -> str:
