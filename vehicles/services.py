@@ -88,15 +88,13 @@ def complete_stop(*, stop_id: int, at: datetime) -> bool:
 
 
 @transaction.atomic
-def claim_device(*, vehicle_id: int, device_id: str, is_operator: bool = False) -> Vehicle:
+def claim_device(*, vehicle_id: int, device_id: str) -> Vehicle:
     """From now on this device reports for this vehicle; ingest honours it within 15 s. Claiming twice changes nothing.
 
     Raises DeviceTaken when another vehicle has it, and DeviceNotHeard for an IMEI that nobody heard by TCP.
     """
     vehicle = Vehicle.objects.select_for_update().get(pk=vehicle_id)
-    check_device(
-        device_id=device_id, organisation_id=vehicle.organisation_id, vehicle_id=vehicle_id, is_operator=is_operator
-    )
+    check_device(device_id=device_id, organisation_id=vehicle.organisation_id, vehicle_id=vehicle_id)
     vehicle.device_id = device_id
     vehicle.save(update_fields=["device_id"])
     forget_unknown(device_id=device_id, organisation_id=vehicle.organisation_id)
