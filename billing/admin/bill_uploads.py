@@ -12,7 +12,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 from unfold.decorators import action, display
 from unfold.widgets import (
     UnfoldAdminFileFieldWidget,
@@ -35,7 +35,12 @@ from stations.models import Source
 
 OUTCOMES = NetworkBillRow.Outcome.choices
 COLOURS = {"waiting": "info", "tried": "info", "taken": "success", "refused": "danger"}
+SHORT = 20
+OFFERED = {"tried": ("take", "report"), "refused": ("try_again",), "taken": ("report",)}
 KEPT_COLUMNS = gettext_lazy("Left empty: the columns stored for this network are used.")
+
+
+DATES = gettext_lazy("%d/%m/%Y %H:%M for 21/11/2026 11:30; %d day, %m month, %Y year, %H hour, %M minute, %S second.")
 
 
 class UploadForm(forms.Form):
@@ -52,7 +57,9 @@ class UploadForm(forms.Form):
     started_at = forms.CharField(label=gettext_lazy("Column of the start"))
     energy = forms.CharField(label=gettext_lazy("Column of the energy"))
     total = forms.CharField(label=gettext_lazy("Column of the amount"))
-    date_format = forms.CharField(label=gettext_lazy("How dates are written"), initial=Layout({}).date_format)
+    date_format = forms.CharField(
+        label=gettext_lazy("How dates are written"), initial=Layout({}).date_format, help_text=DATES
+    )
     is_energy_in_wh = forms.BooleanField(label=gettext_lazy("Energy is in Wh"))
     is_trial = forms.BooleanField(label=gettext_lazy("Only try: check everything, keep nothing"), initial=True)
 
@@ -101,9 +108,19 @@ class UploadForm(forms.Form):
 
 
 class TakeForm(forms.Form):
-    skips_problems = forms.BooleanField(
-        label=gettext_lazy("Leave out the lines that cannot be used"), required=False, widget=UnfoldBooleanSwitchWidget
-    )
+    """Asks about lines that cannot be used where there are any."""
+
+    skips_problems = forms.BooleanField(required=False, widget=UnfoldBooleanSwitchWidget)
+
+    def __init__(self, unusable: int, *args: Any) -> None:
+        super().__init__(*args)
+        if not unusable:
+            del self.fields["skips_problems"]
+            return
+        told = ngettext(
+            "Leave out the line that cannot be used", "Leave out the %(count)d lines that cannot be used", unusable
+        )
+        self.fields["skips_problems"].label = told % {"count": unusable}
 
 
 @admin.register(BillUpload)
@@ -136,6 +153,13 @@ class BillUploadAdmin(ReadOnlyAdmin):
 
     def has_decide_permission(self, request: Any, obj: Any = None) -> bool:
         return self._has_role(request, DESK)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """What can be done with it as it is."""
+        row = self.get_queryset(request).only("state", "forgotten_at").filter(pk=object_id).first()
+        names = OFFERED.get(row.state, ()) if row is not None and row.forgotten_at is None else ("report",)
+        offered = {f"billing_billupload_{name}" for name in names}
+        return [each for each in super().get_actions_detail(request, object_id) if each.action_name in offered]
 
     @display(description=gettext_lazy("State"), ordering="state", label=COLOURS)
     def shown(self, row: BillUpload) -> Any:
@@ -177,13 +201,13 @@ class BillUploadAdmin(ReadOnlyAdmin):
         row = self.get_object(request, object_id)
         if row is None:
             return back_to(self)
-        form = TakeForm(request.POST if request.method == "POST" else None)
+        form = TakeForm(row.unusable, request.POST if request.method == "POST" else None)
         if not form.is_valid():
             title = _("Take %(count)d lines of %(amount)s") % {"count": row.lines, "amount": money(row.total_paise)}
             return ask(request, self, title=title, form=form, submit=_("Take it"))
         try:
             uploads.take(
-                upload_id=row.pk, skips_problems=form.cleaned_data["skips_problems"], actor=user_of(request),
+                upload_id=row.pk, skips_problems=form.cleaned_data.get("skips_problems", False), actor=user_of(request),
                 at=timezone.now(),
             )  # fmt: skip
         except Conflict as conflict:
@@ -218,7 +242,7 @@ def page_of(row: BillUpload) -> dict[str, Any]:
         "waits": row.state == BillUpload.State.WAITING, "job": uploads.job_of(row),
         "stage": row.get_stage_display(), "is_read": row.stage == BillUpload.Stage.READ,
         "was_tried": row.state == BillUpload.State.TRIED and row.forgotten_at is None, "problems": row.problems,
-        "not_shown": row.unusable - len(row.problems),
+        "not_shown": row.unusable - len(row.problems), "is_short": row.unusable <= SHORT,
         "told": [
             (_("Lines"), f"{row.lines:,}", ""), (_("Billed"), money(row.total_paise), ""),
             *((label, f"{row.outcomes[name]:,}", "") for name, label in OUTCOMES if name in row.outcomes),

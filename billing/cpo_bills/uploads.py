@@ -81,8 +81,10 @@ def take(*, upload_id: int, skips_problems: bool, actor: User, at: datetime) -> 
     if row.unusable and not skips_problems:
         raise Conflict("Some lines cannot be used: leave them out, or correct the file.", code="unusable_lines")
     row.is_trial, row.skips_problems, row.state, row.uploaded_by = False, skips_problems, State.WAITING, actor
-    row.stage, row.reached, row.error = Stage.FIND if row.bill_id else Stage.READ, 0, ""
-    row.save(update_fields=["is_trial", "skips_problems", "state", "uploaded_by", "stage", "reached", "error"])
+    row.stage, row.reached, row.error = Stage.FIND, 0, ""
+    if row.bill_id is None:  # tried before drafts were kept
+        _from_the_beginning(row)
+    row.save()
     audit(
         action="network_bill.take", target=row, actor=actor, organisation=row.organisation,
         after={"lines": row.lines, "left_out": row.unusable},
@@ -96,12 +98,17 @@ def try_again(*, upload_id: int, actor: User, at: datetime) -> BillUpload:
     row = _locked(upload_id)
     if row.state != State.REFUSED or not row.content:
         raise Conflict("Only what was refused, and is still kept, can be tried again.", code="not_refused")
-    row.is_trial, row.state, row.stage, row.bill, row.error = True, State.WAITING, Stage.READ, None, ""
-    row.reached = row.last_line = row.lines = row.unusable = row.total_paise = 0
-    row.problems, row.report, row.outcomes, row.finished_at = [], [], {}, None
+    row.is_trial, row.state, row.bill, row.error = True, State.WAITING, None, ""
+    _from_the_beginning(row)
     row.save()
     audit(action="network_bill.try_again", target=row, actor=actor, organisation=row.organisation)
     return _begin(row, _bytes_to_read(bytes(row.content)), at)
+
+
+def _from_the_beginning(row: BillUpload) -> None:
+    row.stage, row.finished_at = Stage.READ, None
+    row.reached = row.last_line = row.lines = row.unusable = row.total_paise = 0
+    row.problems, row.report, row.outcomes = [], [], {}
 
 
 def _locked(upload_id: int) -> BillUpload:

@@ -100,7 +100,7 @@ def test_a_large_one_is_read_by_a_worker_and_tells_how_far_it_is(
     row = BillUpload.objects.get()
     assert (row.state, NetworkBill.objects.count()) == ("waiting", 0)
     page = desk.get(url("change", row)).content.decode()
-    assert 'http-equiv="refresh"' in page and "0 lines so far" in page
+    assert 'id="bill-progress"' in page and "0 lines so far" in page
     monkeypatch.setattr(working, "LINES_A_READ", 1)
     monkeypatch.setattr(uploads, "SLICE_S", 0)  # a portion, and somebody else's turn
     later = timezone.now() + timedelta(minutes=1)
@@ -123,6 +123,41 @@ def test_what_is_wrong_with_a_file_is_said(desk: Client, source: Source, monkeyp
     monkeypatch.setattr(uploads, "MOST_BYTES", 5)
     assert "too large" in desk.post(UPLOAD, form(source, csv_of("A,,1,1"))).content.decode()
     assert BillUpload.objects.count() == 1
+
+
+def test_a_rows_own_page_tells_its_state_in_words_and_offers_what_can_be_done(
+    desk: Client, source: Source, records: list[RoamingCDR]
+) -> None:
+    def offered(row: BillUpload) -> set[str]:
+        page = desk.get(url("change", row)).content.decode()
+        return {name for name in ("take", "try_again", "report") if f'href="{url(name, row)}"' in page}
+
+    desk.post(UPLOAD, form(source, csv_of(line(records[0]))))
+    desk.post(UPLOAD, form(source, b"X,Y\n1,2\n", number="B-2"))
+    tried, refused = BillUpload.objects.order_by("pk")
+    page = desk.get(url("change", tried)).content.decode()
+    assert "Tried, nothing kept" in page and "&#x27;tried&#x27;" not in page
+    assert (offered(tried), offered(refused)) == ({"take", "report"}, {"try_again"})
+    desk.post(url("take", tried), {})
+    assert offered(tried) == {"report"}
+    row = NetworkBillRow.objects.get(line=2)
+    page = desk.get(reverse("admin:billing_networkbillrow_change", args=[row.pk])).content.decode()
+    assert "Agrees" in page and "&#x27;agrees&#x27;" not in page
+
+
+def test_the_history_of_bills_tells_what_each_asked_too_much(
+    desk: Client, source: Source, records: list[RoamingCDR]
+) -> None:
+    desk.post(UPLOAD, form(source, csv_of(line(records[0]), line(records[1], more_paise=4_250)), is_trial=""))
+    bill = NetworkBill.objects.taken().get()
+    assert (bill.lines, bill.asked_paise, bill.outcomes) == (2, 42_50, {"agrees": 1, "amount_differs": 1, "missing": 2})
+    page = desk.get(reverse("admin:billing_networkbill_changelist")).content.decode()
+    assert "B-1" in page and "₹42.50" in page
+    page = desk.get(reverse("admin:billing_networkbill_change", args=[bill.pk])).content.decode()
+    lines = f"{reverse('admin:billing_networkbillrow_changelist')}?bill__id__exact={bill.pk}"
+    assert f"{lines}&amp;outcome__exact=amount_differs" in page and records[1].key in page
+    found = desk.get(f"{lines}&outcome__exact=amount_differs")
+    assert [row.reference for row in found.context["cl"].queryset] == [records[1].key]
 
 
 def test_nobody_else_sees_or_uploads(

@@ -165,14 +165,14 @@ def test_what_is_given_up_is_refused_with_the_reason_and_can_be_tried_again(
         now = NOW
         assert uploads.work_waiting(now=now)
         page = desk.get(url("change", waiting)).content.decode()
-        assert "Try 1 failed: ZeroDivisionError" in page and 'http-equiv="refresh"' in page
+        assert "Try 1 failed: ZeroDivisionError" in page and 'id="bill-progress"' in page
         for _ in range(engine.MOST_ATTEMPTS - 1):
             now = Job.objects.get().next_try_at
             assert uploads.work_waiting(now=now)
     waiting.refresh_from_db()
     assert waiting.state == "refused" and "given up" in waiting.error and "ZeroDivisionError" in waiting.error
     page = desk.get(url("change", waiting)).content.decode()
-    assert "ZeroDivisionError" in page and 'http-equiv="refresh"' not in page
+    assert "ZeroDivisionError" in page and 'id="bill-progress"' not in page
     assert BillingException.objects.open().get(kind="job_dead").reference == f"job:network_bill:{waiting.pk}"
     assert not NetworkBill.objects.taken().exists()
 
@@ -213,6 +213,19 @@ def test_beat_goes_on_with_large_bills_beside_all_other_jobs(waiting: BillUpload
     tasks.work_network_bills()
     waiting.refresh_from_db()
     assert waiting.state == "taken"
+
+
+def test_what_was_tried_before_there_were_drafts_is_read_again_when_it_is_taken(
+    desk: Client, source: Source, records: list[RoamingCDR]
+) -> None:
+    desk.post(UPLOAD, form(source, csv_of(line(records[0]), line(records[1]), "BAD,,,x")))
+    row = BillUpload.objects.get()
+    NetworkBill.objects.all().delete()
+    desk.post(url("take", row), {"skips_problems": "on"})
+    row.refresh_from_db()
+    assert (row.state, row.lines, row.unusable, len(row.problems)) == ("taken", 2, 1, 1)
+    bill = NetworkBill.objects.taken().get()
+    assert bill.total_paise == row.total_paise == sum(map(test_network_bills.paise, records[:2]))
 
 
 # --- what is told -------------------------------------------------------------------------------------------------
