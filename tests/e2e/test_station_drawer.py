@@ -237,6 +237,7 @@ def outlook_from_the_vehicle(page: Page, volt: Network) -> None:
     confirm(page, f"Ask what {PLATE} will be given?", "Ask")
     expect(page.locator("#drawer .body")).to_contain_text(re.compile("· will be given 30 kW; 11 kW from"))
     wait_for("the network to be asked", lambda: len(volt.peer.profiles) == asked + 1)
+    assert violations(page) == []
 
 
 # --- for later ----------------------------------------------------------------------------------------------------
