@@ -101,18 +101,29 @@ def test_a_bill_is_entered_divided_posted_and_taken_back(desk: Client, fleet: Fl
     row = UtilityAllocation.objects.get()
     page = desk.get(url("utilityallocation", "change", row.pk)).content.decode()
     assert fleet.vehicle.registration in page and "₹1,199.99" in page and "9.0 %" in page
-    post = url("utilityallocation", "post_it", row.pk)
+    post, back = (url("utilityallocation", name, row.pk) for name in ("post_it", "take_back"))
+    assert offered(desk, row) == {post}
     desk.get(post)
     assert not LedgerTransfer.objects.filter(kind="utility").exists()
     desk.post(post)
     assert LedgerTransfer.objects.filter(kind="utility").count() == 1
-    desk.post(url("utilityallocation", "take_back", row.pk), {"reason": "disputed"})
+    assert offered(desk, row) == {back}
+    desk.post(back, {"reason": "disputed"})
     row.refresh_from_db()
-    assert row.reversed_at == LATER
+    assert (row.reversed_at, offered(desk, row)) == (LATER, set())
     lines = b"".join(desk.get(url("utilityallocation", "export", row.pk)).streaming_content).decode().splitlines()
     assert len(lines) == 4 and lines[-1].endswith("1199.99")
-    desk.post(url("utilitybill", "withdraw", bill.pk), {"reason": "wrong"})
+    withdraw = url("utilitybill", "withdraw", bill.pk)
+    assert withdraw in desk.get(url("utilitybill", "change", bill.pk)).content.decode()
+    desk.post(withdraw, {"reason": "wrong"})
     assert UtilityBill.objects.get().withdrawn_at == LATER
+    assert withdraw not in desk.get(url("utilitybill", "change", bill.pk)).content.decode()
+
+
+def offered(desk: Client, row: UtilityAllocation) -> set[str]:
+    page = desk.get(url("utilityallocation", "change", row.pk)).content.decode()
+    addresses = {url("utilityallocation", name, row.pk) for name in ("post_it", "take_back")}
+    return {address for address in addresses if f'href="{address}"' in page}
 
 
 def test_a_sheet_is_tried_and_every_rejected_row_is_shown(desk: Client, supply: UtilitySupply) -> None:

@@ -43,6 +43,15 @@ class UtilityAllocationAdmin(TotalsMixin, ReadOnlyAdmin):
     def has_decide_permission(self, request: Any, obj: Any = None) -> bool:
         return self._has_role(request, DESK)
 
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """What can be done with it as it is: posted once, taken back once."""
+        row = self.get_queryset(request).only("posted_at", "reversed_at").filter(pk=object_id).first()
+        gone = {"post_it", "take_back"}
+        if row is not None and row.reversed_at is None:
+            gone = {"post_it"} if row.posted_at else {"take_back"}
+        hidden = {f"billing_utilityallocation_{name}" for name in gone}
+        return [each for each in super().get_actions_detail(request, object_id) if each.action_name not in hidden]
+
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
         posted = rows.filter(posted_at__isnull=False, reversed_at=None)
         sums = posted.aggregate(count=Count("pk"), total=Sum("total_paise"))

@@ -48,6 +48,11 @@ class UtilityBillAdmin(TotalsMixin, ReadOnlyAdmin):
     def has_decide_permission(self, request: Any, obj: Any = None) -> bool:
         return self._has_role(request, DESK)
 
+    def get_actions_detail(self, request: HttpRequest, object_id: Any) -> list[Any]:
+        """Nothing more can be done with one that is withdrawn."""
+        is_withdrawn = self.get_queryset(request).filter(pk=object_id, withdrawn_at__isnull=False).exists()
+        return [] if is_withdrawn else super().get_actions_detail(request, object_id)
+
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
         sums = rows.aggregate(count=Count("pk"), charges=Sum("charges_paise"), arrears=Sum("arrears_paise"))
         return [
