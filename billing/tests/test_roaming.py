@@ -1,6 +1,5 @@
 """A fleet's van charges at another network: its session is followed, its CDR booked, priced by us and compared."""
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +12,7 @@ from billing.tests.factories import fund, limit
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.demo.peers import objects
 from stations import services
-from stations.cpo.ocpi.dialects import V221
+from stations.cpo.ocpi.dialects.v221 import V221
 from stations.cpo.ocpi.objects.locations import LocationIn
 from stations.cpo.ocpi.objects.sessions import SessionIn
 from stations.cpo.ocpi.receivers.cdrs import read_cdr
@@ -27,7 +26,7 @@ OWNER = ("IN", "VLT")
 
 
 @pytest.fixture
-def source(organisation: Organisation) -> Iterator[Source]:
+def source(organisation: Organisation) -> Source:
     """VoltGrid, with a site and a tariff; the fleet may charge there and has money."""
     source = Source.objects.create(slug="volt", name="VoltGrid", kind="ocpi-2.2.1")
     take_tariff(source, objects.tariff("2.2.1"), datetime(2026, 1, 1, tzinfo=UTC))
