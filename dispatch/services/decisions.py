@@ -9,7 +9,7 @@ from dispatch.models import ChargePlan, Reservation
 from dispatch.services import elsewhere, reservations, stories
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
-from fleetcharge.lib.deadlocks import once_more_after_deadlock
+from fleetcharge.lib.deadlocks import again_after_deadlock
 from fleetcharge.lib.events import publish
 
 State = ChargePlan.State
@@ -50,7 +50,7 @@ def accept_plan(
     raise refusal
 
 
-@once_more_after_deadlock  # it may hold one plug and ask for another
+@again_after_deadlock  # it may hold one plug and ask for another
 @transaction.atomic
 def _accept(plan_id: int, actor: User | None, actor_label: str, is_by_person: bool, now: datetime) -> ChargePlan:
     plan = locked(plan_id)

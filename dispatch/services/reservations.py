@@ -15,7 +15,7 @@ from dispatch.services import asking, elsewhere, extending, stories
 from dispatch.services.asking import RELATED
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
-from fleetcharge.lib.deadlocks import once_more_after_deadlock
+from fleetcharge.lib.deadlocks import again_after_deadlock
 from fleetcharge.lib.events import publish
 from fleetcharge.lib.sweeps import survived
 from stations.cpo.base import CPOError, CPOUnavailable
@@ -43,7 +43,7 @@ def lasts_until(plan: ChargePlan, now: datetime) -> datetime:
     return max(arrival + ARRIVAL_GRACE, now + timedelta(minutes=settings.RESERVATION_MINUTES))
 
 
-@once_more_after_deadlock  # it may hold one plug and ask for another
+@again_after_deadlock  # it may hold one plug and ask for another
 def create_reservation(
     *,
     vehicle_id: int,

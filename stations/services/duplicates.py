@@ -9,7 +9,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 
 from fleetcharge.accounts.models import User
-from fleetcharge.lib.deadlocks import once_more_after_deadlock
+from fleetcharge.lib.deadlocks import again_after_deadlock
 from fleetcharge.lib.events import publish
 from fleetcharge.lib.rows import update_each
 from stations import dedupe
@@ -67,7 +67,7 @@ def _site(
     return dedupe.Site(pk, source_id, name, address, postal_code, operator, latitude, longitude, plugs, units)
 
 
-@once_more_after_deadlock  # pushes that take a unit down lock its plugs before its site
+@again_after_deadlock  # pushes that take a unit down lock its plugs before its site
 @transaction.atomic
 def _take(pairs: Sequence[dedupe.Pair], at: datetime) -> tuple[int, int]:
     """Keep the questions of one batch and merge what needs none: (new questions, merged), in some thirty statements."""
@@ -153,7 +153,7 @@ def _locked(duplicate_id: int) -> Duplicate:
     return pair
 
 
-@once_more_after_deadlock
+@again_after_deadlock
 @transaction.atomic
 def merge(*, duplicate_id: int, actor: User | None, at: datetime) -> bool:
     """Make two rows one: see `merging.merge_all`. Raises NotMergeable; False when it was done before."""
@@ -171,7 +171,7 @@ def merge(*, duplicate_id: int, actor: User | None, at: datetime) -> bool:
     return True
 
 
-@once_more_after_deadlock
+@again_after_deadlock
 @transaction.atomic
 def keep_apart(*, duplicate_id: int, actor: User | None, at: datetime) -> bool:
     """They are two sites; nobody asks again. What a merge moved is put back. False when that was known."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from fleetcharge.lib.deadlocks import once_more_after_deadlock
+from fleetcharge.lib.deadlocks import again_after_deadlock
 from fleetcharge.lib.events import publish
 from stations.events import CommandAnswered, ReservationAnswered, SourceStateChanged
 from stations.models import CPOCommand, ExternalRef, Source
@@ -33,7 +33,7 @@ SILENT_WITHOUT_PULL = timedelta(minutes=5)
 SILENT = "Nothing has been heard of it for longer than it is ever quiet."
 
 
-@once_more_after_deadlock
+@again_after_deadlock
 @transaction.atomic
 def source_polled(
     *, source_id: int, at: datetime, refused_objects: int = 0, refusals: Sequence[dict[str, Any]] = ()

@@ -9,7 +9,7 @@ from django.db import OperationalError, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from fleetcharge.lib.deadlocks import once_more_after_deadlock
+from fleetcharge.lib.deadlocks import again_after_deadlock
 from fleetcharge.lib.events import publish
 from fleetcharge.lib.rows import update_each
 from stations import flapping
@@ -247,7 +247,7 @@ def show_removed(evse: EVSE, *, is_removed: bool, at: datetime) -> None:
         publish(LocationChanged(evse.location_id))
 
 
-@once_more_after_deadlock
+@again_after_deadlock
 @transaction.atomic
 def report_evse_status(
     *, source_id: int, external_key: str, raw_status: str, status: str, at: datetime, received_at: datetime

@@ -6,7 +6,7 @@ from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 
-from fleetcharge.lib.deadlocks import once_more_after_deadlock
+from fleetcharge.lib.deadlocks import again_after_deadlock
 from fleetcharge.lib.events import publish
 from stations.events import LocationChanged
 from stations.models import ExternalRef, Location, Source
@@ -21,7 +21,7 @@ def is_full_due(source: Source, now: datetime) -> bool:
     return synced_at is None or (now - synced_at).total_seconds() >= source.full_sync_seconds
 
 
-@once_more_after_deadlock
+@again_after_deadlock
 @transaction.atomic
 def full_pull_done(*, source: Source, began: datetime, at: datetime) -> list[int]:
     """A list that names everything was read from its first to its last page; returns the sites that are gone now.

@@ -21,19 +21,20 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
         running.stop()
 
 
-SET_UP = """
+KEYS = """
 import json
 from stations.cpo.ubc import signing
+print(json.dumps(signing.new_key_pair()))
+"""
+SET_UP = """
 from stations.cpo.ubc.models import UBCNetwork
 from stations.models import Source
 source = Source.objects.create(slug="ubc", name="UBC", kind="ubc-0.9", poll_interval_seconds=30)
-seed, public = signing.new_key_pair()
 network = UBCNetwork(source=source, subscriber_id="fleet.example", key_id="k1", gateway_id={cds!r},
     gateway_url={base!r} + "/cds", areas=[dict(latitude=12.97, longitude=77.59, radius_m=20000)], order_kwh=10,
     registry_url={base!r} + "/registry/dedi/lookup/{{subscriber_id}}/subscribers.beckn.one/{{key_id}}")
-network.signing_key = seed
+network.signing_key = {seed!r}
 network.save()
-print(json.dumps(public))
 """
 START = """
 from stations.cpo import registry
@@ -61,7 +62,8 @@ def test_beat_discovers_and_the_worker_takes_an_order_from_quote_to_invoice(syst
     surya = SuryaCharge()
     with serve(surya) as base:
         surya.base = base
-        surya.registry["fleet.example", "k1"] = system.manage(SET_UP.format(cds=CDS, base=base))
+        seed, surya.registry["fleet.example", "k1"] = system.manage(KEYS)
+        system.manage(SET_UP.format(cds=CDS, base=base, seed=seed))  # the beat may ask at once
         wait_for("the catalogue", lambda: system.manage(LOOK)[0] == 4, 240)
         system.manage(START)
         wait_for("the session", lambda: system.manage(LOOK)[1] == ["charging"], 180)
