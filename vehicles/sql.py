@@ -102,18 +102,27 @@ RETURNING r.id
 """
 
 # Unknown devices, at most a thousand of each organisation: a stranger with random ids cannot fill the table. Of IMEIs
-# without an organisation, which come from the trackers' own networks, more wait to be claimed.
+# without an organisation, which come from the trackers' own networks, more wait to be claimed. Counted once for all new
+# ones of a batch, and not at all for known ones.
 REMEMBER_UNKNOWN = """
+WITH sightings AS MATERIALIZED (
+    SELECT (u->>0)::bigint AS organisation_id, u->>1 AS device_id, (u->>2)::int AS messages, u->>3 AS last_message,
+           u->>0 IS NULL AND u->>1 ~ '^[0-9]{15}$' AS is_imei,
+           EXISTS (SELECT 1 FROM vehicles_unknowndevice d WHERE d.device_id = u->>1
+                   AND d.organisation_id IS NOT DISTINCT FROM (u->>0)::bigint) AS is_known
+    FROM jsonb_array_elements(%s::text::jsonb) AS u
+), with_room AS MATERIALIZED (
+    SELECT organisation_id, is_imei FROM (SELECT DISTINCT organisation_id, is_imei FROM sightings WHERE NOT is_known) n
+    WHERE (CASE WHEN is_imei THEN 20000 ELSE 1000 END)
+          > (SELECT count(*) FROM vehicles_unknowndevice d
+             WHERE d.organisation_id IS NOT DISTINCT FROM n.organisation_id
+               AND (d.organisation_id IS NOT NULL OR (d.device_id ~ '^[0-9]{15}$') = n.is_imei))
+)
 INSERT INTO vehicles_unknowndevice (organisation_id, device_id, messages, last_message, first_seen_at, last_seen_at)
-SELECT (u->>0)::bigint, u->>1, (u->>2)::int, u->>3, now(), now()
-FROM jsonb_array_elements(%s::text::jsonb) AS u
-WHERE (CASE WHEN u->>0 IS NULL AND u->>1 ~ '^[0-9]{15}$' THEN 20000 ELSE 1000 END)
-      > (SELECT count(*) FROM vehicles_unknowndevice d
-         WHERE d.organisation_id IS NOT DISTINCT FROM (u->>0)::bigint
-           AND (d.organisation_id IS NOT NULL OR (d.device_id ~ '^[0-9]{15}$') = (u->>1 ~ '^[0-9]{15}$')))
-   OR EXISTS (SELECT 1 FROM vehicles_unknowndevice d WHERE d.device_id = u->>1
-              AND d.organisation_id IS NOT DISTINCT FROM (u->>0)::bigint)
-ORDER BY u->>1, u->>0
+SELECT organisation_id, device_id, messages, last_message, now(), now() FROM sightings s
+WHERE is_known OR EXISTS (SELECT 1 FROM with_room r WHERE r.is_imei = s.is_imei
+                          AND r.organisation_id IS NOT DISTINCT FROM s.organisation_id)
+ORDER BY device_id, organisation_id
 ON CONFLICT (device_id, organisation_id) DO UPDATE SET
     messages = vehicles_unknowndevice.messages + EXCLUDED.messages,
     last_message = EXCLUDED.last_message, last_seen_at = EXCLUDED.last_seen_at

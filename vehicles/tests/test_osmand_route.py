@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 import time_machine
 
+from vehicles import intake
 from vehicles.fixes import LATE, MOCK_LOCATION
 from vehicles.models import Position, UnknownDevice, VehicleState
 from vehicles.tests.factories import make_vehicle
+from vehicles.unknown import Sighting
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -113,6 +115,19 @@ async def test_at_most_a_thousand_unknown_devices_are_remembered(door) -> None:
     await door.get(URL, params=query(id="stray-7"))
     assert await UnknownDevice.objects.acount() == 1000
     assert (await UnknownDevice.objects.aget(device_id="stray-7")).messages == 2
+
+
+async def test_a_full_list_takes_of_a_batch_whom_it_knows_and_whoever_has_another_limit(door, organisation) -> None:
+    await UnknownDevice.objects.abulk_create(UnknownDevice(device_id=f"stray-{n}", messages=1) for n in range(1000))
+    seen = [(None, "stray-7"), (None, "one-too-many"), (None, "861359030000001"), (organisation.pk, "stray-7"),
+            (organisation.pk, "one-too-many"), (None, "stray-7")]  # fmt: skip
+    await intake.unknown_devices._write([Sighting(owner, device, "hello") for owner, device in seen])
+    heard = UnknownDevice.objects.filter(last_message="hello").order_by("organisation_id", "device_id")
+    assert [row async for row in heard.values_list("organisation_id", "device_id", "messages")] == [
+        (organisation.pk, "one-too-many", 1), (organisation.pk, "stray-7", 1),
+        (None, "861359030000001", 1), (None, "stray-7", 3),
+    ]  # fmt: skip
+    assert await UnknownDevice.objects.acount() == 1003
 
 
 @pytest.mark.parametrize(
