@@ -15,18 +15,19 @@ LONG_SILENCE = timedelta(hours=1)
 
 
 def raise_alarm(
-    *, device_id: str, kind: str, at: datetime, received_at: datetime, place: tuple[float, float] | None = None
-) -> TrackerAlarm | None:
+    *, device_id: str, kind: str, at: datetime, received_at: datetime, place: tuple[float, float] | None = None,
+    is_live: bool = False,
+) -> TrackerAlarm | None:  # fmt: skip
     """Store an alarm and tell of it; None for a device of nobody, and for what was told before.
 
     Trackers repeat an alarm until it is over. Heard again after a silence it is a new one, which takes the place of the
     one that stood: the message that it was over may never have come. One older than ten minutes is kept as a late one
-    and told to nobody; one ahead of our clock is of now.
+    and told to nobody, unless it is live: then it was we who read it late. One ahead of our clock is of now.
     """
     vehicle = Vehicle.objects.filter(device_id=device_id, is_active=True).first()
     if vehicle is None:
         return None
-    at, is_late = min(at, received_at), received_at - at > LATE_AFTER
+    at, is_late = min(at, received_at), not is_live and received_at - at > LATE_AFTER
     latitude, longitude = place or (None, None)
     fields = {"raised_at": at, "received_at": received_at, "heard_at": received_at, "is_late": is_late,
               "latitude": latitude, "longitude": longitude}  # fmt: skip

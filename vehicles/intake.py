@@ -46,8 +46,9 @@ async def close() -> None:
     await console.close()
 
 
-def note(device: str, raw: str, kind: str, alarm: str = "") -> None:
-    """Show a packet that has no place where its vehicle is watched."""
+async def note(device: str, raw: str, kind: str, alarm: str = "") -> None:
+    """Show a packet that has no place where its vehicle is watched; it may be the only kind that the device sends."""
+    await telemetry.registry.find([device])
     if ref := telemetry.registry.watched.get(device):
         console.note(ref, raw, [{"kind": kind, "alarm": alarm}])
 

@@ -125,9 +125,7 @@ class Server:
         for (_, packet), at in zip(packets, instants, strict=True):
             if packet.alarm:
                 await self._alarm(packet, at)
-        for line, packet in packets:
-            if packet.alarm or packet.fix is None:
-                note(packet.imei, line, packet.kind, packet.alarm)
+        await self._show(packets)
         await self._positions(packets)
         return b"".join(_answer(packet) for _, packet in packets), len(lines) - len(packets)
 
@@ -146,6 +144,13 @@ class Server:
         for n, at_us in instants.items():
             _correct(packets[n], at_us)
         return [_at(instants[n]) if n in instants else None for n in range(len(packets))]
+
+    async def _show(self, packets: Iterable[tuple[str, Packet]]) -> None:
+        """Packets without a place, and calls, on the pages of watched vehicles; nothing waits long for that."""
+        with contextlib.suppress(*PASSING):
+            for line, packet in packets:
+                if packet.imei and (packet.alarm or packet.fix is None):
+                    await note(packet.imei, line, packet.kind, packet.alarm)
 
     async def _positions(self, packets: Iterable[tuple[str, Packet]]) -> None:
         wanted = [(line, p.imei, p.fix) for line, p in packets if p.fix is not None]
@@ -201,8 +206,9 @@ class Server:
             return
         place = (packet.fix.latitude, packet.fix.longitude) if isinstance(packet.fix, Fix) else None
         call = functools.partial(
-            alarms.raise_alarm, device_id=packet.imei, kind=packet.alarm, at=at, received_at=received_at, place=place
-        )
+            alarms.raise_alarm, device_id=packet.imei, kind=packet.alarm, at=at, received_at=received_at, place=place,
+            is_live=not packet.is_history,
+        )  # fmt: skip
         await self._insist(lambda: self._threads.run(call))
 
 
@@ -247,11 +253,16 @@ class _Connection:
             if lines:
                 answers, unreadable = await self._server.take(lines, self._since)
                 self._unreadable = 0 if unreadable < len(lines) else self._unreadable + unreadable
-                if answers:
-                    self._writer.write(answers)
-                    await self._writer.drain()
+                await self._send(answers)
             if not is_open:
                 return
+
+    async def _send(self, answers: bytes) -> None:
+        """Whoever is gone needs none; what it sent before is still read."""
+        if answers:
+            with contextlib.suppress(OSError):
+                self._writer.write(answers)
+                await self._writer.drain()
 
     async def _read(self) -> tuple[list[str], bool]:
         """The packets of one read, and whether more may come. A packet that drips in ends the connection in time."""

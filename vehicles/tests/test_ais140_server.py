@@ -29,6 +29,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 PACKETS = (Path(__file__).parent / "samples" / "ais140_packets.txt").read_text().splitlines()
 LOCAL = [ipaddress.ip_network("127.0.0.0/8")]
 IMEI, NOW = "861359030000001", datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+LOGIN = f"$LGN,,{IMEI},3.2,12.9,N,77.6,E"
 
 
 @pytest_asyncio.fixture
@@ -215,7 +216,7 @@ async def test_history_with_a_right_clock_stays_where_it_was(listen, van) -> Non
 
 async def test_an_unclaimed_tracker_is_remembered_and_answered(listen) -> None:
     server, port = await listen()
-    reader, _ = await say(port, f"$LGN,,{IMEI},3.2,12.9,N,77.6,E", "$,HBT,*", packet())
+    reader, _ = await say(port, LOGIN, "$,HBT,*", packet())
     assert (await reader.readline()).startswith(b"$LGN")
     assert await reader.readline() == b"$HBT*\r\n"
     await until(lambda: server.counts["unknown_device"] == 1)
@@ -273,13 +274,13 @@ async def test_while_the_database_is_away_nothing_is_read_and_then_all_is_stored
     server, port = await listen()
     away, telemetry = psycopg.OperationalError("connection refused"), intake.telemetry
     monkeypatch.setattr(telemetry, "submit", failing(9, away, telemetry.submit))
-    monkeypatch.setattr(telemetry.registry, "find", failing(2, away, telemetry.registry.find))
+    monkeypatch.setattr(telemetry.registry, "find", failing(3, away, telemetry.registry.find))
     monkeypatch.setattr(
         alarms, "raise_alarm", failing(3, django.db.OperationalError("the server is starting up"), alarms.raise_alarm)
     )
     await say(port, packet("21112026,115950"), packet(kind="EA"))
     await until(lambda: server.counts["stored"] == 2)
-    assert server.counts["waits"] == 9 + 2 + 1  # the alarm's thread tries twice by itself
+    assert server.counts["waits"] == 9 + 2 + 1  # the connect page asks once, the alarm's thread tries twice by itself
     assert await Position.objects.acount() == 2
     assert len(recorder) == 1
 
@@ -329,9 +330,9 @@ class Stuck:
         monkeypatch.setattr(intake.telemetry, "submit", slow)
 
 
-async def sent_while_stuck(server: Server, port: int, stuck: Stuck) -> asyncio.StreamWriter:
+async def sent_while_stuck(server: Server, port: int, stuck: Stuck, *before: str) -> asyncio.StreamWriter:
     """One packet is being stored, two more are read behind it."""
-    _, writer = await say(port, packet("21112026,115940"))
+    _, writer = await say(port, *before, packet("21112026,115940"))
     await stuck.is_asked.wait()
     writer.write(f"{packet('21112026,115950')}\r\n{packet()}".encode())  # the last without its line end
     reader = next(iter(server._tasks.values()))
@@ -339,10 +340,11 @@ async def sent_while_stuck(server: Server, port: int, stuck: Stuck) -> asyncio.S
     return writer
 
 
-async def test_what_was_sent_before_the_connection_broke_is_stored(listen, van, monkeypatch) -> None:
+@pytest.mark.parametrize("before", [[], [LOGIN]], ids=["silent", "owed an answer"])
+async def test_what_was_sent_before_the_connection_broke_is_stored(listen, van, monkeypatch, before) -> None:
     server, port = await listen()
     stuck = Stuck(monkeypatch)
-    writer = await sent_while_stuck(server, port, stuck)
+    writer = await sent_while_stuck(server, port, stuck, *before)
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     reader = next(iter(server._tasks.values()))
     writer.transport.abort()  # with a reset
@@ -350,6 +352,23 @@ async def test_what_was_sent_before_the_connection_broke_is_stored(listen, van, 
     stuck.go_on.set()
     await until(lambda: server.counts["stored"] == 3)
     assert await Position.objects.acount() == 3
+
+
+async def test_a_live_emergency_that_we_read_late_is_told(listen, van, monkeypatch, clock, recorder) -> None:
+    server, port = await listen()
+    stuck = Stuck(monkeypatch)
+    _, writer = await say(port, packet())
+    await stuck.is_asked.wait()
+    pressed = packet("21112026,120500", kind="EA") + "\r\n"
+    writer.write(pressed.encode())
+    reader = next(iter(server._tasks.values()))
+    await until(lambda: reader._buffer.endswith(pressed.encode()))
+    clock(NOW + timedelta(minutes=30))
+    stuck.go_on.set()
+    await until(lambda: server.counts["stored"] == 2)
+    alarm = await TrackerAlarm.objects.aget()
+    assert (alarm.is_late, alarm.raised_at) == (False, NOW + timedelta(minutes=5))
+    assert [event.at for event in recorder] == [alarm.raised_at]
 
 
 async def test_what_was_read_is_stored_before_we_stop(listen, van, monkeypatch) -> None:

@@ -12,6 +12,7 @@ from vehicles import intake
 from vehicles.ais140.server import Server
 from vehicles.models import RawPacket, Vehicle
 from vehicles.packets import drop_old_packets, watch
+from vehicles.registry import KNOWN_SECONDS
 from vehicles.tests.conftest import in_thread
 from vehicles.tests.factories import make_vehicle
 
@@ -103,6 +104,32 @@ async def test_trackers_that_share_a_connection_see_their_own_packets(door, orga
         assert not any(imei in packet.raw for packet in own for imei in strangers)
         assert any(packet.outcome[0].get("latitude") == 12.9756 for packet in own)
         assert any(packet.outcome[0].get("kind") == "login" for packet in own)
+
+
+async def test_a_tracker_that_knows_no_place_is_shown_to_whoever_has_it_now(
+    door, organisation, other_organisation, monkeypatch
+) -> None:
+    imei, seconds = "861359030000001", [0.0]
+    monkeypatch.setattr(intake.telemetry.registry, "_clock", lambda: seconds[0])
+    server = Server([ipaddress.ip_network("127.0.0.0/8")])
+    reader, writer = await asyncio.open_connection("127.0.0.1", await server.start("127.0.0.1", 0))
+    vans = []
+    for owner in (organisation, other_organisation):
+        await Vehicle.objects.aupdate(device_id=None)
+        van = await in_thread(make_vehicle, owner, device_id=imei)
+        await in_thread(watch, vehicle_id=van.pk, now=NOW)
+        seconds[0] += KNOWN_SECONDS
+        writer.write(f"$LGN,,{imei},3.2,12.9,N,77.6,E\r\n".encode())
+        await asyncio.wait_for(reader.readline(), 20)
+        vans.append(van.pk)
+    await Vehicle.objects.aupdate(watched_until=None)  # nobody looks any more
+    seconds[0] += KNOWN_SECONDS
+    writer.write(f"$LGN,,{imei},3.2,12.9,N,77.6,E\r\n".encode())
+    await asyncio.wait_for(reader.readline(), 20)
+    await server.close()
+    assert [(packet.vehicle_id, packet.outcome[0]["kind"]) for packet in await packets()] == [
+        (van, "login") for van in vans
+    ]
 
 
 async def test_the_oldest_make_room_and_a_day_is_the_longest(tracker, van) -> None:
