@@ -10,6 +10,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
 MOST_ITEMS = 1_000
+FEWEST_LETTERS = 3  # the portal's least for a trade name and a second line of an address
 UNIT = "OTH"  # services have no unit quantity code of their own
 REFUSED = str.maketrans({'"': "'", "\\": "/"})  # by the portal, in any text
 
@@ -80,7 +81,7 @@ def _party(facts: dict[str, Any], who: str) -> dict[str, Any]:
         "Loc": _text(facts["city"], 50), "Pin": int(facts["pin_code"]), "Stcd": facts["state_code"],
     }  # fmt: skip
     more = {"TrdNm": _text(facts.get("trade_name", ""), 100), "Addr2": _text(facts["address"][100:], 100)}
-    return told | {name: text for name, text in more.items() if text}
+    return told | {name: text for name, text in more.items() if len(text) >= FEWEST_LETTERS}
 
 
 def _text(text: str, most: int) -> str:

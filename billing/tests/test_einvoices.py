@@ -77,6 +77,14 @@ def test_texts_are_what_the_portal_takes(row: EInvoice) -> None:
     assert (buyer["Addr1"], buyer["Addr2"]) == (street[:100].strip(), street[100:].strip())
 
 
+def test_texts_that_are_too_short_for_the_portal_are_left_out(row: EInvoice) -> None:
+    """A trade name and a second line of an address have three letters or are not there."""
+    document = row.document
+    for rest, trade_name, there in (("7A", "AB", set()), ("7AB", "ABC", {"TrdNm", "Addr2"})):
+        document.recipient_facts |= {"trade_name": trade_name, "address": "x" * 100 + rest}
+        assert {"TrdNm", "Addr2"} & set(einvoices.payload_of(document)["BuyerDtls"]) == there
+
+
 def test_an_answer_that_got_lost_is_fetched_and_compared(row: EInvoice) -> None:
     class Loses(httpx.BaseTransport):
         def __init__(self) -> None:

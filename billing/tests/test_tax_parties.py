@@ -1,19 +1,21 @@
 """Who is billed by whom: states, union territories, special zones, fleets with several GSTINs, dated rules."""
 
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 
 import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from billing.invoicing.models import (
+    DocumentLine,
     OrganisationRegistration,
     RegistrationMapping,
     SupplierRegistration,
     TaxDocument,
     TaxRule,
 )
-from billing.invoicing.services import figures, months, notes
+from billing.invoicing.services import figures, left, months, notes
 from billing.invoicing.services.parties import Parties, supply_of
 from billing.invoicing.services.place_of_supply import supply_of_session
 from billing.invoicing.services.rules import MissingRule, Rules
@@ -245,6 +247,22 @@ def test_parts_of_a_line_are_credited_until_nothing_is_left(organisation: Organi
     assert first.taxable_paise + rest.taxable_paise == made.taxable_paise
     assert first.cgst_paise + rest.cgst_paise == made.cgst_paise
     assert figures.unexplained_tax() == {"cgst": 0, "sgst": 0, "igst": 0}
+
+
+def test_what_was_given_back_of_lines_in_the_same_words_counts_once() -> None:
+    """Lines of 100 and 80 rupees, of which 80 are given back, leave 100."""
+
+    def line(pk: int, document: TaxDocument, paise: int) -> DocumentLine:
+        return DocumentLine(
+            pk=pk, document=document, description="Charging", rate_percent=Decimal(18), taxable_paise=paise
+        )
+
+    invoice, note = (TaxDocument(pk=pk, kind=kind, total_paise=0) for pk, kind in ((1, "invoice"), (2, "credit_note")))
+    room = left.Left(invoice, [line(1, invoice, 100_00), line(2, invoice, 80_00)], [line(3, note, 80_00)])
+    assert room.everything() == {1: 20_00, 2: 80_00}
+    with pytest.raises(Conflict, match="less left"):
+        room.take({1: 20_01})
+    assert [paise for _, paise, _ in room.take(room.everything())] == [20_00, 80_00]
 
 
 PER_KWH_AND_HOUR = [

@@ -36,6 +36,17 @@ class _Sums:
         return Heads(cgst, cgst, igst)
 
 
+def _less(lines: Iterable[DocumentLine], gone: dict[tuple[str, Decimal], int]) -> dict[int, int]:
+    """Line id -> what it has left: notes name lines by their words, and lines of the same words give in order."""
+    found = {}
+    for line in lines:
+        words = line.description, line.rate_percent
+        taken = min(line.taxable_paise, gone[words])
+        gone[words] -= taken
+        found[line.pk] = line.taxable_paise - taken
+    return found
+
+
 class Left:
     """A line gives no more than itself, all lines of a rate no more than is left of the rate, in any words."""
 
@@ -43,14 +54,15 @@ class Left:
         self.original = original
         self.lines = {line.pk: line for line in lines}
         self.rates: dict[Decimal, _Sums] = defaultdict(_Sums)
-        self.gone: dict[tuple[str, Decimal], int] = defaultdict(int)
+        gone: dict[tuple[str, Decimal], int] = defaultdict(int)
         self.round_off = original.round_off_paise
         for line in self.lines.values():
             self.rates[line.rate_percent].add(line)
         for line in of_notes:
             self.rates[line.rate_percent].add(line, line.document.sign)
             if line.document.kind == Kind.CREDIT_NOTE:
-                self.gone[line.description, line.rate_percent] += line.taxable_paise
+                gone[line.description, line.rate_percent] += line.taxable_paise
+        self.of_lines = _less(self.lines.values(), gone)
         notes = {line.document_id: line.document for line in of_notes}.values()
         self.round_off += sum(note.sign * note.round_off_paise for note in notes)
         self._given = sum(note.sign * note.total_paise for note in notes)
@@ -102,7 +114,7 @@ class Left:
         return Heads(cgst, cgst, max(0, sum(sums.igst for sums in self.rates.values())))
 
     def _of_line(self, line: DocumentLine) -> int:
-        return line.taxable_paise - self.gone[line.description, line.rate_percent]
+        return self.of_lines[line.pk]
 
     def _take(self, pk: int, paise: int) -> tuple[DocumentLine, int, Heads]:
         line = self.lines.get(pk)
