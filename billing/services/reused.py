@@ -9,7 +9,7 @@ from billing.models import BillingException, ChargingSession, MeterValue, Sessio
 from billing.reconstruction import CLOCK_TOLERANCE
 from billing.services import corrections
 from billing.services.exceptions import withdraw_one
-from billing.services.orphans import Stop, stop_in
+from billing.services.orphans import REPEATED_FOR, Stop, stop_in
 from stations.models import Charger
 
 if TYPE_CHECKING:
@@ -24,7 +24,8 @@ def is_another(known: ChargingSession, start: "Start", sequence: int | None) -> 
 
     A running session is only given up for another token, or where the station has begun to count anew since: it has
     booted, or `sequence` (seqNo) is below what came before. Where time proves nothing, token or register have to. A
-    start with the register of the first, which has moved on since, is that one, whatever a clock says that was set.
+    start with the register of the first, which has moved on since, is that one for a week, whatever a clock says that
+    was set.
     """
     if start.transaction_ref is None or not (start.is_reported and known.is_start_reported):
         return False
@@ -32,7 +33,7 @@ def is_another(known: ChargingSession, start: "Start", sequence: int | None) -> 
         return False
     if start.id_token and known.id_token_uid and start.id_token.lower() != known.id_token_uid.lower():
         return True
-    if _has_moved_on_from(known, start.meter_start_wh):
+    if _has_moved_on_from(known, start):
         return False
     registers = start.meter_start_wh, known.meter_start_wh
     has_other_register = known.is_meter_start_reported and None not in registers and registers[0] != registers[1]
@@ -42,10 +43,13 @@ def is_another(known: ChargingSession, start: "Start", sequence: int | None) -> 
     return has_proven_time and (_has_booted_since(known, start) or _counts_anew(known, start, sequence))
 
 
-def _has_moved_on_from(known: ChargingSession, register_wh: int | None) -> bool:
-    """0 proves nothing: many registers count every session from there."""
+def _has_moved_on_from(known: ChargingSession, start: "Start") -> bool:
+    """0 proves nothing: many registers count every session from there. Nor does a session that is long known."""
+    register_wh = start.meter_start_wh
+    if not register_wh or known.created_at <= start.received_at - REPEATED_FOR:
+        return False
     is_its_start = known.is_meter_start_reported and known.meter_start_wh == register_wh
-    return is_its_start and bool(register_wh) and (known.meter_last_wh or 0) > (register_wh or 0)
+    return is_its_start and (known.meter_last_wh or 0) > register_wh
 
 
 def _has_booted_since(known: ChargingSession, start: "Start") -> bool:

@@ -1,5 +1,6 @@
 """Starts that come again: the same one in other words, another one under an old name; and what is said beside them."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ from ocpp_bridge.models import OddMessage
 from ocpp_bridge.station import digest
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect
-from ocpp_bridge.tests.test_socket_16 import START, instant
+from ocpp_bridge.tests.test_socket_16 import NOW, START, instant
 from ocpp_bridge.v16.core import _error_code
 from stations.models import Charger, Connector
 
@@ -168,6 +169,20 @@ async def test_a_start_at_the_register_of_the_first_is_the_first(
     await socket.call("TransactionEvent", event("Started", 0, -3_600, 1_000, **TAG))
     session = ChargingSession.objects.get()
     assert (session.state, session.energy_wh) == (("ended", 4_000) if has_ended else ("active", 2_000))
+
+
+@pytest.mark.parametrize(("days", "sessions"), [(6, 1), (30, 2)])
+async def test_a_register_that_begins_anew_too_is_no_repeat_of_a_session_of_long_ago(
+    connect: Connect, station: Charger, days: int, sessions: int
+) -> None:
+    """The meter was replaced: number, card and register are those of a session that is over."""
+    ago = days * 86_400
+    socket = await connect("BLR-017", subprotocols=["ocpp2.0.1"])
+    await socket.call("TransactionEvent", event("Started", 0, -ago, 1_000, **TAG))
+    await socket.call("TransactionEvent", event("Ended", 1, 1_800 - ago, 5_000))
+    await ChargingSession.objects.aupdate(created_at=NOW - timedelta(days=days))
+    await socket.call("TransactionEvent", event("Started", 0, -3_600, 1_000, **TAG))
+    assert ChargingSession.objects.count() == sessions
 
 
 async def test_numbers_that_begin_again_without_a_start_are_one_session_that_says_so(
