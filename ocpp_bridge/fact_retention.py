@@ -11,6 +11,7 @@ from ocpp_bridge.models import CertificateRequest, ChargerJob, ExternalLimit, Se
 
 MOST_OF_A_CHARGER = 10_000
 AT_ONCE = 5_000
+MOST_OF_A_RUN = 1_000_000
 OVER: tuple[tuple[type[Model], str, Q], ...] = (
     (SecurityEvent, "received_at", Q()),
     (ChargerJob, "updated_at", Q(is_open=False)),
@@ -22,13 +23,17 @@ OVER: tuple[tuple[type[Model], str, Q], ...] = (
 
 
 def forget_old(*, now: datetime) -> int:
-    """Delete what is past its time, and the oldest of chargers that said too much; how many."""
+    """Delete what is past its time, and the oldest of chargers that said too much; how many.
+
+    At most MOST_OF_A_RUN in all; the next run takes the rest.
+    """
     oldest, gone = now - timedelta(days=settings.OCPP_FACT_DAYS), 0
     for model, column, is_over in OVER:
         with survived("facts,", model.__name__):
             rows: QuerySet[Any] = model._default_manager.filter(is_over)
-            gone += _delete(rows.filter(**{f"{column}__lt": oldest}), column)
-            gone += sum(_delete(many, column) for many in _too_many(rows, column))
+            gone += _delete(rows.filter(**{f"{column}__lt": oldest}), column, MOST_OF_A_RUN - gone)
+            for many in _too_many(rows, column):
+                gone += _delete(many, column, MOST_OF_A_RUN - gone)
     return gone
 
 
@@ -43,7 +48,13 @@ def _too_many(rows: QuerySet[Any], column: str) -> list[QuerySet[Any]]:
     return found
 
 
-def _delete(rows: QuerySet[Any], column: str) -> int:
-    """A bounded number, the oldest first; the next pass takes the next ones."""
-    ids = list(rows.order_by(column, "pk").values_list("pk", flat=True)[:AT_ONCE])
-    return int(rows.model._default_manager.filter(pk__in=ids).delete()[0])
+def _delete(rows: QuerySet[Any], column: str, most: int) -> int:
+    """The oldest first, in portions of AT_ONCE that are a transaction each; no more than `most`."""
+    gone = 0
+    while gone < most:
+        ids = list(rows.order_by(column, "pk").values_list("pk", flat=True)[: min(AT_ONCE, most - gone)])
+        rows.model._default_manager.filter(pk__in=ids).delete()
+        gone += len(ids)
+        if len(ids) < AT_ONCE:
+            break
+    return gone

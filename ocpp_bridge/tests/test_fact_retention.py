@@ -66,7 +66,23 @@ def test_of_one_charger_only_so_many_stay(
     tamper(factories.charger(organisation, "QUIET"), NEW)
     for number in range(5):
         tamper(station, NEW + timedelta(minutes=number), number)
-    assert [sweep(), sweep(), sweep()] == [2, 1, 0]
+    assert [sweep(), sweep()] == [3, 0]
     kept = SecurityEvent.objects.filter(charger=station)
     assert sorted(kept.values_list("tech_info", flat=True)) == ["3", "4"]
     assert SecurityEvent.objects.count() == 3
+
+
+def test_a_run_goes_on_portion_by_portion_and_leaves_what_is_too_much_to_the_next(
+    station: Charger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fact_retention, "AT_ONCE", 2)
+    for number in range(5):
+        tamper(station, OLD + timedelta(minutes=number), number)
+        StationCost.objects.create(charger=station, transaction_ref=str(number), details={}, at=OLD)
+    monkeypatch.setattr(fact_retention, "MOST_OF_A_RUN", 3)
+    assert sweep() == 3
+    assert sorted(SecurityEvent.objects.values_list("tech_info", flat=True)) == ["3", "4"]
+    monkeypatch.undo()
+    monkeypatch.setattr(fact_retention, "AT_ONCE", 2)
+    assert [sweep(), sweep()] == [7, 0]
+    assert not SecurityEvent.objects.exists() and not StationCost.objects.exists()
