@@ -13,6 +13,7 @@ from fleetcharge.accounts.models import Organisation
 from ocpp_bridge import quirks
 from ocpp_bridge.metering import normalise_odd
 from ocpp_bridge.quirks import BadProfile, QuirkProfile
+from ocpp_bridge.station import digest
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Charger as Socket
 from ocpp_bridge.tests.conftest import Connect
@@ -155,3 +156,28 @@ async def test_a_start_is_known_again_when_its_clock_is_read_another_way(connect
     await socket.call("BootNotification", boot)
     assert await socket.call("StartTransaction", start) == first
     assert ChargingSession.objects.count() == 1
+
+
+@pytest.mark.parametrize("key", ["as written", "as read"])
+async def test_a_start_of_a_wrong_clock_stored_under_a_key_of_before_is_found(
+    connect: Connect, station: Charger, key: str
+) -> None:
+    """It is told again after an upgrade; the quirk's minutes were taken off in one of the former keys."""
+    socket: Socket = await connect("BLR-1")
+    written = local(-60).replace("+00:00", "Z")
+    start = {"connectorId": 1, "idTag": "TAG1", "meterStart": 80_000, "timestamp": written}
+    first = await socket.call("StartTransaction", start)
+    said = written if key == "as written" else (NOW - timedelta(minutes=60)).isoformat()
+    former = digest(station.pk, 1, "TAG1", said, 80_000)
+    assert await ChargingSession.objects.exclude(start_key=former).aupdate(start_key=former) == 1
+    assert await socket.call("StartTransaction", start) == first
+    assert ChargingSession.objects.count() == 1
+
+
+async def test_the_start_of_another_time_is_not_taken_for_a_former_one(connect: Connect, station: Charger) -> None:
+    """What the second says, less the quirk's minutes, is what the first said."""
+    socket: Socket = await connect("BLR-1")
+    start = {"connectorId": 1, "idTag": "TAG1", "meterStart": 80_000}
+    first = await socket.call("StartTransaction", {**start, "timestamp": local(-390)})
+    second = await socket.call("StartTransaction", {**start, "timestamp": local(-60)})
+    assert first["transactionId"] != second["transactionId"]

@@ -3,6 +3,7 @@
 from datetime import datetime
 from typing import Any
 
+from billing.models import ChargingSession
 from billing.services import sessions
 from billing.services.meters import MeterReading
 from billing.services.places import UNNAMED
@@ -40,6 +41,10 @@ async def start_transaction(station: Station, payload: dict[str, Any], received_
     as_written = digest(station.charger_id, connector_id, id_tag, payload.get("timestamp"), payload.get("meterStart"))
     said_at = parse_date(payload.get("timestamp"))  # not what we make of it: that may change until it is said again
     meant = (connector_id, id_tag, said_at and said_at.isoformat(), optional_integer(payload, "meterStart"))
+    former_key = as_written
+    if said_at is not None and not is_time_ours and said_at != started_at:  # its clock is read as its quirk says
+        as_read = digest(station.charger_id, connector_id, id_tag, started_at.isoformat(), meant[-1])
+        former_key = await in_database(_former_key, as_written, as_read, started_at)
     started = await in_database(
         sessions.start_session,
         charger_id=station.charger_id,
@@ -50,13 +55,19 @@ async def start_transaction(station: Station, payload: dict[str, Any], received_
         received_at=received_at,
         meter_start_wh=meter_start_wh,
         start_key=as_written if said_at is None else digest(station.charger_id, *meant),
-        former_key=as_written,
+        former_key=former_key,
         reservation_number=optional_integer(payload, "reservationId", low=-MAX_INT32, high=MAX_INT32),
         is_time_ours=is_time_ours,
     )
     memory = station.transaction(started.transaction_ref)
     memory.evse_number, memory.is_known, memory.meter_start_wh = max(connector_id, 1), True, meter_start_wh
     return {"transactionId": int(started.transaction_ref), "idTagInfo": id_tag_info(started.decision)}
+
+
+def _former_key(as_written: str, as_read: str, started_at: datetime) -> str:
+    """`as_read`, with the time that the quirk made of it, where a start was stored so; its time tells it from others"""
+    is_stored = ChargingSession.objects.filter(start_key=as_read, started_at=started_at).exists()
+    return as_read if is_stored else as_written
 
 
 async def stop_transaction(station: Station, payload: dict[str, Any], received_at: datetime) -> dict[str, Any]:
