@@ -165,38 +165,52 @@ class PlugRow:
 
 def plugs_of(location: Location, organisation: Organisation, *, now: datetime) -> list[PlugRow]:
     """The site's connectors in bay order. Five queries; only the fleet's own sessions and promises are shown."""
-    connectors = list(
-        Connector.objects.existing()
-        .filter(evse__location=location)
-        .select_related("evse__charger", "evse__location__source", "evse__location__party", "tariff")
-        .order_by("evse__physical_reference", "evse__evse_number", "evse_id", "connector_id")
+    connectors = list(_connectors_at(location))
+    bays = _bay_names({row.pk: row.evse.physical_reference for row in connectors})
+    return _plug_rows(location, connectors, bays, organisation, now)
+
+
+def _connectors_at(location: Location) -> QuerySet[Connector]:
+    at = Connector.objects.existing().filter(evse__location=location)
+    return at.select_related("evse__charger", "evse__location__source", "evse__location__party", "tariff").order_by(
+        "evse__physical_reference", "evse__evse_number", "evse_id", "connector_id"
     )
+
+
+def _plug_rows(
+    location: Location, connectors: list[Connector], bays: dict[int, str], organisation: Organisation, now: datetime
+) -> list[PlugRow]:
     mine = ChargingSession.objects.for_organisation(organisation).filter(connector__in=connectors)
     recent = list(mine.filter(wishing.may_hang(now)).select_related("vehicle", "source").order_by("pk"))
     hanging = {session.connector_id for session in recent}
     sessions = {row.connector_id: row for row in recent if row.state == ChargingSession.State.ACTIVE}
     offers = Offers(location.source, connectors, organisation, now)
-    bays = _bay_names([row.evse.physical_reference for row in connectors])
     return [
-        _plug_row(bay, row, sessions.get(row.pk), offers, may_hang=row.pk in hanging)
-        for bay, row in zip(bays, connectors, strict=True)
+        _plug_row(bays[row.pk], row, sessions.get(row.pk), offers, may_hang=row.pk in hanging) for row in connectors
     ]
 
 
 def plug_of_session(session: ChargingSession | None, organisation: Organisation, *, now: datetime) -> PlugRow | None:
-    """The plug where this session of the fleet runs, with what can be asked of it; None where we do not show it."""
+    """The plug where this session of the fleet runs, with what can be asked of it; None where we do not show it.
+
+    As many queries in a depot of a hundred as where it stands alone.
+    """
     if session is None:
         return None
-    rows = plugs_of(session.connector.evse.location, organisation, now=now)
+    location = session.connector.evse.location
+    connectors = _connectors_at(location)
+    bays = _bay_names(dict(connectors.values_list("pk", "evse__physical_reference")))
+    own = list(connectors.filter(pk=session.connector_id)) if session.connector_id in bays else []
+    rows = _plug_rows(location, own, bays, organisation, now)
     found = next((row for row in rows if row.session and row.session.pk == session.pk), None)
     return replace(found, offer=found.offer.of_session) if found else None
 
 
-def _bay_names(painted: list[str]) -> list[str]:
-    """What is painted on the ground when that names each bay; else they are counted through."""
-    names = [name.removeprefix("Bay ").strip() for name in painted]
-    is_clear = all(names) and len(set(names)) == len(names)
-    return names if is_clear else [str(number) for number in range(1, len(names) + 1)]
+def _bay_names(painted: dict[int, str]) -> dict[int, str]:
+    """Of connectors: what is painted on the ground when that names each bay; else they are counted through."""
+    names = {plug: name.removeprefix("Bay ").strip() for plug, name in painted.items()}
+    is_clear = all(names.values()) and len(set(names.values())) == len(names)
+    return names if is_clear else {plug: str(number) for number, plug in enumerate(names, 1)}
 
 
 def _plug_row(bay: str, row: Connector, session: ChargingSession | None, offers: Offers, *, may_hang: bool) -> PlugRow:

@@ -189,6 +189,22 @@ def test_the_drawer_of_a_vehicle_offers_what_its_session_can_be_asked(
     assert 'data-deed="outlook"' not in drawer(client, session)
 
 
+def test_the_plug_of_a_session_costs_as_much_beside_many_as_alone(
+    organisation: Organisation, django_assert_max_num_queries: Any
+) -> None:
+    """At chargers of one's own, where limits and preferences are looked up by plug."""
+    depot = factories.location(factories.source(organisation), organisation=organisation)
+    for bays in (1, 6):
+        while depot.evses.count() < bays:
+            plug = factories.connector(depot, charger=factories.charger(depot, organisation), at=timezone.now())
+            session = charging(plug, organisation, depot.source)
+        with django_assert_max_num_queries(9):
+            found = pages.plug_of_session(session, organisation, now=timezone.now())
+        assert found is not None
+        assert (found.id, found.bay, found.session) == (plug.pk, str(bays), session)
+        assert (found.offer.can_stop, found.offer.can_limit, found.offer.can_unlock) == (True, True, True)
+
+
 PERIODS = [{"start_period": 0, "limit": 30_000.0}, {"start_period": 1_800, "limit": 11_000.0}]
 
 
