@@ -6,7 +6,7 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$python && exit; \
 	done; echo python3)
 BIN := .venv/bin
-WORKERS ?= 4
+WORKERS ?= 3
 ARGS ?=
 # A busy machine may make a handful of tests late; each is shown with its failure at the end, and is to be mended.
 SECOND_GO ?= --reruns 1 --max-suite-reruns 5 --rerun-show-tracebacks

@@ -97,12 +97,14 @@ def _apply(executor: MigrationExecutor, migration: Migration, sql: tuple[str, ..
         migration.mutate_state(state, preserve=False)
         return
     migration.mutate_state(state, preserve=False)
-    if not migration.atomic:
-        _send(executor, sql)
-    else:
+    key = migration.app_label, migration.name
+    if migration.atomic:
         with transaction.atomic(using=executor.connection.alias):
             _send(executor, (";\n".join(sql),) if sql else ())
-    executor.recorder.record_applied(migration.app_label, migration.name)
+            executor.recorder.record_applied(*key)
+    else:
+        _send(executor, sql)
+        executor.recorder.record_applied(*key)
 
 
 def _send(executor: MigrationExecutor, statements: Sequence[str]) -> None:

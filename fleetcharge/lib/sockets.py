@@ -15,6 +15,7 @@ except ImportError:  # no compiled wheel for this platform
 TEXT, BINARY = 0x81, 0x82  # FIN set, nothing reserved (RFC 6455 section 5.2)
 PAUSE_AT = 8
 LINGER_SECONDS = 5.0
+PATIENCE_SECONDS = 600.0  # for a pong behind what the peer says
 ABORT = "fleetcharge.abort"  # scope["extensions"][ABORT]() ends the connection now, whatever it still had to say
 WRITE = "fleetcharge.write"  # ...[WRITE](text) sends it now; False: nothing happened, `send` it
 HEAR = "fleetcharge.hear"  # ...[HEAR](hear): texts are offered to `hear` first while none waits to be received
@@ -34,13 +35,15 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
     be, so whatever ends here is cut off after `linger_seconds`.
 
     A peer that talks is no dead one, though its pong comes late: it stands behind all that we have not read yet, and
-    how fast we read is up to us.
+    how fast we read is up to us. But who never answers a ping is let go after `patience_seconds`, whatever it says.
     """
 
     read_paused: bool
     ping_timeout: float
+    ping_sent_at: float
     handshake_complete: bool
     linger_seconds = LINGER_SECONDS
+    patience_seconds = PATIENCE_SECONDS
     _cut: asyncio.TimerHandle | None = None
     _talks = False  # something came since the last ping, or since its pong was missed
     _hear: Callable[[str], bool] | None = None
@@ -122,12 +125,16 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
         super().send_keepalive_ping()
 
     def keepalive_timeout(self) -> None:
-        if (self._talks or self.read_paused) and not self.transport.get_write_buffer_size():
+        if self._may_answer_later():
             self._talks = False
             self.pong_timer = self.loop.call_later(self.ping_timeout, self.keepalive_timeout)
             return
         super().keepalive_timeout()
         self.transport.abort() if self.transport.get_write_buffer_size() else self._cut_soon()
+
+    def _may_answer_later(self) -> bool:
+        is_alive = self.read_paused or (self._talks and self.loop.time() - self.ping_sent_at < self.patience_seconds)
+        return is_alive and not self.transport.get_write_buffer_size()
 
     def handle_close(self, event: Any) -> None:
         super().handle_close(event)

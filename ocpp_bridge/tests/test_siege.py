@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import contextlib
 import os
 
 import pytest
@@ -10,6 +11,7 @@ from django.test import override_settings
 
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.patience import ImpatientProtocol
+from fleetcharge.lib.sockets import LeanWebSocketProtocol
 from ocpp_bridge.hub import hub
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect, until
@@ -87,6 +89,26 @@ class TestLatePongs:
             assert "currentTime" in await socket.answer_to(f"h{number}")
         consumer = hub.find(station.pk)
         assert consumer is not None and consumer._bucket.pauses > 0
+
+
+class TestNoPongs:
+    @pytest.fixture
+    def ping_seconds(self) -> float:
+        return 0.2
+
+    async def test_who_talks_and_never_answers_a_ping_is_let_go(
+        self, port: int, station: Charger, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(LeanWebSocketProtocol, "patience_seconds", 1.0)
+        reader, writer = await upgrade(port, "BLR-017")
+        await until(lambda: len(hub) == 1)
+        writer.write(b"\x81\xff" + (100_000).to_bytes(8, "big") + b"mask")  # a long frame, a byte at a time
+        async with asyncio.timeout(60):
+            while len(hub):
+                writer.write(b"x")
+                with contextlib.suppress(TimeoutError, ConnectionError):
+                    await asyncio.wait_for(reader.read(100), 0.05)
+        writer.close()
 
 
 async def test_a_request_head_that_never_ends_is_cut_off(
