@@ -83,7 +83,7 @@ def take(*, upload_id: int, skips_problems: bool, actor: User, at: datetime) -> 
     row.is_trial, row.skips_problems, row.state, row.uploaded_by = False, skips_problems, State.WAITING, actor
     row.stage, row.reached, row.error = Stage.FIND, 0, ""
     if row.bill_id is None:  # tried before drafts were kept
-        _from_the_beginning(row)
+        working.from_the_beginning(row)
     row.save()
     audit(
         action="network_bill.take", target=row, actor=actor, organisation=row.organisation,
@@ -96,19 +96,19 @@ def take(*, upload_id: int, skips_problems: bool, actor: User, at: datetime) -> 
 def try_again(*, upload_id: int, actor: User, at: datetime) -> BillUpload:
     """What was refused is tried from its beginning, as long as its file is kept. Raises Conflict otherwise."""
     row = _locked(upload_id)
-    if row.state != State.REFUSED or not row.content:
+    if not _set_back(row, actor):
         raise Conflict("Only what was refused, and is still kept, can be tried again.", code="not_refused")
-    row.is_trial, row.state, row.bill, row.error = True, State.WAITING, None, ""
-    _from_the_beginning(row)
-    row.save()
-    audit(action="network_bill.try_again", target=row, actor=actor, organisation=row.organisation)
     return _begin(row, _bytes_to_read(bytes(row.content)), at)
 
 
-def _from_the_beginning(row: BillUpload) -> None:
-    row.stage, row.finished_at = Stage.READ, None
-    row.reached = row.last_line = row.lines = row.unusable = row.total_paise = 0
-    row.problems, row.report, row.outcomes = [], [], {}
+def _set_back(row: BillUpload, actor: User | None) -> bool:
+    if row.state != State.REFUSED or not row.content:
+        return False
+    row.is_trial, row.state, row.bill, row.error = True, State.WAITING, None, ""
+    working.from_the_beginning(row)
+    row.save()
+    audit(action="network_bill.try_again", target=row, actor=actor, organisation=row.organisation)
+    return True
 
 
 def _locked(upload_id: int) -> BillUpload:
@@ -138,7 +138,12 @@ def _give_up(key: str, problem: str, now: datetime) -> None:
     working.refuse(upload_id=int(key), why=f"It was given up after several tries. The last one: {problem}", at=now)
 
 
-@engine.does_long(JOB, gave_up=_give_up)
+def _revive(key: str, actor: User | None, now: datetime) -> None:
+    """Its job is tried again among the jobs; one whose file is not kept any more only loses its job."""
+    _set_back(_locked(int(key)), actor)
+
+
+@engine.does_long(JOB, gave_up=_give_up, revived=_revive)
 def _work(key: str, lease: engine.Lease) -> Iterator[None]:
     yield from working.go_on(upload_id=int(key), at=lease.at, keep=lease.keep)
 

@@ -13,6 +13,7 @@ from billing.models import BillUpload, NetworkBill
 from fleetcharge.lib.api import Conflict
 
 State, Stage = BillUpload.State, BillUpload.Stage
+Keep = Callable[[bool], None]
 LINES_A_READ = 5_000
 LINES_A_PASS = 50_000
 PARTS_OF_DAYS = 31
@@ -33,10 +34,10 @@ class Overtaken(Exception):
     """Somebody else went on with it."""
 
 
-def go_on(*, upload_id: int, at: Callable[[], datetime], keep: Callable[[], None]) -> Iterator[None]:
+def go_on(*, upload_id: int, at: Callable[[], datetime], keep: Keep) -> Iterator[None]:
     """From where it was left to its outcome, a step for each portion; what is wrong with the file is its outcome.
 
-    `keep` is called in each portion's transaction, and undoes it by raising.
+    `keep` is called in each portion's transaction with whether more is to come, and undoes it by raising.
     """
     row = _row(upload_id)
     try:
@@ -47,14 +48,22 @@ def go_on(*, upload_id: int, at: Callable[[], datetime], keep: Callable[[], None
                 _step(row, at())
             yield
     except (UnusableBill, Conflict) as error:
-        refuse(upload_id=upload_id, why=str(error), at=at())
+        with transaction.atomic():
+            refuse(upload_id=upload_id, why=str(error), at=at())
+            keep(False)
 
 
 def through(*, upload_id: int, now: datetime) -> BillUpload:
     """All of a small one."""
-    for _ in go_on(upload_id=upload_id, at=lambda: now, keep=lambda: None):
+    for _ in go_on(upload_id=upload_id, at=lambda: now, keep=lambda goes_on: None):
         pass
     return _row(upload_id)
+
+
+def from_the_beginning(row: BillUpload) -> None:
+    row.stage, row.finished_at = Stage.READ, None
+    row.reached = row.last_line = row.lines = row.unusable = row.total_paise = 0
+    row.problems, row.report, row.outcomes = [], [], {}
 
 
 @transaction.atomic
@@ -70,20 +79,21 @@ def _row(upload_id: int) -> BillUpload:
 
 
 @contextmanager
-def _portion(row: BillUpload, keep: Callable[[], None]) -> Iterator[None]:
+def _portion(row: BillUpload, keep: Keep) -> Iterator[None]:
     """All of it or nothing, and only from where the row still is."""
     with transaction.atomic():
         there = BillUpload.objects.select_for_update().values_list("state", "stage", "reached").get(pk=row.pk)
         if there != (row.state, row.stage, row.reached):
             raise Overtaken(f"{row.pk} is at {there}")
         yield
-        keep()
+        keep(row.state == State.WAITING)
         row.save(update_fields=KEPT)
 
 
-def _read(row: BillUpload, at: Callable[[], datetime], keep: Callable[[], None]) -> Iterator[None]:
+def _read(row: BillUpload, at: Callable[[], datetime], keep: Keep) -> Iterator[None]:
     if row.bill is None:
         with _portion(row, keep):
+            from_the_beginning(row)  # what was tried before there were drafts left its figures here
             row.bill = services.draft(
                 organisation=row.organisation, source=row.source, number=row.number, starts_on=row.starts_on,
                 ends_on=row.ends_on, file_sha256=files.sha256_of(row.pk), owner=row.uploaded_by, at=at(),

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 
 from billing.jobs import engine
 from billing.jobs.models import Job
-from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin
+from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, actor_of
 
 
 @admin.register(Job)
@@ -28,5 +28,6 @@ class JobAdmin(ReadOnlyAdmin):
 
     @admin.action(description=gettext_lazy("Try again"), permissions=["decide"])
     def try_again(self, request: HttpRequest, queryset: QuerySet[Job]) -> None:
-        count = engine.try_again(job_ids=list(queryset.values_list("pk", flat=True)), now=timezone.now())
+        wanted = list(queryset.values_list("pk", flat=True))
+        count = engine.try_again(job_ids=wanted, now=timezone.now(), actor=actor_of(request))
         messages.success(request, _("%(count)d wait again.") % {"count": count})

@@ -13,12 +13,15 @@ from django.db.models import QuerySet
 from billing.jobs.models import Job
 from billing.models import BillingException
 from billing.services.exceptions import open_exception, withdraw_one
+from fleetcharge.accounts.models import User
 
 logger = logging.getLogger(__name__)
 Work = Callable[[str, datetime], object]
 LongWork = Callable[[str, "Lease"], Iterable[None]]
 GaveUp = Callable[[str, str, datetime], object]
+Revived = Callable[[str, User | None, datetime], object]
 LEASE = timedelta(minutes=5)
+LONG_LEASE = timedelta(minutes=15)  # above the time limit of the tasks that do long jobs
 MOST_ATTEMPTS = 10
 FIRST_WAIT, LONGEST_WAIT = timedelta(seconds=15), timedelta(hours=1)
 RETRIED = "Tried again."
@@ -27,6 +30,7 @@ KILLED = "It was begun this often and never came to an end: its worker died each
 _kinds: dict[str, Work] = {}
 _long: dict[str, LongWork] = {}
 _gave_up: dict[str, GaveUp] = {}
+_revived: dict[str, Revived] = {}
 
 _ADD = """
 INSERT INTO billing_job (kind, key, organisation_id, state, attempts, next_try_at, error, created_at)
@@ -61,35 +65,46 @@ class LeaseLost(Exception):
     """Another worker has it."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Lease:
-    """A worker's claim on a long job. The attempt's number is the claim."""
+    """A worker's claim on a long job: the attempt's number and, as a slice gives that back, when the lease ends.
+
+    Of the ends the last two count: a portion that was undone leaves the one before.
+    """
 
     job_id: int
     attempts: int
     now: datetime
+    ends: tuple[datetime, ...]
     began: float = field(default_factory=time.monotonic)
 
     def at(self) -> datetime:
         return self.now + timedelta(seconds=time.monotonic() - self.began)
 
-    def keep(self) -> None:
-        """In the transaction of each portion: raises LeaseLost where the portion is not ours to write any more."""
-        if not self.job().update(next_try_at=self.at() + LEASE):
+    def keep(self, goes_on: bool = True) -> None:
+        """In the transaction of each portion: raises LeaseLost where the portion is not ours to write any more.
+
+        The job goes with the last one: who asks for more right after that adds it anew.
+        """
+        until = self.at() + LONG_LEASE
+        if not (self.job().update(next_try_at=until) if goes_on else self.job().delete()[0]):
             raise LeaseLost
+        self.ends = (self.ends[-1], until)
 
     def job(self) -> QuerySet[Job]:
-        return Job.objects.filter(pk=self.job_id, attempts=self.attempts, state=Job.State.WAITING)
+        mine = Job.objects.filter(pk=self.job_id, attempts=self.attempts, state=Job.State.WAITING)
+        return mine.filter(next_try_at__in=self.ends)
 
 
-def does_long(kind: str, *, gave_up: GaveUp) -> Callable[[LongWork], LongWork]:
+def does_long(kind: str, *, gave_up: GaveUp, revived: Revived) -> Callable[[LongWork], LongWork]:
     """Register what does jobs of a kind in portions, yielding after each that it committed; it begins where it was.
 
-    `gave_up` hears the key and why, in the transaction that calls the job dead.
+    `gave_up` hears the key and why, in the transaction that calls the job dead; `revived` the key and who tries it
+    again, in that one.
     """
 
     def register(work: LongWork) -> LongWork:
-        _long[kind], _gave_up[kind] = work, gave_up
+        _long[kind], _gave_up[kind], _revived[kind] = work, gave_up, revived
         return work
 
     return register
@@ -121,7 +136,7 @@ def work(*, now: datetime, limit: int = 200, kinds: Sequence[str] = ()) -> int:
         claimed = sorted(cursor.fetchall())
     for attempts, job_id, kind, key in claimed:
         at = now + timedelta(seconds=time.monotonic() - began)
-        if _begin(job_id, mine, at):
+        if _begin(job_id, mine, at + LEASE):
             _do(job_id, kind, key, attempts + 1, now)
         elif attempts >= MOST_ATTEMPTS:
             _give_up(Job.objects.filter(pk=job_id, state=Job.State.WAITING).first(), KILLED, now)
@@ -133,13 +148,13 @@ def work_long(*, kind: str, now: datetime, slice_s: float) -> bool:
 
     Who is not through then leaves it to the next, and has not lost an attempt.
     """
-    mine = now + LEASE
+    mine = now + LONG_LEASE
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, {"now": now, "until": mine, "limit": 1, "kinds": [kind]})
         claimed = cursor.fetchall()
     for attempts, job_id, _, key in claimed:
-        if _begin(job_id, mine, now):
-            _go_on(kind, key, Lease(job_id, attempts + 1, now), slice_s)
+        if _begin(job_id, mine, mine):
+            _go_on(kind, key, Lease(job_id, attempts + 1, now, (mine,)), slice_s)
         elif attempts >= MOST_ATTEMPTS:
             _give_up(Job.objects.filter(pk=job_id, state=Job.State.WAITING).first(), KILLED, now)
     return bool(claimed)
@@ -158,22 +173,25 @@ def _go_on(kind: str, key: str, lease: Lease, slice_s: float) -> None:
         _failed(lease.job(), kind, key, lease.attempts, lease.at(), error)
 
 
-def _begin(job_id: int, mine: datetime, at: datetime) -> bool:
+def _begin(job_id: int, mine: datetime, until: datetime) -> bool:
     """False when it was tried too often, or our lease ran out and another worker has it."""
-    values: dict[str, Any] = {"id": job_id, "mine": mine, "until": at + LEASE, "most": MOST_ATTEMPTS}
+    values: dict[str, Any] = {"id": job_id, "mine": mine, "until": until, "most": MOST_ATTEMPTS}
     with connection.cursor() as cursor:
         cursor.execute(_BEGIN, values)
         return int(cursor.rowcount) == 1
 
 
 @transaction.atomic
-def try_again(*, job_ids: Sequence[int], now: datetime) -> int:
+def try_again(*, job_ids: Sequence[int], now: datetime, actor: User | None = None) -> int:
     """A person has mended what kept them from being done; how many wait again."""
     dead = Job.objects.filter(pk__in=list(job_ids), state=Job.State.DEAD)
     references = [_reference(job.kind, job.key) for job in dead]
     asked = BillingException.objects.open().filter(kind=BillingException.Kind.JOB_DEAD, reference__in=references)
     for exception in asked:
         withdraw_one(exception, resolution=RETRIED, at=now)
+    for job in dead:
+        if job.kind in _revived:
+            _revived[job.kind](job.key, actor, now)
     return dead.update(state=Job.State.WAITING, attempts=0, next_try_at=now, died_at=None)
 
 

@@ -1,15 +1,16 @@
 """Jobs are done once, by whoever comes; a dead worker costs a lease, a bad row nobody else's time."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test import Client
 
 from billing import tasks
 from billing.jobs import engine, kinds
-from billing.jobs.engine import LEASE, MOST_ATTEMPTS
+from billing.jobs.engine import LEASE, LONG_LEASE, MOST_ATTEMPTS, Lease
 from billing.models import CDR, BillingException, Job
 from billing.services import rating
 from billing.tests.factories import NOON, make_fleet, start, stop
@@ -86,6 +87,48 @@ def test_who_was_slower_than_its_lease_settles_nothing(done: list[str]) -> None:
     Job.objects.update(attempts=2)
     engine._do(Job.objects.get().pk, "test", "bad", 1, NOON)
     assert (Job.objects.get().error, Job.objects.get().attempts) == ("", 2)
+
+
+@pytest.mark.django_db
+def test_who_comes_back_after_anothers_slice_settles_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other gave its attempt back, so that the number is the same again."""
+    leases: list[Lease] = []
+
+    def work(key: str, lease: Lease) -> Iterator[None]:
+        leases.append(lease)
+        if len(leases) == 1:
+            assert engine.work_long(kind="long", now=NOON + LONG_LEASE, slice_s=0)
+            assert Job.objects.get().attempts == lease.attempts
+            for goes_on in (True, False):
+                with pytest.raises(engine.LeaseLost):
+                    lease.keep(goes_on)
+            raise RuntimeError("too late")
+        lease.keep()
+        yield
+
+    monkeypatch.setitem(engine._long, "long", work)
+    engine.add(kind="long", keys=[("a", None)], now=NOON)
+    assert engine.work_long(kind="long", now=NOON, slice_s=0)
+    assert (len(leases), Job.objects.get().attempts, Job.objects.get().error) == (2, 1, "")
+
+
+@pytest.mark.django_db
+def test_a_portion_that_was_undone_leaves_the_lease_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    def work(key: str, lease: Lease) -> Iterator[None]:
+        lease.keep()
+        yield
+        with transaction.atomic():
+            lease.keep()
+            raise RuntimeError("undone")
+
+    monkeypatch.setitem(engine._long, "long", work)
+    engine.add(kind="long", keys=[("a", None)], now=NOON)
+    assert engine.work_long(kind="long", now=NOON, slice_s=60)
+    assert Job.objects.get().error == "RuntimeError: undone"
+
+
+def test_the_lease_of_a_long_job_is_longer_than_its_task_may_run() -> None:
+    assert LONG_LEASE.total_seconds() > tasks.work_network_bills.time_limit
 
 
 class Killed(BaseException):

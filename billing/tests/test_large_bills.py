@@ -2,8 +2,9 @@
 
 import io
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import date, timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -226,6 +227,77 @@ def test_what_was_tried_before_there_were_drafts_is_read_again_when_it_is_taken(
     assert (row.state, row.lines, row.unusable, len(row.problems)) == ("taken", 2, 1, 1)
     bill = NetworkBill.objects.taken().get()
     assert bill.total_paise == row.total_paise == sum(map(test_network_bills.paise, records[:2]))
+
+
+def test_what_an_older_version_tried_and_left_waiting_is_not_counted_twice(
+    waiting: BillUpload, records: list[RoamingCDR]
+) -> None:
+    BillUpload.objects.update(
+        lines=5, total_paise=999, unusable=1, problems=[[7, "no number"]], report=[{"line": 2}], outcomes={"agrees": 5}
+    )
+    assert uploads.work_waiting(now=NOW)
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.lines, waiting.unusable, waiting.problems) == ("taken", 5, 0, [])
+    billed = sum(map(test_network_bills.paise, records)) + 12_50
+    assert waiting.total_paise == NetworkBill.objects.taken().get().total_paise == billed
+
+
+# --- a job for as long as it waits --------------------------------------------------------------------------------
+def and_then(monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
+    """Right after a worker's last portion, before it turns to anything else."""
+    work = engine._long[uploads.JOB]
+
+    def work_and_then(key: str, lease: engine.Lease) -> Iterator[None]:
+        yield from work(key, lease)
+        do()
+
+    monkeypatch.setitem(engine._long, uploads.JOB, work_and_then)
+
+
+def test_what_is_taken_in_the_instant_its_trial_ends_has_a_job(
+    waiting: BillUpload, finance: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    BillUpload.objects.update(is_trial=True)
+    with monkeypatch.context() as moment:
+        take_it = partial(uploads.take, upload_id=waiting.pk, skips_problems=False, actor=finance, at=NOW)
+        and_then(moment, take_it)
+        assert uploads.work_waiting(now=NOW)
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.stage) == ("waiting", "find")
+    assert uploads.work_waiting(now=NOW)
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.lines, Job.objects.count()) == ("taken", 5, 0)
+
+
+def test_what_is_tried_again_in_the_instant_it_is_refused_has_a_job(
+    waiting: BillUpload, finance: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    BillUpload.objects.update(content=csv_of("A,,,1.00", "B,,,1.00") + b"\n\xff,,,1\n")
+    with monkeypatch.context() as moment:
+        and_then(moment, partial(uploads.try_again, upload_id=waiting.pk, actor=finance, at=NOW))
+        assert uploads.work_waiting(now=NOW)
+    assert uploads.work_waiting(now=NOW)
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.error, Job.objects.count()) == ("refused", "The file is not UTF-8", 0)
+
+
+def test_a_job_that_was_given_up_is_tried_again_with_its_upload(
+    waiting: BillUpload, desk: Client, finance: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as broken:
+        broken.setattr(services, "compare_lines", lambda *told: 1 / 0)
+        for _ in range(engine.MOST_ATTEMPTS):
+            assert uploads.work_waiting(now=Job.objects.get().next_try_at)
+    waiting.refresh_from_db()
+    assert (waiting.state, Job.objects.get().state) == ("refused", "dead")
+    jobs = reverse("admin:billing_job_changelist")
+    desk.post(jobs, {"action": "try_again", "_selected_action": [Job.objects.get().pk]})
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.error, waiting.lines) == ("waiting", "", 0)
+    assert AuditEntry.objects.get(action="network_bill.try_again").actor == finance
+    assert uploads.work_waiting(now=Job.objects.get().next_try_at)
+    waiting.refresh_from_db()
+    assert (waiting.state, waiting.lines, Job.objects.count()) == ("tried", 5, 0)
 
 
 # --- what is told -------------------------------------------------------------------------------------------------
