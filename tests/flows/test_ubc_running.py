@@ -72,5 +72,6 @@ def test_beat_discovers_and_the_worker_takes_an_order_from_quote_to_invoice(syst
     assert surya.refused == []
     assert {status for _, status, _ in surya.answers} == {200}, json.dumps(surya.answers)
     heard = [body["context"]["action"] for body in surya.heard]
-    assert [action for action in heard if action not in {"discover", "track"}] == ["select", "init", "confirm", "update", "update"]
+    asked = [action for action in heard if action not in {"discover", "track"}]  # which the beat does as it likes
+    assert asked == ["select", "init", "confirm", "update", "update"]
     assert "Traceback" not in Path(system.log.name).read_text()
