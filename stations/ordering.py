@@ -3,6 +3,8 @@
 from datetime import datetime, timedelta
 
 AHEAD_AT_MOST = timedelta(minutes=2)
+STEADILY_AHEAD_AT_MOST = timedelta(days=1)
+"""A clock that is always ahead, such as Indian time that is called UTC (5:30), still orders its own words."""
 
 
 def believed(said_at: datetime, received_at: datetime) -> datetime:
@@ -11,7 +13,10 @@ def believed(said_at: datetime, received_at: datetime) -> datetime:
 
 
 def is_older(new: datetime | None, held: datetime | None, now: datetime) -> bool:
-    """Whether something newer than `new` is held. A held time that lies ahead of `now` outranks nothing: one message
-    of a clock that is years ahead must not silence its source for years.
+    """Whether something newer than `new` is held. A held time that lies ahead of `now` outranks only what is ahead,
+    too, and none by more than a day: one message of a clock that is years ahead must not silence its source for years.
     """
-    return new is not None and held is not None and new < held <= now + AHEAD_AT_MOST
+    if new is None or held is None or new >= held:
+        return False
+    limit = now + AHEAD_AT_MOST
+    return held <= limit or (new > limit and held <= now + STEADILY_AHEAD_AT_MOST)

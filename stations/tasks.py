@@ -188,9 +188,9 @@ def check_source(source_id: int) -> None:
     try:
         registration.check(source)
     except CPOError as error:
-        Source.objects.filter(pk=source_id).update(last_error=f"Test: {error}")
+        Source.objects.filter(pk=source_id).update(last_error=f"Test: {error}", last_error_code=error.code[:40])
     else:
-        Source.objects.filter(pk=source_id).update(last_error="")
+        Source.objects.filter(pk=source_id).update(last_error="", last_error_code="")
 
 
 def expire_cpo_commands(now: datetime) -> None:

@@ -6,7 +6,8 @@ LONGEST = 200
 HIDDEN = "…"
 _ADDRESS = re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://)(?:[^\s/@]*@)?([^\s/?#@\"'<>]+)[^\s\"'<>]*")
 _NAMED = re.compile(
-    r"(?i)\b(token|bearer|secret|password|api[-_ ]?key|authorization|signature)\b([\"']?\s*[:=]\s*[\"']?)\S+"
+    r"(?i)\b(token|bearer|secret|password|api[-_ ]?key|authorization|signature)\b([\"']?\s*[:=]\s*[\"']?)"
+    r"(?:(?:token|bearer|basic|signature)\s+)?\S+"
 )
 _LONG = re.compile(r"(?=[\w+/=~-]*\d)(?=[\w+/=~-]*[A-Za-z])[\w+/=~-]{16,}")
 

@@ -128,16 +128,22 @@ def _write_evse(source: Source, location: Location, evse: EVSE, doc: EvseDoc, ev
         evse.connectors.exclude(pk__in=kept).update(is_removed=True)
 
 
-def remove_location(*, source: Source, external_key: str, at: datetime) -> bool:
-    """A site is gone; the row stays as a tombstone so that history and links do not break."""
+def remove_location(*, source: Source, external_key: str, at: datetime, updated_at: datetime | None = None) -> bool:
+    """A site is gone; the row stays as a tombstone so that history and links do not break.
+
+    `updated_at`: when its source said so. False when we hold something newer.
+    """
     location = _find(source, Kind.LOCATION, external_key, Location)
     if location is None:
         return False
     if location.source_id != source.pk:
         return claims.withdraw(location=location, source=source, at=at)
+    if is_older(updated_at, location.source_updated_at, at):
+        return False
     Location.objects.filter(pk=location.pk).update(
-        is_removed=True, removed_because=Location.Removal.WITHDRAWN, updated_at=at
-    )
+        is_removed=True, removed_because=Location.Removal.WITHDRAWN, updated_at=at,
+        source_updated_at=updated_at or location.source_updated_at,
+    )  # fmt: skip
     publish(LocationChanged(location.pk))
     return True
 

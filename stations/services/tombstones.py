@@ -53,6 +53,11 @@ def full_pull_done(*, source: Source, began: datetime, at: datetime) -> list[int
     return gone
 
 
+def endless_pull_done(*, source: Source, at: datetime) -> None:
+    """A list without an end says nothing of what is missing; it is asked for again in its time, not at every poll."""
+    Source.objects.filter(pk=source.pk).update(full_synced_at=at)
+
+
 def _owners(refs: list[ExternalRef]) -> dict[int, int]:
     """Of the sites that are shown."""
     sites = Location.objects.filter(pk__in=[ref.object_id for ref in refs], is_removed=False)

@@ -1,10 +1,14 @@
 """One message of a clock that is years ahead does not silence its network: what comes after it is news."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
+from django.utils import timezone
 
 from fleetcharge.demo.peers import objects
 from stations.cpo.ocpi.models import PeerDocument, RoamingSession
 from stations.models import Connector, Location, Party, Tariff
+from stations.ordering import is_older
 from stations.tests.ocpi_peers import Network, code
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -53,3 +57,31 @@ def test_a_party_of_a_hub_and_a_record_change_again(modern: Network) -> None:
         body = objects.invoice("I1", *cdrs, last_updated=moment)
         assert code(modern.peer.put("invoicereconciliation", "I1", body=body)) in TAKEN
     assert PeerDocument.objects.get(kind="invoice").cdr_ids == ["C1", "C2"]
+
+
+INDIAN = timedelta(hours=5, minutes=30)
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("new", "held", "answer"),
+    [
+        (INDIAN - timedelta(minutes=1), INDIAN, True),
+        (INDIAN, INDIAN, False),
+        (INDIAN + timedelta(minutes=1), INDIAN, False),
+        (timedelta(0), INDIAN, False),  # the clock was put right
+        (INDIAN, timedelta(days=2), False),
+        (timedelta(0), timedelta(days=26_000), False),
+        (-timedelta(days=1), timedelta(minutes=1), True),
+    ],
+)
+def test_a_clock_that_is_steadily_ahead_orders_its_own_words(new: timedelta, held: timedelta, answer: bool) -> None:
+    assert is_older(NOON + new, NOON + held, NOON) is answer
+
+
+def test_a_network_that_calls_indian_time_utc_does_not_go_back(usual: Network) -> None:
+    now = timezone.now() + INDIAN
+    for kwh, moment in ((20, now), (10, now - timedelta(minutes=10)), (21, now + timedelta(minutes=1))):
+        body = objects.session("2.2.1", kwh=kwh, last_updated=moment.isoformat())
+        assert code(usual.peer.put("sessions", "S1", body=body)) in TAKEN
+        assert RoamingSession.objects.get().energy_wh == max(kwh, 20) * 1000

@@ -75,6 +75,19 @@ def test_a_site_that_is_not_to_be_published_is_hidden(hooks: Hooks, ocpi: Webhoo
         assert Location.objects.filter(is_removed=False).exists() is is_shown
 
 
+def test_a_site_is_hidden_and_shown_in_the_order_of_its_words(hooks: Hooks, ocpi: WebhookFeed) -> None:
+    def put(hour: int, is_published: bool) -> bool:
+        body = {**SITE, "publish": is_published, "last_updated": f"2026-01-01T0{hour}:00:00Z", "name": f"At {hour}"}
+        assert hooks.push(body, path="/IN/VGR/LOC1", method="PUT", headers=TOKEN).json()["status_code"] == 1000
+        return Location.objects.filter(is_removed=False).exists()
+
+    assert put(2, True)
+    assert put(1, False)  # it comes late: the newer word stands
+    assert not put(4, False)
+    assert not put(3, True)
+    assert put(5, True)
+
+
 def test_an_ocpi_patch_of_a_whole_location_moves_each_evse(hooks: Hooks, ocpi: WebhookFeed) -> None:
     hooks.push(SITE, path="/IN/VGR/LOC1", method="PUT", headers=TOKEN)
     at = before(5).isoformat()

@@ -145,6 +145,10 @@ def test_09_a_list_that_goes_in_a_circle_hides_nothing(usual: Network) -> None:
         usual.poll()
     assert Location.objects.filter(is_removed=False).count() == 5
     assert "go in a circle" in str(usual.source.refusals)
+    usual.peer.calls.clear()
+    usual.poll()
+    lists = [query for _, path, query, _ in usual.peer.calls if path.endswith("/locations")]
+    assert lists and all("date_from" in query for query in lists)  # it is not asked for all of it at every poll
     usual.peer.page_size = 10
     usual.peer.lists["locations"].pop()
     for _ in range(3):
@@ -215,6 +219,20 @@ def test_13_what_is_left_empty_does_not_cost_us_site_price_or_session(usual: Net
     ]
     assert [code(answer) for answer in answers] == [(201, 1000)] * 3
     assert Location.objects.get(name="Volt 8").opening_times is None
+
+
+def test_13_an_empty_list_of_taxes_says_without_tax_and_an_empty_currency_nothing(modern: Network) -> None:
+    for name, taxes, total in (("S6", [], 90), ("S7", "", None)):
+        body = objects.session("2.3.0", name, total_cost={"before_taxes": 90, "taxes": taxes})
+        assert code(modern.peer.put("sessions", name, body=body)) == (201, 1000)
+        assert RoamingSession.objects.get(key__endswith=name).total_after_taxes == total
+    for empty in ("", [], {}):
+        session = objects.session("2.3.0", "S8", currency=empty)
+        assert code(modern.peer.put("sessions", "S8", body=session)) == (200, 2001)
+        tariff = objects.tariff("2.3.0", id="T8", currency=empty)
+        assert code(modern.peer.put("tariffs", "T8", body=tariff)) == (200, 2001)
+    assert not RoamingSession.objects.filter(key__endswith="S8").exists()
+    assert not Tariff.objects.filter(external_id="T8").exists()
 
 
 def test_14_an_unknown_status_is_not_a_fault(everywhere: Network) -> None:

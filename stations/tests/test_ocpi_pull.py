@@ -119,21 +119,36 @@ def paged(*answers: httpx.Response) -> httpx.MockTransport:
     return httpx.MockTransport(lambda request: next(pages))
 
 
-def page(link: str = "") -> httpx.Response:
+def page(link: str = "", *ids: str, total: int = 0) -> httpx.Response:
     headers = {"Link": f'<{link}>; rel="next"'} if link else {}
-    return httpx.Response(200, json={"data": [{"id": "1"}], "status_code": 1000, "timestamp": STAMP}, headers=headers)
+    headers |= {"X-Total-Count": str(total)} if total else {}
+    data = [{"id": each} for each in ids]
+    return httpx.Response(200, json={"data": data, "status_code": 1000, "timestamp": STAMP}, headers=headers)
 
 
 def test_links_may_be_relative_but_neither_loop_nor_leave(connected: Source) -> None:
     where = "http://127.0.0.1:9/locations"
-    with OCPIClient(connected, transport=paged(page("?offset=1"), page())) as client:
+    with OCPIClient(connected, transport=paged(page("?offset=1", "1"), page("", "2"))) as client:
         assert len(list(client.pages(where))) == 2
     loop = f"{where}?limit=100"
-    with OCPIClient(connected, transport=paged(page(loop), page(loop))) as client:
+    with OCPIClient(connected, transport=paged(page(loop, "1"), page(loop, "1"))) as client:
         assert len(list(client.pages(where))) == 1
-    away = OCPIClient(connected, transport=paged(page("http://elsewhere.example/locations?offset=1"), page()))
+    away = OCPIClient(connected, transport=paged(page("http://elsewhere.example/locations?offset=1", "1"), page()))
     with pytest.raises(CPOError, match="another host"), away as client:
         list(client.pages(where))
+
+
+def test_an_empty_page_is_the_last_one_unless_more_was_promised(connected: Source) -> None:
+    where = "http://127.0.0.1:9/locations"
+    for total in (0, 2):
+        pages = page("?offset=2", "1", "2", total=total), page("?offset=4", total=total)
+        with OCPIClient(connected, transport=paged(*pages)) as client:
+            assert [len(each) for each in client.pages(where)] == [2, 0]
+            assert client.is_whole
+    pages = page("?offset=2", "1", total=2), page("?offset=4", total=2), page("", "2", total=2)
+    with OCPIClient(connected, transport=paged(*pages)) as client:
+        assert [len(each) for each in client.pages(where)] == [1, 0, 1]
+        assert client.is_whole
 
 
 def test_an_endless_answer_is_cut(connected: Source, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ from django.utils import timezone
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.outbound import RefusedAddress, check_url
 from fleetcharge.webhooks import catalogue
-from stations import network_outbox, services
+from stations import network_outbox, services, tasks
 from stations.cpo.base import CPOError
 from stations.cpo.ocpi.client import OCPIClient
 from stations.cpo.peer_words import LONGEST, peer_words
@@ -23,6 +23,9 @@ from stations.tests.ocpi_peers import Network
         ("see https://ops:pw@cpo.example/cb/s3cr3t?key=1 now", "see https://cpo.example/… now"),
         ('{"token": "abc", "x": 1}', '{"token": "… "x": 1}'),
         ("Authorization: x\r\nnext", "Authorization: … next"),
+        ("Authorization: Token abc123 next", "Authorization: … next"),
+        ("authorization=Bearer abc123", "authorization=…"),
+        ("Authorization: Basic", "Authorization: …"),
         ("no such 4bX9kLm2Pq7Rt5Vw here", "no such … here"),
         ("charging_preferences_required", "charging_preferences_required"),
         ("my T0KEN is here", "my … is here"),
@@ -47,6 +50,20 @@ def test_a_peer_that_quotes_our_token_does_not_get_it_shown(usual: Network) -> N
     assert token not in str(refused.value)
     assert str(refused.value).startswith("VoltGrid: 2001 Bad token … at https://cpo.example/…")
     assert len(str(refused.value)) < 300
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_a_test_of_a_network_quotes_is_not_told_to_fleets(usual: Network) -> None:
+    services.source_failed(source_id=usual.source.pk, error="gone", code="cpo_unavailable", at=timezone.now())
+    usual.peer.broken = b'{"status_code": 2001, "status_message": "ask Ravi"}'
+    tasks.check_source(usual.source.pk)
+    source = Source.objects.get()
+    assert (source.last_error, source.last_error_code) == ("Test: VoltGrid: 2001 ask Ravi", "ocpi_2001")
+    assert network_outbox._reason(source) == "VoltGrid answers OCPI 2001."
+    usual.peer.broken = None
+    tasks.check_source(usual.source.pk)
+    source = Source.objects.get()
+    assert (source.last_error, source.last_error_code) == ("", "")
 
 
 def test_an_address_is_named_without_its_password() -> None:

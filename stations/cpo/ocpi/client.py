@@ -102,8 +102,10 @@ class OCPIClient:
                 return
 
     def _walk(self, first: str) -> Iterator[tuple[list[Any], int]]:
-        """(entries, X-Total-Count) of each page. A Link that loops or leads to another host is not followed."""
-        following, seen, self._has_ended = first, set(), False
+        """(entries, X-Total-Count) of each page. A Link that loops or leads to another host is not followed; an empty
+        page is the last one, unless more was promised.
+        """
+        following, seen, read, self._has_ended = first, set(), 0, False
         for _ in range(MAX_PAGES):
             seen.add(following)
             reply = self._send("GET", following, None, "", True)
@@ -111,7 +113,8 @@ class OCPIClient:
             if not isinstance(entries, list):
                 raise CPOError("not_ocpi", f"{self.source.name} answers a list with something else.")
             yield entries, reply.total
-            self._has_ended = not reply.following
+            read += len(entries)
+            self._has_ended = not reply.following or (not entries and read >= reply.total)
             if self._has_ended or reply.following in seen:
                 return
             if not same_origin(reply.following, first):

@@ -61,6 +61,8 @@ class Pull:
         if not self.client.is_whole:
             refusal = {"id": "locations", "why": ENDLESS}
             yield PullReport(part="locations", is_full=self.is_full, rejected=[refusal])
+            if self.is_full:
+                tombstones.endless_pull_done(source=self.source, at=timezone.now())
         elif self.is_full:
             tombstones.full_pull_done(source=self.source, began=self.now, at=timezone.now())
 

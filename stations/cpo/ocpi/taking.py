@@ -13,7 +13,9 @@ def take_location(source: Source, location: LocationIn, at: datetime) -> bool:
     """Keep a site, or hide it when its owner does not want it published; True when something was written."""
     doc = location.doc()
     if not location.publish:
-        return services.remove_location(source=source, external_key=doc.external_key, at=at)
+        return services.remove_location(
+            source=source, external_key=doc.external_key, at=at, updated_at=doc.updated_at
+        )  # fmt: skip
     return services.upsert_location(source=source, doc=doc, at=at)[1]
 
 

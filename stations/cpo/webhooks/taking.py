@@ -111,7 +111,10 @@ def _take_site(work: Work, entry: Entry, doc: LocationDoc) -> Outcome:
 
 
 def _hide_site(source: Source, doc: LocationDoc, at: datetime) -> str:
-    return "applied" if services.remove_location(source=source, external_key=doc.external_key, at=at) else "unchanged"
+    is_hidden = services.remove_location(
+        source=source, external_key=doc.external_key, at=at, updated_at=doc.updated_at
+    )  # fmt: skip
+    return "applied" if is_hidden else "unchanged"
 
 
 def _keep_site(source: Source, doc: LocationDoc, at: datetime) -> str:

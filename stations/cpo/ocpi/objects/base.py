@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -58,7 +59,7 @@ class Wire(BaseModel):
     @classmethod
     def _tidy(cls, values: Any) -> Any:
         """`null` is how many peers say "not given", and `""`, `[]` or `{}` where the field is another kind of thing;
-        a NUL character is nothing a database takes.
+        a NUL character is nothing a database takes. An empty currency is refused: it does not say rupees.
         """
         if not isinstance(values, dict):
             return values
@@ -67,9 +68,19 @@ class Wire(BaseModel):
 
     @classmethod
     def _is_left_out(cls, name: str, value: Any) -> bool:
-        """An empty one of a field that may be left out (PHP, for one, writes an empty object as a list)."""
+        """An empty one of a field that may be left out (PHP, for one, writes an empty object as a list). An empty list
+        where a list belongs is a word of its own: no `taxes` differ from taxes that nobody told.
+        """
         field = cls.model_fields.get(name)
-        return value is None or (field is not None and not field.is_required() and value in ("", [], {}))
+        if value is None or field is None or field.is_required() or value not in ("", [], {}):
+            return value is None
+        return name != "currency" and not (value == [] and _is_list(field.annotation))
+
+
+def _is_list(annotation: Any) -> bool:
+    """Whether `list[...]` belongs there, perhaps besides None."""
+    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return list in map(get_origin, options)
 
 
 class TaxAmount(Wire):
