@@ -80,7 +80,7 @@ class Wire(BaseModel):
 def _is_list(annotation: Any) -> bool:
     """Whether `list[...]` belongs there, perhaps besides None."""
     options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    return list in map(get_origin, options)
+    return any(get_origin(each) is list for each in options)
 
 
 class TaxAmount(Wire):
