@@ -8,6 +8,8 @@ from django.apps import apps
 from django.core.management import call_command
 from django.db import connection, transaction
 
+from fleetcharge.lib.deadlocks import again_after_deadlock
+
 KEPT = frozenset({"django_content_type", "auth_permission"})  # of the code, the same for every test
 COPIES = "brought_by_migrations"  # a schema: vehicle models, rules of tax law, benchmarks of prices
 
@@ -17,6 +19,11 @@ def empty_database() -> None:
     if not _may_silence_triggers():
         call_command("flush", verbosity=0, interactive=False, inhibit_post_migrate=False)
         return
+    _delete_and_restore()
+
+
+@again_after_deadlock  # with a task that still holds rows of the test that has just ended
+def _delete_and_restore() -> None:
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(_statements())
 
