@@ -2,6 +2,7 @@
 
 from django.db import connection, transaction
 
+from fleetcharge.lib.deadlocks import again_after_deadlock
 from tests.running import wait_for
 
 TABLES = """
@@ -28,6 +29,7 @@ class Rows:
             for table in self.filled:
                 cursor.execute(f'CREATE TABLE {name}."{table}" AS TABLE public."{table}"')
 
+    @again_after_deadlock  # with work that begins after all
     def put_back(self) -> None:
         """No trigger fires and no key is checked meanwhile: the copies were whole."""
         wait_for("nobody else to be at the database", self._is_quiet, every=0.01)
