@@ -46,7 +46,19 @@ class VehicleModel(models.Model):
 
     class Meta:
         ordering = ["manufacturer", "name"]
-        constraints = [models.UniqueConstraint(Lower("manufacturer"), Lower("name"), name="one_row_per_vehicle_model")]
+        constraints = [
+            models.UniqueConstraint(Lower("manufacturer"), Lower("name"), name="one_row_per_vehicle_model"),
+            models.CheckConstraint(
+                condition=Q(battery_wh__gte=1),
+                name="a_battery_holds_something",
+                violation_error_message=_("A battery holds at least 1 Wh."),
+            ),
+            models.CheckConstraint(
+                condition=Q(consumption_wh_per_km__gte=1),
+                name="driving_takes_something",
+                violation_error_message=_("Driving takes at least 1 Wh per km."),
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.manufacturer} {self.name}"
