@@ -10,8 +10,8 @@ from django.db import transaction
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
-from billing.models import CDR, BillingException, Mandate, Wallet
-from billing.services import exceptions, ledger, rating
+from billing.models import CDR, BillingException, ChargingSession, Mandate, Wallet
+from billing.services import exceptions, ledger, rating, wallets
 from billing.utility import dividing
 from fleetcharge.accounts.models import User
 from fleetcharge.lib.api import Conflict
@@ -54,6 +54,8 @@ def fix_for(exception: BillingException) -> Fix | None:
     if kind == Kind.UNKNOWN_TOKEN and exception.session_id:
         uid = exception.session.id_token_uid if exception.session else ""
         return Fix(_("Add the card"), link=_page("vehicles_idtoken_add", uid=uid))
+    if kind == Kind.NEVER_ENDED and exception.session and exception.session.state == ChargingSession.State.ENDED:
+        return Fix(_("Give back what is held"), _give_back_held)
     if deed := DEEDS.get(kind):
         return deed
     if kind == Kind.SUSPICIOUS and (verdict := _verdict_of(exception)) is not None:
@@ -95,6 +97,14 @@ def _price(exception: BillingException, actor: User, now: datetime) -> None:
         cdr.refresh_from_db()
     if cdr.captured_at is None:
         raise Conflict("It cannot be priced yet: something else is missing.", code="not_priced")
+
+
+def _give_back_held(exception: BillingException, actor: User, now: datetime) -> None:
+    """Of a session without a record; one that comes after all is charged like any other."""
+    if CDR.objects.filter(session_id=exception.session_id).exists():
+        raise Conflict("Its record has come meanwhile.", code="has_record")
+    _resolve(exception, actor, now, "No record came: what was held is given back.")
+    wallets.release(session_key=wallets.hold_key(exception.session_id or 0), now=now)
 
 
 def _paid(exception: BillingException, actor: User, now: datetime) -> None:

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from django.db import connection
+from django.db.models import Q
 
 from billing.limits import shortfalls
 from billing.models import BillingException, ChargingSession, Hold
@@ -83,20 +84,29 @@ def release_settled(*, now: datetime) -> int:
 
 
 def report_never_ended(*, now: datetime) -> int:
-    """Held money is never released silently: a session past its hold's life goes to finance, and keeps the hold."""
+    """Held money is never released silently: a session past its hold's life goes to finance, and keeps the hold.
+
+    It charges for ever, or its network has sent no record since it ended.
+    """
     expired = Hold.objects.filter(state=Hold.State.ACTIVE, expires_at__lt=now).values_list("session_key", flat=True)
-    ids = [int(key.partition(":")[2]) for key in expired[:1_000] if key.startswith("session:")]
-    stuck = list(ChargingSession.objects.active().filter(pk__in=ids))
+    ids = [int(key.partition(":")[2]) for key in expired if key.startswith("session:")]
+    without_record = Q(state=ChargingSession.State.ENDED, cdr=None)
+    stuck = list(ChargingSession.objects.filter(Q(state=ChargingSession.State.ACTIVE) | without_record, pk__in=ids))
     for session in stuck:
-        open_exception(
-            organisation_id=session.organisation_id,
-            kind=BillingException.Kind.NEVER_ENDED,
-            session_id=session.pk,
-            title="No stop was ever reported for this session",
-            details={"started_at": session.started_at.isoformat(), "energy_wh": session.energy_wh},
-            at=now,
-        )
+        _report_stuck(session, now)
     return len(stuck)
+
+
+def _report_stuck(session: ChargingSession, now: datetime) -> None:
+    is_running = session.state == ChargingSession.State.ACTIVE
+    open_exception(
+        organisation_id=session.organisation_id,
+        kind=BillingException.Kind.NEVER_ENDED,
+        session_id=session.pk,
+        title="No stop was ever reported for this session" if is_running else "The network has sent no record of it",
+        details={"started_at": session.started_at.isoformat(), "energy_wh": session.energy_wh},
+        at=now,
+    )
 
 
 def _price_paise(session: ChargingSession, now: datetime) -> int | None:

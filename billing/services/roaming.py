@@ -14,7 +14,7 @@ from billing.services import credits, money, price_checks, wallets
 from billing.services import rating as pricing
 from billing.services.afterwards import keep_start
 from billing.services.authorisation import decide
-from billing.services.exceptions import open_exception
+from billing.services.exceptions import open_exception, withdraw
 from fleetcharge.lib.events import publish
 from stations.cpo.ocpi.models import CDRConflict, RoamingCDR, RoamingSession
 from vehicles.models import IdToken
@@ -64,6 +64,7 @@ def take_cdr(*, roaming_cdr_id: int, now: datetime) -> CDR | None:
     if session.state == State.ACTIVE:
         session.energy_wh = told.energy_wh
         _end(session, told.ended_at or told.source_updated_at)
+    withdraw(session_id=session.pk, kinds=[Kind.NEVER_ENDED], at=now)
     return _record(session, told)
 
 

@@ -1,15 +1,17 @@
 """A fleet's van charges at another network: its session is followed, its CDR booked, priced by us and compared."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from billing import tasks
+from billing.desk import fixes
+from billing.invoicing.services import checklist, months
 from billing.models import CDR, BillingException, ChargingSession, Hold, LedgerTransfer, LimitUsage
-from billing.services import rating, roaming
+from billing.services import holds, rating, roaming
 from billing.tests.factories import fund, limit
-from fleetcharge.accounts.models import Organisation
+from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.demo.peers import objects
 from stations import services
 from stations.cpo.ocpi.dialects.v221 import V221
@@ -53,6 +55,12 @@ def price(cdr: CDR | None) -> int | None:
     assert cdr is not None
     rating.rate_and_capture(cdr_id=cdr.pk, now=NOW)
     return roaming.compare_price(cdr_id=cdr.pk, now=NOW)
+
+
+def unrecorded() -> int:
+    """What stands against closing the month, of sessions without a record."""
+    month = months.month_of(NOW.date())
+    return next(check.count for check in checklist.run(month, now=NOW) if check.code == "unrecorded")
 
 
 def test_a_session_is_followed_from_start_to_end(source: Source, organisation: Organisation) -> None:
@@ -169,3 +177,29 @@ def test_a_limit_holds_at_other_networks_too(source: Source, organisation: Organ
     refused = hear(source, id="S2", last_updated="2026-11-21T06:50:00Z")
     assert refused is not None
     assert (refused.authorisation_reason, Hold.objects.count()) == ("limit:organisation", 1)
+
+
+def test_a_session_whose_record_never_comes_is_a_question_and_keeps_its_money_held(
+    source: Source, organisation: Organisation, finance: User
+) -> None:
+    session = hear(source, status="COMPLETED", end_date_time="2026-11-21T06:30:00Z")
+    assert unrecorded() == 1
+    later = NOW + timedelta(hours=13)
+    assert holds.report_never_ended(now=NOW) == 0  # there is time yet
+    for _ in range(2):
+        assert holds.report_never_ended(now=later) == 1
+    question = BillingException.objects.get()
+    assert (question.kind, question.session, Hold.objects.get().state) == ("never_ended", session, "active")
+    fixes.apply(exception_id=question.pk, actor=finance, now=later)
+    assert (Hold.objects.get().state, unrecorded(), holds.report_never_ended(now=later)) == ("released", 0, 0)
+    assert price(bill(source)) == 0  # the record comes after all
+    organisation.wallet.refresh_from_db()
+    assert (organisation.wallet.posted_paise, organisation.wallet.held_paise) == (1_000_000 - 46_020, 0)
+
+
+def test_a_record_that_comes_late_settles_the_question_about_it(source: Source) -> None:
+    hear(source, status="COMPLETED", end_date_time="2026-11-21T06:30:00Z")
+    holds.report_never_ended(now=NOW + timedelta(hours=13))
+    assert price(bill(source)) == 0
+    assert not BillingException.objects.open().exists()
+    assert Hold.objects.get().state == "captured"

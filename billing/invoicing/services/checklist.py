@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext_lazy as _
 
 from billing.invoicing.models import AccountingMonth, EInvoice, SupplierRegistration
@@ -58,6 +59,13 @@ def _ledger(month: AccountingMonth, now: datetime) -> int:
 
 def _charging(month: AccountingMonth, now: datetime) -> int:
     return ChargingSession.objects.active().filter(started_at__lt=month.ended_at).count()
+
+
+def _unrecorded(month: AccountingMonth, now: datetime) -> int:
+    """Sessions at networks, over without a record, that nobody in finance has decided about."""
+    over = ChargingSession.objects.filter(state=ChargingSession.State.ENDED, ended_at__lt=month.ended_at, charger=None)
+    decided = BillingException.objects.filter(session=OuterRef("pk"), kind="never_ended", resolved_at__isnull=False)
+    return over.filter(~Exists(decided), cdr=None).count()
 
 
 def _cdrs(month: AccountingMonth) -> Any:
@@ -114,6 +122,7 @@ CHECKS: dict[str, tuple[Any, str, Count]] = {
     "ledger": (_("The books add up"), MUST, _ledger),
     "numbers": (_("Serial numbers have no gap"), MUST, _gaps),
     "charging": (_("No session of the month is still charging"), SHOULD, _charging),
+    "unrecorded": (_("Every session at a network has its record"), SHOULD, _unrecorded),
     "unpriced": (_("Every session has a price"), SHOULD, _unpriced),
     "uncaptured": (_("Every price is in the ledger"), SHOULD, _uncaptured),
     "unjudged": (_("Every session is checked against its evidence"), SHOULD, _unjudged),
