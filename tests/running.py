@@ -16,6 +16,7 @@ from typing import Any
 
 from fleetcharge.embedded.ports import next_free_port
 from fleetcharge.embedded.run import Address, process_specs
+from tests.console import Console
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -61,6 +62,7 @@ class RunningSystem:
             "FLEETCHARGE_REALTIME_PORT": str(self.realtime_port),
             **extra_env,
         }
+        self._console: Console | None = None
         self.log = (var / "run.txt").open("w+")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "fleetcharge.embedded.run"],
@@ -98,13 +100,18 @@ class RunningSystem:
 
     def manage(self, code: str) -> Any:
         """Run Python inside the product; the JSON it prints last comes back."""
-        done = subprocess.run(
-            [sys.executable, "manage.py", "shell", "-v", "0", "-c", code],
-            cwd=ROOT, env=self.env, capture_output=True, text=True, timeout=180,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr
-        lines = done.stdout.strip().splitlines()
-        return json.loads(lines[-1]) if lines else None
+        if self._console is None:
+            self._console = Console(self.env)
+        try:
+            return self._console.run(code)
+        except (AssertionError, OSError):
+            self._close_console()  # a new one begins with a clean slate
+            raise
+
+    def _close_console(self) -> None:
+        console, self._console = self._console, None
+        if console is not None:
+            console.close()
 
     def api(self, path: str, key: str, body: object = None, method: str = "") -> Any:
         """One call to the public API with a key; the decoded answer. HTTP errors raise with their body."""
@@ -132,6 +139,7 @@ class RunningSystem:
 
     def kill(self, name: str) -> int:
         """kill -9 one part: postgres, valkey, realtime, worker or web. Returns the pid that died."""
+        self._close_console()
         pid = wait_for(f"a process of {name}", lambda: next(self._pids(name), 0))
         os.kill(pid, signal.SIGKILL)
         return int(pid)
@@ -173,6 +181,7 @@ class RunningSystem:
             return False
 
     def stop(self) -> None:
+        self._close_console()
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
