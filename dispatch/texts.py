@@ -216,6 +216,7 @@ def _map() -> dict[str, str]:
         "stationTip": _("{network} · {free} of {total} free · up to {kw} kW"),
         "vehicleTip": _("{soc} · {note}"),
         "closed": _("Close"),
+        "loading": _("Loading…"),
         "loadFailed": _("This could not be loaded."),
         "retry": _("Try again"),
     }

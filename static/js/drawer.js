@@ -8,22 +8,35 @@ export class Drawer {
   constructor({ store, onReserve, onDeed, onFollow, onClose }) {
     Object.assign(this, { store, onReserve, onDeed, onFollow, onClose });
     this.box = byId("drawer");
-    this.shown = null;
+    this.shown = null; // what was asked for
+    this.placed = null; // the key of what is in the box; another one's buttons must never be pressed
     this.print = "";
     this.box.addEventListener("click", (event) => this.#click(event));
     store.on("stations vehicles sessions alerts", () => this.#refreshSoon());
+    store.on("names", () => { if (this.shown?.kind === "station" && this.placed !== this.shown.key) this.refresh(); });
   }
 
   async show(kind, id, { isAsked = true } = {}) {
     const key = `${kind}:${id}`;
-    const from = isAsked ? document.activeElement : null;
-    if (this.shown?.key !== key) this.opener = from;
+    const isHeld = this.box.contains(document.activeElement);
+    if (this.shown?.key !== key) this.opener = isAsked ? document.activeElement : null;
     this.shown = { kind, id, key };
-    await this.#load(key, isAsked);
+    if (this.placed !== key) this.#wait();
+    await this.#load(key, isAsked || isHeld);
+  }
+
+  /** Nothing of the one shown before may be read, or reserved, while this one is on its way. */
+  #wait() {
+    const { kind, id } = this.shown;
+    const name = kind === "vehicle" ? this.store.vehicleNames.get(id)?.registration : this.store.stationNames.get(id)?.name;
+    this.box.style.minHeight = `${this.box.offsetHeight}px`; // the queue above stays where it is
+    this.placed = this.print = this.wanted = null;
+    this.box.replaceChildren(h("div", { class: "empty", "aria-busy": "true" }, name ? h("b", {}, name) : null, h("span", {}, t("loading"))));
   }
 
   close() {
-    this.shown = null;
+    this.shown = this.placed = null;
+    this.box.style.minHeight = "";
     this.box.replaceChildren();
     if (this.opener?.isConnected) this.opener.focus();
     this.onClose();
@@ -36,14 +49,17 @@ export class Drawer {
   }
 
   async #load(key, isAsked) {
-    if (this.shown.kind === "station" && !this.store.stationNames.has(this.shown.id)) return;
+    if (this.shown.kind === "station" && !this.store.stationNames.has(this.shown.id)) {
+      if (this.store.stationNames.size) this.#failed(key);
+      return; // or its address comes with the names
+    }
     try {
       const answer = await fetch(this.#url(), { headers: { "X-Requested-With": "drawer" } });
       if (!answer.ok) throw new Error(answer.status);
       const html = await answer.text();
       if (this.shown?.key === key) this.#place(html, isAsked);
     } catch {
-      if (this.shown?.key === key && !this.box.childElementCount) this.#failed(key);
+      if (this.shown?.key === key && this.placed !== key) this.#failed(key);
     }
   }
 
@@ -53,6 +69,8 @@ export class Drawer {
     const wanted = this.wanted ?? held?.dataset.focus;
     this.wanted = null;
     this.box.innerHTML = html; // our own template, escaped by Django
+    this.placed = this.shown.key;
+    this.box.style.minHeight = "";
     this.print = this.#figures();
     const body = this.box.querySelector(".body");
     if (body) body.scrollTop = scrolled;
@@ -113,7 +131,7 @@ export class Drawer {
 
   /** Reserve the bay the drawer offers. */
   reserve() {
-    const button = this.box.querySelector("[data-reserve]");
+    const button = this.shown && this.placed === this.shown.key && this.box.querySelector("[data-reserve]");
     if (button) this.onReserve(Number(button.dataset.reserve), button.dataset.bay, button.dataset.way);
   }
 }

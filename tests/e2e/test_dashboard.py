@@ -3,12 +3,13 @@
 import re
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
 from playwright.sync_api import Page, Route, expect
 
-from dispatch.models import Alert
+from dispatch.models import Alert, Reservation
 from fleetcharge.accounts.models import Organisation, User
 from stations.models import Location
 from tests.e2e.city import City, make_alert, make_plan, make_van, more_alerts
@@ -204,3 +205,42 @@ def test_a_new_alert_takes_its_place_in_the_queue(
     expect(page.locator("#queue-count")).to_have_text("2")
     expect(page.locator("#queue article").first).to_contain_text("KA 99 NEW 1 will not reach")
     expect(page.locator("#spoken")).to_have_text("Needs you: KA 99 NEW 1 will not reach")
+
+
+def test_while_another_site_is_on_its_way_nothing_of_the_last_one_can_be_reserved(
+    dashboard: Callable[..., Page], web: Watched, city: City
+) -> None:
+    page = dashboard()
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if request.method == "POST" else None)
+    expect(page.locator("#drawer h2")).to_have_text("Marathahalli Hub")
+    expect(page.locator("#drawer [data-reserve]")).to_be_visible()
+    held: list[Route] = []
+    page.route("**/dispatch/stations/*/", lambda route: held.append(route))
+    find(page, "Hebbal")
+    expect(page.locator("#drawer")).to_contain_text("Hebbal Depot")
+    expect(page.locator("#drawer [data-reserve]")).to_have_count(0)
+    page.keyboard.press("r")
+    wait_until(page, held)
+    for route in held:
+        route.abort()
+    expect(page.locator("#drawer")).to_contain_text("This could not be loaded.")
+    page.keyboard.press("r")
+    page.unroute("**/dispatch/stations/*/")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator("#drawer h2")).to_have_text("Hebbal Depot")
+    expect(page.locator("#drawer [data-reserve]")).to_be_visible()
+    assert asked == []
+    assert not Reservation.objects.exists()
+
+
+def find(page: Page, name: str) -> None:
+    page.keyboard.press("Control+k")
+    page.keyboard.type(name)
+    page.keyboard.press("Enter")
+
+
+def wait_until(page: Page, told: list[Any]) -> None:
+    """Until the browser has asked for something that is being held back."""
+    while not told:
+        page.wait_for_timeout(20)
