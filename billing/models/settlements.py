@@ -71,6 +71,9 @@ class SettlementRow(models.Model):
     is_on_hold = models.BooleanField(default=False)
     outcome = models.CharField(max_length=16, choices=Outcome, blank=True)
     difference_paise = models.BigIntegerField(default=0)
+    suspense_paise = models.BigIntegerField(
+        default=0, db_default=0, help_text=_("Of this row in suspense, because it was not known when it was booked.")
+    )
     looked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -81,7 +84,10 @@ class SettlementRow(models.Model):
                 condition=Q(credit_paise__gte=0) & Q(debit_paise__gte=0), name="settled_sides_are_not_negative"
             ),
         ]
-        indexes = [models.Index(fields=["outcome"], name="rows_by_outcome")]
+        indexes = [
+            models.Index(fields=["outcome"], name="rows_by_outcome"),
+            models.Index(fields=["id"], condition=~Q(suspense_paise=0), name="rows_in_suspense"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.entity_id}"

@@ -70,9 +70,11 @@ UPDATE billing_settlement SET state = 'missing'
 WHERE posted_at IS NOT NULL AND bank_line_id IS NULL AND amount_paise > 0 AND settled_at < %(before)s
 """
 
+# what lies in suspense still is settled for us when it leaves it
 NOT_SETTLED_YET = """
 WITH settled AS (SELECT r.kind, r.entity_id, r.dispute_id FROM billing_settlementrow r
-                 JOIN billing_settlement s ON s.id = r.settlement_id WHERE s.posted_at IS NOT NULL)
+                 JOIN billing_settlement s ON s.id = r.settlement_id
+                 WHERE s.posted_at IS NOT NULL AND r.suspense_paise = 0)
 SELECT COALESCE((SELECT sum(p.amount_paise) FROM billing_gatewaypayment p WHERE p.credited_at IS NOT NULL
                  AND p.payment_id NOT IN (SELECT entity_id FROM settled WHERE kind = 'payment')), 0)
      - COALESCE((SELECT sum(f.amount_paise) FROM billing_refund f WHERE f.state = 'confirmed'

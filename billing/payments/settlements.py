@@ -74,6 +74,7 @@ def compare(*, now: datetime) -> dict[str, int]:
     with connection.cursor() as cursor:
         cursor.execute(settlement_sql.JUDGE, {"now": now})
         cursor.execute(settlement_sql.MISSING, {"now": now, "before": now - MISSING_AFTER})
+        _clear_suspense(now)
         cursor.execute("SELECT outcome, count(*) FROM billing_settlementrow GROUP BY outcome")
         return {str(outcome): int(count) for outcome, count in cursor.fetchall()}
 
@@ -83,14 +84,14 @@ def post(*, settlement_pk: int, now: datetime) -> bool:
     """Into the ledger: the bank's part, the fee, its GST; what we do not know goes through suspense. Once."""
     settlement = Settlement.objects.select_for_update().get(pk=settlement_pk)
     rows = list(settlement.rows.all())
-    if settlement.posted_at is not None or not rows or any(row.is_on_hold for row in rows):
+    if settlement.posted_at is not None or not rows or any(row.is_on_hold or not row.outcome for row in rows):
         return False
     net = sum(row.credit_paise - row.debit_paise for row in rows)
     tax = sum(row.tax_paise for row in rows)
     fee = sum(row.amount_paise - row.credit_paise for row in rows if row.credit_paise) - tax
     legs = [
         *_leg("bank", CLEARING, net), *_leg("gateway_fees", CLEARING, fee),
-        *_leg("gateway_gst_input", CLEARING, tax), *_leg(CLEARING, "suspense", _not_ours(rows)),
+        *_leg("gateway_gst_input", CLEARING, tax), *_leg(CLEARING, "suspense", _suspend(rows)),
     ]  # fmt: skip
     if legs:
         ledger.post(
@@ -121,10 +122,22 @@ def is_posted(settlement_id: str) -> bool:
     return LedgerTransfer.objects.filter(entry_key=f"settlement:{settlement_id}").exists()
 
 
-def _not_ours(rows: Iterable[SettlementRow]) -> int:
-    """Payments that are in no wallet, less refunds and deductions that left none."""
+def _suspend(rows: Iterable[SettlementRow]) -> int:
+    """Payments that are in no wallet, less refunds and deductions that left none; each row keeps its part."""
     unknown = [row for row in rows if row.outcome == Outcome.UNKNOWN]
-    return sum(row.amount_paise if row.credit_paise else -row.debit_paise for row in unknown)
+    for row in unknown:
+        row.suspense_paise = row.amount_paise if row.credit_paise else -row.debit_paise
+    SettlementRow.objects.bulk_update(unknown, ["suspense_paise"])
+    return sum(row.suspense_paise for row in unknown)
+
+
+def _clear_suspense(now: datetime) -> None:
+    """What nobody knew when its settlement was posted, and is in our books by now, leaves suspense again, once."""
+    known = SettlementRow.objects.filter(outcome__in=[Outcome.MATCHED, Outcome.DIFFERS]).exclude(suspense_paise=0)
+    for row in known.select_for_update().order_by("pk"):
+        legs = _leg("suspense", CLEARING, row.suspense_paise)
+        ledger.post(entry_key=f"settlement-row:{row.kind}:{row.entity_id}", legs=legs, occurred_at=now)
+    known.update(suspense_paise=0)
 
 
 def _leg(debit: str, credit: str, paise: int) -> list[Leg]:

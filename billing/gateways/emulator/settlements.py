@@ -71,13 +71,15 @@ def _payments(bank: Bank) -> list[Entity]:
 
 
 def _refunds(bank: Bank) -> list[Entity]:
-    done = [made for made in bank.every("refund", status="processed")[::-1] if _is_new(bank, "refund", made["id"])]
-    return [_row("refund", made, debit=made["amount"], payment_id=made["payment_id"]) for made in done]
+    """As the real one: deducted when it is asked for, also while the payer's bank still works on it."""
+    made = [each for each in bank.every("refund")[::-1] if each["status"] in {"pending", "processed"}]
+    new = [each for each in made if _is_new(bank, "refund", each["id"])]
+    return [_row("refund", each, debit=each["amount"], payment_id=each["payment_id"]) for each in new]
 
 
 def _adjustments(bank: Bank) -> list[Entity]:
-    lost = [each for each in bank.every("dispute", status="lost")[::-1] if _is_new(bank, "adjustment", each["id"])]
+    taken = [each for each in bank.every("dispute")[::-1] if each["amount_deducted"]]
     return [
         _row("adjustment", each, debit=each["amount_deducted"], payment_id=each["payment_id"], dispute_id=each["id"])
-        for each in lost
-    ]
+        for each in taken if _is_new(bank, "adjustment", each["id"])
+    ]  # fmt: skip

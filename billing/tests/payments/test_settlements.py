@@ -157,6 +157,89 @@ def test_money_we_do_not_know_goes_through_suspense(world: World, organisation) 
     assert (ledger.balance_paise("suspense"), ledger.balance_paise("razorpay_clearing")) == (777_00, 0)
 
 
+def clearing_and_suspense() -> tuple[int, int, int]:
+    return (
+        ledger.balance_paise("razorpay_clearing"), ledger.balance_paise("suspense"), settlements.unexplained_paise(),
+    )  # fmt: skip
+
+
+def settled_twice(*, now=NOON) -> None:
+    """As the hourly import does, and the next one."""
+    settlements.settle(now=now)
+    settlements.settle(now=now + timedelta(hours=1))
+
+
+def test_a_refund_that_is_settled_before_it_is_processed_leaves_suspense(world, organisation, finance, owner) -> None:
+    payment = paid(organisation, world)
+    refund = refunds.ask(payment_id=payment.pk, amount_paise=500_00, asked_by=finance, reason="r", now=NOON)
+    refunds.approve(refund_id=refund.pk, decided_by=owner, now=NOON)
+    refunds.work(refund_id=refund.pk, now=NOON, gateway=world.gateway)
+    payout.settle(world.bank)
+    take_in(world)
+    assert clearing_and_suspense() == (0, -500_00, 0)
+    payer.finish_refund(world.bank, world.bank.every("refund")[0]["id"])
+    hear(world)
+    assert settlements.unexplained_paise() == 0  # also before the next look
+    settled_twice()
+    assert set(outcomes().values()) == {"matched"}
+    assert clearing_and_suspense() == (0, 0, 0)
+    assert books_are_right()
+
+
+def test_a_refund_made_there_whose_webhook_is_late_leaves_suspense(world: World, organisation) -> None:
+    payment = paid(organisation, world)
+    made = payer.refund(world.bank, payment.payment_id, {"amount": 1_500_00}, "")
+    payer.finish_refund(world.bank, made["id"])
+    payout.settle(world.bank)
+    take_in(world)
+    assert clearing_and_suspense() == (0, -1_500_00, 0)
+    hear(world)
+    settled_twice()
+    assert clearing_and_suspense() == (0, 0, 0)
+
+
+def test_a_dispute_deducted_at_its_opening_and_then_lost_leaves_suspense(world: World, organisation) -> None:
+    payment = paid(organisation, world)
+    dispute = payer.open_dispute(world.bank, payment.payment_id, amount=1_000_00)
+    dispute["amount_deducted"] = 1_000_00
+    hear(world)
+    payout.settle(world.bank)
+    take_in(world)
+    assert clearing_and_suspense() == (0, 0, 0)  # the payer's claim, deducted already
+    payer.end_dispute(world.bank, dispute["id"], outcome="lost")
+    hear(world)
+    settled_twice()
+    assert outcomes()[dispute["id"]] == "matched"
+    assert clearing_and_suspense() == (0, 0, 0)
+
+
+def test_a_payment_credited_after_its_settlement_leaves_suspense_once(world: World, organisation) -> None:
+    intent = intents.start_order(organisation_id=organisation.pk, amount_paise=5_000_00, now=NOON)
+    intent = intents.work(intent_id=intent.pk, now=NOON, gateway=world.gateway)
+    payer.pay_order(world.bank, intent.order_id)
+    payout.settle(world.bank)
+    take_in(world)
+    assert clearing_and_suspense() == (0, 5_000_00, 0)
+    hear(world)
+    assert settlements.unexplained_paise() == 0
+    settled_twice()
+    assert clearing_and_suspense() == (0, 0, 0)
+    assert LedgerTransfer.objects.filter(entry_key__startswith="settlement-row:payment:pay_").count() == 1
+
+
+def test_a_row_that_came_after_the_booking_was_never_in_suspense(world: World, organisation) -> None:
+    paid(organisation, world)
+    stray = payer.new_payment(world.bank, amount=777_00, method="upi")
+    payer.take(world.bank, stray)
+    payout.settle(world.bank)
+    late = world.bank.rows["recon"].pop(f"payment:{stray['id']}")
+    take_in(world)
+    world.bank.rows["recon"][f"payment:{stray['id']}"] = late
+    take_in(world)
+    assert SettlementRow.objects.get(entity_id=stray["id"]).suspense_paise == 0
+    assert ledger.balance_paise("suspense") == 0
+
+
 def test_what_the_gateway_holds_back_is_not_posted(world: World, organisation) -> None:
     payment = paid(organisation, world)
     payout.settle(world.bank)
