@@ -20,7 +20,7 @@ from billing.invoicing.models import (
     TaxDocument,
     TaxRule,
 )
-from billing.invoicing.services import checklist, figures, months
+from billing.invoicing.services import checklist, figures, months, notes
 from billing.invoicing.tasks import mail_document
 from billing.jobs import engine
 from billing.models import CDR, BillingException, CDRAdjustment, ChargingSession, ReconciliationVerdict
@@ -252,6 +252,20 @@ def test_a_correction_after_the_close_is_a_note_of_the_next_month(
     original.refresh_from_db()
     assert before == {field.attname: getattr(original, field.attname) for field in original._meta.concrete_fields}
     nothing_is_unexplained(datetime(2027, 1, 1, tzinfo=UTC))
+
+
+def test_the_figures_of_a_month_have_notes_of_both_causes(fleet: Fleet) -> None:
+    """A correction's, which its close issued, and goodwill, which a person gave meanwhile."""
+    cdr = charge(fleet)
+    close()
+    corrected(cdr, 9_000)
+    notes.credit(
+        document_id=invoice().pk, taxable_by_line={invoice().lines.get().pk: 20_00}, reason="x",
+        at=AFTER_NOVEMBER, actor=None, request_key="goodwill",
+    )  # fmt: skip
+    month = close(now=datetime(2027, 1, 2, tzinfo=UTC), day=datetime(2026, 12, 1).date()).month
+    told = month.figures["documents"]["credit_note"]
+    assert (told["count"], told["taxable"]) == (2, 18_00 + 20_00)
 
 
 def test_a_closed_month_is_final(fleet: Fleet) -> None:

@@ -304,3 +304,28 @@ def test_a_fleets_registration_is_checked(client: Client, owner: User, organisat
     client.post(address("organisationregistration", page="add"), {**form, "gstin": gstin_in("29", "AAPFU0939F")})
     assert OrganisationRegistration.objects.get().gstin == gstin_in("29", "AAPFU0939F")
     assert not SupplierRegistration.objects.exists()
+
+
+def test_only_operators_say_that_a_fleet_is_in_a_special_economic_zone(
+    client: Client, admin_client: Client, owner: User, organisation: Organisation
+) -> None:
+    """We owe the tax that it is not charged; and what was looked at is one GSTIN."""
+    client.force_login(owner)
+    row = make_registration(organisation)
+    form = {
+        "organisation": organisation.pk, "legal_name": "Namma", "address": "7 Hosur Road", "city": "Bengaluru",
+        "pin_code": "560068", "state_code": "29", "gstin": row.gstin, "is_sez": "on", "is_default": "on",
+    }  # fmt: skip
+    page = address("organisationregistration", row.pk, page="change")
+    client.post(page, form)
+    row.refresh_from_db()
+    assert (row.legal_name, row.is_sez) == ("Namma", False)
+    client.post(address("organisationregistration", page="add"), {**form, "gstin": gstin_in("29"), "is_default": ""})
+    assert not OrganisationRegistration.objects.filter(is_sez=True).exists()
+
+    admin_client.post(page, form)
+    row.refresh_from_db()
+    assert row.is_sez
+    client.post(page, {**form, "legal_name": "Metro", "gstin": gstin_in("29", "AAPFU0939F", "2")})
+    row.refresh_from_db()
+    assert (row.legal_name, row.gstin, row.is_sez) == ("Metro", form["gstin"], True)

@@ -5,6 +5,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import QuerySet
 
+from billing.admin.operators import is_operator
 from billing.invoicing.models import OrganisationRegistration, RegistrationMapping, SupplierRegistration, TaxRule
 from fleetcharge.accounts.admin import DESK, TenantAdmin
 
@@ -42,6 +43,13 @@ class OrganisationRegistrationAdmin(TenantAdmin):
     list_select_related = ["organisation"]
     search_fields = ["gstin", "legal_name"]
     readonly_fields: list[str] = []
+
+    def get_readonly_fields(self, request: Any, obj: Any = None) -> list[str]:
+        """That a unit is in a special economic zone frees it of tax that we would owe: operators look at its letter of
+        approval first. What they ticked holds for that GSTIN alone."""
+        if is_operator(request):
+            return []
+        return ["is_sez", "gstin", "state_code"] if obj is not None and obj.is_sez else ["is_sez"]
 
     def has_delete_permission(self, request: Any, obj: Any = None) -> bool:
         return False

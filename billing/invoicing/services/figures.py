@@ -6,9 +6,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connection
-from django.db.models import Count, QuerySet, Sum
+from django.db.models import Count, Q, QuerySet, Sum
 
-from billing.invoicing.models import TaxDocument
+from billing.invoicing.models import AccountingMonth, TaxDocument
 from billing.invoicing.services import boundary, collecting
 from billing.models import CDR
 
@@ -133,9 +133,10 @@ def charged_and_explained(*, before: datetime, begun: Begun | None = None) -> di
     return {**found, "unexplained_paise": charged - sum(explained)}
 
 
-def documents(**filters: object) -> dict[str, dict[str, int]]:
-    """Count and sums by kind of document."""
-    rows = TaxDocument.objects.filter(**filters).values_list("kind").order_by("kind")
+def documents(month: AccountingMonth) -> dict[str, dict[str, int]]:
+    """Count and sums by kind: what its close issued, and what belongs to no close and is dated in it."""
+    by_themselves = Q(month=None, dated_on__gte=month.starts_on, dated_on__lt=month.ends_before)
+    rows = TaxDocument.objects.filter(Q(month=month) | by_themselves).values_list("kind").order_by("kind")
     found = rows.annotate(
         count=Count("pk"), taxable=Sum("taxable_paise"), cgst=Sum("cgst_paise"), sgst=Sum("sgst_paise"),
         igst=Sum("igst_paise"), round_off=Sum("round_off_paise"), total=Sum("total_paise"),

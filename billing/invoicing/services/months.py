@@ -166,12 +166,7 @@ def _lock(
 def summary(month: AccountingMonth, begun: figures.Begun | None = None) -> dict[str, Any]:
     """Documents of the month by kind, where the charged money stands, and what nobody can explain: zero."""
     return {
-        "documents": {
-            **figures.documents(month=month),
-            **figures.documents(
-                month=None, dated_on__gte=month.starts_on, dated_on__lt=month.ends_before
-            ),
-        },
+        "documents": figures.documents(month),
         **figures.charged_and_explained(before=month.ended_at, begun=begun),
         "unexplained_tax_paise": figures.unexplained_tax(),
     }  # fmt: skip
