@@ -1,6 +1,6 @@
 """What is known of one vehicle at the moment of decision: battery, place, next stop, its fleet's rules; one query."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from django.db import connection, models
@@ -14,6 +14,9 @@ SELECT v.id, v.registration, v.organisation_id, m.plugs, m.battery_wh, m.consump
        m.max_ac_power_w, m.charge_curve, s.latitude, s.longitude, s.position_at, s.soc_percent, s.soc_low_at,
        o.dispatch_mode, o.time_zone, o.reserve_soc_percent, o.target_soc_percent, o.cost_per_minute_paise,
        stop.name, stop.latitude, stop.longitude, stop.due_at,
+       EXISTS (SELECT 1 FROM billing_chargingsession b
+               WHERE b.vehicle_id = v.id AND b.started_at > %(sessions_since)s
+                 AND b.state = 'active' AND b.suspect_reason = ''),
        ARRAY(SELECT p.connector_id FROM dispatch_chargeplan p WHERE p.vehicle_id = v.id AND p.state = 'replaced'
              AND p.closed_at > %(failed_since)s AND p.connector_id IS NOT NULL AND NOT EXISTS (
                  SELECT 1 FROM dispatch_chargeplan n WHERE n.replaces_id = p.id AND n.trigger = 'stale'))
@@ -27,11 +30,17 @@ LEFT JOIN LATERAL (
 ) stop ON true
 WHERE v.id = %(vehicle_id)s
 """
+EXCLUDED_FOR = timedelta(minutes=15)
+"""A plug that failed this vehicle is not offered again for so long."""
+LONGEST_SESSION = timedelta(days=3)
+"""No vehicle that is low and reports has been charging for longer."""
 Row = TypeVar("Row", bound=models.Model)
 
 
 class Situation(NamedTuple):
-    """`failed_lately`: plugs of this vehicle's plans that were replaced a short while ago."""
+    """`has_session`: it charges somewhere, whatever its tracker says; a session that we think is over does not count.
+    `failed_lately`: plugs of this vehicle's plans that were replaced a short while ago.
+    """
 
     vehicle_id: int
     registration: str
@@ -56,6 +65,7 @@ class Situation(NamedTuple):
     stop_latitude: float | None
     stop_longitude: float | None
     stop_due_at: datetime | None
+    has_session: bool
     failed_lately: list[int]
 
     @property
@@ -73,10 +83,11 @@ class Situation(NamedTuple):
         return self.stop_latitude, self.stop_longitude
 
 
-def read(vehicle_id: int, *, failed_since: datetime) -> Situation:
+def read(vehicle_id: int, *, now: datetime) -> Situation:
     """Raises Vehicle.DoesNotExist."""
+    values = {"vehicle_id": vehicle_id, "failed_since": now - EXCLUDED_FOR, "sessions_since": now - LONGEST_SESSION}
     with connection.cursor() as cursor:
-        cursor.execute(SITUATION, {"vehicle_id": vehicle_id, "failed_since": failed_since})
+        cursor.execute(SITUATION, values)
         row = cursor.fetchone()
     if row is None:
         raise Vehicle.DoesNotExist(vehicle_id)

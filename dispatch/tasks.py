@@ -9,8 +9,10 @@ from celery import shared_task
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
+from billing.models import ChargingSession
 from dispatch import services
 from dispatch.models import ChargePlan, Reservation
+from dispatch.situation import LONGEST_SESSION
 from fleetcharge.lib.sweeps import survived
 from stations.cpo.base import CPOUnavailable
 from vehicles.models import VehicleState
@@ -136,7 +138,9 @@ def low_without_plan(now: datetime) -> QuerySet[VehicleState]:
     nobody_came = Q(state=State.EXPIRED, reservations__state=Reservation.State.EXPIRED)
     answered |= nobody_came & Q(closed_at__gt=now - RETRY_AFTER_NO_SHOW)
     low = VehicleState.objects.filter(is_soc_low=True, is_charging=False, vehicle__is_active=True)
-    return low.filter(~Exists(plans.filter(answered))).order_by("soc_percent")
+    sessions = ChargingSession.objects.active().filter(vehicle_id=OuterRef("vehicle_id"), suspect_reason="")
+    sessions = sessions.filter(started_at__gt=now - LONGEST_SESSION)
+    return low.filter(~Exists(plans.filter(answered)), ~Exists(sessions)).order_by("soc_percent")
 
 
 @shared_task

@@ -25,8 +25,6 @@ from vehicles.models import Vehicle
 State = ChargePlan.State
 EXPLAINED_CANDIDATES = 10
 STORED_CANDIDATES = 60
-EXCLUDED_FOR = timedelta(minutes=15)
-"""A plug that failed this vehicle is not offered again for so long."""
 KNOWN = """
 SELECT coalesce((SELECT id FROM dispatch_chargeplan WHERE trigger_key = %(trigger_key)s),
                 (SELECT id FROM dispatch_chargeplan WHERE %(is_first)s AND vehicle_id = %(vehicle_id)s
@@ -46,14 +44,14 @@ def plan_charge_stop(
     """The vehicle's plan for this trigger: made, or found when it exists already (same key, or another open one).
 
     None when nobody knows how full the vehicle is, or where: if it was heard of once, its silence becomes the alert.
-    `replaces` is closed in the same transaction; when it was
-    closed meanwhile, nothing is written. In automatic mode a plan that can be driven is accepted at once. While no
-    charger can be reached, the vehicle keeps one infeasible plan that is brought up to date.
+    None, too, while it charges already. `replaces` is closed in the same transaction; when it was closed meanwhile,
+    nothing is written. In automatic mode a plan that can be driven is accepted at once. While no charger can be
+    reached, the vehicle keeps one infeasible plan that is brought up to date.
     """
     if (known := _existing(vehicle_id, trigger_key, is_first=replaces is None)) is not None:
         return known
-    seen = situation.read(vehicle_id, failed_since=now - EXCLUDED_FOR)
-    if seen.latitude is None or seen.longitude is None or seen.soc_percent is None:
+    seen = situation.read(vehicle_id, now=now)
+    if seen.has_session or seen.latitude is None or seen.longitude is None or seen.soc_percent is None:
         return None
     if seen.is_silent(now):
         if replaces is None:

@@ -291,6 +291,11 @@ def test_a_vehicle_that_charges_elsewhere_lets_its_plug_go(network, organisation
     start(session_of(network.far, vehicle))
     plan.refresh_from_db()
     assert (plan.state, Reservation.objects.get().state) == ("expired", "cancelled")
+    assert not tasks.low_without_plan(NOW).exists()
+    assert plan_for(vehicle, key="soc:2") is None
+    ChargingSession.objects.update(suspect_reason="not_ongoing")  # a lost stop keeps nobody waiting
+    assert tasks.low_without_plan(NOW).exists()
+    assert plan_for(vehicle, key="soc:2").state == "proposed"
 
 
 def test_a_stale_proposal_is_looked_at_again(network, organisation):
