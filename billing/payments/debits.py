@@ -1,21 +1,19 @@
 """Debits of a mandate: one open at a time, told a day ahead, within its amount and what needs no approval."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
 from billing.events import PaymentWorkWaiting
 from billing.models import Mandate, PaymentIntent, PaymentRule
 from billing.models.payments import OPEN_INTENTS
-from billing.payments import rules
+from billing.payments import debit_times, rules
 from billing.payments.intents import new_key
 from fleetcharge.accounts.models import User
 from fleetcharge.lib.events import publish
 
 Name = PaymentRule.Name
-AFTER_A_FAILURE = timedelta(hours=24)
-MARGIN = timedelta(hours=24)  # on top of the hours of the scheme, before we give a debit up
 
 
 @dataclass(frozen=True)
@@ -41,9 +39,8 @@ def judge(*, mandate: Mandate, now: datetime, amount_paise: int | None = None) -
         return Verdict("too_early")
     if mandate.debits.filter(state__in=OPEN_INTENTS).exists():
         return Verdict("debit_open")
-    due_at = now + rules.hours(Name.DEBIT_AFTER, kind=mandate.kind, now=now, default=25)
-    until = now + rules.hours(Name.DEBIT_UNTIL, kind=mandate.kind, now=now, default=36)
-    if mandate.expires_at <= until:
+    due_at = debit_times.due_at(mandate, now=now)
+    if mandate.expires_at <= debit_times.over_at(mandate, now=now):
         return Verdict("ends_too_soon")
     left = _left_paise(mandate)
     free = rules.value_of(Name.AFA_FREE, kind=mandate.kind, on=rules.day_of(due_at))
@@ -78,16 +75,14 @@ def start(
 def _write(
     mandate: Mandate, verdict: Verdict, amount_paise: int, now: datetime, asked_by: User | None, reason: str
 ) -> PaymentIntent:
-    until = now + rules.hours(Name.DEBIT_UNTIL, kind=mandate.kind, now=now, default=36)
+    gives_up_at = debit_times.over_at(mandate, now=now) + debit_times.MARGIN
     intent = PaymentIntent.objects.create(
         key=new_key("DB"), organisation_id=mandate.organisation_id, kind=PaymentIntent.Kind.DEBIT, mandate=mandate,
         amount_paise=amount_paise, created_at=now, next_try_at=now, debit_due_at=verdict.debit_due_at,
-        expires_at=until + MARGIN, asked_by=asked_by, reason=reason[:200],
+        expires_at=gives_up_at, asked_by=asked_by, reason=reason[:200],
     )  # fmt: skip
     mandate.last_debit_state = PaymentIntent.State.CREATED
-    mandate.next_allowed_at = verdict.debit_due_at
-    if mandate.consecutive_failures:
-        mandate.next_allowed_at = max(until, now + AFTER_A_FAILURE * mandate.consecutive_failures)
+    mandate.next_allowed_at = debit_times.next_allowed_at(mandate, now=now)
     mandate.save(update_fields=["last_debit_state", "next_allowed_at"])
     publish(PaymentWorkWaiting("intent", intent.pk))
     return intent

@@ -14,8 +14,8 @@ from django.db import transaction
 from billing.events import PaymentWorkWaiting
 from billing.gateways.base import Entity, PaymentGateway
 from billing.gateways.errors import GatewayFailure, OutcomeUnknown, Refused, Unavailable
-from billing.models import PaymentIntent
-from billing.payments import applying, calls, outcomes
+from billing.models import Mandate, PaymentIntent
+from billing.payments import applying, calls, debit_times, outcomes
 from fleetcharge.accounts.models import User
 from fleetcharge.lib import ids
 from fleetcharge.lib.events import publish
@@ -93,6 +93,7 @@ def _send(intent: PaymentIntent, now: datetime, gateway: PaymentGateway) -> None
         return _give_up(intent, {"reason": "expired"}, now)
     try:
         if intent.step == Step.ORDER:
+            _tell_from_now(intent, now)
             order = _order(intent, gateway)
             _has_order(intent, str(order["id"]), now)
         if intent.kind == Kind.DEBIT:
@@ -106,6 +107,16 @@ def _send(intent: PaymentIntent, now: datetime, gateway: PaymentGateway) -> None
         said = calls.words(failure) if isinstance(failure, GatewayFailure) else {"description": f"no {failure}"}
         _release(intent, now, state=State.UNKNOWN, error=said)
     return None
+
+
+def _tell_from_now(intent: PaymentIntent, now: datetime) -> None:
+    """The order tells the payer, so the day of notice begins when it is sent, however late that is."""
+    if intent.mandate is None:
+        return
+    intent.debit_due_at = debit_times.due_at(intent.mandate, now=now)
+    intent.save(update_fields=["debit_due_at"])
+    allowed_at = debit_times.next_allowed_at(intent.mandate, now=now)
+    Mandate.objects.filter(pk=intent.mandate_id).update(next_allowed_at=allowed_at)
 
 
 def _order(intent: PaymentIntent, gateway: PaymentGateway) -> Entity:
@@ -147,7 +158,10 @@ def _has_order(intent: PaymentIntent, order_id: str, now: datetime) -> None:
     if intent.kind == Kind.ORDER:
         intent.leased_until, intent.next_try_at = None, now + FIRST_LOOK
         intent.attempts = 0
-    names = ["order_id", "state", "error", "step", "leased_until", "next_try_at", "attempts"]
+    if intent.mandate is not None:
+        over_at = debit_times.over_at(intent.mandate, now=now)
+        intent.expires_at = max(intent.expires_at, over_at + debit_times.MARGIN)
+    names = ["order_id", "state", "error", "step", "leased_until", "next_try_at", "attempts", "expires_at"]
     intent.save(update_fields=names)
 
 

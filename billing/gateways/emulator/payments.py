@@ -4,10 +4,11 @@ import hashlib
 import json
 from typing import Any
 
-from billing.gateways.emulator.bank import DAY, Bank, Entity, Problem, paise
+from billing.gateways.emulator.bank import DAY, HOUR, Bank, Entity, Problem, paise
 
 FEE_PERCENT, GST_PERCENT = 2, 18
 OPEN = ("created", "authorized")
+NOTICE_HOURS = 24
 
 
 def create_order(bank: Bank, data: Entity) -> Entity:
@@ -19,11 +20,18 @@ def create_order(bank: Bank, data: Entity) -> Entity:
         raise Problem("Currency is not supported", field="currency")
     if receipt and data.get("unique_receipt") and bank.every("order", receipt=receipt):
         raise Problem("Order with this receipt already exists", field="receipt")
+    _is_told_in_time(bank, data.get("notification"))
     extra = {f"_{name}": data[name] for name in ("token", "notification", "method") if name in data}
     return bank.add(
         "order", "order", amount=amount, amount_paid=0, amount_due=amount, currency="INR", receipt=receipt or None,
         status="created", attempts=0, notes=data.get("notes") or [], customer_id=data.get("customer_id"), **extra,
     )  # fmt: skip
+
+
+def _is_told_in_time(bank: Bank, notice: Any) -> None:
+    """A debit is told to the payer a day ahead."""
+    if isinstance(notice, dict) and int(notice.get("payment_after") or 0) < bank.now() + NOTICE_HOURS * HOUR:
+        raise Problem("The payer has to be told 24 hours before the debit", field="notification.payment_after")
 
 
 def orders(bank: Bank, query: dict[str, str]) -> list[Entity]:

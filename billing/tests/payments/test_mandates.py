@@ -319,6 +319,38 @@ def test_a_debit_of_unknown_outcome_is_looked_up_and_charges_once(
     assert posted(organisation) == 10_000_00
 
 
+@pytest.mark.parametrize("away_hours", [5, 26, 59])
+def test_a_debit_that_is_sent_late_is_told_a_whole_day_ahead_all_the_same(world, organisation, away_hours: int) -> None:
+    mandate = in_force(organisation, world)
+    world.emulator.faults.plan(Fault("busy", path="/v1/orders"))
+    assert debit(mandate, world).state == "created"
+    world.bank.advance(seconds=away_hours * HOUR)
+    late = NOON + timedelta(hours=away_hours)
+    intent = intents.work(intent_id=mandate.debits.get().pk, now=late, gateway=world.gateway)
+    mandate.refresh_from_db()
+    due = late + timedelta(hours=25)
+    assert (intent.state, intent.debit_due_at, mandate.next_allowed_at) == ("sent", due, due)
+    assert world.bank.get("order", intent.order_id)["_notification"]["payment_after"] == due.timestamp()
+    assert intent.expires_at == late + timedelta(hours=36 + 24)
+
+
+def test_a_debit_that_could_not_be_sent_for_days_is_given_up(world: World, organisation) -> None:
+    mandate = in_force(organisation, world)
+    world.emulator.faults.plan(Fault("busy", path="/v1/orders", times=2))
+    debit(mandate, world)
+    intent = mandate.debits.get()
+    assert intents.work(intent_id=intent.pk, now=NOON + timedelta(hours=59), gateway=world.gateway).state == "created"
+    intent = intents.work(intent_id=intent.pk, now=NOON + timedelta(hours=61), gateway=world.gateway)
+    assert (intent.state, intent.error["reason"], world.bank.every("order")) == ("failed", "expired", [])
+
+
+def test_the_gateway_takes_no_debit_that_is_not_told_a_day_ahead(world: World, organisation) -> None:
+    mandate = in_force(organisation, world)
+    world.bank.advance(seconds=2 * HOUR)  # ahead of our clock
+    intent = debit(mandate, world)
+    assert (intent.state, intent.error["field"]) == ("failed", "notification.payment_after")
+
+
 def test_a_refused_debit_fails_with_the_gateways_reason(world: World, organisation) -> None:
     mandate = in_force(organisation, world)
     world.bank.get("token", mandate.token_id)["recurring_details"]["status"] = "paused"  # we have not heard of it
