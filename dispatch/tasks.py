@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from celery import shared_task
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
 from django.utils import timezone
 
 from billing.models import ChargingSession
@@ -129,10 +129,10 @@ def sweep_low_vehicles() -> int:
 
 
 def low_without_plan(now: datetime) -> QuerySet[VehicleState]:
-    """Low, not charging, no open plan; not dismissed since; not just found infeasible, charged or missed."""
+    """Low, not charging, no open plan; not dismissed while it was this full; not just found infeasible, charged or
+    missed."""
     plans = ChargePlan.objects.filter(vehicle_id=OuterRef("vehicle_id"))
     answered = Q(state__in=ChargePlan.OPEN_STATES)
-    answered |= Q(state=State.DISMISSED, decided_at__gte=OuterRef("soc_low_at"))
     answered |= Q(state=State.INFEASIBLE, closed_at__gt=now - RETRY_INFEASIBLE)
     answered |= Q(state=State.COMPLETED, closed_at__gt=now - RETRY_AFTER_CHARGING)
     nobody_came = Q(state=State.EXPIRED, reservations__state=Reservation.State.EXPIRED)
@@ -140,7 +140,20 @@ def low_without_plan(now: datetime) -> QuerySet[VehicleState]:
     low = VehicleState.objects.filter(is_soc_low=True, is_charging=False, vehicle__is_active=True)
     sessions = ChargingSession.objects.active().filter(vehicle_id=OuterRef("vehicle_id"), suspect_reason="")
     sessions = sessions.filter(started_at__gt=now - LONGEST_SESSION)
-    return low.filter(~Exists(plans.filter(answered)), ~Exists(sessions)).order_by("soc_percent")
+    low = low.annotate(half_the_limit=F("vehicle__organisation__soc_low_percent") / 2.0)
+    return (
+        low.filter(~Exists(plans.filter(answered)), ~Exists(sessions)).exclude(_is_dismissed()).order_by("soc_percent")
+    )
+
+
+def _is_dismissed() -> Q:
+    """Somebody decided against charging, and it is still as full as that was about: above half of the low limit; below
+    it, above half of what was left then."""
+    no = ChargePlan.objects.filter(
+        vehicle_id=OuterRef("vehicle_id"), state=State.DISMISSED, decided_at__gte=OuterRef("soc_low_at")
+    )
+    near_the_end = no.filter(soc_percent__lte=OuterRef("half_the_limit"), soc_percent__lt=OuterRef("soc_percent") * 2)
+    return Q(Exists(no), soc_percent__gt=F("half_the_limit")) | Q(Exists(near_the_end))
 
 
 @shared_task

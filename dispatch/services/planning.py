@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -119,23 +119,28 @@ def _draft(seen: Situation, question: candidates.Question, engine: RoutingEngine
     rules = _rules(seen, question, engine)
     found = candidates.find(question, rules=rules, engine=engine)
     choice = choose.choose(question.facts, rules, found.candidates)
-    stored = found.candidates
-    if len(stored) > STORED_CANDIDATES:  # the ranking's head decides the same, so only it is stored
-        kept = {verdict.connector_id for verdict in choice.ranking[:STORED_CANDIDATES]}
-        stored = [candidate for candidate in stored if candidate.connector_id in kept]
     plan = ChargePlan(
         organisation_id=seen.organisation_id, soc_percent=question.facts.soc_percent,
         vehicle=known_part(
             Vehicle, id=seen.vehicle_id, organisation_id=seen.organisation_id, registration=seen.registration
         ),
         state=State.INFEASIBLE if choice.best is None else State.PROPOSED, engine=engine.name, core_version=VERSION,
-        snapshot=choose.snapshot_of(question.facts, rules, stored), created_at=question.now,
+        snapshot=choose.snapshot_of(question.facts, rules, _stored(found.candidates, choice)), created_at=question.now,
         explanation=_explanation(seen, question, rules, choice),
         closed_at=question.now if choice.best is None else None,
     )  # fmt: skip
     if choice.best is not None:
         _fill(plan, choice.best, question, found.rows[choice.best.connector_id], engine)
     return plan
+
+
+def _stored(among: list[choose.Candidate], choice: choose.Choice) -> list[choose.Candidate]:
+    """Those that decide the same: the head of the ranking; where nothing is in reach, whoever lacks least."""
+    ranking: Sequence[choose.Verdict] = choice.ranking
+    if choice.best is None:
+        ranking = sorted(ranking, key=lambda one: (one.problem != "unreachable", one.deficit_wh, one.connector_id))
+    kept = {verdict.connector_id for verdict in ranking[:STORED_CANDIDATES]}
+    return [candidate for candidate in among if candidate.connector_id in kept]
 
 
 def _explanation(
@@ -151,7 +156,7 @@ def _explanation(
         "cost_per_minute_paise": round(rules.cost_per_minute_paise),
         "next_stop": {"name": seen.stop_name, "at": due_at} if question.next_stop else None,
         "soc_at_next_stop_percent": None if left is None else round(left, 1),
-        "reaches_next_stop": left is None or left >= rules.reserve_percent,
+        "reaches_next_stop": question.next_stop is None or (left is not None and left >= rules.reserve_percent),
         "is_network_failing": choice.best is not None and choice.best.is_network_failing,
     }
 

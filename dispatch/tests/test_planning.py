@@ -113,6 +113,30 @@ def test_a_stored_plan_can_be_decided_again(network, organisation):
     assert again.best.delay_seconds == plan.delay_seconds
 
 
+def test_also_what_is_missing_can_be_found_again_among_many_plugs(organisation):
+    """The nearest plug is the dearest, and no cheaper one is as near."""
+    source = factories.public_network(organisation)
+    for number in range(13):
+        price = str(500 - number)
+        tariff = Tariff.objects.create(
+            source=source, external_id=price, elements=[{"price_components": [{"type": "ENERGY", "price": price}]}]
+        )
+        far = factories.location(source, latitude=13.4 + number / 1000)
+        for _ in range(5):
+            factories.connector(far, tariff=tariff)
+    plan = plan_for(factories.vehicle(organisation, soc_percent=9.0))
+    assert len(plan.snapshot["candidates"]) == services.planning.STORED_CANDIDATES
+    assert choose.replay(plan.snapshot).deficit_wh == plan.explanation["deficit_wh"] > 0
+
+
+def test_a_stop_that_no_road_leads_to_will_not_be_reached(network, vehicle):
+    Stop.objects.create(vehicle=vehicle, sequence=1, name="Delhi", latitude=28.6, longitude=77.2)
+    plan = plan_for(vehicle)
+    assert plan.explanation["reaches_next_stop"] is False
+    alert = Alert.objects.get()
+    assert (alert.title, alert.severity) == (f"{vehicle.registration} will not reach Delhi", "bad")
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -229,6 +253,22 @@ def test_a_dismissed_plan_stays_dismissed(network, organisation, dispatcher):
     with pytest.raises(services.DecisionRefused):
         services.accept_plan(plan_id=plan.pk, actor=dispatcher, now=NOW)
     assert not Reservation.objects.exists()
+
+
+def test_a_dismissal_holds_down_to_half_the_limit_and_then_half_of_what_is_left(network, vehicle, dispatcher):
+    def falls_to(soc_percent):
+        VehicleState.objects.update(soc_percent=soc_percent)
+        return tasks.low_without_plan(NOW).exists()
+
+    def dismissed(key):
+        services.dismiss_plan(plan_id=plan_for(vehicle, key=key).pk, actor=dispatcher, now=NOW)
+
+    dismissed("soc:1")
+    assert not falls_to(10.1)
+    assert falls_to(10.0)
+    dismissed("soc:2")
+    assert not falls_to(5.1)
+    assert falls_to(5.0)
 
 
 def test_automatic_mode_reserves_at_once(network, organisation, asked, django_capture_on_commit_callbacks):
