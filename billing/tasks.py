@@ -25,12 +25,12 @@ from billing.services import (
     roaming,
     verification,
 )
-from stations.cpo.ocpi.models import RoamingCDR, RoamingSession
+from stations.cpo.ocpi.models import RoamingSession
 
 logger = logging.getLogger(__name__)
 
 CHUNK = 200
-ROAMING_CHUNK = 2_000
+ROAMING_CHUNK, RECORDS_A_SWEEP = 2_000, 10_000
 SESSIONS_LOOKED_AT_FOR, CDRS_LOOKED_AT_FOR = timedelta(minutes=10), timedelta(days=1)
 LATE_NEWS_UNTIL = timedelta(hours=72)
 CHUNKS_A_SWEEP = 50
@@ -96,20 +96,26 @@ def settle_carried(order_id: int) -> None:
 def sweep_roaming() -> None:
     """What events about other networks missed: sessions, records, prices nobody compared, orders not in the ledger.
 
-    A CDR of nobody's token is looked at for a day.
+    A record of a network's that nobody took becomes a job; older ones are `find_missed_records`'.
     """
     now = timezone.now()
     told = RoamingSession.objects.filter(updated_at__gte=now - SESSIONS_LOOKED_AT_FOR)
     for pk in list(told.order_by("-updated_at").values_list("pk", flat=True)[:ROAMING_CHUNK]):
         _survive(follow_session, pk)
-    records = RoamingCDR.objects.filter(received_at__gte=now - CDRS_LOOKED_AT_FOR, billed=None, adjusted=None)
-    for pk in list(records.order_by("-received_at").values_list("pk", flat=True)[:ROAMING_CHUNK]):
-        _survive(take_roaming_cdr, pk)
+    kinds.find_untaken(now=now, since=now - CDRS_LOOKED_AT_FOR, limit=RECORDS_A_SWEEP)
+    while engine.work(now=now, kinds=[kinds.TAKE]):
+        pass
     unchecked = CDR.objects.filter(captured_at__gte=now - CDRS_LOOKED_AT_FOR, roaming_cdr__price_check=None)
     for pk in list(unchecked.exclude(roaming_cdr=None).values_list("pk", flat=True)[:ROAMING_CHUNK]):
         _survive(compare_price, pk)
     for pk in orders.unsettled(limit=ROAMING_CHUNK):
         _survive(settle_carried, pk)
+
+
+@shared_task
+def find_missed_records() -> int:
+    """Records of networks that are not in the books, however long ago they came; returns how many became jobs."""
+    return kinds.find_untaken(now=timezone.now(), limit=RECORDS_A_SWEEP)
 
 
 @shared_task

@@ -2,20 +2,27 @@
 
 from datetime import datetime
 
-from django.db.models import CharField, Exists, OuterRef
-from django.db.models.functions import Cast
+from django.db.models import CharField, Exists, OuterRef, QuerySet, Subquery, Value
+from django.db.models.functions import Cast, Concat, Lower
 
 from billing.jobs import engine
 from billing.jobs.models import Job
-from billing.models import CDR
-from billing.services import rating
+from billing.models import CDR, BillingException
+from billing.services import rating, roaming
+from stations.cpo.ocpi.models import RoamingCDR
+from vehicles.models import IdToken
 
-RATE = "rate_cdr"
+RATE, TAKE = "rate_cdr", "take_cdr"
 
 
 @engine.does(RATE)
 def rate(key: str, now: datetime) -> None:
     rating.rate_and_capture(cdr_id=int(key), now=now)
+
+
+@engine.does(TAKE)
+def take(key: str, now: datetime) -> None:
+    roaming.take_cdr(roaming_cdr_id=int(key), now=now)
 
 
 def find_unrated(*, now: datetime, limit: int) -> int:
@@ -27,3 +34,26 @@ def find_unrated(*, now: datetime, limit: int) -> int:
     waiting = CDR.objects.uncaptured().exclude(Exists(known)).order_by("ended_at")
     rows = [(str(pk), organisation) for pk, organisation in waiting.values_list("pk", "organisation_id")[:limit]]
     return engine.add(kind=RATE, keys=rows, now=now) if rows else 0
+
+
+def find_untaken(*, now: datetime, limit: int, since: datetime | None = None) -> int:
+    """A job for every record of a network about a token of ours that is not in the books; how many are new.
+
+    `since`: only what was received from then on. What a person was asked about is left to the person, but for a plug
+    that we do not know: it may be imported meanwhile. Those come last, and keep no other waiting.
+    """
+    owner = IdToken.objects.filter(uid__lower=Lower(OuterRef("token_uid"))).values("organisation_id")[:1]
+    job = Job.objects.filter(kind=TAKE, key=Cast(OuterRef("pk"), CharField()))
+    asked = BillingException.objects.filter(kind=roaming.Kind.CPO_CORRECTION, reference=_reference_of("pk"))
+    about_place = asked.filter(resolved_at=None, details__session_id=None)
+    rows: QuerySet[RoamingCDR] = RoamingCDR.objects.filter(billed=None, adjusted=None)
+    if since is not None:
+        rows = rows.filter(received_at__gte=since)
+    rows = rows.annotate(owner=Subquery(owner), is_asked=Exists(asked)).exclude(owner=None).exclude(Exists(job))
+    rows = rows.exclude(Exists(asked) & ~Exists(about_place)).order_by("is_asked", "pk")
+    keys = [(str(pk), organisation) for pk, organisation in rows.values_list("pk", "owner")[:limit]]
+    return engine.add(kind=TAKE, keys=keys, now=now) if keys else 0
+
+
+def _reference_of(name: str) -> Concat:
+    return Concat(Value("cdr:"), Cast(OuterRef(name), CharField()))

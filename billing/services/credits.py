@@ -16,7 +16,7 @@ from billing.services.adjustments import Figures
 from billing.services.exceptions import withdraw_one
 from stations.cpo.ocpi.models import RoamingCDR
 
-SETTLED = "The network's credit settles it."
+SETTLED = "It could be booked by itself after all."
 EXACT = Decimal("0.01")
 
 
@@ -67,7 +67,7 @@ def give_back(*, told: RoamingCDR, now: datetime) -> bool:
         adjustments.count_energy(cdr, -given_back_wh)
     _move_total(cdr, -sum(booked.values()))
     price_checks.end_dispute(told=record, now=now)
-    _settle_questions(told, now)
+    settle_questions(told, now)
     return True
 
 
@@ -82,7 +82,7 @@ def bill_afresh(*, told: RoamingCDR, session: ChargingSession, now: datetime) ->
         return False
     adjustment = adjustments.book_record(cdr=cdr, told=told, figures=_figures(told), now=now)
     if adjustment is not None:
-        _settle_questions(told, now)
+        settle_questions(told, now)
     return adjustment is not None
 
 
@@ -125,7 +125,8 @@ def _move_total(cdr: CDR, paise: int) -> None:
     ChargingSession.objects.filter(pk=cdr.session_id).update(adjusted_paise=F("adjusted_paise") + paise)
 
 
-def _settle_questions(told: RoamingCDR, now: datetime) -> None:
+def settle_questions(told: RoamingCDR, now: datetime) -> None:
+    """It is in the books now: nobody has to decide about it any more."""
     questions = BillingException.objects.open().filter(
         kind=BillingException.Kind.CPO_CORRECTION, reference=f"cdr:{told.pk}"
     )

@@ -10,6 +10,7 @@ from django.db.models import Q
 from billing.entitlement import ACCEPTED
 from billing.events import SessionEnded, SessionMetered, SessionStarted
 from billing.models import CDR, BillingException, ChargingSession, PriceCheck
+from billing.reconstruction import is_possible
 from billing.services import credits, money, price_checks, wallets
 from billing.services import rating as pricing
 from billing.services.afterwards import keep_start
@@ -17,6 +18,9 @@ from billing.services.authorisation import decide
 from billing.services.exceptions import open_exception, withdraw
 from fleetcharge.lib.events import publish
 from stations.cpo.ocpi.models import CDRConflict, RoamingCDR, RoamingSession
+from stations.cpo.ocpi.objects.base import key
+from stations.models import Connector
+from stations.services.roaming import connector_of
 from vehicles.models import IdToken
 
 Kind, State, Quality = BillingException.Kind, ChargingSession.State, ChargingSession.Quality
@@ -65,7 +69,11 @@ def take_cdr(*, roaming_cdr_id: int, now: datetime) -> CDR | None:
         session.energy_wh = told.energy_wh
         _end(session, told.ended_at or told.source_updated_at)
     withdraw(session_id=session.pk, kinds=[Kind.NEVER_ENDED], at=now)
-    return _record(session, told)
+    credits.settle_questions(told, now)
+    cdr = _record(session, told)
+    if cdr.is_blocked:
+        _ask_about_energy(session, told, now)
+    return cdr
 
 
 @transaction.atomic
@@ -103,15 +111,14 @@ def _locked(source_id: int, session_key: str) -> ChargingSession | None:
 
 def _begin(told: RoamingSession | RoamingCDR, session_key: str, now: datetime) -> ChargingSession | None:
     token = IdToken.objects.filter(uid__lower=told.token_uid.lower()).first() if told.token_uid else None
-    if token is None or told.connector is None:
+    plug = told.connector or _plug_of(told) if token else None
+    if token is None or plug is None:
         return None
-    decision = decide(
-        id_token=token.uid, connector_id=told.connector.pk, charger_id=None, at=told.started_at, is_start=True
-    )
+    decision = decide(id_token=token.uid, connector_id=plug.pk, charger_id=None, at=told.started_at, is_start=True)
     session, is_new = ChargingSession.objects.get_or_create(
         start_key=start_key(told.source_id, session_key),
         defaults={
-            "organisation_id": token.organisation_id, "source": told.source, "connector": told.connector,
+            "organisation_id": token.organisation_id, "source": told.source, "connector": plug,
             "transaction_ref": session_key.split("*", 2)[-1][:36], "id_token_uid": token.uid, "id_token": token,
             "vehicle_id": decision.vehicle_id, "driver_id": decision.driver_id, "started_at": told.started_at,
             "authorisation_reason": decision.reason,
@@ -122,13 +129,18 @@ def _begin(told: RoamingSession | RoamingCDR, session_key: str, now: datetime) -
         if decision.reason == ACCEPTED:
             money.hold_for(session, now, decision.limits)
         keep_start(session=session, decision=decision, received_at=now)
-        place = told.connector.evse.location_id
         publish(
             SessionStarted(
-                session.pk, session.organisation_id, told.connector.pk, place, session.vehicle_id, told.started_at
+                session.pk, session.organisation_id, plug.pk, plug.evse.location_id, session.vehicle_id, told.started_at
             )
         )
     return session
+
+
+def _plug_of(told: RoamingSession | RoamingCDR) -> Connector | None:
+    """As we know the site by now: it may have been imported after they told of it."""
+    site_key = key(told.country_code, told.party_id, told.location_ref)
+    return connector_of(told.source, site_key, told.evse_ref, told.connector_ref)
 
 
 def _meter(session: ChargingSession, told: RoamingSession) -> None:
@@ -196,8 +208,15 @@ def _record(session: ChargingSession, told: RoamingCDR) -> CDR:
         organisation_id=session.organisation_id, session=session, roaming_cdr=told, started_at=told.started_at,
         ended_at=max(ended_at, told.started_at), energy_wh=told.energy_wh, currency=told.currency,
         charging_seconds=max(0, told.total_seconds - told.parking_seconds), idle_seconds=told.parking_seconds,
-        tariff=price_checks.tariff_named(told),
+        tariff=price_checks.tariff_named(told), is_blocked=not _is_possible(session, told),
     )  # fmt: skip
+
+
+def _is_possible(session: ChargingSession, told: RoamingCDR) -> bool:
+    """No more than the plug gives in the time; energy that ran backwards is none."""
+    seconds = ((told.ended_at or told.source_updated_at) - told.started_at).total_seconds()
+    is_enough = is_possible(told.energy_wh, max(0.0, seconds), session.connector.max_power_w)
+    return told.energy_wh >= 0 and is_enough
 
 
 def _paise(amount: Decimal) -> int:
@@ -212,18 +231,27 @@ def _ask_about_place(told: RoamingCDR, now: datetime) -> None:
         _ask(token.organisation_id, told, "A network bills a plug that we do not know", now)
 
 
+def _ask_about_energy(session: ChargingSession, told: RoamingCDR, now: datetime) -> None:
+    """Nothing is charged before somebody has looked; accepted, it is priced like any other."""
+    open_exception(
+        organisation_id=session.organisation_id, kind=Kind.ODD_METER, session_id=session.pk, at=now,
+        title="The network's record names more energy than the plug can give",
+        details={"cdr": told.key, "energy_wh": told.energy_wh, "max_power_w": session.connector.max_power_w},
+    )  # fmt: skip
+
+
 def _correct(session: ChargingSession, told: RoamingCDR, now: datetime) -> None:
     """By itself where it is plain, else finance is asked. A credit may be what an earlier fresh record waited for."""
-    is_done = (
-        credits.give_back(told=told, now=now)
-        if told.is_credit
-        else credits.bill_afresh(told=told, session=session, now=now)
-    )
+    is_done = credits.give_back(told=told, now=now) if told.is_credit else _bill_afresh(session, told, now)
     if not is_done:
         _ask_about_correction(session, told, now)
     elif told.is_credit:
         for waiting in RoamingCDR.objects.filter(_waiting_for(told), is_credit=False).order_by("source_updated_at"):
-            credits.bill_afresh(told=waiting, session=session, now=now)
+            _bill_afresh(session, waiting, now)
+
+
+def _bill_afresh(session: ChargingSession, told: RoamingCDR, now: datetime) -> bool:
+    return _is_possible(session, told) and credits.bill_afresh(told=told, session=session, now=now)
 
 
 def _waiting_for(credit: RoamingCDR) -> Q:

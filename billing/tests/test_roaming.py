@@ -8,7 +8,8 @@ import pytest
 from billing import tasks
 from billing.desk import fixes
 from billing.invoicing.services import checklist, months
-from billing.models import CDR, BillingException, ChargingSession, Hold, LedgerTransfer, LimitUsage
+from billing.jobs import engine
+from billing.models import CDR, BillingException, ChargingSession, Hold, Job, LedgerTransfer, LimitUsage
 from billing.services import holds, rating, roaming
 from billing.tests.factories import fund, limit
 from fleetcharge.accounts.models import Organisation, User
@@ -144,6 +145,77 @@ def test_a_bill_for_a_plug_we_do_not_know_is_a_question(source: Source) -> None:
     assert BillingException.objects.get().kind == "cpo_correction"
 
 
+def test_what_was_charged_at_a_plug_that_is_imported_later_is_booked_then(
+    source: Source, organisation: Organisation
+) -> None:
+    place = {**objects.cdr("2.2.1")["cdr_location"], "id": "L2", "evse_uid": "E2-1"}
+    assert bill(source, cdr_location=place) is None
+    question = BillingException.objects.get()
+    tasks.find_missed_records()
+    tasks.work_jobs()
+    assert (CDR.objects.count(), Job.objects.count(), BillingException.objects.get()) == (0, 0, question)
+    take_location(source, LocationIn.model_validate(objects.location("2.2.1", 2)), NOW)
+    tasks.find_missed_records()
+    tasks.work_jobs()
+    tasks.sweep_unrated()
+    assert CDR.objects.get().total_paise == 46_020
+    assert not BillingException.objects.open().exists()
+    assert tasks.find_missed_records() == 0
+
+
+def test_a_record_that_cannot_be_booked_is_given_up_in_the_open_however_old_it_is(
+    source: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*args: Any) -> None:
+        raise RuntimeError("of no use")
+
+    received_at = datetime.now(UTC) - timedelta(days=9)
+    for number, token in (("C1", "CARD1"), ("C2", "STRANGER")):
+        raw = objects.cdr("2.2.1", number, token)
+        services.take_cdr(source=source, cdr=read_cdr(V221.read("cdr", raw, OWNER)), raw=raw, at=received_at)
+    tasks.sweep_roaming()
+    assert not Job.objects.exists()  # of the last day only
+    with monkeypatch.context() as patch:
+        patch.setattr(roaming, "_record", broken)
+        assert [tasks.find_missed_records() for _ in range(2)] == [1, 0]
+        for _ in range(engine.MOST_ATTEMPTS):
+            assert engine.work(now=Job.objects.get().next_try_at) == 1
+    assert BillingException.objects.get().kind == "job_dead"
+    engine.try_again(job_ids=[Job.objects.get().pk], now=NOW)
+    tasks.work_jobs()
+    tasks.sweep_unrated()
+    assert CDR.objects.get().total_paise == 46_020
+
+
+MUCH: dict[str, Any] = {
+    "total_energy": 6000.0, "charging_periods": [objects.period(objects.STAMP, ENERGY=6000.0, TIME=0.5)],
+    "total_cost": {"excl_vat": 117_000.0, "incl_vat": 138_060.0},
+    "total_energy_cost": {"excl_vat": 117_000.0, "incl_vat": 138_060.0},
+}  # fmt: skip
+
+
+def test_more_than_the_plug_can_give_is_charged_to_nobody_before_somebody_has_looked(
+    source: Source, organisation: Organisation, finance: User
+) -> None:
+    cdr = bill(source, **MUCH)
+    assert price(cdr) is None
+    organisation.wallet.refresh_from_db()
+    assert (organisation.wallet.posted_paise, organisation.wallet.state) == (1_000_000, "active")
+    question = BillingException.objects.get()
+    assert (question.kind, question.details["energy_wh"]) == ("odd_meter", 6_000_000)
+    fixes.apply(exception_id=question.pk, actor=finance, now=NOW)
+    assert CDR.objects.get().total_paise == 13_806_000  # somebody has
+
+
+def test_a_fresh_record_of_more_than_the_plug_can_give_is_a_question(source: Source) -> None:
+    price(bill(source))
+    back = {"credit": True, "credit_reference_id": "C1", "total_cost": {"excl_vat": -390.0, "incl_vat": -460.2}}
+    bill(source, "C1-C", **back)
+    bill(source, "C1-2", **MUCH)
+    assert BillingException.objects.get().kind == "cpo_correction"
+    assert not LedgerTransfer.objects.filter(amount_paise__gt=1_000_000).exists()
+
+
 def test_what_an_event_missed_the_sweep_finds(source: Source) -> None:
     raw = objects.session("2.2.1")
     services.put_session(source=source, session=SessionIn.model_validate(raw), raw=raw, at=NOW)
@@ -151,7 +223,8 @@ def test_what_an_event_missed_the_sweep_finds(source: Source) -> None:
     services.take_cdr(source=source, cdr=read_cdr(V221.read("cdr", raw, OWNER)), raw=raw, at=datetime.now(UTC))
     RoamingSession.objects.update(updated_at=datetime.now(UTC))
     tasks.sweep_roaming()
-    assert CDR.objects.get().rated_at is not None
+    tasks.sweep_unrated()
+    assert CDR.objects.get().captured_at is not None
     assert ChargingSession.objects.get().state == "ended"
 
 
