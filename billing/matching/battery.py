@@ -1,4 +1,7 @@
-"""E: does the energy fit the battery, the plug, the meter and the kilometres? Pure."""
+"""E: does the energy fit the battery, the plug, the meter and the kilometres? Pure.
+
+What the battery and the plug can do is held against what was delivered: a network that bills more is asked by E5.
+"""
 
 from typing import Any
 
@@ -19,10 +22,10 @@ def capacity(seen: Seen) -> list[Finding]:
     before = seen.soc_before
     room_percent = 100 - (before[0] if before else 0)
     limit_wh = evidence.usable_wh * room_percent / (100 - terms.loss_percent) + terms.spare_wh
-    if evidence.energy_wh <= limit_wh:
+    if seen.delivered_wh <= limit_wh:
         return []
     facts = {
-        "energy_wh": evidence.energy_wh, "limit_wh": round(limit_wh), "usable_wh": evidence.usable_wh,
+        "energy_wh": seen.delivered_wh, "limit_wh": round(limit_wh), "usable_wh": evidence.usable_wh,
         "soc_start_percent": before[0] if before else None,
     }  # fmt: skip
     text = "More energy than this battery can take"
@@ -38,14 +41,14 @@ def rise(seen: Seen) -> list[Finding]:
     percent = after[0] - before[0]
     facts: dict[str, Any] = {
         "soc_before_percent": before[0], "soc_before_from": before[1],
-        "soc_after_percent": after[0], "soc_after_from": after[1], "energy_wh": evidence.energy_wh,
+        "soc_after_percent": after[0], "soc_after_from": after[1], "energy_wh": seen.delivered_wh,
     }  # fmt: skip
-    if evidence.energy_wh >= terms.no_rise_wh and percent <= terms.no_rise_percent:
+    if seen.delivered_wh >= terms.no_rise_wh and percent <= terms.no_rise_percent:
         text = "The state of charge did not rise"
         return [Finding(rule="E3", points=terms.e3_points, text=text, evidence=facts)]
     efficiency = terms.dc_efficiency_percent if evidence.is_dc else terms.ac_efficiency_percent
     expected_wh = percent * evidence.usable_wh / efficiency
-    off_wh = abs(evidence.energy_wh - expected_wh)
+    off_wh = abs(seen.delivered_wh - expected_wh)
     steps_wh = 2 * terms.soc_step_percent * evidence.usable_wh / 100
     if off_wh <= max(terms.rise_off_percent * abs(expected_wh) / 100, terms.rise_off_wh, steps_wh):
         return []
@@ -62,9 +65,9 @@ def too_fast(seen: Seen) -> list[Finding]:
     vehicle_w = evidence.max_dc_power_w if evidence.is_dc else evidence.max_ac_power_w
     known = [power_w for power_w in (evidence.connector_power_w, vehicle_w) if power_w]
     seconds = seen.perhaps_delivering_s or seen.ends_s
-    if not known or evidence.energy_wh < LEAST_WH or seconds < LEAST_SECONDS:
+    if not known or seen.delivered_wh < LEAST_WH or seconds < LEAST_SECONDS:
         return []
-    mean_w = evidence.energy_wh * 3600 / seconds
+    mean_w = seen.delivered_wh * 3600 / seconds
     if mean_w * 100 <= terms.too_fast_percent * min(known):
         return []
     facts = {"mean_w": round(mean_w), "connector_w": evidence.connector_power_w, "vehicle_w": vehicle_w,
@@ -77,12 +80,9 @@ def meter(seen: Seen) -> list[Finding]:
     """E5: the record against the meter, and a register that falls or stands still. A question for the network."""
     evidence = seen.evidence
     problem, facts = _register_problem(seen)
-    billed = evidence.energy_wh if evidence.network_wh is None else evidence.network_wh
-    if not problem and evidence.meter_wh is not None:
-        off_wh = abs(billed - evidence.meter_wh)
-        if off_wh > max(seen.terms.meter_off_percent * evidence.meter_wh / 100, seen.terms.meter_off_wh):
-            problem = "The record and the meter name another energy"
-            facts = {"billed_wh": billed, "meter_wh": evidence.meter_wh, "signature": evidence.signature}
+    if not problem and seen.is_energy_in_doubt:
+        problem = "The record and the meter name another energy"
+        facts = {"billed_wh": seen.billed_wh, "meter_wh": evidence.meter_wh, "signature": evidence.signature}
     if not problem:
         return []
     return [Finding(rule="E5", points=seen.terms.e5_points, text=problem, evidence=facts, is_hold=True, asks=NETWORK)]

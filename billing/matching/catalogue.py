@@ -41,8 +41,8 @@ RULES: tuple[Rule, ...] = (
     Rule("T1", "Off shift", f"The start is outside the vehicle's shifts (±{T.shift_grace_minutes} min) and not at the "
          "fleet's own site", str(T.t1_points), "Shifts of the day"),
     Rule("T2", "Other driver", "The card's driver is not the one on shift", str(T.t2_points), "Shift and card"),
-    Rule("T3", "Clock", f"The record's start is {T.clock_minutes} min off the plug's; in the future, or "
-         f"{T.record_days} days late", f"{T.t3_points} / hold", "Both clocks", NETWORK),
+    Rule("T3", "Clock", f"The record's start is {T.clock_minutes} min off the plug's; {T.clock_far_minutes} min off, "
+         f"in the future, or {T.record_days} days late: waits", f"{T.t3_points} / hold", "Both clocks", NETWORK),
     Rule("E1", "Over capacity", f"More than the free part of the battery / {(100 - T.loss_percent) / 100:.2f} + "
          f"{T.spare_wh // 1000} kWh", str(T.e1_points), "The calculation"),
     Rule("E2", "Rise differs", f"Energy and rise of charge differ by more than {T.rise_off_percent} %, "
@@ -70,10 +70,11 @@ RULES: tuple[Rule, ...] = (
     Rule("F5", "Parked", f"At the plug {T.parked_minutes} min after the end", "0, a cost", "Minutes", COST),
 )  # fmt: skip
 CHECKS: tuple[Check, ...] = (
-    places.presence, places.moving, places.two_places, places.other_vehicle, places.site, places.mocked,
-    plans.shift, plans.clocks,
-    battery.capacity, battery.rise, battery.too_fast, battery.meter, battery.inlet, battery.week,
-    records.duplicate, records.velocity, records.price, records.limits, records.parked,
+    *map(plans.by_the_clock, (places.presence, places.moving, places.two_places, places.other_vehicle)),
+    places.site, places.mocked, plans.by_the_clock(plans.shift), plans.clocks,
+    *map(plans.by_the_clock, (battery.capacity, battery.rise)),
+    battery.too_fast, battery.meter, battery.inlet, battery.week,
+    records.duplicate, plans.by_the_clock(records.velocity), records.price, records.limits, records.parked,
 )  # fmt: skip
 BY_ID = {rule.id: rule for rule in RULES}
 """Checks in the order of the catalogue; some speak for more than one rule."""

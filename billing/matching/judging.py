@@ -12,7 +12,7 @@ from billing.matching.findings import DRIVER, Check, Finding
 from billing.matching.seen import Seen
 from billing.matching.thresholds import DEFAULTS, Thresholds
 
-RULESET_VERSION = "2026-11.3"
+RULESET_VERSION = "2026-11.4"
 VERIFIED, INCONCLUSIVE, REVIEW, BLOCKED, INVALID = "verified", "inconclusive", "review", "blocked", "invalid"
 
 

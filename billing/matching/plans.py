@@ -3,7 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
-from billing.matching.findings import NETWORK, Finding, nothing_to_look_at
+from billing.matching.findings import NETWORK, Check, Finding, nothing_to_look_at
 from billing.matching.seen import Seen
 
 
@@ -44,7 +44,22 @@ def clocks(seen: Seen) -> list[Finding]:
     if heard is None or abs(told - heard) <= tolerance:
         return []
     facts["heard"] = heard.isoformat()
-    return [_clock(terms.t3_points, "The record and the plug name another start", facts, is_hold=False)]
+    text = "The record and the plug name another start"
+    return [_clock(terms.t3_points, text, facts, is_hold=is_another_time(seen))]
+
+
+def is_another_time(seen: Seen) -> bool:
+    """We know the session by a clock so far off that where the vehicle was then says nothing of it."""
+    evidence, terms = seen.evidence, seen.terms
+    start, heard, known = evidence.started_at, evidence.heard_started_at, evidence.known_at
+    if known is not None and start > known + timedelta(minutes=terms.clock_minutes):
+        return True
+    return heard is not None and abs(start - heard) > timedelta(minutes=terms.clock_far_minutes)
+
+
+def by_the_clock(check: Check) -> Check:
+    """A check that compares with other clocks: while the network's own is wrong (T3), it asks the fleet nothing."""
+    return lambda seen: [] if is_another_time(seen) else check(seen)
 
 
 def _clock(points: int, text: str, facts: dict[str, Any], *, is_hold: bool) -> Finding:

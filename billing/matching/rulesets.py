@@ -5,11 +5,15 @@ from typing import Any
 
 import msgspec
 
-from billing.matching import catalogue, judging, v2026_11_1, v2026_11_2
+from billing.matching import catalogue, judging, v2026_11_1, v2026_11_2, v2026_11_3
 from billing.matching.facts import from_json
 from billing.matching.thresholds import Thresholds
 
-CHECKS = {v2026_11_2.RULESET_VERSION: v2026_11_2.CHECKS, judging.RULESET_VERSION: catalogue.CHECKS}
+CHECKS = {
+    v2026_11_2.RULESET_VERSION: v2026_11_2.CHECKS,
+    v2026_11_3.RULESET_VERSION: v2026_11_3.CHECKS,
+    judging.RULESET_VERSION: catalogue.CHECKS,
+}
 
 
 class UnknownRuleset(LookupError):

@@ -114,6 +114,27 @@ class Seen:
         at, _ = self.power
         return self.delivering_s + max(0, int(at[0])) if len(at) else self.ends_s
 
+    @cached_property
+    def billed_wh(self) -> int:
+        evidence = self.evidence
+        return evidence.energy_wh if evidence.network_wh is None else evidence.network_wh
+
+    @cached_property
+    def is_energy_in_doubt(self) -> bool:
+        """The record and the meter are farther apart than meters are."""
+        meter_wh = self.evidence.meter_wh
+        if meter_wh is None:
+            return False
+        return abs(self.billed_wh - meter_wh) > max(
+            self.terms.meter_off_percent * meter_wh / 100, self.terms.meter_off_wh
+        )
+
+    @cached_property
+    def delivered_wh(self) -> int:
+        """What is held against the vehicle: the meter's figure while the billed one is in doubt."""
+        meter_wh = self.evidence.meter_wh
+        return meter_wh if meter_wh is not None and self.is_energy_in_doubt else self.evidence.energy_wh
+
     # --- state of charge ------------------------------------------------------------------------------------------
     @cached_property
     def _soc(self) -> tuple[Numbers, Numbers]:

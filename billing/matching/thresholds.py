@@ -38,6 +38,7 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     # T: was it planned so?
     shift_grace_minutes: int = 30
     clock_minutes: int = 5
+    clock_far_minutes: int = 60
     record_days: int = 90
     t1_points: int = 25
     t2_points: int = 20

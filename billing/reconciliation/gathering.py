@@ -230,7 +230,7 @@ def _limits(chunk: Chunk) -> Parts:
 
 
 def _heard(chunk: Chunk) -> Parts:
-    values = chunk.columns(ids="id", connectors="connector_id", starts="started_at")
+    values = chunk.columns(ids="id", connectors="connector_id", starts="started_at", ends="ended_at", zones="time_zone")
     return [(key, {"heard_started_at": at}) for key, at in _tuples(statements.HEARD, values)]
 
 

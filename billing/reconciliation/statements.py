@@ -164,13 +164,24 @@ LEFT JOIN vehicles_vehicle v ON v.id = x.vehicle_id LEFT JOIN vehicles_driver d 
 ORDER BY w.id, x.id
 """
 
+# the plug's own word for the start: near it, else where both ends lie off by the difference of a zone told as another
 HEARD = """
-SELECT w.id, q.at FROM unnest(%(ids)s::bigint[], %(connectors)s::bigint[], %(starts)s::timestamptz[])
-     AS w (id, connector_id, started_at)
+SELECT w.id, q.at
+FROM unnest(%(ids)s::bigint[], %(connectors)s::bigint[], %(starts)s::timestamptz[], %(ends)s::timestamptz[],
+            %(zones)s::text[]) AS w (id, connector_id, started_at, ended_at, zone)
+CROSS JOIN LATERAL (SELECT w.started_at AT TIME ZONE w.zone - w.started_at AT TIME ZONE 'UTC' AS off) z
 CROSS JOIN LATERAL (
-    SELECT c.at FROM stations_statuschange c WHERE c.connector_id = w.connector_id AND c.new = 'charging'
-       AND c.at BETWEEN w.started_at - interval '1 hour' AND w.started_at + interval '1 hour'
-    ORDER BY abs(extract(epoch FROM c.at - w.started_at)), c.id LIMIT 1
+    SELECT c.at, abs(extract(epoch FROM c.at - w.started_at)) AS away FROM stations_statuschange c
+    WHERE c.connector_id = w.connector_id AND c.new = 'charging'
+      AND c.at BETWEEN w.started_at - interval '1 hour' AND w.started_at + interval '1 hour'
+    UNION ALL
+    SELECT c.at, 1e9 FROM (VALUES (z.off), (-z.off)) o (off)
+    JOIN stations_statuschange c ON c.connector_id = w.connector_id AND c.new = 'charging'
+      AND c.at BETWEEN w.started_at + o.off - interval '5 minutes' AND w.started_at + o.off + interval '5 minutes'
+    JOIN stations_statuschange d ON d.connector_id = w.connector_id AND d.old = 'charging'
+      AND d.at BETWEEN w.ended_at + o.off - interval '5 minutes' AND w.ended_at + o.off + interval '5 minutes'
+      AND d.at > c.at
+    ORDER BY away, at LIMIT 1
 ) q
 """
 

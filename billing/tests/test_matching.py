@@ -102,6 +102,7 @@ def ago(minutes: int) -> Neighbour:
 
 
 soon_again = partial(other, starts_at=at(-30), ends_at=at(-15))
+THIRD = "abaaf49ab91096529a6b646ec25b228fcf0437e1e099bd68e3646be8e537c8aa"
 SECOND = "5e0f3d87d708328e85a2a99c59a84e0f1fe3e54e41f76a087e1de85650cb949a"
 STOOD_THERE = Witness(vehicle="KA 01 XX 1", distance_m=20, soc_rise_percent=40)
 FLAT = {"soc_permille": 300}
@@ -192,9 +193,10 @@ LINES: list[tuple[str, dict[str, Any], dict[str, int]]] = [
     ("L4", MINUTE, {"standing_kmh": 6}),
     ("L4", {"track": track(lambda m: 0 if m < 20 else 330)}, {"moving_m": 320}),
     ("L4", {"track": track(lambda m: m * 20), "power": series((0, 600))}, {"delivering_w": 600}),
+    ("L1", {"heard_started_at": at(-70), "track": track(9_000)}, {"clock_far_minutes": 80}),
     ("E2", {**LARGE, **soc(300, 700)}, {"rise_off_percent": 18}),
     ("E2", {**soc(300, 790), "energy_wh": 9_000, "meter_wh": 9_000}, {"rise_off_wh": 1_400, "rise_off_percent": 13}),
-    ("E2", {**LARGE, **soc(300, 330), "energy_wh": 5_000}, {"soc_step_percent": 0}),
+    ("E2", {**LARGE, **soc(300, 330), "energy_wh": 5_000, "meter_wh": 5_000}, {"soc_step_percent": 0}),
     ("E2", {**LARGE, **soc(300, 770), "is_dc": False}, {"ac_efficiency_percent": 70}),
     ("E3", {**soc(300, 300), "energy_wh": 3_000, "meter_wh": 3_000}, {"no_rise_wh": 3_001}),
     ("E3", soc(300, 310), {"no_rise_percent": 0}),
@@ -288,6 +290,39 @@ def test_the_first_of_two_records_is_billed() -> None:
     assert judge(evidence(neighbours=(told_again,))).verdict == "verified"
 
 
+BILLED_TWICE_OVER = {"energy_wh": 20_000, "network_wh": 20_000, "connector_power_w": 20_000}
+NO_RISE = {**BILLED_TWICE_OVER, "meter_wh": 0, "track": track(lambda m: 0 if m < 45 else 900, **FLAT)}
+
+
+@pytest.mark.parametrize("fields", [BILLED_TWICE_OVER, NO_RISE], ids=["twice the meter", "nothing by the meter"])
+def test_energy_that_a_network_alone_names_is_not_held_against_the_vehicle(fields: dict[str, Any]) -> None:
+    """E1 to E4 look at what the meter says was delivered; E5 asks the network."""
+    judgement = judge(evidence(**fields))
+    assert (judgement.verdict, judgement.points, fired(judgement)) == ("invalid", 0, {"E5"})
+
+
+def test_energy_that_record_and_meter_agree_on_is_held_against_the_vehicle() -> None:
+    judgement = judge(evidence(energy_wh=20_000, network_wh=20_000, meter_wh=19_900))
+    assert {"E1", "E2", "E4"} <= fired(judgement)
+
+
+ZONE = {"heard_started_at": at(-330), "track": track(9_000, **FLAT), "shifts": (), "neighbours": (other(),)}
+
+
+def test_a_record_told_in_another_zone_is_a_question_to_the_network_alone() -> None:
+    judgement = judge(evidence(record_started_at=START, **ZONE))
+    assert (judgement.verdict, judgement.points, fired(judgement)) == ("invalid", 0, {"T3"})
+    in_the_future = judge(evidence(known_at=at(-300), track=track(9_000, **FLAT), shifts=()))
+    assert (in_the_future.verdict, in_the_future.points) == ("invalid", 0)
+
+
+def test_a_clock_that_is_off_by_minutes_excuses_no_absence() -> None:
+    judgement = judge(evidence(heard_started_at=at(-20), track=track(9_000)))
+    assert (judgement.verdict, "L1" in fired(judgement)) == ("blocked", True)
+    own = judge(evidence(record_started_at=at(330), heard_started_at=START, track=track(9_000)))
+    assert own.verdict == "blocked"  # the record's clock is off, and the session's is not
+
+
 def test_absence_outweighs_a_record_in_doubt() -> None:
     assert judge(evidence(track=track(4_200), network_wh=12_000)).verdict == "blocked"
 
@@ -344,18 +379,33 @@ def test_any_evidence_gets_an_answer_whose_points_explain_it(raw: list[tuple[int
     assert judgement.verdict == (expected or ("verified" if judgement.is_presence_proven else "inconclusive"))
 
 
-def test_the_second_ruleset_judges_as_it_did() -> None:
-    """Of every case, as 2026-11.2 judged it when it was the newest."""
+SINCE_THE_FOURTH = {"clock_far_minutes"}
+
+
+def as_of_then(now: Any) -> dict[str, Any]:
+    """Evidence or lines, without what only rulesets since the fourth know."""
+    return {name: value for name, value in msgspec.to_builtins(now).items() if name not in SINCE_THE_FOURTH}
+
+
+@pytest.mark.parametrize(("version", "known"), [("2026-11.2", SECOND), ("2026-11.3", THIRD)])
+def test_earlier_rulesets_judge_as_they_did(version: str, known: str) -> None:
+    """Of every case, as each judged it when it was the newest."""
     digest = sha256()
     for case in CASES:
         for fields in (case.fraud, case.honest):
-            told = matching.as_json(evidence(**fields))
-            again = rulesets.rerun(version="2026-11.2", evidence=told, thresholds=msgspec.to_builtins(DEFAULTS))
+            told = as_of_then(evidence(**fields))
+            again = rulesets.rerun(version=version, evidence=told, thresholds=as_of_then(DEFAULTS))
             digest.update(rulesets.canonical(again.verdict, again.points, again.findings, again.input_hash))
-    assert digest.hexdigest() == SECOND
+    assert digest.hexdigest() == known
 
 
-@pytest.mark.parametrize("version", ["2026-11.2", RULESET_VERSION])
+def test_the_third_ruleset_held_a_networks_energy_against_the_vehicle() -> None:
+    told = as_of_then(evidence(**BILLED_TWICE_OVER))
+    again = rulesets.rerun(version="2026-11.3", evidence=told, thresholds=as_of_then(DEFAULTS))
+    assert (again.verdict, again.points) == ("blocked", 130)
+
+
+@pytest.mark.parametrize("version", ["2026-11.2", "2026-11.3", RULESET_VERSION])
 def test_evidence_stored_before_a_fact_or_a_line_was_known_gives_the_same_answer(version: str) -> None:
     """The hash of then is made here of structs that have no such field."""
     told, newer = evidence(track=track(300), neighbours=(other(),)), {"week", "witnesses", "idle_paise", "f4_points"}
@@ -379,7 +429,7 @@ def test_evidence_stored_before_a_fact_or_a_line_was_known_gives_the_same_answer
     assert again.verdict == judge(told).verdict
 
 
-@pytest.mark.parametrize("version", ["2026-11.1", "2026-11.2", RULESET_VERSION])
+@pytest.mark.parametrize("version", ["2026-11.1", "2026-11.2", "2026-11.3", RULESET_VERSION])
 @pytest.mark.parametrize("stored", [{}, {"started_at": "noon"}, {"pings": 3}, {"unheard": 1}])
 def test_what_was_never_evidence_is_said_to_be_none(version: str, stored: dict[str, Any]) -> None:
     with pytest.raises(rulesets.UnreadableEvidence):

@@ -1,7 +1,7 @@
 """Chunks of verdicts: few statements, leases, a bad row alone, old verdicts kept, points learned, lines drawn."""
 
 import json
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +29,8 @@ from billing.tests.factories import NOON, Fleet, make_fleet, start, stop
 from billing.tests.test_roaming import bill, hear, price
 from fleetcharge.accounts.models import AuditEntry, Organisation, User
 from fleetcharge.lib.api import Conflict
-from stations.models import Source
-from vehicles.models import Driver, Position, Shift, Vehicle
+from stations.models import Source, StatusChange
+from vehicles.models import Driver, IdToken, Position, Shift, Vehicle
 
 source = test_roaming.source
 END = NOON + timedelta(minutes=30)
@@ -178,7 +178,7 @@ def test_the_first_ruleset_still_gives_its_verdicts_and_a_newer_one_makes_a_new_
         STORED["findings"],
         STORED["input_hash"],
     )
-    assert (now.ruleset_version, now.verdict) == ("2026-11.3", "verified")
+    assert (now.ruleset_version, now.verdict) == ("2026-11.4", "verified")
 
 
 def test_tampering_is_found(fleet: Fleet, capsys: pytest.CaptureFixture[str]) -> None:
@@ -351,7 +351,7 @@ def test_evidence_that_weighs_more_than_what_was_decided_takes_the_decision_back
     assert look_again(verdict.session, 2).verdict == "verified"
     Position.objects.update(latitude_e7=130_500_000)  # and then as it was: decided already
     assert (look_again(verdict.session, 3).verdict, held()) == ("blocked", 0)
-    ChargingSession.objects.update(energy_wh=90_000)  # more than the battery can take
+    ChargingSession.objects.update(energy_wh=90_000, meter_stop_wh=91_000)  # more than the battery can take
     worse = look_again(verdict.session, 4)
     assert (worse.points > verdict.points, worse.outcome, held()) == (True, "", 1)
     asked = BillingException.objects.open().get()
@@ -422,6 +422,70 @@ def test_a_price_that_was_taken_over_answers_no_doubt_about_the_record(
     assert (held(), BillingException.objects.open().filter(session=session).count()) == (0, 0)
 
 
+# --- records of networks ------------------------------------------------------------------------------------------
+@pytest.fixture
+def van(source: Source, organisation: Organisation) -> Vehicle:
+    """With the card that the network knows; 20 kWh."""
+    vehicle = make_fleet(organisation, has_wallet=False).vehicle
+    IdToken.objects.filter(uid="CARD1").update(vehicle=vehicle)
+    return vehicle
+
+
+AT_SIX = datetime(2026, 11, 21, 6, tzinfo=UTC)
+
+
+def park(van: Vehicle, *, since: datetime = AT_SIX, metres: float = 0) -> None:
+    """At the network's site for the half hour of its session, from 30 to 77 %."""
+    Position.objects.bulk_create(
+        Position(
+            vehicle=van, fix_at=since + timedelta(minutes=minute), received_at=since, speed_dkmh=0, accuracy_m=8,
+            latitude_e7=129_500_000 + round((metres if -5 <= minute <= 33 else 5_000) * METRE),
+            longitude_e7=777_010_000, soc_permille=300 if minute <= 0 else 770,
+        )
+        for minute in range(-30, 70, 3)
+    )  # fmt: skip
+
+
+def metered(source: Source, kwh: float) -> None:
+    """The network's own last word of the session, apart from its record."""
+    end = {"end_date_time": "2026-11-21T06:30:00Z", "last_updated": "2026-11-21T06:30:00Z"}
+    hear(source, kwh=kwh, status="COMPLETED", **end)
+
+
+def test_a_network_that_bills_twice_what_its_meter_says_is_asked_and_the_driver_is_not(
+    source: Source, van: Vehicle
+) -> None:
+    metered(source, 10.0)
+    cdr = bill(source)  # 20 kWh
+    price(cdr)
+    assert cdr is not None
+    park(van)
+    look_again(cdr.session, 1)
+    assert (verdict_of(cdr.session).verdict, verdict_of(cdr.session).points) == ("invalid", 0)
+    assert rules_of(cdr.session) == ["E5"]
+    assert BillingException.objects.open().get().kind == "cpo_record"
+
+
+def test_a_record_in_local_time_told_as_utc_is_no_absence(
+    source: Source, van: Vehicle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(test_roaming, "NOW", AT_SIX + timedelta(days=1))  # no word of the future by then
+    local = {"start_date_time": "2026-11-21T11:30:00Z", "end_date_time": "2026-11-21T12:00:00Z", "total_energy": 10.0}
+    cdr = bill(source, **{**local, "charging_periods": []})
+    assert cdr is not None
+    change = {"connector": cdr.session.connector}
+    StatusChange.objects.create(**change, old="available", new="charging", at=AT_SIX)
+    park(van)
+    park(van, since=AT_SIX + timedelta(hours=5), metres=8_000)
+    assert look_again(cdr.session, 1).verdict == "blocked"  # that plug was used six hours ago, and by whom nobody knows
+    StatusChange.objects.create(**change, old="charging", new="available", at=AT_SIX + timedelta(minutes=31))
+    look_again(cdr.session, 2)
+    assert (verdict_of(cdr.session).verdict, rules_of(cdr.session)) == ("invalid", ["T3"])
+    assert verdict_of(cdr.session).findings[0]["evidence"]["heard"].startswith("2026-11-21T06:00:00")
+    assert [each.kind for each in BillingException.objects.open()] == ["cpo_record"]
+
+
+# --- files ---------------------------------------------------------------------------------------------------------
 def test_the_dispute_file_tells_rule_evidence_and_track(fleet: Fleet) -> None:
     verdict = ReconciliationVerdict.objects.select_related(*files.RELATED).get(pk=blocked(fleet).pk)
     lines = files.as_csv(files.pack(verdict)).splitlines()
