@@ -5,6 +5,7 @@ from typing import Any
 
 import django_filters
 from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
 from rest_framework import mixins, status, viewsets
@@ -24,6 +25,7 @@ TRACK_DEFAULT = timedelta(days=1)
 TRACK_LONGEST = timedelta(days=7)
 TRACK_POINTS = 20_000
 TRIPS_LONGEST, TRIPS_MOST = timedelta(days=31), 5_000
+STOP_ID = OpenApiParameter("stop_id", int, OpenApiParameter.PATH)
 PERIOD = [OpenApiParameter("from", datetime), OpenApiParameter("to", datetime)]
 
 
@@ -178,6 +180,35 @@ class VehicleViewSet(SavedRowsViewSet):
         )
         answer: Response = self.stops(request, pk)
         return answer
+
+    @extend_schema(
+        parameters=[STOP_ID],
+        request=None,
+        responses=shapes.StopSerializer,
+        description=(
+            "Tick a stop off; done ones stay as they are. Stops are also ticked off by themselves, when the vehicle "
+            "was within 100 m of its next one, slower than 5 km/h or for a minute."
+        ),
+    )
+    @action(detail=True, methods=["post"], url_path=r"stops/(?P<stop_id>[0-9]{1,18})/done", filter_backends=[])
+    def stop_done(self, request: Request, pk: str, stop_id: str) -> Response:
+        stop = self._stop(stop_id)
+        services.complete_stop(stop_id=stop.pk, at=timezone.now())
+        return Response(shapes.StopSerializer(self._stop(stop_id)).data)
+
+    @extend_schema(
+        parameters=[STOP_ID],
+        responses={200: shapes.StopSerializer},
+        description="Take it back: the stop is to be visited, and from now on only this call's opposite ticks it off.",
+    )
+    @stop_done.mapping.delete
+    def stop_not_done(self, request: Request, pk: str, stop_id: str) -> Response:
+        stop = self._stop(stop_id)
+        services.reopen_stop(stop_id=stop.pk)
+        return Response(shapes.StopSerializer(self._stop(stop_id)).data)
+
+    def _stop(self, stop_id: str) -> Stop:
+        return get_object_or_404(Stop, pk=stop_id, vehicle=self.get_object())
 
 
 @extend_schema_view(create=extend_schema(responses={201: shapes.DriverSerializer}))

@@ -49,6 +49,16 @@ class SocRecovered:
 
 
 @dataclass(frozen=True)
+class StopDone:
+    """A vehicle was at its next stop, or somebody said so; the one behind it is the next now."""
+
+    stop_id: int
+    vehicle_id: int
+    organisation_id: int
+    at: datetime
+
+
+@dataclass(frozen=True)
 class TrackerAlarmRaised:
     """A tracker calls for somebody, now: an emergency button, tampering, a cut supply. Never for late messages."""
 

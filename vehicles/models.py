@@ -177,6 +177,13 @@ class Stop(models.Model):
     longitude = models.FloatField()
     due_at = models.DateTimeField(null=True, blank=True)
     done_at = models.DateTimeField(null=True, blank=True)
+    reached_at = models.DateTimeField(null=True, blank=True, editable=False)
+    is_kept_open = models.BooleanField(
+        default=False,
+        db_default=False,
+        editable=False,
+        help_text=_("Taken back by a person: only people tick it off."),
+    )
 
     class Meta:
         ordering = ["vehicle", "sequence"]

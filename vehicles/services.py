@@ -8,11 +8,13 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import IntegrityError, transaction
 
+from fleetcharge.lib.events import publish
 from fleetcharge.lib.partitions import DayPartitions
 from vehicles.claims import DeviceNotHeard as DeviceNotHeard
 from vehicles.claims import DeviceTaken as DeviceTaken
 from vehicles.claims import check_device, forget_unknown
 from vehicles.decoders.instants import to_microseconds
+from vehicles.events import StopDone
 from vehicles.fixes import Fix
 from vehicles.models import Driver, IdToken, Position, Shift, Stop, Vehicle
 
@@ -82,9 +84,20 @@ def set_stops(*, vehicle_id: int, stops: Sequence[PlannedStop]) -> list[Stop]:
     )
 
 
+@transaction.atomic
 def complete_stop(*, stop_id: int, at: datetime) -> bool:
     """Tick a stop off; False when it was done before."""
-    return Stop.objects.filter(pk=stop_id, done_at=None).update(done_at=at) == 1
+    if Stop.objects.filter(pk=stop_id, done_at=None).update(done_at=at) != 1:
+        return False
+    stop = Stop.objects.select_related("vehicle").get(pk=stop_id)
+    publish(StopDone(stop.pk, stop.vehicle_id, stop.vehicle.organisation_id, at))
+    return True
+
+
+def reopen_stop(*, stop_id: int) -> bool:
+    """Take it back: it is to be visited, and from now on only people tick it off. False when it is open."""
+    done = Stop.objects.filter(pk=stop_id, done_at__isnull=False)
+    return done.update(done_at=None, reached_at=None, is_kept_open=True) == 1
 
 
 @transaction.atomic

@@ -8,12 +8,14 @@ from django.conf import settings
 from django.utils import timezone
 
 from fleetcharge.lib.sweeps import survived
-from vehicles import services
+from fleetcharge.lib.turns import turn
+from vehicles import services, visits
 from vehicles.packets import drop_old_packets
 from vehicles.trips import services as trips
 
 logger = logging.getLogger(__name__)
 DAYS_A_SWEEP = 500
+LOOP_LOCK = 0x0FE11C1E  # a space of advisory locks
 
 
 @shared_task
@@ -25,6 +27,14 @@ def keep_partitions() -> None:
         logger.info("pings of %s have a table", day)
     for day in services.drop_old_partitions(today=today):
         logger.warning("dropped the pings of %s, older than %d days", day, settings.POSITION_RETENTION_DAYS)
+
+
+@shared_task
+def follow_vehicles() -> None:
+    """What follows from the latest states, every fifteen seconds: stops that were visited."""
+    with turn(LOOP_LOCK, 0) as is_ours:
+        if is_ours:
+            visits.complete_visited(now=timezone.now())
 
 
 @shared_task
