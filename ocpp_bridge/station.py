@@ -31,9 +31,11 @@ class Unusable(Exception):
 
 @dataclass(slots=True)
 class TransactionMemory:
-    """OCPP 2.x says EVSE and token once per transaction; the socket remembers them."""
+    """OCPP 2.x says EVSE, token and numbers once per transaction; the socket remembers them. EVSE 0: not said yet."""
 
     evse_number: int = 0
+    remote_start_id: int | None = None
+    reservation_number: int | None = None
     connector_pk: int = 0
     is_known: bool = False
     charging_state: str = ""

@@ -34,7 +34,10 @@ class EndedSession:
 
 @dataclass(frozen=True)
 class Found:
-    """The session a message belongs to, as its station names it; `transaction_ref` as asked when there is none."""
+    """The session a message belongs to, as its station names it; `transaction_ref` as asked when there is none.
+
+    `evse_number` 0: the station has not said.
+    """
 
     transaction_ref: str
     evse_number: int = 0
@@ -65,7 +68,8 @@ def find_running(*, charger_id: int, transaction_ref: str) -> Found:
 def _found(session: ChargingSession | None, transaction_ref: str) -> Found:
     if session is None:
         return Found(transaction_ref)
-    return Found(session.transaction_ref, session.connector.evse.evse_number, session.meter_start_wh)
+    number = session.connector.evse.evse_number
+    return Found(session.transaction_ref, 0 if number == stations.NOBODYS_PLUG else number, session.meter_start_wh)
 
 
 @transaction.atomic

@@ -21,18 +21,20 @@ if TYPE_CHECKING:
 
 LATE_START = "The start arrived after other messages of its session."
 LATE_TOKEN = "The token arrived after the start."  # noqa: S105
+LATE_PLACE = "The station named the plug after the start."
+LATE_NUMBER = "The station said what it started for after the start."
+NUMBERS = ("reservation_number", "remote_start_id")
 
 
 @transaction.atomic
 def complete(known: ChargingSession, start: "Start", cause: str) -> ChargingSession:
     """The session with all this message adds; nearly always that is nothing, and no lock is taken."""
-    if not (_lacks_start(known, start) or _lacks_token(known, start)):
+    if not any(lacks(known, start) for lacks, _ in LESSONS):
         return known
     session = locked().select_related("id_token").get(pk=known.pk)
-    if _lacks_start(session, start):
-        _learn_start(session, start, cause)
-    if _lacks_token(session, start):
-        _learn_token(session, start, cause)
+    for lacks, learn in LESSONS:
+        if lacks(session, start):
+            learn(session, start, cause)
     if session.state == ChargingSession.State.ENDED:
         figures.settle(session, now=start.received_at, reason=LATE_START, cause=cause)
     return session
@@ -46,13 +48,31 @@ def _lacks_token(session: ChargingSession, start: "Start") -> bool:
     return bool(start.id_token) and not session.id_token_uid
 
 
+def _lacks_place(session: ChargingSession, start: "Start") -> bool:
+    """OCPP 2.x need not name the EVSE before the cable is in (2.0.1 part 2, E01)."""
+    is_named = start.evse_number is not None and start.connector_id >= 1
+    return is_named and session.connector.evse.evse_number == stations.NOBODYS_PLUG
+
+
+def _lacks_number(session: ChargingSession, start: "Start") -> bool:
+    return bool(_numbers_for(session, start))
+
+
+def _numbers_for(session: ChargingSession, start: "Start") -> dict[str, Any]:
+    """What it was reserved or asked for by, as far as that is news."""
+    return {
+        name: getattr(start, name)
+        for name in NUMBERS
+        if getattr(session, name) is None and getattr(start, name) is not None
+    }
+
+
 def _learn_start(session: ChargingSession, start: "Start", cause: str) -> None:
     values: dict[str, Any] = {
         "is_start_reported": True,
         "is_time_ours": start.is_time_ours or (session.is_time_ours and session.ended_at is not None),
         "started_at": start.started_at if session.ended_at is None else min(start.started_at, session.ended_at),
-        "reservation_number": session.reservation_number or start.reservation_number,
-        "remote_start_id": session.remote_start_id or start.remote_start_id,
+        **_numbers_for(session, start),
     }
     if start.meter_start_wh is not None:
         last_wh = max(session.meter_last_wh or 0, start.meter_start_wh)
@@ -64,12 +84,28 @@ def _learn_start(session: ChargingSession, start: "Start", cause: str) -> None:
         if session.state == ChargingSession.State.ACTIVE:
             values["energy_wh"] = last_wh - start.meter_start_wh
     corrections.apply(session, values, reason=LATE_START, cause=cause, at=start.received_at)
-    _learn_place(session, start, cause)
+    _move(session, start, cause)
     adopt(session)
     session.save()
 
 
 def _learn_place(session: ChargingSession, start: "Start", cause: str) -> None:
+    """The promises and the power of that plug are looked at anew."""
+    _move(session, start, cause, LATE_PLACE)
+    session.save(update_fields=["connector"])
+    if session.state == ChargingSession.State.ACTIVE:
+        _announce(session)
+
+
+def _learn_number(session: ChargingSession, start: "Start", cause: str) -> None:
+    values = _numbers_for(session, start)
+    corrections.apply(session, values, reason=LATE_NUMBER, cause=cause, at=start.received_at)
+    session.save(update_fields=list(values))
+    if session.state == ChargingSession.State.ACTIVE:
+        _announce(session)
+
+
+def _move(session: ChargingSession, start: "Start", cause: str, reason: str = LATE_START) -> None:
     """OCPP 2.x says the EVSE once; a session shown by another message may have been put at the wrong one."""
     if session.charger is None or start.evse_number is None or start.connector_id < 1:
         return
@@ -78,7 +114,7 @@ def _learn_place(session: ChargingSession, start: "Start", cause: str) -> None:
     if found.pk == old_id:
         return
     change = {"connector_id": (old_id, found.pk)}
-    corrections.record(session, change, reason=LATE_START, cause=cause, at=start.received_at)
+    corrections.record(session, change, reason=reason, cause=cause, at=start.received_at)
     session.connector = found
     if session.state == ChargingSession.State.ACTIVE:
         is_taken = ChargingSession.objects.active().filter(Q(connector_id=old_id) & ~Q(pk=session.pk)).exists()
@@ -113,9 +149,20 @@ def _learn_token(session: ChargingSession, start: "Start", cause: str) -> None:
         money.hold_for(session, start.received_at, decision.limits)
     keep_start(session=session, decision=decision, received_at=start.received_at, is_offline=start.is_offline)
     if session.state == ChargingSession.State.ACTIVE:
-        publish(
-            SessionStarted(
-                session.pk, session.organisation_id, session.connector_id, session.connector.evse.location_id,
-                session.vehicle_id, session.started_at,
-            )
-        )  # fmt: skip
+        _announce(session)
+
+
+def _announce(session: ChargingSession) -> None:
+    publish(
+        SessionStarted(
+            session.pk, session.organisation_id, session.connector_id, session.connector.evse.location_id,
+            session.vehicle_id, session.started_at,
+        )
+    )  # fmt: skip
+
+
+# Place before token: the token is judged for the place it is shown at.
+LESSONS = (
+    (_lacks_start, _learn_start), (_lacks_place, _learn_place), (_lacks_number, _learn_number),
+    (_lacks_token, _learn_token),
+)  # fmt: skip

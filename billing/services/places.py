@@ -13,11 +13,10 @@ def find_connector(charger: Charger, evse_number: int | None, connector_id: int,
 
     `connector_id` counts over the station for OCPP 1.6 (`evse_number` None), within the EVSE for 2.x. A station that
     names more plugs than any has gets one row for all the rest: the session is a fact, the plug is not. The same row
-    takes what names no plug at all (UNNAMED), unless the station has only one.
+    takes what names no plug at all (UNNAMED), unless the station has only one EVSE.
     """
     if connector_id == UNNAMED:
-        plugs = Connector.objects.filter(evse__charger=charger).select_related("evse__location", "tariff")
-        return plugs.get() if plugs.count() == 1 else stations.nobodys_plug(charger)
+        return _only_plug(charger) or stations.nobodys_plug(charger)
     number = max(connector_id, 1)
     evse = number if evse_number is None else max(evse_number, 1)
     plugs = Connector.objects.filter(evse__charger=charger, evse__evse_number=evse)
@@ -37,3 +36,10 @@ def find_connector(charger: Charger, evse_number: int | None, connector_id: int,
             return stations.nobodys_plug(charger)
         found = plugs.get(connector_id=number)
     return found
+
+
+def _only_plug(charger: Charger) -> Connector | None:
+    """Where an EVSE has several plugs, the first: they share its vehicle and its tariff."""
+    plugs = Connector.objects.filter(evse__charger=charger).order_by("connector_id")
+    found = list(plugs.select_related("evse__location", "tariff"))
+    return found[0] if len({plug.evse_id for plug in found}) == 1 else None

@@ -132,12 +132,12 @@ def note_message(*, charger_id: int, transaction_ref: str, said: Said) -> None:
 def _started_before(start: Start) -> ChargingSession | None:
     """Without a lock: nearly always there is nothing to complete."""
     if _is_timeless(start):
-        own = _with_its_key(start).select_related("id_token")
+        own = _with_its_key(start).select_related("id_token", "connector__evse")
         return own.filter(state=ChargingSession.State.ACTIVE).first() or _left_behind(own, start)
     same = Q(start_key__in=[key for key in (start.start_key, start.former_key) if key])
     if start.transaction_ref:
         same |= Q(charger_id=start.charger_id, transaction_ref=start.transaction_ref)
-    return ChargingSession.objects.filter(same).select_related("id_token").first()
+    return ChargingSession.objects.filter(same).select_related("id_token", "connector__evse").first()
 
 
 def _is_timeless(start: Start) -> bool:

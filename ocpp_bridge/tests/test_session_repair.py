@@ -14,6 +14,7 @@ from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Charger as Socket
 from ocpp_bridge.tests.conftest import Connect
 from stations.models import Charger, Connector
+from stations.services import NOBODYS_PLUG
 from vehicles.models import IdToken, Vehicle, VehicleModel
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -120,7 +121,7 @@ async def test_another_card_is_answered_for_itself_and_changes_nothing(new: Sock
 async def test_a_late_start_puts_the_session_at_its_own_plug(new: Socket) -> None:
     await new.call("TransactionEvent", event("Updated", -50, 1, "Charging", meterValue=[moment(-50, 2_000)]))
     provisional = await sync_to_async(ChargingSession.objects.select_related("connector__evse").get)()
-    assert (provisional.is_start_reported, provisional.connector.evse.evse_number) == (False, 1)
+    assert (provisional.is_start_reported, provisional.connector.evse.evse_number) == (False, NOBODYS_PLUG)
     begin = [moment(-60, 1_000, context="Transaction.Begin")]
     start = event("Started", -60, 0, evse={"id": 2, "connectorId": 2}, idToken=TOKEN, meterValue=begin)
     await new.call("TransactionEvent", start)
@@ -128,7 +129,7 @@ async def test_a_late_start_puts_the_session_at_its_own_plug(new: Socket) -> Non
     assert (session.started_at, session.meter_start_wh) == (NOW - timedelta(minutes=60), 1_000)
     assert session.connector.evse.evse_number == 2
     taken = dict(Connector.objects.values_list("evse__evse_number", "has_session"))
-    assert taken == {1: False, 2: True}
+    assert taken == {1: False, 2: True, NOBODYS_PLUG: False}
     assert set(SessionCorrection.objects.values_list("field", flat=True)) >= {"started_at", "connector_id"}
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from billing.services import sessions
 from billing.services.messages import Said
 from billing.services.meters import MeterReading
+from billing.services.places import UNNAMED
 from ocpp_bridge.metering import register_at_begin, register_at_end
 from ocpp_bridge.station import (
     MAX_INT32,
@@ -34,7 +35,7 @@ STARTED, UPDATED, ENDED = "Started", "Updated", "Ended"
 
 @dataclass(slots=True)
 class Event:
-    """A TransactionEvent read once; reading it writes nothing."""
+    """A TransactionEvent read once; reading it writes nothing. `evse_number` 0: not said yet."""
 
     kind: str
     at: datetime
@@ -60,15 +61,15 @@ def read_event(station: Station, payload: dict[str, Any], received_at: datetime)
     if kind not in {STARTED, UPDATED, ENDED}:
         raise Unusable("eventType: expected Started, Updated or Ended")
     memory = station.transaction(reference)
-    memory.evse_number = optional_integer(evse, "id", low=1, high=MAX_SMALL) or memory.evse_number
+    evse_number = optional_integer(evse, "id", low=1, high=MAX_SMALL) or memory.evse_number
     sequence = optional_integer(payload, "seqNo")
     at, is_time_ours = station.told(payload.get("timestamp"), received_at)
     return Event(
         kind=kind,
         at=at,
         reference=reference,
-        evse_number=memory.evse_number or 1,
-        connector_id=optional_integer(evse, "connectorId", low=1, high=MAX_SMALL) or (1 if memory.evse_number else 0),
+        evse_number=evse_number,
+        connector_id=(optional_integer(evse, "connectorId", low=1, high=MAX_SMALL) or 1) if evse_number else UNNAMED,
         id_token=token_in(payload),
         charging_state=text(info, "chargingState", limit=20, default=""),
         stopped_reason=text(info, "stoppedReason", limit=30, default="Local"),
@@ -80,7 +81,7 @@ def read_event(station: Station, payload: dict[str, Any], received_at: datetime)
         readings=readings_of(
             payload.get("meterValue", []),
             charger_id=station.charger_id,
-            evse_number=memory.evse_number or 1,
+            evse_number=evse_number or 1,
             transaction_ref=reference,
             received_at=received_at,
             sequence=sequence,
@@ -99,7 +100,7 @@ async def transaction_event(station: Station, payload: dict[str, Any], received_
     memory = station.transaction(event.reference)
     said = _said(station, event, payload, received_at)
     answer: dict[str, Any] = {}
-    if event.kind == STARTED or event.id_token or not memory.is_known:
+    if event.kind == STARTED or event.id_token or not memory.is_known or _tells_more(event, memory):
         started = await _start(station, event, memory, said)
         if event.id_token:
             answer["idTokenInfo"] = id_token_info(started.decision)
@@ -130,7 +131,26 @@ def transaction_event_at_once(station: Station, payload: dict[str, Any], receive
     memory = station.transaction(event.reference)
     if not memory.is_known or not event.readings or event.charging_state not in {"", memory.charging_state}:
         return None
+    if _tells_more(event, memory):
+        return None
     return offer_readings(event.readings, {})
+
+
+def _tells_more(event: Event, memory: TransactionMemory) -> bool:
+    """It has what no event of the transaction had: the EVSE comes with the cable (2.0.1 part 2, E01)."""
+    return (
+        event.evse_number != memory.evse_number
+        or event.remote_start_id not in {None, memory.remote_start_id}
+        or event.reservation_number not in {None, memory.reservation_number}
+    )
+
+
+def _remember(event: Event, memory: TransactionMemory) -> None:
+    memory.evse_number = event.evse_number
+    if event.remote_start_id is not None:
+        memory.remote_start_id = event.remote_start_id
+    if event.reservation_number is not None:
+        memory.reservation_number = event.reservation_number
 
 
 def _said(station: Station, event: Event, payload: dict[str, Any], received_at: datetime) -> Said:
@@ -166,7 +186,11 @@ async def _start(station: Station, event: Event, memory: TransactionMemory, said
         is_time_ours=event.is_time_ours,
         said=said,
     )
+    if not started.is_new and started.connector_id != memory.connector_pk:  # the plug has yet to show what flows
+        event.charging_state = event.charging_state or memory.charging_state
+        memory.charging_state = ""
     memory.connector_pk, memory.is_known = started.connector_id, True
+    _remember(event, memory)
     if started.is_new:
         memory.charging_state = ""  # a station may use a number again
     return started
