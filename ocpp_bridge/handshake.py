@@ -135,8 +135,9 @@ def admit(scope: dict[str, Any], identity: str, known: Known) -> Admission:
     else:
         next_key_hash = check_key(scope, identity, known)
         keyed = Charger.SecurityProfile.TLS if certificates.is_encrypted(scope) else Charger.SecurityProfile.BASIC
-        profile = keyed if known.auth_key_hash else Charger.SecurityProfile.NONE
-        admission = Admission(profile, next_key_hash, credential=next_key_hash or known.auth_key_hash)
+        credential = next_key_hash or known.auth_key_hash
+        profile = keyed if credential else Charger.SecurityProfile.NONE
+        admission = Admission(profile, next_key_hash, credential=credential)
     if admission.security_profile < known.min_security_profile:
         detail = f"Security profile {known.min_security_profile} is needed, this is {admission.security_profile}."
         raise Refused(401, "security_profile", detail)
@@ -146,17 +147,19 @@ def admit(scope: dict[str, Any], identity: str, known: Known) -> Admission:
 def check_key(scope: dict[str, Any], identity: str, known: Known) -> str:
     """Raise Refused(401) unless the Basic credentials are the charger's; no stored key means no question.
 
-    The key to come is as good as the present one; its hash is returned when it was the one used, else "".
+    The key to come is as good as the present one, and ends the time without any when it is the first; its hash is
+    returned when it was the one used, else "".
     """
-    if not known.auth_key_hash:
-        return ""
     credentials = basic_credentials(header(scope, b"authorization"))
+    if not known.auth_key_hash:
+        is_first = credentials is not None and credentials[0] == identity.encode() and is_next(credentials[1], known)
+        return known.next_auth_key_hash if is_first else ""
     if credentials is None:
         raise Refused(401, "no_credentials", "Basic authorization is needed.")
     user, key = credentials
     if user != identity.encode():
         raise Refused(401, "wrong_user", "The user name must be the charger's identity.")
-    is_new = bool(known.next_auth_key_hash) and is_key(key, known.next_auth_key_hash)
+    is_new = is_next(key, known)
     if not is_key(key, known.auth_key_hash) and not is_new:
         raise Refused(401, "wrong_key", "The key is wrong.")
     return known.next_auth_key_hash if is_new else ""
@@ -175,15 +178,19 @@ def basic_credentials(value: bytes) -> tuple[bytes, bytes] | None:
     return (user, password) if colon else None
 
 
+def is_next(presented: bytes, known: Known) -> bool:
+    return bool(known.next_auth_key_hash) and is_key(presented, known.next_auth_key_hash)
+
+
 def is_key(presented: bytes, stored_hash: str) -> bool:
     """The key as we store it, or one of the forms chargers send it in.
 
-    Stations decode a hexadecimal AuthorizationKey and send the bytes (OCPP security white paper); others change the
-    case of its digits. All forms are always compared, so timing tells nothing.
+    Stations decode a hexadecimal AuthorizationKey and send the bytes (OCPP security white paper); others send the
+    digits of the bytes that we store, or change their case. All forms are always compared, so timing tells nothing.
     """
     forms = {presented, presented.hex().encode(), presented.hex().upper().encode()}
     if _HEXADECIMAL.fullmatch(presented):
-        forms |= {presented.lower(), presented.upper()}
+        forms |= {presented.lower(), presented.upper(), bytes.fromhex(presented.decode())}
     return sum(crypto.matches(form, stored_hash, purpose=Charger.KEY_PURPOSE) for form in forms) > 0
 
 

@@ -48,6 +48,15 @@ def test_a_hexadecimal_key_is_known_in_each_form(stored: str, presented: bytes) 
     assert handshake.is_key(presented, crypto.keyed_hash(stored, purpose=Charger.KEY_PURPOSE))
 
 
+def test_a_text_key_is_known_by_its_digits() -> None:
+    """A station may take its AuthorizationKey in hexadecimal only, and say it as it took it."""
+    stored = crypto.keyed_hash("Sesame-Sesame-20-chr", purpose=Charger.KEY_PURPOSE)
+    digits = b"Sesame-Sesame-20-chr".hex().encode()
+    assert handshake.is_key(digits, stored)
+    assert handshake.is_key(digits.upper(), stored)
+    assert not handshake.is_key(digits[:-2], stored)
+
+
 def test_a_text_key_is_compared_exactly() -> None:
     stored = crypto.keyed_hash("Sesame", purpose=Charger.KEY_PURPOSE)
     assert handshake.is_key(b"Sesame", stored)

@@ -11,6 +11,7 @@ from dispatch.models import Alert
 from fleetcharge.accounts.models import Organisation
 from ocpp_bridge import certificates
 from ocpp_bridge.clocks import ClockWatch
+from ocpp_bridge.hub import hub
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect, until
 from ocpp_bridge.threads import in_database
@@ -141,6 +142,24 @@ async def test_the_old_key_works_until_the_new_one_was_used(connect: Connect, st
     await (await connect("BLR-017", key=new)).call("Heartbeat", {})
     await station.arefresh_from_db()
     assert station.next_auth_key_hash == ""
+
+
+async def test_the_first_key_of_a_charger_without_one_is_asked_for_once_it_was_used(
+    connect: Connect, organisation: Organisation
+) -> None:
+    keyless = await in_database(factories.charger, organisation, "BLR-018", key="")
+    first = await in_database(stations.stage_charger_key, charger_id=keyless.pk, actor=None)
+    await (await connect("BLR-018", key="any")).call("Heartbeat", {})  # it has not been told its key yet
+    await keyless.arefresh_from_db()
+    assert (keyless.auth_key_hash, await used(keyless)) == ("", Profile.NONE)
+    assert keyless.next_auth_key_hash
+    socket = await connect("BLR-018", key=first)
+    await socket.call("Heartbeat", {})
+    assert await used(keyless) == Profile.BASIC
+    assert (bool(keyless.auth_key_hash), keyless.next_auth_key_hash) == (True, "")
+    assert await status_of(connect("BLR-018", key="any")) == 401
+    await hub._check_epochs()
+    await socket.call("Heartbeat", {})  # it stands on the key that is in force
 
 
 async def test_a_replaced_key_is_dead_at_once_with_the_staged_one(connect: Connect, station: Charger) -> None:
