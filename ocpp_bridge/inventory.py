@@ -12,9 +12,10 @@ from django.db import transaction
 from django.db.models import Q
 
 from fleetcharge.lib.sweeps import survived
-from ocpp_bridge import commands, signing
+from ocpp_bridge import commands, security, signing
 from ocpp_bridge.matters import raise_matter, settle_matter
 from ocpp_bridge.models import CertificateRequest, ChargerCertificate, Command
+from ocpp_bridge.saying import some
 from stations.models import Charger
 
 Origin, Asked = ChargerCertificate.Origin, CertificateRequest.State
@@ -68,8 +69,8 @@ def _sign(request_id: int, signer: signing.CertificateSigner, now: datetime) -> 
     commands.enqueue(
         charger_id=request.charger_id,
         action=_A.CERTIFICATE_SIGNED,
-        parameters={"certificate_chain": chain, "certificate_type": kind},
-        idempotency_key=f"certificate:{request.pk}",
+        parameters=some(certificate_chain=chain, certificate_type=kind, request_id=request.request_id),
+        idempotency_key=f"{security.handover_key(request)}:{request.received_at:%Y%m%d%H%M%S%f}",
         actor="certificate signer",
         now=now,
     )

@@ -3,10 +3,11 @@
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from ocpp_bridge import csr, signing
 from ocpp_bridge.matters import raise_matter
-from ocpp_bridge.models import CertificateRequest, SecurityEvent
+from ocpp_bridge.models import CertificateRequest, Command, SecurityEvent
 from ocpp_bridge.station import digest
 from stations.models import Charger
 
@@ -54,6 +55,9 @@ def take_certificate_request(
 ) -> bool:
     """Check and keep a certificate signing request; True when it will be signed. The same CSR is one request.
 
+    Said again, it is signed again unless its certificate is still on the way: that one was lost or refused, or it is
+    renewed with the key it has.
+
     Without a signer (ocpp_bridge/signing.py) every request is refused; the same one is welcome once there is one. V2G
     certificates are always refused.
     """
@@ -79,7 +83,24 @@ def take_certificate_request(
         title = "certificate request refused" if flaw else "asks for a certificate"
         detail = flaw or checked.subject
         raise_matter(charger_id=charger_id, cause="certificate", key=kind, title=title, detail=detail, at=received_at)
-    elif request.reason == NO_SIGNER and not flaw:
+    elif not flaw and _may_be_signed_again(request):
         request.state, request.reason = CertificateRequest.State.WAITING, ""
-        request.save(update_fields=["state", "reason"])
+        request.request_id, request.received_at = request_id, received_at
+        request.save(update_fields=["state", "reason", "request_id", "received_at"])
     return request.state != CertificateRequest.State.REFUSED
+
+
+def _may_be_signed_again(request: CertificateRequest) -> bool:
+    if request.state == CertificateRequest.State.SIGNED:
+        return not handovers_of(request).filter(state__in=Command.OPEN_STATES).exists()
+    return request.reason == NO_SIGNER
+
+
+def handovers_of(request: CertificateRequest) -> QuerySet[Command]:
+    """The commands that brought, or bring, its certificates."""
+    own = Q(idempotency_key=handover_key(request)) | Q(idempotency_key__startswith=f"{handover_key(request)}:")
+    return Command.objects.filter(own, charger_id=request.charger_id, action=Command.Action.CERTIFICATE_SIGNED)
+
+
+def handover_key(request: CertificateRequest) -> str:
+    return f"certificate:{request.pk}"

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib import events
-from ocpp_bridge import commands, inventory, security, signing
+from ocpp_bridge import commands, inventory, security, signing, vocabulary
 from ocpp_bridge.models import CertificateRequest, ChargerCertificate, Command
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect
@@ -74,10 +74,11 @@ def heard(monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks) -
     return told
 
 
-def ask(station: Charger, pem: str) -> bool:
+def ask(station: Charger, pem: str, number: int | None = None) -> bool:
     return security.take_certificate_request(
-        charger_id=station.pk, pem=pem, kind="ChargingStationCertificate", request_id=None, received_at=NOW
-    )
+        charger_id=station.pk, pem=pem, kind="ChargingStationCertificate", request_id=number,
+        received_at=NOW + timedelta(seconds=number or 0),
+    )  # fmt: skip
 
 
 def answer(command: Command, response: object, state: str = "accepted") -> None:
@@ -119,6 +120,40 @@ def test_the_new_certificate_takes_the_place_of_the_old(station: Charger, ca: x5
         answer(Command.objects.order_by("-created_at").first(), {"status": "Accepted"})
     assert ChargerCertificate.objects.count() == 2
     assert ChargerCertificate.objects.current().count() == 1
+
+
+@pytest.mark.parametrize("state", ["accepted", "rejected", "timed_out", "expired", "failed"])
+def test_the_same_request_again_is_signed_again(station: Charger, ca: x509.Certificate, state: str) -> None:
+    """One that was accepted is renewed with the key it has; the others never arrived."""
+    pem = request_of("BLR-1")
+    assert ask(station, pem)
+    inventory.sign_waiting(now=NOW)
+    first = Command.objects.get()
+    assert ask(station, pem, number=2)  # on its way
+    assert inventory.sign_waiting(now=NOW) == 0
+    answer(first, None, state)
+    assert ask(station, pem, number=3)
+    assert inventory.sign_waiting(now=NOW) == 1
+    [second] = Command.objects.exclude(pk=first.pk)
+    chains = [x509.load_pem_x509_certificates(one.parameters["certificate_chain"].encode()) for one in (first, second)]
+    assert chains[0][0].public_key() == chains[1][0].public_key()
+    assert chains[0][0].serial_number != chains[1][0].serial_number
+    answer(second, {"status": "Accepted"})
+    assert ask(station, pem, number=4)
+    assert inventory.sign_waiting(now=NOW) == 1
+    assert [one.serial_number for one in ChargerCertificate.objects.filter(is_confirmed=True, removed_at=None)] == [
+        f"{chains[1][0].serial_number:x}"
+    ]
+
+
+@pytest.mark.parametrize(("version", "told"), [("ocpp1.6", None), ("ocpp2.0.1", None), ("ocpp2.1", 17)])
+def test_the_certificate_says_which_request_it_answers(
+    station: Charger, ca: x509.Certificate, version: str, told: int | None
+) -> None:
+    assert ask(station, request_of("BLR-1"), number=17)
+    inventory.sign_waiting(now=NOW)
+    action, payload = vocabulary.say(version, "CertificateSigned", Command.objects.get().parameters)
+    assert (action, payload.get("requestId")) == ("CertificateSigned", told)
 
 
 def test_a_request_for_another_charger_is_not_signed(station: Charger, ca: x509.Certificate) -> None:

@@ -261,6 +261,12 @@ def _certificate_signed(parameters: dict[str, Any]) -> Said:
     )
 
 
+def _certificate_signed_21(parameters: dict[str, Any]) -> Said:
+    """OCPP 2.1 says which request it answers."""
+    action, payload = _certificate_signed(parameters)
+    return action, payload | some(requestId=parameters.get("request_id"))
+
+
 def _data_transfer(parameters: dict[str, Any]) -> Said:
     return "DataTransfer", some(
         vendorId=parameters["vendor_id"], messageId=parameters.get("message_id"), data=parameters.get("data")
@@ -366,6 +372,7 @@ WORDS_201: dict[str, Say] = {
 WORDS_21: dict[str, Say] = {
     **WORDS_201,
     **rarer_words.WORDS_21,
+    A.CERTIFICATE_SIGNED: _certificate_signed_21,
     A.SET_DEFAULT_TARIFF: _default_tariff,
     A.GET_TARIFFS: lambda parameters: ("GetTariffs", {"evseId": parameters["evse_number"]}),
     A.CLEAR_TARIFFS: _clear_tariffs,
