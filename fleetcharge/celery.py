@@ -38,6 +38,7 @@ app.conf.beat_schedule = {
     "rate-sweep": {"task": "billing.tasks.sweep_unrated", "schedule": 10.0},
     "pending-sessions": {"task": "stations.tasks.watch_pending_sessions", "schedule": 60.0},
     "roaming-sweep": {"task": "billing.tasks.sweep_roaming", "schedule": 60.0},
+    "missed-records": {"task": "billing.tasks.find_missed_records", "schedule": 3600.0},
     "reconcile-sweep": {"task": "billing.tasks.sweep_unreconciled", "schedule": 10.0},
     "station-points": {"task": "billing.tasks.learn_station_points", "schedule": 3600.0},
     "session-sweep": {"task": "billing.tasks.sweep_sessions", "schedule": 60.0},
