@@ -1,7 +1,7 @@
 """What a human decides, or lets the house decide: plans, reservations, alerts."""
 
 import uuid
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, Self
 
 from django.contrib.postgres.constraints import ExclusionConstraint
@@ -347,9 +347,6 @@ class AlertQuerySet(models.QuerySet["Alert"]):
         return self.select_related("plan__vehicle", "plan__connector__evse__location__source").prefetch_related(
             "plan__reservations"
         )
-
-    def needing_attention(self, now: datetime) -> Self:
-        return self.open().filter(Q(snoozed_until=None) | Q(snoozed_until__lte=now))
 
 
 class Alert(models.Model):

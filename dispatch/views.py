@@ -54,14 +54,15 @@ def index(request: FleetRequest) -> HttpResponse:
     organisation, now = organisation_of(request), timezone.now()
     fleet = pages.fleet_by_urgency(organisation, now=now)
     counts = pages.group_counts(fleet)
-    alerts = Alert.objects.for_organisation(organisation).needing_attention(now).for_display()
+    opened = list(Alert.objects.for_organisation(organisation).open().for_display())
+    alerts = [alert for alert in opened if alert.snoozed_until is None or alert.snoozed_until <= now]
     context = {
         "kpis": figures.kpis(organisation, now=now),
         "groups": _grouped(pages.fleet_rows(list(fleet[:FIRST_ROWS])), counts, organisation.soc_low_percent),
         "counts": dict(zip([key for key, _label in pages.GROUPS], counts, strict=True)),
         "fleet_total": sum(counts),
         "alerts": sorted(alerts, key=lambda alert: (alert.severity != Alert.Severity.BAD, alert.opened_at)),
-        "boot": _boot(request, list(alerts)),
+        "boot": _boot(request, opened),  # the snoozed ones, too: they come back by themselves
         "map_settings": {"TILES": _tiles()},
         "deed_minutes": DEED_MINUTES,
     }
