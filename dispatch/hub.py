@@ -53,6 +53,8 @@ class LiveHub:
         self.depots: dict[int, Board] = defaultdict(lambda: Board(wire.STATION))
         self.vehicles: dict[int, VehicleBoard] = {}
         self.revisions: dict[int, int] = {}
+        self._alerts_told: dict[int, int] = {}
+        """The last revision of each fleet's alerts that its browsers were told of."""
         self._dirty: dict[Board, set[int]] = defaultdict(set)
         self._hints: dict[str, dict[int, set[int]]] = defaultdict(lambda: defaultdict(set))
         self._meters: dict[int, list[Any]] = {}
@@ -89,6 +91,14 @@ class LiveHub:
         with contextlib.suppress(TimeoutError):  # without the bus we still show the last known state
             await asyncio.wait_for(self._is_subscribed.wait(), 3)
         await self._ensure_loaded(organisation_id)
+        await self._begin_alerts(organisation_id)
+
+    async def _begin_alerts(self, organisation_id: int) -> None:
+        """The first browser of a fleet for a while asks for what it missed; it needs no second telling of all that."""
+        if not self._of(organisation_id):
+            revision = await self.read(live_reads.alert_revision, organisation_id)
+            if not self._of(organisation_id):
+                self._alerts_told[organisation_id] = revision
 
     def sockets_of(self, user_id: int) -> int:
         return sum(listener.user_id == user_id for listener in self.listeners)
@@ -213,8 +223,8 @@ class LiveHub:
             self._place_stations(await self.read(live_reads.station_rows, ids), ids)
         for organisation_id, ids in hints.get("marks", {}).items():
             await self._remark(organisation_id, ids)
-        for organisation_id, ids in hints.get("alerts", {}).items():
-            await self._tell_alerts(organisation_id, ids)
+        for organisation_id in hints.get("alerts", {}):
+            await self._tell_alerts(organisation_id)
         if "static" in hints:
             await self._check_revisions()
 
@@ -225,11 +235,19 @@ class LiveHub:
             now = time.time()
             self._mark(board.board, [board.mark(vehicle_id, value, now) for vehicle_id, value in marks.items()])
 
-    async def _tell_alerts(self, organisation_id: int, alert_ids: set[int]) -> None:
-        if organisation_id not in self.vehicles:
+    async def _remark_all(self, organisation_id: int) -> None:
+        """A hint may have been lost: read every mark of the fleet."""
+        board = self.vehicles[organisation_id]
+        board.marks = await self.read(live_reads.vehicle_marks, organisation_id)
+        self._mark(board.board, board.refresh_all(time.time()))
+
+    async def _tell_alerts(self, organisation_id: int) -> None:
+        """By revision, not by what the hint names: hints get lost, and who has seen one revision has seen all below."""
+        if organisation_id not in self._alerts_told:
             return  # nobody of this fleet has looked yet
-        payloads = await self.read(live_reads.alerts, organisation_id, alert_ids)
+        payloads = await self.read(live_reads.alerts_after, organisation_id, self._alerts_told[organisation_id])
         for payload in payloads:
+            self._alerts_told[organisation_id] = payload["revision"]
             for listener in self._of(organisation_id):
                 listener.alert(payload)
         if about := {payload["vehicle_id"] for payload in payloads} - {None}:
@@ -248,11 +266,18 @@ class LiveHub:
     async def _tell_kpis(self) -> None:
         while True:
             await asyncio.sleep(KPI_SECONDS)
+            self._look_for_alerts()
             watched = {listener.organisation_id for listener in self.listeners if not listener.is_paused}
             for organisation_id in watched:
                 await self._tell_kpis_of(organisation_id)
             for listener in list(self.listeners):
                 listener.check(time.monotonic())
+
+    def _look_for_alerts(self) -> None:
+        """As if the bus had told of one in each fleet: it may have, and nobody heard it."""
+        for listener in self.listeners:
+            self._hints["alerts"][listener.organisation_id].update()
+            self._flush_soon()
 
     async def _tell_kpis_of(self, organisation_id: int) -> None:
         """One fleet whose figures cannot be read costs no other fleet its own."""
@@ -275,6 +300,8 @@ class LiveHub:
                 self._mark(board.board, board.refresh_all(now))
             if self.listeners:
                 await self._check_revisions()
+            for organisation_id in {listener.organisation_id for listener in self.listeners}:
+                await self._remark_all(organisation_id)
             if self.listeners and time.monotonic() - stations_read_at > STATIONS_AGAIN_SECONDS:
                 self._place_stations(await self.read(live_reads.station_rows), None)
                 stations_read_at = time.monotonic()

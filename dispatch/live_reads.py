@@ -160,17 +160,19 @@ class FleetState:
 
 
 def fleet_state(organisation_id: int) -> FleetState:
-    return FleetState(vehicle_rows(organisation_id), vehicle_marks(organisation_id), revision(organisation_id))
+    """The revision is read first: what changes meanwhile is then read again, never missed."""
+    first = revision(organisation_id)
+    return FleetState(vehicle_rows(organisation_id), vehicle_marks(organisation_id), first)
 
 
 def revision(organisation_id: int) -> int:
     return static_revision(Organisation.objects.get(pk=organisation_id))
 
 
-def alerts(organisation_id: int, alert_ids: Collection[int]) -> list[dict[str, Any]]:
-    """Alert objects as the API shows them, oldest change first."""
-    changed = Alert.objects.filter(organisation_id=organisation_id, pk__in=alert_ids).for_display()
-    return [alert_message(alert) for alert in changed.order_by("revision")]
+def alert_revision(organisation_id: int) -> int:
+    """Of the last change of any alert of this fleet, 0 when it never had one."""
+    found = Alert.objects.filter(organisation_id=organisation_id).aggregate(last=Max("revision"))
+    return int(found["last"] or 0)
 
 
 def alerts_after(organisation_id: int, last_revision: int) -> list[dict[str, Any]]:

@@ -3,12 +3,16 @@
 from datetime import timedelta
 
 import pytest
+import redis
 from asgiref.sync import sync_to_async
+from django.core.cache import cache
 from django.utils import timezone
 
 from billing.events import SessionEnded, SessionStarted
 from dispatch import live, services, wire
 from dispatch.hub import hub
+from dispatch.live import send_marks
+from dispatch.models import ChargePlan
 from dispatch.tests import factories
 from dispatch.tests.browser import opened, served, sign_in
 from fleetcharge.lib import hints
@@ -209,6 +213,53 @@ async def test_alerts_arrive_once_missed_ones_too_and_only_at_home(city, organis
                 (second.pk, "del"), (first.pk, "del"),
             ]  # fmt: skip
         assert other.of_type("alert") == []
+
+
+async def test_what_the_bus_lost_is_told_all_the_same(city, organisation, dispatcher, monkeypatch):
+    """Valkey was away for a moment when it was published; the subscription never broke, so nothing else would heal."""
+    monkeypatch.setattr("dispatch.hub.CLOCK_SECONDS", 0.2)
+    quiet = await in_thread(factories.vehicle)(organisation, soc_percent=50, at=timezone.now())
+
+    @in_thread
+    def happen():
+        services.open_alert(
+            organisation_id=organisation.pk, kind="no_charger", dedupe_key="lost", title="lost", severity="bad",
+            now=timezone.now(), vehicle_id=city.mine.pk,
+        )  # fmt: skip
+        ChargePlan.objects.create(
+            organisation=organisation,
+            vehicle=quiet,
+            trigger="soc_low",
+            trigger_key="lost",
+            state="accepted",
+            soc_percent=50,
+        )
+        send_marks(organisation.pk, [quiet.pk])
+
+    key = await in_thread(sign_in)(dispatcher)
+    async with served() as address, opened(address, key) as page:
+        await page.say("hello", v=1, last_alert=0)
+        await page.say("view", **EVERYTHING)
+        await page.until(lambda: page.vehicles and page.of_type("kpi"))
+        monkeypatch.setattr(hints.valkey, "_silent_until", float("inf"))
+        await happen()
+        await page.until(lambda: [alert["title"] for alert in page.of_type("alert")] == ["lost"])
+        await page.until(lambda: page.vehicles[city.mine.pk][-1] & wire.EXCEPTION)
+        await page.until(lambda: page.vehicles[quiet.pk][-1] & wire.REROUTED)
+        told = len(page.of_type("kpi"))
+        await page.until(lambda: len(page.of_type("kpi")) > told + 2)
+        assert len(page.of_type("alert")) == 1  # once
+
+
+async def test_without_valkey_figures_go_on(city, organisation, dispatcher, settings):
+    key = await in_thread(sign_in)(dispatcher)
+    settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1/0"}}
+    with pytest.raises(redis.ConnectionError):
+        await in_thread(cache.get)("anything")
+    async with served() as address, opened(address, key) as page:
+        await page.say("hello", v=1, last_alert=0)
+        await page.until(lambda: len(page.of_type("kpi")) >= 2)
+        assert page.close_code is None
 
 
 async def test_a_vehicle_in_a_session_charges_whatever_its_tracker_says_or_has_not_said(city, organisation, dispatcher):
