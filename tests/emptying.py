@@ -42,6 +42,7 @@ def bring_back_the_catalogue() -> None:
     """The vehicle models, the rules of tax law and the benchmarks of prices that migrations add."""
     if not apps.get_model("vehicles", "VehicleModel").objects.exists():
         importlib.import_module("vehicles.migrations.0003_catalogue").add(apps, None)
+        importlib.import_module("vehicles.migrations.0028_what_was_read").tell(apps, None)
     importlib.import_module("billing.migrations.0031_defend_tax_documents").seed(apps, None)
     importlib.import_module("billing.migrations.0033_defend_payments").add(apps, None)
     importlib.import_module("billing.migrations.0041_defend_prices_and_plans").seed(apps, None)

@@ -13,6 +13,7 @@ from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, TenantAdmin
 from fleetcharge.accounts.models import Membership
 from vehicles.claims import DeviceNotHeard, DeviceTaken, check_device
 from vehicles.models import (
+    FIGURES,
     Driver,
     IdToken,
     Shift,
@@ -27,17 +28,28 @@ from vehicles.models import (
 FLEET_DESK = DESK | {Membership.Role.DISPATCHER}
 
 
+class VehicleModelForm(forms.ModelForm):  # type: ignore[type-arg]  # a plain class at run time
+    verified_figures = forms.MultipleChoiceField(
+        choices=[(name, name) for name in FIGURES], required=False, help_text="Read at the source."
+    )
+
+
 @admin.register(VehicleModel)
 class VehicleModelAdmin(ModelAdmin):
     """The catalogue every fleet shares: staff look, superusers edit."""
 
+    form = VehicleModelForm
     list_display = [
-        "manufacturer", "name", "vehicle_class", "battery_wh", "max_dc_power_w", "consumption_wh_per_km", "is_verified",
+        "manufacturer", "name", "vehicle_class", "battery_wh", "max_dc_power_w", "consumption_wh_per_km", "verified",
     ]  # fmt: skip
     list_filter = ["vehicle_class", "is_verified"]
     search_fields = ["manufacturer", "name"]
     readonly_fields: list[str] = []
     show_full_result_count = False
+
+    @admin.display(description="Read at the source", ordering="is_verified")
+    def verified(self, model: VehicleModel) -> str:
+        return "all" if model.is_verified else ", ".join(model.verified_figures) or "nothing"
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return bool(request.user.is_active and request.user.is_staff)

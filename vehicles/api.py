@@ -252,7 +252,7 @@ class ShiftViewSet(
 
 
 class VehicleModelViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[VehicleModel]):
-    """The catalogue every fleet shares; `is_verified` tells whether the figures were read at the source."""
+    """The catalogue every fleet shares; `verified_figures` names what was read at its source, `is_verified`: all."""
 
     read_scope = Scope.VEHICLES_READ
     queryset = VehicleModel.objects.all()

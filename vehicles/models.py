@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from fleetcharge.accounts.models import Organisation
 from vehicles.fixes import CHARGING, SUSPECT_POSITION, SUSPECT_SOC
 
+FIGURES = ("battery_wh", "plugs", "max_ac_power_w", "max_dc_power_w", "consumption_wh_per_km")
 POSITION_STALE_AFTER = timedelta(minutes=10)
 
 
@@ -41,7 +42,15 @@ class VehicleModel(models.Model):
     charge_curve = models.JSONField(
         default=list, blank=True, help_text=_("[[soc_percent, power_w], ...]; empty: flat to 80 %, then tapering.")
     )
-    is_verified = models.BooleanField(default=False)
+    verified_figures = ArrayField(
+        models.CharField(max_length=32),
+        default=list,
+        blank=True,
+        help_text=_("Names of the figures that were read at the source."),
+    )
+    is_verified = models.BooleanField(
+        default=False, editable=False, help_text=_("Every figure was read at the source.")
+    )
     figures_source = models.CharField(max_length=200, blank=True)
 
     class Meta:
@@ -62,6 +71,15 @@ class VehicleModel(models.Model):
 
     def __str__(self) -> str:
         return f"{self.manufacturer} {self.name}"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        self.is_verified = not self.unverified_figures
+        super().save(*args, **kwargs)
+
+    @property
+    def unverified_figures(self) -> list[str]:
+        """Names of those that a plan rests on and nobody read at the source."""
+        return [name for name in FIGURES if name not in self.verified_figures]
 
 
 class Driver(models.Model):

@@ -27,7 +27,8 @@ class VehicleModelSerializer(serializers.ModelSerializer[VehicleModel]):
         model = VehicleModel
         fields = [
             "id", "manufacturer", "name", "vehicle_class", "battery_wh", "plugs", "max_ac_power_w", "max_dc_power_w",
-            "max_voltage_v", "consumption_wh_per_km", "charge_curve", "is_verified", "figures_source",
+            "max_voltage_v", "consumption_wh_per_km", "charge_curve", "is_verified", "verified_figures",
+            "figures_source",
         ]  # fmt: skip
 
 
