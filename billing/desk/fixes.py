@@ -60,6 +60,9 @@ def fix_for(exception: BillingException) -> Fix | None:
         return deed
     if kind == Kind.SUSPICIOUS and (verdict := _verdict_of(exception)) is not None:
         return Fix(_("See the evidence"), link=reverse("admin:billing_reconciliationverdict_change", args=[verdict]))
+    if kind == Kind.E_INVOICE:
+        document = exception.details["document"]
+        return Fix(_("See the document"), link=reverse("admin:billing_taxdocument_change", args=[document]))
     if place := PLACES.get(kind):
         label, name = place
         return Fix(label, link=_page(name))

@@ -421,6 +421,7 @@ class BillingException(models.Model):
         LIMIT_REACHED = "limit_reached", _("A spending limit is reached")
         JOB_DEAD = "job_dead", _("Background work was given up")
         UTILITY_LOSS = "utility_loss", _("Depot loses more electricity than it may")
+        E_INVOICE = "e_invoice", _("E-invoice not registered")
 
     organisation = models.ForeignKey(
         Organisation, models.PROTECT, null=True, blank=True, related_name="billing_exceptions",

@@ -5,14 +5,18 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 import time_machine
+from django.test import Client
+from django.urls import reverse
 
+from billing.desk import fixes
 from billing.invoicing.irp.client import HTTPPortal, portal
-from billing.invoicing.models import EInvoice, EmulatedEInvoice, TaxDocument
-from billing.invoicing.services import einvoices, months
+from billing.invoicing.models import EInvoice, EmulatedEInvoice, TaxDocument, TaxRule
+from billing.invoicing.services import checklist, einvoices, months
 from billing.jobs.models import Job
+from billing.models import BillingException
 from billing.tests.factories import Fleet, make_fleet
 from billing.tests.invoicing import AFTER_NOVEMBER, NOVEMBER, charge, gstin_in, make_registration, make_supplier
-from fleetcharge.accounts.models import Organisation, User
+from fleetcharge.accounts.models import AuditEntry, Organisation, User
 from fleetcharge.lib.api import Conflict
 
 State = EInvoice.State
@@ -150,15 +154,84 @@ def test_an_irn_is_cancelled_within_a_day(row: EInvoice, finance: User) -> None:
     assert row.document.number == "FC/26-27/0000001"  # and keeps it
 
 
-def test_an_address_that_is_not_complete_is_said_and_tried_again_when_asked(fleet: Fleet, finance: User) -> None:
-    registration = fleet.organisation.gst_registrations.get()
-    type(registration).objects.update(address="")
+def refused_for_its_address(fleet: Fleet) -> EInvoice:
+    fleet.organisation.gst_registrations.update(address="")
     charge(fleet)
-    months.close(day=NOVEMBER, now=AFTER_NOVEMBER)
+    with pytest.raises(months.NotReady, match=r"Registrations have the address.*: 1"):
+        months.close(day=NOVEMBER, now=AFTER_NOVEMBER)
+    months.close(day=NOVEMBER, now=AFTER_NOVEMBER, reason="they never answer")
     row = report(EInvoice.objects.get())
     assert (row.state, row.last_error) == (State.FAILED, "The recipient has no address.")
+    return row
+
+
+def test_what_the_portal_refuses_waits_for_an_operator(fleet: Fleet) -> None:
+    row = refused_for_its_address(fleet)
+    waiting = BillingException.objects.get()
+    assert (waiting.kind, waiting.organisation, waiting.amount_paise) == ("e_invoice", None, 212_00)
+    fix = fixes.fix_for(waiting)
+    assert fix and fix.link == reverse("admin:billing_taxdocument_change", args=[row.document_id])
+
+
+def test_an_address_that_is_completed_afterwards_is_reported_and_the_invoice_sent(fleet: Fleet, finance: User) -> None:
+    row = refused_for_its_address(fleet)
+    assert not Job.objects.filter(kind="document_letter", key=str(row.document_id)).exists()
+    fleet.organisation.gst_registrations.update(address="7 Hosur Road", city="Elsewhere")
     assert einvoices.try_again(e_invoice_id=row.pk, now=AFTER_NOVEMBER, actor=finance, reason="asked them")
-    assert EInvoice.objects.get().state == State.PENDING
+    assert report(row).state == State.REGISTERED
+    told = EmulatedEInvoice.objects.get().payload["BuyerDtls"]
+    assert (told["Addr1"], told["Loc"]) == ("7 Hosur Road", "Karnataka")  # what it says already, it keeps
+    row.document.refresh_from_db()
+    assert row.document.recipient_facts["address"] == ""  # as it was issued
+    assert BillingException.objects.get().resolution == "It is registered now."
+    assert Job.objects.filter(kind="document_letter", key=str(row.document_id)).exists()
+
+
+def test_another_registrations_address_completes_nothing(fleet: Fleet, finance: User) -> None:
+    row = refused_for_its_address(fleet)
+    other = gstin_in("29", "AAPFU0939F", "2")
+    fleet.organisation.gst_registrations.update(address="7 Hosur Road", gstin=other)
+    einvoices.try_again(e_invoice_id=row.pk, now=AFTER_NOVEMBER, actor=finance, reason="asked them")
+    assert report(row).last_error == "The recipient has no address."
+    assert BillingException.objects.count() == 1
+
+
+def test_what_is_too_late_waits_for_an_operator_until_the_rule_says_otherwise(row: EInvoice, finance: User) -> None:
+    late = datetime(2026, 12, 31, tzinfo=UTC)
+    report(row, late)
+    assert BillingException.objects.open().get().kind == "e_invoice"
+    irns = {check.code: check.count for check in checklist.run(months.month_of(NOVEMBER), now=late)}["irn"]
+    assert irns == 1
+    TaxRule.objects.create(name="irn_days", value="60", valid_from=NOVEMBER)
+    assert einvoices.try_again(e_invoice_id=row.pk, now=late, actor=finance, reason="below ten crore")
+    assert report(row, late).last_error == "2163: The document date is older than 30 days"  # says the portal itself
+
+
+def test_only_operators_report_again_and_cancel(
+    row: EInvoice, client: Client, admin_client: Client, finance: User
+) -> None:
+    client.force_login(finance)
+    again, cancel = (
+        reverse(f"admin:billing_taxdocument_{name}", args=[row.document_id]) for name in ("report", "cancel_irn")
+    )
+    page = reverse("admin:billing_taxdocument_change", args=[row.document_id])
+    with time_machine.travel(AFTER_NOVEMBER, tick=False):
+        for address in (again, cancel):
+            assert client.post(address, {"code": "2", "reason": "x"}).status_code == 403
+        assert again not in client.get(page).content.decode()
+        assert cancel not in admin_client.get(page).content.decode()  # it is not registered yet
+        admin_client.post(again, {"reason": "now"})
+        assert cancel in admin_client.get(page).content.decode()
+    with time_machine.travel(AFTER_NOVEMBER + timedelta(hours=25), tick=False):
+        told = admin_client.post(cancel, {"code": "2", "reason": "typo"}, follow=True).content.decode()
+        assert "within 24 hours" in told
+    row.refresh_from_db()
+    assert row.state == State.REGISTERED
+    with time_machine.travel(AFTER_NOVEMBER + timedelta(hours=23), tick=False):
+        admin_client.post(cancel, {"code": "2", "reason": "typo"})
+    row.refresh_from_db()
+    assert (row.state, row.cancel_reason) == (State.CANCELLED, "typo")
+    assert AuditEntry.objects.get(action="cancel_irn").reason == "typo"
 
 
 def test_a_fleet_without_a_gstin_needs_no_irn(organisation: Organisation) -> None:

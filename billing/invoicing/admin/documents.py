@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
-from unfold.widgets import UnfoldAdminDecimalFieldWidget
+from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget
 
 from billing.admin.operators import OperatorDeeds, operators_only
 from billing.admin.shown import Label, TotalsMixin, money, user_of
@@ -50,6 +50,16 @@ class GoodwillForm(ReasonForm):
         return {"amount_paise": paise, "reason": self.cleaned_data["reason"]}
 
 
+class CancelForm(ReasonForm):
+    """`reason` is what the portal is told, too."""
+
+    field_order = ["code", "reason"]
+    code = forms.ChoiceField(
+        label=gettext_lazy("Why, in the portal's words"), choices=list(einvoices.REASONS.items()),
+        widget=UnfoldAdminSelectWidget,
+    )  # fmt: skip
+
+
 Kind = TaxDocument.Kind
 
 
@@ -79,7 +89,7 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
         "original_shown", "from_shown", "recipient", "place", "lines_shown", "taxable", "heads", "round_off", "total",
         "paid", "portal", "irn_shown", "portal_error", "sessions",
     ]  # fmt: skip
-    actions_detail = ["as_pdf", "as_csv", "as_xlsx", "as_json", "mail", "credit", "report"]
+    actions_detail = ["as_pdf", "as_csv", "as_xlsx", "as_json", "mail", "credit", "report", "cancel_irn"]
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """With what its page and its files show."""
@@ -88,6 +98,11 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
 
     def has_decide_permission(self, request: Any, obj: Any = None) -> bool:
         return self._has_role(request, DESK)
+
+    def has_cancel_permission(self, request: Any, obj: Any = None) -> bool:
+        """Only what is registered can be cancelled; after the portal's hours the deed says that it is too late."""
+        registered = EInvoice.objects.filter(document=getattr(obj, "pk", obj), state=EInvoice.State.REGISTERED)
+        return self.has_operate_permission(request) and registered.exists()
 
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
         """Credit notes and refunds count against; an advance is no sale, so the two are never added up."""
@@ -226,7 +241,8 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
             return back_to(self, row.pk)
         return follow(request, self, wish, row.pk, _("%(number)s is issued.") % {"number": wish.outcome})
 
-    @action(description=gettext_lazy("Report again"), url_path="report", permissions=["decide"])
+    @operators_only
+    @action(description=gettext_lazy("Report again"), url_path="report", permissions=["operate"])
     def report(self, request: HttpRequest, object_id: str) -> HttpResponse:
         row = self.get_object(request, object_id)
         waiting = EInvoice.objects.filter(document=row).first() if row is not None else None
@@ -241,4 +257,25 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
             e_invoice_id=waiting.pk, now=now, actor=user_of(request), reason=form.cleaned_data["reason"]
         )
         einvoices.report(e_invoice_id=waiting.pk, portal=portal(), now=now)
+        return back_to(self, row.pk)
+
+    @operators_only
+    @action(description=gettext_lazy("Cancel the IRN"), url_path="cancel-irn", permissions=["cancel"])
+    def cancel_irn(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The document keeps its number and its place in the books; a credit note takes back what it says."""
+        row = self.get_object(request, object_id)
+        if row is None:
+            return back_to(self)
+        form = CancelForm(request.POST or None)
+        if not form.is_valid():
+            title = _("Cancel the IRN of %(number)s") % {"number": row.number}
+            return ask(request, self, title=title, form=form, submit=_("Cancel the IRN"), rows=[row])
+        try:
+            einvoices.cancel(
+                e_invoice_id=row.e_invoice.pk, portal=portal(), reason_code=form.cleaned_data["code"],
+                remark=form.cleaned_data["reason"], now=timezone.now(), actor=user_of(request),
+            )  # fmt: skip
+            messages.success(request, _("Its IRN is cancelled."))
+        except Conflict as error:
+            messages.error(request, str(error.detail))
         return back_to(self, row.pk)

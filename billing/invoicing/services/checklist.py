@@ -5,14 +5,17 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext_lazy as _
 
-from billing.invoicing.models import AccountingMonth, EInvoice, SupplierRegistration
+from billing.invoicing.models import AccountingMonth, EInvoice, OrganisationRegistration, SupplierRegistration
 from billing.invoicing.services import advances, collecting, figures
 from billing.models import CDR, BillingException, ChargingSession, PriceCheck
+from billing.prices.services.invoicing import organisations_waiting
 from billing.services import verification
+from fleetcharge.accounts.models import Organisation
 
+NO_ADDRESS = Q(address="") | Q(city="") | Q(pin_code="")
 IRN_WARNING = timedelta(days=20)
 MUST, SHOULD, KNOW = "must", "should", "know"
 """`must` cannot be closed over; `should` can, with a reason; `know` is only said."""
@@ -98,6 +101,18 @@ def _unregistered(month: AccountingMonth, now: datetime) -> int:
     return without.values("organisation").distinct().count()
 
 
+def _incomplete(month: AccountingMonth, now: datetime) -> int:
+    """Parties of documents that the portal would refuse: who is billed, and ourselves."""
+    reported = SupplierRegistration.objects.filter(closed_on=None, einvoice_from__lt=month.ends_before)
+    if not reported.exists():
+        return 0
+    waiting = collecting.unbilled(before=month.ended_at).order_by().values_list("organisation", flat=True)
+    fleets = {*waiting.distinct(), *organisations_waiting(before=month.ends_before)}
+    theirs = OrganisationRegistration.objects.filter(organisation__in=fleets).exclude(gstin="")
+    nothing_known = Organisation.objects.filter(pk__in=fleets, gst_registrations=None).exclude(gstin="")
+    return reported.filter(NO_ADDRESS).count() + theirs.filter(NO_ADDRESS).count() + nothing_known.count()
+
+
 def _vouchers(month: AccountingMonth, now: datetime) -> int:
     return advances.without_voucher(before=month.ended_at).count()
 
@@ -107,8 +122,8 @@ def _disputed(month: AccountingMonth, now: datetime) -> int:
 
 
 def _irns(month: AccountingMonth, now: datetime) -> int:
-    late = EInvoice.objects.filter(state__in=[EInvoice.State.PENDING, EInvoice.State.FAILED])
-    return late.filter(document__dated_on__lt=(now - IRN_WARNING).date()).count()
+    done = [EInvoice.State.REGISTERED, EInvoice.State.CANCELLED]
+    return EInvoice.objects.exclude(state__in=done).filter(document__dated_on__lt=(now - IRN_WARNING).date()).count()
 
 
 def _gaps(month: AccountingMonth, now: datetime) -> int:
@@ -127,6 +142,7 @@ CHECKS: dict[str, tuple[Any, str, Count]] = {
     "uncaptured": (_("Every price is in the ledger"), SHOULD, _uncaptured),
     "unjudged": (_("Every session is checked against its evidence"), SHOULD, _unjudged),
     "exceptions": (_("No exception is open"), SHOULD, _exceptions),
+    "addresses": (_("Registrations have the address that an e-invoice needs"), SHOULD, _incomplete),
     "held": (_("Sessions blocked by their evidence stay off the invoices"), KNOW, _held),
     "unregistered": (_("Fleets without a GSTIN get an invoice as consumers"), KNOW, _unregistered),
     "vouchers": (_("Advances without a receipt voucher get one now"), KNOW, _vouchers),

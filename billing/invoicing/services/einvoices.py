@@ -12,15 +12,20 @@ from django.db.models import QuerySet
 from billing.gst import inv01, irn
 from billing.gst.numbering import day_in_india
 from billing.invoicing.irp.base import TOO_OLD, Portal, PortalError, PortalUnavailable, Refused, Registered
-from billing.invoicing.models import EInvoice, TaxDocument
+from billing.invoicing.models import EInvoice, OrganisationRegistration, SupplierRegistration, TaxDocument
 from billing.invoicing.services import letters
 from billing.invoicing.services.rules import Name, Rules
+from billing.models import BillingException
+from billing.services.exceptions import open_exception, withdraw_one
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.api import Conflict
 
 logger = logging.getLogger(__name__)
 State = EInvoice.State
+UNREGISTERED = BillingException.Kind.E_INVOICE
+ENDED = (State.FAILED, State.TOO_LATE)
+ADDRESS = ("address", "city", "pin_code")
 FIRST_PAUSE, LONGEST_PAUSE = timedelta(minutes=1), timedelta(hours=2)
 LEASE = timedelta(minutes=5)
 REASONS = {"1": "Duplicate", "2": "Data entry mistake", "3": "Order cancelled", "4": "Others"}
@@ -28,10 +33,11 @@ REASONS = {"1": "Duplicate", "2": "Data entry mistake", "3": "Order cancelled", 
 
 def payload_of(document: TaxDocument) -> dict[str, Any]:
     """INV-01 of an issued document; raises inv01.NotReportable."""
-    original = document.original
+    original, recipient = document.original, document.registration
     return inv01.payload(inv01.Document(
         kind=irn.KINDS[document.kind], number=document.number, dated_on=document.dated_on,
-        supply_kind=document.supply_kind, supplier=document.supplier_facts, recipient=document.recipient_facts,
+        supply_kind=document.supply_kind, supplier=_completed(document.supplier_facts, document.supplier),
+        recipient=_completed(document.recipient_facts, recipient) if recipient else document.recipient_facts,
         place_of_supply=document.place_of_supply, round_off_paise=document.round_off_paise,
         total_paise=document.total_paise, original=(original.number, original.dated_on) if original else None,
         lines=[
@@ -44,6 +50,12 @@ def payload_of(document: TaxDocument) -> dict[str, Any]:
     ))  # fmt: skip
 
 
+def _completed(facts: dict[str, Any], row: SupplierRegistration | OrganisationRegistration) -> dict[str, Any]:
+    """The document stays as it was issued; what its party's address lacked then the portal is told from today's."""
+    missing = [name for name in ADDRESS if not facts[name]] if facts["gstin"] == row.gstin else []
+    return facts | {name: getattr(row, name) for name in missing}
+
+
 def due(*, now: datetime) -> QuerySet[EInvoice]:
     return EInvoice.objects.filter(state=State.PENDING, next_attempt_at__lte=now).order_by("next_attempt_at", "pk")
 
@@ -53,21 +65,22 @@ def report(*, e_invoice_id: int, portal: Portal, now: datetime) -> bool:
     claimed = due(now=now).filter(pk=e_invoice_id).update(next_attempt_at=now + LEASE)
     if not claimed:
         return False
-    row = EInvoice.objects.select_related("document__supplier", "document__original").get(pk=e_invoice_id)
+    related = ("document__supplier", "document__registration", "document__original")
+    row = EInvoice.objects.select_related(*related).get(pk=e_invoice_id)
     limit = Rules(row.document.dated_on).number(Name.IRN_DAYS)
     if (day_in_india(now) - row.document.dated_on).days > limit:
-        return _end(row, State.TOO_LATE, f"Older than {limit} days.")
+        return _end(row, State.TOO_LATE, f"Older than {limit} days.", now)
     try:
         payload = payload_of(row.document)
         registered = _register(portal, payload)
     except inv01.NotReportable as error:
-        return _end(row, State.FAILED, str(error))
+        return _end(row, State.FAILED, str(error), now)
     except Refused as error:
-        return _end(row, State.TOO_LATE if error.code == TOO_OLD else State.FAILED, str(error))
+        return _end(row, State.TOO_LATE if error.code == TOO_OLD else State.FAILED, str(error), now)
     except PortalUnavailable as error:
         return _later(row, str(error), now)
     if registered.irn != row.predicted_irn:
-        return _end(row, State.FAILED, f"The portal's IRN {registered.irn} is not the one of this document.")
+        return _end(row, State.FAILED, f"The portal's IRN {registered.irn} is not the one of this document.", now)
     return _keep(row, registered, now)
 
 
@@ -83,8 +96,8 @@ def sweep(*, portal: Portal, now: datetime, limit: int = 100) -> int:
 
 
 def try_again(*, e_invoice_id: int, now: datetime, actor: User | None, reason: str) -> bool:
-    """After a refusal, when what it complained of was mended; False when it is in no such state."""
-    changed = EInvoice.objects.filter(pk=e_invoice_id, state=State.FAILED).update(
+    """After a refusal, when what it complained of was mended, or the rule about its age; False in any other state."""
+    changed = EInvoice.objects.filter(pk=e_invoice_id, state__in=ENDED).update(
         state=State.PENDING, next_attempt_at=now, attempts=0
     )
     if changed:
@@ -158,6 +171,8 @@ def _keep(row: EInvoice, told: Registered, now: datetime) -> bool:
         signed_qr=told.signed_qr, signed_invoice=told.signed_invoice, attempts=row.attempts + 1, last_error="",
         next_attempt_at=None,
     )  # fmt: skip
+    for exception in BillingException.objects.open().filter(kind=UNREGISTERED, reference=_cause(row)):
+        withdraw_one(exception, resolution="It is registered now.", at=now)
     letters.expect([row.document], now=now)
     return True
 
@@ -170,8 +185,18 @@ def _later(row: EInvoice, error: str, now: datetime) -> bool:
     return False
 
 
-def _end(row: EInvoice, state: str, error: str) -> bool:
+@transaction.atomic
+def _end(row: EInvoice, state: str, error: str, now: datetime) -> bool:
+    """Put before the operators, whose duty it is; the letter about the document waits for its IRN."""
     EInvoice.objects.filter(pk=row.pk).update(
         state=state, last_error=error[:500], attempts=row.attempts + 1, next_attempt_at=None
     )
+    open_exception(
+        organisation_id=None, kind=UNREGISTERED, reference=_cause(row), at=now, amount_paise=row.document.total_paise,
+        title=f"{row.document} has no IRN: {error}", details={"document": row.document_id},
+    )  # fmt: skip
     return False
+
+
+def _cause(row: EInvoice) -> str:
+    return f"e-invoice:{row.document_id}"
