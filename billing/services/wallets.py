@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
+from django.db.models import Sum
+from django.utils import timezone
 
 from billing.events import WalletToppedUp
 from billing.limits import correcting, using
@@ -22,6 +24,7 @@ __all__ = [
 ]  # fmt: skip
 
 FLOOR_HOLD_PAISE = 50_00
+LOSS = "writeoff"
 
 
 @transaction.atomic
@@ -51,6 +54,8 @@ def open_wallet(
     )
     if is_new:
         audit(action="open_wallet", target=wallet, actor=actor, actor_label=actor_label, reason=reason)
+        if ledger.balance_paise(ledger.receivable_code(organisation_id)) < 0:  # given back while there was no wallet
+            _settle_receivable(organisation_id, "opening", timezone.now())
         announce(organisation_id)
     return wallet
 
@@ -137,22 +142,35 @@ def take_back(
     if not charged:
         raise LedgerTransfer.DoesNotExist(entry_key)
     usages = correcting.lock(session_id=charged[0][0])
+    wallet = Wallet.objects.select_for_update().filter(organisation_id=organisation_id).first()  # also for what is owed
+    was_owed = ledger.balance_paise(ledger.receivable_code(organisation_id)) > 0
     posted = ledger.reverse(entry_key=entry_key, reason=reason, occurred_at=at, actor="system", as_key=as_key)
-    if posted.is_new:
-        using.spend(usages, paise=-sum(paise for _, paise in charged), wh=-energy_wh)
-    if not posted.is_new or not Wallet.objects.filter(organisation_id=organisation_id).exists():
-        return posted.is_new
-    overpaid = -ledger.balance_paise(ledger.receivable_code(organisation_id))
-    if overpaid > 0:
-        leg = Leg(
-            ledger.receivable_code(organisation_id), ledger.wallet_code(organisation_id), overpaid, "settle_receivable"
-        )
-        about = Dimensions(organisation_id=organisation_id)
-        ledger.post(entry_key=f"overpaid:{organisation_id}:{as_key}", legs=[leg], occurred_at=at, about=about)
-    else:
-        _settle_receivable(organisation_id, as_key, at)
-    announce(organisation_id)
+    if not posted.is_new:
+        return False
+    using.spend(usages, paise=-sum(paise for _, paise in charged), wh=-energy_wh)
+    _undo_write_off(organisation_id, as_key, at)
+    if wallet is not None:
+        _settle_receivable(organisation_id, as_key, at, was_owed=was_owed)
+        announce(organisation_id)
     return True
+
+
+def _undo_write_off(organisation_id: int, key: str, at: datetime) -> None:
+    """What was written off and is owed no more is no loss after all: nobody has paid it, so nobody gets it."""
+    code = ledger.receivable_code(organisation_id)
+    overpaid = -ledger.balance_paise(code)
+    paise = min(overpaid, _written_off_paise(organisation_id)) if overpaid > 0 else 0
+    if paise > 0:
+        leg = Leg(code, LOSS, paise, "write_off")
+        about = Dimensions(organisation_id=organisation_id)
+        ledger.post(entry_key=f"write-off-undone:{organisation_id}:{key}", legs=[leg], occurred_at=at, about=about)
+
+
+def _written_off_paise(organisation_id: int) -> int:
+    rows = LedgerTransfer.objects.filter(organisation_id=organisation_id)
+    lost = rows.filter(debit__code=LOSS).aggregate(total=Sum("amount_paise"))["total"] or 0
+    undone = rows.filter(credit__code=LOSS).aggregate(total=Sum("amount_paise"))["total"] or 0
+    return int(lost - undone)
 
 
 @transaction.atomic
@@ -196,16 +214,19 @@ def set_warning(*, organisation_id: int, low_threshold_paise: int, actor: User |
     announce(organisation_id)
 
 
-def _settle_receivable(organisation_id: int, key: str, at: datetime) -> None:
-    """Fresh money pays what is owed; when all is paid, charging may start again."""
+def _settle_receivable(organisation_id: int, key: str, at: datetime, *, was_owed: bool = False) -> None:
+    """Fresh money pays what is owed, and what was paid too much comes back; nothing owed any more, charging goes on.
+
+    `was_owed`: before the reversal that this follows. Where nothing was owed an operator has closed the wallet.
+    """
     wallet = Wallet.objects.select_for_update().get(organisation_id=organisation_id)
     owed = ledger.balance_paise(ledger.receivable_code(organisation_id))
-    paid = min(owed, max(0, wallet.available_paise))
-    if paid > 0:
-        leg = Leg(
-            ledger.wallet_code(organisation_id), ledger.receivable_code(organisation_id), paid, "settle_receivable"
-        )
+    paid = min(owed, max(0, wallet.available_paise))  # less than nothing where too much was paid
+    if paid:
+        sides = (ledger.wallet_code(organisation_id), ledger.receivable_code(organisation_id))
+        debit, credit = sides if paid > 0 else reversed(sides)
         about = Dimensions(organisation_id=organisation_id)
+        leg = Leg(debit, credit, abs(paid), "settle_receivable")
         ledger.post(entry_key=f"settle:{organisation_id}:{key}", legs=[leg], occurred_at=at, about=about)
-    if paid >= owed:
+    if paid >= owed and (paid > 0 or was_owed):
         Wallet.objects.filter(pk=wallet.pk, state=Wallet.State.HOLD_ONLY).update(state=Wallet.State.ACTIVE)

@@ -1,0 +1,99 @@
+"""Charges taken back from a fleet that owes money: what is paid too much comes back, what was written off does not."""
+
+import threading
+
+import pytest
+from django.db import connections, transaction
+
+from billing.approvals import services as approvals
+from billing.approvals import write_offs
+from billing.models import LedgerTransfer, Wallet
+from billing.services import ledger, verification, wallets
+from billing.services.wallets import Charge
+from billing.tests.factories import NOON, fund
+from fleetcharge.accounts.models import Organisation, User
+from fleetcharge.lib.tests.crossing import until, waiters
+
+
+@pytest.fixture
+def clerk(db: None) -> User:
+    return User.objects.create_superuser("clerk@fleetcharge.example", "correct horse", full_name="Clerk")
+
+
+@pytest.fixture
+def chief(db: None) -> User:
+    return User.objects.create_superuser("chief@fleetcharge.example", "correct horse", full_name="Chief")
+
+
+def charge(organisation: Organisation, key: str, paise: int) -> None:
+    wallets.capture(
+        organisation_id=organisation.pk, session_key=key, entry_key=key, at=NOON, now=NOON,
+        charges=[Charge("revenue:charging", paise, "test_charge")], about=ledger.Dimensions(organisation.pk),
+    )  # fmt: skip
+
+
+def take_back(organisation: Organisation, key: str) -> bool:
+    return wallets.take_back(
+        organisation_id=organisation.pk, entry_key=key, as_key=f"back:{key}", reason="credit", at=NOON
+    )
+
+
+def owed(organisation: Organisation) -> int:
+    return ledger.balance_paise(ledger.receivable_code(organisation.pk))
+
+
+def wallet_of(organisation: Organisation) -> Wallet:
+    return Wallet.objects.get(organisation=organisation)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_credits_at_once_leave_no_debt_below_zero() -> None:
+    organisation = Organisation.objects.create(name="Race", slug="race")
+    fund(organisation, 0)
+    charge(organisation, "a", 60_00)
+    charge(organisation, "b", 40_00)
+    wallets.top_up(organisation_id=organisation.pk, amount_paise=50_00, key="some", at=NOON)
+    taken: list[bool] = []
+
+    def other() -> None:
+        try:
+            taken.append(take_back(organisation, "b"))
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=other)
+    with transaction.atomic():
+        assert take_back(organisation, "a")
+        thread.start()
+        until(lambda: waiters() > 0 or not thread.is_alive())
+    thread.join(60)
+    assert taken == [True]
+    assert (owed(organisation), wallet_of(organisation).posted_paise) == (0, 50_00)
+    assert verification.differences() == {}
+
+
+@pytest.mark.django_db
+def test_what_was_written_off_and_is_credited_then_is_no_gift(
+    organisation: Organisation, clerk: User, chief: User
+) -> None:
+    fund(organisation, 10_00)
+    charge(organisation, "a", 100_00)
+    wish = write_offs.ask(organisation_id=organisation.pk, amount_paise=70_00, asked_by=clerk, reason="r", now=NOON)
+    approvals.approve(approval_id=wish.pk, decided_by=chief, now=NOON, reason="seen the papers")
+    wallets.top_up(organisation_id=organisation.pk, amount_paise=20_00, key="the rest", at=NOON)
+    take_back(organisation, "a")
+    assert (owed(organisation), ledger.balance_paise("writeoff")) == (0, 0)
+    assert wallet_of(organisation).posted_paise == 30_00  # what it paid, and no more
+    assert LedgerTransfer.objects.filter(entry_key=f"write-off-undone:{organisation.pk}:back:a").count() == 1
+
+
+@pytest.mark.django_db
+def test_what_was_given_back_without_a_wallet_is_in_it_when_it_is_opened(organisation: Organisation) -> None:
+    charge(organisation, "a", 30_00)
+    wallets.refund(
+        organisation_id=organisation.pk, entry_key="less", refunds=[("revenue:charging", 45_00)], memo="", at=NOON,
+        about=ledger.Dimensions(organisation.pk),
+    )  # fmt: skip
+    assert owed(organisation) == -15_00
+    wallets.open_wallet(organisation_id=organisation.pk)
+    assert (owed(organisation), wallet_of(organisation).posted_paise) == (0, 15_00)
