@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 Numbers = npt.NDArray[np.int64]
 UNKNOWN = -1
+REFERENCE, CHARGE = "reference", "charge"
 
 
 def packed(values: Any) -> str:
@@ -110,7 +111,11 @@ class Week(Facts, frozen=True):
 
 
 class Evidence(Facts, frozen=True, kw_only=True):
-    """Everything known of one session when it was judged. None and empty: nobody told."""
+    """Everything known of one session when it was judged. None and empty: nobody told.
+
+    Evidence is the fleet's to read and to download: of another fleet's session it holds only by what it is the same
+    (`told_to_others`: REFERENCE or CHARGE), never whose, when or how much.
+    """
 
     session: int = 0
     started_at: datetime
@@ -148,6 +153,7 @@ class Evidence(Facts, frozen=True, kw_only=True):
     record_started_at: datetime | None = None
     heard_started_at: datetime | None = None
     neighbours: tuple[Neighbour, ...] = ()
+    told_to_others: str = ""
     witnesses: tuple[Witness, ...] = ()
     price: Price | None = None
     idle_seconds: int = 0

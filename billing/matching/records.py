@@ -1,10 +1,11 @@
 """F: is it one session, at its price, within its limits, and was it over when it ended? Pure."""
 
 from datetime import timedelta
+from typing import Any
 
 import numpy as np
 
-from billing.matching.facts import Neighbour
+from billing.matching.facts import CHARGE, REFERENCE, Neighbour
 from billing.matching.findings import COST, NETWORK, Finding
 from billing.matching.seen import Seen
 
@@ -14,14 +15,25 @@ DAY = timedelta(days=1)
 def duplicate(seen: Seen) -> list[Finding]:
     """F1: the same session told twice. Only the later of the two waits."""
     for other in seen.evidence.neighbours:
-        if other.session >= seen.evidence.session:
-            continue
-        is_same = bool(other.reference) and other.reference == seen.evidence.reference
-        if is_same or _is_same_charge(seen, other):
+        if same_as(seen, other):
             facts = {"session": other.session, "reference": other.reference, "energy_wh": other.energy_wh}
-            text = "The same charging was told before"
-            return [Finding(rule="F1", points=0, text=text, evidence=facts, is_hold=True, asks=NETWORK)]
+            return [_told_before("The same charging was told before", facts)]
+    if by := seen.evidence.told_to_others:
+        return [_told_before("The same charging was told before, as another fleet's", {"same": by})]
     return []
+
+
+def same_as(seen: Seen, other: Neighbour) -> str:
+    """By what an earlier session is the same charging; empty: it is another."""
+    if other.session >= seen.evidence.session:
+        return ""
+    if other.reference and other.reference == seen.evidence.reference:
+        return REFERENCE
+    return CHARGE if _is_same_charge(seen, other) else ""
+
+
+def _told_before(text: str, facts: dict[str, Any]) -> Finding:
+    return Finding(rule="F1", points=0, text=text, evidence=facts, is_hold=True, asks=NETWORK)
 
 
 def _is_same_charge(seen: Seen, other: Neighbour) -> bool:

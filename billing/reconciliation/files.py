@@ -6,7 +6,7 @@ from typing import Any
 from billing import dispute
 from billing.gst.numbering import INDIA
 from billing.matching import catalogue, unpacked
-from billing.models import ReconciliationVerdict
+from billing.models import ChargingSession, ReconciliationVerdict
 
 HEADER = ("section", "item", "points", "asks", "at", "value", "note")
 RELATED = ("session__connector__evse__location", "session__source", "session__vehicle", "session__cdr__roaming_cdr")
@@ -17,6 +17,7 @@ def pack(verdict: ReconciliationVerdict) -> dict[str, Any]:
     session = verdict.session
     cdr = getattr(session, "cdr", None)
     told = cdr.roaming_cdr if cdr else None
+    own, foreign = _neighbours(verdict)
     return {
         "record": {
             "network": session.source.name, "record": told.key if told else "",
@@ -33,10 +34,23 @@ def pack(verdict: ReconciliationVerdict) -> dict[str, Any]:
             "hash of the evidence": verdict.input_hash, "judged at": verdict.decided_at.isoformat(),
             "outcome": verdict.outcome, "reason": verdict.outcome_reason,
         },
-        "findings": verdict.findings,
+        "findings": [_without(finding, foreign) for finding in verdict.findings],
         "thresholds": verdict.thresholds,
-        "evidence": verdict.evidence,
+        "evidence": {**verdict.evidence, **({"neighbours": own} if foreign else {})},
     }  # fmt: skip
+
+
+def _neighbours(verdict: ReconciliationVerdict) -> tuple[list[dict[str, Any]], set[int]]:
+    """The fleet's own, and the numbers of others: until 2026-11.4 evidence held other fleets' sessions at the plug."""
+    told = verdict.evidence.get("neighbours", [])
+    numbers = {other["session"] for other in told}
+    own = ChargingSession.objects.filter(pk__in=numbers, organisation_id=verdict.session.organisation_id)
+    known = set(own.values_list("pk", flat=True))
+    return [other for other in told if other["session"] in known], numbers - known
+
+
+def _without(finding: dict[str, Any], foreign: set[int]) -> dict[str, Any]:
+    return {**finding, "evidence": {}} if finding["evidence"].get("session") in foreign else finding
 
 
 def as_csv(packed: dict[str, Any]) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 from django.db import connection
 
 from billing import reconstruction
-from billing.matching import DEFAULTS, Evidence, Thresholds, packed
+from billing.matching import DEFAULTS, Evidence, Thresholds, packed, records
 from billing.matching.facts import UNKNOWN, Duty, LimitUse, Neighbour, Numbers, Price, Series, Track, Week, Witness
-from billing.matching.seen import away_m
+from billing.matching.seen import Seen, away_m
 from billing.reconciliation import statements, terms
 from stations.models import Connector, Source
 
@@ -77,7 +77,9 @@ def gather(session_ids: Sequence[int]) -> list[Gathered]:
     for row in chunk.rows:
         lines = in_force.get((row["organisation_id"], terms.india_day(row["started_at"])), DEFAULTS)
         place = Place(row["vehicle_id"], row["organisation_id"])
-        found.append(Gathered(row["id"], place, _evidence(row, parts[row["id"]], lines), lines))
+        told = parts[row["id"]]
+        foreign = told.pop("foreign", ())
+        found.append(Gathered(row["id"], place, _compared(_evidence(row, told, lines), foreign, lines), lines))
     return found
 
 
@@ -189,18 +191,32 @@ def _shifts(chunk: Chunk) -> Parts:
 
 
 def _neighbours(chunk: Chunk) -> Parts:
-    found: dict[int, list[Neighbour]] = defaultdict(list)
-    values = chunk.columns(**WINDOW, connectors="connector_id")
+    """`foreign`: of other fleets at the same plug, to be compared with and never kept."""
+    own: dict[int, list[Neighbour]] = defaultdict(list)
+    foreign: dict[int, list[Neighbour]] = defaultdict(list)
+    values = chunk.columns(**WINDOW, organisations="organisation_id", connectors="connector_id")
     for row in _fetch(statements.NEIGHBOURS, values):
-        found[row["id"]].append(
-            Neighbour(
-                session=row["other"], starts_at=row["started_at"], ends_at=row["ended_at"], energy_wh=row["energy_wh"],
-                latitude_e7=round(row["latitude"] * 1e7), longitude_e7=round(row["longitude"] * 1e7),
-                is_same_vehicle=row["is_same_vehicle"],
-                is_same_connector=row["is_same_connector"], reference=row["reference"], soc_rise_percent=row["rise"],
-            )
-        )  # fmt: skip
-    return [(key, {"neighbours": tuple(others)}) for key, others in found.items()]
+        (own if row["is_own"] else foreign)[row["id"]].append(_neighbour(row))
+    yield from ((key, {"neighbours": tuple(others)}) for key, others in own.items())
+    yield from ((key, {"foreign": others}) for key, others in foreign.items())
+
+
+def _neighbour(row: dict[str, Any]) -> Neighbour:
+    return Neighbour(
+        session=row["other"], starts_at=row["started_at"], ends_at=row["ended_at"], energy_wh=row["energy_wh"],
+        latitude_e7=round(row["latitude"] * 1e7), longitude_e7=round(row["longitude"] * 1e7),
+        is_same_vehicle=row["is_same_vehicle"],
+        is_same_connector=row["is_same_connector"], reference=row["reference"], soc_rise_percent=row["rise"],
+    )  # fmt: skip
+
+
+def _compared(evidence: Evidence, foreign: Sequence[Neighbour], lines: Thresholds) -> Evidence:
+    """With what other fleets' sessions say of this one."""
+    if not foreign:
+        return evidence
+    seen = Seen(evidence, lines)
+    same = (records.same_as(seen, other) for other in foreign)
+    return _replaced(evidence, told_to_others=next(filter(None, same), ""))
 
 
 def _sites(chunk: Chunk) -> Parts:

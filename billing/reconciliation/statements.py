@@ -88,11 +88,12 @@ SELECT w.id, q.* {_WINDOWS} CROSS JOIN LATERAL (
 
 NEIGHBOURS = """
 SELECT w.id, q.*
-FROM unnest(%(ids)s::bigint[], %(vehicles)s::bigint[], %(connectors)s::bigint[], %(starts)s::timestamptz[],
-            %(ends)s::timestamptz[]) AS w (id, vehicle_id, connector_id, started_at, ended_at)
+FROM unnest(%(ids)s::bigint[], %(organisations)s::bigint[], %(vehicles)s::bigint[], %(connectors)s::bigint[],
+            %(starts)s::timestamptz[], %(ends)s::timestamptz[])
+     AS w (id, organisation_id, vehicle_id, connector_id, started_at, ended_at)
 CROSS JOIN LATERAL (
-    SELECT n.id AS other, n.started_at, COALESCE(n.ended_at, w.ended_at) AS ended_at, n.energy_wh, l.latitude,
-           l.longitude, COALESCE(n.vehicle_id = w.vehicle_id, false) AS is_same_vehicle,
+    SELECT n.organisation_id = w.organisation_id AS is_own, n.id AS other, n.started_at,
+           COALESCE(n.ended_at, w.ended_at) AS ended_at, n.energy_wh, l.latitude, l.longitude, COALESCE(n.vehicle_id = w.vehicle_id, false) AS is_same_vehicle,
            n.connector_id = w.connector_id AS is_same_connector, COALESCE(r.authorization_reference, '') AS reference,
            n.soc_percent - n.soc_start_percent AS rise
     FROM (

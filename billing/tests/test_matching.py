@@ -379,7 +379,7 @@ def test_any_evidence_gets_an_answer_whose_points_explain_it(raw: list[tuple[int
     assert judgement.verdict == (expected or ("verified" if judgement.is_presence_proven else "inconclusive"))
 
 
-SINCE_THE_FOURTH = {"clock_far_minutes"}
+SINCE_THE_FOURTH = {"clock_far_minutes", "told_to_others"}
 
 
 def as_of_then(now: Any) -> dict[str, Any]:

@@ -391,6 +391,38 @@ def test_a_record_in_doubt_is_held_and_asks_the_network_alone(fleet: Fleet) -> N
     assert set(collecting.held(CDR.objects.all()).values_list("session", flat=True)) == {second.pk}
 
 
+@pytest.mark.parametrize("is_same", [True, False])
+def test_of_another_fleets_session_at_the_plug_evidence_keeps_nothing_but_that_it_is_the_same(
+    fleet: Fleet, other_organisation: Organisation, is_same: bool
+) -> None:
+    """A network may tell one charging to two fleets."""
+    theirs = charge(fleet, energy_wh=10_000 if is_same else 4_321)
+    moved = {"organisation": other_organisation, "vehicle": None, "started_at": NOON + timedelta(minutes=1)}
+    ChargingSession.objects.filter(pk=theirs.pk).update(**moved)
+    mine = charge(fleet)
+    drive(mine)
+    working.judge_waiting(now=LATER)
+    verdict = ReconciliationVerdict.objects.select_related(*files.RELATED).get(session=mine)
+    assert rules_of(mine) == (["F1"] if is_same else [])
+    assert verdict.evidence["neighbours"] == []
+    assert verdict.evidence["told_to_others"] == ("charge" if is_same else "")
+    assert f'"session": {theirs.pk},' not in json.dumps(verdict.evidence)
+    assert [each.is_same for each in rerunning.rerun_all()] == [True, True]
+
+
+def test_a_file_of_older_evidence_tells_no_other_fleets_session(fleet: Fleet, other_organisation: Organisation) -> None:
+    theirs, earlier, mine = (charge(fleet, day=day) for day in (2, 1, 0))
+    ChargingSession.objects.filter(pk=theirs.pk).update(organisation=other_organisation)
+    working.judge_waiting(now=LATER)
+    verdict = ReconciliationVerdict.objects.select_related(*files.RELATED).get(session=mine)
+    verdict.evidence["neighbours"] = [{"session": each.pk, "reference": f"REF{each.pk}"} for each in (theirs, earlier)]
+    verdict.findings = [{"rule": "F1", "points": 0, "text": "told before", "evidence": {"session": theirs.pk}}]
+    packed = files.pack(verdict)
+    assert [each["session"] for each in packed["evidence"]["neighbours"]] == [earlier.pk]
+    assert packed["findings"][0]["evidence"] == {}
+    assert f"REF{theirs.pk}" not in files.as_csv(packed)
+
+
 def closed(session: ChargingSession, kind: str, finance: User) -> None:
     doubt = BillingException.objects.open().get(session=session, kind=kind)
     exceptions.resolve_exception(exception_id=doubt.pk, actor=finance, reason="they are right", at=LATER)
