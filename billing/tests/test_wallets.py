@@ -120,6 +120,34 @@ def test_a_top_up_pays_what_is_owed_and_reopens_the_wallet(organisation: Organis
     assert (entry.reason, entry.organisation) == ("NEFT", organisation)
 
 
+def test_a_wallet_that_an_operator_closed_stays_closed_whatever_comes_in(
+    organisation: Organisation, finance: User
+) -> None:
+    fund(organisation, 10_00)
+    wallets.change_terms(
+        organisation_id=organisation.pk, credit_limit_paise=0, low_threshold_paise=0, state=Wallet.State.HOLD_ONLY,
+        actor=finance, reason="The contract ends",
+    )  # fmt: skip
+    wallets.top_up(organisation_id=organisation.pk, amount_paise=100_00, key="utr-1", at=NOON)
+    back = {"organisation_id": organisation.pk, "memo": "", "about": Dimensions(organisation_id=organisation.pk)}
+    wallets.refund(entry_key="less", refunds=[("revenue:charging", 1_00)], at=NOON, **back)
+    capture(organisation, "a", 30_00)
+    wallets.take_back(organisation_id=organisation.pk, entry_key="charge:a", as_key="b", reason="credit", at=NOON)
+    assert wallet_of(organisation).state == Wallet.State.HOLD_ONLY
+
+
+@pytest.mark.parametrize("paid_since", [0, 5_00])
+def test_a_reversal_that_clears_the_debt_reopens_the_wallet(organisation: Organisation, paid_since: int) -> None:
+    fund(organisation, 10_00)
+    capture(organisation, "a", 30_00)
+    if paid_since:
+        wallets.top_up(organisation_id=organisation.pk, amount_paise=paid_since, key="some", at=NOON)
+    assert wallet_of(organisation).state == Wallet.State.HOLD_ONLY
+    wallets.take_back(organisation_id=organisation.pk, entry_key="charge:a", as_key="b", reason="credit", at=NOON)
+    wallet = wallet_of(organisation)
+    assert (wallet.posted_paise, wallet.state) == (10_00 + paid_since, Wallet.State.ACTIVE)
+
+
 def test_a_top_up_is_credited_once(organisation: Organisation) -> None:
     fund(organisation, 0)
     args = {"organisation_id": organisation.pk, "key": "utr-1", "at": NOON}
