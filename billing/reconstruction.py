@@ -25,6 +25,8 @@ POWER_TOLERANCE_PERCENT, BATTERY_TOLERANCE_PERCENT = 120, 130
 CLOCK_TOLERANCE = timedelta(seconds=60)
 UNKNOWN_POWER_W = 1_000_000
 ROUNDING_WH = 100  # samples in tenths of a kWh beside a stop in Wh
+COARSE_WH = 1_000  # a register of whole kWh stands still below it
+LONGEST_SPAN_SECONDS = 3_600.0  # a power says little of what came later
 SHORTEST_GAP = timedelta(minutes=5)
 MOST_GAPS = 50
 BEGIN, END, CLOCK = "Transaction.Begin", "Transaction.End", "Sample.Clock"
@@ -141,6 +143,8 @@ def _drawn(evidence: Evidence) -> _Drawn:
         missing.append(JUMPED)
     elif walk.energy_wh > drawn_wh + max(ROUNDING_WH, drawn_wh // 100):
         return _Drawn(walk.energy_wh, start_wh, walk.last_wh, [*missing, DISAGREES])
+    elif drawn_wh == 0:
+        return _standing_still(evidence, start_wh, missing)
     return _Drawn(drawn_wh, start_wh, stop_wh, missing)
 
 
@@ -163,11 +167,42 @@ def _ends(evidence: Evidence, registers: Sequence[tuple[datetime, int]]) -> tupl
     return start_wh, stop_wh, missing
 
 
-def _from_intervals(evidence: Evidence, missing: list[str]) -> _Drawn:
-    """A meter that only says what came since its last sample: every sample counts, so none may be lost."""
-    intervals = [
+def _standing_still(evidence: Evidence, register_wh: int, missing: list[str]) -> _Drawn:
+    """A register that never moved: nothing was drawn, or it is none.
+
+    OCPP 1.6 demands a start and a stop of those who have no register, too: zeros beside intervals are no measurement,
+    and the intervals are one. Any other register that stands while energy is told of is broken: what it was, a person
+    decides. It may count whole kWh.
+    """
+    summed_wh = sum(_intervals(evidence))
+    if register_wh == 0 and summed_wh > 0:
+        return _from_intervals(evidence, missing)
+    if summed_wh > COARSE_WH:
+        return _Drawn(summed_wh, register_wh, register_wh, [*missing, DISAGREES])
+    if _flowed_wh(evidence) > COARSE_WH:
+        missing.append(DISAGREES)
+    return _Drawn(0, register_wh, register_wh, missing)
+
+
+def _flowed_wh(evidence: Evidence) -> float:
+    """The least that the samples of power speak for."""
+    power = [(sample.at, sample.power_w) for sample in evidence.samples if sample.power_w is not None]
+    spans = (
+        (min(_seconds(before, after), LONGEST_SPAN_SECONDS), min(first_w, second_w))
+        for (before, first_w), (after, second_w) in pairwise(power)
+    )
+    return sum(seconds * max(0, least_w) for seconds, least_w in spans) / 3600
+
+
+def _intervals(evidence: Evidence) -> list[int]:
+    return [
         sample.interval_wh for sample in evidence.samples if sample.interval_wh is not None and sample.context != CLOCK
     ]
+
+
+def _from_intervals(evidence: Evidence, missing: list[str]) -> _Drawn:
+    """A meter that only says what came since its last sample: every sample counts, so none may be lost."""
+    intervals = _intervals(evidence)
     if not intervals:
         return _Drawn(0, None, None, [*missing, NO_METER])
     seconds = _seconds(evidence.started_at, evidence.ended_at)

@@ -75,6 +75,38 @@ def test_intervals_are_summed_without_the_clock_aligned_ones() -> None:
     assert (result.energy_wh, result.reasons) == (8 * 500, ())
 
 
+def still(register_wh: int, *samples: Sample) -> Evidence:
+    return evidence(meter_start_wh=register_wh, meter_stop_wh=register_wh, samples=samples)
+
+
+def test_zeros_of_a_meter_without_a_register_hide_no_interval() -> None:
+    told = [Sample(at(minute), None, interval_wh=1_000) for minute in range(3, 31, 3)]
+    result = account(still(0, *told))
+    assert (result.energy_wh, result.grade, result.meter_stop_wh) == (10_000, "billable", None)
+    assert account(still(0, *(one._replace(register_wh=0) for one in told))).energy_wh == 10_000
+    assert rec.INTERVALS_LOST in account(still(0, *told[:2], *told[7:])).reasons
+    assert account(still(0, *(one._replace(interval_wh=0) for one in told))) == account(still(0))
+
+
+def test_a_register_that_stands_while_energy_flows_is_asked_about() -> None:
+    intervals = [Sample(at(minute), 7_000, interval_wh=1_000) for minute in range(3, 31, 3)]
+    result = account(still(7_000, *intervals))
+    assert (result.energy_wh, result.grade, result.reasons) == (10_000, "review", (rec.DISAGREES,))
+    power = [Sample(at(minute), 7_000, power_w=50_000) for minute in range(3, 31, 3)]
+    for register_wh in (0, 7_000):
+        result = account(still(register_wh, *(one._replace(register_wh=register_wh) for one in power)))
+        assert (result.energy_wh, result.grade, result.reasons) == (0, "review", (rec.DISAGREES,))
+
+
+def test_a_register_of_whole_kilowatt_hours_may_stand_for_a_while() -> None:
+    trickle = [Sample(at(minute), 7_000, power_w=1_500) for minute in range(3, 31, 3)]
+    assert account(still(7_000, *trickle)) == account(still(7_000))
+    spike = [Sample(at(3), 7_000, power_w=0), Sample(at(15), 7_000, power_w=50_000), Sample(at(29), 7_000, power_w=0)]
+    assert account(still(7_000, *spike)).grade == "billable"
+    back = [Sample(at(minute), 7_000, power_w=-50_000) for minute in range(3, 31, 3)]  # the vehicle gives
+    assert account(still(7_000, *back)).grade == "billable"
+
+
 def test_a_lost_interval_is_an_estimate() -> None:
     samples = tuple(Sample(at(minute), None, interval_wh=500) for minute in (1, 5, 9, 25, 29))
     result = account(evidence(meter_start_wh=None, meter_stop_wh=None, samples=samples))

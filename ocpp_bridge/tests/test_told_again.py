@@ -107,6 +107,17 @@ async def test_intervals_alone_are_the_running_energy_but_not_those_by_the_clock
     assert ChargingSession.objects.get().energy_wh == 1_000
 
 
+async def test_zeros_at_start_and_stop_do_not_hide_what_came_by_interval(connect: Connect, station: Charger) -> None:
+    """OCPP 1.6 has no start and stop without a register, also where the meter has none."""
+    socket = await connect("BLR-017")
+    number = (await socket.call("StartTransaction", START | {"meterStart": 0}))["transactionId"]
+    for seconds in (-500, -400, -300):
+        await socket.call("MeterValues", metered(number, seconds, 700, "Interval", "Sample.Periodic"))
+    await socket.call("StopTransaction", {"transactionId": number, "meterStop": 0, "timestamp": instant(-200)})
+    session = ChargingSession.objects.get()
+    assert (session.state, session.energy_wh) == ("ended", 2_100)
+
+
 def metered(number: int, seconds: float, wh: int, measurand: str, context: str) -> dict[str, Any]:
     sampled = {"value": str(wh), "measurand": f"Energy.Active.Import.{measurand}", "context": context}
     return {
