@@ -61,6 +61,7 @@ class ChargerConsumer(LeanConsumer):
     _last_heard: Noted | None = None
     has_courier = False
     has_settled = False
+    asked_to_boot_at = asked_for_a_sign_at = float("-inf")
     is_leaving = False
     handshakes = 0
     address = ""

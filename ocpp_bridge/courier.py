@@ -10,7 +10,7 @@ from django.conf import settings
 from ocpp_bridge import actions, commands, metrics
 from ocpp_bridge.lane import CallFailed
 from ocpp_bridge.models import Command
-from ocpp_bridge.station import Unusable
+from ocpp_bridge.station import Station, Unusable
 from ocpp_bridge.threads import in_database, in_database_once
 from stations.models import Charger
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 BOOT_GRACE_SECONDS = 5.0
 ASK_STATUS_SECONDS = 5.0  # a command that somebody waits for may be behind it
+ASK_TO_BOOT_AGAIN_SECONDS = 300.0
 
 logger = logging.getLogger(__name__)
 
@@ -111,16 +112,48 @@ def is_mute(consumer: "ChargerConsumer", after_seconds: float) -> bool:
 
 
 async def ask_for_status(consumer: "ChargerConsumer") -> None:
-    """Once per socket; chargers that cannot do it say so and are left alone. Commands of people go first."""
-    assert consumer.station is not None  # noqa: S101 (see is_mute)
+    """Once per socket; chargers that cannot do it say so and are left alone. Commands of people go first.
+
+    OCPP 2.x: one that never booted with us may say nothing else before it does (2.0.1 part 2, B01), so that is asked
+    for, from time to time.
+    """
+    station = consumer.station
+    assert station is not None  # noqa: S101 (see is_mute)
     if consumer.has_courier or not consumer.lane.is_idle:
         return
-    consumer.station.has_reported = True
-    if not is_ready(consumer) or consumer.station.registration != Charger.Registration.ACCEPTED:
+    if not station.has_booted:
+        await _ask_to_boot(consumer, station)
+    elif is_ready(consumer) and station.registration == Charger.Registration.ACCEPTED:
+        station.has_reported = True
+        await _ask_for(consumer, "StatusNotification")
+
+
+async def _ask_to_boot(consumer: "ChargerConsumer", station: Station) -> None:
+    is_early = time.monotonic() - consumer.asked_to_boot_at < ASK_TO_BOOT_AGAIN_SECONDS
+    if is_early or not consumer.is_idle or station.registration == Charger.Registration.REJECTED:
         return
+    consumer.asked_to_boot_at = time.monotonic()
+    await _ask_for(consumer, "BootNotification")
+
+
+async def ask_for_a_sign(consumer: "ChargerConsumer") -> None:
+    """Any frame is one, a refusal too. Chargers that rely on pings need not say anything while nothing happens."""
+    if consumer.has_courier or not consumer.lane.is_idle or not is_ready(consumer):
+        return
+    consumer.asked_for_a_sign_at = time.monotonic()
+    await _ask_for(consumer, "Heartbeat")
+
+
+def gives_no_sign(consumer: "ChargerConsumer") -> bool:
+    """It was asked for one, and has had the time of an answer."""
+    asked_at = consumer.asked_for_a_sign_at
+    return asked_at > consumer.heard_at and time.monotonic() - asked_at > settings.OCPP_CALL_TIMEOUT_SECONDS
+
+
+async def _ask_for(consumer: "ChargerConsumer", message: str) -> None:
     try:
-        wanted = "StatusNotification" if consumer.station.has_booted else "BootNotification"
-        action, payload = consumer.meaning.command(Command.Action.TRIGGER_MESSAGE, {"message": wanted})
+        action, payload = consumer.meaning.command(Command.Action.TRIGGER_MESSAGE, {"message": message})
         await consumer.lane.call(action, payload, min(ASK_STATUS_SECONDS, settings.OCPP_CALL_TIMEOUT_SECONDS))
     except (CallFailed, TimeoutError, Unusable) as error:
-        logger.info("%s does not report on request: %s", consumer.station.identity, error)
+        identity = consumer.station.identity if consumer.station else ""
+        logger.info("%s does not send %s on request: %s", identity, message, error)

@@ -230,8 +230,11 @@ class Hub:
             await _leave_room(place)
             if consumer.is_closed:
                 continue
-            if consumer.heard_at < idle_since:
+            if courier.gives_no_sign(consumer):
                 self._close(consumer.close(1001, "silent for too long"))
+            elif max(consumer.heard_at, consumer.asked_for_a_sign_at) < idle_since:
+                self._start(courier.ask_for_a_sign(consumer))
+                await asyncio.sleep(ASK_EVERY_SECONDS)
             elif courier.is_mute(consumer, ASK_STATUS_AFTER_SECONDS):
                 self._start(courier.ask_for_status(consumer))
                 await asyncio.sleep(ASK_EVERY_SECONDS)
