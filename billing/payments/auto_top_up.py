@@ -1,4 +1,4 @@
-"""Wallets that are filled before they run dry: a debit takes a day and a half, so the need is seen that far ahead."""
+"""Wallets that are filled before they run dry: a debit takes days, so the need is seen that far ahead."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -6,10 +6,11 @@ from typing import Any
 
 from django.db import connection, transaction
 
-from billing.models import AutoTopUp, BillingException, Mandate, PaymentIntent, PaymentRule, Wallet
+from billing.models import AutoTopUp, BillingException, Mandate, PaymentIntent, PaymentRule
 from billing.models.payments import OPEN_INTENTS
 from billing.payments import debits, rules
 from billing.payments.forecasting import forecast_paise
+from billing.services import ledger, wallets
 from billing.services.exceptions import open_exception, withdraw_one
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
@@ -29,7 +30,8 @@ GROUP BY 1
 
 @dataclass(frozen=True)
 class Need:
-    """All in paise: what is there and coming, what will be spent until a debit can be here, what is missing."""
+    """All in paise: what is there less what is owed, what is coming, what will be spent until a debit can be here, what
+    is missing."""
 
     spendable_paise: int
     coming_paise: int
@@ -56,6 +58,7 @@ def set_up(
     if safety_paise < 0 or not 1 <= cover_hours <= 24 * 14:
         raise ValueError("The cover is between an hour and two weeks, the safety not negative.")
     wanted = {"safety_paise": safety_paise, "cover_hours": cover_hours, "is_active": is_active}
+    wallets.open_wallet(organisation_id=organisation_id, actor=actor, reason=reason)
     row, _ = AutoTopUp.objects.update_or_create(
         organisation_id=organisation_id, defaults={**wanted, "next_look_at": now}
     )
@@ -81,16 +84,26 @@ def work(*, organisation_id: int, now: datetime) -> list[PaymentIntent]:
 
 
 def look_ahead(*, organisation_id: int, row: AutoTopUp, now: datetime) -> Need:
-    wallet = Wallet.objects.get(organisation_id=organisation_id)
-    lead = rules.hours(PaymentRule.Name.DEBIT_UNTIL, kind=Mandate.Kind.UPI, now=now, default=36)
-    hours = int(lead.total_seconds() // 3600)
+    wallet = wallets.open_wallet(organisation_id=organisation_id, reason="automatic top-up")
+    hours = _lead_hours(organisation_id, now)
     spend = _spend(organisation_id, now)
     first = int(now.timestamp() // 3600)
     soon = forecast_paise(spend, first_hour=first, hours=hours, weeks=WEEKS)
     later = forecast_paise(spend, first_hour=first, hours=hours + row.cover_hours, weeks=WEEKS)
-    there, coming = wallet.posted_paise - wallet.held_paise, _coming(organisation_id)
+    owed = ledger.balance_paise(ledger.receivable_code(organisation_id))  # what comes pays this first
+    there, coming = wallet.posted_paise - wallet.held_paise - max(0, owed), _coming(organisation_id)
     missing = max(0, row.safety_paise + later - there - coming)
     return Need(there, coming, soon, row.safety_paise, -(-missing // STEP_PAISE) * STEP_PAISE)
+
+
+def _lead_hours(organisation_id: int, now: datetime) -> int:
+    """Until the quickest debit is over: UPI takes a day and a half, bank mandates take working days."""
+    mandates = Mandate.objects.filter(
+        organisation_id=organisation_id, state=Mandate.State.CONFIRMED, cancel_asked_at=None, rests_since=None
+    )
+    kinds = set(mandates.values_list("kind", flat=True)) or {Mandate.Kind.UPI}
+    least = min(rules.hours(PaymentRule.Name.DEBIT_UNTIL, kind=kind, now=now, default=36) for kind in kinds)
+    return int(least.total_seconds() // 3600)
 
 
 def _coming(organisation_id: int) -> int:

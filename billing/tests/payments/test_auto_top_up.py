@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.models import AutoTopUp, BillingException, Mandate, PaymentIntent
+from billing.models import AutoTopUp, BillingException, Mandate, PaymentIntent, Wallet
 from billing.payments import auto_top_up, intents
 from billing.payments.forecasting import HOURS_OF_A_WEEK, forecast_paise
 from billing.services import ledger, wallets
@@ -50,12 +50,12 @@ def test_more_hours_and_more_spend_never_forecast_less(spend: dict[int, int], ho
 # --- with a wallet and mandates -------------------------------------------------------------------------------------
 
 
-def spends(organisation, paise: int, *, weeks: int = 8) -> None:
-    """The same every week, six hours from now."""
+def spends(organisation, paise: int, *, weeks: int = 8, in_hours: int = 6) -> None:
+    """The same every week, so many hours from now."""
     for week in range(1, weeks + 1):
         leg = ledger.Leg(ledger.wallet_code(organisation.pk), "revenue:charging", paise, "charge")
         ledger.post(
-            entry_key=f"charge:test:{week}", legs=[leg], occurred_at=NOON - week * WEEK + timedelta(hours=6),
+            entry_key=f"charge:test:{week}", legs=[leg], occurred_at=NOON - week * WEEK + timedelta(hours=in_hours),
             about=ledger.Dimensions(organisation_id=organisation.pk),
         )  # fmt: skip
 
@@ -129,6 +129,58 @@ def test_a_need_above_what_upi_may_debit_unasked_is_told_to_finance(world: World
     assert look(organisation) == []
     told.refresh_from_db()
     assert told.resolved_at is not None
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(
+    ("kinds", "hours"), [(["nach"], 96), (["emandate"], 72), (["nach", "emandate"], 72), (["nach", "upi"], 36)]
+)
+def test_the_quickest_mandate_says_how_far_ahead_the_need_is_seen(world, organisation, kinds, hours: int) -> None:
+    wallet_with(organisation, 5_000_00 + 8 * 4_000_00)
+    spends(organisation, 4_000_00, in_hours=hours - 1)
+    for kind in kinds:
+        in_force(organisation, world, kind=kind, amount=20_000_00)
+    row = switched_on(organisation)
+    assert look(organisation) == [1_000_00]  # 5,000 there, 4,000 to be spent by then, 2,000 shall be left
+    row.refresh_from_db()
+    assert row.found["forecast_paise"] == 4_000_00
+
+
+@pytest.mark.django_db
+def test_a_mandate_that_rests_is_not_counted_on_for_the_time_it_takes(world: World, organisation) -> None:
+    in_force(organisation, world, kind="nach", amount=20_000_00)
+    resting = in_force(organisation, world)
+    assert auto_top_up._lead_hours(organisation.pk, NOON) == 36
+    Mandate.objects.filter(pk=resting.pk).update(rests_since=NOON)
+    assert auto_top_up._lead_hours(organisation.pk, NOON) == 96
+
+
+@pytest.mark.django_db
+def test_what_is_owed_is_topped_up_as_well(world: World, organisation) -> None:
+    wallet_with(organisation, 2_500_00)
+    leg = ledger.Leg(ledger.receivable_code(organisation.pk), "revenue:charging", 3_000_00, "charge")
+    ledger.post(entry_key="owed", legs=[leg], occurred_at=NOON)
+    in_force(organisation, world)
+    switched_on(organisation)
+    assert look(organisation) == [2_500_00]  # 2,500 there, 3,000 owed, 2,000 shall be left
+
+
+@pytest.mark.django_db
+def test_switching_it_on_opens_the_wallet_that_it_fills(world: World, organisation) -> None:
+    in_force(organisation, world)
+    row = switched_on(organisation)
+    assert Wallet.objects.get(organisation=organisation).posted_paise == 0
+    assert look(organisation) == [2_000_00]
+    row.refresh_from_db()
+    assert row.next_look_at > NOON
+
+
+@pytest.mark.django_db
+def test_one_that_was_switched_on_without_a_wallet_gets_one(world: World, organisation) -> None:
+    in_force(organisation, world)
+    AutoTopUp.objects.create(organisation=organisation, safety_paise=2_000_00, next_look_at=NOON)
+    assert look(organisation) == [2_000_00]
+    assert auto_top_up.due(now=NOON, limit=5) == []
 
 
 @pytest.mark.django_db
