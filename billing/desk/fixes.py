@@ -60,8 +60,7 @@ def fix_for(exception: BillingException) -> Fix | None:
         return deed
     if kind == Kind.SUSPICIOUS and (verdict := _verdict_of(exception)) is not None:
         return Fix(_("See the evidence"), link=reverse("admin:billing_reconciliationverdict_change", args=[verdict]))
-    if kind == Kind.E_INVOICE:
-        document = exception.details["document"]
+    if kind == Kind.E_INVOICE and (document := exception.details.get("document")):
         return Fix(_("See the document"), link=reverse("admin:billing_taxdocument_change", args=[document]))
     if place := PLACES.get(kind):
         label, name = place
@@ -129,11 +128,13 @@ def _divide(exception: BillingException, actor: User, now: datetime) -> None:
 
 
 def _mandate(exception: BillingException, actor: User, now: datetime) -> None:
-    failing = Mandate.objects.filter(
-        organisation=exception.organisation_id, consecutive_failures__gt=0, state=Mandate.State.CONFIRMED
-    )
-    if failing.exists():
+    mine = Mandate.objects.filter(organisation=exception.organisation_id)
+    if mine.filter(consecutive_failures__gt=0, state=Mandate.State.CONFIRMED).exists():
         raise Conflict("A mandate still fails.", code="still_failing")
+    if mine.filter(state=Mandate.State.PAUSED).exists():
+        raise Conflict("The payer has paused a mandate.", code="still_paused")
+    if not mine.filter(state=Mandate.State.CONFIRMED).exists():
+        raise Conflict("No mandate is in force any more: ask the payer for a new one.", code="no_mandate")
     _resolve(exception, actor, now, "No mandate fails any more.")
 
 
@@ -149,6 +150,7 @@ PLACES = {
     Kind.PAYMENT_ODD: (_("See the payments"), "billing_gatewaypayment_changelist"),
     Kind.PAYMENT_DISPUTE: (_("See the disputes"), "billing_paymentdispute_changelist"),
     Kind.BOOKS_DIFFER: (_("See the ledger"), "billing_ledgertransfer_changelist"),
+    Kind.E_INVOICE: (_("See the document"), "billing_taxdocument_changelist"),
 }  # fmt: skip
 
 

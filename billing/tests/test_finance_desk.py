@@ -163,6 +163,23 @@ def test_a_mandate_is_settled_when_it_pays_again(organisation: Organisation, fin
     assert fixes.apply(exception_id=exception.pk, actor=finance, now=NOON).resolved_at == NOON
 
 
+@pytest.mark.parametrize(
+    ("state", "why"), [("paused", "has paused"), ("cancelled", "No mandate"), ("expired", "No mandate")]
+)
+def test_a_mandate_that_is_paused_or_over_does_not_pay_again(
+    organisation: Organisation, finance: User, state: str, why: str
+) -> None:
+    mandate(organisation, state=state, consecutive_failures=0, ended_at=None if state == "paused" else NOON)
+    exception = open_exception(
+        organisation_id=organisation.pk, kind="mandate_failed", title="fails", at=NOON, reference="m"
+    )
+    with pytest.raises(Conflict, match=why):
+        fixes.apply(exception_id=exception.pk, actor=finance, now=NOON)
+    Mandate.objects.filter(state="paused").update(state="cancelled", ended_at=NOON)
+    mandate(organisation, consecutive_failures=0)  # another one pays instead
+    assert fixes.apply(exception_id=exception.pk, actor=finance, now=NOON).resolved_at == NOON
+
+
 def test_every_kind_leads_somewhere_that_exists(desk: Client, fleet: Fleet, organisation: Organisation) -> None:
     session_id = start(fleet).session_id
     for number, kind in enumerate(BillingException.Kind):
