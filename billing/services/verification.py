@@ -40,6 +40,25 @@ CHECKS: dict[str, str] = {
             FROM billing_hold h CROSS JOIN jsonb_array_elements(h.limits->'usages') each WHERE h.state = 'active'
         ) h ON h.usage_id = u.id
         GROUP BY u.id, u.reserved_paise HAVING u.reserved_paise <> COALESCE(sum(h.amount_paise), 0)""",
+    "limit reserves other energy than what its holds do": """
+        SELECT u.id, u.reserved_wh, COALESCE(sum(h.energy_wh), 0) AS holds
+        FROM billing_limitusage u LEFT JOIN (
+            SELECT (each->>'id')::bigint AS usage_id, h.energy_wh
+            FROM billing_hold h CROSS JOIN jsonb_array_elements(h.limits->'usages') each WHERE h.state = 'active'
+        ) h ON h.usage_id = u.id
+        GROUP BY u.id, u.reserved_wh HAVING u.reserved_wh <> COALESCE(sum(h.energy_wh), 0)""",
+    "fleet with a wallet owes less than nothing": """
+        SELECT a.code,
+               COALESCE((SELECT sum(t.amount_paise) FROM billing_ledgertransfer t WHERE t.debit_id = a.id), 0)
+             - COALESCE((SELECT sum(t.amount_paise) FROM billing_ledgertransfer t WHERE t.credit_id = a.id), 0)
+        FROM billing_wallet w JOIN billing_ledgeraccount a ON a.code = 'receivable:' || w.organisation_id
+        WHERE COALESCE((SELECT sum(t.amount_paise) FROM billing_ledgertransfer t WHERE t.debit_id = a.id), 0)
+            < COALESCE((SELECT sum(t.amount_paise) FROM billing_ledgertransfer t WHERE t.credit_id = a.id), 0)""",
+    "session on a document with another amount than was charged": """
+        SELECT i.document_id, i.cdr_id, i.taxable_paise + i.tax_paise, COALESCE(a.total_paise, c.total_paise)
+        FROM billing_billeditem i JOIN billing_cdr c ON c.id = i.cdr_id
+        LEFT JOIN billing_cdradjustment a ON a.id = i.adjustment_id
+        WHERE i.taxable_paise + i.tax_paise <> COALESCE(a.total_paise, c.total_paise) OR c.captured_at IS NULL""",
     "captured record without exactly its price in the ledger": """
         SELECT c.session_id, c.total_paise, COALESCE(sum(t.amount_paise), 0) AS charged
         FROM billing_cdr c LEFT JOIN billing_ledgertransfer t
@@ -138,7 +157,8 @@ def _report(problem: str, rows: Sequence[tuple[object, ...]], now: datetime) -> 
 
 @transaction.atomic
 def _freeze(wallet: Wallet, problem: str, now: datetime) -> None:
-    changed = Wallet.objects.filter(pk=wallet.pk, state=Wallet.State.ACTIVE).update(state=Wallet.State.FROZEN)
+    others = Wallet.objects.filter(pk=wallet.pk).exclude(state=Wallet.State.FROZEN)  # a top-up reopens `hold_only`
+    changed = others.update(state=Wallet.State.FROZEN)
     if changed:
         audit(action="wallet.freeze", target=wallet, actor=None, reason=problem, organisation=wallet.organisation)
     open_exception(
