@@ -10,7 +10,7 @@ from billing.gateways import choice
 from billing.gateways.base import Entity, PaymentGateway
 from billing.gateways.errors import GatewayFailure, NotFound, OutcomeUnknown, Refused, Unavailable
 from billing.models import Mandate, PaymentRule
-from billing.payments import calls, mandate_news, rules
+from billing.payments import calls, mandate_news, mandate_states, rules
 from billing.payments.intents import new_key
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
@@ -228,19 +228,32 @@ def _end_there(mandate: Mandate, now: datetime, gateway: PaymentGateway) -> None
     """Asking twice is harmless: what is cancelled there is refused or not found, and over here."""
     try:
         if mandate.token_id:
-            gateway.cancel_token(customer_id=mandate.customer_id, token_id=mandate.token_id)
-    except Refused:
-        pass
+            _cancel_token(mandate, gateway)
     except GatewayFailure as failure:
         return _set(mandate, error=calls.words(failure), next_try_at=now + calls.wait(mandate.attempts))
-    with transaction.atomic():
-        fresh = Mandate.objects.select_for_update().get(pk=mandate.pk)
-        if not fresh.is_over:
-            fresh.state, fresh.ended_at = State.CANCELLED, now
-            publish(MandateChanged(fresh.pk, fresh.organisation_id, fresh.state, False, fresh.end_reason, now))
-        fresh.next_try_at = fresh.leased_until = None
-        fresh.save()
-    return None
+    return _is_cancelled(mandate, now)
+
+
+def _cancel_token(mandate: Mandate, gateway: PaymentGateway) -> None:
+    """Raises Refused when it is refused and the token is in force all the same."""
+    try:
+        gateway.cancel_token(customer_id=mandate.customer_id, token_id=mandate.token_id or "")
+    except NotFound:
+        return
+    except Refused:
+        details = (_token(mandate, gateway) or {}).get("recurring_details") or {}
+        if mandate_states.after(mandate.state, str(details.get("status") or "")) not in mandate_states.FINAL:
+            raise
+
+
+@transaction.atomic
+def _is_cancelled(mandate: Mandate, now: datetime) -> None:
+    fresh = Mandate.objects.select_for_update().get(pk=mandate.pk)
+    if not fresh.is_over:
+        fresh.state, fresh.ended_at, fresh.error = State.CANCELLED, now, {}
+        publish(MandateChanged(fresh.pk, fresh.organisation_id, fresh.state, False, fresh.end_reason, now))
+    fresh.next_try_at = fresh.leased_until = None
+    fresh.save()
 
 
 def _set(mandate: Mandate, **changes: Any) -> None:

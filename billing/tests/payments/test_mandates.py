@@ -1,5 +1,6 @@
 """UPI AutoPay from the link to the end: states, limits, the 25th hour, one open debit, failures; and bank mandates."""
 
+from collections.abc import Callable
 from datetime import date, timedelta
 
 import pytest
@@ -8,6 +9,7 @@ from django.db import IntegrityError, transaction
 from billing.gateways.emulator.bank import HOUR
 from billing.gateways.emulator.faults import Fault
 from billing.gateways.emulator.mandates import approve, fail_next_debit, set_state
+from billing.gateways.errors import NotFound, Refused, Said
 from billing.models import BillingException, Mandate, PaymentIntent, PaymentRule
 from billing.payments import debits, intents, mandate_news, mandates, rules
 from billing.payments.mandate_states import FINAL, WORDS, after
@@ -272,6 +274,36 @@ def test_we_cancel_at_the_gateway_first(world: World, organisation, owner) -> No
     assert (mandate.state, token["recurring_details"]["status"]) == ("cancelled", "cancelled")
     with pytest.raises(Conflict):
         mandates.cancel(mandate_id=mandate.pk, actor=owner, reason="again", now=NOON)
+
+
+def refuses(failure: type[Refused]) -> Callable[..., None]:
+    def cancel_token(**_: str) -> None:
+        raise failure(Said(status=400, code="BAD_REQUEST_ERROR", description="A debit is being processed"))
+
+    return cancel_token
+
+
+def test_a_cancellation_that_is_refused_is_none(world: World, organisation, owner, monkeypatch) -> None:
+    mandate = in_force(organisation, world)
+    mandates.cancel(mandate_id=mandate.pk, actor=owner, reason="another bank", now=NOON)
+    monkeypatch.setattr(world.gateway, "cancel_token", refuses(Refused))
+    mandate = mandates.work(mandate_id=mandate.pk, now=NOON, gateway=world.gateway)
+    assert (mandate.state, mandate.error["description"]) == ("confirmed", "A debit is being processed")
+    assert mandates.due(now=IN_TWO_DAYS, limit=5) == [mandate.pk]
+    monkeypatch.undo()
+    mandate = mandates.work(mandate_id=mandate.pk, now=IN_TWO_DAYS, gateway=world.gateway)
+    assert (mandate.state, mandate.error) == ("cancelled", {})
+    assert world.bank.get("token", mandate.token_id)["recurring_details"]["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("failure", [Refused, NotFound])
+def test_what_is_over_there_already_is_over_here(world, organisation, owner, monkeypatch, failure) -> None:
+    mandate = in_force(organisation, world)
+    mandates.cancel(mandate_id=mandate.pk, actor=owner, reason="another bank", now=NOON)
+    if failure is Refused:
+        set_state(world.bank, mandate.token_id, "expired")
+    monkeypatch.setattr(world.gateway, "cancel_token", refuses(failure))
+    assert mandates.work(mandate_id=mandate.pk, now=NOON, gateway=world.gateway).state == "cancelled"
 
 
 def test_time_ends_mandates_and_links_that_nobody_followed(world: World, organisation) -> None:
