@@ -9,7 +9,8 @@ from billing.cpo_bills import uploads, working
 from billing.cpo_bills.reading import Flaw, Layout, Line, read
 from billing.models import BillingException, BillUpload, NetworkBill, NetworkBillRow
 from billing.tests import test_roaming
-from billing.tests.test_roaming import NOW, bill, hear
+from billing.tests.test_credits import CREDIT, SMALLER
+from billing.tests.test_roaming import NOW, bill, hear, price
 from fleetcharge.accounts.models import AuditEntry, Organisation, User
 from stations.cpo.ocpi.models import RoamingCDR
 from stations.models import Source
@@ -121,6 +122,42 @@ def test_a_bill_is_taken_once(organisation: Organisation, source: Source, record
         assert (refused.state, refused.error) == ("refused", "This bill, or this file, was imported before.")
     again = take(organisation, source, csv_of(line(records[0]), ",,,"), number="B-3")
     assert again.outcomes["billed_twice"] == 1  # on another bill before
+
+
+@pytest.fixture
+def corrected(source: Source) -> dict[str, RoamingCDR]:
+    """C1, its credit C1-C, and the fresh record C1-2 of half of it."""
+    price(bill(source, "C1"))
+    bill(source, "C1-C", **CREDIT)
+    bill(source, "C1-2", **SMALLER)
+    return {told.key.removeprefix("IN*VLT*"): told for told in RoamingCDR.objects.all()}
+
+
+@pytest.mark.parametrize("is_by_session", [False, True])
+def test_a_bill_that_names_record_credit_and_fresh_record_agrees(
+    organisation: Organisation, source: Source, corrected: dict[str, RoamingCDR], is_by_session: bool
+) -> None:
+    lines = [line(told, name=told.session_ref if is_by_session else "") for told in corrected.values()]
+    done = take(organisation, source, csv_of(*lines))
+    assert done.outcomes == {"agrees": 3}
+    assert done.bill is not None and (done.bill.total_paise, done.bill.asked_paise) == (23_010, 0)
+
+
+@pytest.mark.parametrize("name", ["C1-2", "S1"])
+def test_a_bill_that_names_the_fresh_record_alone_agrees(
+    organisation: Organisation, source: Source, corrected: dict[str, RoamingCDR], name: str
+) -> None:
+    done = take(organisation, source, csv_of(line(corrected["C1-2"], name=name)))
+    assert done.outcomes == {"agrees": 1}  # and neither the record that was taken back nor its credit is missing
+
+
+def test_a_bill_that_asks_for_what_was_taken_back_is_asked_about_all_of_it(
+    organisation: Organisation, source: Source, corrected: dict[str, RoamingCDR]
+) -> None:
+    done = take(organisation, source, csv_of(line(corrected["C1"])))
+    assert done.outcomes == {"amount_differs": 1, "missing": 1}
+    assert done.bill is not None and done.bill.asked_paise == 46_020
+    assert NetworkBillRow.objects.get(outcome="missing").roaming_cdr == corrected["C1-2"]
 
 
 def test_records_of_another_fleet_are_unknown(
