@@ -1,10 +1,11 @@
 """Settlements of the gateway: imported row by row, compared with our books in sets, posted once, found in the bank."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Max
 
 from billing.gateways.base import Entity, PaymentGateway
 from billing.models import LedgerTransfer, Settlement, SettlementRow
@@ -15,17 +16,29 @@ from billing.services.ledger import Leg
 
 PAGE = 1_000
 LOOK_BACK_DAYS = 3
+MOST_DAYS = 60  # a quiet year is not asked for day by day, every hour
 MISSING_AFTER = timedelta(days=5)
 BANK_MISSING_AFTER = timedelta(days=3)
 State, Outcome = Settlement.State, SettlementRow.Outcome
 
 
 def import_recent(*, now: datetime, gateway: PaymentGateway) -> int:
-    """The last days again: rows that are there already stay as they are. Not inside a transaction."""
-    today = rules.day_of(now)
-    new = sum(import_day(day=today - timedelta(days=ago), now=now, gateway=gateway) for ago in range(LOOK_BACK_DAYS))
+    """All days since the newest settlement that we know, and some before. Rows that are there already stay as they are.
+
+    Not inside a transaction.
+    """
+    new = sum(import_day(day=day, now=now, gateway=gateway) for day in _days(now))
     settle(now=now)
     return new
+
+
+def _days(now: datetime) -> Iterator[date]:
+    """From some days before the newest settlement that we know; the oldest first, so that what breaks off goes on."""
+    today = rules.day_of(now)
+    newest = Settlement.objects.aggregate(at=Max("settled_at"))["at"]
+    known = min(today, rules.day_of(newest)) if newest else today
+    first = max(known - timedelta(days=LOOK_BACK_DAYS - 1), today - timedelta(days=MOST_DAYS))
+    return (first + timedelta(days=ahead) for ahead in range((today - first).days + 1))
 
 
 def import_day(*, day: date, now: datetime, gateway: PaymentGateway) -> int:

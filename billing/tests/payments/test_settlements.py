@@ -1,12 +1,13 @@
 """Settlements: every row has an outcome, the ledger is posted once, the bank is found by UTR."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from django.core.management import CommandError, call_command
 
 from billing.gateways.emulator import payments as payer
 from billing.gateways.emulator import settlements as payout
+from billing.gateways.emulator.bank import DAY
 from billing.gateways.errors import Said, Unavailable
 from billing.models import BankLine, BillingException, GatewayPayment, LedgerTransfer, Settlement, SettlementRow
 from billing.payments import bank, intents, refunds, settlements, watching
@@ -70,6 +71,51 @@ def test_a_report_of_many_pages_is_read_to_its_end(world: World, organisation, m
     payout.settle(world.bank)
     monkeypatch.setattr(settlements, "PAGE", 2)
     assert take_in(world) == 5
+
+
+def test_payouts_of_an_absence_are_imported_however_long_it_was(world: World, organisation) -> None:
+    paid(organisation, world)
+    payout.settle(world.bank)
+    take_in(world)
+    for _ in range(3):
+        world.bank.advance(seconds=4 * DAY)
+        paid(organisation, world, 100_00)
+        payout.settle(world.bank)
+    assert take_in(world, NOON + timedelta(days=17)) == 3
+
+
+def test_an_import_that_breaks_off_in_an_absence_goes_on_where_it_was(world, organisation, monkeypatch) -> None:
+    paid(organisation, world)
+    payout.settle(world.bank)
+    take_in(world)
+    for _ in range(3):
+        world.bank.advance(seconds=4 * DAY)
+        paid(organisation, world, 100_00)
+        payout.settle(world.bank)
+    honest = world.gateway.settlement_page
+
+    def breaks_off(*, day: date, **asked) -> list[dict[str, object]]:
+        if day >= NOON.date() + timedelta(days=8):
+            raise Unavailable(Said(code="down"))
+        return honest(day=day, **asked)
+
+    monkeypatch.setattr(world.gateway, "settlement_page", breaks_off)
+    later = NOON + timedelta(days=17)
+    with pytest.raises(Unavailable):
+        take_in(world, later)
+    assert Settlement.objects.count() == 2
+    monkeypatch.undo()
+    assert take_in(world, later) == 2
+
+
+def test_a_quiet_year_is_not_asked_for_day_by_day(world: World, organisation, monkeypatch) -> None:
+    paid(organisation, world)
+    payout.settle(world.bank)
+    take_in(world)
+    asked: list[date] = []
+    monkeypatch.setattr(world.gateway, "settlement_page", lambda *, day, **_: asked.append(day) or [])
+    take_in(world, NOON + timedelta(days=365))
+    assert (len(asked), asked == sorted(asked)) == (settlements.MOST_DAYS + 1, True)
 
 
 def test_of_a_report_that_breaks_off_nothing_is_kept_or_posted(world: World, organisation, monkeypatch) -> None:
