@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 import redis
+import time_machine
 from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
@@ -38,6 +39,26 @@ def test_a_snoozed_alert_is_known_to_the_page_that_hides_it(
     assert {alert["id"] for alert in boot_of(client)["alerts"]} == {snoozed.pk, later.pk}
     shown = client.get("/dispatch/").context["alerts"]
     assert [alert.pk for alert in shown] == [later.pk]
+
+
+@pytest.mark.parametrize(("zone", "shown"), [("Asia/Kolkata", "02:15</b>IST"), ("Asia/Dubai", "00:45</b>+04")])
+def test_pages_tell_the_time_of_the_fleet_and_the_api_speaks_utc(
+    client: Client, organisation: Organisation, dispatcher: User, zone: str, shown: str
+) -> None:
+    Organisation.objects.filter(pk=organisation.pk).update(time_zone=zone)
+    with time_machine.travel("2026-11-21T20:45:00Z", tick=False):
+        warn(organisation, "one")
+        client.force_login(dispatcher)
+        assert f'<b id="clock">{shown}</span>' in client.get("/dispatch/").content.decode()
+        assert client.get("/api/v1/alerts/").json()["results"][0]["opened_at"] == "2026-11-21T20:45:00Z"
+
+
+def test_a_zone_that_does_not_exist_breaks_no_page(
+    client: Client, organisation: Organisation, dispatcher: User
+) -> None:
+    Organisation.objects.filter(pk=organisation.pk).update(time_zone="Nowhere/At all")
+    client.force_login(dispatcher)
+    assert client.get("/stations/").status_code == 200
 
 
 def test_the_page_needs_no_valkey(client: Client, organisation: Organisation, dispatcher: User, settings) -> None:

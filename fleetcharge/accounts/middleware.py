@@ -2,11 +2,14 @@
 
 import secrets
 from collections.abc import Callable
+from datetime import tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
 
-from fleetcharge.accounts.models import ROLE_SCOPES, Membership
+from fleetcharge.accounts.models import ROLE_SCOPES, Membership, Organisation
 from fleetcharge.accounts.tenancy import FleetRequest
 
 GetResponse = Callable[[HttpRequest], HttpResponse]
@@ -23,7 +26,8 @@ class OrganisationMiddleware:
         request.organisation, request.role, request.scopes = None, "", frozenset()
         if request.user.is_authenticated:
             self._attach(request)
-        return self.get_response(request)
+        with timezone.override(_zone_of(request.organisation)):
+            return self.get_response(request)
 
     def _attach(self, request: FleetRequest) -> None:
         memberships = (
@@ -34,6 +38,14 @@ class OrganisationMiddleware:
         if membership:
             request.organisation, request.role = membership.organisation, membership.role
             request.scopes = frozenset(ROLE_SCOPES[membership.role])
+
+
+def _zone_of(organisation: Organisation | None) -> tzinfo:
+    """Pages tell the time of the fleet, as their scripts do; the API, further in, speaks UTC."""
+    try:
+        return ZoneInfo(organisation.time_zone) if organisation else timezone.get_default_timezone()
+    except (ZoneInfoNotFoundError, ValueError):
+        return timezone.get_default_timezone()
 
 
 class ContentSecurityPolicyMiddleware:
