@@ -72,16 +72,25 @@ class VehicleBoard:
     base: dict[int, int] = field(default_factory=dict)
     """State nibble and LOW by vehicle id, as the last ping said."""
 
+    active: frozenset[int] | None = None
+    """The vehicles in service; None until they were read."""
+
     STALE_AFTER_SECONDS = 120.0
     OFFLINE_AFTER_SECONDS = 600.0
 
     def move(self, values: tuple[int, ...], at: float, now: float) -> int | None:
-        """A newer position (`state` holds nibble and LOW only); older news changes nothing."""
+        """A newer position (`state` holds nibble and LOW only); older news, or a retired vehicle's, changes nothing."""
         vehicle_id = values[0]
+        if self.active is not None and vehicle_id not in self.active:
+            return None
         if at < self.position_at.get(vehicle_id, float("-inf")):
             return None
         self.position_at[vehicle_id], self.base[vehicle_id] = at, values[-1]
         return self.board.put((*values[:-1], self.state_byte(vehicle_id, now)))
+
+    def newest_at(self) -> float:
+        """The time of the newest position of any vehicle, 0 when there is none."""
+        return max(self.position_at.values(), default=0.0)
 
     def mark(self, vehicle_id: int, marks: int, now: float) -> int | None:
         """Set the exception and rerouted flags of one vehicle."""

@@ -247,7 +247,7 @@ class LiveSocket:
         frames: list[tuple[int, int, Any]] = []
         if "vehicles" in self._layers_on:
             records = self._vehicles.snapshot(view, self._focus["vehicles"])
-            frames += [(wire.SNAPSHOT, flags & wire.LAST_PART, part) for flags, part in wire.parts(records)]
+            frames += [(wire.SNAPSHOT, flags, part) for flags, part in wire.parts(records)]
         if "stations" in self._layers_on:
             boards = [layer.snapshot(view, self._focus["stations"]) for layer in self._stations]
             frames += [(wire.STATIONS, flags, part) for flags, part in wire.parts(wire.joined(boards))]

@@ -7,6 +7,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -120,7 +121,7 @@ class LiveHub:
             self._has_stations = True
         state = await self.read(live_reads.fleet_state, organisation_id)
         now = time.time()
-        board.marks = state.marks
+        board.marks, board.active = state.marks, state.active
         changed = [board.move(row, at, now) for row, at in state.vehicles]
         changed += board.board.keep_only(row[0] for row, _ in state.vehicles)
         self._mark(board.board, [*changed, *board.refresh_all(now)])
@@ -286,9 +287,17 @@ class LiveHub:
         except Exception:
             logger.exception("no figures for organisation %s", organisation_id)
             return
-        text = orjson.dumps({"type": "kpi", **figures}).decode()
+        text = orjson.dumps({"type": "kpi", **figures, **self._freshness(organisation_id)}).decode()
         for listener in self._of(organisation_id):
             listener.kpi(text)
+
+    def _freshness(self, organisation_id: int) -> dict[str, str | None]:
+        """The line may be well while no position comes through; the page says how old the newest is."""
+        now = datetime.now(UTC)
+        board = self.vehicles.get(organisation_id)
+        newest = min(board.newest_at(), now.timestamp()) if board else 0.0
+        newest_at = datetime.fromtimestamp(newest, UTC).isoformat() if newest > 0 else None
+        return {"server_time": now.isoformat(), "newest_position_at": newest_at}
 
     async def _watch_clock(self) -> None:
         """What changes because time passes: vehicles grow silent, words about chargers grow old."""

@@ -18,7 +18,7 @@ from fleetcharge.accounts.models import Organisation
 from stations.belief import freshness_of_site, has_believed_connector, has_live_connector
 from stations.models import Connector, Location
 from vehicles.events import VehicleMove
-from vehicles.models import VehicleState
+from vehicles.models import Vehicle, VehicleState
 
 DRIVING_ABOVE_KMH = 3.0
 Row = tuple[int, ...]
@@ -157,12 +157,14 @@ class FleetState:
     vehicles: list[tuple[Row, float]]
     marks: dict[int, int]
     revision: int
+    active: frozenset[int]
 
 
 def fleet_state(organisation_id: int) -> FleetState:
     """The revision is read first: what changes meanwhile is then read again, never missed."""
     first = revision(organisation_id)
-    return FleetState(vehicle_rows(organisation_id), vehicle_marks(organisation_id), first)
+    active = Vehicle.objects.filter(organisation_id=organisation_id, is_active=True).values_list("pk", flat=True)
+    return FleetState(vehicle_rows(organisation_id), vehicle_marks(organisation_id), first, frozenset(active))
 
 
 def revision(organisation_id: int) -> int:

@@ -79,6 +79,7 @@ class Page:
         self._parts: dict[int, tuple[int, ...]] = {}
         self.seqs: list[int] = []
         self.kinds: list[int] = []
+        self.flags: list[int] = []
         self.rev = 0
         self.close_code: int | None = None
         self._changed = asyncio.Event()
@@ -116,6 +117,7 @@ class Page:
         assert (magic, version) == (0xFC, 1)
         self.seqs.append(seq)
         self.kinds.append(kind)
+        self.flags.append(flags)
         body = message[16:]
         if kind == wire.REMOVE:
             ids = np.frombuffer(body, "<u4")
@@ -127,7 +129,7 @@ class Page:
         assert len(records) == count
         rows = {row[0]: row for row in records.tolist()}
         if kind == wire.SNAPSHOT:
-            self._parts |= rows
+            self._parts = rows if flags & wire.FIRST_PART else self._parts | rows
             if flags & wire.LAST_PART:
                 self.vehicles, self._parts = self._parts, {}
         elif kind == wire.DELTA:

@@ -1,6 +1,6 @@
 """The live channel over a real server, a real bus and a real database."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 import redis
@@ -249,6 +249,52 @@ async def test_what_the_bus_lost_is_told_all_the_same(city, organisation, dispat
         told = len(page.of_type("kpi"))
         await page.until(lambda: len(page.of_type("kpi")) > told + 2)
         assert len(page.of_type("alert")) == 1  # once
+
+
+async def test_a_snapshot_in_parts_says_where_it_begins(city, organisation, dispatcher, monkeypatch):
+    """Or what a socket that died amid one had told would count as part of the next."""
+    monkeypatch.setattr(wire, "RECORDS_PER_FRAME", 2)
+    for _ in range(4):
+        await in_thread(factories.vehicle)(organisation, at=timezone.now())
+    key = await in_thread(sign_in)(dispatcher)
+    async with served() as address, opened(address, key) as page:
+        await page.say("view", **{**EVERYTHING, "layers": ["vehicles"]})
+        await page.until(lambda: len(page.vehicles) == 5)
+        assert page.flags[:3] == [wire.FIRST_PART, 0, wire.LAST_PART]
+
+
+async def test_figures_say_how_old_the_newest_position_is(city, dispatcher, stranger):
+    from vehicles.models import VehicleState
+
+    mine, theirs = await in_thread(sign_in)(dispatcher), await in_thread(sign_in)(stranger)
+    await in_thread(VehicleState.objects.filter(vehicle=city.theirs).delete)()
+    async with served() as address, opened(address, mine) as page, opened(address, theirs) as other:
+        await page.until(lambda: page.of_type("kpi"))
+        held = await in_thread(VehicleState.objects.get)(vehicle=city.mine)
+        newest = datetime.fromisoformat(page.of_type("kpi")[-1]["newest_position_at"])
+        assert abs(newest - held.position_at) < timedelta(milliseconds=1)
+        at = timezone.now()
+        await in_thread(live.send_moves)([move(city.mine, at=at)])
+        await page.until(lambda: datetime.fromisoformat(page.of_type("kpi")[-1]["newest_position_at"]) > newest)
+        await other.until(lambda: other.of_type("kpi"))
+        assert other.of_type("kpi")[-1]["newest_position_at"] is None
+
+
+async def test_a_late_ping_brings_no_vehicle_back_into_service(city, organisation, dispatcher, monkeypatch):
+    monkeypatch.setattr("dispatch.hub.CLOCK_SECONDS", 0.2)
+    retired = await in_thread(factories.vehicle)(organisation, at=timezone.now())
+    key = await in_thread(sign_in)(dispatcher)
+    async with served() as address, opened(address, key) as page:
+        await page.say("view", **EVERYTHING)
+        await page.until(lambda: {retired.pk, city.mine.pk} <= set(page.vehicles))
+        await in_thread(Vehicle.objects.filter(pk=retired.pk).update)(is_active=False)
+        await page.until(lambda: retired.pk not in page.vehicles)
+        await in_thread(live.send_moves)([move(retired), move(city.mine, soc_percent=33.0)])
+        await page.until(lambda: page.vehicles[city.mine.pk][5] == 33)
+        assert retired.pk not in page.vehicles
+        new = await in_thread(factories.vehicle)(organisation, at=timezone.now() - timedelta(seconds=5))
+        await in_thread(live.send_moves)([move(new)])
+        await page.until(lambda: new.pk in page.vehicles)
 
 
 async def test_without_valkey_figures_go_on(city, organisation, dispatcher, settings):
