@@ -18,10 +18,17 @@ def script_texts() -> dict[str, str]:
 def _feed() -> dict[str, str]:
     return {
         "live": _("Live · {age} s"),
+        "livePositions": _("Live · newest position {age} old"),
         "connecting": _("Connecting"),
+        "unsupported": _("Not live"),
+        "refused": _("Not live"),
         "reconnecting": _("Reconnecting · {seconds} s"),
         "banner": _("Reconnecting… showing positions as of {time}. Changes you make are queued."),
         "bannerStill": _("No connection for {minutes} min. Showing the state of {time}; ages keep counting."),
+        "banner.unsupported": _(
+            "This browser has no live connection. Showing the state of {time}; reload to renew it."
+        ),
+        "banner.refused": _("This account may not watch the fleet live. Showing the state of {time}."),
         "resynced": _("Connected again."),
         "noStatic": _("Names could not be loaded. Trying again."),
     }

@@ -91,6 +91,7 @@ def _boot(request: FleetRequest, alerts: list[Alert]) -> dict[str, Any]:
     organisation = organisation_of(request)
     return {
         "realtimePort": settings.REALTIME_PORT,
+        "serverTime": timezone.now().isoformat(),
         "csrfToken": get_token(request),
         "language": get_language(),
         "timeZone": organisation.time_zone,

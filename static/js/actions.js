@@ -4,7 +4,7 @@ import { boot } from "fc/boot";
 const RETRY_MS = 3000;
 const SERVER_TRIES = 5; // a line that is down is waited for; a server that keeps failing is not
 
-const newKey = () => crypto.randomUUID?.() ?? `${Date.now()}-${Math.random()}`;
+const newKey = () => crypto.randomUUID?.() ?? `${performance.timeOrigin + performance.now()}-${Math.random()}`;
 
 export class Refused extends Error {
   constructor(status, body) {

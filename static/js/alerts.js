@@ -1,5 +1,6 @@
 // "Needs you": the queue by what it costs to wait; accept, options, snooze, dismiss, undo.
 import { boot, t } from "fc/boot";
+import { serverNow } from "fc/clock";
 import { badge, byId, h, icon, redraw } from "fc/dom";
 import { hourMinute, integer, percent, rupees, since, tenth, wholeRupees } from "fc/format";
 import { say, sayWithUndo } from "fc/toast";
@@ -16,7 +17,7 @@ export class Queue {
     this.box = byId("queue");
     this.withOptions = null;
     this.decided = new Map(); // plan id -> what we asked for; hides the offer until the server says so too
-    this.spokenAt = 0;
+    this.spokenAt = -Infinity; // performance clock
     store.on("alerts selection", () => this.draw());
     actions.onChange = () => this.draw();
     setInterval(() => this.#tick(), 1000);
@@ -128,7 +129,7 @@ export class Queue {
     this.withOptions = null;
     this.store.select({ alert: null });
     this.draw();
-    sayWithUndo(text, Date.now() + UNDO_MS, () => this.#undo(plan));
+    sayWithUndo(text, serverNow() + UNDO_MS, () => this.#undo(plan));
     try {
       await this.actions.post(`plans/${plan.id}/${verb}/`);
     } catch (error) {
@@ -153,7 +154,7 @@ export class Queue {
   async snooze(alert = this.current()) {
     if (!alert) return;
     const held = alert.snoozed_until;
-    alert.snoozed_until = new Date(Date.now() + SNOOZE_MINUTES * 60_000).toISOString();
+    alert.snoozed_until = new Date(serverNow() + SNOOZE_MINUTES * 60_000).toISOString();
     this.draw();
     try {
       await this.actions.post(`alerts/${alert.id}/snooze/`, { minutes: SNOOZE_MINUTES });
@@ -167,7 +168,7 @@ export class Queue {
 
   // --- calm ------------------------------------------------------------------------------------------------------
   #tick() {
-    const now = Date.now();
+    const now = serverNow();
     for (const element of this.box.querySelectorAll("[data-since]")) element.textContent = t("ago", { age: since(element.dataset.since, now) });
     const oldest = Math.min(...this.queue().map((alert) => new Date(alert.opened_at).getTime()));
     byId("queue-age").textContent = Number.isFinite(oldest) ? t("oldest", { age: age(now - oldest) }) : "";
@@ -178,9 +179,9 @@ export class Queue {
   /** Say a new alert aloud, politely, and never more than one in five seconds. */
   announce(alert) {
     clearTimeout(this.speaking);
-    const wait = Math.max(0, this.spokenAt + SPOKEN_EVERY_MS - Date.now());
+    const wait = Math.max(0, this.spokenAt + SPOKEN_EVERY_MS - performance.now());
     this.speaking = setTimeout(() => {
-      this.spokenAt = Date.now();
+      this.spokenAt = performance.now();
       byId("spoken").textContent = t("announce", { title: alert.title });
     }, wait);
   }

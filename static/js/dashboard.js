@@ -35,9 +35,6 @@ store.on("kpi", () => drawKpis(store.kpi));
 store.on("selection alerts names", redrawSelection);
 store.on("vehicles", redrawSoon);
 for (const alert of boot.alerts) store.applyAlert(alert);
-feed.open();
-followHash();
-addEventListener("hashchange", followHash);
 wireButtons();
 
 function wireButtons() {
@@ -200,3 +197,8 @@ function followHash() {
   if (store.stationNames.size || store.vehicleNames.size) open();
   else store.on("names", function once() { store.listeners.get("names").delete(once); open(); });
 }
+
+// Last of all: whatever the line does, the page can be used.
+followHash();
+addEventListener("hashchange", followHash);
+feed.open();

@@ -1,5 +1,6 @@
 // What can be done at one plug of the drawer: hold, book, start, stop, limit, unlock... Money and vehicles are asked about.
 import { boot, t } from "fc/boot";
+import { serverNow } from "fc/clock";
 import { byId } from "fc/dom";
 import { fromWallTime, hourMinute, rupees, wallTime } from "fc/format";
 import { say } from "fc/toast";
@@ -44,7 +45,7 @@ export class Deeds {
     byId("deed-at").required = wish.deed === "book";
     byId("deed-minutes").value = "30";
     byId("deed-kw").value = byId("deed-kwh").value = byId("deed-at").value = "";
-    byId("deed-at").min = wallTime(new Date());
+    byId("deed-at").min = wallTime(new Date(serverNow()));
     if (wish.deed === "book") this.#offerTime();
     this.dialog.showModal();
     byId(FIRST[wish.deed] ?? "deed-yes").focus();
@@ -60,7 +61,7 @@ export class Deeds {
 
   /** The next half hour that is an hour away, in the fleet's own time. */
   #offerTime() {
-    byId("deed-at").value = wallTime(new Date(Math.ceil(Date.now() / HALF_HOUR_MS + 1) * HALF_HOUR_MS));
+    byId("deed-at").value = wallTime(new Date(Math.ceil(serverNow() / HALF_HOUR_MS + 1) * HALF_HOUR_MS));
   }
 
   async #submit(event) {

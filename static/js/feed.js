@@ -1,7 +1,8 @@
 // The feed and how fresh it is: socket, names, the age pill, the banner, the clock.
 import { boot, t } from "fc/boot";
+import { serverNow } from "fc/clock";
 import { byId } from "fc/dom";
-import { hourMinute, hourMinuteSecond, tenth } from "fc/format";
+import { hourMinute, hourMinuteSecond, since, tenth } from "fc/format";
 import { LiveSocket, liveUrl } from "fc/socket";
 
 const BANNER_AFTER_MS = 2000;
@@ -9,11 +10,14 @@ const FROZEN_AFTER_MS = 60_000;
 const WHOLE_FLEET = 5000; // up to here the list needs everything anyway; above, only what is in view
 const VIEW_DELAY_MS = 150;
 const NAMES_RETRY_MS = 4000;
+const OLD_POSITION_MS = 30_000; // the line may be well while nobody's position comes through
+const LOST = new Set(["reconnecting", "unsupported", "refused"]);
 
 export function startFeed({ store, queue, map, actions, watched }) {
   let etag = null;
   let isLoading = false;
   let viewTimer = null;
+  const loadedAt = serverNow();
   const socket = new LiveSocket({
     store, url: liveUrl(boot.realtimePort),
     onState: (state) => { if (state === "live") { actions.flush(); } drawAge(); },
@@ -52,20 +56,31 @@ export function startFeed({ store, queue, map, actions, watched }) {
     const pill = byId("live");
     const now = performance.now();
     const down = socket.downSince === null ? 0 : now - socket.downSince;
-    const isDown = socket.state === "reconnecting";
+    const isDown = LOST.has(socket.state);
     pill.dataset.state = socket.state;
-    const text = isDown ? t("reconnecting", { seconds: Math.round(down / 1000) })
-      : socket.state === "live" ? t("live", { age: tenth(Math.max(0.1, socket.age())) }) : t("connecting");
+    const text = socket.state === "live" ? liveText() : t(socket.state, { seconds: Math.round(down / 1000) });
     if (pill.lastChild.textContent !== text) pill.lastElementChild.textContent = text;
     drawBanner(isDown && down > BANNER_AFTER_MS, down);
+  }
+
+  /** Of the line, or of the newest position when that is what is old. */
+  function liveText() {
+    const old = socket.newestPositionAt === null ? 0 : serverNow() - socket.newestPositionAt;
+    return old > OLD_POSITION_MS ? t("livePositions", { age: since(socket.newestPositionAt) }) : t("live", { age: tenth(Math.max(0.1, socket.age())) });
+  }
+
+  function bannerText(down) {
+    const time = socket.lastGoodAt ?? loadedAt;
+    if (socket.state !== "reconnecting") return t(`banner.${socket.state}`, { time: hourMinuteSecond(time) });
+    if (down < FROZEN_AFTER_MS) return t("banner", { time: hourMinuteSecond(time) });
+    return t("bannerStill", { time: hourMinuteSecond(time), minutes: Math.floor(down / 60_000) });
   }
 
   function drawBanner(isShown, down) {
     const banner = byId("banner");
     byId("main").dataset.state = isShown ? "reconnecting" : "live";
     if (isShown) {
-      const time = socket.lastGoodAt ? hourMinuteSecond(socket.lastGoodAt) : "–";
-      const text = down < FROZEN_AFTER_MS ? t("banner", { time }) : t("bannerStill", { time, minutes: Math.floor(down / 60_000) });
+      const text = bannerText(down);
       if (banner.lastElementChild.textContent !== text) banner.lastElementChild.textContent = text;
     }
     if (banner.hidden === isShown) {
@@ -75,7 +90,7 @@ export function startFeed({ store, queue, map, actions, watched }) {
   }
 
   function drawClock() {
-    byId("clock").textContent = hourMinute(new Date(Date.now() + (socket.clockOffsetMs || 0)));
+    byId("clock").textContent = hourMinute(new Date(serverNow()));
   }
 
   setInterval(drawAge, 500);

@@ -1,5 +1,6 @@
 // Numbers grouped as India reads them, rupees, times in the fleet's zone.
 import { boot } from "fc/boot";
+import { serverNow } from "fc/clock";
 
 const zone = boot.timeZone || "Asia/Kolkata";
 const currency = boot.currency || "INR";
@@ -42,7 +43,7 @@ export function fromWallTime(text) {
 }
 
 /** `0:48`, `12:05` since an instant; hours beyond an hour. */
-export function since(at, now = Date.now()) {
+export function since(at, now = serverNow()) {
   const total = Math.max(0, Math.floor((now - new Date(at).getTime()) / 1000));
   const hours = Math.floor(total / 3600);
   const rest = String(total % 60).padStart(2, "0");

@@ -1,5 +1,6 @@
 // Reserving a bay for a vehicle: from the drawer, by R, or by a sentence in the palette.
 import { boot, t } from "fc/boot";
+import { serverNow } from "fc/clock";
 import { followHold, reasonOf } from "fc/deeds";
 import { say, sayWithUndo } from "fc/toast";
 
@@ -59,7 +60,7 @@ export class Reserver {
     const plate = this.plate(vehicleId);
     try {
       const made = await this.actions.post("reservations/", { vehicle_id: vehicleId, connector_id: connectorId });
-      sayWithUndo(t(way === "soft" ? "holding" : "reserved", { bay, plate }), Date.now() + UNDO_MS, () => this.#undo(made.number));
+      sayWithUndo(t(way === "soft" ? "holding" : "reserved", { bay, plate }), serverNow() + UNDO_MS, () => this.#undo(made.number));
       this.onChange();
       followHold(made, { bay, plate }, this.onChange);
     } catch (error) {

@@ -1,9 +1,13 @@
 // The one live socket: hello, view, ack; gaps heal by a new snapshot, a lost line by backing off with jitter.
+import { serverNow, tellTime } from "fc/clock";
 import { BadFrame } from "fc/wire";
 
 const FIRST_DELAY_MS = 500;
 const LONGEST_DELAY_MS = 15_000;
+const WATCHED_DELAY_MS = 2500; // somebody looks at a page that was live a moment ago: a restart is over soon
+const WATCHED_FOR_MS = 60_000;
 const SILENT_MS = 10_000; // figures come every second: ten without a word is a dead line
+const OPEN = 1; // WebSocket.OPEN, where there is one
 const UNAUTHENTICATED = 4401;
 const FORBIDDEN = 4403;
 const TOO_MANY = 4429;
@@ -20,12 +24,13 @@ export class LiveSocket {
     this.state = "connecting";
     this.attempt = 0;
     this.heardAt = 0; // performance clock
-    this.lastGoodAt = null; // wall clock of the last word, for "as of"
+    this.lastGoodAt = null; // server clock of the last word, for "as of"
     this.downSince = null;
     this.view = null;
     this.focus = { veh: [], stn: [] };
     this.seq = 0;
     this.epoch = null;
+    this.newestPositionAt = null; // of all vehicles, by the server's clock
     this.timer = null;
     addEventListener("online", () => this.#atOnce());
     document.addEventListener("visibilitychange", () => this.#visibility());
@@ -35,12 +40,24 @@ export class LiveSocket {
   open() {
     clearTimeout(this.timer);
     this.socket?.close();
-    const socket = new WebSocket(this.url);
+    const socket = this.#begin();
+    if (!socket) return;
     this.socket = socket;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.#send({ type: "hello", v: 1, proto: 1, last_alert: this.store.lastAlert });
     socket.onmessage = (message) => { if (socket === this.socket) this.#heard(message.data); };
     socket.onclose = (event) => { if (socket === this.socket) this.#closed(event.code); };
+  }
+
+  /** Some browsers have no WebSocket, or forbid it: the rest of the page must go on. */
+  #begin() {
+    try {
+      return new WebSocket(this.url);
+    } catch {
+      this.downSince ??= performance.now();
+      this.#become("unsupported");
+      return null;
+    }
   }
 
   /** What we look at: `{bbox, z, layers}`; sent again after every reconnect. */
@@ -60,12 +77,12 @@ export class LiveSocket {
   #sendView() { if (this.view && this.epoch) this.#send({ type: "view", ...this.view }); }
 
   #send(message) {
-    if (this.socket?.readyState === WebSocket.OPEN) this.socket.send(JSON.stringify(message));
+    if (this.socket?.readyState === OPEN) this.socket.send(JSON.stringify(message));
   }
 
   #heard(data) {
     this.heardAt = performance.now();
-    this.lastGoodAt = Date.now();
+    this.lastGoodAt = serverNow();
     if (typeof data === "string") this.#text(JSON.parse(data));
     else this.#binary(data);
   }
@@ -85,19 +102,26 @@ export class LiveSocket {
 
   #text(message) {
     if (message.type === "welcome") this.#welcome(message);
-    else if (message.type === "kpi") this.store.applyKpi(message);
+    else if (message.type === "kpi") this.#figures(message);
     else if (message.type === "alert") this.onAlert?.(message, this.store.applyAlert(message));
     else if (message.type === "session") this.store.applySession(message);
     else if (message.type === "resync") this.#sendView();
     else if (message.type === "bye") this.retryMs = message.retry_ms;
   }
 
+  #figures(message) {
+    tellTime(message.server_time);
+    this.newestPositionAt = message.newest_position_at ? Date.parse(message.newest_position_at) : null;
+    this.store.applyKpi(message);
+  }
+
   #welcome(message) {
     this.epoch = message.epoch;
+    this.store.forgetParts();
     this.seq = 0;
     this.attempt = 0;
     this.downSince = null;
-    this.clockOffsetMs = Date.parse(message.server_time) - Date.now() || 0;
+    tellTime(message.server_time);
     this.#sendView();
     this.watch(this.focus);
     if (document.hidden) this.#send({ type: "pause" });
@@ -109,13 +133,18 @@ export class LiveSocket {
     this.epoch = null;
     this.downSince ??= performance.now();
     if (code === UNAUTHENTICATED) return this.onSignedOut();
+    if (code === FORBIDDEN) return this.#become("refused");
     this.#become("reconnecting");
-    if (code === FORBIDDEN) return undefined;
-    const longest = Math.min(LONGEST_DELAY_MS, FIRST_DELAY_MS * 2 ** this.attempt++);
+    const longest = Math.min(this.#longestDelay(), FIRST_DELAY_MS * 2 ** this.attempt++);
     const wait = code === TOO_MANY ? LONGEST_DELAY_MS : this.retryMs || Math.max(100, this.random() * longest);
     this.retryMs = 0;
     this.timer = setTimeout(() => this.open(), wait);
     return undefined;
+  }
+
+  #longestDelay() {
+    const isWatched = !document.hidden && performance.now() - this.downSince < WATCHED_FOR_MS;
+    return isWatched ? WATCHED_DELAY_MS : LONGEST_DELAY_MS;
   }
 
   #become(state) {
@@ -124,7 +153,7 @@ export class LiveSocket {
     this.onState(state);
   }
 
-  #atOnce() { if (this.state !== "live") { this.attempt = 0; this.open(); } }
+  #atOnce() { if (this.state !== "live" && this.state !== "unsupported") { this.attempt = 0; this.open(); } }
 
   #visibility() {
     this.#send({ type: document.hidden ? "pause" : "resume" });

@@ -1,4 +1,5 @@
 // What this page knows: vehicles, stations, names, alerts, figures, what is selected. Knows nothing of the screen.
+import { serverNow } from "fc/clock";
 import { Table } from "fc/table";
 import { FLAG, KIND, MARK, SOC_UNKNOWN, STATE, eachRecord, readFrame, removedIds } from "fc/wire";
 
@@ -18,6 +19,7 @@ export class Store {
     this.organisation = null;
     this.alerts = new Map();
     this.lastAlert = 0;
+    this.plans = null; // by vehicle, made from the alerts when asked for
     this.sessions = new Map();
     this.kpi = null;
     this.selection = { vehicle: null, station: null, alert: null };
@@ -46,8 +48,8 @@ export class Store {
   /** Apply one binary frame; returns its header. */
   applyFrame(buffer) {
     const frame = readFrame(buffer);
-    if (frame.kind === KIND.SNAPSHOT || frame.kind === KIND.DELTA) this.#records(this.vehicles, frame, frame.kind === KIND.SNAPSHOT);
-    else if (frame.kind === KIND.STATIONS) this.#records(this.stations, frame, false);
+    if (frame.kind === KIND.SNAPSHOT || frame.kind === KIND.DELTA) this.#records(this.vehicles, frame);
+    else if (frame.kind === KIND.STATIONS) this.#records(this.stations, frame);
     else if (frame.kind === KIND.REMOVE) {
       const table = frame.flags & FLAG.STATION_IDS ? this.stations : this.vehicles;
       for (const id of removedIds(frame)) table.remove(id);
@@ -56,9 +58,11 @@ export class Store {
     return frame;
   }
 
-  #records(table, frame, isWhole) {
-    const isFirst = frame.flags & FLAG.FIRST_PART;
-    if (isFirst || (isWhole && !table.staging)) table.beginSnapshot();
+  /** The parts of a snapshot whose socket died: the rest never comes. */
+  forgetParts() { this.vehicles.staging = this.stations.staging = null; }
+
+  #records(table, frame) {
+    if (frame.flags & FLAG.FIRST_PART) table.beginSnapshot();
     eachRecord(frame, (...record) => table.put(...record));
     if (frame.flags & FLAG.LAST_PART) table.endSnapshot();
   }
@@ -78,6 +82,7 @@ export class Store {
     this.lastAlert = Math.max(this.lastAlert, alert.revision || 0);
     if (held && held.revision >= alert.revision) return false;
     const isGone = alert.op === "del" || alert.closed_at;
+    this.plans = null;
     if (isGone) this.alerts.delete(alert.id);
     else {
       this.alerts.set(alert.id, alert);
@@ -90,12 +95,12 @@ export class Store {
   applyKpi(kpi) { this.kpi = kpi; this.touch("kpi"); }
 
   applySession(session) {
-    if (session.vehicle_id) this.sessions.set(session.vehicle_id, { ...session, heardAt: Date.now() });
+    if (session.vehicle_id) this.sessions.set(session.vehicle_id, { ...session, heardAt: performance.now() });
     this.touch("sessions");
   }
 
   /** Does a charger say so? It tells more often than this. */
-  isInSession(vehicleId) { return Date.now() - (this.sessions.get(vehicleId)?.heardAt ?? 0) < SESSION_HEARD_MS; }
+  isInSession(vehicleId) { return performance.now() - (this.sessions.get(vehicleId)?.heardAt ?? -Infinity) < SESSION_HEARD_MS; }
 
   select(part) { Object.assign(this.selection, part); this.touch("selection"); }
 
@@ -129,7 +134,7 @@ export class Store {
   }
 
   /** Open, unsnoozed alerts: the worst first, then what costs the most minutes and rupees, then the oldest. */
-  queue(now = Date.now()) {
+  queue(now = serverNow()) {
     const risk = (alert) => (alert.plan?.state === "proposed" ? 1e6 : 0) + (alert.plan?.delay_seconds ?? 0) / 60
       + (alert.data?.amount_paise ?? 0) / 10_000;
     return [...this.alerts.values()]
@@ -139,8 +144,8 @@ export class Store {
   }
 
   planOf(vehicleId) {
-    for (const alert of this.alerts.values()) if (alert.vehicle_id === vehicleId && alert.plan) return alert.plan;
-    return null;
+    this.plans ??= new Map([...this.alerts.values()].reverse().filter((alert) => alert.plan).map((alert) => [alert.vehicle_id, alert.plan]));
+    return this.plans.get(vehicleId) ?? null;
   }
 }
 

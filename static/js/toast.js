@@ -1,5 +1,6 @@
 // Short messages at the foot of the screen; one of them may be taken back.
 import { t } from "fc/boot";
+import { serverNow } from "fc/clock";
 import { byId, h } from "fc/dom";
 
 const PLAIN_MS = 6000;
@@ -17,7 +18,7 @@ export function say(text) {
   setTimeout(() => toast.remove(), PLAIN_MS);
 }
 
-/** A message with Undo until `until` (epoch ms). `undo` is called once, by the button or by Z. */
+/** A message with Undo until `until` (epoch ms, by the server). `undo` is called once, by the button or by Z. */
 export function sayWithUndo(text, until, undo) {
   const label = h("span", { class: "num" });
   const toast = show(h("span", {}, text), h("button", { type: "button", onclick: () => take() }, label, " ", h("kbd", {}, "Z")));
@@ -27,7 +28,7 @@ export function sayWithUndo(text, until, undo) {
   tick();
 
   function tick() {
-    const left = Math.ceil((until - Date.now()) / 1000);
+    const left = Math.ceil((until - serverNow()) / 1000);
     label.textContent = t("undoSeconds", { seconds: Math.max(0, left) });
     if (left <= 0) close();
   }

@@ -13,8 +13,8 @@ from dispatch.models import Alert, Reservation
 from fleetcharge.accounts.models import Organisation, User
 from stations.models import Location
 from tests.e2e.city import City, make_alert, make_plan, make_van, more_alerts
-from tests.e2e.conftest import PHONE, Watched
-from vehicles.models import Vehicle
+from tests.e2e.conftest import PHONE, Watched, live
+from vehicles.models import Vehicle, VehicleState
 
 pytestmark = pytest.mark.browser
 
@@ -232,6 +232,42 @@ def test_while_another_site_is_on_its_way_nothing_of_the_last_one_can_be_reserve
     expect(page.locator("#drawer [data-reserve]")).to_be_visible()
     assert asked == []
     assert not Reservation.objects.exists()
+
+
+def test_without_a_live_line_the_page_can_be_used_and_says_so(web: Watched, city: City, dispatcher: User) -> None:
+    page = web.page()
+    page.add_init_script("delete window.WebSocket")
+    web.sign_in(page, dispatcher)
+    expect(page.locator("#live")).to_have_text("Not live")
+    expect(page.locator("#banner")).to_contain_text("This browser has no live connection. Showing the state of")
+    page.get_by_role("button", name="Layers").click()
+    expect(page.locator("#layers")).to_be_visible()
+    page.keyboard.press("Escape")
+    page.keyboard.press("?")
+    expect(page.locator("#keys")).to_be_visible()
+    assert web.errors == []
+
+
+@pytest.mark.parametrize("hours", [-3, 3])
+def test_a_wrong_clock_changes_no_age_and_no_snooze(web: Watched, city: City, dispatcher: User, hours: int) -> None:
+    Alert.objects.filter(pk=city.alert.pk).update(snoozed_until=timezone.now() + timedelta(hours=1))
+    shown = make_alert(city.late.organisation, city.plan, dedupe_key="shown", title="Shown")
+    page = web.page()
+    page.add_init_script(f"const now = Date.now; Date.now = () => now() + {hours} * 3_600_000")
+    live(web.sign_in(page, dispatcher))
+    expect(page.locator("#queue article")).to_have_count(1)
+    expect(page.locator("#queue h3")).to_have_text(shown.title)
+    expect(page.locator("#queue time")).to_have_text(re.compile(r"^\d:\d\d ago$"))
+    assert page.locator("#clock").inner_text() in {
+        f"{timezone.localtime(timezone.now() - timedelta(minutes=minutes)):%H:%M}" for minutes in (0, 1)
+    }
+
+
+def test_old_positions_are_called_old_though_the_line_is_well(web: Watched, city: City, dispatcher: User) -> None:
+    VehicleState.objects.update(position_at=timezone.now() - timedelta(minutes=5))
+    page = web.sign_in(web.page(), dispatcher)
+    live(page)
+    expect(page.locator("#live")).to_have_text(re.compile(r"^Live · newest position \d:\d\d old$"))
 
 
 def find(page: Page, name: str) -> None:

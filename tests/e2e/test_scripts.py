@@ -35,12 +35,31 @@ def run(page: Page, body: str, **values: Any) -> Any:
         """async (v) => {
           const [wire, {Store}, format, actions, socket] = await Promise.all(
             ["wire", "store", "format", "actions", "socket"].map((name) => import(`fc/${name}`)));
+          const {LiveSocket} = socket;
           const bytes = (list) => new Uint8Array(list).buffer;
         """
         + body
         + "}",
         values,
     )
+
+
+FAKE_LINE = """
+  function begin() {
+    const s = new Store(); const states = []; let socket = null;
+    window.WebSocket = class { constructor() { socket = this; } send() {} close() {} };
+    const say = () => undefined;
+    const live = new LiveSocket({store: s, url: "", onState: (state) => states.push(state), onSignedOut: say, onRev: say, random: () => 1});
+    live.open();
+    const says = (message) => socket.onmessage({data: JSON.stringify(message)});
+    const line = {
+      says, hears: (list) => socket.onmessage({data: bytes(list)}), closes: (code) => socket.onclose({code}),
+      welcome: (at = new Date().toISOString()) => says({type: "welcome", epoch: 1, server_time: at, rev: 0}),
+    };
+    return {s, live, line, states};
+  }
+"""  # noqa: E501
+"""A socket without a network: what it hears, and what becomes of the page's knowledge."""
 
 
 def test_a_vehicle_is_read_as_it_was_written(page: Page) -> None:
@@ -111,6 +130,65 @@ def test_stations_and_their_removal_do_not_touch_vehicles(page: Page) -> None:
     )
     assert [told[0][name] for name in ("free", "total", "worst", "fresh", "powerKw")] == [2, 4, 0, 1, 120]
     assert told[1:] == [None, 1]
+
+
+def test_what_a_dead_socket_began_to_tell_is_no_part_of_the_next_snapshot(page: Page) -> None:
+    rows = [(number, 12_000_000, 77_000_000, 0, 0, 50, 0) for number in range(1, 5)]
+    told = run(
+        page,
+        FAKE_LINE + "const {s, line} = begin(); const ids = () => [...s.vehicles.index.keys()].sort();"
+        "line.hears(v.whole); line.hears(v.begun); line.welcome(); line.hears(v.delta); const kept = ids();"
+        "line.hears(v.begun); line.hears(v.next); return [kept, ids()]",
+        whole=frame(wire.SNAPSHOT, rows[:3], flags=5),
+        begun=frame(wire.SNAPSHOT, rows[:1], flags=4, seq=2),
+        delta=frame(wire.DELTA, rows[1:2], flags=1),
+        next=frame(wire.SNAPSHOT, rows[3:], flags=5, seq=3),
+    )
+    assert told == [[1, 2, 3], [4]]
+
+
+@pytest.mark.parametrize(("down_ms", "longest"), [(0, 2500), (61_000, 15_000)])
+def test_a_line_that_broke_a_moment_ago_is_tried_again_soon(page: Page, down_ms: int, longest: int) -> None:
+    """The pauses grow up to 2.5 s in the first minute, so that a restart is over within three; then up to 15 s."""
+    told = run(
+        page,
+        FAKE_LINE
+        + """
+        const {live, line} = begin(); line.welcome(); const waits = []; const clock = window.setTimeout;
+        window.setTimeout = (work, ms) => waits.push(ms);
+        for (let n = 0; n < 8; n++) { line.closes(1006); live.downSince = performance.now() - v.down; }
+        window.setTimeout = clock;
+        return waits;
+        """,
+        down=down_ms,
+    )
+    assert told[:3] == [500, 1000, 2000]
+    assert told[-1] == longest == max(told)
+
+
+def test_who_may_not_watch_is_told_so_and_not_tried_again(page: Page) -> None:
+    told = run(
+        page,
+        FAKE_LINE + "const {live, line, states} = begin(); line.welcome(); line.closes(4403);"
+        "return [states, live.timer === null]",
+    )
+    assert told == [["live", "refused"], True]
+
+
+def test_the_clock_is_the_servers(page: Page) -> None:
+    """Hours off, and set anew while the page is open."""
+    told = run(
+        page,
+        FAKE_LINE
+        + """
+        const {serverNow} = await import("fc/clock"); const {line} = begin();
+        line.welcome("2026-11-21T09:00:00Z"); const first = serverNow();
+        Date.now = () => 0; const second = serverNow();
+        line.says({type: "kpi", server_time: "2026-11-21T09:30:00Z"}); // the machine slept
+        return [first, second, serverNow()].map((at) => new Date(at).toISOString().slice(0, 16));
+        """,
+    )
+    assert told == ["2026-11-21T09:00", "2026-11-21T09:00", "2026-11-21T09:30"]
 
 
 @pytest.mark.parametrize("broken", [[], [1] * 16, [0xFC, 1, 1, 5, *[0] * 8, 9, 0, 0, 0], [0xFC, 2, 1, 5, *[0] * 12]])
