@@ -38,6 +38,8 @@ def rise(seen: Seen) -> list[Finding]:
     before, after = seen.soc_before, seen.soc_after
     if before is None or after is None or not evidence.usable_wh:
         return nothing_to_look_at("E2", "No fresh state of charge on both sides of the session")
+    if not seen.delivered_wh:
+        return nothing_to_look_at("E2", "No energy is asked for that the battery could have taken")
     percent = after[0] - before[0]
     facts: dict[str, Any] = {
         "soc_before_percent": before[0], "soc_before_from": before[1],

@@ -149,6 +149,7 @@ class Evidence(Facts, frozen=True, kw_only=True):
     token_driver: int | None = None
     is_site_allowed: bool | None = None
     limits: tuple[LimitUse, ...] = ()
+    record: str = ""
     reference: str = ""
     record_started_at: datetime | None = None
     heard_started_at: datetime | None = None

@@ -20,7 +20,7 @@ def pack(verdict: ReconciliationVerdict) -> dict[str, Any]:
     own, foreign = _neighbours(verdict)
     return {
         "record": {
-            "network": session.source.name, "record": told.key if told else "",
+            "network": session.source.name, "record": verdict.evidence.get("record") or (told.key if told else ""),
             "reference": verdict.evidence.get("reference", ""),
             "our session": session.transaction_ref, "token": session.id_token_uid,
             "vehicle": session.vehicle.registration if session.vehicle else "",

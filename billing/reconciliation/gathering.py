@@ -93,7 +93,8 @@ def _evidence(row: dict[str, Any], told: dict[str, Any], lines: Thresholds) -> E
         plugs=tuple(row["plugs"] or ()), usable_wh=row["battery_wh"] or 0, max_ac_power_w=row["max_ac_power_w"] or 0,
         max_dc_power_w=row["max_dc_power_w"] or 0, meter_wh=row["meter_wh"], network_wh=row["network_wh"],
         signature=row["signature"] or "", charger_soc_start_percent=row["soc_start_percent"],
-        charger_soc_end_percent=row["soc_percent"], token_driver=row["token_driver"], reference=row["reference"],
+        charger_soc_end_percent=row["soc_percent"], token_driver=row["token_driver"],
+        record=row["record"], reference=row["reference"],
         record_started_at=row["record_started_at"], price=_price(row), idle_seconds=row["idle_seconds"] or 0,
         idle_paise=int(row["idle_paise"] or 0), **told,
     )  # fmt: skip

@@ -22,7 +22,7 @@ WHY = "Evidence that came later weighs more than what was decided about."
 # the last word of a person, on the verdict or in the queue; and the verdict that stood then: the first replaced since
 _DECIDED = """
 SELECT v.id, v.session_id, v.outcome, v.outcome_reason, COALESCE(p.points, v.points),
-       COALESCE(p.findings, v.findings),
+       COALESCE(p.findings, v.findings), COALESCE(COALESCE(p.evidence, v.evidence) ->> 'record', ''),
        EXISTS (SELECT 1 FROM billing_cdr c JOIN billing_billeditem b ON b.cdr_id = c.id
                WHERE c.session_id = v.session_id)
 FROM billing_reconciliationverdict v
@@ -35,7 +35,7 @@ CROSS JOIN LATERAL (
     ) x
 ) last
 LEFT JOIN LATERAL (
-    SELECT q.points, q.findings FROM billing_pastverdict q
+    SELECT q.points, q.findings, q.evidence FROM billing_pastverdict q
     WHERE q.session_id = v.session_id AND q.replaced_at > last.at ORDER BY q.id LIMIT 1
 ) p ON true
 WHERE v.session_id = ANY(%(ids)s) AND last.at IS NOT NULL
@@ -51,12 +51,17 @@ class Decided(NamedTuple):
     reason: str
     points: int
     holds: frozenset[str]
+    record: str
     is_billed: bool
 
-    def is_outweighed_by(self, judgement: Judgement) -> bool:
-        """More points, or a hold that was not there; the same doubt in other figures is decided already."""
+    def is_outweighed_by(self, judgement: Judgement, record: str) -> bool:
+        """More points, a hold that was not there, or another record of the network.
+
+        The same doubt in other figures is decided already.
+        """
         holds = {finding.rule for finding in judgement.findings if finding.is_hold}
-        return judgement.points > self.points or not holds <= self.holds
+        is_another = "" not in (record, self.record) and record != self.record
+        return judgement.points > self.points or not holds <= self.holds or (is_another and bool(holds))
 
 
 def decided(session_ids: Sequence[int]) -> list[Decided]:
@@ -69,8 +74,8 @@ def decided(session_ids: Sequence[int]) -> list[Decided]:
         cursor.execute(_DECIDED, values)
         rows = cursor.fetchall()
     return [
-        Decided(pk, session_id, outcome, reason, points, _holds(json.loads(findings)), is_billed)
-        for pk, session_id, outcome, reason, points, findings, is_billed in rows
+        Decided(pk, session_id, outcome, reason, points, _holds(json.loads(findings)), record, is_billed)
+        for pk, session_id, outcome, reason, points, findings, record, is_billed in rows
     ]
 
 

@@ -3,8 +3,17 @@
 Series come as `array_send` of whole columns: bytes that numpy reads without an object per ping.
 """
 
-SESSIONS = """
-SELECT s.id, s.organisation_id, s.started_at, s.ended_at, COALESCE(r.energy_wh, s.energy_wh) AS energy_wh,
+# a credit takes a record back, and another may come in its place: the newest that an adjustment names
+_RECORD_IN_FORCE = """
+LEFT JOIN LATERAL (
+    SELECT x.roaming_cdr_id FROM billing_cdradjustment x WHERE x.cdr_id = c.id AND x.roaming_cdr_id IS NOT NULL
+    ORDER BY x.number DESC LIMIT 1
+) fresh ON true
+LEFT JOIN stations_roamingcdr r ON r.id = COALESCE(fresh.roaming_cdr_id, c.roaming_cdr_id) AND NOT r.is_credit"""
+
+SESSIONS = f"""
+SELECT s.id, s.organisation_id, s.started_at, s.ended_at,
+       COALESCE(r.energy_wh, CASE WHEN fresh.roaming_cdr_id IS NOT NULL THEN 0 END, s.energy_wh) AS energy_wh,
        r.received_at AS known_at, s.vehicle_id, s.driver_id, s.id_token_id, t.driver_id AS token_driver,
        s.charger_id, s.transaction_ref, s.connector_id, l.id AS location_id, l.latitude, l.longitude,
        l.organisation_id IS NOT DISTINCT FROM s.organisation_id AS is_depot, src.kind AS source_kind,
@@ -14,9 +23,11 @@ SELECT s.id, s.organisation_id, s.started_at, s.ended_at, COALESCE(r.energy_wh, 
        CASE WHEN s.is_meter_start_reported AND NOT s.is_stop_estimated AND s.charger_id IS NOT NULL
             THEN s.meter_stop_wh - s.meter_start_wh ELSE rs.energy_wh END AS meter_wh,
        r.energy_wh AS network_wh, s.soc_start_percent, s.soc_percent,
-       COALESCE(r.authorization_reference, '') AS reference, r.started_at AS record_started_at,
-       md5((r.raw -> 'signed_data')::text) AS signature, c.idle_seconds, c.total_paise,
-       (SELECT sum((x ->> 'amount_paise')::bigint) FROM jsonb_array_elements(c.explanation) x
+       COALESCE(r.key, '') AS record, COALESCE(r.authorization_reference, '') AS reference,
+       r.started_at AS record_started_at,
+       md5((r.raw -> 'signed_data')::text) AS signature,
+       COALESCE(a.idle_seconds, c.idle_seconds) AS idle_seconds, c.total_paise + s.adjusted_paise AS total_paise,
+       (SELECT sum((x ->> 'amount_paise')::bigint) FROM jsonb_array_elements(COALESCE(a.explanation, c.explanation)) x
         WHERE x ->> 'dimension' = 'PARKING_TIME') AS idle_paise,
        pc.theirs_after_paise, pc.theirs_before_paise, pc.ours_after_paise, pc.ours_before_paise,
        pc.state AS price_state, pc.tariff_id AS price_tariff, o.time_zone
@@ -32,13 +43,17 @@ LEFT JOIN vehicles_vehiclemodel m ON m.id = v.model_id
 LEFT JOIN vehicles_vehiclestate vs ON vs.vehicle_id = s.vehicle_id
 LEFT JOIN vehicles_idtoken t ON t.id = s.id_token_id
 LEFT JOIN billing_cdr c ON c.session_id = s.id
-LEFT JOIN stations_roamingcdr r ON r.id = c.roaming_cdr_id
+LEFT JOIN LATERAL (
+    SELECT x.idle_seconds, x.explanation FROM billing_cdradjustment x WHERE x.cdr_id = c.id
+    ORDER BY x.number DESC LIMIT 1
+) a ON true
+{_RECORD_IN_FORCE}
 LEFT JOIN stations_roamingsession rs ON rs.source_id = s.source_id AND r.id IS NOT NULL AND r.session_ref <> ''
      AND lower(rs.key) = lower(r.country_code || '*' || r.party_id || '*' || r.session_ref) AND rs.status = 'COMPLETED'
 LEFT JOIN billing_pricecheck pc ON pc.roaming_cdr_id = r.id
 WHERE s.id = ANY(%(ids)s) AND s.state = 'ended' AND s.ended_at IS NOT NULL
 ORDER BY s.id
-"""
+"""  # noqa: S608
 
 # every statement below starts from these columns of the sessions at hand
 _WINDOWS = """
@@ -86,14 +101,15 @@ SELECT w.id, q.* {_WINDOWS} CROSS JOIN LATERAL (
 ) q WHERE q.starts IS NOT NULL
 """  # noqa: S608
 
-NEIGHBOURS = """
+NEIGHBOURS = f"""
 SELECT w.id, q.*
 FROM unnest(%(ids)s::bigint[], %(organisations)s::bigint[], %(vehicles)s::bigint[], %(connectors)s::bigint[],
             %(starts)s::timestamptz[], %(ends)s::timestamptz[])
      AS w (id, organisation_id, vehicle_id, connector_id, started_at, ended_at)
 CROSS JOIN LATERAL (
     SELECT n.organisation_id = w.organisation_id AS is_own, n.id AS other, n.started_at,
-           COALESCE(n.ended_at, w.ended_at) AS ended_at, n.energy_wh, l.latitude, l.longitude, COALESCE(n.vehicle_id = w.vehicle_id, false) AS is_same_vehicle,
+           COALESCE(n.ended_at, w.ended_at) AS ended_at, n.energy_wh, l.latitude, l.longitude,
+           COALESCE(n.vehicle_id = w.vehicle_id, false) AS is_same_vehicle,
            n.connector_id = w.connector_id AS is_same_connector, COALESCE(r.authorization_reference, '') AS reference,
            n.soc_percent - n.soc_start_percent AS rise
     FROM (
@@ -106,11 +122,11 @@ CROSS JOIN LATERAL (
     ) n
     JOIN stations_connector k ON k.id = n.connector_id JOIN stations_evse e ON e.id = k.evse_id
     JOIN stations_location l ON l.id = e.location_id
-    LEFT JOIN billing_cdr c ON c.session_id = n.id LEFT JOIN stations_roamingcdr r ON r.id = c.roaming_cdr_id
+    LEFT JOIN billing_cdr c ON c.session_id = n.id {_RECORD_IN_FORCE}
     WHERE n.id <> w.id AND n.state <> 'invalid'
     ORDER BY n.started_at, n.id LIMIT 20
 ) q
-"""
+"""  # noqa: S608
 
 # other vehicles of the fleet near the station in the middle of the session, for the few whose own was elsewhere
 WITNESSES = """

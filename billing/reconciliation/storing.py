@@ -93,7 +93,7 @@ def _outweighed(fresh: Sequence[Judged], known: Container[int]) -> list[Judged]:
     heavier = [
         (each, by_id[each.session_id])
         for each in outweighing.decided(ids)
-        if each.is_outweighed_by(by_id[each.session_id].judgement)
+        if each.is_outweighed_by(by_id[each.session_id].judgement, by_id[each.session_id].of.evidence.record)
     ]
     for decided, each in heavier:
         outweighing.take_back(decided, each.judgement, organisation_id=each.of.place.organisation_id)

@@ -45,9 +45,10 @@ _OVERTAKEN = """
 SELECT s.id FROM billing_chargingsession s JOIN billing_reconciliationverdict v ON v.session_id = s.id
 WHERE s.ended_at >= %(since)s AND v.decided_at < %(rested)s AND s.state = 'ended' AND (
     s.revised_at > v.decided_at
-    OR EXISTS (SELECT 1 FROM billing_cdr c LEFT JOIN billing_pricecheck p ON p.roaming_cdr_id = c.roaming_cdr_id
-               WHERE c.session_id = s.id AND c.roaming_cdr_id IS NOT NULL
-                 AND (c.created_at > v.decided_at OR p.checked_at > v.decided_at))
+    OR EXISTS (SELECT 1 FROM billing_cdr c LEFT JOIN billing_cdradjustment a ON a.cdr_id = c.id
+               WHERE c.session_id = s.id AND (c.roaming_cdr_id IS NOT NULL AND c.created_at > v.decided_at
+                                              OR a.created_at > v.decided_at))
+    OR EXISTS (SELECT 1 FROM billing_pricecheck p WHERE p.session_id = s.id AND p.checked_at > v.decided_at)
     OR s.vehicle_id IS NOT NULL AND EXISTS (
         SELECT 1 FROM vehicles_position p WHERE p.vehicle_id = s.vehicle_id
            AND p.fix_at BETWEEN s.started_at - interval '30 minutes' AND s.ended_at + interval '40 minutes'

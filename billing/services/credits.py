@@ -68,6 +68,7 @@ def give_back(*, told: RoamingCDR, now: datetime) -> bool:
     _move_total(cdr, -sum(booked.values()))
     price_checks.end_dispute(told=record, now=now)
     settle_questions(told, now)
+    _judge_again(cdr.session_id)
     return True
 
 
@@ -83,6 +84,7 @@ def bill_afresh(*, told: RoamingCDR, session: ChargingSession, now: datetime) ->
     adjustment = adjustments.book_record(cdr=cdr, told=told, figures=_figures(told), now=now)
     if adjustment is not None:
         settle_questions(told, now)
+        _judge_again(session.pk)
     return adjustment is not None
 
 
@@ -123,6 +125,11 @@ def _figures(told: RoamingCDR) -> Figures:
 
 def _move_total(cdr: CDR, paise: int) -> None:
     ChargingSession.objects.filter(pk=cdr.session_id).update(adjusted_paise=F("adjusted_paise") + paise)
+
+
+def _judge_again(session_id: int) -> None:
+    """What was known of the record that is gone says nothing of the one in force."""
+    ChargingSession.objects.filter(pk=session_id).update(reconciled_at=None)
 
 
 def settle_questions(told: RoamingCDR, now: datetime) -> None:

@@ -306,6 +306,11 @@ def test_energy_that_record_and_meter_agree_on_is_held_against_the_vehicle() -> 
     assert {"E1", "E2", "E4"} <= fired(judgement)
 
 
+def test_energy_that_nobody_asks_for_is_compared_with_nothing() -> None:
+    judgement = judge(evidence(energy_wh=0, meter_wh=None, register=Series()))
+    assert (judgement.verdict, fired(judgement)) == ("verified", set())
+
+
 ZONE = {"heard_started_at": at(-330), "track": track(9_000, **FLAT), "shifts": (), "neighbours": (other(),)}
 
 
@@ -379,7 +384,7 @@ def test_any_evidence_gets_an_answer_whose_points_explain_it(raw: list[tuple[int
     assert judgement.verdict == (expected or ("verified" if judgement.is_presence_proven else "inconclusive"))
 
 
-SINCE_THE_FOURTH = {"clock_far_minutes", "told_to_others"}
+SINCE_THE_FOURTH = {"clock_far_minutes", "told_to_others", "record"}
 
 
 def as_of_then(now: Any) -> dict[str, Any]:

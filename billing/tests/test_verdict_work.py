@@ -17,6 +17,7 @@ from billing.models import (
     BillingException,
     ChargingSession,
     PastVerdict,
+    PriceCheck,
     ReconciliationVerdict,
     RuleTerms,
     StationPoint,
@@ -26,8 +27,10 @@ from billing.reconciliation import deciding, files, gathering, points, rerunning
 from billing.services import exceptions, reconciliation
 from billing.tests import test_roaming
 from billing.tests.factories import NOON, Fleet, make_fleet, start, stop
-from billing.tests.test_roaming import bill, hear, price
+from billing.tests.test_credits import CREDIT, SMALLER
+from billing.tests.test_roaming import NOW, bill, hear, price
 from fleetcharge.accounts.models import AuditEntry, Organisation, User
+from fleetcharge.demo.peers import objects
 from fleetcharge.lib.api import Conflict
 from stations.models import Source, StatusChange
 from vehicles.models import Driver, IdToken, Position, Shift, Vehicle
@@ -496,6 +499,68 @@ def test_a_network_that_bills_twice_what_its_meter_says_is_asked_and_the_driver_
     assert (verdict_of(cdr.session).verdict, verdict_of(cdr.session).points) == ("invalid", 0)
     assert rules_of(cdr.session) == ["E5"]
     assert BillingException.objects.open().get().kind == "cpo_record"
+
+
+AGAIN: dict[str, Any] = {
+    "total_energy": 25.0, "charging_periods": [objects.period(objects.STAMP, ENERGY=25.0, TIME=0.5)],
+    "total_cost": {"excl_vat": 487.5, "incl_vat": 575.25}, "total_energy_cost": {"excl_vat": 487.5, "incl_vat": 575.25},
+}  # fmt: skip
+
+
+def judged_by_the_sweep(session: ChargingSession, hours: int) -> tuple[str, list[str], int]:
+    working.judge_waiting(now=LATER + timedelta(hours=hours))
+    return verdict_of(session).verdict, rules_of(session), held()
+
+
+def test_a_record_that_comes_after_a_credit_is_the_one_that_is_judged(
+    source: Source, van: Vehicle, finance: User
+) -> None:
+    metered(source, 10.0)
+    cdr = bill(source)
+    price(cdr)
+    assert cdr is not None
+    park(van)
+    session = cdr.session
+    assert judged_by_the_sweep(session, 1) == ("invalid", ["E5"], 1)
+    bill(source, "C1-C", **CREDIT)
+    assert judged_by_the_sweep(session, 2) == ("verified", [], 0)  # nothing is asked for it
+    bill(source, "C1-2", **SMALLER)
+    assert judged_by_the_sweep(session, 3) == ("verified", [], 0)
+    assert verdict_of(session).evidence["record"] == "IN*VLT*C1-2"
+    assert not BillingException.objects.open().exists()
+
+
+def test_what_was_decided_about_a_record_is_not_decided_about_the_next(
+    source: Source, van: Vehicle, finance: User
+) -> None:
+    metered(source, 10.0)
+    cdr = bill(source)
+    price(cdr)
+    assert cdr is not None
+    session = cdr.session
+    judged_by_the_sweep(session, 1)
+    deciding.decide(
+        verdict_id=verdict_of(session).pk, outcome="accepted", reason="paid all the same", actor=finance, at=LATER
+    )
+    bill(source, "C1-C", **CREDIT)
+    bill(source, "C1-2", **AGAIN)
+    assert judged_by_the_sweep(session, 26) == ("invalid", ["E5"], 1)
+    assert verdict_of(session).outcome == ""
+    assert BillingException.objects.open().get(session=session).kind == "cpo_record"
+
+
+def test_a_fresh_record_is_noticed_by_those_who_look_again(source: Source, van: Vehicle) -> None:
+    cdr = bill(source)
+    price(cdr)
+    assert cdr is not None
+    judged_by_the_sweep(cdr.session, 0)
+    bill(source, "C1-C", **CREDIT)
+    ChargingSession.objects.update(reconciled_at=LATER)  # by a worker that had read what was known before
+    ReconciliationVerdict.objects.update(decided_at=NOW - timedelta(minutes=1))
+    CDR.objects.update(created_at=NOON)
+    PriceCheck.objects.update(checked_at=NOON)
+    now = LATER + timedelta(hours=1)
+    assert working.overtaken(now=now, since=NOON, limit=9) == [cdr.session.pk]
 
 
 def test_a_record_in_local_time_told_as_utc_is_no_absence(
