@@ -1,17 +1,13 @@
-"""Which plugs a vehicle could use now: nearest sites from memory, live rows of their plugs in one query."""
+"""Which plugs a vehicle could use now: fitting sites from memory, live rows of their plugs in one query."""
 
-import threading
-import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-import numpy.typing as npt
 from django.conf import settings
-from django.db.models import Count, Max
-from scipy.spatial import cKDTree
 
 from billing import rating
 from billing.services.tariffs import zone_of
@@ -20,56 +16,20 @@ from billing.tariff_terms import FOR_ROAMING, Terms, read_terms
 from dispatch.core import choose, curves, energy, waits
 from dispatch.engines.base import Matrix, RoutingEngine
 from dispatch.plug_rows import PlugRow, at_sites, parsed
+from dispatch.site_index import Access, Kind, sites
+from stations import hours
 from stations.belief import BELIEVED, freshness_at
-from stations.models import Connector, Location
+from stations.models import Connector
+
+__all__ = ["Access", "Found", "Question", "find", "sites"]
 
 NEAREST_SITES = 40
-CHECK_SECONDS = 1.0
+ENOUGH_PLUGS = 10
+"""With so many to choose from, sites farther away are not asked for."""
+OPENS_WITHIN = timedelta(hours=24)
+"""A site that opens later than this is closed."""
+NO_PLUG_MATCH, NONE_FREE, OUT_OF_REACH = "no_plug_match", "none_free", "out_of_reach"
 BUSY = (Connector.Status.OCCUPIED, Connector.Status.CHARGING)
-
-
-class SiteIndex:
-    """Every site on the unit sphere in a k-d tree; built again when the registry's version moves."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._version: object = None
-        self._checked_at = float("-inf")
-        self._ids: npt.NDArray[np.int64] = np.zeros(0, np.int64)
-        self._tree: Any = None
-
-    def nearest(self, latitude: float, longitude: float, count: int) -> list[int]:
-        """Ids of the nearest sites, nearest first."""
-        with self._lock:
-            self._refresh()
-            tree, ids = self._tree, self._ids
-        if tree is None:
-            return []
-        _, rows = tree.query(_on_sphere(np.array([[latitude, longitude]]))[0], min(count, len(ids)))
-        return [int(ids[row]) for row in np.atleast_1d(rows)]
-
-    def _refresh(self) -> None:
-        if time.monotonic() - self._checked_at < CHECK_SECONDS:
-            return
-        version = Location.objects.aggregate(count=Count("pk"), newest=Max("pk"), changed=Max("updated_at"))
-        if version != self._version:
-            rows = np.array(Location.objects.filter(is_removed=False).values_list("pk", "latitude", "longitude"))
-            self._ids = rows[:, 0].astype(np.int64) if len(rows) else np.zeros(0, np.int64)
-            self._tree = cKDTree(_on_sphere(rows[:, 1:])) if len(rows) else None
-            self._version = version
-        self._checked_at = time.monotonic()
-
-    def forget(self) -> None:
-        """Look at the registry again at the next question."""
-        self._checked_at, self._version = float("-inf"), None
-
-
-def _on_sphere(points: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    lat, lon = np.radians(points[:, 0]), np.radians(points[:, 1])
-    return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
-
-
-sites = SiteIndex()
 
 
 @dataclass(frozen=True)
@@ -83,26 +43,52 @@ class Question:
     here: tuple[float, float]
     next_stop: tuple[float, float] | None
     now: datetime
+    access: Access
+    token_uid: str | None = None
+    voltage_v: int = 0
     excluded: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
 class Found:
-    """What there is to choose from, and the rows behind it by connector."""
+    """What there is to choose from, and the rows behind it by connector.
+
+    `problem` says why no plug can be reached, unless something else is in the way: no_plug_match, none_free (or open,
+    or heard of), out_of_reach.
+    """
 
     candidates: list[choose.Candidate]
     rows: dict[int, PlugRow]
+    problem: str
 
 
 def find(question: Question, *, rules: choose.Rules, engine: RoutingEngine) -> Found:
-    """Fast, fitting, believable plugs the fleet may use, nearest sites first; the search widens when there are none."""
-    count = NEAREST_SITES
-    while True:
-        place_ids = sites.nearest(*question.here, count)
-        rows = _usable(question, place_ids)
-        if rows or len(place_ids) < count:
-            return Found(_with_ways(question, rows, rules, engine), {row.connector_id: row for row, _ in rows})
-        count *= 4
+    """Fast, fitting, believable plugs the fleet may use: those of the nearest sites, and while they are few, of others
+    as far as the charge leads."""
+    near = sites.near(*question.here, fits=lambda kind: _suits(question, kind), access=question.access)
+    reach_m = _reach_m(question.facts, rules)
+    rows: list[tuple[PlugRow, str]] = []
+    first, count = 0, NEAREST_SITES
+    while first < len(near.ids) and len(rows) < ENOUGH_PLUGS and (first == 0 or near.crow_m[first] <= reach_m):
+        rows += _usable(question, near.ids[first : first + count])
+        first, count = first + count, count * 4
+    found = _with_ways(question, rows, rules, engine)
+    problem = (OUT_OF_REACH if found else NONE_FREE) if near.ids else NO_PLUG_MATCH
+    return Found(found, {row.connector_id: row for row, _ in rows}, problem)
+
+
+def _reach_m(facts: choose.VehicleFacts, rules: choose.Rules) -> float:
+    return energy.reach_m(
+        soc_percent=facts.soc_percent, least_percent=rules.reserve_percent,
+        battery_wh=facts.battery_wh, wh_per_km=facts.wh_per_km,
+    )  # fmt: skip
+
+
+def _suits(question: Question, kind: Kind) -> bool:
+    """Plug, power, and volts enough for the battery where both are known."""
+    if kind.plug not in question.plugs or (kind.is_dc and 0 < kind.voltage_v < question.voltage_v):
+        return False
+    return question.facts.is_fast(is_dc=kind.is_dc, plug_power_w=kind.power_w)
 
 
 def _usable(question: Question, place_ids: list[int]) -> list[tuple[PlugRow, str]]:
@@ -116,11 +102,11 @@ def _usable(question: Question, place_ids: list[int]) -> list[tuple[PlugRow, str
 
 def _fits(question: Question, row: PlugRow) -> bool:
     """Plug, power, status; a reservation we do not know of counts as taken."""
-    if row.plug not in question.plugs or row.is_held or row.is_promised or row.connector_id in question.excluded:
+    if row.is_held or row.is_promised or row.connector_id in question.excluded:
         return False
     if row.status != Connector.Status.AVAILABLE and row.status not in BUSY:
         return False
-    return question.facts.is_fast(is_dc=_is_dc(row), plug_power_w=row.power_w)
+    return _suits(question, Kind(row.plug, _is_dc(row), row.power_w, row.max_voltage_v))
 
 
 def _freshness(row: PlugRow, now: datetime) -> str:
@@ -151,8 +137,8 @@ def _with_ways(
         known = f"{row.elements}{row.terms}"
         if row.elements is not None and known not in prices:
             prices[known] = (parsed(row.elements), _terms(row))
-        tariff = prices.get(known)
-        candidates.append(_candidate(question, rules, row, fresh, way, _back(onward, number), tariff))
+        candidate = _candidate(question, rules, row, fresh, way, _back(onward, number), prices.get(known))
+        candidates += [candidate] if candidate is not None else []
     return candidates
 
 
@@ -166,16 +152,62 @@ def _back(onward: Matrix | None, number: int) -> tuple[float | None, float | Non
 def _candidate(
     question: Question, rules: choose.Rules, row: PlugRow, fresh: str, way: tuple[float, float],
     onward: tuple[float | None, float | None], tariff: Any,
-) -> choose.Candidate:  # fmt: skip
+) -> choose.Candidate | None:  # fmt: skip
+    """None: it is closed."""
+    draw = _draw(question.facts, rules, row, way[0], onward[0])
     wait = waits.wait_seconds(_plug_state(row, question.now), arrives_in_seconds=way[1])
+    plugs_in = _opens(question, row, way[1] + wait, draw)
+    if plugs_in is None:
+        return None
     return choose.Candidate(
         connector_id=row.connector_id, location_id=row.location_id, station=row.name, is_dc=_is_dc(row),
         plug_power_w=float(row.power_w), drive_m=way[0], drive_seconds=way[1],
         onward_m=onward[0], onward_seconds=onward[1], freshness=fresh,
-        is_free=row.status == Connector.Status.AVAILABLE, is_reservable=row.is_reservable, wait_seconds=round(wait, 1),
-        price_paise=_price(question, rules, row, way, onward[0], wait, tariff),
+        is_free=row.status == Connector.Status.AVAILABLE, is_reservable=row.is_reservable,
+        wait_seconds=round(plugs_in - way[1], 1), price_paise=_price(question, row, draw, plugs_in, tariff),
         is_network_failing=row.is_network_failing, truth_percent=row.truth_percent,
     )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Draw:
+    """What the vehicle would take at a plug."""
+
+    from_percent: float
+    to_percent: float
+    wh: float
+    power_w: float
+
+
+def _draw(
+    facts: choose.VehicleFacts, rules: choose.Rules, row: PlugRow, drive_m: float, onward_m: float | None
+) -> Draw:
+    arrival = energy.arrival_percent(
+        soc_percent=facts.soc_percent, battery_wh=facts.battery_wh, distance_m=drive_m, wh_per_km=facts.wh_per_km
+    )
+    target = choose.target_of(facts, rules, onward_m=onward_m, arrival_percent=arrival)
+    wh = curves.metered_wh(battery_wh=facts.battery_wh, from_percent=max(0.0, arrival), to_percent=target)
+    return Draw(arrival, target, wh, facts.power_w(is_dc=_is_dc(row), plug_power_w=row.power_w))
+
+
+def _opens(question: Question, row: PlugRow, at_seconds: float, draw: Draw) -> float | None:
+    """When the vehicle can plug in, at `at_seconds` from now or once the site has opened: long enough before it closes
+    to be done. None: not within a day."""
+    windows = _windows(row.opening_times, row.time_zone, question.now) if row.opening_times else None
+    if windows is None:
+        return at_seconds
+    seconds = choose.charge_seconds(
+        question.facts, is_dc=_is_dc(row), plug_power_w=row.power_w, from_percent=draw.from_percent,
+        to_percent=draw.to_percent,
+    )  # fmt: skip
+    begins = [max(opens, at_seconds) for opens, closes in windows if max(opens, at_seconds) + seconds <= closes]
+    return begins[0] if begins and begins[0] <= OPENS_WITHIN.total_seconds() else None
+
+
+@lru_cache(maxsize=1024)
+def _windows(opening_times: str, time_zone: str, now: datetime) -> tuple[hours.Window, ...] | None:
+    """Two days of it: whoever plugs in within the first one is done within the second."""
+    return hours.windows(parsed(opening_times), zone=zone_of(time_zone), since=now, until=now + 2 * OPENS_WITHIN)
 
 
 def _plug_state(row: PlugRow, now: datetime) -> waits.PlugState:
@@ -206,21 +238,11 @@ def _terms(row: PlugRow) -> Terms | None:
     return terms if terms.type in FOR_ROAMING else None
 
 
-def _price(
-    question: Question, rules: choose.Rules, row: PlugRow, way: tuple[float, float], onward_m: float | None,
-    wait: float, tariff: Any,
-) -> int | None:  # fmt: skip
+def _price(question: Question, row: PlugRow, draw: Draw, plugs_in: float, tariff: Any) -> int | None:
     """Paise incl. GST for what the vehicle would draw there, at the clock time it would plug in; None: no tariff."""
-    facts = question.facts
-    arrival = energy.arrival_percent(
-        soc_percent=facts.soc_percent, battery_wh=facts.battery_wh, distance_m=way[0], wh_per_km=facts.wh_per_km
-    )
-    target = choose.target_of(facts, rules, onward_m=onward_m, arrival_percent=arrival)
-    power = facts.power_w(is_dc=_is_dc(row), plug_power_w=row.power_w)
-    wh = curves.metered_wh(battery_wh=facts.battery_wh, from_percent=max(0.0, arrival), to_percent=target)
     zone: ZoneInfo = zone_of(row.time_zone)
     elements, terms = tariff or (None, None)
     return None if terms is None else rating.quote(
-        elements=elements, terms=terms, energy_wh=round(wh), duration_s=round(wh * 3600 / power),
-        at=question.now + timedelta(seconds=way[1] + wait), tz=zone, gst_percent=settings.GST_PERCENT,
+        elements=elements, terms=terms, energy_wh=round(draw.wh), duration_s=round(draw.wh * 3600 / draw.power_w),
+        at=question.now + timedelta(seconds=plugs_in), tz=zone, gst_percent=settings.GST_PERCENT,
     )  # fmt: skip

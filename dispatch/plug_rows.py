@@ -19,7 +19,7 @@ SELECT c.id, c.evse_id, l.id, l.name, l.latitude, l.longitude, c.plug, c.power_t
        OR EXISTS (SELECT 1 FROM dispatch_chargeplan p WHERE p.connector_id = c.id AND p.vehicle_id <> %(vehicle_id)s
                   AND p.closed_at IS NULL AND p.state IN ('proposed', 'accepted', 'reserved')),
        s.started_at, s.soc_percent, s.battery_wh, s.charge_curve, s.max_dc_power_w,
-       o.truth_percent
+       o.truth_percent, c.max_voltage_v, l.opening_times
 FROM stations_connector c
 JOIN stations_evse e ON e.id = c.evse_id AND NOT e.is_removed AND NOT c.is_removed
 JOIN stations_location l ON l.id = e.location_id AND NOT l.is_removed
@@ -71,6 +71,8 @@ class PlugRow(NamedTuple):
     session_curve: str | None
     session_max_dc_power_w: int | None
     truth_percent: int | None
+    max_voltage_v: int
+    opening_times: str | None
 
     @property
     def is_reservable(self) -> bool:

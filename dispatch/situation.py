@@ -11,7 +11,8 @@ from vehicles.models import POSITION_STALE_AFTER, Vehicle
 
 SITUATION = """
 SELECT v.id, v.registration, v.organisation_id, m.plugs, m.battery_wh, m.consumption_wh_per_km, m.max_dc_power_w,
-       m.max_ac_power_w, m.charge_curve, s.latitude, s.longitude, s.position_at, s.soc_percent, s.soc_low_at,
+       m.max_ac_power_w, m.max_voltage_v, m.charge_curve,
+       s.latitude, s.longitude, s.position_at, s.soc_percent, s.soc_low_at,
        o.dispatch_mode, o.time_zone, o.reserve_soc_percent, o.target_soc_percent, o.cost_per_minute_paise,
        stop.name, stop.latitude, stop.longitude, stop.due_at,
        EXISTS (SELECT 1 FROM billing_chargingsession b
@@ -19,7 +20,10 @@ SELECT v.id, v.registration, v.organisation_id, m.plugs, m.battery_wh, m.consump
                  AND b.state = 'active' AND b.suspect_reason = ''),
        ARRAY(SELECT p.connector_id FROM dispatch_chargeplan p WHERE p.vehicle_id = v.id AND p.state = 'replaced'
              AND p.closed_at > %(failed_since)s AND p.connector_id IS NOT NULL AND NOT EXISTS (
-                 SELECT 1 FROM dispatch_chargeplan n WHERE n.replaces_id = p.id AND n.trigger = 'stale'))
+                 SELECT 1 FROM dispatch_chargeplan n WHERE n.replaces_id = p.id AND n.trigger = 'stale')),
+       token.uid,
+       ARRAY(SELECT a.source_id FROM stations_networkaccess a WHERE a.organisation_id = v.organisation_id),
+       ARRAY(SELECT g.location_id FROM billing_allowedsite g WHERE g.vehicle_id = v.id OR g.id_token_id = token.id)
 FROM vehicles_vehicle v
 JOIN vehicles_vehiclemodel m ON m.id = v.model_id
 JOIN accounts_organisation o ON o.id = v.organisation_id
@@ -28,6 +32,13 @@ LEFT JOIN LATERAL (
     SELECT t.name, t.latitude, t.longitude, t.due_at FROM vehicles_stop t
     WHERE t.vehicle_id = v.id AND t.done_at IS NULL ORDER BY t.sequence LIMIT 1
 ) stop ON true
+LEFT JOIN LATERAL (
+    SELECT t.id, t.uid FROM vehicles_idtoken t
+    WHERE t.organisation_id = v.organisation_id AND (t.vehicle_id = v.id OR t.driver_id = v.default_driver_id)
+    ORDER BY (t.is_active AND coalesce(t.valid_until > %(now)s, true)) DESC,
+             (t.vehicle_id IS NOT DISTINCT FROM v.id) DESC, t.id
+    LIMIT 1
+) token ON true
 WHERE v.id = %(vehicle_id)s
 """
 EXCLUDED_FOR = timedelta(minutes=15)
@@ -40,6 +51,8 @@ Row = TypeVar("Row", bound=models.Model)
 class Situation(NamedTuple):
     """`has_session`: it charges somewhere, whatever its tracker says; a session that we think is over does not count.
     `failed_lately`: plugs of this vehicle's plans that were replaced a short while ago.
+    `token_uid`: what would start a session, also when it may not (reservations.token_of); None: it has none at all.
+    `network_ids`: with a contract. `allowed_site_ids`: the vehicle or the token charges nowhere else; empty: anywhere.
     """
 
     vehicle_id: int
@@ -50,6 +63,7 @@ class Situation(NamedTuple):
     wh_per_km: int
     max_dc_power_w: int
     max_ac_power_w: int
+    max_voltage_v: int
     charge_curve: Any
     latitude: float | None
     longitude: float | None
@@ -67,6 +81,9 @@ class Situation(NamedTuple):
     stop_due_at: datetime | None
     has_session: bool
     failed_lately: list[int]
+    token_uid: str | None
+    network_ids: list[int]
+    allowed_site_ids: list[int]
 
     @property
     def is_automatic(self) -> bool:
@@ -85,7 +102,10 @@ class Situation(NamedTuple):
 
 def read(vehicle_id: int, *, now: datetime) -> Situation:
     """Raises Vehicle.DoesNotExist."""
-    values = {"vehicle_id": vehicle_id, "failed_since": now - EXCLUDED_FOR, "sessions_since": now - LONGEST_SESSION}
+    values: dict[str, Any] = {
+        "vehicle_id": vehicle_id, "now": now, "failed_since": now - EXCLUDED_FOR,
+        "sessions_since": now - LONGEST_SESSION,
+    }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(SITUATION, values)
         row = cursor.fetchone()

@@ -115,6 +115,16 @@ def _curve(vehicle: VehicleFacts, *, is_dc: bool) -> curves.Curve:
     return curves.vehicle_curve(points, peak)
 
 
+def charge_seconds(
+    vehicle: VehicleFacts, *, is_dc: bool, plug_power_w: float, from_percent: float, to_percent: float
+) -> float:
+    """At a plug from one state of charge to another; infinite when no power flows."""
+    return curves.charge_seconds(
+        _curve(vehicle, is_dc=is_dc), battery_wh=vehicle.battery_wh, plug_power_w=plug_power_w,
+        from_percent=from_percent, to_percent=to_percent,
+    )  # fmt: skip
+
+
 def _judge(vehicle: VehicleFacts, rules: Rules, candidate: Candidate, curve: curves.Curve) -> Verdict:
     """The figures of one candidate."""
     arrival, missing_wh = _arrival(vehicle, rules, candidate)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from django.db import IntegrityError, connection, transaction
 
-from dispatch import candidates, situation
+from dispatch import candidates, permitted, situation
 from dispatch.core import VERSION, choose, energy
 from dispatch.engines import current
 from dispatch.engines.base import RoutingEngine
@@ -95,7 +95,8 @@ def _question(seen: Situation, now: datetime, excluded: Collection[int]) -> cand
     return candidates.Question(
         vehicle_id=seen.vehicle_id, organisation_id=seen.organisation_id, plugs=frozenset(seen.plugs), facts=facts,
         here=(float(seen.latitude or 0.0), float(seen.longitude or 0.0)), next_stop=seen.next_stop, now=now,
-        excluded=frozenset((*excluded, *seen.failed_lately)),
+        access=candidates.Access(seen.organisation_id, seen.network_ids, seen.allowed_site_ids),
+        token_uid=seen.token_uid, voltage_v=seen.max_voltage_v, excluded=frozenset((*excluded, *seen.failed_lately)),
     )  # fmt: skip
 
 
@@ -118,15 +119,16 @@ def _draft(seen: Situation, question: candidates.Question, engine: RoutingEngine
     """The plan as it would be stored; a pure function of its snapshot."""
     rules = _rules(seen, question, engine)
     found = candidates.find(question, rules=rules, engine=engine)
-    choice = choose.choose(question.facts, rules, found.candidates)
+    offered, choice, refusal = permitted.best(question, rules, found.candidates)
+    problem = "" if choice.best else permitted.MAY_NOT_CHARGE if refusal else found.problem
     plan = ChargePlan(
         organisation_id=seen.organisation_id, soc_percent=question.facts.soc_percent,
         vehicle=known_part(
             Vehicle, id=seen.vehicle_id, organisation_id=seen.organisation_id, registration=seen.registration
         ),
         state=State.INFEASIBLE if choice.best is None else State.PROPOSED, engine=engine.name, core_version=VERSION,
-        snapshot=choose.snapshot_of(question.facts, rules, _stored(found.candidates, choice)), created_at=question.now,
-        explanation=_explanation(seen, question, rules, choice),
+        snapshot=choose.snapshot_of(question.facts, rules, _stored(offered, choice)), created_at=question.now,
+        explanation={**_explanation(seen, question, rules, choice), "problem": problem, "refusal": refusal},
         closed_at=question.now if choice.best is None else None,
     )  # fmt: skip
     if choice.best is not None:
@@ -134,7 +136,7 @@ def _draft(seen: Situation, question: candidates.Question, engine: RoutingEngine
     return plan
 
 
-def _stored(among: list[choose.Candidate], choice: choose.Choice) -> list[choose.Candidate]:
+def _stored(among: Sequence[choose.Candidate], choice: choose.Choice) -> list[choose.Candidate]:
     """Those that decide the same: the head of the ranking; where nothing is in reach, whoever lacks least."""
     ranking: Sequence[choose.Verdict] = choice.ranking
     if choice.best is None:
@@ -234,10 +236,11 @@ def _refreshed(draft: ChargePlan, seen: Situation, now: datetime) -> ChargePlan 
     return plan
 
 
-def _figures(plan: ChargePlan) -> tuple[int, ...]:
-    """What a person would notice: whole percent, 100 Wh, 100 m."""
+def _figures(plan: ChargePlan) -> tuple[int | str, ...]:
+    """What a person would notice: the reason, whole percent, 100 Wh, 100 m."""
     missing, reach = plan.explanation.get("deficit_wh", 0), plan.explanation.get("reach_m", 0)
-    return round(plan.soc_percent), round(missing / 100), round(reach / 100)
+    reason = (plan.explanation.get("problem", ""), plan.explanation.get("refusal", ""))
+    return (*reason, round(plan.soc_percent), round(missing / 100), round(reach / 100))
 
 
 def close_replaced(plan: ChargePlan, now: datetime) -> bool:

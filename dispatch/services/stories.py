@@ -3,14 +3,19 @@
 from datetime import datetime
 from typing import Any
 
+from billing.services.afterwards import WORDS
 from billing.services.tariffs import zone_of
+from dispatch.candidates import NO_PLUG_MATCH, NONE_FREE
 from dispatch.models import Alert, ChargePlan
+from dispatch.permitted import MAY_NOT_CHARGE
 from dispatch.services.alerts import close_alert_by_key, open_alert
 from dispatch.situation import Situation
 
 State, Kind, Severity = ChargePlan.State, Alert.Kind, Alert.Severity
 LOST = {"faulted": "is out of order", "taken": "was taken", "rejected": "refused the reservation",
         "silent": "stopped reporting", "cancelled": "cancelled the reservation"}  # fmt: skip
+
+OUTCOMES = {NO_PLUG_MATCH: "no charger fits it", NONE_FREE: "no charger to be had", MAY_NOT_CHARGE: "may not charge"}
 
 
 def key_of(vehicle_id: int) -> str:
@@ -58,7 +63,7 @@ def _title(plan: ChargePlan) -> str:
     name, soc = plan.vehicle.registration, round(plan.soc_percent)
     place = plan.connector.evse.location.name if plan.connector else ""
     if plan.state == State.INFEASIBLE:
-        return f"{name} has {soc} % and no charger in reach"
+        return f"{name} has {soc} % and {OUTCOMES.get(plan.explanation.get('problem', ''), 'no charger in reach')}"
     if plan.state in (State.ACCEPTED, State.RESERVED, State.CHARGING):
         return f"{name} re-routed to {place}"
     stop = plan.explanation.get("next_stop")
@@ -69,9 +74,7 @@ def _title(plan: ChargePlan) -> str:
 
 def _body(plan: ChargePlan) -> str:
     if plan.state == State.INFEASIBLE:
-        missing, reach = plan.explanation.get("deficit_wh", 0), plan.explanation.get("reach_m", 0)
-        short = f"It lacks {missing / 1000:.1f} kWh to the nearest suitable plug; " if missing else ""
-        return f"{short}it can still drive {reach / 1000:.1f} km."
+        return _why_not(plan.explanation)
     place = plan.connector.evse.location.name if plan.connector else ""
     lost = f"The earlier plug {LOST[plan.trigger]}. " if plan.trigger in LOST and plan.replaces_id else ""
     if plan.state == State.CHARGING:
@@ -82,8 +85,19 @@ def _body(plan: ChargePlan) -> str:
     return f"{lost}{verb} at {place}: {minutes} min delay, arrives with {arrival} %.{doubt}"
 
 
+def _why_not(known: dict[str, Any]) -> str:
+    missing, refusal = known.get("deficit_wh", 0), known.get("refusal", "")
+    lacks = f"It lacks {missing / 1000:.1f} kWh to the nearest suitable plug." if missing else ""
+    why = {
+        NO_PLUG_MATCH: "No charger that it may use has a plug for it that is fast enough.",
+        NONE_FREE: "Every suitable plug near it is promised, closed, out of order or not heard of.",
+        MAY_NOT_CHARGE: f"A charger would refuse it: {WORDS.get(refusal, refusal)}.",
+    }.get(known.get("problem", ""), lacks)
+    return f"{why} It can still drive {known.get('reach_m', 0) / 1000:.1f} km.".lstrip()
+
+
 def _data(plan: ChargePlan) -> dict[str, Any]:
-    keys = ("next_stop", "reaches_next_stop", "deficit_wh", "reach_m")
+    keys = ("next_stop", "reaches_next_stop", "deficit_wh", "reach_m", "problem", "refusal")
     lost_from = plan.replaces.connector_id if plan.replaces_id and plan.replaces else None
     return {
         "registration": plan.vehicle.registration, "soc_percent": plan.soc_percent, "trigger": plan.trigger,

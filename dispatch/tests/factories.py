@@ -4,6 +4,8 @@ import itertools
 from datetime import UTC, datetime
 from typing import Any
 
+from billing.models import Wallet
+from billing.services import ledger
 from fleetcharge.accounts.models import Organisation
 from stations.models import EVSE, Charger, Connector, Location, NetworkAccess, Source
 from vehicles.models import IdToken, Vehicle, VehicleModel, VehicleState
@@ -65,8 +67,9 @@ def vehicle(
     model: VehicleModel | None = None,
     **state: Any,
 ) -> Vehicle:
-    """A vehicle with a token that reported its place and charge at `at`."""
+    """A vehicle with a token that reported its place and charge at `at`; its fleet can pay."""
     number = next(_number)
+    credit(organisation)
     row = Vehicle.objects.create(
         organisation=organisation, registration=f"KA 03 MX {number:04}", model=model or vehicle_model()
     )
@@ -77,3 +80,11 @@ def vehicle(
         soc_percent=soc_percent, soc_at=at, speed_kmh=24.0, heading_deg=90.0, **{**low, **state},
     )  # fmt: skip
     return row
+
+
+def credit(organisation: Organisation) -> None:
+    """A wallet to charge on, if there is none yet."""
+    if not Wallet.objects.filter(organisation=organisation).exists():
+        code = ledger.wallet_code(organisation.pk)
+        account = ledger.accounts_for([code], currency=organisation.currency)[code]
+        Wallet.objects.create(account=account, organisation=organisation, credit_limit_paise=100_000_00)
