@@ -40,6 +40,7 @@ class Sample(NamedTuple):
     power_w: int | None = None
     interval_wh: int | None = None
     context: str = ""
+    soc_percent: float | None = None
 
 
 class Numbered(NamedTuple):

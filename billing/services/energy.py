@@ -117,7 +117,7 @@ def _rows(session: ChargingSession) -> QuerySet[MeterValue]:
 
 
 def _samples(session: ChargingSession) -> tuple[Sample, ...]:
-    rows = _rows(session).values_list("at", "energy_wh", "power_w", "interval_wh", "context")
+    rows = _rows(session).values_list("at", "energy_wh", "power_w", "interval_wh", "context", "soc_percent")
     return tuple(Sample(*row) for row in rows)
 
 

@@ -5,12 +5,13 @@ from datetime import datetime
 
 from billing import reconstruction
 from billing.models import CDR, BillingException, ChargingSession
-from billing.reconstruction import NO_METER, NO_START, NO_STOP, ODD_METER, REVIEW, Account
+from billing.reconstruction import JUMPED, NO_METER, NO_START, NO_STOP, ODD_METER, REVIEW, Account
 from billing.services import adjustments, corrections, energy, reused, tariffs
 from billing.services.adjustments import Figures
 from billing.services.afterwards import question_refused
 from billing.services.authorisation import ACCEPTED, UNKNOWN_TOKEN
 from billing.services.exceptions import is_decided, open_exception, withdraw
+from billing.state_of_charge import Charge, charge_of
 from stations import services as stations
 
 Kind = BillingException.Kind
@@ -53,10 +54,11 @@ def settle(
     reused.give_back(session)
     if not session.is_start_reported:
         _move_start_back(session, now)
-    account = reconstruction.account(energy.evidence_of(session))
+    evidence = energy.evidence_of(session)
+    account = reconstruction.account(evidence)
     corrections.apply(
         session,
-        _figures(session, account),
+        _figures(session, account, charge_of(evidence)),
         reason=reason,
         cause=cause,
         at=now,
@@ -70,8 +72,10 @@ def settle(
     return Outcome(_book(session, idle_seconds, is_blocked, reason, now), is_blocked)
 
 
-def _figures(session: ChargingSession, account: Account) -> dict[str, object]:
+def _figures(session: ChargingSession, account: Account, charge: Charge | None) -> dict[str, object]:
     reasons = list(account.reasons)
+    if charge is not None and charge.is_odd and JUMPED not in reasons:
+        reasons.append(JUMPED)
     if session.authorisation_reason != ACCEPTED:
         reasons.insert(0, session.authorisation_reason or UNKNOWN_TOKEN)
     is_disputed = BillingException.objects.open().filter(session=session, kind=Kind.CONFLICTING_STOP).exists()
@@ -89,6 +93,8 @@ def _figures(session: ChargingSession, account: Account) -> dict[str, object]:
         figures["meter_start_wh"] = account.meter_start_wh
     if account.meter_stop_wh is not None:
         figures["meter_last_wh"] = account.meter_stop_wh
+    if charge is not None:  # one sample alone stands as it was told
+        figures |= {"soc_start_percent": charge.start_percent, "soc_percent": charge.end_percent}
     return figures
 
 

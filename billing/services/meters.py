@@ -51,8 +51,9 @@ class MeterReading:
 # Everything in one statement is one transaction: a reading is never stored without its session knowing, nor doubled.
 # Rows are inserted in key order so that two processes replaying one charger cannot deadlock. A reading without a
 # transaction belongs to the session of that EVSE at that time, running or ended; Sample.Clock belongs to none. A
-# register that says more than a megawatt moves no running figure (the end of the session looks at every sample). An
-# ended session is only told that there is news of its time; one UPDATE for both, as the stop may commit meanwhile.
+# register that says more than a megawatt moves no running figure, nor does a SoC of 0 after another: it is that of a
+# vehicle that tells nothing (the end of the session looks at every sample). An ended session is only told that there
+# is news of its time; one UPDATE for both, as the stop may commit meanwhile.
 _WRITE = in_one_line("""
 WITH input AS MATERIALIZED (
     SELECT r.charger_id, r.evse_number, r.at, r.received_at, r.energy_wh, r.power_w, r.soc_percent, r.context,
@@ -101,7 +102,8 @@ WITH input AS MATERIALIZED (
                         AND s.meter_last_wh IS NOT DISTINCT FROM s.meter_start_wh THEN n.interval_wh ELSE 0 END,
         power_w = CASE s.state WHEN 'active' THEN COALESCE(n.power_w, s.power_w) ELSE s.power_w END,
         soc_start_percent = COALESCE(s.soc_start_percent, CASE s.state WHEN 'active' THEN n.first_soc END),
-        soc_percent = CASE s.state WHEN 'active' THEN COALESCE(n.soc_percent, s.soc_percent) ELSE s.soc_percent END
+        soc_percent = CASE s.state WHEN 'active' THEN COALESCE(NULLIF(n.soc_percent, 0), s.soc_percent, n.soc_percent)
+                                   ELSE s.soc_percent END
     FROM newest n
     WHERE s.charger_id = n.charger_id AND s.transaction_ref = n.transaction_ref
       AND CASE s.state

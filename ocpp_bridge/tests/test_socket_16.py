@@ -78,6 +78,22 @@ async def test_a_session_from_start_to_stop(connect: Connect, station: Charger) 
     assert (session.state, session.energy_wh) == ("ended", 5000)
 
 
+async def test_a_vehicle_that_has_gone_takes_its_state_of_charge_along(connect: Connect, station: Charger) -> None:
+    """Stations read 0 of it, with the last sample or with the stop."""
+    socket = await connect("BLR-017")
+    number = (await socket.call("StartTransaction", START))["transactionId"]
+    for seconds, register_wh, soc in ((-300, 3500, 41), (-200, 4500, 43), (-100, 5500, 0)):
+        values = [moment(seconds, register_wh, power=30_000, soc=soc)]
+        await socket.call("MeterValues", {"connectorId": 1, "transactionId": number, "meterValue": values})
+    session = ChargingSession.objects.get(transaction_ref=str(number))
+    assert (session.soc_start_percent, session.soc_percent) == (41, 43)
+    data = [moment(-10, 6000, soc=0)]
+    stop = {"transactionId": number, "meterStop": 6000, "timestamp": instant(-10), "transactionData": data}
+    await socket.call("StopTransaction", stop)
+    session.refresh_from_db()
+    assert (session.state, session.soc_start_percent, session.soc_percent) == ("ended", 41, 43)
+
+
 async def test_a_start_for_an_unknown_tag_still_gets_an_id(connect: Connect, station: Charger) -> None:
     answer = await (await connect("BLR-017")).call("StartTransaction", START | {"idTag": "NOBODY"})
     assert answer["transactionId"] > 0
