@@ -7,7 +7,15 @@ class BillingConfig(AppConfig):
 
     def ready(self) -> None:
         from billing import handlers, outbox  # noqa: F401  (registers subscribers)
-        from billing.approvals import goodwill, spend_limits, telling, top_ups, wallet_terms, write_offs  # noqa: F401
+        from billing.approvals import (  # noqa: F401
+            charge_backs,
+            goodwill,
+            spend_limits,
+            telling,
+            top_ups,
+            wallet_terms,
+            write_offs,
+        )
         from billing.invoicing import outbox as invoicing_outbox  # noqa: F401
         from billing.notices import handlers as letters  # noqa: F401
         from billing.notices import recorders  # noqa: F401

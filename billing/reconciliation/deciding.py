@@ -7,9 +7,11 @@ from typing import Any
 from django.db import transaction
 from django.db.models import CharField, Exists, ExpressionWrapper, OuterRef, Q, QuerySet
 
+from billing.approvals import charge_backs
 from billing.models import BillingException, ReconciliationVerdict
 from billing.reconciliation.outweighing import BY_ITSELF
 from billing.reconciliation.storing import ASKS
+from billing.services.adjustments import is_charged_back
 from billing.services.exceptions import resolve_exception
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.accounts.services import audit
@@ -24,7 +26,8 @@ HELD = frozenset({Verdict.BLOCKED, Verdict.INVALID})
 def decide(*, verdict_id: int, outcome: str, reason: str, actor: User, at: datetime) -> ReconciliationVerdict:
     """Bill the session or keep it off the invoice; the open questions about it are closed with the same reason.
 
-    It may be changed as long as the session is on no document. Raises Conflict, and ValueError without a reason.
+    What is not billed is given back once a second person agrees. It may be changed as long as that has not happened and
+    the session is on no document. Raises Conflict, and ValueError without a reason.
     """
     if not reason.strip():
         raise ValueError("A decision needs a reason.")
@@ -37,6 +40,8 @@ def decide(*, verdict_id: int, outcome: str, reason: str, actor: User, at: datet
         raise Conflict("It was decided so already.", code="already_decided")
     if _is_billed(verdict):
         raise Conflict("It is on an invoice; a credit note takes it back.", code="already_billed")
+    if is_charged_back(verdict.session):
+        raise Conflict("What was charged for it was given back already.", code="given_back")
     before = {"outcome": verdict.outcome, "reason": verdict.outcome_reason}
     verdict.outcome, verdict.outcome_reason = Outcome(outcome), reason.strip()[:500]
     verdict.outcome_by, verdict.outcome_at = actor, at
@@ -45,6 +50,8 @@ def decide(*, verdict_id: int, outcome: str, reason: str, actor: User, at: datet
         action="verdict.decide", target=verdict, actor=actor, reason=reason, organisation=verdict.session.organisation,
         before=before, after={"outcome": verdict.outcome, "verdict": verdict.verdict, "points": verdict.points},
     )  # fmt: skip
+    if verdict.outcome == Outcome.CHARGED_BACK:
+        charge_backs.ask(verdict=verdict, asked_by=actor, reason=reason, now=at)
     doubts = BillingException.objects.open().filter(session=verdict.session, kind__in=set(ASKS.values()))
     for doubt in doubts:
         resolve_exception(exception_id=doubt.pk, actor=actor, reason=reason, at=at)

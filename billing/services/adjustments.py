@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Sum
 
+from billing.approvals.models import Approval
 from billing.limits import correcting, using
 from billing.models import CDR, BillingException, CDRAdjustment, ChargingSession
 from billing.prices.models import AllowanceUse
@@ -18,6 +19,7 @@ from billing.services.wallets import Charge
 from stations.cpo.ocpi.models import RoamingCDR
 from stations.models import Source
 
+CHARGE_BACK = "charge_back"
 HEADS = ("taxable_paise", "cgst_paise", "sgst_paise", "igst_paise")
 
 
@@ -45,7 +47,7 @@ def adjust(*, cdr: CDR, figures: Figures, reason: str, now: datetime) -> CDRAdju
     The caller holds the lock of the CDR's row, which must be rated. A tariff that cannot price the new figures opens
     an exception with both, and books nothing.
     """
-    if figures == figures_of(cdr):
+    if figures == figures_of(cdr) or is_charged_back(cdr.session):
         return None
     rated = rating.rate_cdr(_as_if(cdr, figures))
     if rated is None:
@@ -57,11 +59,9 @@ def adjust(*, cdr: CDR, figures: Figures, reason: str, now: datetime) -> CDRAdju
 @transaction.atomic
 def adjust_included(*, cdr_id: int, now: datetime) -> CDRAdjustment | None:
     """Another part of the session is included than when it was priced: book the difference."""
-    related = CDR.objects.select_related(
-        "organisation", "tariff", "plan_version__plan", "session__source", "session__organisation",
-        "session__vehicle", "session__driver", "session__connector__evse__location",
-    )  # fmt: skip
-    cdr = related.select_for_update(of=("self",), no_key=True).get(pk=cdr_id)
+    cdr = locked(cdr_id)
+    if is_charged_back(cdr.session):
+        return None
     figures = figures_of(cdr)
     rated = rating.rate_cdr(_as_if(cdr, figures))
     reason = "Included energy is used in the order of sessions"
@@ -69,6 +69,32 @@ def adjust_included(*, cdr_id: int, now: datetime) -> CDRAdjustment | None:
         _report(cdr, figures, reason, now)
         return None
     return _book(cdr, figures, rated, reason, now)
+
+
+def locked(cdr_id: int) -> CDR:
+    """The record with all that pricing reads, its row locked."""
+    related = CDR.objects.select_related(
+        "organisation", "tariff", "plan_version__plan", "session__source", "session__organisation",
+        "session__vehicle", "session__driver", "session__connector__evse__location",
+    )  # fmt: skip
+    return related.select_for_update(of=("self",), no_key=True).get(pk=cdr_id)
+
+
+def charge_nothing(*, cdr: CDR, reason: str, now: datetime) -> CDRAdjustment:
+    """Give back all that is booked, for good: nothing that comes later charges for it again. As `locked`."""
+    nothing = Figures(cdr.started_at, cdr.started_at, 0, 0, 0)
+    return _book(cdr, nothing, None, f"Not billed: {reason}", now)
+
+
+def subject_of(session_id: int) -> str:
+    """As which a session's charge back is asked for."""
+    return f"session:{session_id}"
+
+
+def is_charged_back(session: ChargingSession) -> bool:
+    """Was all that was charged for it given back for good?"""
+    done = Approval.objects.filter(state__in=[Approval.State.APPROVED, Approval.State.FREE], kind=CHARGE_BACK)
+    return done.filter(organisation=session.organisation_id, subject=subject_of(session.pk)).exists()
 
 
 def book_record(*, cdr: CDR, told: RoamingCDR, figures: Figures, now: datetime) -> CDRAdjustment | None:
@@ -88,8 +114,9 @@ def book_record(*, cdr: CDR, told: RoamingCDR, figures: Figures, now: datetime) 
 
 
 def _book(
-    cdr: CDR, figures: Figures, rated: Rating, reason: str, now: datetime, told: RoamingCDR | None = None
+    cdr: CDR, figures: Figures, rated: Rating | None, reason: str, now: datetime, told: RoamingCDR | None = None
 ) -> CDRAdjustment:
+    """`rated` None: it costs nothing."""
     correcting.lock(session_id=cdr.session_id)  # what its limits count of it, before anything changes
     before, more_wh = booked(cdr), figures.energy_wh - figures_of(cdr).energy_wh
     differences = {name: value - before[name] for name, value in _heads(rated).items()}
@@ -102,7 +129,7 @@ def _book(
         **differences,
         tax_paise=tax_paise,
         total_paise=differences["taxable_paise"] + tax_paise,
-        explanation=rating.explain(rated, gst_percent=settings.GST_PERCENT),
+        explanation=rating.explain(rated, gst_percent=settings.GST_PERCENT) if rated else [],
         reason=reason[:200],
         created_at=now,
     )
@@ -128,7 +155,9 @@ def included_wh(cdr: CDR) -> int:
     return use.wh if use else cdr.included_wh
 
 
-def _heads(rated: Rating) -> dict[str, int]:
+def _heads(rated: Rating | None) -> dict[str, int]:
+    if rated is None:
+        return dict.fromkeys(HEADS, 0)
     tax = rated.tax
     return dict(zip(HEADS, (rated.taxable_paise, tax.cgst_paise, tax.sgst_paise, tax.igst_paise), strict=True))
 
