@@ -284,6 +284,16 @@ def test_nothing_is_half_imported(supply: UtilitySupply, readings: list[Reading]
     assert (refusal.value.code, UtilityReading.objects.count()) == (code, 2)
 
 
+def test_a_bill_that_was_entered_before_keeps_no_readings_out(supply: UtilitySupply) -> None:
+    entered = record(supply, november(ChargeFacts(a.ENERGY, 115_00)))
+    summaries = [Summary(MIDNIGHT - timedelta(days=31), 31 * 86_400, 90_00), Summary(MIDNIGHT, 30 * 86_400, 110_00)]
+    taken = take(supply, feed(quarters(), summaries))
+    assert (taken.readings, taken.bills, taken.bills_entered) == (96, 1, 1)
+    assert UtilityBill.objects.get(starts_on=date(2026, 11, 1)) == entered
+    with pytest.raises(BadFeed):  # one file against another is a doubt as before
+        take(supply, feed([], [Summary(MIDNIGHT - timedelta(days=31), 31 * 86_400, 91_00)]))
+
+
 def test_a_file_of_another_zone_is_refused(supply: UtilitySupply) -> None:
     data = feed(quarters(2)).replace(b">19800<", b">0<")
     with pytest.raises(BadFeed) as refusal:

@@ -1,7 +1,7 @@
 """A Green Button file taken into a supply: all of its readings and bills, or nothing."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from zoneinfo import ZoneInfo
 
@@ -27,6 +27,7 @@ class Taken:
     readings: int
     known_readings: int
     bills: int
+    bills_entered: int
     energy_wh: int
     first_at: datetime | None
     last_at: datetime | None
@@ -42,7 +43,8 @@ def take(*, supply_id: int, data: bytes, actor: User | None, now: datetime, is_t
         _same_clock(feed, supply, now)
         fresh = _fresh(supply, feed.readings, now)
         UtilityReading.objects.bulk_create(fresh, batch_size=5_000)
-        bills = sum(_bill(supply, summary, actor, now) for summary in feed.summaries)
+        entered = [summary for summary in feed.summaries if _is_entered(supply, summary)]
+        bills = sum(_bill(supply, summary, actor, now) for summary in feed.summaries if summary not in entered)
         audit(
             action="import_green_button", target=supply, actor=actor, organisation=supply.organisation,
             after={"readings": len(fresh), "bills": bills, "title": feed.title},
@@ -50,7 +52,7 @@ def take(*, supply_id: int, data: bytes, actor: User | None, now: datetime, is_t
         transaction.set_rollback(is_trial)
     rows = feed.readings
     return Taken(
-        len(fresh), len(rows) - len(fresh), bills, sum(row.energy_wh for row in rows),
+        len(fresh), len(rows) - len(fresh), bills, len(entered), sum(row.energy_wh for row in rows),
         rows[0].starts_at if rows else None, rows[-1].starts_at + timedelta(seconds=rows[-1].seconds) if rows else None,
     )  # fmt: skip
 
@@ -103,11 +105,22 @@ def _clash(fresh: list[UtilityReading], known: list[UtilityReading]) -> datetime
     return None
 
 
+def _days(supply: UtilitySupply, summary: Summary) -> tuple[date, date]:
+    zone = ZoneInfo(supply.location.time_zone)
+    ends_at = summary.starts_at + timedelta(seconds=summary.seconds - 1)
+    return summary.starts_at.astimezone(zone).date(), ends_at.astimezone(zone).date()
+
+
+def _is_entered(supply: UtilitySupply, summary: Summary) -> bool:
+    """The bill itself says more than the summary of it: what was entered or read from a sheet stays."""
+    starts_on, ends_on = _days(supply, summary)
+    bills = UtilityBill.objects.filter(supply=supply, withdrawn_at=None, starts_on__lte=ends_on, ends_on__gte=starts_on)
+    return bills.exclude(origin=UtilityBill.Origin.GREEN_BUTTON).exists()
+
+
 def _bill(supply: UtilitySupply, summary: Summary, actor: User | None, now: datetime) -> bool:
     """True for a new one. The notes we write ourselves say kind and slot; others are taken as they add up."""
-    zone = ZoneInfo(supply.location.time_zone)
-    starts_on = summary.starts_at.astimezone(zone).date()
-    ends_on = (summary.starts_at + timedelta(seconds=summary.seconds - 1)).astimezone(zone).date()
+    starts_on, ends_on = _days(supply, summary)
     facts = BillFacts(f"GB-{starts_on:%Y%m%d}-{ends_on:%Y%m%d}", starts_on, ends_on, _charges(summary, supply))
     try:
         _, is_new = record_bill(

@@ -118,6 +118,7 @@ class UtilitySupplyAdmin(TenantAdmin):
                 told = [
                     (_("New readings"), f"{taken.readings}"), (_("Known already"), f"{taken.known_readings}"),
                     (_("Energy"), f"{kwh(taken.energy_wh)} kWh"), (_("New bills"), f"{taken.bills}"),
+                    (_("Bills that we have in full"), f"{taken.bills_entered}"),
                 ]  # fmt: skip
                 if not is_trial:
                     messages.success(request, _("The file is taken."))
