@@ -113,6 +113,12 @@ def _nobody_listens_to_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _tax_rules_are_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test's rows said the next one must not price by."""
+    monkeypatch.setattr("billing.services.gst_rates._rules", None)
+
+
+@pytest.fixture(autouse=True)
 def _plain_static_files(settings) -> None:
     settings.STORAGES = {
         **settings.STORAGES,

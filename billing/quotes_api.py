@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from django.conf import settings
 from django.utils import timezone
 from drf_spectacular.utils import OpenApiExample, extend_schema
 from rest_framework import serializers
@@ -13,6 +12,7 @@ from rest_framework.views import APIView
 from billing.prices.price import TARIFF, Price
 from billing.serializers import ExplanationLineSerializer
 from billing.services import tariffs
+from billing.services.gst_rates import percent_at
 from billing.services.rating import explain
 from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.tenancy import organisation_of
@@ -111,5 +111,5 @@ def _quote(connector: Connector, session: dict[str, Any]) -> dict[str, Any]:
         "taxable_paise": rated.taxable_paise if rated else None,
         "tax_paise": rated.tax.total_paise if rated else None,
         "total_paise": rated.total_paise if rated else None,
-        "lines": explain(rated, gst_percent=settings.GST_PERCENT) if rated else [],
+        "lines": explain(rated, gst_percent=percent_at(session["at"])) if rated else [],
     }

@@ -56,7 +56,7 @@ def rate(
     periods: Sequence[Period],
     started_at: datetime,
     tz: tzinfo,
-    gst_percent: int,
+    gst_percent: int | Fraction,
     is_interstate: bool = False,
     terms: Terms = NO_TERMS,
     reserved: Reserved | None = None,
@@ -84,7 +84,7 @@ def rate_reservation(
     elements: Elements,
     reserved: Reserved,
     tz: tzinfo,
-    gst_percent: int,
+    gst_percent: int | Fraction,
     is_interstate: bool = False,
     terms: Terms = NO_TERMS,
 ) -> Rating:
@@ -103,7 +103,7 @@ def quote(
     idle_s: int = 0,
     at: datetime,
     tz: tzinfo,
-    gst_percent: int,
+    gst_percent: int | Fraction,
     terms: Terms = NO_TERMS,
 ) -> int | None:
     """Paise including GST for charging `energy_wh` in `duration_s`, then `idle_s` plugged in.

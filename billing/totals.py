@@ -91,7 +91,7 @@ def plain_sum(exact: tuple[int, int], percent: Fraction | int, *, is_interstate:
     return taxable, Tax(half, half)
 
 
-def sum_up(exact: list[Exact], terms: Terms, gst_percent: int, *, is_interstate: bool) -> Rating:
+def sum_up(exact: list[Exact], terms: Terms, gst_percent: int | Fraction, *, is_interstate: bool) -> Rating:
     if terms.is_tax_included:
         exact = [_without_tax(line, gst_percent) for line in exact]
     before, after = _clamped(exact, terms, gst_percent)
@@ -117,16 +117,16 @@ def in_whole_paise(exact: Sequence[Exact], taxable: int) -> tuple[Line, ...]:
     )
 
 
-def _without_tax(line: Exact, gst_percent: int) -> Exact:
+def _without_tax(line: Exact, gst_percent: int | Fraction) -> Exact:
     price = line.price_paise / (1 + _percent(line, gst_percent) / 100)
     return Exact(line.dimension, line.element, line.quantity, line.unit, price, line.vat)
 
 
-def _percent(line: Exact, gst_percent: int) -> Fraction:
+def _percent(line: Exact, gst_percent: int | Fraction) -> Fraction:
     return Fraction(gst_percent) if line.vat is None else line.vat
 
 
-def _clamped(exact: Sequence[Exact], terms: Terms, gst_percent: int) -> tuple[Fraction, Fraction | None]:
+def _clamped(exact: Sequence[Exact], terms: Terms, gst_percent: int | Fraction) -> tuple[Fraction, Fraction | None]:
     """Without tax; and with tax where the tariff itself says so (tax included, or a limit with tax): else None.
 
     A limit that is told both ways holds for both sums apart (OCPI 2.2.1 Tariff, notes on min_price and max_price).
@@ -173,7 +173,7 @@ def _limit_line(exact: Sequence[Exact], before: Fraction, terms: Terms) -> list[
     return [Exact(LEAST if difference > 0 else MOST, -1, Fraction(1), "session", difference, vat)]
 
 
-def _tax_by_percent(exact: Sequence[Exact], taxable: int, gst_percent: int, *, is_interstate: bool) -> Tax:
+def _tax_by_percent(exact: Sequence[Exact], taxable: int, gst_percent: int | Fraction, *, is_interstate: bool) -> Tax:
     """One percentage, as nearly always: of what is invoiced. Several: summed exactly, rounded once."""
     percents = {_percent(line, gst_percent) for line in exact} or {Fraction(gst_percent)}
     if len(percents) == 1:
@@ -201,11 +201,11 @@ def _whole_paise(exact: Sequence[Fraction], total: int) -> list[int]:
     return whole
 
 
-def gst(taxable_paise: int, percent: int, *, is_interstate: bool = False) -> Tax:
+def gst(taxable_paise: int, percent: int | Fraction, *, is_interstate: bool = False) -> Tax:
     """Each head rounded half up; SGST is a copy of CGST, never computed apart."""
     if is_interstate:
-        return Tax(igst_paise=nearest(taxable_paise * percent, 100))
-    half = nearest(taxable_paise * percent, 200)
+        return Tax(igst_paise=nearest(taxable_paise * percent.numerator, 100 * percent.denominator))
+    half = nearest(taxable_paise * percent.numerator, 200 * percent.denominator)
     return Tax(cgst_paise=half, sgst_paise=half)
 
 

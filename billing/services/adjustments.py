@@ -4,7 +4,6 @@ import dataclasses
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Sum
 
@@ -15,6 +14,7 @@ from billing.prices.models import AllowanceUse
 from billing.rating import Rating
 from billing.services import price_checks, rating, wallets
 from billing.services.exceptions import open_exception
+from billing.services.gst_rates import percent_at
 from billing.services.wallets import Charge
 from stations.cpo.ocpi.models import RoamingCDR
 from stations.models import Source
@@ -129,7 +129,7 @@ def _book(
         **differences,
         tax_paise=tax_paise,
         total_paise=differences["taxable_paise"] + tax_paise,
-        explanation=rating.explain(rated, gst_percent=settings.GST_PERCENT) if rated else [],
+        explanation=rating.explain(rated, gst_percent=percent_at(figures.started_at)) if rated else [],
         reason=reason[:200],
         created_at=now,
     )

@@ -4,7 +4,6 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Sum
 
@@ -13,6 +12,7 @@ from billing.price_check import Figures, compare
 from billing.rating import Rating, TariffError
 from billing.services import rating, tariffs
 from billing.services.exceptions import open_exception, withdraw_one
+from billing.services.gst_rates import percent_at
 from stations.cpo.ocpi.models import RoamingCDR
 from stations.cpo.ubc.models import UBCCarry
 from stations.models import Tariff
@@ -29,7 +29,7 @@ def check(*, cdr: CDR, told: RoamingCDR, rated: Rating, tariff: Tariff | None, n
     theirs = _theirs(told)
     if known or told.currency != cdr.currency or theirs == Figures(None, None):
         return known
-    lines = rating.explain(rated, gst_percent=settings.GST_PERCENT)
+    lines = rating.explain(rated, gst_percent=percent_at(cdr.started_at))
     ours = Figures(rated.taxable_paise, rated.total_paise)
     if theirs.after == theirs.before and all(line.vat_percent is None for line in rated.lines):
         theirs = Figures(theirs.before, None)  # neither the record nor its tariff speaks of tax

@@ -4,10 +4,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
+from fractions import Fraction
 from itertools import pairwise
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -22,6 +22,7 @@ from billing.prices.services import allowances
 from billing.rating import Period, Rating, Reserved, TariffError
 from billing.services import energy, tariffs, wallets
 from billing.services.exceptions import open_exception
+from billing.services.gst_rates import percent_at
 from billing.services.ledger import Dimensions
 from billing.services.wallets import Charge, hold_key
 from billing.tariff_terms import read_terms
@@ -91,7 +92,7 @@ def rate_cdr(cdr: CDR) -> Rating | None:
         return None
 
 
-def explain(rated: Rating, *, gst_percent: int) -> list[dict[str, Any]]:
+def explain(rated: Rating, *, gst_percent: int | Fraction) -> list[dict[str, Any]]:
     """One line per priced component and tax head, as stored on the CDR and shown to everybody."""
     lines: list[dict[str, Any]] = [
         {
@@ -107,7 +108,7 @@ def explain(rated: Rating, *, gst_percent: int) -> list[dict[str, Any]]:
     ]
     heads = (("CGST", rated.tax.cgst_paise), ("SGST", rated.tax.sgst_paise), ("IGST", rated.tax.igst_paise))
     told = {line.vat_percent for line in rated.lines} - {None}
-    usual = float(told.pop() or 0) if len(told) == 1 else gst_percent
+    usual = float(told.pop() or 0) if len(told) == 1 else float(gst_percent)
     for name, amount in heads:
         if amount:
             percent = usual if name == "IGST" else usual / 2
@@ -177,7 +178,7 @@ def price_of(cdr: CDR, price: Price, *, supply: Supply | None = None, samples: S
         periods=periods,
         started_at=cdr.started_at,
         tz=tariffs.zone_of(session.connector.evse.location.time_zone),
-        gst_percent=settings.GST_PERCENT,
+        gst_percent=percent_at(cdr.started_at),
         is_interstate=supply.is_interstate,
         terms=read_terms(price.terms),
         reserved=reserved,
@@ -228,7 +229,7 @@ def write(cdr: CDR, rated: Rating, now: datetime) -> None:
     """The price with every line of it, on the record (not saved)."""
     cdr.taxable_paise, cdr.tax_paise, cdr.total_paise = rated.taxable_paise, rated.tax.total_paise, rated.total_paise
     cdr.cgst_paise, cdr.sgst_paise, cdr.igst_paise = rated.tax.cgst_paise, rated.tax.sgst_paise, rated.tax.igst_paise
-    cdr.explanation = explain(rated, gst_percent=settings.GST_PERCENT)
+    cdr.explanation = explain(rated, gst_percent=percent_at(cdr.started_at))
     cdr.rated_at = now
 
 

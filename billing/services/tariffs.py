@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from django.conf import settings
 from django.db.models import Q
 
 from billing import rating
@@ -13,7 +12,8 @@ from billing.models import ChargingSession
 from billing.prices.price import Price, of_plan, of_rate, of_tariff
 from billing.prices.services import allowances, resolution
 from billing.rating import Rating, Reserved, TariffError
-from billing.tariff_terms import FOR_ROAMING, NO_TERMS, Terms, read_terms
+from billing.services.gst_rates import percent_at
+from billing.tariff_terms import FOR_ROAMING, read_terms
 from stations.models import Connector, Tariff
 
 
@@ -116,17 +116,16 @@ def quote_at(
     Without an organisation by the public tariff. Needs evse__location.
     """
     price = price_for(connector=connector, at=at, organisation_id=organisation_id)
-    terms = _terms(price)
-    return None if price is None or terms is None else rating.quote(
-        elements=price.including(_included_wh(price, energy_wh, vehicle_id)),
-        energy_wh=energy_wh,
-        duration_s=duration_s,
-        idle_s=idle_s,
-        at=at,
-        tz=zone_of(connector.evse.location.time_zone),
-        gst_percent=settings.GST_PERCENT,
-        terms=terms,
-    )  # fmt: skip
+    if price is None:
+        return None
+    try:
+        return rating.quote(
+            elements=price.including(_included_wh(price, energy_wh, vehicle_id)), energy_wh=energy_wh,
+            duration_s=duration_s, idle_s=idle_s, at=at, tz=zone_of(connector.evse.location.time_zone),
+            gst_percent=percent_at(at), terms=read_terms(price.terms),
+        )  # fmt: skip
+    except TariffError:
+        return None
 
 
 def offer_at(
@@ -144,7 +143,7 @@ def offer_at(
     try:
         rated = rating.rate(
             elements=price.including(_included_wh(price, energy_wh, vehicle_id)), periods=periods, started_at=at,
-            tz=zone_of(connector.evse.location.time_zone), gst_percent=settings.GST_PERCENT,
+            tz=zone_of(connector.evse.location.time_zone), gst_percent=percent_at(at),
             terms=read_terms(price.terms), reserved=reserved,
         )  # fmt: skip
     except TariffError:
@@ -167,7 +166,7 @@ def reservation_offer(*, connector: Connector, reserved: Reserved) -> Offer | No
     try:
         rated = rating.rate_reservation(
             elements=tariff.elements, reserved=reserved, tz=zone_of(connector.evse.location.time_zone),
-            gst_percent=settings.GST_PERCENT, terms=read_terms(tariff.terms),
+            gst_percent=percent_at(reserved.started_at), terms=read_terms(tariff.terms),
         )  # fmt: skip
     except TariffError:
         return None
@@ -184,11 +183,3 @@ def running_offer(session: ChargingSession, *, now: datetime) -> Offer | None:
         connector=session.connector, energy_wh=session.energy_wh, duration_s=seconds, at=session.started_at,
         organisation_id=session.organisation_id, vehicle_id=session.vehicle_id,
     )  # fmt: skip
-
-
-def _terms(price: Price | None) -> Terms | None:
-    """None when they cannot be read: then nothing is quoted."""
-    try:
-        return read_terms(price.terms) if price else NO_TERMS
-    except TariffError:
-        return None

@@ -19,10 +19,10 @@ from billing.invoicing.services import figures, left, months, notes
 from billing.invoicing.services.parties import Parties, supply_of
 from billing.invoicing.services.place_of_supply import supply_of_session
 from billing.invoicing.services.rules import MissingRule, Rules
-from billing.models import CDR, LedgerTransfer
-from billing.services import adjustments, ledger, verification
+from billing.models import CDR, BillingException, LedgerTransfer
+from billing.services import adjustments, gst_rates, ledger, rating, tariffs, verification
 from billing.services.adjustments import Figures
-from billing.tests.factories import NOON, Fleet, make_fleet
+from billing.tests.factories import NOON, Fleet, make_fleet, start, stop
 from billing.tests.invoicing import (
     AFTER_NOVEMBER,
     NOVEMBER,
@@ -277,6 +277,62 @@ def correct(cdr: CDR, energy_wh: int, minutes: int = 30) -> None:
         ended_at = cdr.started_at + timedelta(minutes=minutes)
         wanted = Figures(cdr.started_at, ended_at, energy_wh, minutes * 60, 0)
         assert adjustments.adjust(cdr=cdr, figures=wanted, reason="a late stop", now=AFTER_NOVEMBER)
+
+
+def lower_from(day: date, value: str = "12") -> None:
+    TaxRule.objects.create(name="rate", subject="998714", value=value, valid_from=day)
+    gst_rates.forget()
+
+
+def test_a_rate_that_changes_within_a_month_is_charged_and_invoiced_by_the_day(organisation: Organisation) -> None:
+    make_supplier()
+    make_registration(organisation)
+    fleet = fleet_of(organisation)
+    lower_from(date(2026, 11, 16))
+    eve = datetime(2026, 11, 15, 18, 0, tzinfo=UTC)  # 23:30 in India, ending on the 16th
+    before, after = charge(fleet, at=eve, minutes=60), charge(fleet, at=eve + timedelta(hours=1))
+    assert [cdr.tax_paise for cdr in (before, after)] == [32_40, 21_60]
+    assert [line["quantity"] for line in after.explanation[1:]] == ["6", "6"]
+    quote = {"connector": fleet.connector, "energy_wh": 10_000, "duration_s": 3_600}
+    assert [tariffs.quote_at(at=at, **quote) for at in (eve, eve + timedelta(hours=1))] == [212_40, 201_60]
+    [made] = close()
+    lines = made.lines.order_by("rate_percent")
+    assert [(line.rate_percent, line.cgst_paise, line.sgst_paise) for line in lines] == [
+        (12, 10_80, 10_80), (18, 16_20, 16_20),
+    ]  # fmt: skip
+    assert ledger.balance_paise("rounding") == 0
+    assert figures.unexplained_tax() == {"cgst": 0, "sgst": 0, "igst": 0}
+
+
+@pytest.mark.parametrize("is_known_late", [True, False])
+def test_a_note_has_the_rate_of_its_invoice(organisation: Organisation, is_known_late: bool) -> None:
+    """Also of one from before its rule was known."""
+    make_supplier()
+    registration = make_registration(organisation)
+    cdr = charge(fleet_of(organisation))
+    [made] = close()
+    lower_from(NOVEMBER if is_known_late else date(2026, 12, 1))
+    registration.is_sez = True
+    registration.save()
+    correct(cdr, energy_wh=9_000)
+    months.close(day=date(2026, 12, 1), now=JANUARY, reason="test")
+    [note] = made.notes.all()
+    [line] = note.lines.all()
+    assert (line.rate_percent, note.cgst_paise, note.igst_paise, note.supply_kind) == (18, 1_62, 0, "B2B")
+    assert figures.unexplained_tax() == {"cgst": 0, "sgst": 0, "igst": 0}
+
+
+def test_nothing_is_priced_without_a_rate(organisation: Organisation) -> None:
+    make_supplier()
+    make_registration(organisation)
+    fleet = fleet_of(organisation)
+    TaxRule.objects.filter(name="rate").update(valid_from=date(2027, 1, 1))
+    gst_rates.forget()
+    stop(fleet, start(fleet).transaction_ref)
+    assert not rating.rate_and_capture(cdr_id=CDR.objects.get().pk, now=AFTER_NOVEMBER)
+    assert "No rule 'rate' 998714 holds" in BillingException.objects.get(kind="missing_tariff").details["why"]
+    asked = {"connector": fleet.connector, "energy_wh": 10_000, "duration_s": 3_600, "at": NOON}
+    assert (tariffs.quote_at(**asked), tariffs.offer_at(**asked)) == (None, None)
 
 
 def given_back(made: TaxDocument) -> tuple[int, int, int]:

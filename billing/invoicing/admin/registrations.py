@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 
 from billing.admin.operators import is_operator
 from billing.invoicing.models import OrganisationRegistration, RegistrationMapping, SupplierRegistration, TaxRule
+from billing.services import gst_rates
 from fleetcharge.accounts.admin import DESK, TenantAdmin
 
 
@@ -34,6 +35,10 @@ class SupplierRegistrationAdmin(OurOwnEditable):
 class TaxRuleAdmin(OurOwnEditable):
     list_display = ["name", "subject", "value", "valid_from", "valid_to", "source"]
     list_filter = ["name"]
+
+    def save_model(self, request: Any, obj: Any, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        gst_rates.forget()
 
 
 @admin.register(OrganisationRegistration)

@@ -1,7 +1,7 @@
 """What documents would say: what is to be billed, by parties, grouped, taxed once per rate; no number yet."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from fractions import Fraction
@@ -11,7 +11,7 @@ from typing import Any
 from billing.gst.heads import Heads, round_off, tax_on, total_of
 from billing.gst.numbering import day_in_india
 from billing.gst.supply import Supply
-from billing.invoicing.grouping import Part, grouped
+from billing.invoicing.grouping import Part, Priced, grouped
 from billing.invoicing.models import OrganisationRegistration, SupplierRegistration
 from billing.invoicing.services import items as items_service
 from billing.invoicing.services.items import Item
@@ -19,6 +19,8 @@ from billing.invoicing.services.parties import Parties, parties_of, supply_of
 from billing.invoicing.services.rules import Name, Rules
 from billing.prices.services.invoicing import FeeItem, fees_of_many
 from fleetcharge.accounts.models import Organisation
+
+RateOf = Callable[[Item | FeeItem, Priced, Fraction], Fraction]
 
 
 @dataclass(frozen=True)
@@ -108,11 +110,14 @@ def draft(
     rules: Rules,
     sign: int = 1,
     fees: Sequence[FeeItem] = (),
+    supply: Supply | None = None,
+    rate_of: RateOf = lambda item, line, rate: rate,
 ) -> Draft:
-    """`sign` -1: the items take away, and the document shows what it gives back as positive amounts."""
-    supply = supply_of(supplier, recipient)
+    """`sign` -1: the items take away, and the document shows what it gives back as positive amounts. A note has the
+    supply of the document that it corrects, and `rate_of` says which of its rates."""
+    supply = supply or supply_of(supplier, recipient)
     billed: list[Item | FeeItem] = [*items, *fees]
-    lines = grouped(_parts(billed, supply, rules, sign), max_items=rules.number(Name.MAX_ITEMS))
+    lines = grouped(_parts(billed, supply, rules, sign, rate_of), max_items=rules.number(Name.MAX_ITEMS))
     taxables = [(line.taxable_paise, line.rate) for line in lines]
     return Draft(
         organisation, supplier, recipient, supply, items, lines, tax_on(taxables, is_interstate=supply.is_interstate),
@@ -120,11 +125,15 @@ def draft(
     )  # fmt: skip
 
 
-def _parts(billed: Iterable[Item | FeeItem], supply: Supply, rules: Rules, sign: int) -> Iterable[Part]:
-    sac_code, usual = rules.sac_code, rules.charging_rate
+def _parts(
+    billed: Iterable[Item | FeeItem], supply: Supply, rules: Rules, sign: int, rate_of: RateOf
+) -> Iterable[Part]:  # fmt: skip
     for item in billed:
+        then = rules.at(item.on)
         for line in item.lines:
-            rate = Fraction(0) if supply.is_zero_rated else usual if line.rate is None else line.rate
+            usual = then.charging_rate if line.rate is None else line.rate
+            rate = Fraction(0) if supply.is_zero_rated else rate_of(item, line, usual)
             yield Part(
-                sac_code, rate, item.site, item.network, line.component, line.unit, line.quantity, sign * line.paise
-            )
+                then.sac_code, rate, item.site, item.network, line.component, line.unit, line.quantity,
+                sign * line.paise,
+            )  # fmt: skip

@@ -2,14 +2,14 @@
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from django.db.models import Exists, OuterRef, QuerySet
 
-from billing.gst.numbering import INDIA
+from billing.gst.numbering import INDIA, day_in_india
 from billing.invoicing.grouping import Priced, corrected_lines, priced_lines
 from billing.invoicing.models import BilledItem
 from billing.invoicing.services import collecting
@@ -79,6 +79,8 @@ class Item:
     cgst_paise: int
     sgst_paise: int
     igst_paise: int
+    on: date
+    """The day on which the session began: its rate is on all corrections, too."""
     facts: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -148,7 +150,7 @@ def _gathered(
         first = priced_lines(row.explanation, row.taxable_paise or 0)
         heads = (row.taxable_paise or 0, row.cgst_paise, row.sgst_paise, row.igst_paise)
         facts = _facts(row, row, "session", heads, place, plate)
-        items = [Item(row.pk, None, place, plate, first, *heads, facts)]
+        items = [Item(row.pk, None, place, plate, first, *heads, day_in_india(row.started_at), facts)]
         if row.pk in corrections:
             items += _corrections(row, first, corrections[row.pk], place, plate)
         yield row, items
@@ -166,7 +168,7 @@ def _corrections(
         lines = corrected_lines(before, after, new.taxable_paise)
         heads = (new.taxable_paise, new.cgst_paise, new.sgst_paise, new.igst_paise)
         facts = _facts(row, new, f"correction {new.number}", heads, place, plate)
-        yield Item(row.pk, new.pk, place, plate, lines, *heads, facts)
+        yield Item(row.pk, new.pk, place, plate, lines, *heads, day_in_india(row.started_at), facts)
 
 
 def _corrections_of(cdr_ids: list[int]) -> Mapping[int, list[CDRAdjustment]]:

@@ -8,17 +8,21 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from django.db import transaction
 
 from billing.gst.heads import Heads, total_of
 from billing.gst.numbering import day_in_india, first_day
+from billing.gst.supply import Supply
+from billing.invoicing.grouping import Priced
 from billing.invoicing.models import AccountingMonth, BilledItem, DocumentLine, TaxDocument
 from billing.invoicing.services import drafting, issuing, items, left, numbers, posting
 from billing.invoicing.services.advances import first_open_day
 from billing.invoicing.services.items import Item
 from billing.invoicing.services.rules import Name, Rules
+from billing.prices.services.invoicing import FeeItem
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.api import Conflict
@@ -161,8 +165,9 @@ def _note(
     original = _locked(original_id)
     kind = Kind.CREDIT_NOTE if is_credit else Kind.DEBIT_NOTE
     whole = drafting.draft(
-        original.organisation, original.supplier, original.registration, some, rules, -1 if is_credit else 1
-    )
+        original.organisation, original.supplier, original.registration, some, rules, -1 if is_credit else 1,
+        supply=_supply_of(original), rate_of=_Rates(original).of,
+    )  # fmt: skip
     made = left.bounded(whole, left.of(original)) if is_credit else whole
     corrections = ",".join(str(item.adjustment_id) for item in some if item.adjustment_id)
     digest = hashlib.sha256(corrections.encode()).hexdigest()[:40]
@@ -173,3 +178,26 @@ def _note(
         draft=made, kind=kind, on=on, at=at, month=month, original=original, actor=actor,
         request_key=f"{kind}:{original.pk}:{digest}", reason=reason,
     )  # fmt: skip
+
+
+def _supply_of(original: TaxDocument) -> Supply:
+    """As it was then, whatever is known of the fleet by now."""
+    is_interstate = original.supply_kind.startswith("SEZ") or original.place_of_supply != original.supplier.state_code
+    return Supply(original.place_of_supply, original.supply_kind, is_interstate)
+
+
+class _Rates:
+    """Those of a document, for its notes: a rule that was added since changes nothing that it says."""
+
+    def __init__(self, original: TaxDocument) -> None:
+        self._all: list[Fraction] = []
+        self._of: dict[tuple[str, str, str], list[Fraction]] = defaultdict(list)
+        for line in original.lines.order_by("-taxable_paise"):
+            rate = Fraction(line.rate_percent)
+            self._all.append(rate)
+            self._of[line.site, line.network, line.component].append(rate)
+
+    def of(self, item: Item | FeeItem, line: Priced, rate: Fraction) -> Fraction:
+        """The rate of its day where the document has it, else that of its largest line about the same."""
+        known = self._of.get((item.site, item.network, line.component)) or self._all
+        return rate if rate in known or not known else known[0]

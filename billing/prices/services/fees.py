@@ -19,6 +19,7 @@ from billing.prices.periods import Share, Span
 from billing.prices.services import allowances, resolution
 from billing.services import wallets
 from billing.services.exceptions import open_exception
+from billing.services.gst_rates import percent_at
 from billing.services.ledger import Dimensions
 from billing.services.wallets import Charge
 from billing.totals import gst, round_half_up
@@ -98,7 +99,8 @@ def _book(subscription: Subscription, period: Span, shares: list[Share], now: da
     exact = sum((share.of(versions[share.version].fee_paise) for share in shares), Fraction(0))
     taxable, organisation = round_half_up(exact), subscription.organisation
     supply = _supply(organisation)
-    percent = 0 if supply.is_zero_rated else settings.GST_PERCENT
+    moment = _last_moment(subscription, period)
+    percent = 0 if supply.is_zero_rated else percent_at(moment)
     tax = gst(taxable, percent, is_interstate=supply.is_interstate)
     fee = SubscriptionFee.objects.create(
         subscription=subscription, organisation=organisation, period_start=period.start, period_end=period.end,
@@ -119,7 +121,7 @@ def _book(subscription: Subscription, period: Span, shares: list[Share], now: da
         organisation_id=organisation.pk, session_key=f"subscription:{subscription.pk}",
         entry_key=f"subscription:{subscription.pk}:{period.start}",
         charges=[Charge(account, paise, "subscription", memo) for account, paise in heads if paise],
-        about=Dimensions(organisation_id=organisation.pk), at=_last_moment(subscription, period), now=now,
+        about=Dimensions(organisation_id=organisation.pk), at=moment, now=now,
         currency=organisation.currency,
     )  # fmt: skip
 

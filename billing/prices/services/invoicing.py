@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -21,6 +21,11 @@ class FeeItem:
     network_slug: str = ""
     site: str = ""
     network: str = ""
+
+    @property
+    def on(self) -> date:
+        """Its last day: the rate of that day is on all of it."""
+        return min(self.fee.period_end, self.fee.subscription.ends_before or date.max) - timedelta(days=1)
 
     @property
     def lines(self) -> list[Priced]:
@@ -72,4 +77,5 @@ def put_on(document: TaxDocument, fees: list[FeeItem]) -> None:
 
 
 def _waiting(before: date) -> Any:
-    return SubscriptionFee.objects.filter(document=None, period_end__lte=before, total_paise__gt=0)
+    waiting = SubscriptionFee.objects.filter(document=None, period_end__lte=before, total_paise__gt=0)
+    return waiting.select_related("subscription")
