@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from ocpp_bridge.station import Station
 
 WINDOW_SECONDS = 600.0
-MIN_SAMPLES = 3  # before a great skew is believed: one frame alone may have waited for hours
+MIN_SAMPLES = 3  # before a clock is believed to be far ahead
+LAG_SECONDS, LAG_SPREAD_SECONDS = 60.0, 5.0  # before it is believed to be far behind: so long, by the same
 WORTH_STORING_SECONDS = 2.0
 ALARM_SECONDS, FINE_SECONDS = 60.0, 30.0
 MAX_SECONDS = 3e9
@@ -35,16 +36,18 @@ class ClockWatch:
     """The skew of one socket: the greatest offset of the last ten to twenty minutes.
 
     A replayed frame is older than a live one by however long it waited, so the greatest offset is that of the live
-    ones, and nobody has to say which they are.
+    ones, and nobody has to say which they are. After an outage all of them may have waited: a clock is behind only when
+    it is so a minute later by the same.
     """
 
-    __slots__ = ("_before", "_began_at", "_best", "_count", "_stored")
+    __slots__ = ("_before", "_began_at", "_best", "_count", "_is_steady", "_level", "_level_at", "_stored")
 
     def __init__(self, stored: float | None = None) -> None:
         self._best: float | None = None
         self._before: float | None = None
         self._began_at: datetime | None = None
         self._stored, self._count = stored, 0
+        self._level, self._level_at, self._is_steady = 0.0, datetime.min.replace(tzinfo=UTC), False
 
     def note(self, raw: object, received_at: datetime) -> float | None:
         """Take one timestamp; the skew in seconds when it has changed enough to be stored, else None."""
@@ -56,12 +59,21 @@ class ClockWatch:
         self._best = offset if self._best is None else max(self._best, offset)
         skew = self._best if self._before is None else max(self._best, self._before)
         self._count += 1
-        if abs(skew) > ALARM_SECONDS and self._count < MIN_SAMPLES:
+        if not self._is_believed(skew, offset, received_at):
             return None
         if self._stored is not None and abs(skew - self._stored) < WORTH_STORING_SECONDS:
             return None
         self._stored = skew
         return skew
+
+    def _is_believed(self, skew: float, offset: float, received_at: datetime) -> bool:
+        if abs(skew - self._level) > LAG_SPREAD_SECONDS:
+            self._level, self._level_at, self._is_steady = skew, received_at, False
+        elif abs(offset - self._level) <= LAG_SPREAD_SECONDS:
+            self._is_steady |= (received_at - self._level_at).total_seconds() >= LAG_SECONDS
+        if skew < -ALARM_SECONDS:
+            return self._is_steady
+        return skew <= ALARM_SECONDS or self._count >= MIN_SAMPLES
 
 
 async def watch(station: "Station", raw: object, received_at: datetime) -> None:

@@ -227,6 +227,24 @@ def test_replayed_frames_do_not_make_a_clock_late() -> None:
     assert watch.note(at(-1), NOW) is None  # too little to be worth a write
 
 
+def test_what_all_waited_for_an_outage_to_end_makes_no_clock_late() -> None:
+    """A status says when the plug changed: the same hours ago for each plug, and again when it is asked for."""
+    watch = ClockWatch()
+    for seconds in (0, 0.1, 0.2, 30, 90, 300):
+        received_at = NOW + timedelta(seconds=seconds)
+        assert watch.note(at(-7200), received_at) is None
+    assert watch.note((NOW + timedelta(seconds=399)).isoformat(), NOW + timedelta(seconds=400)) == -1
+
+
+def test_a_clock_that_is_behind_by_the_same_a_minute_later_is_believed() -> None:
+    watch = ClockWatch()
+    told = [watch.note(at(seconds - 300), NOW + timedelta(seconds=seconds)) for seconds in (0, 1, 2, 59, 61)]
+    assert told == [None, None, None, None, -300]
+    assert watch.note(at(-9000), NOW + timedelta(seconds=70)) is None  # a replay in between
+    back = [watch.note(at(seconds - 600), NOW + timedelta(seconds=seconds)) for seconds in (700, 1310, 1380)]
+    assert back == [None, None, -600]
+
+
 def test_a_clock_that_is_set_right_is_seen_after_its_window() -> None:
     watch = ClockWatch(stored=300.0)
     for _ in range(3):
@@ -251,6 +269,12 @@ async def test_a_wrong_clock_is_stored_and_shown_and_forgiven(connect: Connect, 
 
     for _ in range(3):
         await report(-300)
+    await station.arefresh_from_db()
+    assert station.clock_skew_seconds is None  # they may have waited
+    consumer = hub.find(station.pk)
+    assert consumer is not None and consumer.station is not None
+    consumer.station.clock._level_at -= timedelta(minutes=1)
+    await report(-300)
     await station.arefresh_from_db()
     assert station.clock_skew_seconds == pytest.approx(-300, abs=5)
     alert = await Alert.objects.aget(kind=Alert.Kind.CHARGER_MATTER)
