@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin, messages
 from django.db.models import Count, QuerySet, Sum
 from django.http import HttpRequest, HttpResponse
@@ -9,8 +10,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
+from unfold.widgets import UnfoldAdminSelectWidget
 
+from billing.admin.operators import OperatorDeeds, operators_only
 from billing.admin.shown import TotalsMixin, money, user_of
+from billing.approvals.following import follow
 from billing.models import (
     BankLine,
     GatewayEvent,
@@ -24,9 +28,10 @@ from billing.models import (
     Settlement,
     SettlementRow,
 )
-from billing.payments import inbox, refunds
+from billing.payments import inbox, refunds, strangers
 from billing.payments.statement_upload import StatementUpload
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
+from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.api import Conflict
 
 
@@ -58,15 +63,22 @@ class OfTheOperator:
         return rows if request.user.is_superuser else rows.none()
 
 
+class OwnerForm(ReasonForm):
+    field_order = ["organisation", "reason"]
+    organisation = forms.ModelChoiceField(
+        Organisation.objects.all(), label=gettext_lazy("Organisation"), widget=UnfoldAdminSelectWidget
+    )
+
+
 @admin.register(GatewayPayment)
-class GatewayPaymentAdmin(SumOfAmounts, MoneyColumn, ReadOnlyAdmin):
+class GatewayPaymentAdmin(OperatorDeeds, SumOfAmounts, MoneyColumn, ReadOnlyAdmin):
     list_display = ["paid_at", "payment_id", "organisation", "method", "amount", "status", "credited_at"]
-    list_filter = ["status", "method"]
+    list_filter = ["status", "method", ("organisation", admin.EmptyFieldListFilter)]
     list_select_related = ["organisation"]
     search_fields = ["payment_id", "order_id"]
     date_hierarchy = "paid_at"
     ordering = ["-pk"]
-    actions_detail = ["ask_refund"]
+    actions_detail = ["ask_refund", "give"]
 
     def has_decide_permission(self, request: Any, obj: Any = None) -> bool:
         return self._has_role(request, DESK)
@@ -88,6 +100,26 @@ class GatewayPaymentAdmin(SumOfAmounts, MoneyColumn, ReadOnlyAdmin):
                 messages.error(request, str(error))
             return back_to(self, payment.pk)
         return ask(request, self, title=_("Refund %(id)s") % {"id": payment}, form=form, submit=_("Ask for a refund"))
+
+    @operators_only
+    @action(description=gettext_lazy("Belongs to a fleet"), url_path="give", permissions=["operate"])
+    def give(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        payment = self.get_object(request, object_id)
+        if payment is None:
+            return back_to(self)
+        form = OwnerForm(request.POST or None)
+        if not form.is_valid():
+            title = _("Whose is %(id)s?") % {"id": payment}
+            return ask(request, self, title=title, form=form, submit=_("Ask to credit it"))
+        try:
+            wish = strangers.ask_to_give(
+                payment_id=payment.pk, organisation_id=form.cleaned_data["organisation"].pk, now=timezone.now(),
+                asked_by=user_of(request), reason=form.cleaned_data["reason"],
+            )  # fmt: skip
+        except Conflict as error:
+            messages.error(request, str(error.detail))
+            return back_to(self, payment.pk)
+        return follow(request, self, wish, payment.pk, "")
 
 
 @admin.register(PaymentIntent)

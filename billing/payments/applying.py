@@ -11,6 +11,7 @@ from billing.models import BillingException, GatewayPayment, Mandate, PaymentInt
 from billing.payments import outcomes
 from billing.services import wallets
 from billing.services.exceptions import open_exception
+from fleetcharge.lib.api import Conflict
 from fleetcharge.lib.events import publish
 
 CLEARING = "razorpay_clearing"
@@ -50,6 +51,26 @@ def apply_payment(*, entity: Entity, now: datetime, receiver: str = "") -> Gatew
     if is_news and payment.intent_id:
         outcomes.follow(payment=payment, now=now)
     return payment
+
+
+@transaction.atomic
+def give_to(*, payment_id: str, organisation_id: int, now: datetime) -> GatewayPayment:
+    """Credit a payment that nobody was found for to the fleet that a person found. Raises Conflict when it cannot be
+    credited, or has an owner by now."""
+    payment = GatewayPayment.objects.select_for_update(of=("self",)).get(payment_id=payment_id)
+    refuse_to_give(payment)
+    payment.organisation_id, payment.next_look_at = organisation_id, None
+    _credit(payment, now)
+    payment.save()
+    return payment
+
+
+def refuse_to_give(payment: GatewayPayment) -> None:
+    """Raises Conflict unless it is paid, in rupees, still there and nobody's."""
+    if payment.organisation_id is not None:
+        raise Conflict("This payment belongs to a fleet already.", code="has_owner")
+    if payment.status != Status.CAPTURED or payment.currency != "INR":
+        raise Conflict("Only a payment in rupees that was taken and not given back can be credited.", code="not_there")
 
 
 def _locked(entity: Entity, now: datetime) -> tuple[GatewayPayment, bool]:

@@ -4,13 +4,18 @@ import pytest
 from django.test import Client
 from django.urls import reverse
 
+from billing.approvals import services as approvals
+from billing.approvals.models import Approval
 from billing.gateways.emulator import payments as payer
-from billing.models import GatewayEvent, GatewayPayment, Refund
-from billing.payments import inbox, intents
+from billing.gateways.emulator import settlements as payout
+from billing.models import GatewayEvent, GatewayPayment, Refund, Wallet
+from billing.payments import inbox, intents, settlements, strangers
 from billing.payments.inbox import Letter
+from billing.services import ledger
 from billing.tests.payments.conftest import NOON, World
-from billing.tests.payments.helpers import hear, posted
+from billing.tests.payments.helpers import books_are_right, hear, posted
 from fleetcharge.accounts.models import User
+from fleetcharge.lib.api import Conflict
 
 pytestmark = pytest.mark.django_db
 OF_FLEETS = ["gatewaypayment", "paymentintent", "paymentreceiver", "mandate", "refund", "paymentdispute"]
@@ -69,3 +74,56 @@ def test_the_operator_has_a_dead_webhook_handled_again(payment) -> None:
     signed_in(operator).post(page("gatewayevent_changelist"), wanted)
     dead.refresh_from_db()
     assert (dead.state, dead.attempts) == ("waiting", 0)
+
+
+@pytest.fixture
+def stray(world: World) -> GatewayPayment:
+    """Taken, settled, and nobody knows whose it is."""
+    payer.take(world.bank, payer.new_payment(world.bank, amount=777_00, method="upi"))
+    hear(world)
+    payout.settle(world.bank)
+    settlements.import_recent(now=NOON, gateway=world.gateway)
+    payment = GatewayPayment.objects.get()
+    assert (payment.organisation, ledger.balance_paise("suspense")) == (None, 777_00)
+    return payment
+
+
+def test_a_payment_without_an_owner_is_given_to_its_fleet_by_two_operators(stray, organisation, finance) -> None:
+    clerk, chief = (User.objects.create_superuser(f"{name}@fc.example", "correct horse") for name in ("a", "b"))
+    told = {"organisation": organisation.pk, "reason": "their letter of Friday"}
+    assert signed_in(finance).post(page("gatewaypayment_give", stray.pk), told).status_code == 403
+    assert signed_in(clerk).get(page("gatewaypayment_give", stray.pk)).status_code == 200
+    signed_in(clerk).post(page("gatewaypayment_give", stray.pk), told)
+    wish = Approval.objects.get()
+    with pytest.raises(ValueError, match="Another person"):
+        approvals.approve(approval_id=wish.pk, decided_by=clerk, now=NOON)
+    assert not Wallet.objects.exists()
+    approvals.approve(approval_id=wish.pk, decided_by=chief, now=NOON, reason="seen")
+    settlements.settle(now=NOON)
+    stray.refresh_from_db()
+    assert (stray.organisation, stray.credited_at, posted(organisation)) == (organisation, NOON, 777_00)
+    assert [ledger.balance_paise(code) for code in ("suspense", "razorpay_clearing")] == [0, 0]
+    assert (settlements.unexplained_paise(), books_are_right()) == (0, True)
+
+
+def test_a_payment_is_given_once_and_only_while_it_is_there(world, stray, organisation, other_organisation) -> None:
+    clerk, chief = (User.objects.create_superuser(f"{name}@fc.example", "correct horse") for name in ("a", "b"))
+    wishes = [
+        strangers.ask_to_give(payment_id=stray.pk, organisation_id=fleet.pk, asked_by=clerk, reason="r", now=NOON)
+        for fleet in (organisation, other_organisation)
+    ]
+    approvals.approve(approval_id=wishes[0].pk, decided_by=chief, now=NOON, reason="seen")
+    with pytest.raises(Conflict, match="belongs to a fleet"):
+        approvals.approve(approval_id=wishes[1].pk, decided_by=chief, now=NOON, reason="seen")
+    gone = payer.new_payment(world.bank, amount=50_00, method="upi")
+    payer.take(world.bank, gone)
+    made = payer.refund(world.bank, gone["id"], {"amount": 50_00}, "")
+    payer.finish_refund(world.bank, made["id"])
+    hear(world)
+    payment = GatewayPayment.objects.get(payment_id=gone["id"])
+    strangers.work(payment_pk=payment.pk, now=NOON, gateway=world.gateway)
+    with pytest.raises(Conflict, match="not given back"):
+        strangers.ask_to_give(
+            payment_id=payment.pk, organisation_id=organisation.pk, asked_by=clerk, reason="r", now=NOON
+        )
+    assert Wallet.objects.count() == 1
