@@ -9,6 +9,7 @@ import pytest
 from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from billing.invoicing.services import collecting
 from billing.matching import UnusableTerms, rulesets
@@ -17,7 +18,6 @@ from billing.models import (
     BillingException,
     ChargingSession,
     PastVerdict,
-    PriceCheck,
     ReconciliationVerdict,
     RuleTerms,
     StationPoint,
@@ -28,7 +28,7 @@ from billing.services import exceptions, reconciliation
 from billing.tests import test_roaming
 from billing.tests.factories import NOON, Fleet, make_fleet, start, stop
 from billing.tests.test_credits import CREDIT, SMALLER
-from billing.tests.test_roaming import NOW, bill, hear, price
+from billing.tests.test_roaming import bill, hear, price
 from fleetcharge.accounts.models import AuditEntry, Organisation, User
 from fleetcharge.demo.peers import objects
 from fleetcharge.lib.api import Conflict
@@ -549,18 +549,18 @@ def test_what_was_decided_about_a_record_is_not_decided_about_the_next(
     assert BillingException.objects.open().get(session=session).kind == "cpo_record"
 
 
-def test_a_fresh_record_is_noticed_by_those_who_look_again(source: Source, van: Vehicle) -> None:
+def test_a_credit_is_noticed_by_those_who_look_again(
+    source: Source, van: Vehicle, monkeypatch: pytest.MonkeyPatch
+) -> None:
     cdr = bill(source)
     price(cdr)
     assert cdr is not None
-    judged_by_the_sweep(cdr.session, 0)
+    judged_at = timezone.now() + timedelta(days=1)
+    working.judge_waiting(now=judged_at)
+    monkeypatch.setattr(test_roaming, "NOW", judged_at + timedelta(hours=1))
     bill(source, "C1-C", **CREDIT)
-    ChargingSession.objects.update(reconciled_at=LATER)  # by a worker that had read what was known before
-    ReconciliationVerdict.objects.update(decided_at=NOW - timedelta(minutes=1))
-    CDR.objects.update(created_at=NOON)
-    PriceCheck.objects.update(checked_at=NOON)
-    now = LATER + timedelta(hours=1)
-    assert working.overtaken(now=now, since=NOON, limit=9) == [cdr.session.pk]
+    ChargingSession.objects.update(reconciled_at=judged_at)  # by a worker that had read what was known before
+    assert working.overtaken(now=judged_at + timedelta(hours=2), since=NOON, limit=9) == [cdr.session.pk]
 
 
 def test_a_record_in_local_time_told_as_utc_is_no_absence(
