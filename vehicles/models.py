@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from fleetcharge.accounts.models import Organisation
+from vehicles.estimating import SIGMA_PERCENT, band
 from vehicles.fixes import CHARGING, SUSPECT_POSITION, SUSPECT_SOC
 
 FIGURES = ("battery_wh", "plugs", "max_ac_power_w", "max_dc_power_w", "consumption_wh_per_km")
@@ -122,6 +123,13 @@ class Vehicle(models.Model):
     is_active = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     watched_until = models.DateTimeField(null=True, blank=True, editable=False)
+    appetite = models.FloatField(
+        default=1.0,
+        db_default=1.0,
+        editable=False,
+        help_text=_("Learned from its own drives, as a multiple of the model's Wh per km."),
+    )
+    appetite_variance = models.FloatField(default=0.04, db_default=0.04, editable=False)
 
     objects = VehicleQuerySet.as_manager()
 
@@ -138,9 +146,19 @@ class Vehicle(models.Model):
     def __str__(self) -> str:
         return self.registration
 
+    @property
+    def wh_per_km(self) -> float:
+        """What this very vehicle takes."""
+        return self.model.consumption_wh_per_km * self.appetite
+
 
 class VehicleState(models.Model):
-    """The latest truth about one vehicle. Written by ingest in the statement that stores the ping; newest wins."""
+    """The latest truth about one vehicle. Written by ingest in the statement that stores the ping; newest wins.
+
+    `soc_percent` is the charge now, read or estimated; `soc_at` is when it was last read. What it is estimated from is
+    the reading of `soc_base_at` and the counters since then, as far as `soc_counted_at`; they are void when
+    `soc_base_at` is not `soc_at`, because another reading came (vehicles/loop.py).
+    """
 
     class SocSource(models.TextChoices):
         MEASURED = "measured", _("Measured")
@@ -158,6 +176,19 @@ class VehicleState(models.Model):
     soc_percent = models.FloatField(null=True, blank=True)
     soc_at = models.DateTimeField(null=True, blank=True)
     soc_source = models.CharField(max_length=10, choices=SocSource, default=SocSource.MEASURED)
+    soc_sigma_percent = models.FloatField(null=True, blank=True)
+    soc_base_percent = models.FloatField(null=True, blank=True)
+    soc_base_at = models.DateTimeField(null=True, blank=True)
+    soc_base_source = models.CharField(max_length=10, blank=True, default="", db_default="")
+    soc_counted_at = models.DateTimeField(null=True, blank=True)
+    soc_odometer_m = models.FloatField(default=0.0, db_default=0.0)
+    soc_gps_m = models.FloatField(default=0.0, db_default=0.0)
+    soc_gap_m = models.FloatField(default=0.0, db_default=0.0)
+    soc_charged_wh = models.FloatField(default=0.0, db_default=0.0)
+    soc_is_due = models.BooleanField(default=False, db_default=False)
+    charge_session_id = models.BigIntegerField(null=True, blank=True)
+    charge_session_wh = models.FloatField(default=0.0, db_default=0.0)
+    charge_soc_percent = models.FloatField(null=True, blank=True)
     odometer_m = models.BigIntegerField(null=True, blank=True)
     is_charging = models.BooleanField(default=False)
     is_soc_low = models.BooleanField(default=False)
@@ -183,6 +214,15 @@ class VehicleState(models.Model):
 
     def is_fresh(self, now: datetime) -> bool:
         return self.position_at is not None and now - self.position_at < POSITION_STALE_AFTER
+
+    @property
+    def soc_band(self) -> tuple[float, float] | None:
+        """Percent that nine of ten such vehicles have at least, and at most; None without any reading."""
+        if self.soc_percent is None:
+            return None
+        is_estimated = self.soc_source == self.SocSource.ESTIMATED and self.soc_sigma_percent is not None
+        sigma = self.soc_sigma_percent if is_estimated else SIGMA_PERCENT.get(self.soc_source)
+        return band(self.soc_percent, sigma or 0.0)
 
 
 class Stop(models.Model):

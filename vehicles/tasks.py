@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from fleetcharge.lib.sweeps import survived
 from fleetcharge.lib.turns import turn
-from vehicles import services, visits
+from vehicles import loop, services, visits
 from vehicles.packets import drop_old_packets
 from vehicles.trips import services as trips
 
@@ -31,10 +31,11 @@ def keep_partitions() -> None:
 
 @shared_task
 def follow_vehicles() -> None:
-    """What follows from the latest states, every fifteen seconds: stops that were visited."""
+    """What follows from the latest states, every fifteen seconds: stops that were visited, charges nobody told."""
     with turn(LOOP_LOCK, 0) as is_ours:
         if is_ours:
             visits.complete_visited(now=timezone.now())
+            loop.estimate_charges(now=timezone.now())
 
 
 @shared_task

@@ -1,0 +1,221 @@
+"""The charge of vehicles that do not tell it: near the truth, never surer without a reading, and what triggers see."""
+
+import math
+import random
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fleetcharge.lib.events import _handlers
+from vehicles.estimating import Appetite, Since, estimate
+from vehicles.events import SocLow, SocRecovered
+from vehicles.fixes import SUSPECT_POSITION
+from vehicles.loop import estimate_charges
+from vehicles.models import Position, Vehicle, VehicleState
+from vehicles.tests.factories import NOON, make_model, make_state, make_vehicle
+
+START = (12.97, 77.59)
+METRES_PER_DEGREE = 111_195
+metres = st.floats(0, 200_000)
+
+
+class Ping(NamedTuple):
+    seconds: float
+    latitude: float
+    longitude: float
+    speed_kmh: float
+    odometer_m: float
+
+
+def drive(km: float, *, seed: int = 1, held_seconds: int = 0, every: int = 10) -> list[Ping]:
+    """Left and right through a town, every eight km elsewhere, with halts at lights; receivers may hold a position."""
+    rng, pings = random.Random(seed), list[Ping]()
+    (lat, lon), driven, seconds, halt, is_left = START, 0.0, 0, 0, False
+    shown, shown_at = START, 0.0
+    while driven < km * 1000:
+        speed = 0.0 if halt else rng.uniform(6, 14)
+        halt = max(0, halt - 1) if halt else (rng.randint(3, 30) if rng.random() < 0.005 else 0)
+        is_left ^= rng.random() < 0.01
+        heading = 0.3 + driven // 8_000 * 2 + is_left * math.pi / 2
+        lat += speed * math.cos(heading) / METRES_PER_DEGREE
+        lon += speed * math.sin(heading) / METRES_PER_DEGREE / math.cos(math.radians(lat))
+        driven, seconds = driven + speed, seconds + 1
+        if seconds - shown_at >= held_seconds:
+            shown, shown_at = (lat + rng.gauss(0, 4) / METRES_PER_DEGREE, lon), seconds
+        if seconds % every == 0:
+            pings.append(Ping(seconds, *shown, speed * 3.6, driven))
+    return pings
+
+
+def store(van: Vehicle, pings: list[Ping], *, has_odometer: bool = False, flags: int = 0) -> None:
+    """As ingest does: the rows, and the newest place in the state."""
+    Position.objects.bulk_create([
+        Position(
+            vehicle=van, fix_at=NOON + timedelta(seconds=ping.seconds), received_at=NOON,
+            latitude_e7=round(ping.latitude * 1e7), longitude_e7=round(ping.longitude * 1e7),
+            speed_dkmh=round(ping.speed_kmh * 10), odometer_m=round(ping.odometer_m) if has_odometer else None,
+            flags=flags,
+        ) for ping in pings
+    ])  # fmt: skip
+    newest = NOON + timedelta(seconds=max(ping.seconds for ping in pings))
+    VehicleState.objects.filter(vehicle=van).update(position_at=newest)
+
+
+def look(van: Vehicle, seconds: float) -> VehicleState:
+    """The loop runs so long after noon; the state then."""
+    estimate_charges(now=NOON + timedelta(seconds=seconds))
+    return VehicleState.objects.get(vehicle=van)
+
+
+@pytest.fixture
+def van(organisation) -> Vehicle:
+    van = make_vehicle(organisation, model=make_model(battery_wh=20_000, consumption_wh_per_km=150))
+    make_state(van, latitude=START[0], longitude=START[1], soc_percent=90.0, soc_at=NOON)
+    return van
+
+
+@pytest.fixture
+def told(monkeypatch) -> list[Any]:
+    events: list[Any] = []
+    for kind in (SocLow, SocRecovered):
+        monkeypatch.setitem(_handlers, kind, [events.append])
+    return events
+
+
+def cut(pings: list[Ping], start_km: float, minutes: float) -> list[Ping]:
+    """Without what was said in so many minutes from there on."""
+    start = next(ping.seconds for ping in pings if ping.odometer_m >= start_km * 1000)
+    return [ping for ping in pings if not start <= ping.seconds < start + minutes * 60]
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("truth", [0.85, 1.0, 1.15])
+@pytest.mark.parametrize("kind", ["gps", "held", "gaps", "odometer"])
+def test_masked_after_the_first_value_it_errs_by_at_most_six_points_after_40_km(van, truth, kind) -> None:
+    pings = drive(40, seed=len(kind), held_seconds=13 if kind == "held" else 0)
+    kept = cut(cut(pings, 10, 6), 25, 9) if kind == "gaps" else pings
+    for part in range(0, len(kept), 60):  # every ten minutes the loop sees what is new
+        some = kept[part : part + 60]
+        store(van, some, has_odometer=kind == "odometer")
+        state = look(van, some[-1].seconds + 130)
+    true_percent = 90 - 40 * 150 * truth / 20_000 * 100
+    assert state.soc_source == "estimated"
+    assert abs(state.soc_percent - true_percent) <= 6
+    assert state.soc_band[0] <= true_percent <= state.soc_band[1]
+    assert state.soc_at == NOON
+
+
+@pytest.mark.django_db
+def test_counted_in_parts_is_counted_at_once(van, organisation) -> None:
+    other = make_vehicle(organisation, model=van.model)
+    make_state(other, latitude=START[0], longitude=START[1], soc_percent=90.0, soc_at=NOON)
+    pings = drive(12)
+    for part in range(0, len(pings), 7):
+        store(van, pings[part : part + 7])
+        look(van, pings[min(part + 6, len(pings) - 1)].seconds + 121)
+    store(other, pings)
+    at = pings[-1].seconds + 200
+    VehicleState.objects.update(soc_is_due=True)
+    assert look(other, at).soc_gps_m == pytest.approx(look(van, at).soc_gps_m, rel=1e-9)
+
+
+@pytest.mark.django_db
+def test_who_stands_or_only_wanders_keeps_the_reading(van) -> None:
+    rng = random.Random(3)
+    store(van, [
+        Ping(60.0 * n, START[0] + rng.gauss(0, 15) / METRES_PER_DEGREE, START[1], rng.choice([0.0, 1.4]), 0)
+        for n in range(1, 200)
+    ])  # fmt: skip
+    state = look(van, 12_100)
+    assert (state.soc_percent, state.soc_source) == (90.0, "measured")
+
+
+@pytest.mark.django_db
+def test_jumps_nobody_believes_are_not_driven(van) -> None:
+    store(van, drive(5))
+    store(van, [Ping(77.5, 20.0, 70.0, 50.0, 0)], flags=SUSPECT_POSITION)
+    VehicleState.objects.filter(vehicle=van).update(position_at=NOON + timedelta(seconds=700))
+    assert look(van, 800).soc_percent > 84
+
+
+@pytest.mark.django_db
+def test_a_reading_takes_over_and_what_was_counted_before_it_counts_no_more(van) -> None:
+    pings = drive(20)
+    store(van, pings[:90])
+    assert look(van, 1_100).soc_source == "estimated"
+    read_at = NOON + timedelta(seconds=pings[90].seconds)
+    VehicleState.objects.filter(vehicle=van).update(soc_percent=50.0, soc_at=read_at, soc_source="measured")
+    store(van, pings[90:])
+    state = look(van, pings[-1].seconds + 130)
+    km = (pings[-1].odometer_m - pings[90].odometer_m) / 1000
+    assert state.soc_percent == pytest.approx(50 - km * 0.75, abs=1.2)
+    assert (state.soc_base_percent, state.soc_base_source) == (50.0, "measured")
+
+
+@pytest.mark.django_db
+def test_the_limit_is_crossed_by_what_nine_of_ten_have_and_told_once(
+    van, django_capture_on_commit_callbacks, told
+) -> None:
+    VehicleState.objects.filter(vehicle=van).update(soc_percent=30.0)
+    pings = drive(14)
+    with django_capture_on_commit_callbacks(execute=True):
+        for part in range(0, len(pings), 6):
+            store(van, pings[part : part + 6])
+            look(van, pings[min(part + 5, len(pings) - 1)].seconds + 125)
+    [low] = told
+    state = VehicleState.objects.get(vehicle=van)
+    assert (type(low), low.vehicle_id, low.organisation_id) == (SocLow, van.pk, van.organisation_id)
+    assert low.soc_percent < 20 < state.soc_percent + 6
+    assert state.is_soc_low and state.soc_low_at == low.at
+    assert low.telemetry_version == state.version == 1
+
+
+@pytest.mark.django_db
+def test_pings_that_came_hours_late_raise_no_alert(van, told, django_capture_on_commit_callbacks) -> None:
+    VehicleState.objects.filter(vehicle=van).update(soc_percent=30.0)
+    pings = drive(30)
+    with django_capture_on_commit_callbacks(execute=True):
+        store(van, pings)
+        state = look(van, pings[-1].seconds + 3_600)
+    assert told == []
+    assert not state.is_soc_low
+    assert state.soc_percent < 20
+
+
+@given(metres, metres, metres, st.floats(0, 40_000), metres, st.floats(0, 40_000), st.floats(0.1, 4.0))
+def test_nothing_but_a_reading_makes_it_surer(odometer, gps, gap, charged, more_m, more_wh, sigma) -> None:
+    def at(odometer_m: float, gps_m: float, gap_m: float, charged_wh: float) -> float:
+        figures = (60.0, sigma, 20_000, 150, 1.1, 0.03, odometer_m, gps_m, gap_m, charged_wh)
+        return float(estimate(Since(*(np.array([float(one)]) for one in figures)))[1][0])
+
+    before = at(odometer, gps, gap, charged)
+    assert before >= sigma
+    for now in (
+        at(odometer + more_m, gps, gap, charged), at(odometer, gps + more_m, gap, charged),
+        at(odometer, gps, gap + more_m, charged), at(odometer, gps, gap, charged + more_wh),
+    ):  # fmt: skip
+        assert now >= before
+
+
+@given(st.floats(0.5, 2.0), st.integers(0, 100))
+def test_the_appetite_is_learned_from_drives(truth, seed) -> None:
+    rng, known = random.Random(seed), Appetite()
+    for _ in range(12):
+        km = rng.uniform(15, 60)
+        drop = km * 150 * truth / 20_000 * 100 * rng.gauss(1, 0.03)
+        known = known.after(
+            drop_percent=drop, distance_m=km * 1000, battery_wh=20_000, wh_per_km=150, sigma_percent=0.5
+        )
+    assert known.factor == pytest.approx(truth, rel=0.08)
+    assert known.variance < Appetite().variance
+
+
+def test_small_drops_and_wonders_teach_nothing() -> None:
+    figures = {"distance_m": 30_000, "battery_wh": 20_000, "wh_per_km": 150, "sigma_percent": 0.5}
+    for drop in (4.9, -20.0, 3.0, 80.0):
+        assert Appetite().after(drop_percent=drop, **figures) == Appetite()
+    assert Appetite().after(drop_percent=20, **{**figures, "distance_m": 200}) == Appetite()
