@@ -7,6 +7,7 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
+from billing.invoicing.exports.gstr1 import gstr1
 from billing.invoicing.models import (
     DocumentLine,
     OrganisationRegistration,
@@ -320,6 +321,33 @@ def test_a_note_has_the_rate_of_its_invoice(organisation: Organisation, is_known
     [line] = note.lines.all()
     assert (line.rate_percent, note.cgst_paise, note.igst_paise, note.supply_kind) == (18, 1_62, 0, "B2B")
     assert figures.unexplained_tax() == {"cgst": 0, "sgst": 0, "igst": 0}
+
+
+@pytest.mark.parametrize(
+    ("month", "now", "tax_paise"),
+    [
+        (date(2027, 11, 1), datetime(2027, 12, 2, tzinfo=UTC), 3_24),
+        (date(2027, 12, 1), datetime(2028, 1, 2, tzinfo=UTC), 0),
+    ],
+)
+def test_a_correction_after_the_last_day_for_credit_notes_lowers_no_tax(
+    organisation: Organisation, month: date, now: datetime, tax_paise: int
+) -> None:
+    """The last day for an invoice of 2026-27 is 30 November 2027; whoever is billed keeps the credit for the tax."""
+    supplier = make_supplier(einvoice_from=NOVEMBER)
+    make_registration(organisation)
+    cdr = charge(fleet_of(organisation))
+    [made] = close()
+    before = ledger.balance_paise(f"wallet:{organisation.pk}")
+    correct(cdr, energy_wh=9_000)
+    closed = months.close(day=month, now=now, reason="test").month
+    [note] = made.notes.all()
+    assert (note.taxable_paise, note.tax_paise) == (18_00, tax_paise)
+    assert ledger.balance_paise(f"wallet:{organisation.pk}") == before + note.total_paise
+    assert hasattr(note, "e_invoice") == bool(gstr1(closed, supplier)["cdnr"]) == bool(tax_paise)
+    assert figures.unexplained_tax() == {"cgst": 0, "sgst": 0, "igst": 0}
+    assert closed.figures["unexplained_paise"] == 0
+    assert verification.differences() == {}
 
 
 def test_nothing_is_priced_without_a_rate(organisation: Organisation) -> None:

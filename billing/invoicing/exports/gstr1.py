@@ -32,7 +32,8 @@ NOTHING: Amounts = (0, Heads())
 def gstr1(month: AccountingMonth, supplier: SupplierRegistration) -> dict[str, Any]:
     """The whole return as a document; the portal's offline tool and every GSP take it."""
     documents = list(documents_of(month, supplier).prefetch_related("lines"))
-    sold = [row for row in documents if row.kind in {Kind.INVOICE, Kind.CREDIT_NOTE, Kind.DEBIT_NOTE}]
+    sales = {Kind.INVOICE, Kind.CREDIT_NOTE, Kind.DEBIT_NOTE}
+    sold = [row for row in documents if row.kind in sales and not row.is_commercial]
     registered = [row for row in sold if row.supply_kind != "B2C"]
     consumers = [row for row in sold if row.supply_kind == "B2C"]
     large = _large(consumers)

@@ -163,7 +163,7 @@ def register(documents: Sequence[TaxDocument]) -> None:
 def _needs_irn(document: TaxDocument) -> bool:
     since = document.supplier.einvoice_from
     is_reported = since is not None and document.dated_on >= since and document.total_paise > 0
-    return is_reported and document.kind in irn.KINDS and document.supply_kind != "B2C"
+    return is_reported and not document.is_commercial and document.kind in irn.KINDS and document.supply_kind != "B2C"
 
 
 def _amounts(draft: Draft) -> dict[str, int]:

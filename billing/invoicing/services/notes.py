@@ -164,14 +164,18 @@ def _note(
     """The original is locked until the note is there: together with goodwill it never gives back more than it was."""
     original = _locked(original_id)
     kind = Kind.CREDIT_NOTE if is_credit else Kind.DEBIT_NOTE
+    last = note_until(original, rules)
+    is_late = is_credit and on > last
     whole = drafting.draft(
         original.organisation, original.supplier, original.registration, some, rules, -1 if is_credit else 1,
-        supply=_supply_of(original), rate_of=_Rates(original).of,
+        supply=_supply_of(original), rate_of=_no_rate if is_late else _Rates(original).of,
     )  # fmt: skip
     made = left.bounded(whole, left.of(original)) if is_credit else whole
     corrections = ",".join(str(item.adjustment_id) for item in some if item.adjustment_id)
     digest = hashlib.sha256(corrections.encode()).hexdigest()[:40]
     reason = "Corrected after it was invoiced"
+    if is_late:
+        reason += f"; after {last}, so that the tax stays as it was"
     if made.total_paise < whole.total_paise:
         reason += f"; {format_inr(whole.total_paise - made.total_paise)} of it had been given back before"
     return issuing.issue(
@@ -184,6 +188,11 @@ def _supply_of(original: TaxDocument) -> Supply:
     """As it was then, whatever is known of the fleet by now."""
     is_interstate = original.supply_kind.startswith("SEZ") or original.place_of_supply != original.supplier.state_code
     return Supply(original.place_of_supply, original.supply_kind, is_interstate)
+
+
+def _no_rate(item: Item | FeeItem, line: Priced, rate: Fraction) -> Fraction:
+    """Too late to lower the tax: a credit note between the parties, in no return and at no portal."""
+    return Fraction(0)
 
 
 class _Rates:
