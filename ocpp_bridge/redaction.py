@@ -8,7 +8,7 @@ import orjson
 
 REMOVED = "[removed]"
 TAG_KEYS = frozenset({"idtag", "parentidtag", "idtoken", "additionalidtoken"})
-SECRET_KEYS = frozenset({"exirequest", "exiresponse", "apnusername", "signedmeterdata"})
+SECRET_KEYS = frozenset({"exirequest", "exiresponse", "apnusername", "signedmeterdata", "customeridentifier"})
 SECRET_NAMES = re.compile(r"authorizationkey|basicauth|passw|passphrase|secret|psk|simpin|privatekey|credential", re.I)
 NAME_KEYS = ("key", "name")
 VALUE_KEYS = ("value", "attributeValue")

@@ -1,7 +1,7 @@
 """A charging session from plug-in to stop: one door for every OCPP version, whatever arrives in whatever order."""
 
 from billing.services.ending import EndedSession, end_session, find_running, find_stopped
-from billing.services.starting import StartedSession, note_message, start_session
+from billing.services.starting import StartedSession, note_message, show_flow, start_session
 
 __all__ = [
     "EndedSession",
@@ -10,5 +10,6 @@ __all__ = [
     "find_running",
     "find_stopped",
     "note_message",
+    "show_flow",
     "start_session",
 ]

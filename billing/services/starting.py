@@ -129,6 +129,15 @@ def note_message(*, charger_id: int, transaction_ref: str, said: Said) -> None:
     messages.keep(charger_id=charger_id, transaction_ref=transaction_ref, said=said)
 
 
+@transaction.atomic
+def show_flow(*, charger_id: int, transaction_ref: str, is_delivering: bool, at: datetime) -> None:
+    """What flows, shown at the plug of a running session. One that has ended meanwhile takes no plug any more."""
+    running = ChargingSession.objects.select_for_update(no_key=True).active()
+    session = running.filter(charger_id=charger_id, transaction_ref=transaction_ref).first()
+    if session is not None:
+        stations.set_session(connector_id=session.connector_id, has_session=True, is_delivering=is_delivering, at=at)
+
+
 def _started_before(start: Start) -> ChargingSession | None:
     """Without a lock: nearly always there is nothing to complete."""
     if _is_timeless(start):

@@ -33,6 +33,7 @@ SECRETS = [
     ("MeterValues", {"connectorId": 1, "meterValue": [
         {"sampledValue": [{"format": "SignedData", "value": 'OCMF|{"FV":"1.0","ID":"S3CR3T-4711"}|{"SD":"3045"}'}]}
     ]}),
+    ("CustomerInformation", {"requestId": 1, "report": True, "clear": False, "customerIdentifier": "S3CR3T-4711"}),
     ("Get15118EVCertificate", {"exiRequest": "S3CR3T-4711"}),
     ("InstallCertificate", {"certificate": "-----BEGIN PRIVATE KEY-----\nS3CR3T-4711\n-----END PRIVATE KEY-----"}),
 ]  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from asgiref.sync import sync_to_async
 
 from billing.models import CDR, BillingException, ChargingSession, Hold, MeterValue, SessionCorrection
-from billing.services import overdue
+from billing.services import ending, overdue
 from billing.tests.factories import fund, make_tariff
 from fleetcharge.accounts.models import Organisation
 from ocpp_bridge.tests import factories
@@ -131,6 +131,23 @@ async def test_a_late_start_puts_the_session_at_its_own_plug(new: Socket) -> Non
     taken = dict(Connector.objects.values_list("evse__evse_number", "has_session"))
     assert taken == {1: False, 2: True, NOBODYS_PLUG: False}
     assert set(SessionCorrection.objects.values_list("field", flat=True)) >= {"started_at", "connector_id"}
+
+
+async def test_a_session_that_was_ended_for_its_station_takes_no_plug_any_more(new: Socket, station: Charger) -> None:
+    """The station goes on as if nothing had happened; its own end, which changes no plug, comes later or never."""
+    begin = [moment(-60, 1_000)]
+    start = event("Started", -60, 0, "Charging", evse={"id": 1}, idToken=TOKEN, meterValue=begin)
+    await new.call("TransactionEvent", start)
+    plug = Connector.objects.get(evse__charger=station, evse__evse_number=1)
+    assert (plug.has_session, plug.is_delivering) == (True, True)
+    [session] = ChargingSession.objects.all()
+    ChargingSession.objects.update(suspect_reason=overdue.LEFT, suspect_since=NOW)
+    end = {"session_id": session.pk, "why": overdue.LEFT, "not_after": None, "now": NOW}
+    assert await sync_to_async(ending.end_as_estimated)(**end)
+    await new.call("TransactionEvent", event("Updated", -1, 1, "SuspendedEV"))
+    await new.call("TransactionEvent", event("Updated", 0, 2, "Charging"))
+    plug.refresh_from_db()
+    assert (plug.has_session, plug.is_delivering) == (False, False)
 
 
 async def test_what_the_vehicle_does_not_take_is_idle_what_the_station_holds_back_is_not(new: Socket) -> None:

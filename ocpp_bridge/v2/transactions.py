@@ -28,7 +28,6 @@ from ocpp_bridge.station import (
 from ocpp_bridge.threads import in_database
 from ocpp_bridge.v2.core import id_token_info, token_in, without_token
 from ocpp_bridge.writers import offer_readings, readings_of, store_readings
-from stations import services as stations
 
 STARTED, UPDATED, ENDED = "Started", "Updated", "Ended"
 
@@ -218,11 +217,8 @@ def _note(charger_id: int, event: Event, memory: TransactionMemory, said: Said) 
     sessions.note_message(charger_id=charger_id, transaction_ref=event.reference, said=said)
     if not event.charging_state or event.charging_state == memory.charging_state:
         return
-    if memory.connector_pk:
-        is_delivering = event.charging_state == "Charging"
-        stations.set_session(
-            connector_id=memory.connector_pk, has_session=True, is_delivering=is_delivering, at=event.at
-        )
+    is_delivering = event.charging_state == "Charging"
+    sessions.show_flow(charger_id=charger_id, transaction_ref=event.reference, is_delivering=is_delivering, at=event.at)
     memory.charging_state = event.charging_state
 
 
