@@ -7,9 +7,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from django.conf import settings
 
 from billing import rating
+from billing.services import gst_rates
 from billing.services.tariffs import zone_of
 from billing.tariff_elements import TariffError
 from billing.tariff_terms import FOR_ROAMING, Terms, read_terms
@@ -242,7 +242,9 @@ def _price(question: Question, row: PlugRow, draw: Draw, plugs_in: float, tariff
     """Paise incl. GST for what the vehicle would draw there, at the clock time it would plug in; None: no tariff."""
     zone: ZoneInfo = zone_of(row.time_zone)
     elements, terms = tariff or (None, None)
-    return None if terms is None else rating.quote(
+    at = question.now + timedelta(seconds=plugs_in)
+    percent = gst_rates.known_at(at)
+    return None if terms is None or percent is None else rating.quote(
         elements=elements, terms=terms, energy_wh=round(draw.wh), duration_s=round(draw.wh * 3600 / draw.power_w),
-        at=question.now + timedelta(seconds=plugs_in), tz=zone, gst_percent=settings.GST_PERCENT,
+        at=at, tz=zone, gst_percent=percent,
     )  # fmt: skip

@@ -17,6 +17,7 @@ from django.utils import timezone
 from django.utils.translation import get_language
 
 from billing.models import ChargingSession
+from billing.services import gst_rates
 from dispatch import figures, pages
 from dispatch.models import Alert, ChargePlan
 from dispatch.serializers import AlertSerializer
@@ -134,7 +135,7 @@ def station_drawer(request: FleetRequest, public_id: str) -> HttpResponse:
         "first_free": max((plug for plug in plugs if plug.offer.hold), key=lambda plug: plug.power_w, default=None),
         "until": now + timedelta(minutes=settings.RESERVATION_MINUTES),
         "idle_paise_per_hour": _idle_price(location),
-        "gst_percent": settings.GST_PERCENT,
+        "gst_percent": gst_rates.shown_at(now),
         "hours": pages.busy_by_hour(location, now=now),
         "can_reserve": Scope.DISPATCH_WRITE in request.scopes,
     }

@@ -24,12 +24,18 @@ def percent_at(at: datetime) -> int | Fraction:
     return rate.numerator if rate.denominator == 1 else rate
 
 
+def known_at(at: datetime) -> int | Fraction | None:
+    """As `percent_at`, for an estimate that may be left out."""
+    try:
+        return percent_at(at)
+    except TariffError:
+        return None
+
+
 def shown_at(at: datetime) -> str:
     """For people; a dash where nobody knows."""
-    try:
-        return f"{float(percent_at(at)):g}"
-    except TariffError:
-        return "—"
+    percent = known_at(at)
+    return "—" if percent is None else f"{float(percent):g}"
 
 
 def forget() -> None:
