@@ -7,11 +7,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 from django.db import transaction
+from django.db.models import Q
 from django.urls import reverse
 from django.utils.translation import gettext_lazy as _
 
+from billing.jobs import engine
 from billing.models import CDR, BillingException, ChargingSession, Mandate, Wallet
-from billing.services import exceptions, ledger, rating, wallets
+from billing.services import exceptions, ledger, rating, roaming, wallets
 from billing.utility import dividing
 from fleetcharge.accounts.models import User
 from fleetcharge.lib.api import Conflict
@@ -24,6 +26,7 @@ HOURS = {
     Kind.REFUND_FAILED: 24, Kind.OVER_CAPTURE: 24, Kind.NO_WALLET: 24, Kind.UTILITY_LOSS: 24 * 14,
 }  # fmt: skip
 USUAL_HOURS = 72
+OF_A_RECORD = "cdr:"
 
 
 @dataclass(frozen=True)
@@ -50,18 +53,28 @@ def fix_for(exception: BillingException) -> Fix | None:
     """No query where session and verdict are at hand; None for kinds that only a decision with a reason settles."""
     if exception.resolved_at is not None:
         return None
+    return _deed_of(exception) or _page_of(exception)
+
+
+def _deed_of(exception: BillingException) -> Fix | None:
     kind = Kind(exception.kind)
-    if kind == Kind.UNKNOWN_TOKEN and exception.session_id:
-        uid = exception.session.id_token_uid if exception.session else ""
-        return Fix(_("Add the card"), link=_page("vehicles_idtoken_add", uid=uid))
     if kind == Kind.NEVER_ENDED and exception.session and exception.session.state == ChargingSession.State.ENDED:
         return Fix(_("Give back what is held"), _give_back_held)
-    if deed := DEEDS.get(kind):
-        return deed
-    if kind == Kind.SUSPICIOUS and (verdict := _verdict_of(exception)) is not None:
+    if kind == Kind.CPO_CORRECTION and exception.reference.startswith(OF_A_RECORD):
+        return Fix(_("Book it now"), _book)
+    return DEEDS.get(kind)
+
+
+def _page_of(exception: BillingException) -> Fix | None:
+    kind = Kind(exception.kind)
+    if kind == Kind.UNKNOWN_TOKEN and exception.session:
+        return Fix(_("Add the card"), link=_page("vehicles_idtoken_add", uid=exception.session.id_token_uid))
+    if kind in {Kind.SUSPICIOUS, Kind.CPO_RECORD} and (verdict := _verdict_of(exception)) is not None:
         return Fix(_("See the evidence"), link=reverse("admin:billing_reconciliationverdict_change", args=[verdict]))
     if kind == Kind.E_INVOICE and (document := exception.details.get("document")):
         return Fix(_("See the document"), link=reverse("admin:billing_taxdocument_change", args=[document]))
+    if kind == Kind.CPO_BILL and (bill := _number_in(exception.reference)):
+        return Fix(_("See the bill"), link=reverse("admin:billing_networkbill_change", args=[bill]))
     if place := PLACES.get(kind):
         label, name = place
         return Fix(label, link=_page(name))
@@ -109,6 +122,27 @@ def _give_back_held(exception: BillingException, actor: User, now: datetime) -> 
     wallets.release(session_key=wallets.hold_key(exception.session_id or 0), now=now)
 
 
+def _book(exception: BillingException, actor: User, now: datetime) -> None:
+    """A network's record once more: its plug, its price or the credit before it may be there by now."""
+    record = _number_in(exception.reference)
+    roaming.take_cdr(roaming_cdr_id=record, now=now)
+    if not CDR.objects.filter(Q(roaming_cdr=record) | Q(adjustments__roaming_cdr=record)).exists():
+        raise Conflict("It still cannot be booked: decide it with a reason.", code="not_booked")
+    if BillingException.objects.open().filter(pk=exception.pk).exists():
+        _resolve(exception, actor, now, "It is booked.")
+
+
+def _try_again(exception: BillingException, actor: User, now: datetime) -> None:
+    if not engine.try_again(job_ids=[exception.details.get("job") or 0], now=now, actor=actor):
+        raise Conflict("This work does not wait any more: decide it with a reason.", code="no_job")
+
+
+def _number_in(reference: str) -> int:
+    """The row in `kind:row` or `kind:row:more`; 0 where there is none."""
+    number = f"{reference}::".split(":")[1]
+    return int(number) if number.isdecimal() else 0
+
+
 def _paid(exception: BillingException, actor: User, now: datetime) -> None:
     if exception.organisation_id is None or not Wallet.objects.filter(organisation=exception.organisation_id).exists():
         raise Conflict("There is still no wallet.", code="no_wallet")
@@ -143,12 +177,17 @@ DEEDS = {
     Kind.MISSING_START: Fix(_("Accept and price"), _price), Kind.NEVER_ENDED: Fix(_("Accept and price"), _price),
     Kind.OVER_CAPTURE: Fix(_("Is it paid?"), _paid), Kind.NO_WALLET: Fix(_("Is it paid?"), _paid),
     Kind.UTILITY_LOSS: Fix(_("Divide again"), _divide), Kind.MANDATE_FAILED: Fix(_("Does it pay again?"), _mandate),
+    Kind.JOB_DEAD: Fix(_("Try again"), _try_again),
 }  # fmt: skip
 PLACES = {
     Kind.TOP_UP_SHORT: (_("See the wallet"), "billing_wallet_changelist"),
     Kind.REFUND_FAILED: (_("See the refunds"), "billing_refund_changelist"),
     Kind.PAYMENT_ODD: (_("See the payments"), "billing_gatewaypayment_changelist"),
     Kind.PAYMENT_DISPUTE: (_("See the disputes"), "billing_paymentdispute_changelist"),
+    Kind.CPO_BILL: (_("See the bills"), "billing_networkbill_changelist"),
+    Kind.CPO_CORRECTION: (_("See the records"), "stations_cdrconflict_changelist"),
+    Kind.CPO_BALANCE: (_("See the balances"), "stations_ubccarry_changelist"),
+    Kind.LIMIT_REACHED: (_("See the limits"), "billing_spendlimit_changelist"),
     Kind.BOOKS_DIFFER: (_("See the ledger"), "billing_ledgertransfer_changelist"),
     Kind.E_INVOICE: (_("See the document"), "billing_taxdocument_changelist"),
 }  # fmt: skip

@@ -17,7 +17,8 @@ from billing import dashboard
 from billing.approvals.models import Approval
 from billing.desk import figures, fixes
 from billing.evidence import facts_in_words
-from billing.models import CDR, BillingException, Mandate, ReconciliationVerdict, Wallet
+from billing.jobs import kinds
+from billing.models import CDR, BillingException, Job, Mandate, ReconciliationVerdict, Wallet
 from billing.services import ledger, rating, reconciliation, wallets
 from billing.services.exceptions import open_exception
 from billing.services.ledger import Leg
@@ -196,6 +197,57 @@ def test_every_kind_leads_somewhere_that_exists(desk: Client, fleet: Fleet, orga
         assert fix is not None, exception.kind
         if fix.link:
             assert desk.get(fix.link).status_code in {200, 403}, exception.kind  # cards are the owner's
+
+
+@pytest.mark.parametrize(
+    ("kind", "reference", "details", "page"),
+    [
+        ("cpo_bill", "bill:7:3", {}, "billing/networkbill/7/change/"),
+        ("cpo_correction", "conflict:7", {}, "stations/cdrconflict/"),
+        ("cpo_balance", "carry:7", {}, "stations/ubccarry/"),
+        ("limit_reached", "limit:7:2026-11-01", {}, "billing/spendlimit/"),
+    ],
+)
+def test_what_is_asked_without_a_session_leads_somewhere_too(
+    desk: Client, organisation: Organisation, kind: str, reference: str, details: dict[str, Any], page: str
+) -> None:
+    exception = open_exception(
+        organisation_id=organisation.pk, kind=kind, title=kind, at=NOON, reference=reference, details=details
+    )
+    fix = fixes.fix_for(exception)
+    assert fix is not None and fix.link == f"/admin/{page}"
+    assert desk.get(fix.link, follow=True).status_code == 200
+    assert f'href="{fix.link}"' in desk.get(reverse(QUEUE)).content.decode()
+
+
+def test_work_that_was_given_up_is_tried_again(organisation: Organisation, finance: User) -> None:
+    job = Job.objects.create(
+        kind=kinds.RATE, key="0", organisation=organisation, state="dead", died_at=NOON, attempts=10
+    )
+    exception = open_exception(
+        organisation_id=organisation.pk, kind="job_dead", title="x", at=NOON, reference="job:rate_cdr:0",
+        details={"job": job.pk},
+    )  # fmt: skip
+    assert fixes.apply(exception_id=exception.pk, actor=finance, now=NOON).resolution == "Tried again."
+    job.refresh_from_db()
+    assert (job.state, job.attempts) == ("waiting", 0)
+    job.delete()
+    again = open_exception(organisation_id=organisation.pk, kind="job_dead", title="x", at=NOON, reference="job:x")
+    with pytest.raises(Conflict, match="wait any more"):
+        fixes.apply(exception_id=again.pk, actor=finance, now=NOON)
+
+
+def test_a_networks_record_in_doubt_is_looked_at_on_its_map(fleet: Fleet, organisation: Organisation) -> None:
+    begun = start(fleet)
+    stop(fleet, begun.transaction_ref)
+    reconciliation.judge(session_id=begun.session_id, now=NOON + timedelta(hours=1))
+    question = open_exception(
+        organisation_id=organisation.pk, kind="cpo_record", title="x", at=NOON, session_id=begun.session_id
+    )
+    fix = fixes.fix_for(question)
+    verdict = ReconciliationVerdict.objects.get()
+    assert fix is not None
+    assert fix.link == reverse("admin:billing_reconciliationverdict_change", args=[verdict.pk])
 
 
 def test_disagreeing_evidence_is_looked_at_on_its_map_and_its_money_is_what_the_session_cost(

@@ -14,6 +14,7 @@ from billing.services import holds, rating, roaming
 from billing.tests.factories import fund, limit
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.demo.peers import objects
+from fleetcharge.lib.api import Conflict
 from stations import services
 from stations.cpo.ocpi.dialects.v221 import V221
 from stations.cpo.ocpi.objects.locations import LocationIn
@@ -161,6 +162,17 @@ def test_what_was_charged_at_a_plug_that_is_imported_later_is_booked_then(
     assert CDR.objects.get().total_paise == 46_020
     assert not BillingException.objects.open().exists()
     assert tasks.find_missed_records() == 0
+
+
+def test_finance_books_a_record_once_its_plug_is_known(source: Source, finance: User) -> None:
+    place = {**objects.cdr("2.2.1")["cdr_location"], "id": "L2", "evse_uid": "E2-1"}
+    bill(source, cdr_location=place)
+    question = BillingException.objects.get()
+    with pytest.raises(Conflict, match="still cannot be booked"):
+        fixes.apply(exception_id=question.pk, actor=finance, now=NOW)
+    take_location(source, LocationIn.model_validate(objects.location("2.2.1", 2)), NOW)
+    assert fixes.apply(exception_id=question.pk, actor=finance, now=NOW).resolved_at == NOW
+    assert CDR.objects.get().energy_wh == 20_000
 
 
 def test_a_record_that_cannot_be_booked_is_given_up_in_the_open_however_old_it_is(
