@@ -16,7 +16,7 @@ from fleetcharge.accounts.models import User
 from fleetcharge.lib.api import Conflict
 from fleetcharge.lib.money import format_inr
 
-KIND = "top_up"
+KIND, SUBJECT = "top_up", "utr:"
 LIVE = (Approval.State.ASKED, Approval.State.APPROVED, Approval.State.FREE)
 
 
@@ -35,7 +35,7 @@ def ask(
     reference = reference.strip()
     if LedgerTransfer.objects.filter(entry_key=_entry(organisation_id, reference)).exists():
         raise Conflict("This reference was credited already.", code="credited_already")
-    subject = f"utr:{reference}"[:120]
+    subject = f"{SUBJECT}{reference}"[:120]
     _refuse_twice(subject, Approval.objects.all())
     return services.ask(
         kind=KIND, organisation_id=organisation_id, subject=subject, asked_by=asked_by, reason=reason,

@@ -243,9 +243,24 @@ class SettlementRowAdmin(OfTheOperator, SumOfAmounts, MoneyColumn, ReadOnlyAdmin
         return money(row.difference_paise)
 
 
+class PayoutFilter(admin.SimpleListFilter):
+    """Whether a payout of the gateway is what came."""
+
+    title = gettext_lazy("payout")
+    parameter_name = "payout"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [("yes", _("A payout of the gateway")), ("no", _("Something else"))]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        is_other = {"yes": False, "no": True}.get(self.value() or "")
+        return queryset if is_other is None else queryset.filter(settlement__isnull=is_other)
+
+
 @admin.register(BankLine)
 class BankLineAdmin(StatementUpload, OfTheOperator, SumOfAmounts, MoneyColumn, ReadOnlyAdmin):
     list_display = ["booked_on", "reference", "amount", "text", "settlement"]
+    list_filter = [PayoutFilter]
     list_select_related = ["settlement"]
     search_fields = ["reference", "text"]
     date_hierarchy = "booked_on"

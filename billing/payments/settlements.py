@@ -5,10 +5,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Max
+from django.db.models import Max, Min
 
 from billing.gateways.base import Entity, PaymentGateway
-from billing.models import LedgerTransfer, Settlement, SettlementRow
+from billing.models import GatewayPayment, LedgerTransfer, Settlement, SettlementRow
 from billing.payments import rules, settlement_sql
 from billing.payments.applying import CLEARING
 from billing.services import ledger
@@ -33,9 +33,11 @@ def import_recent(*, now: datetime, gateway: PaymentGateway) -> int:
 
 
 def _days(now: datetime) -> Iterator[date]:
-    """From some days before the newest settlement that we know; the oldest first, so that what breaks off goes on."""
+    """From some days before the newest settlement that we know, or else from our first payment; the oldest first, so
+    that what breaks off goes on."""
     today = rules.day_of(now)
     newest = Settlement.objects.aggregate(at=Max("settled_at"))["at"]
+    newest = newest or GatewayPayment.objects.aggregate(at=Min("credited_at"))["at"]
     known = min(today, rules.day_of(newest)) if newest else today
     first = max(known - timedelta(days=LOOK_BACK_DAYS - 1), today - timedelta(days=MOST_DAYS))
     return (first + timedelta(days=ahead) for ahead in range((today - first).days + 1))

@@ -2,17 +2,23 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
+from typing import Any
 
-from django.db.models import F, Sum
+from django.db.models import Exists, F, Max, Min, OuterRef, QuerySet, Sum, Value
+from django.db.models.functions import Concat, Lower
 
-from billing.models import BillingException, GatewayEvent, GatewayPayment, Settlement, SettlementRow
+from billing.approvals import top_ups
+from billing.approvals.models import Approval
+from billing.models import BankLine, BillingException, GatewayEvent, GatewayPayment, Settlement, SettlementRow
+from billing.payments import rules
 from billing.services.exceptions import WITHDRAWN, open_exception
 from fleetcharge.lib.money import format_inr
 
 SILENT_AFTER = timedelta(hours=24)  # by then Razorpay has switched a webhook off that nobody acknowledged
 KNOWN_BY_NOW = timedelta(hours=1)
 LATE_WITHIN = timedelta(days=60)
+TOLD_AFTER = timedelta(days=3)  # by then both the payout's report and the bank's statement are there
 MOST = 200
 KIND, PREFIX = BillingException.Kind.PAYMENT_ODD, "gateway:"
 Outcome, State = SettlementRow.Outcome, Settlement.State
@@ -31,7 +37,7 @@ class Doubt:
 
 def look(*, now: datetime) -> int:
     """Ask what is open, close what is not any more; returns how many doubts there are now."""
-    doubts = [*_rows(), *_payouts(), *_late_rows(now), *_dead(), *_silence(now)]
+    doubts = [*_rows(), *_payouts(), *_late_rows(now), *_credits(now), *_top_ups(), *_dead(), *_silence(now)]
     for doubt in doubts:
         open_exception(
             organisation_id=None, kind=KIND, reference=doubt.reference, title=doubt.title,
@@ -63,6 +69,45 @@ def _late_rows(now: datetime) -> Iterator[Doubt]:
     for payout in net.order_by("pk")[:MOST]:
         title = f"Settlement {payout.settlement_id} got more rows after it was booked"
         yield Doubt(f"{PREFIX}late:{payout.settlement_id}", title, payout.net - payout.amount_paise)
+
+
+def _credits(now: datetime) -> Iterator[Doubt]:
+    """Money in our bank that no payout of the gateway and no top-up by hand is about."""
+    told = rules.day_of(now) - TOLD_AFTER
+    lines = _lines().filter(settlement=None, amount_paise__gt=0, booked_on__lte=told)
+    known = _by_hand().filter(of=OuterRef("of"))
+    for line in lines.exclude(Exists(known)).exclude(_is_decided("bank:", "reference")).order_by("-booked_on")[:MOST]:
+        title = f"{format_inr(line.amount_paise)} came to our bank, and nothing says what for: {line.reference}"
+        yield Doubt(f"{PREFIX}bank:{line.reference}", title, line.amount_paise)
+
+
+def _top_ups() -> Iterator[Doubt]:
+    """Entered by hand, and not on our statement, or with another amount there: once the statements go beyond it."""
+    days = BankLine.objects.aggregate(first=Min("booked_on"), last=Max("booked_on"))
+    if days["last"] is None:
+        return
+    since, until = (datetime.combine(day, time.min, rules.INDIA) for day in (days["first"], days["last"] - TOLD_AFTER))
+    same = _lines().filter(of=OuterRef("of"), amount_paise=OuterRef("amount_paise"))
+    wishes = _by_hand().filter(decided_at__gte=since, decided_at__lt=until).exclude(Exists(same))
+    for wish in wishes.exclude(_is_decided("by-hand:", "subject")).order_by("-pk")[:MOST]:
+        title = f"{wish.title}: entered by hand, and not so in our bank"
+        yield Doubt(f"{PREFIX}by-hand:{wish.subject}", title, wish.amount_paise)
+
+
+def _lines() -> QuerySet[BankLine, Any]:
+    return BankLine.objects.annotate(of=Lower(Concat(Value(top_ups.SUBJECT), "reference")))
+
+
+def _by_hand() -> QuerySet[Approval, Any]:
+    done = Approval.objects.filter(kind=top_ups.KIND, state__in=[Approval.State.APPROVED, Approval.State.FREE])
+    return done.annotate(of=Lower("subject"))
+
+
+def _is_decided(what: str, field: str) -> Exists:
+    """A person has answered it: what is in our bank for another reason is not asked about again."""
+    answered = BillingException.objects.filter(organisation=None, kind=KIND, resolved_at__isnull=False)
+    asked = Concat(Value(f"{PREFIX}{what}"), OuterRef(field))
+    return Exists(answered.exclude(resolution=WITHDRAWN).filter(reference=asked))
 
 
 def _dead() -> Iterator[Doubt]:
