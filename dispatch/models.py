@@ -30,7 +30,11 @@ class ChargePlanQuerySet(models.QuerySet["ChargePlan"]):
 
 
 class ChargePlan(models.Model):
-    """One answer to "this vehicle must charge": where, when, at what price, and why there."""
+    """One answer to "this vehicle must charge": where, when, at what price, and why there.
+
+    Two vehicles under way to one EVSE, whichever of its connectors, are impossible by constraint; a trigger fills in
+    the EVSE.
+    """
 
     class State(models.TextChoices):
         PROPOSED = "proposed", _("Waiting for a decision")
@@ -48,6 +52,7 @@ class ChargePlan(models.Model):
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="plans")
     vehicle = models.ForeignKey(Vehicle, models.PROTECT, related_name="plans")
     connector = models.ForeignKey(Connector, models.PROTECT, null=True, blank=True, related_name="plans")
+    evse = models.ForeignKey(EVSE, models.PROTECT, null=True, blank=True, editable=False, related_name="+")
     state = models.CharField(max_length=12, choices=State, default=State.PROPOSED)
     trigger = models.CharField(max_length=20, help_text=_("soc_low, faulted, taken, rejected, manual"))
     trigger_key = models.CharField(
@@ -91,7 +96,12 @@ class ChargePlan(models.Model):
                 "vehicle",
                 condition=Q(state__in=("proposed", "accepted", "reserved", "charging")),
                 name="one_open_plan_per_vehicle",
-            )
+            ),
+            models.UniqueConstraint(
+                "evse",
+                condition=Q(state__in=("proposed", "accepted", "reserved")),
+                name="one_vehicle_under_way_per_evse",
+            ),
         ]
         indexes = [models.Index(fields=["connector"], condition=Q(closed_at=None), name="open_plans_by_connector")]
 

@@ -16,8 +16,8 @@ SELECT c.id, c.evse_id, l.id, l.name, l.latitude, l.longitude, c.plug, c.power_t
        o.last_push_at, o.state = 'failing' OR {IS_AWAY}, t.elements, t.terms, l.time_zone,
        EXISTS (SELECT 1 FROM dispatch_reservation r WHERE r.evse_id = c.evse_id AND r.vehicle_id <> %(vehicle_id)s
                AND r.state IN ('requested', 'confirmed') AND r.starts_at < now() + interval '2 hours')
-       OR EXISTS (SELECT 1 FROM dispatch_chargeplan p WHERE p.connector_id = c.id AND p.vehicle_id <> %(vehicle_id)s
-                  AND p.closed_at IS NULL AND p.state IN ('proposed', 'accepted', 'reserved')),
+       OR EXISTS (SELECT 1 FROM dispatch_chargeplan p WHERE p.evse_id = c.evse_id AND p.vehicle_id <> %(vehicle_id)s
+                  AND p.state IN ('proposed', 'accepted', 'reserved')),
        s.started_at, s.soc_percent, s.battery_wh, s.charge_curve, s.max_dc_power_w,
        o.truth_percent, c.max_voltage_v, l.opening_times
 FROM stations_connector c
@@ -41,7 +41,7 @@ WHERE l.id = ANY(%(place_ids)s)
 
 class PlugRow(NamedTuple):
     """One plug as the database has it. `is_promised`: a plan or reservation of another vehicle, whoever's fleet it is,
-    speaks for it; a vehicle that charges shows as busy instead. `session_*` are None for a free plug."""
+    speaks for its EVSE; a vehicle that charges shows as busy instead. `session_*` are None for a free plug."""
 
     connector_id: int
     evse_id: int

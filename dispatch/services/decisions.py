@@ -98,12 +98,22 @@ def dismiss_plan(
     return plan
 
 
-@transaction.atomic
 def undo_plan(*, plan_id: int, actor: User | None, actor_label: str = "", now: datetime) -> ChargePlan:
     """Take a decision back while the grace lasts: a promise is cancelled, the plan is a proposal again.
 
     What the vehicle held elsewhere and lost to the promise is taken again; `plan.gave_up` are then those not to be had.
+    DecisionRefused: plan_closed, undo_too_late; connector_taken when another vehicle was sent to the plug since.
     """
+    try:
+        return _undo(plan_id, actor, actor_label, now)
+    except IntegrityError as error:
+        if elsewhere.constraint_of(error) != "one_vehicle_under_way_per_evse":
+            raise
+        raise DecisionRefused("connector_taken", "Another vehicle is sent to this plug by now.") from error
+
+
+@transaction.atomic
+def _undo(plan_id: int, actor: User | None, actor_label: str, now: datetime) -> ChargePlan:
     plan = locked(plan_id)
     if plan.state == State.PROPOSED:
         return plan

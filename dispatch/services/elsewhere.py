@@ -83,4 +83,9 @@ def _is_had_again(row: Reservation, actor: User | None, actor_label: str, now: d
 
 def is_about_vehicle(error: IntegrityError) -> bool:
     """Did the database refuse because of the vehicle, not because of the place?"""
-    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", "") == "one_place_per_vehicle"
+    return constraint_of(error) == "one_place_per_vehicle"
+
+
+def constraint_of(error: IntegrityError) -> str:
+    """The constraint the database refused by."""
+    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", "") or ""

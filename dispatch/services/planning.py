@@ -16,7 +16,7 @@ from dispatch.engines.base import RoutingEngine
 from dispatch.events import PlanChanged
 from dispatch.models import Alert, ChargePlan
 from dispatch.plug_rows import PlugRow
-from dispatch.services import decisions, stories
+from dispatch.services import decisions, elsewhere, stories
 from dispatch.situation import Situation, known_part
 from fleetcharge.lib.events import publish
 from stations.models import EVSE, Connector, Location
@@ -25,11 +25,17 @@ from vehicles.models import Vehicle
 State = ChargePlan.State
 EXPLAINED_CANDIDATES = 10
 STORED_CANDIDATES = 60
+MOST_TIMES = 10
+"""Of those who want one plug at once, each time one gets it."""
 KNOWN = """
 SELECT coalesce((SELECT id FROM dispatch_chargeplan WHERE trigger_key = %(trigger_key)s),
                 (SELECT id FROM dispatch_chargeplan WHERE %(is_first)s AND vehicle_id = %(vehicle_id)s
                  AND state IN ('proposed', 'accepted', 'reserved', 'charging')))
 """
+
+
+class _PlugGone(Exception):
+    """Another vehicle was sent to the plug after we had looked."""
 
 
 def plan_charge_stop(
@@ -44,9 +50,9 @@ def plan_charge_stop(
     """The vehicle's plan for this trigger: made, or found when it exists already (same key, or another open one).
 
     None when nobody knows how full the vehicle is, or where: if it was heard of once, its silence becomes the alert.
-    None, too, while it charges already. `replaces` is closed in the same transaction; when it was closed meanwhile,
-    nothing is written. In automatic mode a plan that can be driven is accepted at once. While no charger can be
-    reached, the vehicle keeps one infeasible plan that is brought up to date.
+    None, too, while it charges already, and when others were quicker each time. `replaces` is closed in the same
+    transaction; when it was closed meanwhile, nothing is written. In automatic mode a plan that can be driven is
+    accepted at once. While no charger can be reached, the vehicle keeps one infeasible plan that is brought up to date.
     """
     if (known := _existing(vehicle_id, trigger_key, is_first=replaces is None)) is not None:
         return known
@@ -57,6 +63,16 @@ def plan_charge_stop(
         if replaces is None:
             stories.tell_silence(seen, now=now)
         return None
+    for _ in range(MOST_TIMES):
+        with contextlib.suppress(_PlugGone):
+            return _plan(seen, trigger, trigger_key, now, replaces, excluded)
+    return None
+
+
+def _plan(
+    seen: Situation, trigger: str, trigger_key: str, now: datetime, replaces: ChargePlan | None,
+    excluded: Collection[int],
+) -> ChargePlan | None:  # fmt: skip
     draft = _draft(seen, _question(seen, now, excluded), current())
     draft.trigger, draft.trigger_key, draft.replaces = trigger, trigger_key, replaces
     draft.explanation["cause"] = replaces.explanation.get("cause", replaces.trigger) if replaces else trigger
@@ -203,7 +219,7 @@ def _routes(question: candidates.Question, plug: tuple[float, float], engine: Ro
 
 
 def _store(draft: ChargePlan, replaces: ChargePlan | None, now: datetime) -> ChargePlan | None:
-    """Write the draft; whoever else planned for this vehicle or trigger first wins, by constraint."""
+    """Write the draft; whoever else planned for this vehicle, trigger or plug first wins, by constraint."""
     try:
         with transaction.atomic():
             if replaces is not None and not close_replaced(replaces, now):
@@ -211,7 +227,9 @@ def _store(draft: ChargePlan, replaces: ChargePlan | None, now: datetime) -> Cha
             draft.save(force_insert=True)
             stories.tell(draft, now=now)
             publish(PlanChanged(draft.pk, draft.organisation_id, draft.vehicle_id, draft.state, now))
-    except IntegrityError:
+    except IntegrityError as error:
+        if elsewhere.constraint_of(error) == "one_vehicle_under_way_per_evse":
+            raise _PlugGone from error
         return _existing(draft.vehicle_id, draft.trigger_key, is_first=True)
     return draft
 

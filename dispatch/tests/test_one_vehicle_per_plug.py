@@ -1,0 +1,89 @@
+"""Of vehicles that fall low at once, no two are sent to one EVSE."""
+
+import threading
+
+import pytest
+from django.db import IntegrityError, connections
+
+from dispatch import candidates, permitted, services
+from dispatch.models import ChargePlan
+from dispatch.tests import factories
+from dispatch.tests.factories import NOW
+from stations.models import Connector
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def fresh_index():
+    candidates.sites.forget()
+
+
+@pytest.fixture
+def plugs(organisation):
+    source = factories.public_network(organisation)
+    return [factories.connector(factories.location(source, latitude=factories.HERE[0] + km / 111.2)) for km in (1, 2)]
+
+
+def second_gun(plug):
+    return Connector.objects.create(
+        evse=plug.evse, connector_id=2, plug="ccs2", max_power_w=60_000, status="available", heard_at=NOW, status_at=NOW
+    )
+
+
+def plan_for(vehicle):
+    return services.plan_charge_stop(vehicle_id=vehicle.pk, trigger="soc_low", trigger_key=f"soc:{vehicle.pk}", now=NOW)
+
+
+def test_two_guns_of_one_unit_are_one_place(organisation, plugs):
+    second_gun(plugs[0])
+    first, second = (plan_for(factories.vehicle(organisation)) for _ in range(2))
+    assert (first.connector.evse, second.connector) == (plugs[0].evse, plugs[1])
+
+
+def test_the_database_refuses_a_second_vehicle_until_the_first_has_plugged_in(organisation, plugs):
+    first = plan_for(factories.vehicle(organisation))
+    values = {"organisation": organisation, "vehicle": factories.vehicle(organisation), "soc_percent": 9}
+    second = ChargePlan(connector=second_gun(plugs[0]), trigger_key="second", **values)
+    ChargePlan.objects.filter(pk=first.pk).update(state="charging")
+    second.save()
+    with pytest.raises(IntegrityError, match="one_vehicle_under_way_per_evse"):
+        ChargePlan.objects.filter(pk=first.pk).update(state="reserved")
+
+
+def test_a_dismissal_is_not_undone_into_a_plug_that_another_vehicle_is_sent_to(organisation, plugs, dispatcher):
+    dismissed = plan_for(factories.vehicle(organisation))
+    services.dismiss_plan(plan_id=dismissed.pk, actor=dispatcher, now=NOW)
+    assert plan_for(factories.vehicle(organisation)).connector == dismissed.connector
+    with pytest.raises(services.DecisionRefused) as refused:
+        services.undo_plan(plan_id=dismissed.pk, actor=dispatcher, now=NOW)
+    assert refused.value.code == "connector_taken"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_vehicles_that_look_at_once_get_different_plugs_and_the_last_one_an_answer(organisation, plugs, monkeypatch):
+    vehicles = [factories.vehicle(organisation) for _ in range(3)]
+    all_have_looked, honest, plans = threading.Barrier(3), permitted.best, []
+    looked = threading.local()
+
+    def best(*question):
+        if not getattr(looked, "once", False):
+            looked.once = True
+            all_have_looked.wait(timeout=30)
+        return honest(*question)
+
+    monkeypatch.setattr(permitted, "best", best)
+
+    def work(vehicle):
+        try:
+            plans.append(plan_for(vehicle))
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=work, args=(vehicle,)) for vehicle in vehicles]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(plan.state for plan in plans) == ["infeasible", "proposed", "proposed"]
+    assert {plan.connector for plan in plans} == {*plugs, None}
