@@ -24,9 +24,9 @@ from billing.approvals.following import follow
 from billing.gst.states import name_of
 from billing.invoicing import files
 from billing.invoicing.irp.client import portal
-from billing.invoicing.models import EInvoice, TaxDocument
+from billing.invoicing.models import EInvoice, OrganisationRegistration, SupplierRegistration, TaxDocument
 from billing.invoicing.rendering.pdf import quantity_shown
-from billing.invoicing.services import einvoices, mailing
+from billing.invoicing.services import einvoices, mailing, moving
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
 from fleetcharge.lib.api import Conflict
 from fleetcharge.lib.money import PAISE_PER_RUPEE, group_indian
@@ -60,6 +60,25 @@ class CancelForm(ReasonForm):
     )  # fmt: skip
 
 
+class MoveForm(ReasonForm):
+    """To which two GSTINs an advance goes."""
+
+    field_order = ["supplier", "recipient", "reason"]
+    supplier = forms.ModelChoiceField(
+        SupplierRegistration.objects.filter(closed_on=None),
+        label=gettext_lazy("From"),
+        widget=UnfoldAdminSelectWidget(),
+    )
+    recipient = forms.ModelChoiceField(
+        OrganisationRegistration.objects.none(), label=gettext_lazy("Billed to"), widget=UnfoldAdminSelectWidget()
+    )
+
+    def __init__(self, voucher: TaxDocument, data: Any = None) -> None:
+        super().__init__(data)
+        theirs = OrganisationRegistration.objects.filter(organisation=voucher.organisation_id)
+        self.fields["recipient"].queryset = theirs  # type: ignore[attr-defined]
+
+
 Kind = TaxDocument.Kind
 
 
@@ -89,7 +108,7 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
         "original_shown", "from_shown", "recipient", "place", "lines_shown", "taxable", "heads", "round_off", "total",
         "paid", "portal", "irn_shown", "portal_error", "sessions",
     ]  # fmt: skip
-    actions_detail = ["as_pdf", "as_csv", "as_xlsx", "as_json", "mail", "credit", "report", "cancel_irn"]
+    actions_detail = ["as_pdf", "as_csv", "as_xlsx", "as_json", "mail", "credit", "report", "cancel_irn", "move"]
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """With what its page and its files show."""
@@ -103,6 +122,11 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
         """Only what is registered can be cancelled; after the portal's hours the deed says that it is too late."""
         registered = EInvoice.objects.filter(document=getattr(obj, "pk", obj), state=EInvoice.State.REGISTERED)
         return self.has_operate_permission(request) and registered.exists()
+
+    def has_move_permission(self, request: Any, obj: Any = None) -> bool:
+        """What is left of an advance; one that is used up says so."""
+        vouchers = TaxDocument.objects.filter(pk=getattr(obj, "pk", obj), kind=Kind.RECEIPT_VOUCHER)
+        return self.has_operate_permission(request) and vouchers.exists()
 
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
         """Credit notes and refunds count against; an advance is no sale, so the two are never added up."""
@@ -279,3 +303,22 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
         except Conflict as error:
             messages.error(request, str(error.detail))
         return back_to(self, row.pk)
+
+    @operators_only
+    @action(description=gettext_lazy("Move the advance"), url_path="move", permissions=["move"])
+    def move(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Its tax was paid for two GSTINs, and what it is for is invoiced between others."""
+        row = self.get_object(request, object_id)
+        if row is None:
+            return back_to(self)
+        form = MoveForm(row, request.POST or None)
+        if not form.is_valid():
+            title = _("Move what is left of %(number)s") % {"number": row.number}
+            return ask(request, self, title=title, form=form, submit=_("Move the advance"), rows=[row])
+        try:
+            made = moving.move(voucher_id=row.pk, at=timezone.now(), actor=user_of(request), **form.cleaned_data)
+            messages.success(request, _("%(number)s is issued.") % {"number": made.number})
+            return back_to(self, made.pk)
+        except Conflict as error:
+            messages.error(request, str(error.detail))
+            return back_to(self, row.pk)

@@ -6,13 +6,21 @@ CGST Rules, rule 50. The rule `advance_tax` says whether advances are taxed at a
 from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from typing import Any
 
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
 from billing.gst.heads import inside
 from billing.gst.numbering import INDIA, day_in_india
-from billing.invoicing.models import AccountingMonth, DocumentLine, TaxDocument, TaxRule
+from billing.invoicing.models import (
+    AccountingMonth,
+    DocumentLine,
+    OrganisationRegistration,
+    SupplierRegistration,
+    TaxDocument,
+    TaxRule,
+)
 from billing.invoicing.services import issuing, numbers, posting
 from billing.invoicing.services.parties import Parties, parties_of, supply_of
 from billing.invoicing.services.rules import Name, Rules
@@ -20,6 +28,7 @@ from billing.models import LedgerTransfer
 from fleetcharge.accounts.models import Organisation
 
 Kind = TaxDocument.Kind
+RECEIVED = "Advance for EV charging"
 
 
 def unconfirmed() -> QuerySet[LedgerTransfer]:
@@ -77,7 +86,7 @@ def confirm_together(
             fresh.append(_receipt(transfer, parties[transfer.organisation_id], days[day], on, key, at, actor))
     documents = TaxDocument.objects.bulk_create(row for row, _, _ in fresh)
     DocumentLine.objects.bulk_create(
-        line_of(document, sac_code, "Advance for EV charging", rate)
+        line_of(document, sac_code, RECEIVED, rate)
         for document, (_, sac_code, rate) in zip(documents, fresh, strict=True)
     )
     posting.post_advances(documents)
@@ -95,17 +104,32 @@ def _keep_others_waiting(transfers: Sequence[LedgerTransfer]) -> None:
 def _receipt(
     transfer: LedgerTransfer, parties: Parties, rules: Rules, on: date, key: str, at: datetime, actor: str
 ) -> tuple[TaxDocument, str, Decimal]:
-    """The document with its number, the SAC and the rate of its line."""
     supplier, recipient = parties.supplier(), parties.recipient()
+    return receipt(
+        parties.organisation, supplier, recipient, transfer.amount_paise, rules, on,
+        advance=transfer, request_key=key, issued_at=at, issued_by=actor,
+    )  # fmt: skip
+
+
+def receipt(
+    organisation: Organisation,
+    supplier: SupplierRegistration,
+    recipient: OrganisationRegistration | None,
+    amount_paise: int,
+    rules: Rules,
+    on: date,
+    **facts: Any,
+) -> tuple[TaxDocument, str, Decimal]:
+    """The document with its number, not saved; the SAC and the rate of its line."""
     supply = supply_of(supplier, recipient)
     rate = 0 * rules.charging_rate if supply.is_zero_rated else rules.charging_rate
-    taxable, heads = inside(transfer.amount_paise, rate, is_interstate=supply.is_interstate)
+    taxable, heads = inside(amount_paise, rate, is_interstate=supply.is_interstate)
     number, year, dated_on = numbers.next_number(supplier=supplier, kind=Kind.RECEIPT_VOUCHER, on=on)
     return TaxDocument(
-        organisation=parties.organisation, kind=Kind.RECEIPT_VOUCHER, number=number, financial_year=year,
-        dated_on=dated_on, advance=transfer, taxable_paise=taxable, cgst_paise=heads.cgst_paise,
-        sgst_paise=heads.sgst_paise, igst_paise=heads.igst_paise, total_paise=transfer.amount_paise, request_key=key,
-        issued_at=at, issued_by=actor, **issuing.identity(supplier, recipient, parties.organisation, supply),
+        organisation=organisation, kind=Kind.RECEIPT_VOUCHER, number=number, financial_year=year,
+        dated_on=dated_on, taxable_paise=taxable, cgst_paise=heads.cgst_paise, sgst_paise=heads.sgst_paise,
+        igst_paise=heads.igst_paise, total_paise=amount_paise, **facts,
+        **issuing.identity(supplier, recipient, organisation, supply),
     ), rules.sac_code, issuing.as_decimal(rate)  # fmt: skip
 
 

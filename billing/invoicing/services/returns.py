@@ -6,7 +6,7 @@ CGST Rules, rule 51. The money itself moves elsewhere.
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef, Value
+from django.db.models import Exists, OuterRef, Q, Value
 from django.db.models.functions import Concat
 
 from billing.gst.numbering import day_in_india
@@ -91,7 +91,9 @@ def refund(
 def _vouchers(row: AdvanceReturn, prefix: str, at: datetime) -> list[TaxDocument]:
     own = f"topup:{row.organisation_id}:{row.payment.payment_id}"
     wanting = unconfirmed().filter(organisation=row.organisation_id).count()  # before: what comes meanwhile is seen
-    first = set(TaxDocument.objects.filter(advance__entry_key=own).values_list("pk", flat=True))
+    receipts = TaxDocument.objects.filter(kind=Kind.RECEIPT_VOUCHER)
+    moved = Q(original__advance__entry_key=own)
+    first = set(receipts.filter(Q(advance__entry_key=own) | moved).values_list("pk", flat=True))
     opened = open_of(open_vouchers({row.organisation_id}))
     if wanting and sum(one.amount_paise for one in opened if one.voucher.pk in first) < row.amount_paise:
         raise NotYet(f"{wanting} top-ups have no receipt voucher yet.")
