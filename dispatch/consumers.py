@@ -124,7 +124,7 @@ class LiveSocket:
         with contextlib.suppress(Exception):  # a database that rests is no reason to sign people out
             guest = await self.hub.read(doorkeeper.identify, self.guest.session_key)
             if guest != self.guest:
-                self.close(guest if isinstance(guest, int) else doorkeeper.NOT_SIGNED_IN, 0)
+                self.close(guest if isinstance(guest, int) else doorkeeper.OTHER_FLEET, 0)
 
     # --- reading --------------------------------------------------------------------------------------------------
     async def _read(self, receive: asgi.Receive) -> None:

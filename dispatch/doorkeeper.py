@@ -13,7 +13,7 @@ from fleetcharge.accounts.middleware import SESSION_KEY
 from fleetcharge.accounts.models import ROLE_SCOPES, Membership, Scope
 from fleetcharge.lib import asgi
 
-NOT_SIGNED_IN, NOT_ALLOWED, TOO_MANY = 4401, 4403, 4429
+NOT_SIGNED_IN, NOT_ALLOWED, OTHER_FLEET, TOO_MANY = 4401, 4403, 4409, 4429
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from drf_spectacular.views import SpectacularAPIView
 from fleetcharge import api_docs, views
 from fleetcharge.accounts.public import public
 from fleetcharge.accounts.sign_in import guarded
-from fleetcharge.accounts.views import invitation, invited_address
+from fleetcharge.accounts.views import invitation, invited_address, switch_fleet
 
 urlpatterns = [
     path("", RedirectView.as_view(url="/dispatch/"), name="home"),
@@ -17,6 +17,7 @@ urlpatterns = [
     path("login/", public(guarded(auth_views.LoginView.as_view(template_name="login.html"))), name="login"),
     path("invitations/<str:token>/", public(guarded(invitation, account_of=invited_address)), name="invitation"),
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
+    path("fleet/", switch_fleet, name="switch-fleet"),
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/login/", public(guarded(admin.site.login))),  # before the admin's own, which does not count attempts
     path("admin/", admin.site.urls),

@@ -6,6 +6,7 @@ import pytest
 import redis
 from asgiref.sync import sync_to_async
 from django.core.cache import cache
+from django.test import Client
 from django.utils import timezone
 
 from billing.events import SessionEnded, SessionStarted
@@ -15,6 +16,7 @@ from dispatch.live import send_marks
 from dispatch.models import ChargePlan
 from dispatch.tests import factories
 from dispatch.tests.browser import opened, served, sign_in
+from fleetcharge.accounts.models import Membership
 from fleetcharge.lib import hints
 from fleetcharge.lib.events import publish
 from stations.events import ConnectorStatusChanged
@@ -136,6 +138,32 @@ async def test_a_seventh_socket_of_one_person_waits(city, dispatcher):
         seventh = await stack.enter_async_context(opened(address, key))
         await seventh.until(lambda: seventh.close_code)
         assert seventh.close_code == 4429
+
+
+async def test_who_goes_on_to_another_fleet_watches_the_last_one_no_longer(
+    city, other_organisation, dispatcher, monkeypatch
+):
+    monkeypatch.setattr("dispatch.consumers.RECHECK_SECONDS", 0.1)
+    key = await in_thread(sign_in)(dispatcher)
+
+    @in_thread
+    def switch():
+        Membership.objects.create(user=dispatcher, organisation=other_organisation, role="dispatcher")
+        client = Client()
+        client.cookies["sessionid"] = key
+        assert client.post("/fleet/", {"organisation": other_organisation.pk}).status_code == 302
+
+    async with served() as address, opened(address, key) as page, opened(address, key) as second:
+        await page.say("view", **EVERYTHING)
+        await page.until(lambda: city.mine.pk in page.vehicles)
+        await switch()
+        await page.until(lambda: page.close_code)
+        await second.until(lambda: second.close_code)
+        assert (page.close_code, second.close_code) == (4409, 4409)
+        async with opened(address, key) as again:
+            await again.say("view", **EVERYTHING)
+            await again.until(lambda: again.vehicles)
+            assert set(again.vehicles) == {city.theirs.pk}
 
 
 async def test_nonsense_is_survived_twice_and_then_refused(city, dispatcher):

@@ -10,6 +10,7 @@ def page(request: HttpRequest) -> dict[str, Any]:
     return {
         "organisation": getattr(request, "organisation", None),
         "role": getattr(request, "role", ""),
+        "other_fleets": getattr(request, "other_fleets", []),
         "scopes": getattr(request, "scopes", frozenset()),
         "csp_nonce": getattr(request, "csp_nonce", ""),
         "realtime_port": settings.REALTIME_PORT,

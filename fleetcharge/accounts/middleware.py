@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Callable
 from datetime import tzinfo
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
@@ -17,25 +18,28 @@ SESSION_KEY = "organisation_id"
 
 
 class OrganisationMiddleware:
-    """`request.organisation`, `request.role`, `request.scopes`; None and empty for strangers."""
+    """`request.organisation`, `role`, `scopes` and `other_fleets`; None and empty for strangers."""
 
     def __init__(self, get_response: GetResponse) -> None:
         self.get_response = get_response
 
     def __call__(self, request: FleetRequest) -> HttpResponse:
-        request.organisation, request.role, request.scopes = None, "", frozenset()
+        request.organisation, request.role, request.scopes, request.other_fleets = None, "", frozenset(), []
         if request.user.is_authenticated:
             self._attach(request)
         with timezone.override(_zone_of(request.organisation)):
             return self.get_response(request)
 
     def _attach(self, request: FleetRequest) -> None:
-        memberships = (
+        memberships = list(
             Membership.objects.filter(user_id=request.user.pk or 0).select_related("organisation").order_by("pk")
         )
         chosen = request.session.get(SESSION_KEY)
-        membership = (memberships.filter(organisation_id=chosen).first() if chosen else None) or memberships.first()
+        membership = next((one for one in memberships if one.organisation_id == chosen), None) or next(
+            iter(memberships), None
+        )
         if membership:
+            request.other_fleets = [one.organisation for one in memberships if one is not membership]
             request.organisation, request.role = membership.organisation, membership.role
             request.scopes = frozenset(ROLE_SCOPES[membership.role])
 
@@ -66,12 +70,20 @@ def policy(request: FleetRequest) -> str:
     """The admin (Unfold uses Alpine) needs inline code; nothing else does."""
     relaxed = request.path.startswith("/admin/")
     script = "'unsafe-inline' 'unsafe-eval'" if relaxed else f"'nonce-{request.csp_nonce}'"
-    tiles = settings.TILES_URL.split("{", 1)[0]
     return "; ".join([
         "default-src 'self'", f"script-src 'self' {script}", "style-src 'self' 'unsafe-inline'",
-        f"img-src 'self' data: blob: {tiles}".strip(), "font-src 'self'", f"connect-src 'self' {_live_socket(request)}",
+        f"img-src 'self' data: blob: {_tile_servers()}".strip(), "font-src 'self'",
+        f"connect-src 'self' {_live_socket(request)}",
         "frame-ancestors 'none'", "base-uri 'self'", "form-action 'self'",
     ])  # fmt: skip
+
+
+def _tile_servers() -> str:
+    """Where the operator's map tiles come from; Leaflet puts a, b and c in the place of `{s}`."""
+    address = urlsplit(settings.TILES_URL)
+    scheme = f"{address.scheme}://" if address.scheme else ""
+    servers = [f"{scheme}{address.netloc}".replace("{s}", letter) for letter in "abc"]
+    return " ".join(dict.fromkeys(servers)) if address.netloc else ""
 
 
 def _live_socket(request: FleetRequest) -> str:

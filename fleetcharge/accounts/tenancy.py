@@ -22,6 +22,7 @@ class FleetRequest(HttpRequest):
     organisation: Organisation | None
     role: str
     scopes: frozenset[str]
+    other_fleets: list[Organisation]
     csp_nonce: str
 
 

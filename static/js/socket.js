@@ -10,6 +10,7 @@ const SILENT_MS = 10_000; // figures come every second: ten without a word is a 
 const OPEN = 1; // WebSocket.OPEN, where there is one
 const UNAUTHENTICATED = 4401;
 const FORBIDDEN = 4403;
+const OTHER_FLEET = 4409;
 const TOO_MANY = 4429;
 
 export function liveUrl(port, place = location) {
@@ -133,6 +134,7 @@ export class LiveSocket {
     this.epoch = null;
     this.downSince ??= performance.now();
     if (code === UNAUTHENTICATED) return this.onSignedOut();
+    if (code === OTHER_FLEET) return location.reload(); // chosen in another tab: this page must not go on with the last one
     if (code === FORBIDDEN) return this.#become("refused");
     this.#become("reconnecting");
     const longest = Math.min(this.#longestDelay(), FIRST_DELAY_MS * 2 ** this.attempt++);
