@@ -51,8 +51,11 @@ def kilo(value: int | None) -> str:
 
 @register.filter
 def kwh(energy_wh: int | None) -> str:
-    """`490` -> `0.5 kWh`; one decimal, as a receipt shows it."""
-    return "–" if energy_wh is None else f"{energy_wh / 1000:,.1f} kWh"
+    """`490` -> `0.5 kWh`, `123456700` -> `1,23,456.7 kWh`; one decimal, as a receipt shows it."""
+    if energy_wh is None:
+        return "–"
+    whole, tenth = divmod(round(energy_wh / 100), 10)
+    return f"{money.group_indian(whole)}.{tenth} kWh"
 
 
 @register.filter

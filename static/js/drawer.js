@@ -1,6 +1,7 @@
 // The drawer under the queue: one station or one vehicle, rendered by the server, refreshed when its figures move.
 import { boot, t } from "fc/boot";
 import { byId, h } from "fc/dom";
+import { fragment } from "fc/fragment";
 
 const REFRESH_MS = 1500;
 
@@ -54,9 +55,7 @@ export class Drawer {
       return; // or its address comes with the names
     }
     try {
-      const answer = await fetch(this.#url(), { headers: { "X-Requested-With": "drawer" } });
-      if (!answer.ok) throw new Error(answer.status);
-      const html = await answer.text();
+      const html = await fragment(this.#url());
       if (this.shown?.key === key) this.#place(html, isAsked);
     } catch {
       if (this.shown?.key === key && this.placed !== key) this.#failed(key);

@@ -2,6 +2,7 @@
 import { boot, t } from "fc/boot";
 import { serverNow } from "fc/clock";
 import { followHold, reasonOf } from "fc/deeds";
+import { fragment } from "fc/fragment";
 import { say, sayWithUndo } from "fc/toast";
 
 const UNDO_MS = 10_000;
@@ -28,7 +29,13 @@ export class Reserver {
   /** `{station, nearestBelow?}` as the palette says it. */
   async byWish({ station, nearestBelow }) {
     const name = this.store.stationNames.get(station);
-    const bay = await this.#freeBay(name.public_id);
+    let bay;
+    try {
+      bay = await this.#freeBay(name.public_id);
+    } catch (error) {
+      say(t(error instanceof TypeError ? "refused.no_line" : "loadFailed")); // fetch throws TypeError without a line
+      return;
+    }
     if (!bay) { say(t("noneFree", { name: name.name })); return; }
     if (!nearestBelow) { this.reserve(bay.id, bay.bay, bay.way); return; }
     const vehicle = this.#nearest(name, nearestBelow);
@@ -38,8 +45,8 @@ export class Reserver {
 
   /** What the drawer would offer: the server knows which bay is best. */
   async #freeBay(publicId) {
-    const answer = await fetch(boot.urls.station.replace("ID", encodeURIComponent(publicId)), { headers: { "X-Requested-With": "drawer" } });
-    const html = new DOMParser().parseFromString(await answer.text(), "text/html");
+    const text = await fragment(boot.urls.station.replace("ID", encodeURIComponent(publicId)));
+    const html = new DOMParser().parseFromString(text, "text/html");
     const button = html.querySelector("[data-reserve]");
     return button && { id: Number(button.dataset.reserve), bay: button.dataset.bay, way: button.dataset.way };
   }

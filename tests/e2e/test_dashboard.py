@@ -270,6 +270,28 @@ def test_old_positions_are_called_old_though_the_line_is_well(web: Watched, city
     expect(page.locator("#live")).to_have_text(re.compile(r"^Live · newest position \d:\d\d old$"))
 
 
+def test_reserving_by_a_sentence_without_a_line_says_so(
+    dashboard: Callable[..., Page], web: Watched, city: City
+) -> None:
+    page = dashboard()
+    expect(page.locator("#drawer h2")).to_have_text("Marathahalli Hub")
+    page.route("**/dispatch/stations/*/", lambda route: route.abort())
+    page.keyboard.press("Control+k")
+    page.keyboard.type("hebbal")
+    page.get_by_role("option", name="Reserve a bay at Hebbal Depot").click()
+    expect(page.locator("#toasts")).to_contain_text("There is no connection just now. Nothing was done.")
+    assert [error for error in web.errors if "ERR_FAILED" not in error] == []
+
+
+def test_the_drawer_of_somebody_signed_out_leads_to_the_sign_in(dashboard: Callable[..., Page], web: Watched) -> None:
+    page = dashboard()
+    expect(page.locator("#drawer h2")).to_have_text("Marathahalli Hub")
+    page.context.clear_cookies()
+    find(page, "Hebbal")
+    expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    assert page.url == f"{web.server.url}/login/?next=/dispatch/"
+
+
 def find(page: Page, name: str) -> None:
     page.keyboard.press("Control+k")
     page.keyboard.type(name)
