@@ -50,7 +50,8 @@ def rise(seen: Seen) -> list[Finding]:
         return [Finding(rule="E3", points=terms.e3_points, text=text, evidence=facts)]
     efficiency = terms.dc_efficiency_percent if evidence.is_dc else terms.ac_efficiency_percent
     expected_wh = percent * evidence.usable_wh / efficiency
-    off_wh = abs(seen.delivered_wh - expected_wh)
+    aged_wh = min(expected_wh, expected_wh * terms.health_least_percent / 100)  # a worn battery's percent is smaller
+    off_wh = max(seen.delivered_wh - expected_wh, aged_wh - seen.delivered_wh)
     steps_wh = 2 * terms.soc_step_percent * evidence.usable_wh / 100
     if off_wh <= max(terms.rise_off_percent * abs(expected_wh) / 100, terms.rise_off_wh, steps_wh):
         return []

@@ -46,7 +46,8 @@ RULES: tuple[Rule, ...] = (
     Rule("E1", "Over capacity", f"More than the free part of the battery / {(100 - T.loss_percent) / 100:.2f} + "
          f"{T.spare_wh // 1000} kWh", str(T.e1_points), "The calculation"),
     Rule("E2", "Rise differs", f"Energy and rise of charge differ by more than {T.rise_off_percent} %, "
-         f"{T.rise_off_wh / 1000} kWh and two steps of the gauge; above {T.rise_far_off_percent} % far",
+         f"{T.rise_off_wh / 1000} kWh and two steps of the gauge; above {T.rise_far_off_percent} % far; less "
+         f"than the rise only beyond a battery of {T.health_least_percent} % health",
          f"{T.e2_points}; far: {T.e2_far_points}", "Charge before and after with its source"),
     Rule("E3", "No rise", f"{T.no_rise_wh // 1000} kWh and more, and at most {T.no_rise_percent} point of charge",
          str(T.e3_points), "The same"),
@@ -63,8 +64,9 @@ RULES: tuple[Rule, ...] = (
     Rule("F2", "Many sessions", f"More than {T.sessions_a_day} within a day, or two within "
          f"{T.sessions_apart_minutes} min that charged less than {T.useless_rise_percent} points each",
          str(T.f2_points), "Their list"),
-    Rule("F3", "Price", f"The network's price is {T.price_off_percent} % or ₹{T.price_off_paise // 100} off its "
-         f"tariff; an idle fee below {T.idle_fee_below_percent} % while power flowed", HOLD,
+    Rule("F3", "Price", f"The network's price is {T.price_off_percent} % (and ₹{T.price_rounding_paise // 100}) or "
+         f"₹{T.price_off_paise // 100} off its tariff; an idle fee below {T.idle_fee_below_percent} % while power "
+         "flowed", HOLD,
          "Tariff and both prices", NETWORK),
     Rule("F4", "Limit", "Over a limit of the fleet's policy", str(T.f4_points), "Limit and use"),
     Rule("F5", "Parked", f"At the plug {T.parked_minutes} min after the end", "0, a cost", "Minutes", COST),

@@ -46,7 +46,7 @@ class Track(Facts, frozen=True):
 
 
 class Series(Facts, frozen=True):
-    """What a meter said, `seconds` after the session's start."""
+    """What a meter (`told_power`: a network's record, on average) said, `seconds` after the session's start."""
 
     seconds: str = ""
     values: str = ""
@@ -92,7 +92,7 @@ class LimitUse(Facts, frozen=True):
 
 
 class Price(Facts, frozen=True):
-    """What the network asks for its record, beside its own tariff. Paise."""
+    """What the network asks for its record, beside its own tariff. Paise. `is_disputed`: the price check asks, too."""
 
     asked: int
     by_tariff: int
@@ -139,6 +139,7 @@ class Evidence(Facts, frozen=True, kw_only=True):
     jumps: int = 0
     power: Series = Series()
     register: Series = Series()
+    told_power: Series = Series()
     meter_wh: int | None = None
     network_wh: int | None = None
     signature: str = ""

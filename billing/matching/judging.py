@@ -31,7 +31,7 @@ def judge(evidence: Evidence, terms: Thresholds = DEFAULTS, checks: Sequence[Che
     seen = Seen(evidence, terms)
     findings = tuple(finding for check in checks for finding in check(seen))
     points = sum(finding.points for finding in findings if finding.asks == DRIVER)
-    is_present = seen.present_share * 100 >= terms.present_percent
+    stood = is_present(seen)
     if points >= terms.block_from_points:
         verdict = BLOCKED
     elif any(finding.is_hold for finding in findings):
@@ -39,8 +39,13 @@ def judge(evidence: Evidence, terms: Thresholds = DEFAULTS, checks: Sequence[Che
     elif points >= terms.review_from_points:
         verdict = REVIEW
     else:
-        verdict = VERIFIED if is_present else INCONCLUSIVE
-    return Judgement(verdict=verdict, points=points, findings=findings, is_presence_proven=is_present, dwell=seen.dwell)
+        verdict = VERIFIED if stood else INCONCLUSIVE
+    return Judgement(verdict=verdict, points=points, findings=findings, is_presence_proven=stood, dwell=seen.dwell)
+
+
+def is_present(seen: Seen) -> bool:
+    """Did it stand within the radius for long enough of the pinged time?"""
+    return seen.present_share * 100 >= seen.terms.present_percent
 
 
 def as_rows(judgement: Judgement) -> list[dict[str, Any]]:

@@ -49,7 +49,7 @@ def nearest_ping(seen: Seen) -> int:
 def moving(seen: Seen) -> list[Finding]:
     """L4: the tracker moved while the charger delivered."""
     seconds, farthest = 0.0, 0.0
-    for since, until in seen.deliveries:
+    for since, until in seen.certain_deliveries:
         among = (seen.at >= since) & (seen.at <= until)
         if among.sum() < 2:
             continue

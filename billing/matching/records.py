@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from billing.matching.facts import CHARGE, REFERENCE, Neighbour
+from billing.matching.facts import CHARGE, REFERENCE, Neighbour, Price
 from billing.matching.findings import COST, NETWORK, Finding
 from billing.matching.seen import Seen
 
@@ -72,18 +72,33 @@ def velocity(seen: Seen) -> list[Finding]:
 
 def price(seen: Seen) -> list[Finding]:
     """F3: the network asks another price than its tariff, or an idle fee while it still charged."""
-    evidence, terms, told = seen.evidence, seen.terms, seen.evidence.price
-    if told is not None and told.is_disputed:
-        off = abs(told.asked - told.by_tariff)
-        if off > terms.price_off_paise or off * 100 > terms.price_off_percent * abs(told.by_tariff):
-            facts = {"asked_paise": told.asked, "by_tariff_paise": told.by_tariff, "tariff": told.tariff}
-            text = "The network asks another price than its tariff gives"
-            return [Finding(rule="F3", points=0, text=text, evidence=facts, is_hold=True, asks=NETWORK)]
+    told = seen.evidence.price
+    if told is None or not _is_off(seen, told):
+        return idle_fee(seen)
+    return [asked_otherwise(told)]
+
+
+def _is_off(seen: Seen, told: Price) -> bool:
+    """Also where the price check is content: a fleet draws its own lines. Up to a rupee is rounding."""
+    off, terms = abs(told.asked - told.by_tariff), seen.terms
+    is_much = off * 100 > terms.price_off_percent * abs(told.by_tariff) and off > terms.price_rounding_paise
+    return off > terms.price_off_paise or is_much
+
+
+def asked_otherwise(told: Price) -> Finding:
+    facts = {"asked_paise": told.asked, "by_tariff_paise": told.by_tariff, "tariff": told.tariff}
+    text = "The network asks another price than its tariff gives"
+    return Finding(rule="F3", points=0, text=text, evidence=facts, is_hold=True, asks=NETWORK)
+
+
+def idle_fee(seen: Seen) -> list[Finding]:
+    """F3: an idle fee while it still charged."""
+    evidence, terms = seen.evidence, seen.terms
     soc = evidence.charger_soc_end_percent
     if evidence.idle_paise <= 0 or soc is None or soc >= terms.idle_fee_below_percent:
         return []
     since = seen.ends_s - evidence.idle_seconds
-    charged = sum(max(0, until - max(since, begin)) for begin, until in seen.deliveries)
+    charged = sum(max(0, until - max(since, begin)) for begin, until in seen.certain_deliveries)
     if charged < terms.moving_seconds:
         return []
     facts = {"idle_paise": evidence.idle_paise, "idle_seconds": evidence.idle_seconds, "delivering_seconds": charged}

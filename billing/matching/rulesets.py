@@ -7,6 +7,7 @@ import msgspec
 
 from billing.matching import catalogue, judging, v2026_11_1, v2026_11_2, v2026_11_3
 from billing.matching.facts import from_json
+from billing.matching.seen import Seen
 from billing.matching.thresholds import Thresholds
 
 CHECKS = {
@@ -38,6 +39,17 @@ def rerun(*, version: str, evidence: Mapping[str, Any], thresholds: Mapping[str,
     try:
         return _first(dict(evidence)) if version not in CHECKS else _again(version, evidence, thresholds)
     except (ValueError, KeyError, TypeError) as error:  # msgspec's refusals among them
+        raise UnreadableEvidence(str(error)) from error
+
+
+def is_present(*, version: str, evidence: Mapping[str, Any], thresholds: Mapping[str, Any]) -> bool:
+    """Was presence proven by that ruleset? Raises as `rerun`."""
+    try:
+        if version == v2026_11_1.RULESET_VERSION:
+            return v2026_11_1.present_share(v2026_11_1.from_json(dict(evidence))) >= v2026_11_1.PRESENT_SHARE
+        terms = msgspec.convert(dict(thresholds), Thresholds)
+        return judging.is_present(Seen(from_json(dict(evidence)), terms))
+    except (ValueError, KeyError, TypeError) as error:
         raise UnreadableEvidence(str(error)) from error
 
 

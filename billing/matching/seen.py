@@ -96,7 +96,18 @@ class Seen:
     @cached_property
     def deliveries(self) -> list[tuple[int, int]]:
         """Stretches of unbroken delivery, from second to second."""
-        at, power = self.power
+        return self._stretches(*self.power)
+
+    @cached_property
+    def certain_deliveries(self) -> list[tuple[int, int]]:
+        """As `deliveries`; without a meter of our own, the record's, less what its clock may be off at both ends."""
+        if len(self.power[0]):
+            return self.deliveries
+        told, off_s = self.evidence.told_power, self.terms.clock_minutes * 60
+        stretches = self._stretches(unpacked(told.seconds), unpacked(told.values))
+        return [(since + off_s, until - off_s) for since, until in stretches if until - since > 2 * off_s]
+
+    def _stretches(self, at: Numbers, power: Numbers) -> list[tuple[int, int]]:
         if not len(at):
             return []
         is_on = power > self.terms.delivering_w

@@ -51,6 +51,7 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     rise_off_percent: int = 15
     rise_off_wh: int = 1_500
     rise_far_off_percent: int = 35
+    health_least_percent: int = 70
     soc_step_percent: int = 1
     soc_fresh_minutes: int = 30
     no_rise_wh: int = 3_000
@@ -77,6 +78,7 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
     useless_rise_percent: int = 2
     price_off_percent: int = 1
     price_off_paise: int = 500
+    price_rounding_paise: int = 100
     idle_fee_below_percent: int = 80
     parked_minutes: int = 30
     f2_points: int = 15

@@ -1,4 +1,7 @@
-"""The third ruleset as it judged: E1 to E4 held the energy that a network bills against the battery. Pure.
+"""The third ruleset as it judged. Pure.
+
+E1 to E4 held the energy that a network bills against the battery, E2 knew no aged one, F3 fired only where the price
+check did.
 
 Every other rule is still the same; one that changes leaves its old self here.
 """
@@ -75,9 +78,19 @@ def too_fast(seen: Seen) -> list[Finding]:
     return [Finding(rule="E4", points=terms.e4_points, text=text, evidence=facts)]
 
 
+def price(seen: Seen) -> list[Finding]:
+    """F3 until 2026-11.4."""
+    told, terms = seen.evidence.price, seen.terms
+    if told is not None and told.is_disputed:
+        off = abs(told.asked - told.by_tariff)
+        if off > terms.price_off_paise or off * 100 > terms.price_off_percent * abs(told.by_tariff):
+            return [records.asked_otherwise(told)]
+    return records.idle_fee(seen)
+
+
 CHECKS: tuple[Check, ...] = (
     places.presence, places.moving, places.two_places, places.other_vehicle, places.site, places.mocked,
     plans.shift, plans.clocks,
     capacity, rise, too_fast, battery.meter, battery.inlet, battery.week,
-    records.duplicate, records.velocity, records.price, records.limits, records.parked,
+    records.duplicate, records.velocity, price, records.limits, records.parked,
 )  # fmt: skip

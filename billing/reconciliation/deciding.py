@@ -10,7 +10,7 @@ from django.db.models import CharField, Exists, ExpressionWrapper, OuterRef, Q, 
 from billing.approvals import charge_backs
 from billing.models import BillingException, ReconciliationVerdict
 from billing.reconciliation.outweighing import BY_ITSELF
-from billing.reconciliation.storing import ASKS
+from billing.reconciliation.storing import BY_VERDICTS
 from billing.services.adjustments import is_charged_back
 from billing.services.exceptions import resolve_exception
 from fleetcharge.accounts.models import Organisation, User
@@ -52,7 +52,7 @@ def decide(*, verdict_id: int, outcome: str, reason: str, actor: User, at: datet
     )  # fmt: skip
     if verdict.outcome == Outcome.CHARGED_BACK:
         charge_backs.ask(verdict=verdict, asked_by=actor, reason=reason, now=at)
-    doubts = BillingException.objects.open().filter(session=verdict.session, kind__in=set(ASKS.values()))
+    doubts = BillingException.objects.open().filter(BY_VERDICTS, session=verdict.session)
     for doubt in doubts:
         resolve_exception(exception_id=doubt.pk, actor=actor, reason=reason, at=at)
     return verdict

@@ -1,5 +1,6 @@
 """What GPS, shifts, meters, plugs and records know of a chunk of sessions; ten statements for all of them."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,12 @@ import numpy as np
 from django.db import connection
 
 from billing import reconstruction
+from billing.cdr_periods import read_periods
 from billing.matching import DEFAULTS, Evidence, Thresholds, packed, records
 from billing.matching.facts import UNKNOWN, Duty, LimitUse, Neighbour, Numbers, Price, Series, Track, Week, Witness
 from billing.matching.seen import Seen, away_m
+from billing.models import PriceCheck
+from billing.rating import Period, TariffError
 from billing.reconciliation import statements, terms
 from stations.models import Connector, Source
 
@@ -96,6 +100,7 @@ def _evidence(row: dict[str, Any], told: dict[str, Any], lines: Thresholds) -> E
         charger_soc_end_percent=row["soc_percent"], token_driver=row["token_driver"],
         record=row["record"], reference=row["reference"],
         record_started_at=row["record_started_at"], price=_price(row), idle_seconds=row["idle_seconds"] or 0,
+        told_power=_told_power(row),
         idle_paise=int(row["idle_paise"] or 0), **told,
     )  # fmt: skip
 
@@ -112,7 +117,7 @@ def _point(row: dict[str, Any], lines: Thresholds) -> tuple[int, int, int, str]:
 
 def _price(row: dict[str, Any]) -> Price | None:
     """What the network asks, with tax where it says so. Taken back is no question any more."""
-    if row["price_state"] is None:
+    if row["price_state"] in (None, PriceCheck.State.TAKEN_BACK):
         return None
     has_tax = row["theirs_after_paise"] is not None
     asked = row["theirs_after_paise"] if has_tax else row["theirs_before_paise"]
@@ -121,6 +126,31 @@ def _price(row: dict[str, Any]) -> Price | None:
         return None
     tariff = "" if row["price_tariff"] is None else str(row["price_tariff"])
     return Price(asked=asked, by_tariff=ours, tariff=tariff, is_disputed=row["price_state"] == "differs")
+
+
+def _told_power(row: dict[str, Any]) -> Series:
+    """What flowed by the periods of a network's record, on average; empty where it contradicts itself."""
+    if row["charger_id"] is not None or not row["told_periods"]:
+        return Series()
+    try:
+        told = read_periods(
+            json.loads(row["told_periods"]), started_at=row["record_started_at"], ended_at=row["record_ended_at"],
+            energy_wh=row["network_wh"], charging_seconds=max(0, row["total_seconds"] - row["parking_seconds"]),
+            idle_seconds=row["parking_seconds"],
+        )  # fmt: skip
+    except TariffError:
+        return Series()
+    return Series() if told.problems else _as_series(told.periods, row["record_started_at"] - row["started_at"])
+
+
+def _as_series(periods: Sequence[Period], later: timedelta) -> Series:
+    points: dict[int, int] = {}
+    for period in periods:
+        begin = later.total_seconds() + float(period.offset_s or 0)
+        power_w = period.energy_wh * 3600 / period.seconds if period.seconds else 0
+        points |= {round(begin): round(power_w), round(begin + float(period.seconds)): 0}
+    seconds = sorted(points)
+    return Series(seconds=packed(seconds), values=packed([points[second] for second in seconds]))
 
 
 # --- one kind of evidence each ------------------------------------------------------------------------------------

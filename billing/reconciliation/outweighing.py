@@ -68,7 +68,7 @@ def decided(session_ids: Sequence[int]) -> list[Decided]:
     """Of sessions with a verdict, those a person decided about (one query); before the verdict is replaced."""
     values: dict[str, Any] = {
         "ids": list(session_ids), "billed": list(BILLED), "by_itself": list(BY_ITSELF),
-        "kinds": [Kind.SUSPICIOUS, Kind.CPO_RECORD],
+        "kinds": [Kind.SUSPICIOUS, Kind.CPO_RECORD, Kind.CPO_PRICE],
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(_DECIDED, values)

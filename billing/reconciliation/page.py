@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from billing import evidence
 from billing.gst.numbering import INDIA
+from billing.matching import rulesets
 from billing.matching.findings import spoken
 from billing.models import ReconciliationVerdict
 
@@ -59,7 +60,16 @@ def _gap(verdict: ReconciliationVerdict) -> str:
             }  # fmt: skip
     if any(finding["rule"] == "L3" for finding in verdict.findings):
         return _("There is no position to compare; that is nobody's fault.")
-    return _("The vehicle stood within the radius.") if verdict.dwell_latitude_e7 else _("Presence is not proven.")
+    return _("The vehicle stood within the radius.") if _is_present(verdict) else _("Presence is not proven.")
+
+
+def _is_present(verdict: ReconciliationVerdict) -> bool:
+    try:
+        return rulesets.is_present(
+            version=verdict.ruleset_version, evidence=verdict.evidence, thresholds=verdict.thresholds
+        )
+    except rulesets.UnreadableEvidence:
+        return False
 
 
 def _at(stored: dict[str, Any], name: str) -> datetime:

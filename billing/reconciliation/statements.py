@@ -22,7 +22,8 @@ SELECT s.id, s.organisation_id, s.started_at, s.ended_at,
        m.consumption_wh_per_km, vs.odometer_m,
        CASE WHEN s.is_meter_start_reported AND NOT s.is_stop_estimated AND s.charger_id IS NOT NULL
             THEN s.meter_stop_wh - s.meter_start_wh ELSE rs.energy_wh END AS meter_wh,
-       r.energy_wh AS network_wh, s.soc_start_percent, s.soc_percent,
+       r.energy_wh AS network_wh, r.periods AS told_periods, r.total_seconds, r.parking_seconds,
+       COALESCE(r.ended_at, r.source_updated_at) AS record_ended_at, s.soc_start_percent, s.soc_percent,
        COALESCE(r.key, '') AS record, COALESCE(r.authorization_reference, '') AS reference,
        r.started_at AS record_started_at,
        md5((r.raw -> 'signed_data')::text) AS signature,
@@ -124,8 +125,9 @@ CROSS JOIN LATERAL (
     JOIN stations_location l ON l.id = e.location_id
     LEFT JOIN billing_cdr c ON c.session_id = n.id {_RECORD_IN_FORCE}
     WHERE n.id <> w.id AND n.state <> 'invalid'
-    ORDER BY n.started_at, n.id LIMIT 20
+    ORDER BY abs(extract(epoch FROM n.started_at - w.started_at)), n.id LIMIT 20
 ) q
+ORDER BY w.id, q.started_at, q.other
 """  # noqa: S608
 
 # other vehicles of the fleet near the station in the middle of the session, for the few whose own was elsewhere

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 from django.db import connection, transaction
+from django.db.models import Q
 
 from billing import matching
 from billing.events import SessionJudged
@@ -13,13 +14,15 @@ from billing.matching import Judgement
 from billing.models import BillingException, ReconciliationVerdict
 from billing.reconciliation import outweighing
 from billing.reconciliation.gathering import Gathered, with_witnesses
-from billing.reconciliation.outweighing import SETTLED
+from billing.reconciliation.outweighing import BY_ITSELF, SETTLED
 from billing.services.exceptions import open_exception
 from fleetcharge.lib.events import publish
 
 Kind, Verdict = BillingException.Kind, ReconciliationVerdict.Verdict
 ASKS = {Verdict.REVIEW: Kind.SUSPICIOUS, Verdict.BLOCKED: Kind.SUSPICIOUS, Verdict.INVALID: Kind.CPO_RECORD}
-ASKED_ELSEWHERE = {"F3"}  # the price check has asked already
+OF_PRICE = {"F3"}
+BY_VERDICTS = Q(kind__in=set(ASKS.values())) | Q(kind=Kind.CPO_PRICE, reference="")
+"""Questions that verdicts open and close; what a price check asks names its record."""
 
 LOCK = "SELECT id FROM billing_chargingsession WHERE id = ANY(%s) ORDER BY id FOR NO KEY UPDATE"
 KNOWN = "SELECT session_id, verdict, input_hash FROM billing_reconciliationverdict WHERE session_id = ANY(%s)"
@@ -120,17 +123,17 @@ def _follow_up(fresh: Sequence[Judged], had_verdict: set[int], outweighed: Seque
     Also under an equal verdict: a price in doubt may become a record in doubt. Whether it was `outweighed` or not, one
     that is open is not asked twice.
     """
-    asking = [each for each in fresh if _kind(each.judgement) is not None]
+    wanted = {each.of.session_id: _kind(each.judgement) for each in fresh}
+    asking = [each for each in fresh if wanted[each.of.session_id] is not None]
     settled = [each.of.session_id for each in fresh if each.of.session_id in had_verdict]
     if not asking and not settled:
         return
     ids = {*settled, *(each.of.session_id for each in asking)}
-    doubts = BillingException.objects.filter(session__in=ids, kind__in=set(ASKS.values()))
+    doubts = BillingException.objects.filter(session__in=ids, kind__in={*ASKS.values(), Kind.CPO_PRICE})
     anew = [each.of.session_id for each in outweighed]
-    known = doubts.exclude(resolution=SETTLED).exclude(session__in=anew, resolved_at__isnull=False)
+    known = doubts.exclude(resolution__in=BY_ITSELF).exclude(session__in=anew, resolved_at__isnull=False)
     asked = set(known.values_list("session_id", "kind"))
-    wanted = {each.of.session_id: _kind(each.judgement) for each in fresh}
-    for doubt in doubts.open():
+    for doubt in doubts.open().filter(BY_VERDICTS):
         if doubt.session_id in wanted and wanted[doubt.session_id] != doubt.kind:
             doubt.resolved_at, doubt.resolution = now, SETTLED
             doubt.save(update_fields=["resolved_at", "resolution"])
@@ -141,15 +144,15 @@ def _follow_up(fresh: Sequence[Judged], had_verdict: set[int], outweighed: Seque
 
 
 def _kind(judgement: Judgement) -> str | None:
-    """Which question it is; None: nobody has to be asked, or a price check asks it."""
+    """Which question it is; None: nobody has to be asked."""
     kind = ASKS.get(Verdict(judgement.verdict))
     holds = {finding.rule for finding in judgement.findings if finding.is_hold}
-    return None if kind == Kind.CPO_RECORD and holds <= ASKED_ELSEWHERE else kind
+    return Kind.CPO_PRICE if kind == Kind.CPO_RECORD and holds <= OF_PRICE else kind
 
 
 def _ask(each: Judged, kind: str, now: datetime) -> None:
     judgement = each.judgement
-    of_kind = [finding for finding in judgement.findings if finding.is_hold == (kind == Kind.CPO_RECORD)]
+    of_kind = [finding for finding in judgement.findings if finding.is_hold == (kind != Kind.SUSPICIOUS)]
     worst = max(of_kind or judgement.findings, key=lambda finding: finding.points)
     open_exception(
         organisation_id=each.of.place.organisation_id, kind=kind, session_id=each.of.session_id, title=worst.text,

@@ -40,7 +40,8 @@ UPDATE billing_verdictwork SET last_error = %(error)s,
 WHERE session_id = %(id)s
 """
 
-# judged before something arrived that speaks of it: positions, its record, a price check, another figure
+# judged before something arrived that speaks of it: positions, its record, a price check, another figure,
+# another session of the vehicle
 _OVERTAKEN = """
 SELECT s.id FROM billing_chargingsession s JOIN billing_reconciliationverdict v ON v.session_id = s.id
 WHERE s.ended_at >= %(since)s AND v.decided_at < %(rested)s AND s.state = 'ended' AND (
@@ -53,6 +54,9 @@ WHERE s.ended_at >= %(since)s AND v.decided_at < %(rested)s AND s.state = 'ended
         SELECT 1 FROM vehicles_position p WHERE p.vehicle_id = s.vehicle_id
            AND p.fix_at BETWEEN s.started_at - interval '30 minutes' AND s.ended_at + interval '40 minutes'
            AND p.received_at > v.decided_at)
+    OR s.vehicle_id IS NOT NULL AND EXISTS (
+        SELECT 1 FROM billing_chargingsession n WHERE n.vehicle_id = s.vehicle_id AND n.id <> s.id
+           AND n.started_at BETWEEN s.started_at - interval '1 day' AND s.ended_at AND n.created_at > v.decided_at)
 )
 ORDER BY v.decided_at LIMIT %(limit)s
 """

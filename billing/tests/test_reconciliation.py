@@ -7,6 +7,7 @@ import pytest
 from billing import tasks
 from billing.matching import rulesets, unpacked
 from billing.models import BillingException, ChargingSession, ReconciliationVerdict
+from billing.reconciliation import page
 from billing.services import exceptions, reconciliation
 from billing.tests.factories import NOON, Fleet, make_fleet, start, stop
 from fleetcharge.accounts.models import Organisation, User
@@ -72,6 +73,22 @@ def test_the_stored_evidence_alone_gives_the_verdict_again(fleet: Fleet, session
     )  # fmt: skip
     first = rulesets.canonical(stored.verdict, stored.points, stored.findings, stored.input_hash)
     assert rulesets.canonical(again.verdict, again.points, again.findings, again.input_hash) == first
+
+
+@pytest.mark.parametrize(("metres_off", "words"), [(0, "The vehicle stood within the radius."),
+                                                   (4_200, "Presence is not proven.")])  # fmt: skip
+def test_the_page_says_within_the_radius_only_where_it_was_proven(
+    fleet: Fleet, session: ChargingSession, metres_off: int, words: str
+) -> None:
+    """Two minutes at the station are no presence, though it stood somewhere all the time."""
+    for second in range(-1200, 3000, 60):
+        at = NOON + timedelta(seconds=second)
+        off = 0 if second <= 120 else metres_off
+        Position.objects.create(
+            vehicle=fleet.vehicle, fix_at=at, received_at=at, latitude_e7=round(HERE * 1e7 + off * 90),
+            longitude_e7=775946000, speed_dkmh=0, accuracy_m=8,
+        )  # fmt: skip
+    assert page.page_of(judge(session))["gap"] == words
 
 
 def test_late_pings_are_noticed_and_settle_the_doubt(fleet: Fleet, session: ChargingSession) -> None:

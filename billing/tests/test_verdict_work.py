@@ -293,6 +293,41 @@ def test_two_sessions_of_one_vehicle_at_once(fleet: Fleet, organisation: Organis
     assert "L5" in rules_of(first) and "L5" in rules_of(second)
 
 
+def another(of: ChargingSession, number: int, **fields: Any) -> ChargingSession:
+    values = {field.attname: getattr(of, field.attname) for field in of._meta.concrete_fields if not field.primary_key}
+    named = {"start_key": f"{number:064d}", "transaction_ref": f"more-{number}"}
+    return ChargingSession.objects.create(**{**values, **named, **fields})
+
+
+def test_the_nearest_of_many_sessions_are_looked_at(fleet: Fleet, organisation: Organisation) -> None:
+    elsewhere = make_fleet(organisation, has_wallet=False)
+    first = charge(elsewhere, vehicle=fleet.vehicle)
+    for number in range(21):  # short ones, hours before
+        at = NOON - timedelta(hours=20, minutes=-10 * number)
+        another(first, number, started_at=at, ended_at=at + timedelta(minutes=5))
+    second = charge(fleet)
+    working.judge_waiting(now=LATER)
+    assert "L5" in rules_of(second)
+    assert [each.is_same for each in rerunning.rerun_all(session_ids=[second.pk])] == [True]
+
+
+def test_a_session_of_the_vehicle_that_comes_later_is_news_of_the_earlier_ones(
+    fleet: Fleet, organisation: Organisation
+) -> None:
+    first = charge(fleet)
+    judged_at = timezone.now() + timedelta(days=1)
+    working.judge_waiting(now=judged_at)
+    assert rules_of(first) == []
+    second = charge(make_fleet(organisation, has_wallet=False), vehicle=fleet.vehicle)
+    look = {"now": judged_at + timedelta(hours=2), "since": NOON, "limit": 9}
+    ChargingSession.objects.filter(pk=second.pk).update(created_at=judged_at - timedelta(hours=1))
+    assert working.overtaken(**look) == []
+    ChargingSession.objects.filter(pk=second.pk).update(created_at=judged_at + timedelta(hours=1))
+    assert working.overtaken(**look) == [first.pk]
+    working.judge_these([first.pk], now=look["now"])
+    assert "L5" in rules_of(first)
+
+
 # --- what a person makes of it ------------------------------------------------------------------------------------
 def blocked(fleet: Fleet) -> ReconciliationVerdict:
     session = charge(fleet)
@@ -561,6 +596,63 @@ def test_a_credit_is_noticed_by_those_who_look_again(
     bill(source, "C1-C", **CREDIT)
     ChargingSession.objects.update(reconciled_at=judged_at)  # by a worker that had read what was known before
     assert working.overtaken(now=judged_at + timedelta(hours=2), since=NOON, limit=9) == [cdr.session.pk]
+
+
+FIVE_RUPEES = {"total_cost": {"excl_vat": 396.0, "incl_vat": 467.28}}  # 1.5 % more: the price check asks
+THREE_RUPEES = {"total_cost": {"excl_vat": 392.75, "incl_vat": 463.45}}  # 0.7 %, and the fleet's line is 2 rupees
+
+
+@pytest.mark.parametrize("asked", [{}, THREE_RUPEES, FIVE_RUPEES], ids=["agrees", "within tolerance", "differs"])
+def test_a_price_beyond_the_fleets_own_line_is_held_and_asked_once(
+    source: Source, organisation: Organisation, finance: User, asked: dict[str, Any]
+) -> None:
+    RuleTerms.objects.create(
+        organisation=organisation, valid_from=date(2026, 1, 1), reason="x", changes={"price_off_paise": 200}
+    )
+    cdr = bill(source, **asked)
+    price(cdr)
+    assert cdr is not None
+    is_off = bool(asked)
+    assert judged_by_the_sweep(cdr.session, 1)[1:] == (["F3"] if is_off else [], int(is_off))
+    look_again(cdr.session, 2)
+    assert [each.kind for each in BillingException.objects.open()] == ["cpo_price"] * is_off
+    if is_off:
+        closed(cdr.session, "cpo_price", finance)
+        look_again(cdr.session, 3)
+    assert (held(), BillingException.objects.open().count()) == (0, 0)
+
+
+def test_a_verdicts_question_about_a_price_ends_with_the_record(source: Source, organisation: Organisation) -> None:
+    RuleTerms.objects.create(
+        organisation=organisation, valid_from=date(2026, 1, 1), reason="x", changes={"price_off_paise": 200}
+    )
+    cdr = bill(source, **THREE_RUPEES)
+    price(cdr)
+    assert cdr is not None
+    judged_by_the_sweep(cdr.session, 1)
+    bill(source, "C1-C", **{**CREDIT, "total_cost": {"excl_vat": -392.75, "incl_vat": -463.45}})
+    judged_by_the_sweep(cdr.session, 2)
+    assert (BillingException.objects.open().count(), held()) == (0, 0)
+    bill(source, "C1-2", **THREE_RUPEES)
+    assert judged_by_the_sweep(cdr.session, 3)[1:] == (["F3"], 1)
+    assert BillingException.objects.open().get().kind == "cpo_price"
+
+
+def test_a_van_that_plugs_in_another_car_and_drives_off_is_asked(source: Source, van: Vehicle) -> None:
+    cdr = bill(source, **SMALLER)
+    price(cdr)
+    assert cdr is not None
+    Position.objects.bulk_create(
+        Position(
+            vehicle=van, fix_at=AT_SIX + timedelta(minutes=minute), received_at=AT_SIX, accuracy_m=8,
+            speed_dkmh=0 if minute < 8 else 300, longitude_e7=777_010_000,
+            latitude_e7=129_500_000 + round((0 if minute < 8 else 400 * minute) * METRE),
+        )
+        for minute in range(-30, 70)
+    )  # fmt: skip
+    look_again(cdr.session, 1)
+    assert (verdict_of(cdr.session).verdict, rules_of(cdr.session)) == ("review", ["L4"])
+    assert verdict_of(cdr.session).evidence["told_power"] == {"seconds": "0 1800", "values": "20000 -20000"}
 
 
 def test_a_record_in_local_time_told_as_utc_is_no_absence(
