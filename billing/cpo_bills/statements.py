@@ -59,7 +59,7 @@ UPDATE billing_networkbillrow b SET roaming_cdr_id = t.cdr, is_guessed = true FR
 WHERE b.id = t.id AND t.fits = 1
 """  # noqa: S608
 
-# our meter: of our own charger where it is one, else what the vehicle's battery took in by the verdict's evidence; what
+# the meter: of our own charger where it is one, else what the network's own session said when it was completed; what
 # was taken back is worth nothing where no line gives it back, and a credit is about money alone
 FILL = f"""
 UPDATE billing_networkbillrow b SET session_id = c.session_id,
