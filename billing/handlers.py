@@ -1,8 +1,11 @@
 """Subscribers: one thought each, no logic."""
 
+from django.utils import timezone
+
 from billing import tasks
-from billing.events import CDRCaptured, DocumentIssued, PaymentReturned, SessionEnded
+from billing.events import CDRCaptured, DocumentIssued, PaymentReturned, SessionEnded, SessionMetered
 from billing.invoicing import tasks as invoicing
+from billing.vehicle_charges import tell_vehicles
 from fleetcharge.lib import hints
 from fleetcharge.lib.events import subscribe, subscribe_many
 from stations.events import (
@@ -23,6 +26,18 @@ def price_the_session(event: SessionEnded) -> None:
 @subscribe(SessionEnded)
 def look_at_the_evidence(event: SessionEnded) -> None:
     hints.start(tasks.reconcile, event.session_id)
+
+
+@subscribe_many(SessionMetered)
+def tell_vehicles_their_charge(events: tuple[SessionMetered, ...]) -> None:
+    """What is lost, the next reading of the same session brings."""
+    tell_vehicles({reading[0] for event in events for reading in event.readings}, now=timezone.now())
+
+
+@subscribe(SessionEnded)
+def tell_a_vehicle_its_charge(event: SessionEnded) -> None:
+    if event.vehicle_id is not None:
+        tell_vehicles([event.session_id], now=timezone.now())
 
 
 @subscribe(RoamingSessionChanged)

@@ -17,8 +17,8 @@ from rest_framework.response import Response
 from fleetcharge.accounts.models import Organisation, Scope
 from fleetcharge.accounts.tenancy import organisation_of
 from fleetcharge.lib.api import Conflict
+from vehicles import readings, services
 from vehicles import serializers as shapes
-from vehicles import services
 from vehicles.models import Driver, IdToken, Position, Shift, Stop, Stretch, UnknownDevice, Vehicle, VehicleModel
 
 TRACK_DEFAULT = timedelta(days=1)
@@ -158,6 +158,29 @@ class VehicleViewSet(SavedRowsViewSet):
             "trips": rows[:TRIPS_MOST],
         }  # fmt: skip
         return Response(shapes.TripsSerializer(answer).data)
+
+    @extend_schema(
+        request=shapes.ChargeWordSerializer,
+        responses={
+            200: shapes.VehicleSerializer,
+            409: OpenApiResponse(description="The charge was read later than that."),
+        },
+        description=(
+            "The driver's word for the charge, for vehicles whose tracker does not tell it. From then on it is "
+            "estimated from the kilometres, until somebody reads it again."
+        ),
+    )
+    @action(detail=True, methods=["post"], filter_backends=[])
+    def charge(self, request: Request, pk: str) -> Response:
+        vehicle, now = self.get_object(), timezone.now()
+        word = shapes.ChargeWordSerializer(data=request.data)
+        word.is_valid(raise_exception=True)
+        soc_percent, at = word.validated_data["soc_percent"], word.validated_data.get("at", now)
+        try:
+            readings.take_word(readings.Reading(vehicle.pk, soc_percent, at, readings.Source.DRIVER), now=now)
+        except readings.OlderThanKnown as error:
+            raise Conflict("The charge was read later than that.", code="newer_reading") from error
+        return Response(shapes.VehicleSerializer(self.get_queryset().get(pk=vehicle.pk)).data)
 
     @extend_schema(responses=shapes.StopSerializer(many=True), description="Stops in the order of the visit.")
     @action(detail=True, pagination_class=None, filter_backends=[])

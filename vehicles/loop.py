@@ -117,6 +117,18 @@ RETURNING s.vehicle_id, j.was_low, j.is_low, s.version
 """
 
 
+# Where a ping came after one that was sent later, as what was counted may have passed it by.
+COUNT_AGAIN = """
+UPDATE vehicles_vehiclestate s SET soc_counted_at = NULL, soc_is_due = true
+WHERE s.vehicle_id = %(vehicle_id)s AND s.soc_base_at = s.soc_at AND s.soc_counted_at IS NOT NULL AND EXISTS (
+    SELECT FROM (
+        SELECT received_at > min(received_at) OVER (
+            ORDER BY fix_at ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS is_overtaken
+        FROM vehicles_position WHERE vehicle_id = %(vehicle_id)s AND fix_at >= s.soc_at AND fix_at >= %(oldest)s
+    ) p WHERE is_overtaken)
+"""
+
+
 class Rows(NamedTuple):
     """What READ answers, by column."""
 
@@ -164,6 +176,13 @@ def estimate_charges(*, now: datetime) -> int:
     written = _write(rows, chosen, percent, sigma, step, now)
     _tell(rows, written, tenth, now)
     return len(written)
+
+
+def count_again(*, vehicle_id: int, now: datetime) -> bool:
+    """Late pings: the next estimate counts from the reading on, in the order of the road."""
+    with connection.cursor() as cursor:
+        cursor.execute(COUNT_AGAIN, {"vehicle_id": vehicle_id, "oldest": now - COUNT_BACK})
+        return bool(cursor.rowcount)
 
 
 def _read(now: datetime) -> Rows | None:

@@ -1,8 +1,10 @@
 """The shapes of the vehicles API."""
 
+from datetime import datetime, timedelta
 from typing import Any, ClassVar, TypeVar
 
 from django.db.models import Model
+from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -33,12 +35,24 @@ class VehicleModelSerializer(serializers.ModelSerializer[VehicleModel]):
 
 
 class VehicleStateSerializer(serializers.ModelSerializer[VehicleState]):
+    """`soc_percent` is the charge now, of `soc_source`; `soc_at` when it was last read; the band holds eight of ten."""
+
+    soc_p10_percent = serializers.SerializerMethodField()
+    soc_p90_percent = serializers.SerializerMethodField()
+
     class Meta:
         model = VehicleState
         fields = [
             "latitude", "longitude", "speed_kmh", "heading_deg", "position_at", "received_at", "soc_percent", "soc_at",
-            "soc_source", "odometer_m", "is_charging", "is_soc_low", "soc_low_at", "version",
+            "soc_source", "soc_p10_percent", "soc_p90_percent", "odometer_m", "is_charging", "is_soc_low",
+            "soc_low_at", "version",
         ]  # fmt: skip
+
+    def get_soc_p10_percent(self, state: VehicleState) -> float | None:
+        return state.soc_band and round(state.soc_band[0], 1)
+
+    def get_soc_p90_percent(self, state: VehicleState) -> float | None:
+        return state.soc_band and round(state.soc_band[1], 1)
 
 
 class DriverSerializer(serializers.ModelSerializer[Driver]):
@@ -53,12 +67,14 @@ class VehicleSerializer(serializers.ModelSerializer[Vehicle]):
     model = VehicleModelSerializer()
     state = serializers.SerializerMethodField()
     range_left_km = serializers.SerializerMethodField()
+    range_left_p10_km = serializers.SerializerMethodField(help_text="What nine of ten such vehicles can drive.")
 
     class Meta:
         model = Vehicle
         fields = [
             "id", "registration", "model", "device_id", "default_driver", "cost_centre", "depot_name",
-            "depot_latitude", "depot_longitude", "is_active", "created_at", "state", "range_left_km",
+            "depot_latitude", "depot_longitude", "is_active", "created_at", "appetite", "state", "range_left_km",
+            "range_left_p10_km",
         ]  # fmt: skip
 
     @extend_schema_field(VehicleStateSerializer(allow_null=True))  # type: ignore[untyped-decorator]
@@ -68,17 +84,18 @@ class VehicleSerializer(serializers.ModelSerializer[Vehicle]):
 
     def get_range_left_km(self, vehicle: Vehicle) -> float | None:
         state = getattr(vehicle, "state", None)
-        if state is None or state.soc_percent is None:
-            return None
-        model = vehicle.model
-        return round(
-            range_left_km(
-                soc_percent=state.soc_percent,
-                battery_wh=model.battery_wh,
-                consumption_wh_per_km=model.consumption_wh_per_km,
-            ),
-            1,
-        )
+        return _range_km(vehicle, state and state.soc_percent)
+
+    def get_range_left_p10_km(self, vehicle: Vehicle) -> float | None:
+        state = getattr(vehicle, "state", None)
+        return _range_km(vehicle, state.soc_band[0] if state and state.soc_band else None)
+
+
+def _range_km(vehicle: Vehicle, soc_percent: float | None) -> float | None:
+    if soc_percent is None:
+        return None
+    figures = {"battery_wh": vehicle.model.battery_wh, "consumption_wh_per_km": vehicle.wh_per_km}
+    return round(range_left_km(soc_percent=soc_percent, **figures), 1)
 
 
 class MayReport:
@@ -145,6 +162,18 @@ class StopSerializer(serializers.ModelSerializer[Stop]):
         model = Stop
         fields = ["id", "sequence", "name", "latitude", "longitude", "due_at", "done_at"]
         read_only_fields = ["sequence", "done_at"]
+
+
+class ChargeWordSerializer(serializers.Serializer[Any]):
+    """What a driver reads off the dashboard; `at` now unless told, at most ten minutes ago."""
+
+    soc_percent = serializers.FloatField(min_value=0, max_value=100)
+    at = serializers.DateTimeField(required=False)
+
+    def validate_at(self, at: datetime) -> datetime:
+        if not timedelta(minutes=-10) <= at - timezone.now() <= timedelta(minutes=2):
+            raise serializers.ValidationError("Say what the charge is now, or was at most ten minutes ago.")
+        return min(at, timezone.now())
 
 
 class UnknownDeviceSerializer(serializers.ModelSerializer[UnknownDevice]):

@@ -50,7 +50,7 @@ def latch_after(readings: Iterable[float], limits: SocLimits, is_low: bool = Fal
 
 
 def range_left_km(
-    *, soc_percent: float, battery_wh: int, consumption_wh_per_km: int, reserve_percent: float = 0
+    *, soc_percent: float, battery_wh: float, consumption_wh_per_km: float, reserve_percent: float = 0
 ) -> float:
     """Kilometres until the charge reaches the reserve; 0 when it already has."""
     usable_wh = battery_wh * max(0.0, soc_percent - reserve_percent) / 100

@@ -3,12 +3,15 @@
 from datetime import UTC, date, datetime, timedelta
 
 from django.db import connection, transaction
-from django.db.models import Case, Value, When
+from django.db.models import Case, F, Value, When
 
 from vehicles.decoders.instants import to_microseconds
+from vehicles.estimating import LEAST_DROP_PERCENT, SIGMA_PERCENT, Appetite
 from vehicles.fixes import CHARGING, MINUTE, Fix
+from vehicles.loop import count_again
 from vehicles.models import Position, Vehicle
 from vehicles.plausibility import MAX_SPEED_KMH
+from vehicles.readings import remember
 from vehicles.telemetry import MARK_SECONDS
 from vehicles.trips.days import span_of
 from vehicles.trips.models import Stretch, VehicleDay
@@ -16,6 +19,7 @@ from vehicles.trips.segments import Charge, Day, Halt, Trip, segment
 
 AGAIN_AFTER = timedelta(minutes=15)
 LEASE = timedelta(minutes=10)
+LEARNED_FROM = timedelta(days=30)
 CLAIMED_AT_ONCE = 20
 MARKED_UNTIL = timedelta(seconds=MARK_SECONDS + 60)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -62,7 +66,25 @@ def make_day(*, vehicle_id: int, day: date, now: datetime) -> Day:
             pings=len(fixes), distance_m=made.distance_m, heard_minutes=made.heard_us // MINUTE,
             due_at=Case(When(touched_at__gt=now - MARKED_UNTIL, then=Value(now + AGAIN_AFTER)), default=None),
         )  # fmt: skip
+    learn_appetite(vehicle, now=now)
+    count_again(vehicle_id=vehicle_id, now=now)
     return made
+
+
+def learn_appetite(vehicle: Vehicle, *, now: datetime) -> None:
+    """From all trips of a month between readings of its own, each time anew: a trip that is made again counts once."""
+    trips = Stretch.objects.filter(
+        vehicle=vehicle, kind=Stretch.Kind.TRIP, started_at__gte=now - LEARNED_FROM,
+        soc_start_percent__gte=F("soc_end_percent") + LEAST_DROP_PERCENT,
+    ).order_by("started_at")  # fmt: skip
+    known = Appetite()
+    for drop_percent, distance_m in trips.values_list(F("soc_start_percent") - F("soc_end_percent"), "distance_m"):
+        known = known.after(
+            drop_percent=drop_percent, distance_m=distance_m, battery_wh=vehicle.model.battery_wh,
+            wh_per_km=vehicle.model.consumption_wh_per_km, sigma_percent=SIGMA_PERCENT["measured"],
+        )  # fmt: skip
+    if known != Appetite():
+        remember(vehicle.pk, known)
 
 
 def _fixes(vehicle_id: int, day: date) -> list[Fix]:

@@ -11,12 +11,13 @@ import time_machine
 
 from vehicles.events import SocLow, SocRecovered
 from vehicles.fixes import LATE
+from vehicles.loop import estimate_charges
 from vehicles.models import Position, Stretch, Vehicle, VehicleDay, VehicleState
 from vehicles.tasks import make_days
 from vehicles.tests.conftest import *  # noqa: F403  (the doors of ingest)
 from vehicles.tests.conftest import Heard, in_thread
 from vehicles.tests.factories import make_vehicle
-from vehicles.trips.services import due_days, make_day
+from vehicles.trips.services import due_days, learn_appetite, make_day
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
@@ -139,3 +140,54 @@ async def test_a_day_is_due_when_a_ping_of_it_is_new_and_again_while_more_may_co
     assert await in_thread(make_days) == 2
     assert await in_thread(due_days, now=NOW + timedelta(days=9)) == []
     assert [row.pings async for row in VehicleDay.objects.all()] == [1, 1]
+
+
+def masked(pings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Only the first ping knows the charge."""
+    return pings[:1] + [{key: value for key, value in ping.items() if key != "soc"} for ping in pings[1:]]
+
+
+async def estimated(van: Vehicle, end: datetime) -> dict[str, Any]:
+    """What the loop makes of it once the day was made."""
+    await in_thread(make_day, vehicle_id=van.pk, day=TODAY, now=end)
+    await in_thread(estimate_charges, now=end)
+    columns = ("soc_percent", "soc_sigma_percent", "soc_source", "soc_base_percent", "soc_gps_m", "soc_gap_m")
+    return await VehicleState.objects.filter(vehicle=van).values(*columns).aget()
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_the_charge_is_estimated_the_same_whatever_the_order(tracker, vans, clock, seed) -> None:
+    rng, pings = random.Random(seed), masked(a_morning())
+    first, rest = pings[0], pings[1:]
+    for device, part in zip(("in-order", "disorderly"), (rest, rest * 3), strict=True):
+        delay = 480 if device == "disorderly" else 0
+        await tell(tracker, clock, device, [(first["ts"], first)])
+        halves = sorted(((ping["ts"] + rng.uniform(0, delay), ping) for ping in part), key=lambda one: one[0])
+        await tell(tracker, clock, device, halves[: len(halves) // 2])
+        await in_thread(estimate_charges, now=NOW - timedelta(minutes=40))
+        await tell(tracker, clock, device, halves[len(halves) // 2 :])
+        await in_thread(estimate_charges, now=NOW + timedelta(minutes=9))
+    end = NOW + timedelta(hours=1)
+    ordered, disorderly = await estimated(vans[0], end), await estimated(vans[1], end)
+    assert ordered["soc_source"] == "estimated"
+    assert ordered["soc_gps_m"] > 30_000
+    assert abs(ordered["soc_percent"] - disorderly["soc_percent"]) <= 0.2  # less is not worth a write
+    assert disorderly["soc_gps_m"] == pytest.approx(ordered["soc_gps_m"], rel=1e-6, abs=300)
+
+
+def test_trips_between_own_readings_teach_the_appetite_once_however_often_their_day_is_made(vans) -> None:
+    for day in range(6):
+        at = NOW - timedelta(days=day)
+        Stretch.objects.create(
+            vehicle=vans[0], day=at.date(), kind="trip", started_at=at, ended_at=at, start_latitude=1,
+            start_longitude=1, end_latitude=1, end_longitude=1, distance_m=40_000,
+            soc_start_percent=80, soc_end_percent=80 - 36,
+        )  # fmt: skip
+    learned = set()
+    for _ in range(3):
+        learn_appetite(vans[0], now=NOW)
+        vans[0].refresh_from_db()
+        learned.add(vans[0].appetite)
+    assert learned == {vans[0].appetite}
+    assert vans[0].appetite == pytest.approx(1.2, abs=0.03)
+    assert 0.04**2 <= vans[0].appetite_variance < 0.01
