@@ -1,16 +1,22 @@
 """The expense ledger: sums to the paisa of the journal, with its kilometres, and says what it does not know."""
 
-from datetime import timedelta
+import dataclasses
+from datetime import date, datetime, timedelta
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from billing.expenses.report import By, Expense, expenses, per_km
-from billing.models import ChargingSession, LedgerTransfer
+from billing.gst.numbering import INDIA
+from billing.models import CDR, ChargingSession, LedgerTransfer
+from billing.prices.models import Plan
+from billing.prices.services import fees, plans, subscriptions
 from billing.services import ledger, rating, wallets
+from billing.services.adjustments import adjust, figures_of, locked
 from billing.services.ledger import Dimensions, Leg
 from billing.tests.factories import NOON, Fleet, make_fleet, start, stop
+from billing.tests.invoicing import make_registration, make_supplier
 from fleetcharge.accounts.models import Organisation
 from vehicles.models import Position, Vehicle
 
@@ -110,6 +116,36 @@ def test_corrections_and_own_bills_count_money_in_the_wallet_does_not(
     assert stranger.vehicle.registration not in by(organisation, By.VEHICLE)
     outside = expenses(organisation_id=organisation.pk, by=By.VEHICLE, since=UNTIL, until=UNTIL + timedelta(days=1))
     assert outside == []
+
+
+@pytest.mark.parametrize("what", list(By))
+def test_what_a_subscription_includes_is_energy_all_the_same_and_its_fee_a_line_of_its_own(
+    organisation: Organisation, what: By
+) -> None:
+    make_supplier()
+    make_registration(organisation)
+    fleet = make_fleet(organisation, money_paise=10_000_00)
+    Vehicle.objects.update(cost_centre="NORTH")
+    plan = plans.publish(plan_id=Plan.objects.create(slug="p", name="P").pk, fee_paise=3_000_00, included_wh=15_000)
+    subscriptions.subscribe(
+        organisation_id=organisation.pk, plan_version_id=plan.pk, starts_on=date(2026, 11, 1), key="first"
+    )
+    for number in range(2):  # 10 kWh each: all of the first is included, half of the second
+        charge(fleet, number)
+    until = datetime(2026, 12, 1, tzinfo=INDIA)
+    assert fees.charge_due(now=until) == 1
+    lines = expenses(organisation_id=organisation.pk, by=what, since=SINCE, until=until)
+    told = [(line.name == "Subscription", line.sessions, line.energy_wh, line.total_paise) for line in lines]
+    assert told == [(True, 0, 0, 3_540_00), (False, 2, 20_000, PRICE // 2)]
+    assert sum(row[3] for row in told) == 10_000_00 - ledger.balance_paise(ledger.wallet_code(organisation.pk))
+
+
+def test_corrected_energy_counts_as_it_was_corrected(fleets: list[Fleet], organisation: Organisation) -> None:
+    cdr = locked(CDR.objects.filter(session__vehicle=fleets[1].vehicle).get().pk)
+    figures = dataclasses.replace(figures_of(cdr), energy_wh=5_000)
+    assert adjust(cdr=cdr, figures=figures, reason="late", now=NOON) is not None
+    line = by(organisation, By.VEHICLE)[fleets[1].vehicle.registration]
+    assert (line.energy_wh, line.total_paise, line.paise_per_kwh) == (5_000, PRICE // 2, 2124)
 
 
 def test_however_many_rows_four_queries(fleets: list[Fleet], organisation: Organisation) -> None:
