@@ -119,7 +119,8 @@ def make_van(fleet: Organisation, model: VehicleModel, number: int, **fields: An
 def make_plan(fleet: Organisation, van: Vehicle, hub: Location, **fields: Any) -> ChargePlan:
     """A proposal as the planner writes it."""
     now = timezone.now()
-    connector = Connector.objects.filter(evse__location=hub, status="available").first()
+    promised = ChargePlan.objects.open().values("connector")
+    connector = Connector.objects.filter(evse__location=hub, status="available").exclude(pk__in=promised).first()
     values = {
         "trigger": "soc_low", "trigger_key": f"soc_low:{van.pk}:1", "soc_percent": 14, "arrival_soc_percent": 8,
         "target_soc_percent": 60, "energy_wh": 15_600, "distance_m": 5_400, "detour_m": 2_100, "drive_seconds": 540,

@@ -79,7 +79,7 @@ def test_a_dropped_socket_recovers_and_no_alert_is_lost(
     expect(page.locator("#live")).to_contain_text("Reconnecting")
     expect(page.locator("#banner")).to_contain_text("showing positions as of")
     for number, van in enumerate(city.vans[1:4], start=2):
-        plan = make_plan(organisation, van, city.hubs["Jayanagar 4th Block"])
+        plan = make_plan(organisation, van, city.hubs["Indiranagar 100 Ft"])
         alert = make_alert(organisation, plan, revision=number)
         publish(AlertChanged(alert_id=alert.pk, organisation_id=organisation.pk, op="add", revision=number))
     server.has_line = True
