@@ -116,7 +116,7 @@ def _tell_from_now(intent: PaymentIntent, now: datetime) -> None:
     intent.debit_due_at = debit_times.due_at(intent.mandate, now=now)
     intent.save(update_fields=["debit_due_at"])
     allowed_at = debit_times.next_allowed_at(intent.mandate, now=now)
-    Mandate.objects.filter(pk=intent.mandate_id).update(next_allowed_at=allowed_at)
+    Mandate.objects.filter(pk=intent.mandate.pk).update(next_allowed_at=allowed_at)
 
 
 def _order(intent: PaymentIntent, gateway: PaymentGateway) -> Entity:

@@ -94,11 +94,11 @@ def _top_ups() -> Iterator[Doubt]:
         yield Doubt(f"{PREFIX}by-hand:{wish.subject}", title, wish.amount_paise)
 
 
-def _lines() -> QuerySet[BankLine, Any]:
+def _lines() -> QuerySet[Any]:
     return BankLine.objects.annotate(of=Lower(Concat(Value(top_ups.SUBJECT), "reference")))
 
 
-def _by_hand() -> QuerySet[Approval, Any]:
+def _by_hand() -> QuerySet[Any]:
     done = Approval.objects.filter(kind=top_ups.KIND, state__in=[Approval.State.APPROVED, Approval.State.FREE])
     return done.annotate(of=Lower("subject"))
 

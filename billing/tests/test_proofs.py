@@ -9,9 +9,8 @@ from billing.limits.models import LimitUsage
 from billing.models import CDR, BillingException, Wallet
 from billing.services import ledger, verification, wallets
 from billing.services.ledger import Leg
-from billing.tests.factories import NOON, fund, make_fleet, start
+from billing.tests.factories import NOON, fund, limit, make_fleet, start
 from billing.tests.invoicing import AFTER_NOVEMBER, NOVEMBER, charge, make_registration, make_supplier
-from billing.tests.test_limits import limit
 from fleetcharge.accounts.models import Organisation
 
 pytestmark = pytest.mark.django_db
@@ -51,9 +50,8 @@ def test_a_debt_below_zero_is_found_where_there_is_a_wallet(organisation: Organi
     leg = Leg("revenue:charging", ledger.receivable_code(organisation.pk), 40_00, "test")
     ledger.post(entry_key="too much", legs=[leg], occurred_at=NOON)
     assert found() == []  # without a wallet there is nowhere else to keep it
-    Wallet.objects.create(
-        organisation=organisation, account=ledger.accounts_for([ledger.wallet_code(organisation.pk)]).popitem()[1]
-    )
+    code = ledger.wallet_code(organisation.pk)
+    Wallet.objects.create(organisation=organisation, account=ledger.accounts_for([code])[code])
     assert found() == ["fleet with a wallet owes less than nothing"]
     assert verification.prove(now=NOON) == 1
     assert BillingException.objects.get().title == "Fleet with a wallet owes less than nothing"
