@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.gst.numbering import INDIA
-from billing.invoicing.models import TaxDocument
+from billing.invoicing.models import TaxDocument, TaxRule
 from billing.invoicing.services import figures, months
 from billing.models import CDR, BillingException, LedgerTransfer
 from billing.prices.models import AllowanceUse, Plan, PlanVersion, Subscription, SubscriptionFee
 from billing.prices.periods import Share, Span, Term, months_after, period_of, periods, shares
 from billing.prices.services import fees, plans, subscriptions
-from billing.services import ledger, rating, tariffs, verification
+from billing.services import gst_rates, ledger, rating, tariffs, verification
 from billing.tests.factories import NOON, Fleet, make_fleet, start, stop
 from billing.tests.invoicing import AFTER_NOVEMBER, charge, make_registration, make_supplier
 from fleetcharge.accounts.models import Organisation
@@ -197,6 +197,21 @@ def test_a_month_with_nothing_but_a_fee_is_invoiced_too(fleet: Fleet) -> None:
     months.close(day=date(2026, 11, 5), now=AFTER_NOVEMBER, reason="test")
     invoice = TaxDocument.objects.get(kind="invoice")
     assert (invoice.taxable_paise, invoice.total_paise, invoice.annexure_sha256) == (999_99, 1_180_00, "")
+    assert set(figures.unexplained_tax().values()) == {0}
+
+
+@pytest.mark.django_db
+def test_a_fee_has_the_rate_of_its_last_day(fleet: Fleet) -> None:
+    """Of a subscription that ended on the 20th, although the rate changed again before its month was over."""
+    for day, value in ((date(2026, 11, 10), "12"), (date(2026, 11, 25), "5")):
+        TaxRule.objects.create(name="rate", subject="998714", value=value, valid_from=day)
+    gst_rates.forget()
+    subscription = subscribe(fleet, make_plan(3_000_00))
+    subscriptions.end(subscription_id=subscription.pk, before=date(2026, 11, 21))
+    months.close(day=date(2026, 11, 5), now=AFTER_NOVEMBER, reason="test")
+    fee, invoice = SubscriptionFee.objects.get(), TaxDocument.objects.get(kind="invoice")
+    assert (fee.taxable_paise, fee.cgst_paise) == (2_000_00, 120_00)
+    assert (invoice.lines.get().rate_percent, invoice.cgst_paise) == (12, 120_00)
     assert set(figures.unexplained_tax().values()) == {0}
 
 
