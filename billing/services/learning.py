@@ -161,8 +161,8 @@ def _announce(session: ChargingSession) -> None:
     )  # fmt: skip
 
 
-# Place before token: the token is judged for the place it is shown at.
+# The place comes first: there a token is judged, and others look whether it was promised.
 LESSONS = (
-    (_lacks_start, _learn_start), (_lacks_place, _learn_place), (_lacks_number, _learn_number),
+    (_lacks_place, _learn_place), (_lacks_start, _learn_start), (_lacks_number, _learn_number),
     (_lacks_token, _learn_token),
 )  # fmt: skip

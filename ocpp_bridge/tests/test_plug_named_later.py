@@ -4,9 +4,11 @@ from typing import Any
 
 import pytest
 
+from billing.events import SessionStarted
 from billing.models import ChargingSession, SessionCorrection
 from billing.tests.factories import make_tariff
 from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib import events
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect
 from ocpp_bridge.tests.test_socket_201 import TOKEN, event, meter
@@ -95,6 +97,21 @@ async def test_a_session_that_was_never_placed_waits_for_finance(connect: Connec
     session = ChargingSession.objects.get()
     assert (session.quality, session.energy_wh) == ("review", 2_000)
     assert "no_such_plug" in session.quality_reasons
+
+
+async def test_others_look_again_at_the_plug_once_it_is_known(
+    connect: Connect, station: Charger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it was promised to somebody, and how its power is shared; also where the Started itself comes late."""
+    told: list[SessionStarted] = []
+    monkeypatch.setitem(events._handlers, SessionStarted, [told.append])
+    socket = await connect("HYD-1", subprotocols=["ocpp2.0.1"])
+    await socket.call("TransactionEvent", event("Started", -600, "one", idToken=TOKEN))
+    await socket.call("TransactionEvent", event("Updated", -590, "one", meterValue=meter(-590, 11.0), **PLACE))
+    await socket.call("TransactionEvent", event("Updated", -90, "two", meterValue=meter(-90, 13.0)))
+    await socket.call("TransactionEvent", event("Started", -100, "two", evse={"id": 1}))
+    places = [Connector.objects.get(pk=one.connector_id).evse.evse_number for one in told]
+    assert places == [NOBODYS_PLUG, 2, NOBODYS_PLUG, 1]
 
 
 async def test_what_it_was_asked_or_promised_for_may_come_later(connect: Connect, station: Charger) -> None:
