@@ -7,7 +7,7 @@ from django.db import transaction
 
 from billing.events import PaymentReturned
 from billing.gateways.base import Entity
-from billing.models import BillingException, GatewayPayment, LedgerTransfer, PaymentDispute, Wallet
+from billing.models import BillingException, GatewayPayment, LedgerTransfer, PaymentDispute
 from billing.payments import taking_back
 from billing.payments.applying import CLEARING, NotYet, UnreadableNews
 from billing.services import ledger, wallets
@@ -84,15 +84,8 @@ def _decide(dispute: PaymentDispute, now: datetime) -> None:
             organisation_id=dispute.organisation_id, entry_key=f"dispute:{dispute.dispute_id}", as_key=key,
             reason=f"Dispute {dispute.status}", at=now,
         )  # fmt: skip
-        _open_again(dispute.organisation_id)
     for question in BillingException.objects.open().filter(
         organisation_id=dispute.organisation_id, kind=BillingException.Kind.PAYMENT_DISPUTE,
         reference=dispute.dispute_id,
     ):  # fmt: skip
         withdraw_one(question, resolution=f"The dispute is {dispute.status}.", at=now)
-
-
-def _open_again(organisation_id: int) -> None:
-    if ledger.balance_paise(ledger.receivable_code(organisation_id)) <= 0:
-        wallet = Wallet.objects.filter(organisation_id=organisation_id, state=Wallet.State.HOLD_ONLY)
-        wallet.update(state=Wallet.State.ACTIVE)

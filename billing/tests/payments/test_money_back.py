@@ -180,6 +180,15 @@ def test_a_dispute_ends_told_in_any_order(
     assert books_are_right()
 
 
+def test_a_won_dispute_opens_no_wallet_that_an_operator_closed(world, organisation, payment) -> None:
+    dispute = payer.open_dispute(world.bank, payment.payment_id)
+    hear(world)
+    Wallet.objects.update(state=Wallet.State.HOLD_ONLY)
+    payer.end_dispute(world.bank, dispute["id"], outcome="won")
+    hear(world)
+    assert (posted(organisation), Wallet.objects.get().state) == (5_000_00, "hold_only")
+
+
 def test_a_dispute_beats_its_payment_to_us(world, organisation) -> None:
     """Its own payload names the payment, so even the first word of all can be the last one of the dispute."""
     intent = intents.start_order(organisation_id=organisation.pk, amount_paise=5_000_00, now=NOON)
