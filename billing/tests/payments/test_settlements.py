@@ -1,9 +1,11 @@
 """Settlements: every row has an outcome, the ledger is posted once, the bank is found by UTR."""
 
 from datetime import date, timedelta
+from importlib import import_module
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.db import connection
 
 from billing.gateways.emulator import payments as payer
 from billing.gateways.emulator import settlements as payout
@@ -271,6 +273,28 @@ def test_a_payment_credited_after_its_settlement_leaves_suspense_once(world: Wor
     settled_twice()
     assert clearing_and_suspense() == (0, 0, 0)
     assert LedgerTransfer.objects.filter(entry_key__startswith="settlement-row:payment:pay_").count() == 1
+
+
+@pytest.mark.parametrize("is_known_by_now", [False, True])
+def test_rows_booked_before_they_named_their_part_are_named_by_the_upgrade(
+    world, organisation, is_known_by_now
+) -> None:
+    ours = paid(organisation, world)
+    stray = payer.new_payment(world.bank, amount=777_00, method="upi")
+    payer.take(world.bank, stray)
+    refund = payer.refund(world.bank, ours.payment_id, {"amount": 500_00}, "")
+    world.bank.events.clear()
+    payout.settle(world.bank)
+    take_in(world)
+    parts = SettlementRow.objects.exclude(suspense_paise=0).order_by("entity_id")
+    before = dict(parts.values_list("entity_id", "suspense_paise"))
+    assert before == {stray["id"]: 777_00, refund["id"]: -500_00}
+    SettlementRow.objects.update(suspense_paise=0)
+    if is_known_by_now:  # whose the rest was cannot be told any more
+        SettlementRow.objects.filter(entity_id=refund["id"]).update(outcome="matched")
+    with connection.cursor() as cursor:
+        cursor.execute(import_module("billing.migrations.0053_money_in_suspense").SUSPENDED)
+    assert dict(parts.values_list("entity_id", "suspense_paise")) == ({} if is_known_by_now else before)
 
 
 def test_a_row_that_came_after_the_booking_was_never_in_suspense(world: World, organisation) -> None:
