@@ -1,10 +1,12 @@
 """Documents at the e-invoice portal: registered once, compared when known, cancelled in time, never by a guess."""
 
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 
 import httpx
 import pytest
 import time_machine
+from django.db import connection
 from django.test import Client
 from django.urls import reverse
 
@@ -171,6 +173,18 @@ def test_what_the_portal_refuses_waits_for_an_operator(fleet: Fleet) -> None:
     assert (waiting.kind, waiting.organisation, waiting.amount_paise) == ("e_invoice", None, 212_00)
     fix = fixes.fix_for(waiting)
     assert fix and fix.link == reverse("admin:billing_taxdocument_change", args=[row.document_id])
+
+
+def test_those_from_before_there_was_a_queue_are_put_into_it(fleet: Fleet) -> None:
+    row = refused_for_its_address(fleet)
+    BillingException.objects.all().delete()
+    with connection.cursor() as cursor:
+        cursor.execute(import_module("billing.migrations.0054_e_invoices_in_the_queue").QUEUE)
+    assert BillingException.objects.get().title == "FC/26-27/0000001 has no IRN: The recipient has no address."
+    fleet.organisation.gst_registrations.update(address="7 Hosur Road")
+    einvoices.try_again(e_invoice_id=row.pk, now=AFTER_NOVEMBER, actor=None, reason="asked them")
+    report(row)
+    assert not BillingException.objects.open().exists()
 
 
 def test_an_address_that_is_completed_afterwards_is_reported_and_the_invoice_sent(fleet: Fleet, finance: User) -> None:
