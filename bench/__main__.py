@@ -9,6 +9,7 @@ PARTS = (
     "nearest",
     "routes",
     "dispatch",
+    "reroute",
     "live",
     "billing",
     "desk",

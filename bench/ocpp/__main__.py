@@ -21,12 +21,13 @@ def main() -> int:
     parser.add_argument("--sockets", type=int, default=200, help="of the closed loop")
     parser.add_argument("--package-on", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--quiet", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--storing", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.package_on:
         from bench.ocpp.servers import package_server
 
         with contextlib.suppress(KeyboardInterrupt):
-            asyncio.run(package_server(options.package_on, is_quiet=options.quiet))
+            asyncio.run(package_server(options.package_on, is_quiet=options.quiet, is_storing=options.storing))
         return 0
     with tempfile.TemporaryDirectory(prefix="fleetcharge-bench-") as var:
         return _in_folder(Path(var), options)

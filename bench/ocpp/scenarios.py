@@ -23,6 +23,7 @@ from bench.ocpp.servers import (
     QUIET_PACKAGE,
     ROUTER,
     STOCK_ECHO,
+    STORING_PACKAGE,
     TITLES,
     serving,
     serving_web,
@@ -61,7 +62,7 @@ def throughput(cores: Cores, transactions: list[int], seconds: float, var: Path)
     print(f"MeterValues, {len(transactions)} sockets in a closed loop")
     results: dict[str, dict[str, Any]] = {}
     node = servers.node_folder(var)
-    for name in (STOCK_ECHO, ECHO, PLAIN, ROUTER, BARE, DURABLE, PACKAGE, QUIET_PACKAGE, NODE):
+    for name in (STOCK_ECHO, ECHO, PLAIN, ROUTER, BARE, DURABLE, PACKAGE, QUIET_PACKAGE, STORING_PACKAGE, NODE):
         if name == NODE and isinstance(node, str):
             print(f"  {TITLES[name]:26} skipped: {node}")
             continue
@@ -79,6 +80,9 @@ def throughput(cores: Cores, transactions: list[int], seconds: float, var: Path)
         verdict("durable / `ocpp` package, by rate", rates[DURABLE] / rates[PACKAGE], 10),
         verdict("durable / `ocpp` package, by server CPU", cpu[PACKAGE] / cpu[DURABLE], 10),
     ]
+    reached.append(
+        verdict("durable / `ocpp` package storing each, by rate", rates[DURABLE] / rates[STORING_PACKAGE], 10)
+    )
     print(f"  no database / raw echo on our own, leaner protocol class: {rates[ROUTER] / rates[ECHO]:.2f}")
     by_rate, by_cpu = rates[DURABLE] / rates[QUIET_PACKAGE], cpu[QUIET_PACKAGE] / cpu[DURABLE]
     print(f"  durable / `ocpp` package that logs nothing: {by_rate:.2f} by rate, {by_cpu:.2f} by server CPU")

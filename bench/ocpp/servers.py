@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ from fleetcharge.lib.tuning import tune_for_sockets
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STOCK_ECHO, ECHO, PLAIN, ROUTER, BARE, DURABLE = "stock_echo", "echo", "plain", "router", "bare", "durable"
-PACKAGE, QUIET_PACKAGE, NODE = "package", "quiet_package", "node"
+PACKAGE, QUIET_PACKAGE, STORING_PACKAGE, NODE = "package", "quiet_package", "storing_package", "node"
+PACKAGES = {PACKAGE: [], QUIET_PACKAGE: ["--quiet"], STORING_PACKAGE: ["--quiet", "--storing"]}  # with their options
 TITLES = {
     STOCK_ECHO: "raw ASGI echo (floor)",
     ECHO: "raw echo, our protocol",
@@ -29,9 +30,11 @@ TITLES = {
     DURABLE: "ours, durable",
     PACKAGE: "`ocpp` package example",
     QUIET_PACKAGE: "same, writing no log",
+    STORING_PACKAGE: "same, storing each message",
     NODE: "npm ocpp-rpc, strict",
 }
 
+CONNECTIONS = 10  # of the package's server that stores
 _application: list[Any] = []
 
 
@@ -96,10 +99,14 @@ async def _write_nothing(messages: Any) -> list[bool]:
     return [True] * len(messages)
 
 
-async def package_server(port: int, *, is_quiet: bool) -> None:
+Store = Callable[[dict[str, Any]], Awaitable[object]]
+
+
+async def package_server(port: int, *, is_quiet: bool, is_storing: bool) -> None:
     """The `ocpp` package's own example (examples/v16/central_system.py): websockets, @on, validation, frames logged.
 
-    The log is what it keeps of a frame, as the flight recorder is with us; it goes to /dev/null here.
+    The log is what it keeps of a frame, as the flight recorder is with us; it goes to /dev/null here. It stores
+    nothing; `is_storing` adds what its users write next, an INSERT for each message before its answer.
     """
     import logging
 
@@ -108,9 +115,12 @@ async def package_server(port: int, *, is_quiet: bool) -> None:
     from ocpp.v16 import ChargePoint, call_result
     from ocpp.v16.enums import Action
 
+    store = await _one_by_one() if is_storing else _store_nothing
+
     class Station(ChargePoint):  # type: ignore[misc]
         @on(Action.meter_values)  # type: ignore[untyped-decorator]
-        def on_meter_values(self, **fields: Any) -> Any:
+        async def on_meter_values(self, **fields: Any) -> Any:
+            await store(fields)
             return call_result.MeterValues()
 
     if not is_quiet:
@@ -124,6 +134,37 @@ async def package_server(port: int, *, is_quiet: bool) -> None:
         connected, "127.0.0.1", port, subprotocols=[websockets.Subprotocol("ocpp1.6")], compression=None
     ):
         await asyncio.Future()
+
+
+async def _store_nothing(fields: dict[str, Any]) -> None:
+    """As the example."""
+
+
+async def _one_by_one() -> Store:
+    """One prepared INSERT and one commit for each message, on the next free of a few connections."""
+    import django
+    import orjson
+    import psycopg
+
+    django.setup()
+    from fleetcharge.lib.db import conninfo
+
+    free: asyncio.Queue[psycopg.AsyncConnection[Any]] = asyncio.Queue()
+    for _ in range(CONNECTIONS):
+        free.put_nowait(await psycopg.AsyncConnection.connect(conninfo(), autocommit=True))
+    connection = await free.get()
+    await connection.execute("CREATE TABLE IF NOT EXISTS bench_message (id bigserial PRIMARY KEY, fields jsonb)")
+    free.put_nowait(connection)
+
+    async def store(fields: dict[str, Any]) -> None:
+        connection = await free.get()
+        try:
+            values = [orjson.dumps(fields).decode()]
+            await connection.execute("INSERT INTO bench_message (fields) VALUES (%s)", values, prepare=True)
+        finally:
+            free.put_nowait(connection)
+
+    return store
 
 
 NODE_SERVER = """
@@ -198,9 +239,8 @@ def running(argv: list[str], port: int, *, core: int, env: dict[str, str], folde
 def _command(name: str, port: int) -> list[str]:
     if name == NODE:
         return ["node", "server.js", str(port)]
-    if name in {PACKAGE, QUIET_PACKAGE}:
-        quiet = ["--quiet"] if name == QUIET_PACKAGE else []
-        return [sys.executable, "-m", "bench.ocpp", "--package-on", str(port), *quiet]
+    if name in PACKAGES:
+        return [sys.executable, "-m", "bench.ocpp", "--package-on", str(port), *PACKAGES[name]]
     protocol = "websockets-sansio" if name == STOCK_ECHO else "fleetcharge.lib.sockets:LeanWebSocketProtocol"
     return [
         sys.executable, "-m", "uvicorn", f"bench.ocpp.servers:{name}", "--host", "127.0.0.1", "--port", str(port),
