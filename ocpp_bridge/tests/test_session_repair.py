@@ -142,8 +142,8 @@ async def test_a_session_that_was_ended_for_its_station_takes_no_plug_any_more(n
     assert (plug.has_session, plug.is_delivering) == (True, True)
     [session] = ChargingSession.objects.all()
     ChargingSession.objects.update(suspect_reason=overdue.LEFT, suspect_since=NOW)
-    end = {"session_id": session.pk, "why": overdue.LEFT, "not_after": None, "now": NOW}
-    assert await sync_to_async(ending.end_as_estimated)(**end)
+    end = sync_to_async(ending.end_as_estimated)
+    assert await end(session_id=session.pk, why=overdue.LEFT, not_after=None, now=NOW)
     await new.call("TransactionEvent", event("Updated", -1, 1, "SuspendedEV"))
     await new.call("TransactionEvent", event("Updated", 0, 2, "Charging"))
     plug.refresh_from_db()

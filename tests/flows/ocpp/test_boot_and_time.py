@@ -8,6 +8,7 @@ import pytest
 
 from billing.models import ChargingSession
 from billing.services import overdue
+from dispatch.models import Alert
 from ocpp_bridge import commands
 from stations.models import Charger
 from tests.flows.ocpp.station import ALL_VERSIONS, V16, Refusal, basic, connect, now, until
@@ -109,10 +110,16 @@ async def test_rule_18_whose_clock_counts(world: World, version: str) -> None:
         session = ChargingSession.objects.filter(charger=charger).latest("pk")
         assert before - timedelta(seconds=1) <= session.started_at <= now() + timedelta(seconds=1)
         await station.stop(reference, 0, wrong)
+        session.refresh_from_db()
+        assert "clock_not_believed" in session.quality_reasons
     yesterday = now() - timedelta(hours=20)
     reference = await station.start(world.tag(), 0, yesterday, plug=2)
     session = ChargingSession.objects.filter(charger=charger).latest("pk")
     assert session.started_at == yesterday  # an old start is an old start, not a wrong clock
+    await station.stop(reference, 0, yesterday + timedelta(minutes=9))
+    session.refresh_from_db()
+    assert "clock_not_believed" not in session.quality_reasons
+    assert not clock_alerts(charger)
 
     skewed, station = await world.ready(version)
     for _ in range(5):
@@ -120,6 +127,14 @@ async def test_rule_18_whose_clock_counts(world: World, version: str) -> None:
         await station.status("Charging" if version == V16 else "Occupied", at=now() + timedelta(seconds=90))
     skew = await until(lambda: world.fresh(skewed).clock_skew_seconds, "the skew to be measured")
     assert 85 <= skew <= 95
+    [title] = await until(lambda: clock_alerts(skewed), "somebody to be called")
+    assert re.fullmatch(rf"{skewed.ocpp_identity}: clock is (8[5-9]|9[0-5]) s ahead", title)
+
+
+def clock_alerts(charger: Charger) -> list[str]:
+    """What the dispatch board says of this charger's clock."""
+    open_ones = Alert.objects.open().filter(kind=Alert.Kind.CHARGER_MATTER)
+    return [title for title in open_ones.values_list("title", flat=True) if f"{charger.ocpp_identity}: clock" in title]
 
 
 async def test_rule_19_any_frame_is_a_sign_of_life(world: World) -> None:

@@ -134,17 +134,20 @@ def verified(subject: str) -> dict[str, str]:
 
 async def test_rule_06_the_newest_socket_is_the_charger(world: World) -> None:
     charger, old = await world.ready()
-    tag = world.tag()
+    reference = await old.start(world.tag(), 1000)
     epoch = world.fresh(charger).connection_epoch
+    old.socket.transport.pause_reading()  # it does not know yet that it is replaced
     new = await world.connect(charger)
-    assert await old.closed() in (1008, 4000)
-    await new.status("Preparing")
-    reference = await new.start(tag, 1000)
-    with contextlib.suppress(Exception):  # late words of the old one
-        await old.send([2, "late", "StopTransaction", {}])
+    await old.send([2, "late", *old.metered(reference, 9000, now())])
+    await old.send([2, "later", *old.stopped(reference, 9000, now())])
+    await new.status("Charging")
     await new.meter(reference, 1500)
+    old.socket.transport.resume_reading()
+    assert await old.closed() in (1008, 4000)
     assert world.fresh(charger).connection_epoch > epoch
-    assert (await world.session(charger))["state"] == "active"
+    session = await world.session(charger)
+    assert (session["state"], session["energy_wh"]) == ("active", 500)
+    assert old.frames == []  # no answer either: the charger says it again on its new socket
     command = await world.command(charger, "TriggerMessage", message="StatusNotification")
     await new.next("TriggerMessage")
     assert (await world.outcome(command))["state"] == "accepted"
