@@ -20,6 +20,7 @@ from fleetcharge.lib.api import Conflict
 Kind, Outcome, Verdict = BillingException.Kind, ReconciliationVerdict.Outcome, ReconciliationVerdict.Verdict
 OF_A_NETWORK = (Kind.CPO_RECORD, Kind.CPO_PRICE)
 HELD = frozenset({Verdict.BLOCKED, Verdict.INVALID})
+KEPT_OFF = frozenset({Outcome.DISPUTED, Outcome.CHARGED_BACK})
 
 
 @transaction.atomic

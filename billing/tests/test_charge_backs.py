@@ -7,6 +7,7 @@ import pytest
 
 from billing.approvals import services
 from billing.approvals.models import Approval
+from billing.invoicing.services import collecting, items
 from billing.models import CDR, BillingException, CDRAdjustment, ChargingSession, LimitUsage, ReconciliationVerdict
 from billing.reconciliation import deciding
 from billing.services import adjustments, ending, ledger, rating, verification
@@ -135,3 +136,16 @@ def test_what_is_not_charged_yet_cannot_be_given_back(fleet: Fleet, finance: Use
         decide(verdict, finance)
     verdict.refresh_from_db()
     assert (verdict.outcome, BillingException.objects.exists()) == ("", False)
+
+
+@pytest.mark.parametrize(("outcome", "is_held"), [("charged_back", True), ("disputed", True), ("accepted", False)])
+def test_what_a_person_keeps_off_the_invoice_stays_off_whatever_its_verdict(
+    fleet: Fleet, organisation: Organisation, finance: User, outcome: str, is_held: bool
+) -> None:
+    verdict = doubted(charge(fleet).session)
+    ReconciliationVerdict.objects.update(verdict="review")
+    ChargingSession.objects.update(reconciled_at=NOON)
+    assert items.items_of([organisation.pk], before=LATER)  # review alone holds nothing
+    decide(verdict, finance, outcome)
+    assert collecting.held(collecting.unbilled(before=LATER)).exists() == is_held
+    assert bool(items.items_of([organisation.pk], before=LATER)) != is_held

@@ -16,13 +16,17 @@ def unbilled(*, before: datetime) -> QuerySet[CDR]:
 
 
 def held(cdrs: QuerySet[CDR]) -> QuerySet[CDR]:
-    """Blocked by their evidence, or a record in doubt, and not yet accepted by a person: they stay off the invoice."""
+    """Blocked by their evidence, or a record in doubt, and not yet accepted by a person: they stay off the invoice.
+
+    So does what a person keeps off, whatever its verdict.
+    """
     held_verdict = Q(session__verdict__verdict__in=deciding.HELD) & ~Q(session__verdict__outcome__in=outweighing.BILLED)
     is_decided = ~Q(session__verdict__outcome="")
     waits = is_decided | ~Exists(
         deciding.accepted_questions(OuterRef("session"), OuterRef("session__verdict__verdict"))
     )
-    return cdrs.filter(held_verdict & waits, session__reconciled_at__isnull=False)
+    is_kept_off = Q(session__verdict__outcome__in=deciding.KEPT_OFF)
+    return cdrs.filter(held_verdict & waits | is_kept_off, session__reconciled_at__isnull=False)
 
 
 def unjudged(cdrs: QuerySet[CDR]) -> QuerySet[CDR]:

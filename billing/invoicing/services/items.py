@@ -39,12 +39,14 @@ class Row(NamedTuple):
     vehicle_id: int | None
     verdict: str | None
     points: int | None
+    outcome: str | None
 
 
 FIELDS = (
     "pk", "organisation_id", "started_at", "ended_at", "energy_wh", "taxable_paise", "cgst_paise", "sgst_paise",
     "igst_paise", "explanation", "session__transaction_ref", "session__id_token_uid", "session__source_id",
     "session__connector_id", "session__vehicle_id", "session__verdict__verdict", "session__verdict__points",
+    "session__verdict__outcome",
 )  # fmt: skip
 
 
@@ -130,8 +132,8 @@ def late_corrections(organisation_ids: Collection[int]) -> dict[int, list[Item]]
 
 
 def _held(rows: list[Row]) -> set[int]:
-    """`collecting.held` decides; it is only asked about those whose verdict may hold them."""
-    doubtful = [row.pk for row in rows if row.verdict in deciding.HELD]
+    """`collecting.held` decides; it is only asked about those whose verdict, or a person's decision, may hold them."""
+    doubtful = [row.pk for row in rows if row.verdict in deciding.HELD or row.outcome in deciding.KEPT_OFF]
     return set(collecting.held(CDR.objects.filter(pk__in=doubtful)).values_list("pk", flat=True)) if doubtful else set()
 
 
