@@ -16,7 +16,7 @@ from billing.tariff_terms import FOR_ROAMING, Terms, read_terms
 from dispatch.core import choose, curves, energy, waits
 from dispatch.engines.base import Matrix, RoutingEngine
 from dispatch.plug_rows import PlugRow, at_sites, parsed
-from dispatch.site_index import Access, Kind, sites
+from dispatch.site_index import Access, Kind, Near, sites
 from stations import hours
 from stations.belief import BELIEVED, freshness_at
 from stations.models import Connector
@@ -73,8 +73,14 @@ def find(question: Question, *, rules: choose.Rules, engine: RoutingEngine) -> F
         rows += _usable(question, near.ids[first : first + count])
         first, count = first + count, count * 4
     found = _with_ways(question, rows, rules, engine)
-    problem = (OUT_OF_REACH if found else NONE_FREE) if near.ids else NO_PLUG_MATCH
-    return Found(found, {row.connector_id: row for row, _ in rows}, problem)
+    return Found(found, {row.connector_id: row for row, _ in rows}, _problem(near, reach_m, has_any=bool(found)))
+
+
+def _problem(near: Near, reach_m: float, *, has_any: bool) -> str:
+    """Why nothing can be reached, should nothing be."""
+    if not near.ids:
+        return NO_PLUG_MATCH
+    return OUT_OF_REACH if has_any or near.crow_m[0] > reach_m else NONE_FREE
 
 
 def _reach_m(facts: choose.VehicleFacts, rules: choose.Rules) -> float:

@@ -159,6 +159,14 @@ def test_where_every_fitting_plug_is_out_of_order_it_is_said(vehicle):
     assert Alert.objects.get().title == f"{vehicle.registration} has 18 % and no charger to be had"
 
 
+@pytest.mark.parametrize(("km", "status"), [(60, "faulted"), (600, "available")])
+def test_what_lies_beyond_reach_is_out_of_reach_whatever_its_state(organisation, source, km, status):
+    plug_at(source, km, status=status)
+    vehicle = factories.vehicle(organisation)
+    assert plan_for(vehicle).explanation["problem"] == "out_of_reach"
+    assert Alert.objects.get().title == f"{vehicle.registration} has 18 % and no charger in reach"
+
+
 @pytest.fixture
 def asked(monkeypatch):
     """How many sites were asked for their plugs, each time."""
