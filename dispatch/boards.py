@@ -149,6 +149,25 @@ class Viewport:
         return inside
 
 
+class StatusLayer:
+    """Charge and state of the whole fleet as one browser was told: its list is whole where its map is not."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.told = np.zeros(0, wire.VEHICLE_STATUS)
+
+    def changed(self) -> npt.NDArray[np.void]:
+        """What differs from what was told, and is told now."""
+        records, alive = self.board.records[: len(self.board.index)], self.board.alive[: len(self.board.index)]
+        current = np.zeros(len(records), wire.VEHICLE_STATUS)
+        for column in ("id", "soc", "state"):
+            current[column] = np.where(alive, records[column], 0)
+        is_new = alive.copy()
+        is_new[: len(self.told)] &= current[: len(self.told)] != self.told
+        self.told = current
+        return current[is_new]
+
+
 class Layer:
     """One browser's knowledge of one board: which rows it holds, which changed since it was told."""
 

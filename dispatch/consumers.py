@@ -11,13 +11,14 @@ from typing import Any
 import orjson
 
 from dispatch import doorkeeper, live_reads, wire
-from dispatch.boards import Board, Indexes, Layer, Viewport
+from dispatch.boards import Board, Indexes, Layer, StatusLayer, Viewport
 from dispatch.hub import LiveHub, hub
 from fleetcharge.lib import asgi
 
 HZ = 5.0
 SLOWER_AFTER_SECONDS = ((5.0, 1.0), (2.0, 2.0))
 """Age of the oldest frame the page has not acknowledged, and the rate we then fall to."""
+STATUS_SECONDS = 2.0
 TOO_SLOW_SECONDS = 15.0
 RECHECK_SECONDS = 60.0
 MAX_SOCKETS_PER_USER = 6
@@ -45,6 +46,8 @@ class LiveSocket:
         self._layers_on = {"vehicles", "stations"}
         self._focus: dict[str, frozenset[int]] = {"vehicles": frozenset(), "stations": frozenset()}
         self._vehicles = Layer(the_hub.vehicles[guest.organisation_id].board)
+        self._status = StatusLayer(self._vehicles.board)
+        self._status_at = float("-inf")
         self._stations = [Layer(the_hub.stations), Layer(the_hub.depots[guest.organisation_id])]
         self._is_snapshot_due = self._is_revision_due = False
         self._seq = 0
@@ -213,6 +216,8 @@ class LiveSocket:
                 return await self._say_goodbye(*self._bye)
             if self._view is not None and not self.is_paused and self._are_frames_due():
                 await self._send_frames(self._view)
+            if "status" in self._layers_on and not self.is_paused:
+                await self._send_status()
 
     async def _say_goodbye(self, code: int, retry_ms: int) -> None:
         await self._put(text=orjson.dumps({"type": "bye", "code": code, "retry_ms": retry_ms}).decode())
@@ -238,10 +243,23 @@ class LiveSocket:
     async def _send_frames(self, view: Viewport) -> None:
         frames = self._snapshot(view) if self._is_snapshot_due else self._delta(view)
         self._is_snapshot_due = self._is_revision_due = False
+        await self._put_frames(frames)
+
+    async def _put_frames(self, frames: list[tuple[int, int, Any]]) -> None:
         for kind, flags, body in frames:
             self._seq += 1
             self._unacked.append((self._seq, time.monotonic()))
             await self._put(data=wire.frame(kind, flags, self._seq, self._revision, body))
+
+    async def _send_status(self) -> None:
+        """Of the whole fleet, for a list above a map that shows a part of it; woken with the figures."""
+        now = time.monotonic()
+        if now - self._status_at < STATUS_SECONDS or self._pace(now) < HZ:
+            return
+        self._status_at = now
+        records = self._status.changed()
+        if len(records):
+            await self._put_frames([(wire.STATUS, flags, part) for flags, part in wire.parts(records)])
 
     def _snapshot(self, view: Viewport) -> list[tuple[int, int, Any]]:
         frames: list[tuple[int, int, Any]] = []

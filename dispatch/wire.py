@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 HEADER = struct.Struct("<BBBBIII")
 MAGIC, VERSION = 0xFC, 1
-SNAPSHOT, DELTA, REMOVE, GRID, STATIONS = 1, 2, 3, 4, 5
+SNAPSHOT, DELTA, REMOVE, GRID, STATIONS, STATUS = 1, 2, 3, 4, 5, 6
 LAST_PART, STATION_IDS, FIRST_PART = 1, 2, 4
 RECORDS_PER_FRAME = 4096
 
@@ -17,6 +17,7 @@ Records = npt.NDArray[np.void]
 _PLACE = [("id", "<u4"), ("lat", "<i4"), ("lon", "<i4")]
 VEHICLE = np.dtype([*_PLACE, ("heading", "u1"), ("speed", "u1"), ("soc", "u1"), ("state", "u1")])
 STATION = np.dtype([*_PLACE, ("free", "u1"), ("total", "u1"), ("worst", "u1"), ("power", "u1")])
+VEHICLE_STATUS = np.dtype([("id", "<u4"), ("soc", "u1"), ("state", "u1"), ("reserved", "<u2")])
 
 IDLE, DRIVING, CHARGING, OFFLINE = range(4)
 STATE_NAMES = ["idle", "driving", "charging", "offline"]

@@ -78,6 +78,7 @@ class Page:
         self.stations: dict[int, tuple[int, ...]] = {}
         self._parts: dict[int, tuple[int, ...]] = {}
         self.seqs: list[int] = []
+        self.statuses: dict[int, tuple[int, ...]] = {}
         self.kinds: list[int] = []
         self.flags: list[int] = []
         self.rev = 0
@@ -124,6 +125,11 @@ class Page:
             assert len(ids) == count
             for record_id in ids.tolist():
                 (self.stations if flags & wire.STATION_IDS else self.vehicles).pop(record_id, None)
+            return
+        if kind == wire.STATUS:
+            records = np.frombuffer(body, wire.VEHICLE_STATUS)
+            assert len(records) == count
+            self.statuses |= {row[0]: row[1:3] for row in records.tolist()}
             return
         records = np.frombuffer(body, wire.STATION if kind == wire.STATIONS else wire.VEHICLE)
         assert len(records) == count

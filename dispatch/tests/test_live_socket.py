@@ -325,6 +325,29 @@ async def test_a_late_ping_brings_no_vehicle_back_into_service(city, organisatio
         await page.until(lambda: new.pk in page.vehicles)
 
 
+async def test_vehicles_out_of_view_are_told_by_their_status(
+    city, organisation, dispatcher, other_organisation, monkeypatch
+):
+    """A list above a map that shows a part of the fleet: charge and state of all, and nothing twice."""
+    monkeypatch.setattr("dispatch.consumers.STATUS_SECONDS", 0.1)
+    far = await in_thread(factories.vehicle)(organisation, soc_percent=50, latitude=28.6, at=timezone.now())
+    key = await in_thread(sign_in)(dispatcher)
+    async with served() as address, opened(address, key) as page:
+        await page.say("view", bbox=[77.5, 12.9, 77.7, 13.1], z=12, pad=0.0, layers=["vehicles", "stations", "status"])
+        await page.until(lambda: far.pk in page.statuses)
+        assert set(page.vehicles) == {city.mine.pk}
+        assert set(page.statuses) == {city.mine.pk, far.pk}
+        assert page.statuses[far.pk] == (50, wire.DRIVING)
+        await in_thread(live.send_moves)([move(far, latitude=28.7, soc_percent=12.0, is_soc_low=True)])
+        await page.until(lambda: page.statuses[far.pk] == (12, wire.DRIVING | wire.LOW))
+        frames = page.kinds.count(wire.STATUS)
+        await in_thread(live.send_moves)([move(far, latitude=28.8, soc_percent=12.0, is_soc_low=True)])
+        told = len(page.of_type("kpi"))
+        await page.until(lambda: len(page.of_type("kpi")) > told + 2)
+        assert page.kinds.count(wire.STATUS) == frames
+        assert page.seqs == list(range(1, len(page.seqs) + 1))
+
+
 async def test_without_valkey_figures_go_on(city, organisation, dispatcher, settings):
     key = await in_thread(sign_in)(dispatcher)
     settings.CACHES = {"default": {**settings.CACHES["default"], "LOCATION": "redis://127.0.0.1:1/0"}}

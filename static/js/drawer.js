@@ -106,7 +106,7 @@ export class Drawer {
   #figures() {
     if (!this.shown) return "";
     const { kind, id } = this.shown;
-    const row = kind === "station" ? this.store.station(id) : this.store.vehicle(id);
+    const row = kind === "station" ? this.store.station(id) : this.store.known(id);
     if (!row) return "";
     return kind === "station" ? [row.free, row.total, row.worst, row.fresh].join() : [row.soc, row.state, row.isRerouted].join();
   }

@@ -7,7 +7,7 @@ import { LiveSocket, liveUrl } from "fc/socket";
 
 const BANNER_AFTER_MS = 2000;
 const FROZEN_AFTER_MS = 60_000;
-const WHOLE_FLEET = 5000; // up to here the list needs everything anyway; above, only what is in view
+const WHOLE_FLEET = 5000; // up to here everything; above, only what is in view, and the status of all for the list
 const VIEW_DELAY_MS = 150;
 const NAMES_RETRY_MS = 4000;
 const OLD_POSITION_MS = 30_000; // the line may be well while nobody's position comes through
@@ -42,7 +42,8 @@ export function startFeed({ store, queue, map, actions, watched }) {
   function look() {
     const isWhole = store.vehicleNames.size <= WHOLE_FLEET && store.stationNames.size <= WHOLE_FLEET;
     const { bbox, z } = map.box();
-    socket.look({ bbox: isWhole ? null : bbox, z, layers: ["vehicles", "stations"] });
+    store.isPart = !isWhole;
+    socket.look({ bbox: isWhole ? null : bbox, z, layers: ["vehicles", "stations", ...(isWhole ? [] : ["status"])] });
   }
 
   /** The map moved; tell the hub when it rests, if it needs to know at all. */

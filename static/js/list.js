@@ -58,6 +58,7 @@ export class FleetList {
   /** Sort, group, count; then draw what is in sight. Waits for names: plates are what people read. */
   #build() {
     if (!this.store.vehicleNames.size && !this.store.vehicles.count) return;
+    if (this.store.isPart && !this.store.statuses.size) return; // who is out of view is not silent: the server's rows stand
     const all = this.#everyVehicle();
     this.#counts(all);
     const shown = all.filter((vehicle) => this.#matches(vehicle));
@@ -70,7 +71,7 @@ export class FleetList {
   #everyVehicle() {
     const ids = new Set(this.store.vehicleNames.keys());
     for (let n = 0; n < this.store.vehicles.count; n++) ids.add(this.store.vehicles.id[n]);
-    return [...ids].map((id) => this.store.vehicle(id) ?? this.#silent(id));
+    return [...ids].map((id) => this.store.known(id) ?? this.#silent(id));
   }
 
   #silent(id) {

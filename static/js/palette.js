@@ -68,9 +68,9 @@ export class Palette {
   #vehicles(query) {
     const all = this.store.vehicleNames.values();
     const found = query ? best(all, query, (one) => [one.registration, one.driver, one.model])
-      : [...all].map((name) => this.store.vehicle(name.id)).filter((vehicle) => vehicle?.isLow).slice(0, PER_SECTION).map((vehicle) => vehicle.name);
+      : [...all].map((name) => this.store.known(name.id)).filter((vehicle) => vehicle?.isLow).slice(0, PER_SECTION).map((vehicle) => vehicle.name);
     return found.map((name) => {
-      const vehicle = this.store.vehicle(name.id);
+      const vehicle = this.store.known(name.id);
       const [icon, tone] = LOOKS[vehicle?.group ?? "offline"];
       const { soc } = describe(this.store, vehicle);
       return { icon, tone, title: name.registration, detail: [name.driver, soc].filter(Boolean).join(" · "), hint: this.pick ? "" : t("follow"),

@@ -1,7 +1,7 @@
 // What this page knows: vehicles, stations, names, alerts, figures, what is selected. Knows nothing of the screen.
 import { serverNow } from "fc/clock";
 import { Table } from "fc/table";
-import { FLAG, KIND, MARK, SOC_UNKNOWN, STATE, eachRecord, readFrame, removedIds } from "fc/wire";
+import { FLAG, KIND, MARK, SOC_UNKNOWN, STATE, eachRecord, eachStatus, readFrame, removedIds } from "fc/wire";
 
 export const GROUPS = ["low", "charging", "driving", "parked", "offline"];
 const GROUP_OF_STATE = { [STATE.IDLE]: "parked", [STATE.DRIVING]: "driving", [STATE.CHARGING]: "charging", [STATE.OFFLINE]: "offline" };
@@ -12,6 +12,8 @@ export class Store {
   constructor() {
     this.vehicles = new Table(); // a heading, b speed, c state of charge, d state and marks
     this.stations = new Table(); // a free, b total, c worst | freshness << 4, d power / 10 kW
+    this.statuses = new Map(); // by vehicle id, c << 8 | d: of the whole fleet when the map holds a part of it
+    this.isPart = false; // does the table hold only what is in view?
     this.vehicleNames = new Map();
     this.stationNames = new Map();
     this.stationIdByPublicId = new Map();
@@ -49,6 +51,7 @@ export class Store {
   applyFrame(buffer) {
     const frame = readFrame(buffer);
     if (frame.kind === KIND.SNAPSHOT || frame.kind === KIND.DELTA) this.#records(this.vehicles, frame);
+    else if (frame.kind === KIND.STATUS) eachStatus(frame, (id, c, d) => this.statuses.set(id, (c << 8) | d));
     else if (frame.kind === KIND.STATIONS) this.#records(this.stations, frame);
     else if (frame.kind === KIND.REMOVE) {
       const table = frame.flags & FLAG.STATION_IDS ? this.stations : this.vehicles;
@@ -108,12 +111,21 @@ export class Store {
     const at = this.vehicles.index.get(id);
     if (at === undefined) return null;
     const { latitude, longitude, a, b, c, d } = this.vehicles;
-    const state = d[at] & 0x0f;
-    const isLow = Boolean(d[at] & MARK.LOW);
+    return { ...this.#status(id, c[at], d[at]), latitude: latitude[at], longitude: longitude[at], heading: (a[at] * 360) / 256, speed: b[at] };
+  }
+
+  /** A vehicle wherever it is: without a place when it is out of view. */
+  known(id) {
+    const told = this.statuses.get(id);
+    return this.vehicle(id) ?? (told === undefined ? null : this.#status(id, told >> 8, told & 0xff));
+  }
+
+  #status(id, c, d) {
+    const state = d & 0x0f;
+    const isLow = Boolean(d & MARK.LOW);
     return {
-      id, latitude: latitude[at], longitude: longitude[at], heading: (a[at] * 360) / 256, speed: b[at],
-      soc: c[at] === SOC_UNKNOWN ? null : c[at], state, isLow, isStale: Boolean(d[at] & MARK.STALE),
-      isException: Boolean(d[at] & MARK.EXCEPTION), isRerouted: Boolean(d[at] & MARK.REROUTED),
+      id, soc: c === SOC_UNKNOWN ? null : c, state, isLow, isStale: Boolean(d & MARK.STALE),
+      isException: Boolean(d & MARK.EXCEPTION), isRerouted: Boolean(d & MARK.REROUTED),
       group: isLow ? "low" : GROUP_OF_STATE[state] ?? "offline", name: this.vehicleNames.get(id) ?? null,
     };
   }

@@ -1,5 +1,5 @@
 // The binary frames of the live channel (docs/live.md): 16-byte header, 16-byte records, little-endian.
-export const KIND = { SNAPSHOT: 1, DELTA: 2, REMOVE: 3, GRID: 4, STATIONS: 5 };
+export const KIND = { SNAPSHOT: 1, DELTA: 2, REMOVE: 3, GRID: 4, STATIONS: 5, STATUS: 6 };
 export const FLAG = { LAST_PART: 1, STATION_IDS: 2, FIRST_PART: 4 };
 export const STATE = { IDLE: 0, DRIVING: 1, CHARGING: 2, OFFLINE: 3 };
 export const MARK = { LOW: 0x10, STALE: 0x20, EXCEPTION: 0x40, REROUTED: 0x80 };
@@ -8,6 +8,8 @@ const MAGIC = 0xfc;
 const VERSION = 1;
 export const HEADER_BYTES = 16;
 export const RECORD_BYTES = 16;
+const STATUS_BYTES = 8;
+const ID_BYTES = 4;
 
 export class BadFrame extends Error {}
 
@@ -20,7 +22,7 @@ export function readFrame(buffer) {
     kind: view.getUint8(2), flags: view.getUint8(3), seq: view.getUint32(4, true), rev: view.getUint32(8, true),
     count: view.getUint32(12, true), view,
   };
-  const size = frame.kind === KIND.REMOVE ? 4 : RECORD_BYTES;
+  const size = { [KIND.REMOVE]: ID_BYTES, [KIND.STATUS]: STATUS_BYTES }[frame.kind] ?? RECORD_BYTES;
   if (buffer.byteLength < HEADER_BYTES + frame.count * size) throw new BadFrame("cut off");
   return frame;
 }
@@ -33,6 +35,11 @@ export function eachRecord({ view, count }, each) {
       view.getUint8(at + 12), view.getUint8(at + 13), view.getUint8(at + 14), view.getUint8(at + 15),
     );
   }
+}
+
+/** Calls `each(id, c, d)` per vehicle: charge and state as the last two bytes of its record have them. */
+export function eachStatus({ view, count }, each) {
+  for (let n = 0, at = HEADER_BYTES; n < count; n++, at += STATUS_BYTES) each(view.getUint32(at, true), view.getUint8(at + 4), view.getUint8(at + 5));
 }
 
 export function removedIds({ view, count }) {

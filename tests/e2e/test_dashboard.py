@@ -292,6 +292,40 @@ def test_the_drawer_of_somebody_signed_out_leads_to_the_sign_in(dashboard: Calla
     assert page.url == f"{web.server.url}/login/?next=/dispatch/"
 
 
+def test_the_list_of_a_large_fleet_is_whole_though_the_map_shows_a_part(
+    web: Watched, organisation: Organisation, city: City, dispatcher: User
+) -> None:
+    """Above 5,000 vehicles the page asks for what is in view; who is out of view has not fallen silent."""
+    now = timezone.now()
+    rows = [
+        Vehicle(organisation=organisation, registration=f"DL 01 AA {n}", model=city.late.model, device_id=f"d{n}")
+        for n in range(5_000)
+    ]
+    far = Vehicle.objects.bulk_create(rows)
+    VehicleState.objects.bulk_create(
+        VehicleState(
+            vehicle=vehicle, latitude=28.6 + n % 100 / 1000, longitude=77.2, soc_percent=9 if n < 30 else 60,
+            is_soc_low=n < 30, speed_kmh=0, position_at=now, received_at=now, soc_at=now, version=1,
+        )
+        for n, vehicle in enumerate(far)
+    )  # fmt: skip
+    page = web.sign_in(web.page(), dispatcher)
+    live(page)
+    low = page.get_by_role("button", name="Below 20 % 34", exact=True)
+    silent = page.get_by_role("button", name="No signal 1", exact=True)
+    expect(low).to_be_visible()
+    find(page, "KA 03 MX 4475")
+    for _ in range(3):
+        page.locator("#zoom-in").click()
+    expect(page.locator("#drawer h2")).to_have_text("KA 03 MX 4475")
+    page.wait_for_function("import('fc/store').then(({store}) => store.vehicles.count < 100)")
+    low.click()
+    expect(page.locator("#rows .row").nth(1)).to_contain_text("DL 01 AA")
+    expect(low).to_be_visible()
+    expect(silent).to_be_visible()
+    assert web.errors == []
+
+
 def find(page: Page, name: str) -> None:
     page.keyboard.press("Control+k")
     page.keyboard.type(name)

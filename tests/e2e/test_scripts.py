@@ -77,6 +77,18 @@ def test_a_vehicle_is_read_as_it_was_written(page: Page) -> None:
     assert told["van"] == expected
 
 
+def test_a_vehicle_out_of_view_is_known_by_its_status(page: Page) -> None:
+    statuses = [(7, 99, wire.IDLE, 0), (8, 12, wire.CHARGING | wire.LOW, 0), (9, wire.SOC_UNKNOWN, wire.OFFLINE, 0)]
+    told = run(
+        page,
+        "const s = new Store(); s.applyFrame(bytes(v.van)); s.applyFrame(bytes(v.statuses));"
+        "return [7, 8, 9, 10].map((id) => s.known(id)).map((van) => van && [van.soc, van.group, van.latitude ?? null])",
+        van=frame(wire.SNAPSHOT, [VAN], flags=5),
+        statuses=frame(wire.STATUS, statuses, seq=2, kind_of_row=wire.VEHICLE_STATUS),
+    )
+    assert told == [[14, "low", 12.9595], [12, "low", None], [None, "offline", None], None]
+
+
 def test_unknown_charge_is_not_255_percent(page: Page) -> None:
     row = (*VAN[:5], wire.SOC_UNKNOWN, wire.OFFLINE)
     soc = run(page, "const s = new Store(); s.applyFrame(bytes(v.f)); return s.vehicle(7).soc", f=frame(2, [row]))
