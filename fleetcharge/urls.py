@@ -17,7 +17,7 @@ urlpatterns = [
     path("login/", public(guarded(auth_views.LoginView.as_view(template_name="login.html"))), name="login"),
     path("invitations/<str:token>/", public(guarded(invitation, account_of=invited_address)), name="invitation"),
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
-    path("fleet/", switch_fleet, name="switch-fleet"),
+    path("switch-fleet/", switch_fleet, name="switch-fleet"),
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/login/", public(guarded(admin.site.login))),  # before the admin's own, which does not count attempts
     path("admin/", admin.site.urls),

@@ -151,7 +151,7 @@ async def test_who_goes_on_to_another_fleet_watches_the_last_one_no_longer(
         Membership.objects.create(user=dispatcher, organisation=other_organisation, role="dispatcher")
         client = Client()
         client.cookies["sessionid"] = key
-        assert client.post("/fleet/", {"organisation": other_organisation.pk}).status_code == 302
+        assert client.post("/switch-fleet/", {"organisation": other_organisation.pk}).status_code == 302
 
     async with served() as address, opened(address, key) as page, opened(address, key) as second:
         await page.say("view", **EVERYTHING)
