@@ -62,7 +62,7 @@ def _vehicles(organisation: Organisation) -> list[dict[str, Any]]:
             "driver": drivers.get(vehicle.pk) or (vehicle.default_driver.name if vehicle.default_driver else ""),
             "plugs": vehicle.model.plugs,
             "next_stop": stops.get(vehicle.pk),
-            "range_wh_per_km": vehicle.model.consumption_wh_per_km,
+            "range_wh_per_km": max(1, round(vehicle.wh_per_km)),
             "battery_wh": vehicle.model.battery_wh,
         }
         for vehicle in vehicles.select_related("model", "default_driver")

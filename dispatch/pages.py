@@ -75,6 +75,8 @@ class FleetRow:
     group: int
     driver: str = ""
     model: str = ""
+    soc_source: str | Promise = ""
+    soc_band: tuple[int, int] | None = None
 
 
 def fleet_rows(vehicles: list[Vehicle]) -> list[FleetRow]:
@@ -101,6 +103,8 @@ def _fleet_row(vehicle: Vehicle, next_stop: str) -> FleetRow:
         group=group,
         driver=vehicle.default_driver.name if vehicle.default_driver else "",
         model=str(vehicle.model),
+        soc_source="" if state is None or soc is None else state.get_soc_source_display(),
+        soc_band=(round(state.soc_band[0]), round(state.soc_band[1])) if state and state.soc_band else None,
     )
 
 
@@ -115,10 +119,10 @@ def _note(group: int, next_stop: str, is_charging: bool) -> str | Promise:
 
 
 def range_km(vehicle: Vehicle, soc_percent: float | None) -> int | None:
-    """What the charge left is good for, by the model's consumption."""
-    if soc_percent is None or not vehicle.model.consumption_wh_per_km:
+    """What the charge left is good for, by what this vehicle takes."""
+    if soc_percent is None:
         return None
-    return int(vehicle.model.battery_wh * soc_percent / 100 / vehicle.model.consumption_wh_per_km)
+    return int(vehicle.model.battery_wh * soc_percent / 100 / vehicle.wh_per_km)
 
 
 def group_counts(vehicles: QuerySet[Vehicle]) -> list[int]:

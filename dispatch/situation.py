@@ -10,9 +10,11 @@ from fleetcharge.accounts.models import Organisation
 from vehicles.models import POSITION_STALE_AFTER, Vehicle
 
 SITUATION = """
-SELECT v.id, v.registration, v.organisation_id, m.plugs, m.battery_wh, m.consumption_wh_per_km, m.max_dc_power_w,
+SELECT v.id, v.registration, v.organisation_id, m.plugs, m.battery_wh, m.consumption_wh_per_km * v.appetite,
+       m.max_dc_power_w,
        m.max_ac_power_w, m.max_voltage_v, m.charge_curve,
-       s.latitude, s.longitude, s.position_at, s.soc_percent, s.soc_low_at,
+       s.latitude, s.longitude, s.position_at, CASE WHEN s.soc_source = 'estimated'
+       THEN greatest(0, s.soc_percent - 1.2816 * s.soc_sigma_percent) ELSE s.soc_percent END, s.soc_low_at,
        o.dispatch_mode, o.time_zone, o.reserve_soc_percent, o.target_soc_percent, o.cost_per_minute_paise,
        stop.name, stop.latitude, stop.longitude, stop.due_at,
        EXISTS (SELECT 1 FROM billing_chargingsession b
@@ -52,6 +54,7 @@ class Situation(NamedTuple):
     """`has_session`: it charges somewhere, whatever its tracker says; a session that we think is over does not count.
     `failed_lately`: plugs of this vehicle's plans that were replaced a short while ago.
     `token_uid`: what would start a session, also when it may not (reservations.token_of); None: it has none at all.
+    `soc_percent`: of an estimate what nine of ten such vehicles have; `wh_per_km`: what this very one takes.
     `network_ids`: with a contract. `allowed_site_ids`: the vehicle or the token charges nowhere else; empty: anywhere.
     """
 
@@ -60,7 +63,7 @@ class Situation(NamedTuple):
     organisation_id: int
     plugs: list[str]
     battery_wh: int
-    wh_per_km: int
+    wh_per_km: float
     max_dc_power_w: int
     max_ac_power_w: int
     max_voltage_v: int
