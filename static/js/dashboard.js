@@ -30,10 +30,12 @@ const tabs = startTabs();
 const feed = startFeed({ store, queue, map, actions, watched });
 let chosenAlert = null;
 let redrawTimer = null;
+let sought = null;
 
 store.on("kpi", () => drawKpis(store.kpi));
 store.on("selection alerts names", redrawSelection);
 store.on("vehicles", redrawSoon);
+store.on("vehicles", goToSought);
 for (const alert of boot.alerts) store.applyAlert(alert);
 wireButtons();
 
@@ -79,9 +81,18 @@ function pickVehicle(id) {
   store.select({ vehicle: id, station: null });
   list.reveal(id);
   const vehicle = store.vehicle(id);
+  sought = vehicle ? null : id;
   if (vehicle && !map.map.getBounds().pad(-0.1).contains([vehicle.latitude, vehicle.longitude])) map.goTo(vehicle, 12);
   drawer.show("vehicle", id);
   feed.watch();
+}
+
+/** One that was picked out of view: its place came with the focus. */
+function goToSought() {
+  const vehicle = sought && store.vehicle(sought);
+  if (!vehicle) return;
+  sought = null;
+  map.goTo(vehicle, 12);
 }
 
 function pickStation(id) {

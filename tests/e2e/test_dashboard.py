@@ -323,6 +323,8 @@ def test_the_list_of_a_large_fleet_is_whole_though_the_map_shows_a_part(
     expect(page.locator("#rows .row").nth(1)).to_contain_text("DL 01 AA")
     expect(low).to_be_visible()
     expect(silent).to_be_visible()
+    find(page, "DL 01 AA 4999")
+    expect(page.get_by_text("AA 4999 · 60 %", exact=True)).to_be_in_viewport()
     assert web.errors == []
 
 
