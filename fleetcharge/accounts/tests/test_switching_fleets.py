@@ -47,7 +47,7 @@ def test_it_takes_a_form_of_ours(second: Organisation, dispatcher: User) -> None
     client = Client(enforce_csrf_checks=True)
     client.force_login(dispatcher)
     assert client.post("/switch-fleet/", {"organisation": second.pk}).status_code == 403
-    assert client.get("/fleet/", {"organisation": second.pk}).status_code == 405
+    assert client.get("/switch-fleet/", {"organisation": second.pk}).status_code == 405
     assert fleet_of(client) == ("Namma Logistics", "dispatcher")
 
 
