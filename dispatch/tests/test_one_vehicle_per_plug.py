@@ -1,9 +1,10 @@
 """Of vehicles that fall low at once, no two are sent to one EVSE."""
 
 import threading
+from importlib import import_module
 
 import pytest
-from django.db import IntegrityError, connections
+from django.db import IntegrityError, connection, connections
 
 from dispatch import candidates, permitted, services
 from dispatch.models import ChargePlan
@@ -87,3 +88,27 @@ def test_vehicles_that_look_at_once_get_different_plugs_and_the_last_one_an_answ
         thread.join()
     assert sorted(plan.state for plan in plans) == ["infeasible", "proposed", "proposed"]
     assert {plan.connector for plan in plans} == {*plugs, None}
+
+
+def test_where_an_older_version_sent_two_the_firmest_stays(organisation, plugs):
+    """The migration, on rows as they could be before it."""
+    with connection.cursor() as cursor:
+        cursor.execute("DROP INDEX one_vehicle_under_way_per_evse")
+    values = {"organisation": organisation, "soc_percent": 9}
+    states = ("proposed", "reserved", "charging", "dismissed")
+    rows = [
+        ChargePlan.objects.create(
+            vehicle=factories.vehicle(organisation), connector=plugs[0], state=state, trigger_key=state, **values
+        )
+        for state in states
+    ]
+    other = ChargePlan.objects.create(
+        vehicle=factories.vehicle(organisation), connector=plugs[1], trigger_key="other", **values
+    )
+    migration = import_module("dispatch.migrations.0025_one_vehicle_under_way_per_evse")
+    with connection.cursor() as cursor:
+        cursor.execute(migration.KEEP_THE_FIRMEST)
+    kept = [ChargePlan.objects.get(pk=plan.pk) for plan in (*rows, other)]
+    assert [plan.state for plan in kept] == ["expired", "reserved", "charging", "dismissed", "proposed"]
+    assert kept[0].closed_at is not None and kept[1].closed_at is None
+    assert {plan.evse for plan in kept} == {plug.evse for plug in plugs}
