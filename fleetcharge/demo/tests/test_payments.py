@@ -23,6 +23,8 @@ def test_refunds_end_and_money_is_settled_by_themselves(tmp_path: Path) -> None:
     refund = payments.refund(demo.bank, paid["id"], {"amount": 100_00}, "")
     demo.do_duties()
     assert (refund["status"], len(demo.bank.every("settlement"))) == ("pending", 1)
+    assert sorted(row["type"] for row in demo.bank.rows["recon"].values()) == ["payment", "refund"]  # deducted at once
+    payments.pay_order(demo.bank, order(demo.bank, "R2")["id"])
     demo.bank.advance(seconds=max(REFUND_AFTER_S, SETTLE_EVERY_S))
     demo.do_duties()
     assert (refund["status"], len(demo.bank.every("settlement"))) == ("processed", 2)
