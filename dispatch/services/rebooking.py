@@ -10,6 +10,7 @@ from django.db import transaction
 from django.db.models import Exists, F, OuterRef, QuerySet
 
 from billing.models import ChargingSession
+from billing.services import authorisation
 from dispatch.models import Alert, Reservation
 from dispatch.services import asking, elsewhere, reservations
 from dispatch.services.alerts import open_alert
@@ -99,8 +100,11 @@ def rebook(number: int, now: datetime) -> Reservation | None:
 
 
 def _take_one(lost: Reservation, tried: list[int], now: datetime) -> Reservation | None:
-    """The first that is still free when we take it."""
+    """The first that the vehicle may charge at, and that is still free when we take it."""
+    token = reservations.token_of(lost.vehicle, now)
     for connector in _candidates(lost, tried, now):
+        if token and not _may_charge(token, connector, max(lost.starts_at, now)):
+            continue
         made = reservations.create_reservation(
             vehicle_id=lost.vehicle_id, connector_id=connector.pk, starts_at=lost.starts_at,
             expires_at=lost.expires_at, actor=lost.created_by, actor_label="" if lost.created_by_id else "rebooking",
@@ -109,6 +113,11 @@ def _take_one(lost: Reservation, tried: list[int], now: datetime) -> Reservation
         if made is not None and made.replaces_id == lost.pk:
             return made
     return None
+
+
+def _may_charge(token: str, connector: Connector, at: datetime) -> bool:
+    decision = authorisation.decide(id_token=token, connector_id=connector.pk, charger_id=None, at=at)
+    return decision.is_accepted
 
 
 def _tried(lost: Reservation) -> list[int]:

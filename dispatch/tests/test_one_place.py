@@ -11,6 +11,7 @@ from django.db import IntegrityError, connection, connections, transaction
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from billing.models import AllowedSite
 from billing.tests.factories import fund
 from dispatch import candidates, services, tasks
 from dispatch.models import Alert, ChargePlan, Reservation
@@ -217,6 +218,14 @@ def test_a_lost_place_is_not_rebooked_for_a_vehicle_that_has_another(van: Vehicl
     Reservation.objects.filter(pk=other.pk).update(state="cancelled")
     Reservation.objects.filter(pk=lost.pk).update(rebook_due_at=timezone.now())
     assert services.rebook(lost.number, timezone.now()) is not None
+
+
+def test_a_lost_place_is_not_rebooked_where_the_vehicle_may_not_charge(van: Vehicle, plugs: list[Connector]) -> None:
+    lost = hold(van, plugs[0])
+    AllowedSite.objects.create(organisation=van.organisation, vehicle=van, location=plugs[0].evse.location)
+    Reservation.objects.filter(pk=lost.pk).update(state="cancelled", rebook_due_at=timezone.now())
+    assert services.rebook(lost.number, timezone.now()) is None
+    assert Alert.objects.get().body.endswith("No other place nearby could be reserved.")
 
 
 @pytest.mark.django_db(transaction=True)
