@@ -319,12 +319,12 @@ def test_a_session_of_the_vehicle_that_comes_later_is_news_of_the_earlier_ones(
     working.judge_waiting(now=judged_at)
     assert rules_of(first) == []
     second = charge(make_fleet(organisation, has_wallet=False), vehicle=fleet.vehicle)
-    look = {"now": judged_at + timedelta(hours=2), "since": NOON, "limit": 9}
+    later = judged_at + timedelta(hours=2)
     ChargingSession.objects.filter(pk=second.pk).update(created_at=judged_at - timedelta(hours=1))
-    assert working.overtaken(**look) == []
+    assert working.overtaken(now=later, since=NOON, limit=9) == []
     ChargingSession.objects.filter(pk=second.pk).update(created_at=judged_at + timedelta(hours=1))
-    assert working.overtaken(**look) == [first.pk]
-    working.judge_these([first.pk], now=look["now"])
+    assert working.overtaken(now=later, since=NOON, limit=9) == [first.pk]
+    working.judge_these([first.pk], now=later)
     assert "L5" in rules_of(first)
 
 
