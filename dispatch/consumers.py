@@ -256,9 +256,9 @@ class LiveSocket:
         now = time.monotonic()
         if now - self._status_at < STATUS_SECONDS or self._pace(now) < HZ:
             return
-        self._status_at = now
+        is_first, self._status_at = self._status_at < 0, now
         records = self._status.changed()
-        if len(records):
+        if len(records) or is_first:
             await self._put_frames([(wire.STATUS, flags, part) for flags, part in wire.parts(records)])
 
     def _snapshot(self, view: Viewport) -> list[tuple[int, int, Any]]:

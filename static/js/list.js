@@ -58,7 +58,7 @@ export class FleetList {
   /** Sort, group, count; then draw what is in sight. Waits for names: plates are what people read. */
   #build() {
     if (!this.store.vehicleNames.size && !this.store.vehicles.count) return;
-    if (this.store.isPart && !this.store.statuses.size) return; // who is out of view is not silent: the server's rows stand
+    if (!this.store.knowsFleet()) return; // until then the server's rows stand
     const all = this.#everyVehicle();
     this.#counts(all);
     const shown = all.filter((vehicle) => this.#matches(vehicle));

@@ -14,6 +14,7 @@ export class Store {
     this.stations = new Table(); // a free, b total, c worst | freshness << 4, d power / 10 kW
     this.statuses = new Map(); // by vehicle id, c << 8 | d: of the whole fleet when the map holds a part of it
     this.isPart = false; // does the table hold only what is in view?
+    this.heardOf = new Set(); // kinds of frames that tell of the fleet and were heard to their end
     this.vehicleNames = new Map();
     this.stationNames = new Map();
     this.stationIdByPublicId = new Map();
@@ -57,6 +58,7 @@ export class Store {
       const table = frame.flags & FLAG.STATION_IDS ? this.stations : this.vehicles;
       for (const id of removedIds(frame)) table.remove(id);
     }
+    if (frame.flags & FLAG.LAST_PART) this.heardOf.add(frame.kind);
     this.touch(frame.kind === KIND.STATIONS || frame.flags & FLAG.STATION_IDS ? "stations" : "vehicles");
     return frame;
   }
@@ -69,6 +71,9 @@ export class Store {
     eachRecord(frame, (...record) => table.put(...record));
     if (frame.flags & FLAG.LAST_PART) table.endSnapshot();
   }
+
+  /** Has every vehicle been told of that ever reported? Before, who is missing is not silent. */
+  knowsFleet() { return this.heardOf.has(this.isPart ? KIND.STATUS : KIND.SNAPSHOT); }
 
   applyStatic(data) {
     this.rev = data.rev;

@@ -240,6 +240,9 @@ def test_without_a_live_line_the_page_can_be_used_and_says_so(web: Watched, city
     web.sign_in(page, dispatcher)
     expect(page.locator("#live")).to_have_text("Not live")
     expect(page.locator("#banner")).to_contain_text("This browser has no live connection. Showing the state of")
+    expect(page.locator("#drawer h2")).to_have_text("Marathahalli Hub")  # the names have come
+    expect(page.locator("#rows .row").first).to_contain_text("11 %")  # what the server said, and nobody silent
+    expect(page.get_by_role("button", name="No signal 1", exact=True)).to_be_visible()
     page.get_by_role("button", name="Layers").click()
     expect(page.locator("#layers")).to_be_visible()
     page.keyboard.press("Escape")
