@@ -2,8 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-
-from django.utils import timezone
+from datetime import UTC
 
 from fleetcharge.lib.events import record, record_many
 from fleetcharge.webhooks import catalogue
@@ -78,7 +77,7 @@ def _network(event: SourceStateChanged, asked: frozenset[int]) -> Iterator[Fact]
         "reason": _reason(row) if event.new == Source.State.FAILING else "",
         "at": event.at,
     }
-    key = f"{row.pk}:{event.new}:{timezone.localtime(event.at):%Y%m%d%H%M%S%f}"
+    key = f"{row.pk}:{event.new}:{event.at.astimezone(UTC):%Y%m%d%H%M%S%f}"
     yield from (Fact(pk, key, event.at, data) for pk in sorted(asked & _fleets([row])[row.pk]))
 
 
