@@ -26,4 +26,5 @@ def _efficiency(power_type: str) -> float:
 
 
 def _percent(soc: float | None) -> float | None:
-    return soc if soc is not None and 0 <= soc <= 100 else None
+    """AC chargers that cannot ask the vehicle say 0, all the time."""
+    return soc if soc is not None and 0 < soc <= 100 else None

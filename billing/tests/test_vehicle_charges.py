@@ -66,3 +66,11 @@ def test_running_figures_and_the_end_are_told_by_events(
 def test_a_session_of_an_unknown_vehicle_tells_nobody(session) -> None:
     ChargingSession.objects.update(vehicle=None, energy_wh=4_000)
     assert tell_vehicles([session.pk], now=LATER) == 0
+
+
+def test_a_charger_that_always_says_zero_knows_no_charge(session) -> None:
+    VehicleState.objects.update(soc_percent=60.0)
+    for energy_wh in (0, 3_000):
+        state = meter(session, energy_wh, 0.0)
+    assert (state.soc_percent, state.soc_source, state.is_soc_low) == (60.0, "measured", False)
+    assert (state.soc_charged_wh, state.soc_is_due) == (pytest.approx(3_000 * 0.94), True)
