@@ -350,6 +350,23 @@ def test_a_correction_after_the_last_day_for_credit_notes_lowers_no_tax(
     assert verification.differences() == {}
 
 
+def test_a_late_correction_after_goodwill_lowers_no_tax_either(organisation: Organisation) -> None:
+    """36 of 180 rupees were given back in time; the rest of a correction to nothing is 144 rupees and no tax."""
+    make_supplier()
+    make_registration(organisation)
+    cdr = charge(fleet_of(organisation))
+    [made] = close()
+    goodwill = credit(made, taxable_by_line={made.lines.get().pk: 36_00})
+    correct(cdr, energy_wh=0)
+    closed = months.close(day=date(2027, 12, 1), now=datetime(2028, 1, 2, tzinfo=UTC), reason="test").month
+    late = made.notes.latest("pk")
+    assert (goodwill.tax_paise, late.taxable_paise, late.tax_paise) == (6_48, 144_00, 0)
+    assert abs(late.total_paise - 144_00) < 100
+    assert figures.unexplained_tax() == {"cgst": 0, "sgst": 0, "igst": 0}
+    assert closed.figures["unexplained_paise"] == 0
+    assert verification.differences() == {}
+
+
 def test_nothing_is_priced_without_a_rate(organisation: Organisation) -> None:
     make_supplier()
     make_registration(organisation)

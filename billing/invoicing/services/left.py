@@ -113,6 +113,13 @@ class Left:
         cgst = max(0, sum(sums.cgst for sums in self.rates.values()))
         return Heads(cgst, cgst, max(0, sum(sums.igst for sums in self.rates.values())))
 
+    def keep_tax(self) -> "Left":
+        """The same room before tax: from a day on a note lowers the tax no more."""
+        self._given -= self.heads().total_paise
+        for sums in self.rates.values():
+            sums.cgst = sums.igst = 0
+        return self
+
     def _of_line(self, line: DocumentLine) -> int:
         return self.of_lines[line.pk]
 

@@ -170,7 +170,8 @@ def _note(
         original.organisation, original.supplier, original.registration, some, rules, -1 if is_credit else 1,
         supply=_supply_of(original), rate_of=_no_rate if is_late else _Rates(original).of,
     )  # fmt: skip
-    made = left.bounded(whole, left.of(original)) if is_credit else whole
+    room = left.of(original)
+    made = left.bounded(whole, room.keep_tax() if is_late else room) if is_credit else whole
     corrections = ",".join(str(item.adjustment_id) for item in some if item.adjustment_id)
     digest = hashlib.sha256(corrections.encode()).hexdigest()[:40]
     reason = "Corrected after it was invoiced"
