@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from billing.approvals import services
 from billing.approvals.models import Approval
 from billing.models import CDR, ChargingSession, ReconciliationVerdict
+from billing.reconciliation import storing
 from billing.services import adjustments
 from fleetcharge.accounts.models import User
 from fleetcharge.lib.api import Conflict
@@ -53,10 +54,12 @@ def _give_back(approval: Approval, decided_by: User, now: datetime) -> str:
 
 
 def _ask_again(approval: Approval, by: User | None, now: datetime) -> None:
-    """Whose money does not go back waits for another decision, as before."""
+    """Whose money does not go back waits for another decision, and its question is open again."""
     undecided = {"outcome": "", "outcome_reason": "", "outcome_by": None, "outcome_at": None}
     kept_off = ReconciliationVerdict.objects.filter(pk=approval.facts["verdict_id"], outcome=Outcome.CHARGED_BACK)
-    kept_off.update(**undecided)
+    if kept_off.update(**undecided):
+        verdict = ReconciliationVerdict.objects.select_related("session").get(pk=approval.facts["verdict_id"])
+        storing.ask_again(verdict, now=now)
 
 
 def _shown(approval: Approval) -> Sequence[tuple[Any, str, str]]:

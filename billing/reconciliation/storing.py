@@ -11,6 +11,7 @@ from django.db.models import Q
 from billing import matching
 from billing.events import SessionJudged
 from billing.matching import Judgement
+from billing.matching.findings import Finding
 from billing.models import BillingException, ReconciliationVerdict
 from billing.reconciliation import outweighing
 from billing.reconciliation.gathering import Gathered, with_witnesses
@@ -140,7 +141,17 @@ def _follow_up(fresh: Sequence[Judged], had_verdict: set[int], outweighed: Seque
     for each in asking:
         kind = wanted[each.of.session_id]
         if (each.of.session_id, kind) not in asked:  # open, or a person decided already
-            _ask(each, str(kind), now)
+            _ask(each.judgement, str(kind), each.of.session_id, each.of.place.organisation_id, now)
+
+
+def ask_again(verdict: ReconciliationVerdict, *, now: datetime) -> None:
+    """The question of a stored verdict once more, though a person answered it; of one without doubts, none."""
+    findings = tuple(msgspec.convert(verdict.findings, list[Finding]))
+    judgement = Judgement(
+        verdict=verdict.verdict, points=verdict.points, findings=findings, is_presence_proven=False
+    )  # fmt: skip
+    if (kind := _kind(judgement)) is not None:
+        _ask(judgement, kind, verdict.session_id, verdict.session.organisation_id, now)
 
 
 def _kind(judgement: Judgement) -> str | None:
@@ -150,11 +161,10 @@ def _kind(judgement: Judgement) -> str | None:
     return Kind.CPO_PRICE if kind == Kind.CPO_RECORD and holds <= OF_PRICE else kind
 
 
-def _ask(each: Judged, kind: str, now: datetime) -> None:
-    judgement = each.judgement
+def _ask(judgement: Judgement, kind: str, session_id: int, organisation_id: int, now: datetime) -> None:
     of_kind = [finding for finding in judgement.findings if finding.is_hold == (kind != Kind.SUSPICIOUS)]
     worst = max(of_kind or judgement.findings, key=lambda finding: finding.points)
     open_exception(
-        organisation_id=each.of.place.organisation_id, kind=kind, session_id=each.of.session_id, title=worst.text,
+        organisation_id=organisation_id, kind=kind, session_id=session_id, title=worst.text,
         details={"verdict": judgement.verdict, "points": judgement.points, "rule": worst.rule}, at=now,
     )  # fmt: skip

@@ -9,8 +9,8 @@ from billing.approvals import services
 from billing.approvals.models import Approval
 from billing.invoicing.services import collecting, items
 from billing.models import CDR, BillingException, CDRAdjustment, ChargingSession, LimitUsage, ReconciliationVerdict
-from billing.reconciliation import deciding
-from billing.services import adjustments, ending, ledger, rating, verification
+from billing.reconciliation import deciding, storing
+from billing.services import adjustments, ending, exceptions, ledger, rating, verification
 from billing.tests import test_roaming
 from billing.tests.factories import NOON, Fleet, limit, make_fleet, sample, start, stop
 from billing.tests.test_roaming import bill, price
@@ -43,8 +43,9 @@ def charge(fleet: Fleet) -> CDR:
 
 def doubted(session: ChargingSession) -> ReconciliationVerdict:
     return ReconciliationVerdict.objects.create(
-        session=session, verdict="blocked", points=90, ruleset_version="x", input_hash="x", decided_at=NOON
-    )
+        session=session, verdict="blocked", points=90, ruleset_version="x", input_hash="x", decided_at=NOON,
+        findings=[{"rule": "L1", "points": 90, "text": "It was elsewhere.", "evidence": {}}],
+    )  # fmt: skip
 
 
 def decide(verdict: ReconciliationVerdict, actor: User, outcome: str = "charged_back") -> Any:
@@ -123,10 +124,22 @@ def test_a_refusal_puts_the_session_before_finance_again(
     fleet: Fleet, organisation: Organisation, finance: User, chief: User
 ) -> None:
     verdict = doubted(charge(fleet).session)
+    ChargingSession.objects.update(reconciled_at=NOON)
+    storing.ask_again(verdict, now=NOON)
     decide(verdict, finance)
+    assert not BillingException.objects.open().exists()
     services.decline(approval_id=Approval.objects.get().pk, decided_by=chief, now=LATER, reason="the meter is right")
     verdict.refresh_from_db()
     assert (verdict.outcome, spent(organisation)) == ("", PRICE)
+    question = BillingException.objects.open().get()
+    assert (question.kind, question.title, question.details["rule"]) == (
+        "suspicious_session",
+        "It was elsewhere.",
+        "L1",
+    )
+    assert not items.items_of([organisation.pk], before=LATER)
+    exceptions.resolve_exception(exception_id=question.pk, actor=finance, reason="it was there", at=LATER)
+    assert items.items_of([organisation.pk], before=LATER)
 
 
 def test_what_is_not_charged_yet_cannot_be_given_back(fleet: Fleet, finance: User) -> None:
