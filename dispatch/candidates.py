@@ -25,7 +25,8 @@ __all__ = ["Access", "Found", "Question", "find", "sites"]
 
 NEAREST_SITES = 40
 ENOUGH_PLUGS = 10
-"""With so many to choose from, sites farther away are not asked for."""
+"""With so many to choose from that begin soon, sites farther away are not asked for."""
+SOON_SECONDS = 3600.0
 OPENS_WITHIN = timedelta(hours=24)
 """A site that opens later than this is closed."""
 NO_PLUG_MATCH, NONE_FREE, OUT_OF_REACH = "no_plug_match", "none_free", "out_of_reach"
@@ -67,13 +68,20 @@ def find(question: Question, *, rules: choose.Rules, engine: RoutingEngine) -> F
     as far as the charge leads."""
     near = sites.near(*question.here, fits=lambda kind: _suits(question, kind), access=question.access)
     reach_m = _reach_m(question.facts, rules)
-    rows: list[tuple[PlugRow, str]] = []
+    rows: dict[int, PlugRow] = {}
+    found: list[choose.Candidate] = []
     first, count = 0, NEAREST_SITES
-    while first < len(near.ids) and len(rows) < ENOUGH_PLUGS and (first == 0 or near.crow_m[first] <= reach_m):
-        rows += _usable(question, near.ids[first : first + count])
+    while first < len(near.ids) and not _is_enough(found) and (first == 0 or near.crow_m[first] <= reach_m):
+        usable = _usable(question, near.ids[first : first + count])
+        found += _with_ways(question, usable, rules, engine)
+        rows |= {row.connector_id: row for row, _ in usable}
         first, count = first + count, count * 4
-    found = _with_ways(question, rows, rules, engine)
-    return Found(found, {row.connector_id: row for row, _ in rows}, _problem(near, reach_m, has_any=bool(found)))
+    return Found(found, rows, _problem(near, reach_m, has_any=bool(found)))
+
+
+def _is_enough(found: list[choose.Candidate]) -> bool:
+    """A gate that opens in the morning is no choice at night."""
+    return sum(one.wait_seconds < SOON_SECONDS for one in found) >= ENOUGH_PLUGS
 
 
 def _problem(near: Near, reach_m: float, *, has_any: bool) -> str:

@@ -136,6 +136,13 @@ def test_where_nothing_is_open_the_vehicle_waits_at_the_gate(vehicle, near, far)
     assert (plan.connector, plan.plug_in_at) == (near, NOW + timedelta(hours=1))
 
 
+def test_nearby_sites_that_open_hours_later_do_not_end_the_search(organisation, source):
+    for _ in range(candidates.NEAREST_SITES):
+        plug_at(source, 1, opening_times=opens("18:00", "23:00"))
+    open_now = plug_at(source, 2)
+    assert plan_for(factories.vehicle(organisation)).connector == open_now
+
+
 def test_a_plug_without_the_volts_of_the_battery_is_left_out(organisation, near, far):
     Connector.objects.filter(pk=near.pk).update(max_voltage_v=500)
     bus = factories.vehicle(organisation, model=factories.vehicle_model(max_voltage_v=750))
