@@ -6,7 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from celery import shared_task
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, When
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from billing.models import ChargingSession
@@ -15,6 +16,7 @@ from dispatch.models import ChargePlan, Reservation
 from dispatch.situation import LONGEST_SESSION
 from fleetcharge.lib.sweeps import survived
 from stations.cpo.base import CPOUnavailable
+from vehicles.estimating import TENTH
 from vehicles.models import VehicleState
 
 STALE_PROPOSAL = timedelta(minutes=5)
@@ -25,6 +27,8 @@ SEND_AGAIN_AFTER = timedelta(seconds=5)
 ANSWER_WITHIN = timedelta(seconds=60)
 BOOKING_ANSWER_WITHIN = timedelta(minutes=6)
 CHUNK = 500
+EMPTY_PERCENT = 1.0
+"""A dismissal of so little stands until the vehicle has charged."""
 STRANDED_AFTER = timedelta(seconds=30)
 State = ChargePlan.State
 
@@ -140,20 +144,27 @@ def low_without_plan(now: datetime) -> QuerySet[VehicleState]:
     low = VehicleState.objects.filter(is_soc_low=True, is_charging=False, vehicle__is_active=True)
     sessions = ChargingSession.objects.active().filter(vehicle_id=OuterRef("vehicle_id"), suspect_reason="")
     sessions = sessions.filter(started_at__gt=now - LONGEST_SESSION)
-    low = low.annotate(half_the_limit=F("vehicle__organisation__soc_low_percent") / 2.0)
+    low = low.annotate(half_the_limit=F("vehicle__organisation__soc_low_percent") / 2.0, sure_percent=_sure_percent())
     return (
         low.filter(~Exists(plans.filter(answered)), ~Exists(sessions)).exclude(_is_dismissed()).order_by("soc_percent")
     )
 
 
+def _sure_percent() -> Case:
+    """The charge as plans keep it: of an estimate what nine of ten such vehicles have."""
+    tenth = Greatest(0.0, F("soc_percent") - TENTH * F("soc_sigma_percent"))
+    return Case(When(soc_source=VehicleState.SocSource.ESTIMATED, then=tenth), default=F("soc_percent"))
+
+
 def _is_dismissed() -> Q:
     """Somebody decided against charging, and it is still as full as that was about: above half of the low limit; below
-    it, above half of what was left then."""
+    it, above half of what was left then, if that could be halved."""
     no = ChargePlan.objects.filter(
         vehicle_id=OuterRef("vehicle_id"), state=State.DISMISSED, decided_at__gte=OuterRef("soc_low_at")
     )
-    near_the_end = no.filter(soc_percent__lte=OuterRef("half_the_limit"), soc_percent__lt=OuterRef("soc_percent") * 2)
-    return Q(Exists(no), soc_percent__gt=F("half_the_limit")) | Q(Exists(near_the_end))
+    is_full_still = Q(soc_percent__lte=EMPTY_PERCENT) | Q(soc_percent__lt=OuterRef("sure_percent") * 2)
+    near_the_end = no.filter(is_full_still, soc_percent__lte=OuterRef("half_the_limit"))
+    return Q(Exists(no), sure_percent__gt=F("half_the_limit")) | Q(Exists(near_the_end))
 
 
 @shared_task

@@ -271,6 +271,27 @@ def test_a_dismissal_holds_down_to_half_the_limit_and_then_half_of_what_is_left(
     assert falls_to(5.0)
 
 
+def test_a_dismissal_holds_also_when_nothing_is_left(network, organisation, dispatcher):
+    """A van may stand beside a plug with 0 %."""
+    organisation.reserve_soc_percent = 0
+    organisation.save()
+    place = network.near.evse.location
+    vehicle = factories.vehicle(organisation, soc_percent=0.0, latitude=place.latitude, longitude=place.longitude)
+    assert tasks.low_without_plan(NOW).exists()
+    services.dismiss_plan(plan_id=plan_for(vehicle).pk, actor=dispatcher, now=NOW)
+    assert not tasks.low_without_plan(NOW).exists()
+
+
+def test_a_dismissal_is_held_against_what_nine_of_ten_such_vehicles_have(network, organisation, dispatcher):
+    vehicle = factories.vehicle(organisation, soc_source="estimated", soc_sigma_percent=4.0, soc_percent=14.0)
+    plan = plan_for(vehicle)
+    assert plan.soc_percent == pytest.approx(8.9, abs=0.1)
+    services.dismiss_plan(plan_id=plan.pk, actor=dispatcher, now=NOW)
+    assert not tasks.low_without_plan(NOW).exists()
+    VehicleState.objects.update(soc_percent=9.5)  # 4.4 % in nine of ten
+    assert tasks.low_without_plan(NOW).exists()
+
+
 def test_automatic_mode_reserves_at_once(network, organisation, asked, django_capture_on_commit_callbacks):
     organisation.dispatch_mode = "automatic"
     organisation.save()
