@@ -16,7 +16,7 @@ from billing.invoicing.models import (
     TaxDocument,
     TaxRule,
 )
-from billing.invoicing.services import figures, left, months, notes
+from billing.invoicing.services import deadlines, figures, left, months, notes
 from billing.invoicing.services.parties import Parties, supply_of
 from billing.invoicing.services.place_of_supply import supply_of_session
 from billing.invoicing.services.rules import MissingRule, Rules
@@ -350,6 +350,21 @@ def test_a_correction_after_the_last_day_for_credit_notes_lowers_no_tax(
     assert verification.differences() == {}
 
 
+def test_a_note_in_time_about_a_line_without_tax_is_in_the_return_and_gets_an_irn(organisation: Organisation) -> None:
+    supplier = make_supplier(einvoice_from=NOVEMBER)
+    make_registration(organisation)
+    fleet = fleet_of(organisation)
+    lower_from(date(2026, 11, 16), "0")
+    for day in (10, 20):
+        charge(fleet, at=NOON.replace(day=day))
+    [made] = close()
+    free = made.lines.get(rate_percent=0)
+    note = credit(made, taxable_by_line={free.pk: free.taxable_paise}, at=JANUARY)
+    [told] = gstr1(months.month_of(date(2027, 1, 1)), supplier)["cdnr"]
+    assert (made.tax_paise, note.tax_paise, hasattr(note, "e_invoice")) == (32_40, 0, True)
+    assert [row["nt_num"] for row in told["nt"]] == [note.number]
+
+
 def test_a_late_correction_after_goodwill_lowers_no_tax_either(organisation: Organisation) -> None:
     """36 of 180 rupees were given back in time; the rest of a correction to nothing is 144 rupees and no tax."""
     make_supplier()
@@ -449,7 +464,7 @@ def test_a_credit_note_has_its_last_day(organisation: Organisation) -> None:
     make_registration(organisation)
     charge(fleet_of(organisation))
     [made] = close()
-    last = notes.note_until(made, Rules(NOVEMBER))
+    last = deadlines.note_until(made, Rules(NOVEMBER))
     assert last == date(2027, 11, 30)
     with pytest.raises(Conflict, match="2027-11-30"):
         credit(made, at=AFTER_NOVEMBER + timedelta(days=365))

@@ -15,6 +15,7 @@ from billing.gst.heads import Heads
 from billing.gst.inv01 import rupees
 from billing.invoicing.exports.documents import documents_of
 from billing.invoicing.models import AccountingMonth, AdvanceUse, DocumentLine, SupplierRegistration, TaxDocument
+from billing.invoicing.services.deadlines import is_commercial
 from billing.invoicing.services.rules import Name, Rules
 from fleetcharge.lib.money import PAISE_PER_RUPEE
 
@@ -32,8 +33,9 @@ NOTHING: Amounts = (0, Heads())
 def gstr1(month: AccountingMonth, supplier: SupplierRegistration) -> dict[str, Any]:
     """The whole return as a document; the portal's offline tool and every GSP take it."""
     documents = list(documents_of(month, supplier).prefetch_related("lines"))
+    rules = Rules(month.starts_on)
     sales = {Kind.INVOICE, Kind.CREDIT_NOTE, Kind.DEBIT_NOTE}
-    sold = [row for row in documents if row.kind in sales and not row.is_commercial]
+    sold = [row for row in documents if row.kind in sales and not is_commercial(row, rules)]
     registered = [row for row in sold if row.supply_kind != "B2C"]
     consumers = [row for row in sold if row.supply_kind == "B2C"]
     large = _large(consumers)

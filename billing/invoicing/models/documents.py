@@ -103,13 +103,6 @@ class TaxDocument(models.Model):
         return self.cgst_paise + self.sgst_paise + self.igst_paise
 
     @property
-    def is_commercial(self) -> bool:
-        """A credit note that came too late to lower the tax: between the parties alone, in no return."""
-        if self.kind != self.Kind.CREDIT_NOTE or self.original is None:
-            return False
-        return bool(self.original.tax_paise and self.taxable_paise and not self.tax_paise)
-
-    @property
     def sign(self) -> int:
         return -1 if self.kind in {self.Kind.CREDIT_NOTE, self.Kind.REFUND_VOUCHER} else 1
 

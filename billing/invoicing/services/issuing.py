@@ -23,8 +23,10 @@ from billing.invoicing.models import (
     TaxDocument,
 )
 from billing.invoicing.services import letters, numbers, posting, uses
+from billing.invoicing.services.deadlines import is_commercial
 from billing.invoicing.services.drafting import Draft
 from billing.invoicing.services.parties import facts_of
+from billing.invoicing.services.rules import Rules
 from billing.prices.services.invoicing import put_on
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.events import publish_together
@@ -163,7 +165,10 @@ def register(documents: Sequence[TaxDocument]) -> None:
 def _needs_irn(document: TaxDocument) -> bool:
     since = document.supplier.einvoice_from
     is_reported = since is not None and document.dated_on >= since and document.total_paise > 0
-    return is_reported and not document.is_commercial and document.kind in irn.KINDS and document.supply_kind != "B2C"
+    if not is_reported or document.kind not in irn.KINDS or document.supply_kind == "B2C":
+        return False
+    is_credit = document.kind == Kind.CREDIT_NOTE
+    return not is_credit or not is_commercial(document, Rules(document.dated_on))
 
 
 def _amounts(draft: Draft) -> dict[str, int]:

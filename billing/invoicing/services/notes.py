@@ -14,14 +14,15 @@ from typing import Any
 from django.db import transaction
 
 from billing.gst.heads import Heads, total_of
-from billing.gst.numbering import day_in_india, first_day
+from billing.gst.numbering import day_in_india
 from billing.gst.supply import Supply
 from billing.invoicing.grouping import Priced
 from billing.invoicing.models import AccountingMonth, BilledItem, DocumentLine, TaxDocument
 from billing.invoicing.services import drafting, issuing, items, left, numbers, posting
 from billing.invoicing.services.advances import first_open_day
+from billing.invoicing.services.deadlines import note_until
 from billing.invoicing.services.items import Item
-from billing.invoicing.services.rules import Name, Rules
+from billing.invoicing.services.rules import Rules
 from billing.prices.services.invoicing import FeeItem
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.accounts.services import audit
@@ -29,12 +30,6 @@ from fleetcharge.lib.api import Conflict
 from fleetcharge.lib.money import format_inr
 
 Kind = TaxDocument.Kind
-
-
-def note_until(original: TaxDocument, rules: Rules) -> date:
-    """The last day for a credit note about it."""
-    month, day = map(int, rules.value(Name.NOTE_UNTIL).split("-"))
-    return date(first_day(original.financial_year).year + 1, month, day)
 
 
 def issue_for_corrections(
