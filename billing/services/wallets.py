@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import Min, QuerySet, Sum
 from django.utils import timezone
 
 from billing.events import WalletToppedUp
@@ -113,8 +113,8 @@ def refund(
 ) -> bool:
     """Give back what was charged too much: (account it comes from, paise). False when `entry_key` was posted before.
 
-    What the organisation still owes is paid off first, as by a top-up; without a wallet it only owes less. Limits count
-    `energy_wh` less.
+    What was written off of the session is no loss any more, and nobody gets it. What the organisation still owes is
+    paid off then, as by a top-up; without a wallet it only owes less. Limits count `energy_wh` less.
     """
     has_wallet = Wallet.objects.filter(organisation_id=organisation_id).exists()
     to = ledger.wallet_code(organisation_id) if has_wallet else ledger.receivable_code(organisation_id)
@@ -123,6 +123,7 @@ def refund(
     posted = ledger.post(entry_key=entry_key, legs=legs, occurred_at=at, about=about, currency=currency)
     if posted.is_new:
         using.spend(usages, paise=-sum(amount for _, amount in refunds), wh=-energy_wh)
+        _undo_write_off_of(about, entry_key, to, sum(amount for _, amount in refunds), at)
     if posted.is_new and has_wallet:
         _settle_receivable(organisation_id, entry_key, at)
         announce(organisation_id)
@@ -138,7 +139,7 @@ def take_back(
     What was owed then and has been paid since goes to the wallet. Limits count `energy_wh` less. False when it was
     reversed before.
     """
-    charged = LedgerTransfer.objects.filter(entry_key=entry_key).values_list("session_id", "amount_paise")
+    charged = LedgerTransfer.objects.filter(entry_key=entry_key).values_list("session_id", "amount_paise", "pk")
     if not charged:
         raise LedgerTransfer.DoesNotExist(entry_key)
     usages = correcting.lock(session_id=charged[0][0])
@@ -147,30 +148,65 @@ def take_back(
     posted = ledger.reverse(entry_key=entry_key, reason=reason, occurred_at=at, actor="system", as_key=as_key)
     if not posted.is_new:
         return False
-    using.spend(usages, paise=-sum(paise for _, paise in charged), wh=-energy_wh)
-    _undo_write_off(organisation_id, as_key, at)
+    using.spend(usages, paise=-sum(paise for _, paise, _ in charged), wh=-energy_wh)
+    overpaid = -ledger.balance_paise(ledger.receivable_code(organisation_id))
+    _undo_write_off(organisation_id, as_key, overpaid, at, since=min(pk for _, _, pk in charged))
     if wallet is not None:
         _settle_receivable(organisation_id, as_key, at, was_owed=was_owed)
         announce(organisation_id)
     return True
 
 
-def _undo_write_off(organisation_id: int, key: str, at: datetime) -> None:
-    """What was written off and is owed no more is no loss after all: nobody has paid it, so nobody gets it."""
-    code = ledger.receivable_code(organisation_id)
-    overpaid = -ledger.balance_paise(code)
-    paise = min(overpaid, _written_off_paise(organisation_id)) if overpaid > 0 else 0
-    if paise > 0:
-        leg = Leg(code, LOSS, paise, "write_off")
+def _undo_write_off(
+    organisation_id: int, key: str, at_most: int, at: datetime, *, since: int, source: str = ""
+) -> None:
+    """What was written off and is owed no more is no loss after all: nobody has paid it, so nobody gets it.
+
+    `since`: the transfer by which it was charged; what was written off before that was another debt. `source`: where
+    the money is by now, unless it is too much on the receivable.
+    """
+    code, legs = ledger.receivable_code(organisation_id), []
+    for lost, left in _written_off(organisation_id, since):
+        if (paise := min(at_most, left)) > 0:
+            legs += [Leg(source, code, paise, "settle_receivable")] if source not in {"", code} else []
+            legs.append(Leg(code, LOSS, paise, "write_off", lost))
+            at_most -= paise
+    if legs:
         about = Dimensions(organisation_id=organisation_id)
-        ledger.post(entry_key=f"write-off-undone:{organisation_id}:{key}", legs=[leg], occurred_at=at, about=about)
+        ledger.post(entry_key=_undone_key(organisation_id, key), legs=legs, occurred_at=at, about=about)
 
 
-def _written_off_paise(organisation_id: int) -> int:
+def _undo_write_off_of(about: Dimensions, key: str, source: str, paise: int, at: datetime) -> None:
+    """Of a session that costs less: no more than was owed for it, of which nothing else was undone."""
+    organisation_id = about.organisation_id
+    if organisation_id is None or about.session_id is None:
+        return
+    Wallet.objects.select_for_update().filter(organisation_id=organisation_id).first()  # as who writes off
+    code, mine = ledger.receivable_code(organisation_id), LedgerTransfer.objects.filter(session_id=about.session_id)
+    owed = mine.filter(debit__code=code).aggregate(first=Min("pk"), total=Sum("amount_paise"))
+    if owed["first"] is None:
+        return
+    owed_no_more = _sum(mine.filter(credit__code=code, kind="reversal"))
+    before = mine.filter(kind="adjustment").values_list("entry_key", flat=True).distinct()
+    keys = [_undone_key(organisation_id, each) for each in before]
+    undone = _sum(LedgerTransfer.objects.filter(entry_key__in=keys, credit__code=LOSS))
+    at_most = min(paise, owed["total"] - owed_no_more - undone)
+    _undo_write_off(organisation_id, key, at_most, at, since=owed["first"], source=source)
+
+
+def _written_off(organisation_id: int, since: int) -> list[tuple[str, int]]:
+    """Entries that wrote something off after that transfer, and how much of each is still a loss."""
     rows = LedgerTransfer.objects.filter(organisation_id=organisation_id)
-    lost = rows.filter(debit__code=LOSS).aggregate(total=Sum("amount_paise"))["total"] or 0
-    undone = rows.filter(credit__code=LOSS).aggregate(total=Sum("amount_paise"))["total"] or 0
-    return int(lost - undone)
+    lost = rows.filter(debit__code=LOSS, pk__gt=since).order_by("pk").values_list("entry_key", "amount_paise")
+    return [(key, paise - _sum(rows.filter(credit__code=LOSS, memo=key))) for key, paise in lost]
+
+
+def _undone_key(organisation_id: int, key: str) -> str:
+    return f"write-off-undone:{organisation_id}:{key}"
+
+
+def _sum(rows: QuerySet[LedgerTransfer]) -> int:
+    return int(rows.aggregate(total=Sum("amount_paise"))["total"] or 0)
 
 
 @transaction.atomic

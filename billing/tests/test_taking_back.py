@@ -10,7 +10,7 @@ from billing.approvals import write_offs
 from billing.models import LedgerTransfer, Wallet
 from billing.services import ledger, verification, wallets
 from billing.services.wallets import Charge
-from billing.tests.factories import NOON, fund
+from billing.tests.factories import NOON, fund, make_fleet, start
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.lib.tests.crossing import until, waiters
 
@@ -36,6 +36,11 @@ def take_back(organisation: Organisation, key: str) -> bool:
     return wallets.take_back(
         organisation_id=organisation.pk, entry_key=key, as_key=f"back:{key}", reason="credit", at=NOON
     )
+
+
+def write_off(organisation: Organisation, paise: int, clerk: User, chief: User) -> None:
+    wish = write_offs.ask(organisation_id=organisation.pk, amount_paise=paise, asked_by=clerk, reason="r", now=NOON)
+    approvals.approve(approval_id=wish.pk, decided_by=chief, now=NOON, reason="seen the papers")
 
 
 def owed(organisation: Organisation) -> int:
@@ -78,13 +83,56 @@ def test_what_was_written_off_and_is_credited_then_is_no_gift(
 ) -> None:
     fund(organisation, 10_00)
     charge(organisation, "a", 100_00)
-    wish = write_offs.ask(organisation_id=organisation.pk, amount_paise=70_00, asked_by=clerk, reason="r", now=NOON)
-    approvals.approve(approval_id=wish.pk, decided_by=chief, now=NOON, reason="seen the papers")
+    write_off(organisation, 70_00, clerk, chief)
     wallets.top_up(organisation_id=organisation.pk, amount_paise=20_00, key="the rest", at=NOON)
     take_back(organisation, "a")
     assert (owed(organisation), ledger.balance_paise("writeoff")) == (0, 0)
     assert wallet_of(organisation).posted_paise == 30_00  # what it paid, and no more
     assert LedgerTransfer.objects.filter(entry_key=f"write-off-undone:{organisation.pk}:back:a").count() == 1
+
+
+@pytest.mark.django_db
+def test_an_old_write_off_keeps_nothing_of_a_charge_that_was_paid(
+    organisation: Organisation, clerk: User, chief: User
+) -> None:
+    fund(organisation, 0)
+    charge(organisation, "a", 100_00)
+    write_off(organisation, 100_00, clerk, chief)
+    charge(organisation, "b", 60_00)
+    wallets.top_up(organisation_id=organisation.pk, amount_paise=60_00, key="b", at=NOON)
+    take_back(organisation, "b")
+    assert (owed(organisation), ledger.balance_paise("writeoff")) == (0, 100_00)
+    assert wallet_of(organisation).posted_paise == 60_00  # all that it paid
+    take_back(organisation, "a")
+    assert (ledger.balance_paise("writeoff"), wallet_of(organisation).posted_paise) == (0, 60_00)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("has_wallet", [True, False])
+def test_a_refund_of_what_was_written_off_is_no_cash(
+    organisation: Organisation, clerk: User, chief: User, has_wallet: bool
+) -> None:
+    begun = start(make_fleet(organisation, money_paise=0, has_wallet=has_wallet))
+    about = ledger.Dimensions(organisation.pk, begun.session_id)
+    money = 40_00 if has_wallet else 0
+    if has_wallet:
+        wallets.top_up(organisation_id=organisation.pk, amount_paise=money, key="some", at=NOON)
+    wallets.capture(
+        organisation_id=organisation.pk, session_key="a", entry_key="a", at=NOON, now=NOON, about=about,
+        charges=[Charge("revenue:charging", 100_00, "test_charge")],
+    )  # fmt: skip
+    lost = owed(organisation)
+    write_off(organisation, lost, clerk, chief)
+    charge(organisation, "other", 30_00)
+    write_off(organisation, owed(organisation), clerk, chief)
+    for number, paise in enumerate((50_00, 50_00)):
+        wallets.refund(
+            organisation_id=organisation.pk, entry_key=f"less:{number}", refunds=[("revenue:charging", paise)], memo="",
+            about=about, at=NOON,
+        )  # fmt: skip
+    assert (owed(organisation), ledger.balance_paise("writeoff")) == (0, 30_00)
+    assert ledger.balance_paise(ledger.wallet_code(organisation.pk)) == money
+    assert verification.differences() == {}
 
 
 @pytest.mark.django_db
