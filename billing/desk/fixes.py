@@ -58,11 +58,16 @@ def fix_for(exception: BillingException) -> Fix | None:
 
 def _deed_of(exception: BillingException) -> Fix | None:
     kind = Kind(exception.kind)
-    if kind == Kind.NEVER_ENDED and exception.session and exception.session.state == ChargingSession.State.ENDED:
+    if kind == Kind.NEVER_ENDED and _waits_for_a_record(exception.session):
         return Fix(_("Give back what is held"), _give_back_held)
     if kind == Kind.CPO_CORRECTION and exception.reference.startswith(OF_A_RECORD):
         return Fix(_("Book it now"), _book)
     return DEEDS.get(kind)
+
+
+def _waits_for_a_record(session: ChargingSession | None) -> bool:
+    """A network's that is over; one of ours that we ended has its record."""
+    return session is not None and session.charger_id is None and session.state == ChargingSession.State.ENDED
 
 
 def _page_of(exception: BillingException) -> Fix | None:

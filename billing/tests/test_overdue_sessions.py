@@ -6,6 +6,7 @@ import pytest
 from django.db import DatabaseError, transaction
 
 from billing import tasks
+from billing.desk import fixes
 from billing.models import (
     CDR,
     BillingException,
@@ -166,6 +167,18 @@ def test_a_session_without_any_value_is_not_priced_before_somebody_looked(fleet:
     exceptions.resolve_exception(exception_id=row.pk, actor=finance, reason="never drew", at=NOON)
     tasks.sweep_unrated()
     assert (CDR.objects.get().total_paise, Hold.objects.get().state) == (0, Hold.State.CAPTURED)
+
+
+def test_one_click_prices_a_session_that_we_ended_without_any_value(fleet: Fleet, finance: User) -> None:
+    start(fleet)
+    ChargingSession.objects.update(created_at=NOON)
+    say_available(fleet, 12)
+    assert sweep_from(13, 40) == 1
+    exception = BillingException.objects.get(kind=Kind.NEVER_ENDED)
+    fix = fixes.fix_for(exception)
+    assert fix is not None and fix.label == "Accept and price"
+    fixes.apply(exception_id=exception.pk, actor=finance, now=NOON)
+    assert (CDR.objects.get().captured_at, Hold.objects.get().state) == (NOON, Hold.State.CAPTURED)
 
 
 def test_two_sweeps_end_it_once(fleet: Fleet) -> None:
