@@ -9,6 +9,7 @@ from django.db.models import CharField, Exists, ExpressionWrapper, OuterRef, Q, 
 
 from billing.approvals import charge_backs
 from billing.models import BillingException, ReconciliationVerdict
+from billing.reconciliation import outweighing
 from billing.reconciliation.outweighing import BY_ITSELF
 from billing.reconciliation.storing import BY_VERDICTS
 from billing.services.adjustments import is_charged_back
@@ -19,8 +20,8 @@ from fleetcharge.lib.api import Conflict
 
 Kind, Outcome, Verdict = BillingException.Kind, ReconciliationVerdict.Outcome, ReconciliationVerdict.Verdict
 OF_A_NETWORK = (Kind.CPO_RECORD, Kind.CPO_PRICE)
+KEPT_OFF = outweighing.KEPT_OFF
 HELD = frozenset({Verdict.BLOCKED, Verdict.INVALID})
-KEPT_OFF = frozenset({Outcome.DISPUTED, Outcome.CHARGED_BACK})
 
 
 @transaction.atomic

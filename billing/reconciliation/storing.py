@@ -89,19 +89,23 @@ def store(verdicts: Sequence[Judged], *, now: datetime) -> None:
 
 
 def _outweighed(fresh: Sequence[Judged], known: Container[int]) -> list[Judged]:
-    """Those that a person let be billed, and would have to look at again; their decision is taken back."""
-    ids = [each.of.session_id for each in fresh if each.of.session_id in known and each.judgement.verdict in ASKS]
-    if not ids:
+    """Those about which a person decided, and would have to look at again; their decision is taken back."""
+    by_id = {each.of.session_id: each for each in fresh if each.of.session_id in known}
+    if not by_id:
         return []
-    by_id = {each.of.session_id: each for each in fresh}
-    heavier = [
-        (each, by_id[each.session_id])
-        for each in outweighing.decided(ids)
-        if each.is_outweighed_by(by_id[each.session_id].judgement, by_id[each.session_id].of.evidence.record)
-    ]
-    for decided, each in heavier:
-        outweighing.take_back(decided, each.judgement, organisation_id=each.of.place.organisation_id)
-    return [each for _, each in heavier]
+    decided = outweighing.decided(list(by_id))
+    return [by_id[each.session_id] for each in decided if _is_taken_back(each, by_id[each.session_id])]
+
+
+def _is_taken_back(decided: outweighing.Decided, each: Judged) -> bool:
+    judgement, evidence, organisation_id = each.judgement, each.of.evidence, each.of.place.organisation_id
+    if decided.is_let_go_by(evidence):
+        outweighing.let_go(decided, judgement, organisation_id=organisation_id)
+        return True
+    if judgement.verdict not in ASKS or not decided.is_outweighed_by(judgement, evidence.record):
+        return False
+    outweighing.take_back(decided, judgement, organisation_id=organisation_id)
+    return True
 
 
 def _as_json(fresh: Sequence[Judged]) -> str:

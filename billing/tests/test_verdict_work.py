@@ -584,6 +584,35 @@ def test_what_was_decided_about_a_record_is_not_decided_about_the_next(
     assert BillingException.objects.open().get(session=session).kind == "cpo_record"
 
 
+@pytest.mark.parametrize("outcome", ["disputed", "charged_back"])
+@pytest.mark.parametrize("is_credited_first", [False, True])
+def test_what_is_kept_off_of_one_record_is_not_kept_off_of_the_next(
+    source: Source, van: Vehicle, finance: User, monkeypatch: pytest.MonkeyPatch, outcome: str, is_credited_first: bool
+) -> None:
+    metered(source, 10.0)
+    cdr = bill(source)
+    price(cdr)
+    assert cdr is not None
+    park(van)
+    session = cdr.session
+    assert judged_by_the_sweep(session, 1) == ("invalid", ["E5"], 1)
+    if is_credited_first:
+        bill(source, "C1-C", **CREDIT)
+        judged_by_the_sweep(session, 2)
+    deciding.decide(
+        verdict_id=verdict_of(session).pk, outcome=outcome, reason="twice", actor=finance, at=LATER + timedelta(hours=3)
+    )
+    monkeypatch.setattr(test_roaming, "NOW", LATER + timedelta(hours=4))
+    assert (held(), BillingException.objects.open().count()) == (1, 0)
+    if not is_credited_first:
+        bill(source, "C1-C", **CREDIT)
+        assert judged_by_the_sweep(session, 4) == ("verified", [], 1)  # nothing came in its place yet
+    bill(source, "C1-2", **SMALLER)
+    assert judged_by_the_sweep(session, 5) == ("verified", [], 0)
+    assert verdict_of(session).outcome == ""
+    assert AuditEntry.objects.get(action="verdict.reopen").before["reason"] == "twice"
+
+
 def test_a_credit_is_noticed_by_those_who_look_again(
     source: Source, van: Vehicle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
