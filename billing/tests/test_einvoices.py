@@ -124,6 +124,7 @@ def test_after_thirty_days_it_is_too_late(row: EInvoice) -> None:
     report(row, datetime(2026, 12, 31, tzinfo=UTC))  # 31 days after 30 November
     assert row.state == State.TOO_LATE
     assert not EmulatedEInvoice.objects.exists()
+    assert Job.objects.filter(kind="document_letter", key=str(row.document_id)).exists()  # no IRN comes any more
 
 
 def test_a_broken_portal_is_asked_again_later_and_later(row: EInvoice) -> None:

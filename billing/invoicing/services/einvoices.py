@@ -187,7 +187,7 @@ def _later(row: EInvoice, error: str, now: datetime) -> bool:
 
 @transaction.atomic
 def _end(row: EInvoice, state: str, error: str, now: datetime) -> bool:
-    """Put before the operators, whose duty it is; the letter about the document waits for its IRN."""
+    """Put before the operators, whose duty it is; the letter about the document waits for its IRN unless none comes."""
     EInvoice.objects.filter(pk=row.pk).update(
         state=state, last_error=error[:500], attempts=row.attempts + 1, next_attempt_at=None
     )
@@ -195,6 +195,8 @@ def _end(row: EInvoice, state: str, error: str, now: datetime) -> bool:
         organisation_id=None, kind=UNREGISTERED, reference=_cause(row), at=now, amount_paise=row.document.total_paise,
         title=f"{row.document} has no IRN: {error}", details={"document": row.document_id},
     )  # fmt: skip
+    if state == State.TOO_LATE:
+        letters.expect([row.document], now=now)
     return False
 
 
