@@ -294,6 +294,28 @@ def test_a_bill_that_was_entered_before_keeps_no_readings_out(supply: UtilitySup
         take(supply, feed([], [Summary(MIDNIGHT - timedelta(days=31), 31 * 86_400, 91_00)]))
 
 
+@pytest.mark.parametrize(
+    "entered",
+    [
+        [(date(2026, 10, 2), date(2026, 11, 1))],
+        [(date(2026, 11, 1), date(2026, 11, 14)), (date(2026, 11, 16), date(2026, 11, 30))],
+    ],
+)
+def test_a_summary_that_entered_bills_cover_in_part_is_refused(supply: UtilitySupply, entered: list) -> None:
+    for starts_on, ends_on in entered:
+        record(supply, november(number=str(starts_on), starts_on=starts_on, ends_on=ends_on))
+    with pytest.raises(BadFeed) as refusal:
+        take(supply, feed(quarters(), [Summary(MIDNIGHT, 30 * 86_400, 110_00)]))
+    assert (refusal.value.code, UtilityReading.objects.count()) == ("bill_differs", 0)
+
+
+def test_a_summary_that_two_entered_bills_cover_is_passed_over(supply: UtilitySupply) -> None:
+    for starts_on, ends_on in ((date(2026, 10, 20), date(2026, 11, 14)), (date(2026, 11, 15), date(2026, 11, 30))):
+        record(supply, november(number=str(starts_on), starts_on=starts_on, ends_on=ends_on))
+    taken = take(supply, feed(quarters(), [Summary(MIDNIGHT, 30 * 86_400, 110_00)]))
+    assert (taken.readings, taken.bills, taken.bills_entered) == (96, 0, 1)
+
+
 def test_a_file_of_another_zone_is_refused(supply: UtilitySupply) -> None:
     data = feed(quarters(2)).replace(b">19800<", b">0<")
     with pytest.raises(BadFeed) as refusal:

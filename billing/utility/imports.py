@@ -112,10 +112,12 @@ def _days(supply: UtilitySupply, summary: Summary) -> tuple[date, date]:
 
 
 def _is_entered(supply: UtilitySupply, summary: Summary) -> bool:
-    """The bill itself says more than the summary of it: what was entered or read from a sheet stays."""
+    """Bills say more than the summary of them: what was entered or read from a sheet for all of its days stays."""
     starts_on, ends_on = _days(supply, summary)
     bills = UtilityBill.objects.filter(supply=supply, withdrawn_at=None, starts_on__lte=ends_on, ends_on__gte=starts_on)
-    return bills.exclude(origin=UtilityBill.Origin.GREEN_BUTTON).exists()
+    entered = bills.exclude(origin=UtilityBill.Origin.GREEN_BUTTON).values_list("starts_on", "ends_on")
+    covered = sum((min(until, ends_on) - max(since, starts_on)).days + 1 for since, until in entered)
+    return covered == (ends_on - starts_on).days + 1  # bills in force do not overlap
 
 
 def _bill(supply: UtilitySupply, summary: Summary, actor: User | None, now: datetime) -> bool:
