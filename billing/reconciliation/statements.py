@@ -183,7 +183,8 @@ LEFT JOIN vehicles_vehicle v ON v.id = x.vehicle_id LEFT JOIN vehicles_driver d 
 ORDER BY w.id, x.id
 """
 
-# the plug's own word for the start: near it, else where both ends lie off by the difference of a zone told as another
+# the plug's own word for the start: within five minutes, else where both ends lie off by the difference of a zone told
+# as another, else within an hour (which may be another car's)
 HEARD = """
 SELECT w.id, q.at
 FROM unnest(%(ids)s::bigint[], %(connectors)s::bigint[], %(starts)s::timestamptz[], %(ends)s::timestamptz[],
@@ -194,7 +195,7 @@ CROSS JOIN LATERAL (
     WHERE c.connector_id = w.connector_id AND c.new = 'charging'
       AND c.at BETWEEN w.started_at - interval '1 hour' AND w.started_at + interval '1 hour'
     UNION ALL
-    SELECT c.at, 1e9 FROM (VALUES (z.off), (-z.off)) o (off)
+    SELECT c.at, 300 FROM (VALUES (z.off), (-z.off)) o (off)
     JOIN stations_statuschange c ON c.connector_id = w.connector_id AND c.new = 'charging'
       AND c.at BETWEEN w.started_at + o.off - interval '5 minutes' AND w.started_at + o.off + interval '5 minutes'
     JOIN stations_statuschange d ON d.connector_id = w.connector_id AND d.old = 'charging'

@@ -697,6 +697,8 @@ def test_a_record_in_local_time_told_as_utc_is_no_absence(
     park(van, since=AT_SIX + timedelta(hours=5), metres=8_000)
     assert look_again(cdr.session, 1).verdict == "blocked"  # that plug was used six hours ago, and by whom nobody knows
     StatusChange.objects.create(**change, old="charging", new="available", at=AT_SIX + timedelta(minutes=31))
+    another_car = AT_SIX + timedelta(hours=6, minutes=20)
+    StatusChange.objects.create(**change, old="available", new="charging", at=another_car)
     look_again(cdr.session, 2)
     assert (verdict_of(cdr.session).verdict, rules_of(cdr.session)) == ("invalid", ["T3"])
     assert verdict_of(cdr.session).findings[0]["evidence"]["heard"].startswith("2026-11-21T06:00:00")
