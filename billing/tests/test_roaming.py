@@ -1,12 +1,13 @@
 """A fleet's van charges at another network: its session is followed, its CDR booked, priced by us and compared."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from billing import tasks
 from billing.desk import fixes
+from billing.invoicing.models import AccountingMonth
 from billing.invoicing.services import checklist, months
 from billing.jobs import engine
 from billing.models import CDR, BillingException, ChargingSession, Hold, Job, LedgerTransfer, LimitUsage
@@ -280,6 +281,16 @@ def test_a_session_whose_record_never_comes_is_a_question_and_keeps_its_money_he
     assert price(bill(source)) == 0  # the record comes after all
     organisation.wallet.refresh_from_db()
     assert (organisation.wallet.posted_paise, organisation.wallet.held_paise) == (1_000_000 - 46_020, 0)
+
+
+def test_a_month_closed_over_a_session_without_a_record_asks_no_later_month_about_it(source: Source) -> None:
+    october = {"start_date_time": "2026-10-30T06:00:00Z", "end_date_time": "2026-10-30T06:30:00Z"}
+    hear(source, status="COMPLETED", **october)
+    assert unrecorded() == 1
+    AccountingMonth.objects.create(starts_on=date(2026, 10, 1), closed_at=NOW)
+    assert unrecorded() == 0
+    hear(source, id="S2", status="COMPLETED", end_date_time="2026-11-21T06:30:00Z")
+    assert unrecorded() == 1
 
 
 def test_a_record_that_comes_late_settles_the_question_about_it(source: Source) -> None:

@@ -65,8 +65,11 @@ def _charging(month: AccountingMonth, now: datetime) -> int:
 
 
 def _unrecorded(month: AccountingMonth, now: datetime) -> int:
-    """Sessions at networks, over without a record, that nobody in finance has decided about."""
+    """Sessions at networks, over without a record, that nobody has decided about; a closed month was closed so."""
     over = ChargingSession.objects.filter(state=ChargingSession.State.ENDED, ended_at__lt=month.ended_at, charger=None)
+    closed = AccountingMonth.objects.filter(starts_on__lt=month.starts_on, closed_at__isnull=False)
+    if last := closed.order_by("starts_on").last():
+        over = over.filter(ended_at__gte=last.ended_at)
     decided = BillingException.objects.filter(session=OuterRef("pk"), kind="never_ended", resolved_at__isnull=False)
     return over.filter(~Exists(decided), cdr=None).count()
 
