@@ -21,6 +21,7 @@ ALERT_WITHIN = timedelta(minutes=10)  # of the position: what came late raises n
 COUNT_BACK = timedelta(days=7)
 STANDING_M = 100.0  # receivers wander
 WORTH_WRITING_PERCENT = 0.2
+COUNT_BEHIND_US = timedelta(minutes=5) // timedelta(microseconds=1)  # else each round reads all pings of who stands
 
 # Metres between neighbours in time: by the odometer where both tell it; else along the earth, unless the vehicle
 # stands; where nothing was heard a third longer, or half way to what the speeds before and after would have made of the
@@ -81,17 +82,19 @@ FROM wanted w LEFT JOIN counted c ON c.vehicle_id = w.vehicle_id
 ORDER BY w.vehicle_id
 """
 
-# Only where the reading and the count are still those that were read. `step` -1: below the limit, 1: clear of it.
+# Only where the reading and the count are still those that were read. `step` -1: below the limit, 1: clear of it. Who
+# stands keeps what it shows; only the count goes on.
 WRITE = """
 WITH news AS (
-    SELECT vehicle_id, percent, sigma, step, odometer_m, gps_m, gap_m, charged_wh,
+    SELECT vehicle_id, percent, sigma, step, is_estimate, odometer_m, gps_m, gap_m, charged_wh,
            'epoch'::timestamptz + soc_us * interval '1 microsecond' AS soc_at,
            'epoch'::timestamptz + before_us * interval '1 microsecond' AS counted_before,
            'epoch'::timestamptz + until_us * interval '1 microsecond' AS counted_at
     FROM unnest(%(vehicle_id)s::int[], %(percent)s::float8[], %(sigma)s::float8[], %(step)s::int[],
-                %(odometer_m)s::float8[], %(gps_m)s::float8[], %(gap_m)s::float8[], %(charged_wh)s::float8[],
-                %(soc_us)s::bigint[], %(before_us)s::bigint[], %(until_us)s::bigint[])
-        AS n(vehicle_id, percent, sigma, step, odometer_m, gps_m, gap_m, charged_wh, soc_us, before_us, until_us)
+                %(is_estimate)s::bool[], %(odometer_m)s::float8[], %(gps_m)s::float8[], %(gap_m)s::float8[],
+                %(charged_wh)s::float8[], %(soc_us)s::bigint[], %(before_us)s::bigint[], %(until_us)s::bigint[])
+        AS n(vehicle_id, percent, sigma, step, is_estimate, odometer_m, gps_m, gap_m, charged_wh, soc_us, before_us,
+             until_us)
 ), locked AS (
     SELECT n.*, s.is_soc_low AS was_low, coalesce(s.soc_base_at = s.soc_at, false) AS goes_on,
            CASE WHEN n.step < 0 THEN greatest(s.soc_below_at, %(now)s) ELSE s.soc_below_at END AS below_at,
@@ -105,7 +108,10 @@ WITH news AS (
 UPDATE vehicles_vehiclestate s SET
     soc_base_percent = CASE WHEN j.goes_on THEN s.soc_base_percent ELSE s.soc_percent END,
     soc_base_source = CASE WHEN j.goes_on THEN s.soc_base_source ELSE s.soc_source END,
-    soc_base_at = s.soc_at, soc_percent = j.percent, soc_sigma_percent = j.sigma, soc_source = 'estimated',
+    soc_base_at = s.soc_at,
+    soc_percent = CASE WHEN j.is_estimate THEN j.percent ELSE s.soc_percent END,
+    soc_sigma_percent = CASE WHEN j.is_estimate THEN j.sigma ELSE s.soc_sigma_percent END,
+    soc_source = CASE WHEN j.is_estimate THEN 'estimated' ELSE s.soc_source END,
     soc_counted_at = j.counted_at, soc_odometer_m = j.odometer_m, soc_gps_m = j.gps_m, soc_gap_m = j.gap_m,
     soc_charged_wh = CASE WHEN j.goes_on THEN s.soc_charged_wh ELSE 0 END,
     soc_is_due = j.goes_on AND s.soc_charged_wh <> j.charged_wh,
@@ -170,10 +176,13 @@ def estimate_charges(*, now: datetime) -> int:
     tenth = np.clip(percent - TENTH * sigma, 0.0, 100.0)
     step = np.where(~rows.is_low & (tenth < rows.low) & rows.may_alert, -1, 0)
     step = np.where(rows.is_low & (tenth >= rows.clear), 1, step)
-    chosen = np.flatnonzero(_is_news(rows, percent, step))
+    is_estimate = _is_estimate(rows)
+    chosen = np.flatnonzero((is_estimate & _is_news(rows, percent, step)) | _is_behind(rows))
     if not len(chosen):
         return 0
-    written = _write(rows, chosen, percent, sigma, step, now)
+    step = np.where(is_estimate, step, 0)
+    columns = {"percent": percent, "sigma": sigma, "step": step, "is_estimate": is_estimate}
+    written = _write(rows, chosen, columns, now)
     _tell(rows, written, tenth, now)
     return len(written)
 
@@ -211,20 +220,31 @@ def _since(rows: Rows) -> Since:
     )  # fmt: skip
 
 
-def _is_news(rows: Rows, percent: Floats, step: Any) -> Any:
-    """Who has left the place of the reading, or charged, and shows another figure, crosses a limit, or is due."""
+def _is_estimate(rows: Rows) -> Any:
+    """Who has left the place of the reading, or charged."""
     has_moved = (rows.odometer_m + rows.gps_m + rows.gap_m > STANDING_M) | (rows.charged_wh > 0)
-    is_estimated = np.array([source == "estimated" for source in rows.source])
-    return (is_estimated | has_moved) & (
-        ~is_estimated | rows.is_due | (np.abs(percent - rows.shown) >= WORTH_WRITING_PERCENT) | (step != 0)
-    )
+    return has_moved | _was_estimated(rows)
 
 
-def _write(rows: Rows, chosen: Any, percent: Floats, sigma: Floats, step: Any, now: datetime) -> list[Any]:
-    columns: dict[str, Any] = {name: getattr(rows, name) for name in (
+def _was_estimated(rows: Rows) -> Any:
+    return np.array([source == "estimated" for source in rows.source])
+
+
+def _is_news(rows: Rows, percent: Floats, step: Any) -> Any:
+    """Who shows another figure, or crosses a limit."""
+    return ~_was_estimated(rows) | (np.abs(percent - rows.shown) >= WORTH_WRITING_PERCENT) | (step != 0)
+
+
+def _is_behind(rows: Rows) -> Any:
+    """Whose count is to be made again, or would be read again from far back."""
+    before = [soc if counted is None else counted for soc, counted in zip(rows.soc_us, rows.before_us, strict=True)]
+    return rows.is_due | (np.array(rows.until_us) - np.array(before) > COUNT_BEHIND_US)
+
+
+def _write(rows: Rows, chosen: Any, estimated: dict[str, Any], now: datetime) -> list[Any]:
+    columns: dict[str, Any] = estimated | {name: getattr(rows, name) for name in (
         "vehicle_id", "odometer_m", "gps_m", "gap_m", "charged_wh", "soc_us", "before_us", "until_us",
     )}  # fmt: skip
-    columns |= {"percent": percent, "sigma": sigma, "step": step}
     with connection.cursor() as cursor:
         cursor.execute(WRITE, {name: _literal(column, chosen) for name, column in columns.items()} | {"now": now})
         return list(cursor.fetchall())

@@ -135,6 +135,37 @@ def test_who_stands_or_only_wanders_keeps_the_reading(van) -> None:
 
 
 @pytest.mark.django_db
+def test_the_pings_of_who_stands_are_read_once(van) -> None:
+    store(van, [Ping(60.0 * n, *START, 0.0, 0) for n in range(1, 61)])
+    first = look(van, 3_700)
+    assert first.soc_counted_at == NOON + timedelta(hours=1)
+    store(van, [ping._replace(seconds=ping.seconds + 5) for ping in drive(12)])  # for who reads it again
+    store(van, [Ping(60.0 * n, *START, 0.0, 0) for n in range(61, 64)])
+    second = look(van, 3_900)
+    assert (second.soc_percent, second.soc_source, second.soc_base_percent) == (90.0, "measured", 90.0)
+    assert (second.soc_base_at, second.soc_at, second.version) == (NOON, NOON, first.version)
+    assert second.soc_counted_at == first.soc_counted_at  # three minutes are not worth a write
+
+
+@pytest.mark.django_db
+def test_nothing_stays_due_of_who_stands(van) -> None:
+    VehicleState.objects.filter(vehicle=van).update(soc_is_due=True)
+    state = look(van, 200)
+    assert (state.soc_is_due, state.soc_source) == (False, "measured")
+
+
+@pytest.mark.django_db
+def test_who_stood_for_long_and_drives_on_is_estimated_from_the_reading(van) -> None:
+    store(van, [Ping(1.0 * n, *START, 0.0, 0) for n in range(1, 900, 60)])
+    assert look(van, 1_000).soc_source == "measured"
+    pings = [ping._replace(seconds=ping.seconds + 1_000) for ping in drive(12)]
+    store(van, pings)
+    state = look(van, pings[-1].seconds + 130)
+    assert (state.soc_source, state.soc_base_source) == ("estimated", "measured")
+    assert state.soc_percent == pytest.approx(90 - 12 * 0.75, abs=1.2)
+
+
+@pytest.mark.django_db
 def test_jumps_nobody_believes_are_not_driven(van) -> None:
     store(van, drive(5))
     store(van, [Ping(77.5, 20.0, 70.0, 50.0, 0)], flags=SUSPECT_POSITION)
