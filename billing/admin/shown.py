@@ -9,6 +9,7 @@ from django.utils.safestring import SafeString
 
 from billing import evidence
 from billing.models import ReconciliationVerdict
+from billing.reconciliation import files
 from fleetcharge.accounts.models import User
 from fleetcharge.lib.money import format_inr
 
@@ -67,5 +68,7 @@ def explained_in_rows(lines: list[dict[str, Any]]) -> SafeString:
 
 
 def findings_shown(verdict: ReconciliationVerdict, *, has_track: bool = True) -> SafeString:
-    view = evidence.findings_view(verdict.findings, verdict.evidence if has_track else {})
+    _, foreign = files.neighbours(verdict)
+    told = [files.without(finding, foreign) for finding in verdict.findings]
+    view = evidence.findings_view(told, verdict.evidence if has_track else {})
     return render_to_string("admin/billing/findings.html", {**view, "has_track": has_track})

@@ -17,7 +17,7 @@ def pack(verdict: ReconciliationVerdict) -> dict[str, Any]:
     session = verdict.session
     cdr = getattr(session, "cdr", None)
     told = cdr.roaming_cdr if cdr else None
-    own, foreign = _neighbours(verdict)
+    own, foreign = neighbours(verdict)
     return {
         "record": {
             "network": session.source.name, "record": verdict.evidence.get("record") or (told.key if told else ""),
@@ -34,13 +34,13 @@ def pack(verdict: ReconciliationVerdict) -> dict[str, Any]:
             "hash of the evidence": verdict.input_hash, "judged at": verdict.decided_at.isoformat(),
             "outcome": verdict.outcome, "reason": verdict.outcome_reason,
         },
-        "findings": [_without(finding, foreign) for finding in verdict.findings],
+        "findings": [without(finding, foreign) for finding in verdict.findings],
         "thresholds": verdict.thresholds,
         "evidence": {**verdict.evidence, **({"neighbours": own} if foreign else {})},
     }  # fmt: skip
 
 
-def _neighbours(verdict: ReconciliationVerdict) -> tuple[list[dict[str, Any]], set[int]]:
+def neighbours(verdict: ReconciliationVerdict) -> tuple[list[dict[str, Any]], set[int]]:
     """The fleet's own, and the numbers of others: until 2026-11.4 evidence held other fleets' sessions at the plug."""
     told = verdict.evidence.get("neighbours", [])
     numbers = {other["session"] for other in told}
@@ -49,7 +49,8 @@ def _neighbours(verdict: ReconciliationVerdict) -> tuple[list[dict[str, Any]], s
     return [other for other in told if other["session"] in known], numbers - known
 
 
-def _without(finding: dict[str, Any], foreign: set[int]) -> dict[str, Any]:
+def without(finding: dict[str, Any], foreign: set[int]) -> dict[str, Any]:
+    """What it says of another fleet's session is left out."""
     return {**finding, "evidence": {}} if finding["evidence"].get("session") in foreign else finding
 
 

@@ -11,6 +11,7 @@ from django.db import DatabaseError, connection, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from billing.admin import shown
 from billing.invoicing.services import collecting
 from billing.matching import UnusableTerms, rulesets
 from billing.models import (
@@ -448,17 +449,24 @@ def test_of_another_fleets_session_at_the_plug_evidence_keeps_nothing_but_that_i
     assert [each.is_same for each in rerunning.rerun_all()] == [True, True]
 
 
-def test_a_file_of_older_evidence_tells_no_other_fleets_session(fleet: Fleet, other_organisation: Organisation) -> None:
+def test_file_and_page_of_older_evidence_tell_no_other_fleets_session(
+    fleet: Fleet, other_organisation: Organisation
+) -> None:
     theirs, earlier, mine = (charge(fleet, day=day) for day in (2, 1, 0))
     ChargingSession.objects.filter(pk=theirs.pk).update(organisation=other_organisation)
     working.judge_waiting(now=LATER)
     verdict = ReconciliationVerdict.objects.select_related(*files.RELATED).get(session=mine)
     verdict.evidence["neighbours"] = [{"session": each.pk, "reference": f"REF{each.pk}"} for each in (theirs, earlier)]
-    verdict.findings = [{"rule": "F1", "points": 0, "text": "told before", "evidence": {"session": theirs.pk}}]
+    told = {"session": theirs.pk, "reference": f"REF{theirs.pk}", "energy_wh": 9_871}
+    verdict.findings = [{"rule": "F1", "points": 0, "text": "told before", "evidence": told}]
     packed = files.pack(verdict)
     assert [each["session"] for each in packed["evidence"]["neighbours"]] == [earlier.pk]
     assert packed["findings"][0]["evidence"] == {}
     assert f"REF{theirs.pk}" not in files.as_csv(packed)
+    on_page = str(shown.findings_shown(verdict, has_track=False))
+    assert "told before" in on_page and f"REF{theirs.pk}" not in on_page and "9871" not in on_page
+    verdict.findings[0]["evidence"] = {**told, "session": earlier.pk}  # one's own may be read
+    assert f"REF{theirs.pk}" in shown.findings_shown(verdict, has_track=False)
 
 
 def closed(session: ChargingSession, kind: str, finance: User) -> None:
