@@ -4,14 +4,16 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from billing.entitlement import LIMIT, NETWORK_NOT_AUTHORISED, SITE_NOT_ALLOWED
+from billing.entitlement import EXPIRED_TOKEN, LIMIT, NETWORK_NOT_AUTHORISED, NOT_ON_SHIFT, SITE_NOT_ALLOWED
 from billing.services import authorisation
 from dispatch.candidates import Question
 from dispatch.core import choose
 
 MAY_NOT_CHARGE = "may_not_charge"
 OF_THE_PLACE = {NETWORK_NOT_AUTHORISED, SITE_NOT_ALLOWED, f"{LIMIT}site", f"{LIMIT}tariff"}
-"""Refusals that another site may not have; any other one stands everywhere."""
+"""Refusals that another site may not have."""
+OF_THE_HOUR = (EXPIRED_TOKEN, NOT_ON_SHIFT, LIMIT)
+"""Beginnings of refusals that may not stand earlier or later; any other one stands everywhere."""
 MOST_REFUSALS = 8
 
 
@@ -31,16 +33,36 @@ def best(question: Question, rules: choose.Rules, candidates: Sequence[choose.Ca
         said = _refusal(question, choice.best) if choice.best else ""
         if choice.best is None or not said:
             return Permitted(candidates, choice, refusal)
-        refusal, site = said, choice.best.location_id
-        candidates = [one for one in candidates if said in OF_THE_PLACE and one.location_id != site]
+        refusal, candidates = said, _left(question, candidates, choice.best, said)
     return Permitted([], choose.choose(question.facts, rules, []), refusal)
 
 
-def _refusal(question: Question, plug: choose.Verdict) -> str:
+def _left(
+    question: Question, candidates: Sequence[choose.Candidate], refused: choose.Verdict, said: str
+) -> list[choose.Candidate]:
+    """Those that need not be refused for the same reason."""
+    if said in OF_THE_PLACE:
+        return [one for one in candidates if one.location_id != refused.location_id]
+    if not said.startswith(OF_THE_HOUR):
+        return []
+    at = _begins(refused)
+    if _refusal(question, min(candidates, key=_begins)) != said:
+        return [one for one in candidates if _begins(one) < at]
+    if _refusal(question, max(candidates, key=_begins)) != said:
+        return [one for one in candidates if _begins(one) > at]
+    return []
+
+
+def _begins(plug: choose.Candidate | choose.Verdict) -> int:
+    """Seconds from now."""
+    return round(plug.drive_seconds) + round(plug.wait_seconds)
+
+
+def _refusal(question: Question, plug: choose.Candidate | choose.Verdict) -> str:
     if question.token_uid is None:
         return ""
     decision = authorisation.decide(
         id_token=question.token_uid, connector_id=plug.connector_id, charger_id=None,
-        at=question.now + timedelta(seconds=plug.drive_seconds + plug.wait_seconds),
+        at=question.now + timedelta(seconds=_begins(plug)),
     )  # fmt: skip
     return "" if decision.is_accepted else decision.reason

@@ -11,8 +11,8 @@ from dispatch import candidates, services, tasks
 from dispatch.models import Alert, ChargePlan
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
-from stations.models import Connector, Location
-from vehicles.models import IdToken
+from stations.models import Connector, Location, Tariff
+from vehicles.models import Driver, IdToken, Shift
 
 pytestmark = pytest.mark.django_db
 
@@ -104,6 +104,37 @@ def test_a_valid_token_counts_more_than_an_old_one(vehicle, near, organisation):
 def test_off_shift_is_said(vehicle, organisation):
     ChargingPolicy.objects.create(organisation=organisation, needs_shift=True)
     assert plan_for(vehicle).explanation["refusal"] == "not_on_shift"
+
+
+@pytest.fixture
+def gate(near):
+    """The nearest plug, behind a gate that opens in an hour."""
+    Location.objects.filter(evses__connectors=near).update(opening_times=opens("13:00", "20:00"))
+    return near
+
+
+def test_a_token_that_expires_while_it_waits_at_one_plug_is_used_at_another(vehicle, gate, far, organisation):
+    dear = [{"price_components": [{"type": "ENERGY", "price": "900"}]}]
+    far.tariff = Tariff.objects.create(source=far.evse.location.source, external_id="dear", elements=dear)
+    far.save()
+    type(organisation).objects.update(cost_per_minute_paise=0)
+    IdToken.objects.update(valid_until=NOW + timedelta(hours=2))
+    assert plan_for(vehicle).connector == gate
+    ChargePlan.objects.all().delete()
+    IdToken.objects.update(valid_until=NOW + timedelta(minutes=30))
+    plan = plan_for(vehicle, key="soc:2")
+    assert (plan.connector, plan.explanation["refusal"]) == (far, "expired_token")
+
+
+def test_before_its_shift_a_vehicle_is_sent_where_it_begins_in_its_shift(vehicle, gate, organisation):
+    ChargingPolicy.objects.create(organisation=organisation, needs_shift=True, shift_margin_minutes=0)
+    driver = Driver.objects.create(organisation=organisation, name="Asha")
+    begins = NOW + timedelta(minutes=45)
+    Shift.objects.create(
+        organisation=organisation, vehicle=vehicle, driver=driver, starts_at=begins, ends_at=begins + timedelta(hours=8)
+    )
+    plan = plan_for(vehicle)
+    assert (plan.connector, plan.explanation["refusal"]) == (gate, "not_on_shift")
 
 
 def test_of_a_vehicle_without_any_token_nothing_is_asked(vehicle, near):
