@@ -13,11 +13,12 @@ from billing.limits import correcting
 from billing.models import CDR, BillingException, CDRAdjustment, ChargingSession
 from billing.services import adjustments, price_checks, rating, wallets
 from billing.services.adjustments import Figures
-from billing.services.exceptions import withdraw_one
+from billing.services.exceptions import withdraw, withdraw_one
 from stations.cpo.ocpi.models import RoamingCDR
 
 SETTLED = "It could be booked by itself after all."
 EXACT = Decimal("0.01")
+OF_ITS_PRICE = (BillingException.Kind.ODD_METER, BillingException.Kind.MISSING_TARIFF)
 
 
 def is_taken(told: RoamingCDR) -> bool:
@@ -42,11 +43,8 @@ def give_back(*, told: RoamingCDR, now: datetime) -> bool:
         return cdr is not None and is_taken(told)
     if not _is_exact(told, record) or _in_force(cdr) != record:
         return False
-    if cdr.captured_at is None:
-        rating.rate_and_capture(cdr_id=cdr.pk, now=now)
-        cdr.refresh_from_db()
-        if cdr.captured_at is None:
-            return False
+    if cdr.captured_at is None and not _finish(cdr, now):
+        return False
     correcting.lock(session_id=cdr.session_id)  # what its limits count of it, before anything changes
     given_back_wh = adjustments.figures_of(cdr).energy_wh
     number = cdr.adjustments.count() + 1
@@ -109,6 +107,27 @@ def _is_exact(credit: RoamingCDR, record: RoamingCDR) -> bool:
     if mine is None or theirs is None or credit.currency != record.currency:
         return False
     return abs(mine + theirs) <= EXACT and credit.energy_wh == record.energy_wh
+
+
+def _finish(cdr: CDR, now: datetime) -> bool:
+    """Charge what was not charged yet; of what a person must look at first nothing is charged at all."""
+    if not cdr.is_blocked:
+        rating.rate_and_capture(cdr_id=cdr.pk, now=now)
+        cdr.refresh_from_db()
+    if cdr.is_blocked and cdr.rated_at is None:
+        _charge_nothing(cdr, now)
+    return cdr.captured_at is not None
+
+
+def _charge_nothing(cdr: CDR, now: datetime) -> None:
+    """It is gone before it cost anything: an empty record stays, for a fresh one to be booked on."""
+    nothing = dict.fromkeys(("energy_wh", "charging_seconds", "idle_seconds", "included_wh"), 0)
+    nothing |= dict.fromkeys((*adjustments.HEADS, "tax_paise", "total_paise"), 0)
+    for name, value in {**nothing, "is_blocked": False, "rated_at": now, "captured_at": now}.items():
+        setattr(cdr, name, value)
+    cdr.save()
+    wallets.release(session_key=wallets.hold_key(cdr.session_id), now=now)
+    withdraw(session_id=cdr.session_id, kinds=OF_ITS_PRICE, at=now)
 
 
 def _posting(cdr: CDR, record: RoamingCDR) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from billing import tasks
 from billing.models import CDR, BillingException, CDRAdjustment, LedgerTransfer, LimitUsage, PriceCheck
 from billing.services import ledger, rating, roaming, verification, wallets
 from billing.tests import test_roaming
@@ -58,6 +59,30 @@ def test_a_credit_gives_the_money_back_and_a_fresh_record_takes_what_is_right(
     assert [row.energy_wh for row in CDRAdjustment.objects.order_by("number")] == [0, 10_000]
     assert PriceCheck.objects.get(roaming_cdr__key="IN*VLT*C1-2").state == "agrees"
     assert not BillingException.objects.exists()
+    assert not verification.differences()
+
+
+@pytest.mark.parametrize("was_told", [True, False])
+def test_an_impossible_record_that_is_taken_back_never_costs_anything(
+    source: Source, organisation: Organisation, was_told: bool
+) -> None:
+    of_month = limit(organisation, period="month", amount_paise=50_000_00)
+    if was_told:
+        test_roaming.hear(source)
+    huge = {"total_energy": 6_000.0, "total_cost": {"excl_vat": 117_000.0, "incl_vat": 138_060.0}}
+    cdr = bill(source, **huge)
+    assert cdr is not None and cdr.is_blocked
+    bill(source, "C1-C", **{**CREDIT, **huge, "total_cost": {"excl_vat": -117_000.0, "incl_vat": -138_060.0}})
+    assert not BillingException.objects.open().exists()
+    tasks.sweep_unrated()
+    organisation.wallet.refresh_from_db()
+    assert (spent(organisation), organisation.wallet.held_paise, LedgerTransfer.objects.count()) == (0, 0, 1)
+    bill(source, "C1-2", **SMALLER)
+    again()
+    assert spent(organisation) == ledger.balance_paise("cpo_payable:volt") == 23_010
+    usage = LimitUsage.objects.get(limit=of_month)
+    assert (usage.spent_paise, usage.spent_wh, usage.reserved_paise) == (23_010, 10_000, 0)
+    assert not BillingException.objects.open().exists()
     assert not verification.differences()
 
 
