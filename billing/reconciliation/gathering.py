@@ -129,7 +129,7 @@ def _price(row: dict[str, Any]) -> Price | None:
 
 
 def _told_power(row: dict[str, Any]) -> Series:
-    """What flowed by the periods of a network's record, on average; empty where it contradicts itself."""
+    """What flowed by the periods of a network's record, on average; empty where they contradict it or hide idling."""
     if row["charger_id"] is not None or not row["told_periods"]:
         return Series()
     try:
@@ -140,7 +140,10 @@ def _told_power(row: dict[str, Any]) -> Series:
         )  # fmt: skip
     except TariffError:
         return Series()
-    return Series() if told.problems else _as_series(told.periods, row["record_started_at"] - row["started_at"])
+    is_coarse = row["parking_seconds"] > 0 and not any(period.is_parking for period in told.periods)
+    if told.problems or is_coarse:
+        return Series()
+    return _as_series(told.periods, row["record_started_at"] - row["started_at"])
 
 
 def _as_series(periods: Sequence[Period], later: timedelta) -> Series:

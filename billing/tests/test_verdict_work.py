@@ -692,6 +692,16 @@ def test_a_van_that_plugs_in_another_car_and_drives_off_is_asked(source: Source,
     assert verdict_of(cdr.session).evidence["told_power"] == {"seconds": "0 1800", "values": "20000 -20000"}
 
 
+@pytest.mark.parametrize("idles_h", [0, 0.25])
+def test_one_period_over_charging_and_idling_tells_no_power(source: Source, van: Vehicle, idles_h: float) -> None:
+    coarse = {"charging_periods": [objects.period(objects.STAMP, ENERGY=20.0)], "total_parking_time": idles_h}
+    cdr = bill(source, **coarse)
+    price(cdr)
+    assert cdr is not None
+    look_again(cdr.session, 1)
+    assert (verdict_of(cdr.session).evidence["told_power"]["values"] == "") == bool(idles_h)
+
+
 def test_a_record_in_local_time_told_as_utc_is_no_absence(
     source: Source, van: Vehicle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
