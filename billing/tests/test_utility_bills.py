@@ -301,7 +301,9 @@ def test_a_bill_that_was_entered_before_keeps_no_readings_out(supply: UtilitySup
         [(date(2026, 11, 1), date(2026, 11, 14)), (date(2026, 11, 16), date(2026, 11, 30))],
     ],
 )
-def test_a_summary_that_entered_bills_cover_in_part_is_refused(supply: UtilitySupply, entered: list[tuple[date, date]]) -> None:
+def test_a_summary_that_entered_bills_cover_in_part_is_refused(
+    supply: UtilitySupply, entered: list[tuple[date, date]]
+) -> None:
     for starts_on, ends_on in entered:
         record(supply, november(number=str(starts_on), starts_on=starts_on, ends_on=ends_on))
     with pytest.raises(BadFeed) as refusal:
