@@ -1,8 +1,8 @@
 """What is done as jobs."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from django.db.models import CharField, Exists, OuterRef, QuerySet, Subquery, Value
+from django.db.models import CharField, Exists, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Cast, Concat, Lower
 
 from billing.jobs import engine
@@ -13,6 +13,7 @@ from stations.cpo.ocpi.models import RoamingCDR
 from vehicles.models import IdToken
 
 RATE, TAKE = "rate_cdr", "take_cdr"
+REGISTERED_LATE = timedelta(days=3)
 
 
 @engine.does(RATE)
@@ -40,17 +41,22 @@ def find_untaken(*, now: datetime, limit: int, since: datetime | None = None) ->
     """A job for every record of a network about a token of ours that is not in the books; how many are new.
 
     `since`: only what was received from then on. What a person was asked about is left to the person, but for a plug
-    that we do not know: it may be imported meanwhile. Those come last, and keep no other waiting.
+    that we do not know: it may be imported meanwhile. Those come last, and keep no other waiting. Who registers a token
+    long after its record came did not charge with it.
     """
-    owner = IdToken.objects.filter(uid__lower=Lower(OuterRef("token_uid"))).values("organisation_id")[:1]
+    token = IdToken.objects.filter(uid__lower=Lower(OuterRef("token_uid")))
+    owner, as_it_is_since = (token.values(name)[:1] for name in ("organisation_id", "updated_at"))
     job = Job.objects.filter(kind=TAKE, key=Cast(OuterRef("pk"), CharField()))
     asked = BillingException.objects.filter(kind=roaming.Kind.CPO_CORRECTION, reference=_reference_of("pk"))
-    about_place = asked.filter(resolved_at=None, details__session_id=None)
+    about_place = asked.filter(resolved_at=None, details__session_id=None, organisation_id=OuterRef("owner"))
     rows: QuerySet[RoamingCDR] = RoamingCDR.objects.filter(billed=None, adjusted=None)
     if since is not None:
         rows = rows.filter(received_at__gte=since)
     rows = rows.annotate(owner=Subquery(owner), is_asked=Exists(asked)).exclude(owner=None).exclude(Exists(job))
-    rows = rows.exclude(Exists(asked) & ~Exists(about_place)).order_by("is_asked", "pk")
+    had_owner = (
+        Q(is_asked=True) | Q(received_at__gte=now - REGISTERED_LATE) | Q(received_at__gte=Subquery(as_it_is_since))
+    )
+    rows = rows.filter(had_owner).exclude(Exists(asked) & ~Exists(about_place)).order_by("is_asked", "pk")
     keys = [(str(pk), organisation) for pk, organisation in rows.values_list("pk", "owner")[:limit]]
     return engine.add(kind=TAKE, keys=keys, now=now) if keys else 0
 

@@ -176,6 +176,29 @@ def test_finance_books_a_record_once_its_plug_is_known(source: Source, finance: 
     assert CDR.objects.get().energy_wh == 20_000
 
 
+@pytest.mark.parametrize(("days", "found"), [(2, 1), (4, 0)])
+def test_who_registers_a_token_long_after_its_record_does_not_pay_for_it(
+    source: Source, other_organisation: Organisation, days: int, found: int
+) -> None:
+    NetworkAccess.objects.create(source=source, organisation=other_organisation)
+    raw, received_at = objects.cdr("2.2.1", "C1", "GIVEN-BACK"), datetime.now(UTC) - timedelta(days=days)
+    services.take_cdr(source=source, cdr=read_cdr(V221.read("cdr", raw, OWNER)), raw=raw, at=received_at)
+    assert tasks.find_missed_records() == 0
+    IdToken.objects.create(organisation=other_organisation, uid="GIVEN-BACK")
+    assert tasks.find_missed_records() == found
+
+
+def test_a_plug_that_was_asked_about_is_not_charged_to_the_next_owner_of_its_token(
+    source: Source, other_organisation: Organisation
+) -> None:
+    NetworkAccess.objects.create(source=source, organisation=other_organisation)
+    place = {**objects.cdr("2.2.1")["cdr_location"], "id": "L2", "evse_uid": "E2-1"}
+    bill(source, cdr_location=place)
+    take_location(source, LocationIn.model_validate(objects.location("2.2.1", 2)), NOW)
+    IdToken.objects.update(organisation=other_organisation)
+    assert tasks.find_missed_records() == 0
+
+
 def test_a_record_that_cannot_be_booked_is_given_up_in_the_open_however_old_it_is(
     source: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -183,6 +206,7 @@ def test_a_record_that_cannot_be_booked_is_given_up_in_the_open_however_old_it_i
         raise RuntimeError("of no use")
 
     received_at = datetime.now(UTC) - timedelta(days=9)
+    IdToken.objects.update(updated_at=received_at)
     for number, token in (("C1", "CARD1"), ("C2", "STRANGER")):
         raw = objects.cdr("2.2.1", number, token)
         services.take_cdr(source=source, cdr=read_cdr(V221.read("cdr", raw, OWNER)), raw=raw, at=received_at)
