@@ -70,11 +70,17 @@ def _waits_for_a_record(session: ChargingSession | None) -> bool:
     return session is not None and session.charger_id is None and session.state == ChargingSession.State.ENDED
 
 
+def _is_of_a_verdict(exception: BillingException) -> bool:
+    """A price check's question names its record; a verdict's own does not."""
+    of_price = exception.kind == Kind.CPO_PRICE and exception.reference == ""
+    return of_price or exception.kind in {Kind.SUSPICIOUS, Kind.CPO_RECORD}
+
+
 def _page_of(exception: BillingException) -> Fix | None:
     kind = Kind(exception.kind)
     if kind == Kind.UNKNOWN_TOKEN and exception.session:
         return Fix(_("Add the card"), link=_page("vehicles_idtoken_add", uid=exception.session.id_token_uid))
-    if kind in {Kind.SUSPICIOUS, Kind.CPO_RECORD} and (verdict := _verdict_of(exception)) is not None:
+    if _is_of_a_verdict(exception) and (verdict := _verdict_of(exception)) is not None:
         return Fix(_("See the evidence"), link=reverse("admin:billing_reconciliationverdict_change", args=[verdict]))
     if kind == Kind.E_INVOICE and (document := exception.details.get("document")):
         return Fix(_("See the document"), link=reverse("admin:billing_taxdocument_change", args=[document]))

@@ -237,17 +237,24 @@ def test_work_that_was_given_up_is_tried_again(organisation: Organisation, finan
         fixes.apply(exception_id=again.pk, actor=finance, now=NOON)
 
 
-def test_a_networks_record_in_doubt_is_looked_at_on_its_map(fleet: Fleet, organisation: Organisation) -> None:
+@pytest.mark.parametrize(
+    ("kind", "reference", "is_of_verdict"),
+    [("cpo_record", "", True), ("cpo_price", "", True), ("cpo_price", "9", False)],
+)
+def test_a_networks_record_in_doubt_is_looked_at_on_its_map(
+    fleet: Fleet, organisation: Organisation, kind: str, reference: str, is_of_verdict: bool
+) -> None:
     begun = start(fleet)
     stop(fleet, begun.transaction_ref)
     reconciliation.judge(session_id=begun.session_id, now=NOON + timedelta(hours=1))
     question = open_exception(
-        organisation_id=organisation.pk, kind="cpo_record", title="x", at=NOON, session_id=begun.session_id
+        organisation_id=organisation.pk, kind=kind, title="x", at=NOON, session_id=begun.session_id, reference=reference
     )
     fix = fixes.fix_for(question)
     verdict = ReconciliationVerdict.objects.get()
     assert fix is not None
-    assert fix.link == reverse("admin:billing_reconciliationverdict_change", args=[verdict.pk])
+    on_its_map = fix.link == reverse("admin:billing_reconciliationverdict_change", args=[verdict.pk])
+    assert on_its_map == is_of_verdict
 
 
 def test_disagreeing_evidence_is_looked_at_on_its_map_and_its_money_is_what_the_session_cost(
