@@ -113,6 +113,11 @@ def _nobody_listens_to_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _new_sites_are_known_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dispatch.site_index.SETTLE_SECONDS", 0.0)
+
+
+@pytest.fixture(autouse=True)
 def _tax_rules_are_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one test's rows said the next one must not price by."""
     monkeypatch.setattr("billing.services.gst_rates._rules", None)

@@ -17,6 +17,8 @@ from stations.models import Location
 CHECK_SECONDS = 1.0
 REBUILD_SECONDS = 60.0
 """A plug's power may change without a word about its site."""
+SETTLE_SECONDS = 10.0
+"""While sites come in one by one, the index is not built again for each."""
 KINDS = """
 SELECT DISTINCT l.id, l.latitude, l.longitude, l.source_id, coalesce(l.organisation_id, 0),
        coalesce(o.organisation_id, 0), c.plug, c.power_type = 'DC', c.max_power_w, c.max_voltage_v
@@ -94,7 +96,7 @@ class _Sites:
 
 
 class SiteIndex:
-    """Built again when the registry's version moves, and every minute."""
+    """Built again when the registry's version moves, and every minute, by one thread while others use what there is."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -115,17 +117,25 @@ class SiteIndex:
 
     def forget(self) -> None:
         """Look at the registry again at the next question."""
-        self._checked_at, self._version = float("-inf"), None
+        self._checked_at = self._built_at = float("-inf")
 
     def _current(self) -> _Sites:
-        with self._lock:
-            if time.monotonic() - self._checked_at >= CHECK_SECONDS:
-                self._refresh()
-            return self._sites
+        """Nobody is answered from what was not looked at for a minute."""
+        age = self._age()
+        if age >= CHECK_SECONDS and self._lock.acquire(blocking=age >= REBUILD_SECONDS):
+            try:
+                if self._age() >= CHECK_SECONDS:
+                    self._refresh()
+            finally:
+                self._lock.release()
+        return self._sites
+
+    def _age(self) -> float:
+        return time.monotonic() - self._checked_at
 
     def _refresh(self) -> None:
         version = Location.objects.aggregate(count=Count("pk"), newest=Max("pk"), changed=Max("updated_at"))
-        if version != self._version or time.monotonic() - self._built_at >= REBUILD_SECONDS:
+        if time.monotonic() - self._built_at >= (REBUILD_SECONDS if version == self._version else SETTLE_SECONDS):
             with connection.cursor() as cursor:
                 cursor.execute(KINDS)
                 self._sites = _Sites(cursor.fetchall())
