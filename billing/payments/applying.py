@@ -13,6 +13,7 @@ from billing.services import wallets
 from billing.services.exceptions import open_exception
 from fleetcharge.lib.api import Conflict
 from fleetcharge.lib.events import publish
+from fleetcharge.lib.money import format_inr
 
 CLEARING = "razorpay_clearing"
 Status = GatewayPayment.Status
@@ -66,11 +67,17 @@ def give_to(*, payment_id: str, organisation_id: int, now: datetime) -> GatewayP
 
 
 def refuse_to_give(payment: GatewayPayment) -> None:
-    """Raises Conflict unless it is paid, in rupees, still there and nobody's."""
+    """Raises Conflict unless it is paid, in rupees, still there in whole and nobody's: a wallet gets all of it."""
     if payment.organisation_id is not None:
         raise Conflict("This payment belongs to a fleet already.", code="has_owner")
     if payment.status != Status.CAPTURED or payment.currency != "INR":
         raise Conflict("Only a payment in rupees that was taken and not given back can be credited.", code="not_there")
+    if payment.refunded_paise > 0:
+        raise Conflict(
+            f"{format_inr(payment.refunded_paise)} of this payment was given back at the gateway: give the rest back "
+            "there as well, and ask the fleet to pay again.",
+            code="given_back_in_part",
+        )
 
 
 def _locked(entity: Entity, now: datetime) -> tuple[GatewayPayment, bool]:

@@ -127,3 +127,17 @@ def test_a_payment_is_given_once_and_only_while_it_is_there(world, stray, organi
             payment_id=payment.pk, organisation_id=organisation.pk, asked_by=clerk, reason="r", now=NOON
         )
     assert Wallet.objects.count() == 1
+
+
+def test_a_payment_of_which_a_part_went_back_is_not_given_whole(world, stray, organisation) -> None:
+    clerk, chief = (User.objects.create_superuser(f"{name}@fc.example", "correct horse") for name in ("a", "b"))
+    wish = strangers.ask_to_give(
+        payment_id=stray.pk, organisation_id=organisation.pk, asked_by=clerk, reason="r", now=NOON
+    )
+    made = payer.refund(world.bank, stray.payment_id, {"amount": 77_00}, "")
+    payer.finish_refund(world.bank, made["id"])
+    hear(world)
+    with pytest.raises(Conflict, match=r"₹77\.00 of this payment was given back at the gateway"):
+        approvals.approve(approval_id=wish.pk, decided_by=chief, now=NOON, reason="seen")
+    stray.refresh_from_db()
+    assert (stray.organisation, Wallet.objects.exists()) == (None, False)
