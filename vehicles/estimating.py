@@ -17,6 +17,9 @@ TENTH = 1.2816  # sigmas below the middle lies what nine of ten vehicles have at
 APPETITE_VARIANCE = 0.2**2  # of a vehicle of which no drive is known
 GPS_ERROR, GAP_ERROR, CHARGE_ERROR = 0.05, 0.25, 0.06  # shares of metres by GPS, of metres unseen, of kWh
 AC_EFFICIENCY, DC_EFFICIENCY = 0.88, 0.94  # meter to battery
+BELOW_EMPTY_PERCENT = 10.0  # reserves that nobody shows, old figures of the battery
+UNSURE_PERCENT = 15.0  # a sigma that makes nearly every vehicle look low to who asks for nine of ten
+ANYTHING_PERCENT = 100 / TENTH  # the sigma of a band from 0 to 100
 
 LEAST_DROP_PERCENT, LEAST_EXPECTED_PERCENT = 5.0, 1.0
 DRIVE_ERROR = 0.06  # one drive is not the next: load, heat, traffic
@@ -40,7 +43,7 @@ class Since(NamedTuple):
 
 
 def estimate(since: Since) -> tuple[Floats, Floats]:
-    """Charge now and its standard deviation, in percent."""
+    """Charge now and its standard deviation, in percent; below 0 where more was driven than the reading had."""
     points_per_m = since.wh_per_km / 1000 / since.battery_wh * 100
     driven = (since.odometer_m + since.gps_m + since.gap_m) * points_per_m
     gained = since.charged_wh / since.battery_wh * 100
@@ -51,8 +54,17 @@ def estimate(since: Since) -> tuple[Floats, Floats]:
         + (points_per_m * since.appetite) ** 2 * unsure_m2
         + (CHARGE_ERROR * gained) ** 2
     )
-    percent = np.clip(since.percent - driven * since.appetite + gained, 0.0, 100.0)
-    return percent, np.sqrt(variance)
+    return since.percent - driven * since.appetite + gained, np.sqrt(variance)
+
+
+def is_disproved(percent: Floats, sigma_percent: Floats) -> NDArray[np.bool_]:
+    """Who was driven on where the battery must have been empty has charged where nobody told."""
+    return percent < -BELOW_EMPTY_PERCENT - sigma_percent
+
+
+def at_least(percent: Floats, sigma_percent: Floats) -> Floats:
+    """What nine of ten have."""
+    return np.clip(percent - TENTH * sigma_percent, 0.0, 100.0)
 
 
 def band(percent: float, sigma_percent: float) -> tuple[float, float]:

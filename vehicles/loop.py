@@ -12,7 +12,16 @@ import orjson
 from django.db import connection, transaction
 
 from fleetcharge.lib.events import publish_together
-from vehicles.estimating import SIGMA_PERCENT, TENTH, Floats, Since, estimate
+from vehicles.estimating import (
+    ANYTHING_PERCENT,
+    SIGMA_PERCENT,
+    UNSURE_PERCENT,
+    Floats,
+    Since,
+    at_least,
+    estimate,
+    is_disproved,
+)
 from vehicles.events import SocLow, SocRecovered
 from vehicles.fixes import SUSPECT_POSITION
 
@@ -172,10 +181,11 @@ def estimate_charges(*, now: datetime) -> int:
     rows = _read(now)
     if rows is None:
         return 0
-    percent, sigma = estimate(_since(rows))
-    tenth = np.clip(percent - TENTH * sigma, 0.0, 100.0)
-    step = np.where(~rows.is_low & (tenth < rows.low) & rows.may_alert, -1, 0)
-    step = np.where(rows.is_low & (tenth >= rows.clear), 1, step)
+    middle, sigma = estimate(_since(rows))
+    is_unknown = is_disproved(middle, sigma)
+    percent, tenth = np.clip(middle, 0.0, 100.0), at_least(middle, sigma)
+    step = np.where(is_unknown, np.where(rows.is_low, 1, 0), _steps(rows, percent, sigma, tenth))
+    sigma = np.where(is_unknown, ANYTHING_PERCENT, sigma)
     is_estimate = _is_estimate(rows)
     chosen = np.flatnonzero((is_estimate & _is_news(rows, percent, step)) | _is_behind(rows))
     if not len(chosen):
@@ -185,6 +195,13 @@ def estimate_charges(*, now: datetime) -> int:
     written = _write(rows, chosen, columns, now)
     _tell(rows, written, tenth, now)
     return len(written)
+
+
+def _steps(rows: Rows, percent: Floats, sigma: Floats, tenth: Floats) -> Any:
+    """-1 below the limit, 1 clear of it; where hardly anything is known it is the middle that must be below."""
+    is_below = (tenth < rows.low) & ((sigma <= UNSURE_PERCENT) | (percent < rows.low))
+    step = np.where(~rows.is_low & is_below & rows.may_alert, -1, 0)
+    return np.where(rows.is_low & (tenth >= rows.clear), 1, step)
 
 
 def count_again(*, vehicle_id: int, now: datetime) -> bool:

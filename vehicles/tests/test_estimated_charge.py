@@ -16,6 +16,7 @@ from vehicles.events import SocLow, SocRecovered
 from vehicles.fixes import SUSPECT_POSITION
 from vehicles.loop import estimate_charges
 from vehicles.models import Position, Vehicle, VehicleState
+from vehicles.readings import Metered, hear_chargers
 from vehicles.tests.factories import NOON, make_model, make_state, make_vehicle
 
 START = (12.97, 77.59)
@@ -250,3 +251,29 @@ def test_small_drops_and_wonders_teach_nothing() -> None:
     for drop in (4.9, -20.0, 3.0, 80.0):
         assert Appetite().after(drop_percent=drop, **figures) == Appetite()
     assert Appetite().after(drop_percent=20, **{**figures, "distance_m": 200}) == Appetite()
+
+
+def driven(van: Vehicle, km: int) -> VehicleState:
+    """So many km since noon by the odometer, at 40 an hour."""
+    store(van, [Ping(90.0 * km, *START, 40, km * 1_000.0)], has_odometer=True)
+    return look(van, 90 * km + 125)
+
+
+@pytest.mark.django_db
+def test_who_drives_on_where_the_battery_must_be_empty_has_charged_somewhere(
+    van, told, django_capture_on_commit_callbacks
+) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        lows = [driven(van, km).is_soc_low for km in (0, 60, 80, 150, 175, 200, 250)]
+    assert lows == [False, False, True, True, False, False, False]
+    assert [type(event) for event in told] == [SocLow, SocRecovered]
+    state = VehicleState.objects.get(vehicle=van)
+    assert (state.soc_source, state.soc_band) == ("estimated", (0.0, pytest.approx(100.0)))
+
+
+@pytest.mark.django_db
+def test_where_hardly_anything_is_known_the_middle_must_be_low(van) -> None:
+    hear_chargers([Metered(van.pk, 1, 24_000, None, NOON + timedelta(seconds=9))], now=NOON + timedelta(hours=1))
+    states = [driven(van, km) for km in (0, 220, 260)]
+    assert [(round(state.soc_percent), state.is_soc_low) for state in states[1:]] == [(45, False), (15, True)]
+    assert states[1].soc_band[0] < 20
