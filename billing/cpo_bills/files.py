@@ -65,7 +65,7 @@ def dispute_of(bill: NetworkBill) -> Iterator[Row]:
         ("bill", bill.number), ("network", bill.source.name), ("from", bill.starts_on), ("to", bill.ends_on),
         ("billed, Rs", dispute.rupees(bill.total_paise)), ("asked too much, Rs", asked), (), HEADER,
     )  # fmt: skip
-    yield from map(_cells, services.shown(services.rows_of(bill).filter(outcome__in=services.ASKED)))
+    yield from map(_cells, services.shown(services.rows_of(bill).filter(services.IS_ASKED)))
 
 
 def _cells(row: dict[str, Any]) -> Row:

@@ -5,7 +5,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import Case, Count, QuerySet, Sum, Value, When
+from django.db.models import Case, Count, Q, QuerySet, Sum, Value, When
 
 from billing.cpo_bills import statements
 from billing.cpo_bills.reading import Layout, Line
@@ -19,12 +19,14 @@ from stations.models import Source
 
 Outcome, Stage = NetworkBillRow.Outcome, BillUpload.Stage
 ASKED = (Outcome.AMOUNT, Outcome.ENERGY, Outcome.METER, Outcome.UNKNOWN, Outcome.TWICE)
+IS_ASKED = Q(outcome__in=ASKED) | Q(outcome=Outcome.MISSING, difference_paise__gt=0)  # a credit that is left off
 WORDS = {
     Outcome.AMOUNT: "The bill asks another amount than the record",
     Outcome.ENERGY: "The bill names another energy than the record",
     Outcome.METER: "The record names another energy than the meter",
     Outcome.UNKNOWN: "The bill names a session that we do not know",
     Outcome.TWICE: "The bill names a session twice",
+    Outcome.MISSING: "No bill names the credit of a record that was billed",
 }
 PASSES = {
     Stage.FIND: (statements.FORGET, statements.FIND), Stage.GUESS: (statements.GUESS,),
@@ -93,9 +95,9 @@ def begin_judging(bill: NetworkBill) -> int:
 
 
 def list_missing(bill: NetworkBill, first: date, last: date) -> None:
-    """Records of these days that no bill names."""
+    """Records of these days, and credits that came in them, that no bill names."""
     since, until = (datetime.combine(day, time(), INDIA) for day in (first, last + timedelta(days=1)))
-    _run((statements.MISSING,), bill, since=since, until=until)
+    _run((statements.MISSING, statements.MISSING_CREDITS), bill, since=since, until=until)
 
 
 def outcomes(bill: NetworkBill) -> dict[str, int]:
@@ -139,7 +141,7 @@ def shown(rows: QuerySet[NetworkBillRow]) -> Iterator[dict[str, Any]]:
 
 
 def asked_too_much_paise(bill: NetworkBill) -> int:
-    rows = NetworkBillRow.objects.filter(bill=bill, outcome__in=ASKED)
+    rows = NetworkBillRow.objects.filter(IS_ASKED, bill=bill)
     return rows.aggregate(paise=Sum("difference_paise"))["paise"] or 0
 
 
@@ -160,12 +162,12 @@ def _run(wanted: Sequence[str], bill: NetworkBill, **values: Any) -> None:
 
 def _ask(bill: NetworkBill, at: datetime) -> None:
     """One question per line, the dearest first; what is beyond the limit stays on the bill's own page."""
-    rows = NetworkBillRow.objects.filter(bill=bill, outcome__in=ASKED).order_by("-difference_paise", "line")
+    rows = NetworkBillRow.objects.filter(IS_ASKED, bill=bill).order_by("-difference_paise", "line")
     for row in rows[:MOST_EXCEPTIONS]:
         question = open_exception(
             organisation_id=bill.organisation_id, kind=BillingException.Kind.CPO_BILL, session_id=None,
-            reference=f"bill:{bill.pk}:{row.line}", title=WORDS[Outcome(row.outcome)],
-            amount_paise=row.difference_paise,
+            reference=f"bill:{bill.pk}:{row.line or f'record-{row.roaming_cdr_id}'}",
+            title=WORDS[Outcome(row.outcome)], amount_paise=row.difference_paise,
             details={"bill": bill.number, "network": bill.source.name, "line": row.line, "reference": row.reference,
                      "billed_paise": row.total_paise, "record_paise": row.record_paise, "billed_wh": row.energy_wh,
                      "record_wh": row.record_wh, "meter_wh": row.meter_wh, "session": row.session_id},

@@ -160,6 +160,32 @@ def test_a_bill_that_asks_for_what_was_taken_back_is_asked_about_all_of_it(
     assert NetworkBillRow.objects.get(outcome="missing").roaming_cdr == corrected["C1-2"]
 
 
+def test_a_credit_that_the_network_leaves_off_its_bills_is_asked_for_once(
+    organisation: Organisation, source: Source
+) -> None:
+    price(bill(source, "C1"))
+    assert take(organisation, source, csv_of(line(RoamingCDR.objects.get()))).outcomes == {"agrees": 1}
+    bill(source, "C1-C", **CREDIT)
+    bill(source, "C1-2", **SMALLER)
+    fresh = RoamingCDR.objects.get(key="IN*VLT*C1-2")
+    done = take(organisation, source, csv_of(line(fresh)), number="B-2")
+    assert done.outcomes == {"agrees": 1, "missing": 1}
+    left_off = NetworkBillRow.objects.get(outcome="missing")
+    assert left_off.roaming_cdr is not None and left_off.roaming_cdr.key == "IN*VLT*C1-C"
+    assert done.bill is not None and (left_off.difference_paise, done.bill.asked_paise) == (46_020, 46_020)
+    assert BillingException.objects.open().get(kind="cpo_bill").amount_paise == 46_020
+    again = take(organisation, source, csv_of(line(fresh)), number="B-3", ends_on=date(2026, 11, 29))
+    assert "missing" not in again.outcomes
+
+
+def test_a_credit_that_was_held_against_the_bill_of_its_record_is_not_asked_for_again(
+    organisation: Organisation, source: Source, corrected: dict[str, RoamingCDR]
+) -> None:
+    take(organisation, source, csv_of(line(corrected["C1"])))
+    done = take(organisation, source, csv_of(line(corrected["C1-2"])), number="B-2")
+    assert done.outcomes == {"agrees": 1}
+
+
 def test_records_of_another_fleet_are_unknown(
     organisation: Organisation, stranger: User, source: Source, records: list[RoamingCDR]
 ) -> None:
