@@ -135,6 +135,8 @@ def _drawn(evidence: Evidence) -> _Drawn:
         marks.insert(0, (evidence.started_at, start_wh))
     walk = _walk(marks, evidence.max_power_w)
     if start_wh is None or stop_wh is None:
+        if not (registers or start_wh or stop_wh) and _intervals(evidence):
+            return _from_intervals(evidence, [*missing, NO_METER])
         return _from_walk(walk, start_wh, missing)
     drawn_wh, seconds = stop_wh - start_wh, _seconds(evidence.started_at, evidence.ended_at)
     problem = BACKWARDS if drawn_wh < 0 else "" if is_possible(drawn_wh, seconds, evidence.max_power_w) else TOO_MUCH

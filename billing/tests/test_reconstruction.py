@@ -88,6 +88,16 @@ def test_zeros_of_a_meter_without_a_register_hide_no_interval() -> None:
     assert account(still(0, *(one._replace(interval_wh=0) for one in told))) == account(still(0))
 
 
+@pytest.mark.parametrize(
+    "ends", [{"meter_start_wh": 0, "meter_stop_wh": None}, {"meter_start_wh": None, "meter_stop_wh": 0}]
+)
+def test_one_zero_of_a_meter_without_a_register_hides_no_interval_but_is_looked_at(ends: dict[str, object]) -> None:
+    told = tuple(Sample(at(minute), None, interval_wh=1_000) for minute in range(3, 31, 3))
+    result = account(evidence(samples=told, is_stop_reported=ends["meter_stop_wh"] is not None, **ends))
+    assert (result.energy_wh, result.grade, result.meter_start_wh) == (10_000, "review", None)
+    assert rec.NO_METER in result.reasons
+
+
 def test_a_register_that_stands_while_energy_flows_is_asked_about() -> None:
     intervals = [Sample(at(minute), 7_000, interval_wh=1_000) for minute in range(3, 31, 3)]
     result = account(still(7_000, *intervals))
