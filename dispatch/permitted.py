@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from billing.entitlement import EXPIRED_TOKEN, LIMIT, NETWORK_NOT_AUTHORISED, NOT_ON_SHIFT, SITE_NOT_ALLOWED
 from billing.services import authorisation
-from dispatch.candidates import Question
+from dispatch.candidates import SOON_SECONDS, Question
 from dispatch.core import choose
 
 MAY_NOT_CHARGE = "may_not_charge"
@@ -40,7 +40,7 @@ def best(question: Question, rules: choose.Rules, candidates: Sequence[choose.Ca
 def _left(
     question: Question, candidates: Sequence[choose.Candidate], refused: choose.Verdict, said: str
 ) -> list[choose.Candidate]:
-    """Those that need not be refused for the same reason."""
+    """Those that need not be refused for the same reason; what could be mended now is not waited for till tomorrow."""
     if said in OF_THE_PLACE:
         return [one for one in candidates if one.location_id != refused.location_id]
     if not said.startswith(OF_THE_HOUR):
@@ -48,9 +48,8 @@ def _left(
     at = _begins(refused)
     if _refusal(question, min(candidates, key=_begins)) != said:
         return [one for one in candidates if _begins(one) < at]
-    if _refusal(question, max(candidates, key=_begins)) != said:
-        return [one for one in candidates if _begins(one) > at]
-    return []
+    later = [one for one in candidates if _begins(one) > at and one.wait_seconds < SOON_SECONDS]
+    return later if later and _refusal(question, max(later, key=_begins)) != said else []
 
 
 def _begins(plug: choose.Candidate | choose.Verdict) -> int:

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 
-from billing.models import AllowedSite, ChargingPolicy, Wallet
+from billing.models import AllowedSite, ChargingPolicy, LimitUsage, Wallet
 from billing.tests.factories import limit
 from dispatch import candidates, services, tasks
 from dispatch.models import Alert, ChargePlan
@@ -135,6 +135,19 @@ def test_before_its_shift_a_vehicle_is_sent_where_it_begins_in_its_shift(vehicle
     )
     plan = plan_for(vehicle)
     assert (plan.connector, plan.explanation["refusal"]) == (gate, "not_on_shift")
+
+
+def test_a_limit_of_the_day_is_told_and_not_waited_for_till_tomorrow(vehicle, near, organisation):
+    tomorrow = {"weekday": 2, "period_begin": "06:00", "period_end": "20:00"}
+    times = {"twentyfourseven": False, "regular_hours": [tomorrow]}
+    Location.objects.filter(evses__connectors=near).update(opening_times=times)
+    day = limit(organisation, amount_paise=1000_00)
+    today = NOW.date()
+    LimitUsage.objects.create(limit=day, period_start=today, is_hard=True, cap_paise=1000_00, spent_paise=1000_00)
+    plan = plan_for(vehicle)
+    assert (plan.state, plan.explanation["refusal"]) == ("infeasible", "limit:organisation")
+    LimitUsage.objects.update(period_start=today - timedelta(days=1))
+    assert plan_for(vehicle, key="soc:2").state == "proposed"
 
 
 def test_of_a_vehicle_without_any_token_nothing_is_asked(vehicle, near):
