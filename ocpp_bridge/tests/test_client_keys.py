@@ -9,7 +9,7 @@ from billing.models import ChargingSession
 from billing.services import bounds
 from billing.tests.factories import Fleet, fund, limit, make_fleet, start
 from fleetcharge.accounts.models import Organisation, Scope
-from ocpp_bridge import configuration, inventory, local_lists, rollouts
+from ocpp_bridge import configuration, inventory, local_lists, rollouts, security
 from ocpp_bridge.models import CertificateRequest, Command
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.test_api import client_of, post
@@ -76,7 +76,7 @@ def test_one_certificate_that_cannot_be_handed_over_keeps_no_other(organisation:
             charger=charger, kind="ChargingStationCertificate", csr=request_of(identity), csr_hash=identity
         )
     first = CertificateRequest.objects.earliest("pk")
-    spoil(first.charger, f"certificate:{first.pk}")
+    spoil(first.charger, f"{security.handover_key(first)}:{first.received_at:%Y%m%d%H%M%S%f}")
     assert inventory.sign_waiting(now=timezone.now()) == 1
     assert list(CertificateRequest.objects.order_by("pk").values_list("state", flat=True)) == ["waiting", "signed"]
 
