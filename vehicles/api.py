@@ -7,7 +7,13 @@ import django_filters
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from django.utils import timezone
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema, extend_schema_view
+from drf_spectacular.utils import (
+    OpenApiParameter,
+    OpenApiResponse,
+    PolymorphicProxySerializer,
+    extend_schema,
+    extend_schema_view,
+)
 from rest_framework import mixins, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.exceptions import Throttled, ValidationError
@@ -112,7 +118,9 @@ class VehicleViewSet(SavedRowsViewSet):
             *PERIOD,
             OpenApiParameter("form", str, enum=["points", "geojson"], description="`points` unless you say otherwise."),
         ],
-        responses=shapes.TrackSerializer,
+        responses=PolymorphicProxySerializer(
+            "TrackAnswer", [shapes.TrackSerializer, shapes.TrackFeatureSerializer], resource_type_field_name=None
+        ),
         description=(
             "Where the vehicle was: up to seven days, by default the last one. Suspect jumps are marked. "
             "`form=geojson` answers the same as a GeoJSON Feature instead: a LineString without the jumps, null when "

@@ -212,6 +212,33 @@ class TrackSerializer(serializers.Serializer[Any]):
     points = TrackPointSerializer(many=True)
 
 
+class TrackLineSerializer(serializers.Serializer[Any]):
+    """A GeoJSON LineString: longitude and latitude of each point."""
+
+    type = serializers.ChoiceField(["LineString"])
+    coordinates = serializers.ListField(child=serializers.ListField(child=serializers.FloatField()))
+
+
+class TrackPropertiesSerializer(serializers.Serializer[Any]):
+    """What belongs to the line, with an entry per point."""
+
+    vehicle = serializers.IntegerField()
+    start = serializers.DateTimeField()
+    end = serializers.DateTimeField()
+    is_complete = serializers.BooleanField()
+    times = serializers.ListField(child=serializers.DateTimeField())
+    speeds_kmh = serializers.ListField(child=serializers.FloatField(allow_null=True))
+    socs_percent = serializers.ListField(child=serializers.FloatField(allow_null=True))
+
+
+class TrackFeatureSerializer(serializers.Serializer[Any]):
+    """The track as a GeoJSON Feature (RFC 7946)."""
+
+    type = serializers.ChoiceField(["Feature"])
+    geometry = TrackLineSerializer(allow_null=True)
+    properties = TrackPropertiesSerializer()
+
+
 def as_geojson(track: dict[str, Any]) -> dict[str, Any]:
     """The track as a GeoJSON Feature (RFC 7946: longitude first); jumps are left out."""
     points = [point for point in track["points"] if not point.is_suspect]
