@@ -12,6 +12,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from billing.models import ChargingSession
+from dispatch.driving.models import DriverLink, PlugReport  # noqa: F401 (Django looks for models here)
 from fleetcharge.accounts.models import Organisation, User
 from stations.models import EVSE, Connector, Location
 from vehicles.models import Vehicle
@@ -46,6 +47,11 @@ class ChargePlan(models.Model):
         REPLACED = "replaced", _("Replaced by another plan")
         INFEASIBLE = "infeasible", _("No charger can be reached")
         EXPIRED = "expired", _("Expired")
+
+    class ArrivedBy(models.TextChoices):
+        POSITION = "position", _("Its position")
+        DRIVER = "driver", _("The driver's word")
+        SESSION = "session", _("It began to charge")
 
     OPEN_STATES = ("proposed", "accepted", "reserved", "charging")
 
@@ -86,6 +92,9 @@ class ChargePlan(models.Model):
     decided_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
     undo_until = models.DateTimeField(null=True, blank=True)
     closed_at = models.DateTimeField(null=True, blank=True)
+    set_off_at = models.DateTimeField(null=True, blank=True, help_text=_("When the driver said to be on the way."))
+    arrived_at = models.DateTimeField(null=True, blank=True)
+    arrived_by = models.CharField(max_length=8, choices=ArrivedBy, blank=True)
 
     objects = ChargePlanQuerySet.as_manager()
 
@@ -374,6 +383,8 @@ class Alert(models.Model):
         CHARGER_MATTER = "charger_matter", _("Charger needs attention")
         WEBHOOK_OFF = "webhook_off", _("Webhook switched off")
         VEHICLE_ALARM = "vehicle_alarm", _("Vehicle calls for help")
+        NO_SHOW = "no_show", _("Did not come")
+        OVERSTAY = "overstay", _("Full and still plugged in")
 
     class Severity(models.TextChoices):
         BAD = "bad", _("Act now")
