@@ -1,4 +1,4 @@
-"""GET /api/v1/live/static/: names, plates and sites, which never ride the live stream."""
+"""GET /api/v1/live/static/: names, plates and sites, which never ride the live stream, and the details as they are."""
 
 from typing import Any
 
@@ -10,17 +10,21 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from dispatch import live_reads
+from dispatch import details, live_reads
 from dispatch.serializers import StaticSerializer
 from fleetcharge.accounts.models import Organisation, Scope
 from fleetcharge.accounts.tenancy import organisation_of
 from fleetcharge.lib.api import etag_of
 from stations.models import Location
-from vehicles.models import Shift, Stop, Vehicle
+from vehicles.models import Vehicle
 
 
 class LiveStaticView(APIView):
-    """Everything about vehicles and sites that a dispatcher sees but that does not move. 304 while `rev` stands."""
+    """Everything about vehicles and sites that a dispatcher sees and that does not move. 304 while both revisions are.
+
+    `rev` moves with names, plates and sites, `details_rev` with drivers, stops and sources of charge; what the live
+    stream says of them (message `details`) is of this revision.
+    """
 
     read_scope = Scope.DISPATCH_READ
 
@@ -28,16 +32,19 @@ class LiveStaticView(APIView):
     def get(self, request: Request) -> Response:
         organisation = organisation_of(request)
         revision = live_reads.static_revision(organisation)
-        etag = etag_of(organisation.pk, revision)
+        details_revision = details.revision(organisation.pk)
+        etag = etag_of(organisation.pk, revision, details_revision)
         if etag in request.headers.get("If-None-Match", ""):
             return Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
-        return Response(_static(organisation, revision), headers={"ETag": etag, "Cache-Control": "private, no-cache"})
+        body = _static(organisation, revision, details_revision)
+        return Response(body, headers={"ETag": etag, "Cache-Control": "private, no-cache"})
 
 
-def _static(organisation: Organisation, revision: int) -> dict[str, Any]:
+def _static(organisation: Organisation, revision: int, details_revision: int) -> dict[str, Any]:
     names = ("id", "name", "currency", "time_zone", "soc_low_percent")
     return {
         "rev": revision,
+        "details_rev": details_revision,
         "server_time": timezone.now().isoformat(),
         "organisation": {name: getattr(organisation, name) for name in names},
         "vehicles": _vehicles(organisation),
@@ -46,26 +53,18 @@ def _static(organisation: Organisation, revision: int) -> dict[str, Any]:
 
 
 def _vehicles(organisation: Organisation) -> list[dict[str, Any]]:
-    stops: dict[int, dict[str, Any]] = {}
-    now = timezone.now()
-    on_shift = Shift.objects.filter(organisation=organisation).covering(now).order_by("starts_at")
-    drivers = dict(on_shift.values_list("vehicle_id", "driver__name"))  # when one ends as the next begins: the next
-    open_stops = Stop.objects.filter(vehicle__organisation=organisation, done_at=None).order_by("-sequence")
-    for stop in open_stops:  # the first in line is written last
-        stops[stop.vehicle_id] = {"name": stop.name, "latitude": stop.latitude, "longitude": stop.longitude}
-    vehicles = Vehicle.objects.for_organisation(organisation).filter(is_active=True)
+    found = details.read(organisation.pk)
+    vehicles = Vehicle.objects.for_organisation(organisation).filter(pk__in=found).select_related("model")
     return [
         {
             "id": vehicle.pk,
             "registration": vehicle.registration,
             "model": str(vehicle.model),
-            "driver": drivers.get(vehicle.pk) or (vehicle.default_driver.name if vehicle.default_driver else ""),
             "plugs": vehicle.model.plugs,
-            "next_stop": stops.get(vehicle.pk),
-            "range_wh_per_km": max(1, round(vehicle.wh_per_km)),
             "battery_wh": vehicle.model.battery_wh,
+            **found[vehicle.pk],
         }
-        for vehicle in vehicles.select_related("model", "default_driver")
+        for vehicle in vehicles
     ]
 
 

@@ -27,6 +27,7 @@ MAX_WAITING_TEXTS = 2_000
 MAX_BAD_MESSAGES = 3
 MAX_FOCUS = 200
 TOO_SLOW, BAD_MESSAGES = 4408, 4400
+COULD_NOT_TELL = 1011
 
 logger = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class LiveSocket:
         self._status_at = float("-inf")
         self._stations = [Layer(the_hub.stations), Layer(the_hub.depots[guest.organisation_id])]
         self._is_snapshot_due = self._is_revision_due = False
+        self._has_details = False
         self._seq = 0
         self._unacked: deque[tuple[int, float]] = deque()
         self._last_frame_at = 0.0
@@ -89,6 +91,10 @@ class LiveSocket:
         self._is_revision_due = True
         self._wake.set()
 
+    def details(self, payload: dict[str, Any]) -> None:
+        if self._has_details:  # else it has no names yet, and asks once it has
+            self._say(payload)
+
     def check(self, now: float) -> None:
         """Once a second: let go of browsers that do not keep up, and of people who signed out."""
         oldest = self._unacked[0][1] if self._unacked and not self.is_paused else now
@@ -121,7 +127,14 @@ class LiveSocket:
     def _start(self, coroutine: Any) -> None:
         task = asyncio.create_task(coroutine)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """What a page asked for and could not be read must not be missing unnoticed: it comes again and asks anew."""
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.warning("live socket: could not answer: %r", error)
+            self.close(COULD_NOT_TELL, 1000)
 
     async def _recheck(self) -> None:
         with contextlib.suppress(Exception):  # a database that rests is no reason to sign people out
@@ -145,7 +158,7 @@ class LiveSocket:
         message = orjson.loads(text)
         take = {
             "hello": self._hello, "view": self._look, "focus": self._focus_on, "ack": self._acked,
-            "pause": self._pause, "resume": self._resume,
+            "pause": self._pause, "resume": self._resume, "details": self._ask_details,
         }[message["type"]]  # fmt: skip
         take(message)
 
@@ -161,6 +174,15 @@ class LiveSocket:
         held, self._held_alerts = self._held_alerts or [], None
         for payload in [*missed, *held]:
             self._say(payload)
+
+    def _ask_details(self, message: dict[str, Any]) -> None:
+        self._start(self._tell_details(int(message["rev"])))
+
+    async def _tell_details(self, revision: int) -> None:
+        missed = await self.hub.details_since(self.organisation_id, revision)
+        self._has_details = True
+        if missed is not None:
+            self._say(missed)
 
     def _look(self, message: dict[str, Any]) -> None:
         pad = min(1.0, max(0.0, float(message.get("pad", 0.25))))

@@ -16,8 +16,9 @@ import redis.asyncio as aioredis
 from django.conf import settings
 from django.db import close_old_connections, connections
 
-from dispatch import live, live_reads, wire
+from dispatch import details, live, live_reads, wire
 from dispatch.boards import Board, Indexes, VehicleBoard
+from dispatch.details import DetailBook
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ class Listener(Protocol):
     def kpi(self, text: str) -> None: ...
     def resync(self, why: str) -> None: ...
     def revision_moved(self) -> None: ...
+    def details(self, payload: dict[str, Any]) -> None: ...
     def check(self, now: float) -> None: ...
 
 
@@ -54,6 +56,7 @@ class LiveHub:
         self.depots: dict[int, Board] = defaultdict(lambda: Board(wire.STATION))
         self.vehicles: dict[int, VehicleBoard] = {}
         self.revisions: dict[int, int] = {}
+        self._details: dict[int, DetailBook] = defaultdict(DetailBook)
         self._alerts_told: dict[int, int] = {}
         """The last revision of each fleet's alerts that its browsers were told of."""
         self._dirty: dict[Board, set[int]] = defaultdict(set)
@@ -315,9 +318,26 @@ class LiveHub:
                 self._place_stations(await self.read(live_reads.station_rows), None)
                 stations_read_at = time.monotonic()
 
+    async def details_since(self, organisation_id: int, revision: int) -> dict[str, Any] | None:
+        """What a page that holds this revision lacks; it may have it from the API, where it was newer than here."""
+        if revision != self._details[organisation_id].revision:
+            await self._check_details(organisation_id)
+        return self._details[organisation_id].since(revision)
+
+    async def _check_details(self, organisation_id: int) -> None:
+        """A stop done, a shift begun: tell what changed, and nothing else."""
+        held = self._details[organisation_id].revision
+        found = await self.read(details.read_if_moved, organisation_id, held)
+        if found is None or self._details[organisation_id].revision != held:  # somebody else was faster
+            return
+        message = self._details[organisation_id].turn(*found)
+        for listener in self._of(organisation_id):
+            listener.details(message)
+
     async def _check_revisions(self) -> None:
-        """A new plate, site or stop: load the boards again and tell the pages to fetch the static part."""
+        """A new plate or site: load the boards again and tell the pages to fetch the static part."""
         for organisation_id in {listener.organisation_id for listener in self.listeners}:
+            await self._check_details(organisation_id)
             revision = await self.read(live_reads.revision, organisation_id)
             if revision != self.revisions.get(organisation_id):
                 self._place_stations(await self.read(live_reads.station_rows), None)

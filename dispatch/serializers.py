@@ -262,6 +262,9 @@ _STATIC_VEHICLE = inline_serializer(
         "driver": serializers.CharField(allow_blank=True),
         "plugs": serializers.ListField(child=serializers.CharField()),
         "next_stop": _STOP,
+        "soc_source": serializers.CharField(
+            allow_blank=True, help_text="measured, charger, driver or estimated; empty while no charge is known."
+        ),
         "range_wh_per_km": serializers.IntegerField(),
         "battery_wh": serializers.IntegerField(),
     },
@@ -280,6 +283,7 @@ StaticSerializer = inline_serializer(
     "LiveStatic",
     {
         "rev": serializers.IntegerField(),
+        "details_rev": serializers.IntegerField(),
         "server_time": serializers.DateTimeField(),
         "organisation": inline_serializer(
             "StaticOrganisation",

@@ -6,6 +6,7 @@ import pytest
 import redis
 from asgiref.sync import sync_to_async
 from django.core.cache import cache
+from django.db import OperationalError
 from django.test import Client
 from django.utils import timezone
 
@@ -22,7 +23,7 @@ from fleetcharge.lib.events import publish
 from stations.events import ConnectorStatusChanged
 from stations.models import Connector
 from vehicles.events import VehicleMove, VehiclesMoved
-from vehicles.models import Vehicle
+from vehicles.models import Stop, Vehicle
 
 pytestmark = pytest.mark.django_db(transaction=True)
 EVERYTHING = {"bbox": None, "z": 5, "layers": ["vehicles", "stations"]}
@@ -408,3 +409,75 @@ async def test_a_vehicle_in_a_session_charges_whatever_its_tracker_says_or_has_n
             await end(row)
         await page.until(lambda: page.vehicles[silent.pk][-1] & 0x0F == wire.OFFLINE)
     assert (await groups())[0][unheard.pk] == OFFLINE
+
+
+async def test_a_stop_that_is_done_moves_alone_and_no_name_is_read_again(
+    city, organisation, dispatcher, stranger, monkeypatch
+):
+    monkeypatch.setattr("dispatch.hub.CLOCK_SECONDS", 0.2)
+
+    @in_thread
+    def stops():
+        places = {"latitude": 12.9, "longitude": 77.6}
+        return [
+            Stop.objects.create(vehicle=city.mine, sequence=n, name=name, **places) for n, name in enumerate("AB", 1)
+        ]
+
+    @in_thread
+    def names(session_key):
+        client = Client()
+        client.cookies["sessionid"] = session_key
+        return client.get("/api/v1/live/static/").json()
+
+    @in_thread
+    def tick_off(stop):
+        Stop.objects.filter(pk=stop.pk).update(done_at=timezone.now())
+
+    quiet = await in_thread(factories.vehicle)(organisation, at=timezone.now())
+    first, second = await stops()
+    mine, theirs = await in_thread(sign_in)(dispatcher), await in_thread(sign_in)(stranger)
+    async with served() as address, opened(address, mine) as page, opened(address, theirs) as other:
+        static = await names(mine)
+        assert {row["id"]: (row["next_stop"] or {}).get("name") for row in static["vehicles"]} == {
+            city.mine.pk: "A", quiet.pk: None
+        }  # fmt: skip
+        for watcher in (page, other):
+            await watcher.say("hello", v=1, last_alert=0)
+            await watcher.say("view", **EVERYTHING)
+            await watcher.until(lambda watcher=watcher: watcher.rev)
+        rev = page.rev
+        await page.say("details", rev=static["details_rev"])
+        await other.say("details", rev=0)
+        await other.until(lambda: other.of_type("details"))
+        await tick_off(first)
+        told = await page.until(lambda: page.of_type("details"))
+        assert [[(row["id"], row["next_stop"]["name"]) for row in message["vehicles"]] for message in told] == [
+            [(city.mine.pk, "B")]
+        ]
+        await tick_off(second)
+        await page.until(lambda: len(page.of_type("details")) == 2)
+        assert page.of_type("details")[-1]["vehicles"][0]["next_stop"] is None
+        async with opened(address, mine) as returning:  # from where it was cut off
+            await returning.say("hello", v=1, last_alert=0)
+            await returning.say("details", rev=static["details_rev"])
+            missed = await returning.until(lambda: returning.of_type("details"))
+            assert [(row["id"], row["next_stop"]) for row in missed[0]["vehicles"]] == [(city.mine.pk, None)]
+        again = await names(mine)
+        assert (again["rev"], page.rev) == (static["rev"], rev)
+        assert again["details_rev"] == page.of_type("details")[-1]["rev"] != static["details_rev"]
+        assert {row["id"] for message in other.of_type("details") for row in message["vehicles"]} == {city.theirs.pk}
+
+
+async def test_a_page_whose_question_could_not_be_answered_comes_again(city, dispatcher, monkeypatch):
+    key = await in_thread(sign_in)(dispatcher)
+
+    def rests(*_):
+        raise OperationalError("the database rests")
+
+    async with served() as address, opened(address, key) as page:
+        await page.say("view", **EVERYTHING)
+        await page.until(lambda: page.vehicles)
+        monkeypatch.setattr("dispatch.live_reads.alerts_after", rests)
+        await page.say("hello", v=1, last_alert=0)
+        await page.until(lambda: page.close_code)
+        assert page.close_code == 1011

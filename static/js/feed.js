@@ -32,7 +32,7 @@ export function startFeed({ store, queue, map, actions, watched }) {
     try {
       const answer = await fetch(`${boot.urls.api}live/static/`, { headers: etag ? { "If-None-Match": etag } : {} });
       if (answer.status === 401) { socket.onSignedOut(); return; }
-      if (answer.status === 200) { etag = answer.headers.get("ETag"); store.applyStatic(await answer.json()); look(); }
+      if (answer.status === 200) { etag = answer.headers.get("ETag"); store.applyStatic(await answer.json()); look(); socket.askDetails(); }
       isLoading = false;
     } catch {
       setTimeout(() => { isLoading = false; loadNames(); }, NAMES_RETRY_MS);

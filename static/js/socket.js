@@ -72,6 +72,11 @@ export class LiveSocket {
     this.#send({ type: "focus", ...focus });
   }
 
+  /** Tell which details came with the names; what is newer follows. */
+  askDetails() {
+    if (this.epoch && this.store.detailsRev) this.#send({ type: "details", rev: this.store.detailsRev });
+  }
+
   /** Seconds since the server last said anything. */
   age() { return (performance.now() - this.heardAt) / 1000; }
 
@@ -106,6 +111,7 @@ export class LiveSocket {
     else if (message.type === "kpi") this.#figures(message);
     else if (message.type === "alert") this.onAlert?.(message, this.store.applyAlert(message));
     else if (message.type === "session") this.store.applySession(message);
+    else if (message.type === "details") this.store.applyDetails(message);
     else if (message.type === "resync") this.#sendView();
     else if (message.type === "bye") this.retryMs = message.retry_ms;
   }
@@ -125,6 +131,7 @@ export class LiveSocket {
     tellTime(message.server_time);
     this.#sendView();
     this.watch(this.focus);
+    this.askDetails();
     if (document.hidden) this.#send({ type: "pause" });
     this.#become("live");
     if (message.rev && message.rev !== this.store.rev) this.onRev(message.rev);

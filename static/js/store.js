@@ -19,6 +19,7 @@ export class Store {
     this.stationNames = new Map();
     this.stationIdByPublicId = new Map();
     this.rev = 0;
+    this.detailsRev = 0;
     this.organisation = null;
     this.alerts = new Map();
     this.lastAlert = 0;
@@ -77,10 +78,18 @@ export class Store {
 
   applyStatic(data) {
     this.rev = data.rev;
+    this.detailsRev = data.details_rev;
     this.organisation = data.organisation;
     this.vehicleNames = new Map(data.vehicles.map((vehicle) => [vehicle.id, vehicle]));
     this.stationNames = new Map(data.stations.map((station) => [station.id, station]));
     this.stationIdByPublicId = new Map(data.stations.map((station) => [station.public_id, station.id]));
+    this.touch("names");
+  }
+
+  /** Driver, next stop, source of the charge: of the vehicles where one of them changed. */
+  applyDetails({ rev, vehicles }) {
+    this.detailsRev = rev;
+    for (const { id, ...detail } of vehicles) Object.assign(this.vehicleNames.get(id) ?? {}, detail);
     this.touch("names");
   }
 

@@ -216,6 +216,29 @@ def test_a_broken_frame_changes_nothing(page: Page, broken: list[int]) -> None:
     assert told == [True, 1, 14]
 
 
+def test_details_change_the_vehicles_they_name_and_are_asked_for_from_where_the_page_is(page: Page) -> None:
+    told = run(
+        page,
+        FAKE_LINE
+        + """
+        const {s, live, line} = begin(); const sent = [];
+        const made = window.WebSocket.prototype;
+        made.readyState = 1; made.send = (text) => sent.push(JSON.parse(text));
+        const asked = () => sent.filter((one) => one.type === "details").map((one) => one.rev);
+        line.welcome(); const before = asked();
+        const van = (id) => ({id, registration: `KA ${id}`, driver: "Asha", next_stop: {name: "A"}});
+        s.applyStatic({rev: 5, details_rev: 8, organisation: {}, vehicles: [van(1), van(2)], stations: []});
+        live.askDetails();
+        const vehicles = [{id: 2, driver: "Ravi", next_stop: null}, {id: 3, driver: "?"}];
+        line.says({type: "details", rev: 9, vehicles});
+        line.welcome();
+        const names = [...s.vehicleNames.values()].map((one) => [one.registration, one.driver, one.next_stop]);
+        return [before, asked(), names];
+        """,
+    )
+    assert told == [[], [8, 9], [["KA 1", "Asha", {"name": "A"}], ["KA 2", "Ravi", None]]]
+
+
 def test_alerts_keep_the_newest_revision_and_sort_by_what_they_cost(page: Page) -> None:
     base = {"severity": "warn", "opened_at": "2026-11-21T06:00:00Z", "op": "add", "plan": None, "snoozed_until": None}
     alerts = [
