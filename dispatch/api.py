@@ -18,6 +18,7 @@ from rest_framework.views import APIView
 
 from billing.models import ChargingSession
 from dispatch import figures, services, tasks
+from dispatch.driving.api import DriverLinks
 from dispatch.models import Alert, ChargePlan, Reservation, SessionCommand
 from dispatch.serializers import (
     AlertSerializer,
@@ -77,7 +78,7 @@ class PlanFilter(filters.FilterSet):
 
 
 @extend_schema_view(list=extend_schema(summary="Charging plans"), retrieve=extend_schema(summary="One plan"))
-class PlanViewSet(viewsets.ReadOnlyModelViewSet[ChargePlan]):
+class PlanViewSet(DriverLinks, viewsets.ReadOnlyModelViewSet[ChargePlan]):
     read_scope, write_scope = Scope.DISPATCH_READ, Scope.DISPATCH_WRITE
     queryset = ChargePlan.objects.none()
     serializer_class = PlanSerializer

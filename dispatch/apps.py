@@ -6,4 +6,7 @@ class DispatchConfig(AppConfig):
     verbose_name = "Dispatch"
 
     def ready(self) -> None:
+        from dispatch.driving import handlers as drives  # noqa: F401  (what the outbox tells has the link)
+
+        # isort: split
         from dispatch import handlers, outbox  # noqa: F401  (registers subscribers)

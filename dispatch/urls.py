@@ -18,4 +18,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("fleet/<int:vehicle_id>/connect/packets/", connecting.packets, name="connect-packets"),
     path("fleet/<int:vehicle_id>/connect/new/", connecting.new_device, name="connect-new-device"),
     path("sessions/", views.session_list, name="session-list"),
+    path("", include("dispatch.driving.urls")),
 ]

@@ -12,6 +12,7 @@ app.autodiscover_tasks()
 app.autodiscover_tasks(
     [
         "stations.stream",
+        "dispatch.driving",
         *(f"billing.{name}" for name in ("approvals", "payments", "invoicing", "notices", "prices")),
     ]
 )
@@ -31,6 +32,7 @@ app.conf.beat_schedule = {
     "vehicle-days": {"task": "vehicles.tasks.make_days", "schedule": 60.0},
     "low-soc-sweep": {"task": "dispatch.tasks.sweep_low_vehicles", "schedule": 10.0},
     "reservation-sweep": {"task": "dispatch.tasks.sweep_reservations", "schedule": 10.0},
+    "drive-sweep": {"task": "dispatch.driving.tasks.sweep_drives", "schedule": 10.0},
     "session-command-sweep": {"task": "dispatch.tasks.sweep_commands", "schedule": 10.0},
     "breach-sweep": {"task": "dispatch.tasks.sweep_breaches", "schedule": 10.0},
     "alert-sweep": {"task": "dispatch.tasks.sweep_alerts", "schedule": 30.0},

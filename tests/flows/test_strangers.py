@@ -12,6 +12,7 @@ from fleetcharge.accounts.models import Membership, Organisation, Scope, User
 from tests.belongings import Belongings, belongings_of
 
 PUBLIC = {"login/", "healthz/", "api/v1/schema/", "api/v1/docs/", "i18n/setlang/", "admin/login/", "admin/jsi18n/"}
+PUBLIC |= {"go/worker.js", "go/at/<str:code>/"}  # a script, and where a plug's code leads: they name no tenant
 PUBLIC |= {"metrics"}  # guarded by address and token instead (ocpp_bridge/tests/test_metrics.py); names no tenant
 
 

@@ -1,0 +1,189 @@
+"""The way of a vehicle to its plug, by its pings: arrived, kept while it waits there, not come, stayed too long."""
+
+from datetime import datetime, timedelta
+
+from django.db.models import CharField, Exists, F, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Cast, Concat
+
+from billing.models import ChargingSession
+from billing.reconstruction import DELIVERING_W
+from billing.services import energy
+from dispatch.driving import deeds, telling
+from dispatch.models import Alert, ChargePlan, Reservation
+from dispatch.services.elsewhere import VehicleIsElsewhere
+from dispatch.services.extending import extend_reservation
+from dispatch.services.following import AT_SITE_M
+from fleetcharge.lib.geo import distance_m
+from fleetcharge.lib.sweeps import survived
+from vehicles.models import POSITION_STALE_AFTER, VehicleState
+
+State, ArrivedBy = ChargePlan.State, ChargePlan.ArrivedBy
+PASSING_KMH = 20.0
+"""Who is faster drives by."""
+ENDS_SOON = timedelta(seconds=60)
+KEPT_FOR = timedelta(minutes=15)
+KEPT_AT_MOST = timedelta(minutes=60)
+"""A place is kept for a vehicle that waits beside it, in steps, so long after it came."""
+TOLD_WITHIN = timedelta(hours=1)
+FULL_AFTER = timedelta(minutes=2)
+IDLE_BEFORE_ALERT = timedelta(minutes=10)
+
+LONGEST_STAY = timedelta(days=2)
+CHUNK = 500
+
+
+def sweep(*, now: datetime) -> int:
+    """All of it, once; how many plans, places and alerts moved. Each row by itself."""
+    return (
+        find_arrivals(now=now)
+        + keep_places(now=now)
+        + tell_no_shows(now=now)
+        + tell_overstays(now=now)
+        + close_what_is_over(now=now)
+    )
+
+
+# --- there --------------------------------------------------------------------------------------------------------
+def find_arrivals(*, now: datetime) -> int:
+    """Vehicles whose last believable position is at their plug's site, and those that charge by their plan."""
+    found = 0
+    for plan in _not_there(now):
+        if _is_there(plan):
+            with survived("plan", plan.pk):
+                found += deeds.arrive(plan_id=plan.pk, by=ArrivedBy.POSITION, now=now)
+    charging = ChargePlan.objects.filter(state=State.CHARGING, arrived_at=None).order_by("pk")
+    for plan_id in charging.values_list("pk", flat=True)[:CHUNK]:
+        with survived("plan", plan_id):
+            found += deeds.arrive(plan_id=plan_id, by=ArrivedBy.SESSION, now=now)
+    return found
+
+
+def _not_there(now: datetime) -> QuerySet[ChargePlan]:
+    """Under way, with a position that is newer than the decision."""
+    on_the_way = ChargePlan.objects.filter(
+        state__in=deeds.UNDER_WAY, arrived_at=None, vehicle__state__latitude__isnull=False,
+        vehicle__state__position_at__gte=F("decided_at"), vehicle__state__position_at__gt=now - POSITION_STALE_AFTER,
+    )  # fmt: skip
+    return on_the_way.select_related("vehicle__state", "connector__evse__location").order_by("pk")
+
+
+def _is_there(plan: ChargePlan) -> bool:
+    """Within the site's circle, and not driving through it."""
+    state: VehicleState = plan.vehicle.state
+    if plan.connector is None or state.latitude is None or state.longitude is None:
+        return False
+    site = plan.connector.evse.location
+    is_near = distance_m(state.latitude, state.longitude, site.latitude, site.longitude) <= AT_SITE_M
+    return is_near and (state.speed_kmh or 0.0) <= PASSING_KMH
+
+
+def keep_places(*, now: datetime) -> int:
+    """A place that would lapse while its vehicle waits beside it (the plug may still be busy) is kept; how many."""
+    ending = Reservation.objects.active().filter(
+        expires_at__gt=now, expires_at__lte=now + ENDS_SOON, plan__state__in=deeds.UNDER_WAY,
+        plan__arrived_at__gt=now - KEPT_AT_MOST,
+    )  # fmt: skip
+    related = ("plan__vehicle__state", "plan__connector__evse__location")
+    kept = 0
+    for row in ending.select_related(*related).order_by("pk")[:CHUNK]:
+        with survived("reservation", row.pk):
+            kept += _keep(row, now)
+    return kept
+
+
+def _keep(row: Reservation, now: datetime) -> bool:
+    plan = row.plan
+    if plan is None or (plan.arrived_by == ArrivedBy.POSITION and not _is_there(plan)):
+        return False
+    try:
+        longer = extend_reservation(
+            number=row.pk, expires_at=row.expires_at + KEPT_FOR, actor=None, actor_label="arrived", now=now
+        )
+    except (VehicleIsElsewhere, ValueError):
+        return False
+    return longer is not None
+
+
+# --- not there ----------------------------------------------------------------------------------------------------
+def tell_no_shows(*, now: datetime) -> int:
+    """Plans that ended because nobody came, of which nobody was told; how many."""
+    told = Alert.objects.filter(organisation_id=OuterRef("organisation_id"), dedupe_key=OuterRef("key"))
+    lapsed = Reservation.objects.filter(plan_id=OuterRef("pk"), state=Reservation.State.EXPIRED)
+    missed = ChargePlan.objects.filter(Exists(lapsed), state=State.EXPIRED, closed_at__gt=now - TOLD_WITHIN)
+    missed = missed.annotate(key=_key(telling.NO_SHOW)).filter(~Exists(told), connector__isnull=False)
+    rows = missed.select_related("vehicle", "connector__evse__location").order_by("pk")[:CHUNK]
+    for plan in rows:
+        with survived("plan", plan.pk):
+            telling.did_not_come(plan, now=now)
+    return len(rows)
+
+
+def _key(prefix: str) -> Concat:
+    return Concat(Value(prefix), Cast("pk", CharField()), output_field=CharField())
+
+
+# --- too long -----------------------------------------------------------------------------------------------------
+def tell_overstays(*, now: datetime) -> int:
+    """Vehicles that are plugged in although nothing has flowed for a while, by the charger's own word; how many."""
+    told = Alert.objects.open().filter(organisation_id=OuterRef("organisation_id"), dedupe_key=OuterRef("key"))
+    quiet = _quiet(now).annotate(key=_key(telling.OVERSTAY)).filter(~Exists(told))
+    found = 0
+    for session in quiet.select_related("vehicle", "organisation", "connector__evse__location").order_by("pk")[:CHUNK]:
+        with survived("session", session.pk):
+            idle = idle_for(session, now)
+            if idle >= IDLE_BEFORE_ALERT:
+                telling.stays_too_long(session, now - idle, now=now)
+                found += 1
+    return found
+
+
+def _quiet(now: datetime) -> QuerySet[ChargingSession]:
+    """Sessions of known vehicles that drew something and draw hardly anything now."""
+    running = ChargingSession.objects.active().filter(
+        vehicle__isnull=False, suspect_reason="", energy_wh__gt=0,
+        started_at__range=(now - LONGEST_STAY, now - IDLE_BEFORE_ALERT),
+    )  # fmt: skip
+    return running.filter(Q(power_w__lt=DELIVERING_W) | Q(power_w=None))
+
+
+def idle_for(session: ChargingSession, now: datetime) -> timedelta:
+    """Since when nothing flows, as its charger tells; nothing without proof (a network's session)."""
+    return timedelta(seconds=energy.idle_seconds(session, now))
+
+
+def is_full(session: ChargingSession, now: datetime) -> bool:
+    """As its charger tells. The meter is asked only of a session that draws nothing, or nobody knows what."""
+    return not _draws(session) and session.energy_wh > 0 and idle_for(session, now) >= FULL_AFTER
+
+
+def close_what_is_over(*, now: datetime) -> int:
+    """Alerts whose cause is gone: it left or draws again, it came after all, somebody charges at the reported plug."""
+    closed = 0
+    for alert in Alert.objects.open().filter(_ours()).order_by("pk")[:CHUNK]:
+        with survived("alert", alert.pk):
+            if reason := _why_over(alert):
+                closed += telling.is_over(alert, reason, now=now)
+    return closed
+
+
+def _ours() -> Q:
+    kinds = Q(kind__in=(Alert.Kind.NO_SHOW, Alert.Kind.OVERSTAY))
+    return kinds | Q(kind=Alert.Kind.CHARGER_MATTER, dedupe_key__startswith=telling.REPORTED)
+
+
+def _why_over(alert: Alert) -> str:
+    """Empty while it is not."""
+    if alert.kind == Alert.Kind.OVERSTAY:
+        running = ChargingSession.objects.active().filter(pk=alert.session_id or 0).first()
+        return "" if running is not None and not _draws(running) else "left"
+    if alert.kind == Alert.Kind.NO_SHOW:
+        later = ChargePlan.objects.filter(vehicle=alert.vehicle, pk__gt=alert.data["plan_id"])
+        sessions = ChargingSession.objects.filter(vehicle=alert.vehicle, started_at__gt=alert.opened_at)
+        return "planned again" if later.exists() else "charges" if sessions.exists() else ""
+    connector_id = alert.data["connector_id"]
+    sessions = ChargingSession.objects.filter(connector_id=connector_id, started_at__gt=alert.opened_at)
+    return "somebody charges there" if sessions.filter(energy_wh__gt=0).exists() else ""
+
+
+def _draws(session: ChargingSession) -> bool:
+    return session.power_w is not None and session.power_w >= DELIVERING_W

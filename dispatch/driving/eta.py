@@ -1,0 +1,83 @@
+"""When a vehicle will be where: at its plug, done, and at its next stop, as things are now."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+
+from billing.models import ChargingSession
+from dispatch.engines import current
+from dispatch.models import ChargePlan
+from vehicles.models import POSITION_STALE_AFTER, Stop, Vehicle, VehicleState
+
+State = ChargePlan.State
+Place = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Expected:
+    """None where nobody can say. `stop_at`: at the next stop, after charging."""
+
+    plug_at: datetime | None = None
+    done_at: datetime | None = None
+    stop_at: datetime | None = None
+
+
+def expected(vehicle: Vehicle, plan: ChargePlan, stop: Stop | None, now: datetime) -> Expected:
+    """Needs the vehicle's state, the plan's site and session."""
+    here = _here(vehicle, now)
+    if plan.state not in (State.ACCEPTED, State.RESERVED, State.CHARGING) or plan.connector is None:
+        return Expected(stop_at=_after(now, _seconds(here, _place(stop))))
+    site = plan.connector.evse.location
+    plug = (site.latitude, site.longitude)
+    plug_at = None if plan.state == State.CHARGING else _plug_at(plan, here, plug, now)
+    done_at = _done_at(plan, plug_at, now)
+    return Expected(plug_at, done_at, _after(done_at, _seconds(plug, _place(stop))))
+
+
+def next_stop(vehicle: Vehicle) -> Stop | None:
+    return Stop.objects.filter(vehicle=vehicle, done_at=None).order_by("sequence").first()
+
+
+def _plug_at(plan: ChargePlan, here: Place | None, plug: Place, now: datetime) -> datetime | None:
+    """By its last position; of a vehicle that has not reported of late, as it was planned."""
+    if plan.arrived_at is not None:
+        return plan.arrived_at
+    driven = _after(now, _seconds(here, plug))
+    return driven or (max(plan.plug_in_at, now) if plan.plug_in_at else None)
+
+
+def _done_at(plan: ChargePlan, plug_at: datetime | None, now: datetime) -> datetime | None:
+    lasts = timedelta(seconds=plan.charge_seconds)
+    if plan.state == State.CHARGING:
+        return max(_began_at(plan.session, now) + lasts, now)
+    if plug_at is None:
+        return None
+    plugged_in_at = max(plug_at, plan.plug_in_at if plan.wait_seconds and plan.plug_in_at else plug_at, now)
+    return plugged_in_at + lasts
+
+
+def _began_at(session: ChargingSession | None, now: datetime) -> datetime:
+    return session.started_at if session else now
+
+
+def _here(vehicle: Vehicle, now: datetime) -> Place | None:
+    state: VehicleState | None = getattr(vehicle, "state", None)
+    if state is None or state.latitude is None or state.longitude is None or state.position_at is None:
+        return None
+    return None if now - state.position_at >= POSITION_STALE_AFTER else (state.latitude, state.longitude)
+
+
+def _place(stop: Stop | None) -> Place | None:
+    return (stop.latitude, stop.longitude) if stop else None
+
+
+def _seconds(origin: Place | None, destination: Place | None) -> float | None:
+    if origin is None or destination is None:
+        return None
+    seconds = float(current().matrix(np.array([origin]), np.array([destination])).seconds[0, 0])
+    return None if np.isnan(seconds) else seconds
+
+
+def _after(at: datetime | None, seconds: float | None) -> datetime | None:
+    return None if at is None or seconds is None else at + timedelta(seconds=seconds)

@@ -1,0 +1,130 @@
+"""Links to a drive: signed with their end, one per plan and kind, taken back by their row."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.core import signing
+from django.db import IntegrityError, transaction
+from django.urls import reverse
+
+from dispatch.driving.models import DriverLink
+from dispatch.models import ChargePlan
+from fleetcharge.accounts.models import User
+from fleetcharge.accounts.services import audit
+
+Kind, State = DriverLink.Kind, ChargePlan.State
+LONGEST_TOKEN = 200
+PAGES = {Kind.DRIVE: "drive", Kind.ETA: "eta"}
+LIVE_STATES = (State.ACCEPTED, State.RESERVED, State.CHARGING)
+RELATED = ("organisation", "vehicle__state", "vehicle__default_driver", "vehicle__model", "plan")
+
+
+class NoSuchLink(Exception):
+    """Nobody of ours signed it, or it is for another page."""
+
+
+class LinkOver(Exception):
+    """It was good once: its time is over, or it was taken back."""
+
+
+class NothingToShow(Exception):
+    """The plan is not one to drive to."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """A link as its maker hands it on."""
+
+    url: str
+    expires_at: datetime
+
+
+def make(*, plan_id: int, actor: User | None, actor_label: str = "", now: datetime, kind: str = Kind.DRIVE) -> Made:
+    """The plan's link: the one there is, or a new one. Raises NothingToShow while nobody decided, and afterwards."""
+    plan = ChargePlan.objects.select_related("vehicle").get(pk=plan_id)
+    if plan.state not in LIVE_STATES:
+        raise NothingToShow
+    known = DriverLink.objects.filter(plan=plan, kind=kind, revoked_at=None)
+    known.filter(expires_at__lte=now).update(revoked_at=now)  # make room for one that works
+    link = known.first() or _create(plan, kind, actor, actor_label, now) or known.get()
+    return Made(url_of(link), link.expires_at)
+
+
+def _create(plan: ChargePlan, kind: str, actor: User | None, actor_label: str, now: datetime) -> DriverLink | None:
+    """None when somebody else was quicker."""
+    try:
+        with transaction.atomic():
+            link = DriverLink.objects.create(
+                organisation_id=plan.organisation_id, vehicle=plan.vehicle, driver_id=plan.vehicle.default_driver_id,
+                plan=plan, kind=kind, created_by=actor, created_at=now,
+                expires_at=now.replace(microsecond=0) + timedelta(hours=settings.DRIVER_LINK_HOURS),
+            )  # fmt: skip
+            audit(action="driver_link.make", target=link, actor=actor, actor_label=actor_label, after={"kind": kind})
+    except IntegrityError:
+        return None
+    return link
+
+
+@transaction.atomic
+def revoke(*, plan_id: int, actor: User | None, actor_label: str = "", now: datetime) -> int:
+    """Take every link of the plan's vehicle back; how many. Who has one open sees nothing new any more."""
+    vehicle_id = ChargePlan.objects.values_list("vehicle_id", flat=True).get(pk=plan_id)
+    links = list(DriverLink.objects.select_for_update(of=("self",)).open(now).filter(vehicle_id=vehicle_id))
+    for link in links:
+        link.revoked_at = now
+        link.save(update_fields=["revoked_at"])
+        audit(action="driver_link.revoke", target=link, actor=actor, actor_label=actor_label)
+    return len(links)
+
+
+def url_of(link: DriverLink) -> str:
+    return settings.PUBLIC_BASE_URL + path_of(link)
+
+
+def path_of(link: DriverLink) -> str:
+    return reverse(PAGES[Kind(link.kind)], args=[token_of(link)])
+
+
+def token_of(link: DriverLink) -> str:
+    """Row and end, signed: nobody makes one up, and an old one needs no row to be refused."""
+    return _signer(link.kind).sign_object([link.pk, int(link.expires_at.timestamp())])
+
+
+def follow(token: str, *, kind: str, now: datetime) -> DriverLink:
+    """Whom a token lets in. Raises NoSuchLink, LinkOver."""
+    number, ends_at = _read(token, kind)
+    link = DriverLink.objects.select_related(*RELATED).filter(pk=number, kind=kind).first()
+    if link is None:
+        raise NoSuchLink
+    is_moved = link.vehicle.organisation_id != link.organisation_id or not link.vehicle.is_active
+    if is_moved or link.revoked_at is not None or now >= link.expires_at or now.timestamp() >= ends_at:
+        raise LinkOver
+    if link.opened_at is None:
+        DriverLink.objects.filter(pk=link.pk, opened_at=None).update(opened_at=now)
+    return link
+
+
+def _read(token: str, kind: str) -> tuple[int, int]:
+    if len(token) > LONGEST_TOKEN:
+        raise NoSuchLink
+    try:
+        number, ends_at = _signer(kind).unsign_object(token)
+    except (signing.BadSignature, ValueError):
+        raise NoSuchLink from None
+    return int(number), int(ends_at)
+
+
+def _signer(kind: str) -> signing.Signer:
+    """The salt keeps a customer's link from opening the driver's page."""
+    return signing.Signer(salt=f"dispatch.driving:{kind}", sep=".")
+
+
+def plan_of(link: DriverLink) -> ChargePlan:
+    """What the vehicle is to do now: its newest plan since the link's own, which it may have been replaced by."""
+    related = ("connector__evse__location__source", "connector__evse__charger", "connector__evse__location__party",
+               "connector__tariff", "session__connector__evse__location", "session__source")  # fmt: skip
+    newer = ChargePlan.objects.filter(
+        organisation_id=link.organisation_id, vehicle_id=link.vehicle_id, pk__gte=link.plan_id
+    )
+    return newer.select_related(*related).order_by("-pk")[0]
