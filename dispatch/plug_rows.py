@@ -36,6 +36,8 @@ WHERE l.id = ANY(%(place_ids)s)
   AND (l.organisation_id IS NULL OR l.organisation_id = %(organisation_id)s)
   AND (o.organisation_id = %(organisation_id)s OR EXISTS (
       SELECT 1 FROM stations_networkaccess a WHERE a.source_id = o.id AND a.organisation_id = %(organisation_id)s))
+  AND NOT EXISTS (SELECT 1 FROM dispatch_plugreport g WHERE g.connector_id = c.id
+                  AND g.organisation_id = %(organisation_id)s AND g.at > now() - interval '1 hour')
 """  # noqa: S608 (our own words)
 
 
