@@ -4,6 +4,7 @@ from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from dispatch import api, api_static
+from dispatch.policies import api as policies
 from fleetcharge.accounts.public import api as api_view
 
 router = SimpleRouter()
@@ -11,6 +12,8 @@ router.register("plans", api.PlanViewSet, basename="plan")
 router.register("alerts", api.AlertViewSet, basename="alert")
 router.register("reservations", api.ReservationViewSet, basename="reservation")
 router.register("session-commands", api.SessionCommandViewSet, basename="session-command")
+router.register("dispatch-policies", policies.PolicyViewSet, basename="dispatch-policy")
+router.register("policy-experiments", policies.ExperimentViewSet, basename="policy-experiment")
 
 for pattern in router.urls:
     pattern.callback = api_view(pattern.callback)
@@ -18,5 +21,6 @@ for pattern in router.urls:
 urlpatterns = [
     path("", include(router.urls)),
     path("kpis/", api_view(api.KpiView.as_view()), name="kpis"),
+    path("savings/", api_view(policies.SavingsView.as_view()), name="savings"),
     path("live/static/", api_view(api_static.LiveStaticView.as_view()), name="live-static"),
 ]

@@ -433,3 +433,11 @@ class Alert(models.Model):
         if self.closed_at is not None:
             return "del"
         return "add" if self.revision == self.opened_revision else "upd"
+
+
+# Files of their own; Django looks for them here.
+from dispatch.policies.models import DispatchPolicy as DispatchPolicy  # noqa: E402
+from dispatch.policies.models import PlanOutcome as PlanOutcome  # noqa: E402
+from dispatch.policies.models import PolicyArm as PolicyArm  # noqa: E402
+from dispatch.policies.models import PolicyAssignment as PolicyAssignment  # noqa: E402
+from dispatch.policies.models import PolicyExperiment as PolicyExperiment  # noqa: E402

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple, TypeVar
 from django.db import connection, models
 
 from dispatch.plug_rows import parsed
+from dispatch.policies.assignment import policies_of
 from fleetcharge.accounts.models import Organisation
 from vehicles.models import POSITION_STALE_AFTER, Vehicle
 
@@ -115,7 +116,16 @@ def read(vehicle_id: int, *, now: datetime) -> Situation:
     if row is None:
         raise Vehicle.DoesNotExist(vehicle_id)
     found = Situation(*row)
-    return found._replace(charge_curve=parsed(found.charge_curve) or [])
+    return _by_policy(found._replace(charge_curve=parsed(found.charge_curve) or []))
+
+
+def _by_policy(found: Situation) -> Situation:
+    """With the rules of the experiment that the vehicle takes part in, if any."""
+    policy = policies_of([found.vehicle_id]).get(found.vehicle_id)
+    return found if policy is None else found._replace(
+        reserve_percent=policy.reserve_soc_percent, target_percent=policy.target_soc_percent,
+        cost_per_minute_paise=policy.cost_per_minute_paise,
+    )  # fmt: skip
 
 
 def known_part(model: type[Row], **values: Any) -> Row:

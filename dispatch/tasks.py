@@ -7,7 +7,7 @@ from typing import Any
 
 from celery import shared_task
 from django.db.models import Case, Exists, F, OuterRef, Q, QuerySet, When
-from django.db.models.functions import Greatest
+from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from billing.models import ChargingSession
@@ -144,7 +144,8 @@ def low_without_plan(now: datetime) -> QuerySet[VehicleState]:
     low = VehicleState.objects.filter(is_soc_low=True, is_charging=False, vehicle__is_active=True)
     sessions = ChargingSession.objects.active().filter(vehicle_id=OuterRef("vehicle_id"), suspect_reason="")
     sessions = sessions.filter(started_at__gt=now - LONGEST_SESSION)
-    low = low.annotate(half_the_limit=F("vehicle__organisation__soc_low_percent") / 2.0, sure_percent=_sure_percent())
+    limit = Coalesce(F("vehicle__soc_low_percent"), F("vehicle__organisation__soc_low_percent"))
+    low = low.annotate(half_the_limit=limit / 2.0, sure_percent=_sure_percent())
     return (
         low.filter(~Exists(plans.filter(answered)), ~Exists(sessions)).exclude(_is_dismissed()).order_by("soc_percent")
     )

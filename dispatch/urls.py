@@ -4,12 +4,14 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from dispatch import views
 from dispatch.connecting import views as connecting
+from dispatch.policies import views as policies
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("dispatch.api_urls")),
     path("dispatch/", views.index, name="dispatch"),
     path("dispatch/stations/<str:public_id>/", views.station_drawer, name="station-drawer"),
     path("dispatch/vehicles/<int:vehicle_id>/", views.vehicle_drawer, name="vehicle-drawer"),
+    path("dispatch/policies/", policies.overview, name="policies"),
     path("stations/", views.station_list, name="station-list"),
     path("fleet/", views.fleet_list, name="fleet-list"),
     path("fleet/connect/", connecting.overview, name="connect"),

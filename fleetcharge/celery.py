@@ -13,6 +13,7 @@ app.autodiscover_tasks(
     [
         "stations.stream",
         "dispatch.driving",
+        "dispatch.policies",
         *(f"billing.{name}" for name in ("approvals", "payments", "invoicing", "notices", "prices")),
     ]
 )
@@ -35,6 +36,8 @@ app.conf.beat_schedule = {
     "drive-sweep": {"task": "dispatch.driving.tasks.sweep_drives", "schedule": 10.0},
     "session-command-sweep": {"task": "dispatch.tasks.sweep_commands", "schedule": 10.0},
     "breach-sweep": {"task": "dispatch.tasks.sweep_breaches", "schedule": 10.0},
+    "plan-outcomes": {"task": "dispatch.policies.tasks.record_outcomes", "schedule": 600.0},
+    "experiment-draw": {"task": "dispatch.policies.tasks.draw_new_vehicles", "schedule": 600.0},
     "alert-sweep": {"task": "dispatch.tasks.sweep_alerts", "schedule": 30.0},
     "job-sweep": {"task": "billing.tasks.work_jobs", "schedule": 15.0},
     "rate-sweep": {"task": "billing.tasks.sweep_unrated", "schedule": 10.0},

@@ -37,7 +37,8 @@ COUNT_BEHIND_US = timedelta(minutes=5) // timedelta(microseconds=1)  # else each
 # time. OFFSET 0 keeps it at one look into the key per vehicle.
 READ = """
 WITH wanted AS MATERIALIZED (
-    SELECT s.vehicle_id, v.organisation_id, o.soc_low_percent, o.soc_clear_percent, m.battery_wh,
+    SELECT s.vehicle_id, v.organisation_id, coalesce(v.soc_low_percent, o.soc_low_percent) AS soc_low_percent,
+           coalesce(v.soc_clear_percent, o.soc_clear_percent) AS soc_clear_percent, m.battery_wh,
            m.consumption_wh_per_km, v.appetite, v.appetite_variance, s.soc_percent, s.soc_at, s.soc_source,
            s.soc_counted_at, s.position_at, s.is_soc_low, s.soc_is_due,
            coalesce(s.soc_base_at = s.soc_at, false) AS goes_on,

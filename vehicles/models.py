@@ -130,6 +130,10 @@ class Vehicle(models.Model):
         help_text=_("Learned from its own drives, as a multiple of the model's Wh per km."),
     )
     appetite_variance = models.FloatField(default=0.04, db_default=0.04, editable=False)
+    soc_low_percent = models.PositiveSmallIntegerField(
+        null=True, blank=True, editable=False, help_text=_("Of the policy it follows; empty: its fleet's.")
+    )
+    soc_clear_percent = models.PositiveSmallIntegerField(null=True, blank=True, editable=False)
 
     objects = VehicleQuerySet.as_manager()
 
@@ -140,7 +144,12 @@ class Vehicle(models.Model):
                 "organisation",
                 Replace(Upper("registration"), Value(" "), Value("")),
                 name="one_vehicle_per_plate",
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(soc_low_percent=None, soc_clear_percent=None)
+                | Q(soc_low_percent__lt=F("soc_clear_percent"), soc_clear_percent__lte=100),
+                name="own_limits_come_as_a_pair",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -150,6 +159,13 @@ class Vehicle(models.Model):
     def wh_per_km(self) -> float:
         """What this very vehicle takes."""
         return self.model.consumption_wh_per_km * self.appetite
+
+    @property
+    def soc_limits(self) -> tuple[int, int]:
+        """Low and clear: its own, else its fleet's."""
+        if self.soc_low_percent is None or self.soc_clear_percent is None:
+            return self.organisation.soc_low_percent, self.organisation.soc_clear_percent
+        return self.soc_low_percent, self.soc_clear_percent
 
 
 class VehicleState(models.Model):

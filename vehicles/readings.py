@@ -146,10 +146,10 @@ def remember(vehicle_id: int, learned: Appetite) -> None:
 
 def _latch(state: VehicleState, reading: Reading, now: datetime) -> None:
     """As ingest does for pings (vehicles/soc.py): two newest instants; what came late raises no alert."""
-    fleet = state.vehicle.organisation
-    if reading.soc_percent < fleet.soc_low_percent and now - reading.at <= LATE_AFTER:
+    low_percent, clear_percent = state.vehicle.soc_limits
+    if reading.soc_percent < low_percent and now - reading.at <= LATE_AFTER:
         state.soc_below_at = max(filter(None, (state.soc_below_at, reading.at)))
-    elif reading.soc_percent >= fleet.soc_clear_percent:
+    elif reading.soc_percent >= clear_percent:
         state.soc_clear_at = max(filter(None, (state.soc_clear_at, reading.at)))
     was_low, below, clear = state.is_soc_low, state.soc_below_at, state.soc_clear_at
     state.is_soc_low = below is not None and (clear is None or below > clear)

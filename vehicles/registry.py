@@ -15,9 +15,10 @@ UNKNOWN_SECONDS = 3.0
 MAX_ENTRIES = 200_000
 
 FIND = """
-SELECT v.device_id, v.id, v.organisation_id, m.vehicle_class, o.soc_low_percent, o.soc_clear_percent, s.vehicle_id,
-       s.latitude, s.longitude, (extract(epoch FROM s.position_at) * 1000000)::bigint,
-       s.soc_percent, (extract(epoch FROM s.soc_at) * 1000000)::bigint, coalesce(v.watched_until > now(), false)
+SELECT v.device_id, v.id, v.organisation_id, m.vehicle_class, coalesce(v.soc_low_percent, o.soc_low_percent),
+       coalesce(v.soc_clear_percent, o.soc_clear_percent), s.vehicle_id, s.latitude, s.longitude,
+       (extract(epoch FROM s.position_at) * 1000000)::bigint, s.soc_percent,
+       (extract(epoch FROM s.soc_at) * 1000000)::bigint, coalesce(v.watched_until > now(), false)
 FROM vehicles_vehicle v
 JOIN vehicles_vehiclemodel m ON m.id = v.model_id
 JOIN accounts_organisation o ON o.id = v.organisation_id
