@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from dispatch import doorkeeper, live_reads, wire
+from dispatch import doorkeeper, live_reads, wire, wording
 from dispatch.boards import Board, Indexes, Layer, StatusLayer, Viewport
 from dispatch.hub import LiveHub, hub
 from fleetcharge.lib import asgi
@@ -40,6 +40,7 @@ class LiveSocket:
         self.user_id, self.organisation_id = guest.user_id, guest.organisation_id
         self.is_paused = False
         self._wake = asyncio.Event()
+        self._language = wording.ENGLISH
         self._texts: deque[str] = deque()
         self._kpi: str | None = None
         self._held_alerts: list[dict[str, Any]] | None = []
@@ -72,7 +73,7 @@ class LiveSocket:
         if self._held_alerts is not None:  # until the browser has said what it already knows
             self._held_alerts.append(payload)
         else:
-            self._say(payload)
+            self._say(live_reads.spoken(payload, self._language))
 
     def session(self, payload: dict[str, Any]) -> None:
         is_watched = payload["vehicle_id"] in self._focus["vehicles"]
@@ -167,13 +168,14 @@ class LiveSocket:
             "type": "welcome", "epoch": self.hub.epoch, "hz": HZ, "server_time": datetime.now(UTC).isoformat(),
             "rev": self._revision, "states": wire.STATE_NAMES,
         })  # fmt: skip
+        self._language = str(message.get("language") or wording.ENGLISH)
         self._start(self._replay_alerts(int(message.get("last_alert") or 0)))
 
     async def _replay_alerts(self, last_revision: int) -> None:
         missed = await self.hub.read(live_reads.alerts_after, self.organisation_id, last_revision)
         held, self._held_alerts = self._held_alerts or [], None
         for payload in [*missed, *held]:
-            self._say(payload)
+            self._say(live_reads.spoken(payload, self._language))
 
     def _ask_details(self, message: dict[str, Any]) -> None:
         self._start(self._tell_details(int(message["rev"])))

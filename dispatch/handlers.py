@@ -6,6 +6,7 @@ from billing.events import ExceptionOpened, ExceptionResolved, SessionEnded, Ses
 from dispatch import live, services, tasks
 from dispatch.events import EXTENDED, AlertChanged, PlanChanged, ReservationBreached, ReservationChanged
 from dispatch.models import Alert, ChargePlan, Reservation, ReservationBreach
+from dispatch.wording import Says
 from fleetcharge.lib import hints
 from fleetcharge.lib.events import subscribe, subscribe_many
 from fleetcharge.webhooks.events import WebhookGivenUp, WebhookMended
@@ -226,7 +227,7 @@ def follow_end(event: SessionEnded) -> None:
 def show_held_money(event: ExceptionOpened) -> None:
     services.open_alert(
         organisation_id=event.organisation_id, kind=Alert.Kind.MONEY, dedupe_key=services.money_key(event.exception_id),
-        title="A session waits for finance", severity=Alert.Severity.INFO, session_id=event.session_id,
+        says=Says("session_held"), severity=Alert.Severity.INFO, session_id=event.session_id,
         data={"exception_id": event.exception_id, "exception_kind": event.kind}, now=timezone.now(),
     )  # fmt: skip
 

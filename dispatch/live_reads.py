@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 
 from billing.models import ChargingSession
-from dispatch import figures, wire
+from dispatch import figures, wire, wording
 from dispatch.models import Alert, ChargePlan
 from dispatch.serializers import AlertSerializer
 from fleetcharge.accounts.models import Organisation
@@ -178,7 +179,16 @@ def alerts_after(organisation_id: int, last_revision: int) -> list[dict[str, Any
 
 
 def alert_message(alert: Alert) -> dict[str, Any]:
-    return {"type": "alert", **AlertSerializer(alert).data}
+    """With its words in every language, of which each browser gets one (`spoken`)."""
+    zone_name = alert.organisation.time_zone
+    words = {code: wording.told(alert, zone_name, code) for code, _name in settings.LANGUAGES}
+    return {"type": "alert", **AlertSerializer(alert).data, "words": words}
+
+
+def spoken(message: dict[str, Any], language: str) -> dict[str, Any]:
+    """The message about an alert as a reader of this language gets it."""
+    words = message["words"].get(language, {})
+    return {**{name: value for name, value in message.items() if name != "words"}, **words}
 
 
 def sessions(meters: dict[int, list[Any]]) -> list[tuple[int, dict[str, Any]]]:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any, Self
 
 from django.contrib.postgres.constraints import ExclusionConstraint
-from django.contrib.postgres.fields import RangeOperators
+from django.contrib.postgres.fields import ArrayField, RangeOperators
 from django.db import models
 from django.db.models import F, Func, Q
 from django.utils import timezone
@@ -363,9 +363,8 @@ class AlertQuerySet(models.QuerySet["Alert"]):
 
     def for_display(self) -> Self:
         """With everything AlertSerializer shows; two queries in all."""
-        return self.select_related("plan__vehicle", "plan__connector__evse__location__source").prefetch_related(
-            "plan__reservations"
-        )
+        plan = ("plan__vehicle", "plan__connector__evse__location__source")
+        return self.select_related("organisation", *plan).prefetch_related("plan__reservations")
 
 
 class Alert(models.Model):
@@ -394,8 +393,14 @@ class Alert(models.Model):
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="alerts")
     kind = models.CharField(max_length=20, choices=Kind)
     severity = models.CharField(max_length=4, choices=Severity, default=Severity.WARN)
-    title = models.CharField(max_length=160)
+    title = models.CharField(max_length=160, help_text=_("In English; pages say it in the reader's language."))
     body = models.CharField(max_length=400, blank=True)
+    code = models.CharField(
+        max_length=40, blank=True, default="", db_default="",
+        help_text=_("What the title says; empty: only as text."),
+    )  # fmt: skip
+    body_codes = ArrayField(models.CharField(max_length=40), default=list, blank=True, db_default=[])
+    parameters = models.JSONField(default=dict, blank=True, db_default={})
     vehicle = models.ForeignKey(Vehicle, models.CASCADE, null=True, blank=True, related_name="alerts")
     location = models.ForeignKey(Location, models.CASCADE, null=True, blank=True, related_name="+")
     plan = models.ForeignKey(ChargePlan, models.SET_NULL, null=True, blank=True, related_name="alerts")

@@ -105,7 +105,11 @@ class UndonePlanSerializer(PlanSerializer):
 
 
 class AlertSerializer(serializers.ModelSerializer[Alert]):
-    """One thing that needs somebody. Needs Alert.objects.for_display()."""
+    """One thing that needs somebody. Needs Alert.objects.for_display().
+
+    `title` and `body` are English; who speaks another language makes the words of `code` (the title's), `body_codes`
+    (one per sentence) and `parameters`. All three are empty where an alert is only text.
+    """
 
     op = serializers.SerializerMethodField(help_text="add | upd | del: what a list of open alerts does with it.")
     vehicle_id = serializers.IntegerField(allow_null=True)
@@ -116,8 +120,8 @@ class AlertSerializer(serializers.ModelSerializer[Alert]):
     class Meta:
         model = Alert
         fields = [
-            "id", "revision", "op", "kind", "severity", "title", "body", "vehicle_id", "location_id", "session_id",
-            "opened_at", "snoozed_until", "closed_at", "data", "plan",
+            "id", "revision", "op", "kind", "severity", "title", "body", "code", "body_codes", "parameters",
+            "vehicle_id", "location_id", "session_id", "opened_at", "snoozed_until", "closed_at", "data", "plan",
         ]  # fmt: skip
 
     @extend_schema_field(serializers.ChoiceField(["add", "upd", "del"]))  # type: ignore[untyped-decorator]

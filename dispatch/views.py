@@ -22,6 +22,7 @@ from dispatch import figures, pages
 from dispatch.models import Alert, ChargePlan
 from dispatch.serializers import AlertSerializer
 from dispatch.texts import script_texts
+from dispatch.wording import told
 from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.tenancy import FleetRequest, organisation_of
 from stations.credits import credits_of
@@ -56,6 +57,8 @@ def index(request: FleetRequest) -> HttpResponse:
     fleet = pages.fleet_by_urgency(organisation, now=now)
     counts = pages.group_counts(fleet)
     opened = list(Alert.objects.for_organisation(organisation).open().for_display())
+    for alert in opened:
+        alert.words = told(alert, organisation.time_zone)  # type: ignore[attr-defined]  # for the page
     alerts = [alert for alert in opened if alert.snoozed_until is None or alert.snoozed_until <= now]
     context = {
         "kpis": figures.kpis(organisation, now=now),
@@ -112,7 +115,7 @@ def _boot(request: FleetRequest, alerts: list[Alert]) -> dict[str, Any]:
             "webhooks": reverse("admin:webhooks_webhookendpoint_changelist"),
             "login": f"{reverse('login')}?next={reverse('dispatch')}",
         },
-        "alerts": AlertSerializer(alerts, many=True).data,
+        "alerts": [{**AlertSerializer(alert).data, **told(alert, organisation.time_zone)} for alert in alerts],
         "texts": script_texts(),
     }
 

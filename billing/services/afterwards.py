@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from django.utils.translation import gettext_noop as _
+
 from billing.entitlement import ACCEPTED, UNKNOWN_TOKEN
 from billing.models import AuthorisationDecision, BillingException, ChargingSession
 from billing.services.authorisation import Decision, is_late, record
@@ -9,24 +11,24 @@ from billing.services.exceptions import open_exception
 
 Kind, Door = BillingException.Kind, AuthorisationDecision.Door
 WORDS = {
-    "unknown_token": "the token is not known",
-    "blocked_token": "the token is blocked",
-    "expired_token": "the token had expired",
-    "vehicle_inactive": "the vehicle has left the fleet",
-    "driver_inactive": "the driver has left the fleet",
-    "network_not_authorised": "the fleet has no contract with this network",
-    "site_not_allowed": "this site is not on the token's list",
-    "not_on_shift": "nobody was on shift",
-    "no_wallet": "the fleet has no wallet",
-    "wallet_frozen": "the wallet is frozen",
-    "insufficient": "the wallet is empty",
-    "limit:organisation": "the fleet's limit is used up",
-    "limit:cost_centre": "the limit of the cost centre is used up",
-    "limit:site": "the limit of the site is used up",
-    "limit:vehicle": "the limit of the vehicle is used up",
-    "limit:driver": "the limit of the driver is used up",
-    "limit:tariff": "the limit of the tariff is used up",
-    "concurrent_tx": "the token was charging elsewhere",
+    "unknown_token": _("the token is not known"),
+    "blocked_token": _("the token is blocked"),
+    "expired_token": _("the token had expired"),
+    "vehicle_inactive": _("the vehicle has left the fleet"),
+    "driver_inactive": _("the driver has left the fleet"),
+    "network_not_authorised": _("the fleet has no contract with this network"),
+    "site_not_allowed": _("this site is not on the token's list"),
+    "not_on_shift": _("nobody was on shift"),
+    "no_wallet": _("the fleet has no wallet"),
+    "wallet_frozen": _("the wallet is frozen"),
+    "insufficient": _("the wallet is empty"),
+    "limit:organisation": _("the fleet's limit is used up"),
+    "limit:cost_centre": _("the limit of the cost centre is used up"),
+    "limit:site": _("the limit of the site is used up"),
+    "limit:vehicle": _("the limit of the vehicle is used up"),
+    "limit:driver": _("the limit of the driver is used up"),
+    "limit:tariff": _("the limit of the tariff is used up"),
+    "concurrent_tx": _("the token was charging elsewhere"),
 }
 
 

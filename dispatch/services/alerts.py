@@ -6,14 +6,17 @@ from typing import Any
 
 from django.db import connection, transaction
 
+from dispatch import wording
 from dispatch.events import AlertChanged
 from dispatch.models import Alert, ChargePlan
-from fleetcharge.accounts.models import User
+from dispatch.wording import Says
+from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.events import publish
 from fleetcharge.lib.sweeps import survived
 
 _LOCK_SPACE = 7301
+NO_CODES: dict[str, Any] = {"code": "", "body_codes": [], "parameters": {}}
 
 
 def next_revision(organisation_id: int) -> int:
@@ -28,10 +31,17 @@ def next_revision(organisation_id: int) -> int:
 
 
 @transaction.atomic(savepoint=False)
-def open_alert(*, organisation_id: int, kind: str, dedupe_key: str, title: str, now: datetime, **fields: Any) -> Alert:
-    """Open the alert of this cause, or bring the open one up to date. `fields` are columns of Alert."""
+def open_alert(
+    *, organisation_id: int, kind: str, dedupe_key: str, now: datetime, says: Says | None = None, title: str = "",
+    **fields: Any,
+) -> Alert:  # fmt: skip
+    """Open the alert of this cause, or bring the open one up to date. `fields` are columns of Alert.
+
+    `says` can be told in any language; a `title` (and `body`) is text as it stands.
+    """
     revision = next_revision(organisation_id)
-    values = {"kind": kind, "title": title[:160], "revision": revision, "body": "", **fields}
+    words = _words(says, organisation_id, title, fields.pop("body", ""))
+    values = {"kind": kind, "revision": revision, **words, **fields}
     alert = Alert.objects.open().filter(organisation_id=organisation_id, dedupe_key=dedupe_key).first()
     if alert is None:
         alert = Alert.objects.create(
@@ -43,6 +53,14 @@ def open_alert(*, organisation_id: int, kind: str, dedupe_key: str, title: str, 
         Alert.objects.filter(pk=alert.pk).update(**values)
     publish(AlertChanged(alert.pk, organisation_id, "upd" if alert.opened_revision != revision else "add", revision))
     return alert
+
+
+def _words(says: Says | None, organisation_id: int, title: str, body: str) -> dict[str, Any]:
+    if says is None:
+        return {"title": title[:160], "body": body, **NO_CODES}
+    zone_name = Organisation.objects.values_list("time_zone", flat=True).get(pk=organisation_id)
+    english = wording.in_english(says, zone_name)
+    return {"title": english["title"][:160], "body": english["body"][:400], **says.columns()}
 
 
 @transaction.atomic(savepoint=False)

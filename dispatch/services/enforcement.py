@@ -10,6 +10,7 @@ from dispatch.events import ReservationBreached
 from dispatch.models import Alert, Reservation, ReservationBreach
 from dispatch.services import following, planning, reservations
 from dispatch.services.alerts import close_alert_by_key, open_alert
+from dispatch.wording import Says
 from fleetcharge.lib.events import publish
 from fleetcharge.lib.sweeps import survived
 from stations.cpo import registry
@@ -201,24 +202,18 @@ def _close(breach: ReservationBreach, now: datetime) -> bool:
 
 # --- alerts -------------------------------------------------------------------------------------------------------
 
-WHAT_WE_DO = {
-    State.FLAGGED: "Nothing was stopped.",
-    State.STOPPING: "The charger was asked to stop it.",
-    State.STOPPED: "It was stopped.",
-    State.NOT_STOPPED: "The charger did not stop it.",
-}
-
 
 def _alert(breach: ReservationBreach, reservation: Reservation, session: ChargingSession, now: datetime) -> None:
     """To whom the promise was made, and to the charger's owner; neither learns more than it owns."""
     for organisation_id in _concerned(reservation.organisation_id, session):
         is_promisee = organisation_id == reservation.organisation_id
-        who = _name_for(organisation_id, session)
-        whose = f"{reservation.vehicle.registration}'s place" if is_promisee else "A reserved place"
+        who, known = _who(organisation_id, session)
+        known |= {"place": session.connector.evse.location.name}
+        known |= {"registration": reservation.vehicle.registration} if is_promisee else {}
+        code = "place_taken" if is_promisee else "reserved_place_taken"
         open_alert(
             organisation_id=organisation_id, kind=Alert.Kind.RESERVATION_LOST, dedupe_key=_alert_key(breach),
-            title=f"{whose} at {session.connector.evse.location.name} was taken",
-            body=f"{who} started to charge on the reserved connector. {WHAT_WE_DO[State(breach.state)]}",
+            says=Says(code, (who, f"breach_{breach.state}"), known),
             severity=Alert.Severity.WARN, now=now, vehicle_id=reservation.vehicle_id if is_promisee else None,
             location_id=session.connector.evse.location_id,
             session_id=session.pk if session.organisation_id == organisation_id else None,
@@ -231,10 +226,13 @@ def _concerned(promisee_id: int, session: ChargingSession) -> list[int]:
     return sorted({promisee_id, owner_id})
 
 
-def _name_for(organisation_id: int, session: ChargingSession) -> str:
+def _who(organisation_id: int, session: ChargingSession) -> tuple[str, dict[str, str]]:
+    """The sentence about the intruder, and what it names."""
     if session.organisation_id != organisation_id:
-        return "Another fleet's vehicle"
-    return session.vehicle.registration if session.vehicle else f"Token {session.id_token_uid or '(none)'}"
+        return "stranger_took", {}
+    if session.vehicle:
+        return "vehicle_took", {"intruder": session.vehicle.registration}
+    return "token_took", {"token": session.id_token_uid or "(none)"}
 
 
 def _alert_key(breach: ReservationBreach) -> str:

@@ -11,6 +11,7 @@ from billing.models import ChargingSession
 from dispatch.models import Alert, ChargePlan, Reservation
 from dispatch.services import decisions, planning, rebooking, reservations, stories
 from dispatch.services.alerts import close_alert_by_key, close_alerts_by_key, open_alert
+from dispatch.wording import Says
 from fleetcharge.lib.geo import distance_m
 from stations.models import Charger, Connector, Location
 from vehicles.models import VehicleState
@@ -203,8 +204,10 @@ def charger_lost(*, charger_id: int, now: datetime) -> list[int]:
     charger = Charger.objects.select_related("location").get(pk=charger_id)
     open_alert(
         organisation_id=charger.organisation_id, kind="charger_silent", dedupe_key=f"charger:{charger_id}",
-        title=f"{charger.ocpp_identity} stopped reporting", severity="warn", now=now, location_id=charger.location_id,
-        body=f"{charger.location.name}. Last heard {charger.last_seen_at:%H:%M}." if charger.last_seen_at else "",
+        severity="warn", now=now, location_id=charger.location_id,
+        says=Says("charger_silent", ("last_heard",) if charger.last_seen_at else (), {
+            "ocpp_identity": charger.ocpp_identity, "place": charger.location.name, "last_seen_at": charger.last_seen_at
+        }),
         data={"charger_id": charger_id, "ocpp_identity": charger.ocpp_identity},
     )  # fmt: skip
     connectors = Connector.objects.filter(evse__charger_id=charger_id).values_list("pk", flat=True)

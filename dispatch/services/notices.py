@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 
 from billing.models import BillingException
-from billing.services.tariffs import zone_of
 from dispatch.models import Alert
 from dispatch.services.alerts import close_alert_by_key, open_alert
+from dispatch.wording import Says
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.webhooks.models import WebhookEndpoint
 from stations.events import ChargerMatterSettled, ChargerNeedsAttention
@@ -47,12 +47,11 @@ def _fleets(source: Source) -> list[int]:
 
 
 def _open_network_alert(source: Source, fleet: Organisation, now: datetime) -> None:
-    answered_at = source.last_polled_at
-    since = f" since {answered_at.astimezone(zone_of(fleet.time_zone)):%d %b %H:%M}" if answered_at else ""
+    body = "no_answer_since" if source.last_polled_at else "no_answer"
     open_alert(
         organisation_id=fleet.pk, kind=Alert.Kind.NETWORK_DOWN, dedupe_key=network_key(source.pk), now=now,
-        title=f"{source.name} does not answer", severity=Alert.Severity.WARN,
-        body=f"No answer{since}. Its plugs are offered while their last status is fresh, at a higher risk.",
+        says=Says("network_down", (body,), {"network": source.name, "answered_at": source.last_polled_at}),
+        severity=Alert.Severity.WARN,
         data={"source_id": source.pk, "network": source.name},
     )  # fmt: skip
 
@@ -102,7 +101,8 @@ def show_webhook(*, endpoint_id: int, organisation_id: int, now: datetime) -> bo
         return False
     open_alert(
         organisation_id=organisation_id, kind=Alert.Kind.WEBHOOK_OFF, dedupe_key=key, now=now,
-        title=f"Webhook switched off: {endpoint}", severity=Alert.Severity.WARN, body=endpoint.disabled_reason,
+        says=Says("webhook_off", ("as_told",), {"endpoint": str(endpoint), "told": endpoint.disabled_reason}),
+        severity=Alert.Severity.WARN,
         data={"endpoint_id": endpoint_id},
     )  # fmt: skip
     return True

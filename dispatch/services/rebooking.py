@@ -14,6 +14,7 @@ from billing.services import authorisation
 from dispatch.models import Alert, Reservation
 from dispatch.services import asking, elsewhere, reservations
 from dispatch.services.alerts import open_alert
+from dispatch.wording import Says
 from fleetcharge.lib.sweeps import survived
 from stations.models import Connector
 from stations.nearest import Near, nearest
@@ -147,15 +148,15 @@ def _candidates(lost: Reservation, tried: list[int], now: datetime) -> Iterable[
 
 def _tell(lost: Reservation, made: Reservation | None, now: datetime) -> None:
     name, place = lost.vehicle.registration, lost.connector.evse.location
+    known = {"registration": name, "place": place.name, "reason": lost.reason}
     if made is None:
-        title, severity = f"{name} has lost its place at {place.name}", Alert.Severity.BAD
-        body = f"{lost.reason}. No other place nearby could be reserved."
+        severity, says = Alert.Severity.BAD, Says("place_lost", ("lost_because", "nothing_nearby"), known)
     else:
         found = Connector.objects.select_related("evse__location").get(pk=made.connector_id).evse.location
-        title, severity = f"{name} was moved to {found.name}", Alert.Severity.WARN
-        body = f"Its place at {place.name} was lost: {lost.reason}."
+        known |= {"place": found.name, "lost_place": place.name}
+        severity, says = Alert.Severity.WARN, Says("place_moved", ("lost_at",), known)
     open_alert(
         organisation_id=lost.organisation_id, kind=Alert.Kind.RESERVATION_LOST, dedupe_key=f"rebooked:{lost.number}",
-        title=title[:160], body=body[:400], severity=severity, vehicle_id=lost.vehicle_id, location_id=place.pk,
+        says=says, severity=severity, vehicle_id=lost.vehicle_id, location_id=place.pk,
         data={"lost": lost.number, "made": made.number if made else None}, now=now,
     )  # fmt: skip

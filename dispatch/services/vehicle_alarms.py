@@ -7,6 +7,7 @@ from django.db.models.functions import Cast, Concat
 
 from dispatch.models import Alert
 from dispatch.services.alerts import close_alert_by_key, open_alert
+from dispatch.wording import Says
 from vehicles.models import TrackerAlarm
 
 UNNOTICED_AFTER, LOOKED_BACK = timedelta(seconds=10), timedelta(days=1)
@@ -33,7 +34,7 @@ def vehicle_alarm(*, alarm_id: int, now: datetime) -> Alert | None:
         organisation_id=organisation_id,
         kind=Alert.Kind.VEHICLE_ALARM,
         dedupe_key=key,
-        title=f"{alarm.vehicle.registration}: {alarm.get_kind_display()}",
+        says=Says("vehicle_alarm", (), {"registration": alarm.vehicle.registration, "alarm": alarm.kind}),
         severity=Alert.Severity.BAD if is_emergency else Alert.Severity.WARN,
         vehicle_id=alarm.vehicle_id,
         data={"alarm": alarm.pk, "latitude": alarm.latitude, "longitude": alarm.longitude},

@@ -17,6 +17,7 @@ from dispatch.live import send_marks
 from dispatch.models import ChargePlan
 from dispatch.tests import factories
 from dispatch.tests.browser import opened, served, sign_in
+from dispatch.wording import Says
 from fleetcharge.accounts.models import Membership
 from fleetcharge.lib import hints
 from fleetcharge.lib.events import publish
@@ -242,6 +243,28 @@ async def test_alerts_arrive_once_missed_ones_too_and_only_at_home(city, organis
                 (second.pk, "del"), (first.pk, "del"),
             ]  # fmt: skip
         assert other.of_type("alert") == []
+
+
+async def test_each_page_hears_of_an_alert_in_its_own_language(city, organisation, dispatcher):
+    @in_thread
+    def warn(key):
+        services.open_alert(
+            organisation_id=organisation.pk, kind="money", dedupe_key=key, says=Says("session_held"),
+            now=timezone.now(),
+        )  # fmt: skip
+
+    await warn("before")
+    key = await in_thread(sign_in)(dispatcher)
+    async with served() as address, opened(address, key) as hindi, opened(address, key) as english:
+        await hindi.say("hello", v=1, last_alert=0, language="hi")
+        await english.say("hello", v=1, last_alert=0)
+        for page in (hindi, english):
+            await page.until(lambda page=page: page.of_type("alert"))
+        await warn("while it looks on")
+        for page, title in ((hindi, "एक सत्र वित्त विभाग के इंतज़ार में है"), (english, "A session waits for finance")):
+            alerts = await page.until(lambda page=page: len(page.of_type("alert")) == 2 and page.of_type("alert"))
+            assert [(alert["title"], alert["code"]) for alert in alerts] == [(title, "session_held")] * 2
+            assert "words" not in alerts[0]
 
 
 async def test_what_the_bus_lost_is_told_all_the_same(city, organisation, dispatcher, monkeypatch):

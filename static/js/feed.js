@@ -19,7 +19,7 @@ export function startFeed({ store, queue, map, actions, watched }) {
   let viewTimer = null;
   const loadedAt = serverNow();
   const socket = new LiveSocket({
-    store, url: liveUrl(boot.realtimePort),
+    store, url: liveUrl(boot.realtimePort), language: boot.language,
     onState: (state) => { if (state === "live") { actions.flush(); } drawAge(); },
     onSignedOut: () => { location.href = boot.urls.login; },
     onRev: () => loadNames(),

@@ -20,8 +20,8 @@ export function liveUrl(port, place = location) {
 }
 
 export class LiveSocket {
-  constructor({ store, url, onState, onSignedOut, onRev, random = Math.random }) {
-    Object.assign(this, { store, url, onState, onSignedOut, onRev, random });
+  constructor({ store, url, language, onState, onSignedOut, onRev, random = Math.random }) {
+    Object.assign(this, { store, url, language, onState, onSignedOut, onRev, random });
     this.state = "connecting";
     this.attempt = 0;
     this.heardAt = 0; // performance clock
@@ -45,7 +45,7 @@ export class LiveSocket {
     if (!socket) return;
     this.socket = socket;
     socket.binaryType = "arraybuffer";
-    socket.onopen = () => this.#send({ type: "hello", v: 1, proto: 1, last_alert: this.store.lastAlert });
+    socket.onopen = () => this.#send({ type: "hello", v: 1, proto: 1, last_alert: this.store.lastAlert, language: this.language });
     socket.onmessage = (message) => { if (socket === this.socket) this.#heard(message.data); };
     socket.onclose = (event) => { if (socket === this.socket) this.#closed(event.code); };
   }
