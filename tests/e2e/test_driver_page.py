@@ -1,0 +1,151 @@
+"""The driver's page on a phone: without a login, by thumb, in both themes, and without a connection."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.utils import timezone
+from playwright.sync_api import Page, expect
+
+from dispatch.driving import links
+from dispatch.driving.models import DriverLink
+from dispatch.models import ChargePlan, SessionCommand
+from dispatch.services import accept_plan, answer_reservation
+from fleetcharge.accounts.models import User
+from tests.e2e.city import City
+from tests.e2e.conftest import PHONE, Theme, Watched
+from vehicles.models import VehicleState
+
+pytestmark = pytest.mark.browser
+PHONE_OPTIONS: dict[str, Any] = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
+
+
+@pytest.fixture
+def plan(city: City) -> ChargePlan:
+    """Accepted and reserved."""
+    now = timezone.now()
+    accept_plan(plan_id=city.plan.pk, actor=None, actor_label="test", now=now)
+    answer_reservation(reservation_key=str(city.plan.reservations.get().key), state="accepted", reason="", at=now)
+    city.plan.refresh_from_db()
+    return city.plan
+
+
+def path_of(plan: ChargePlan) -> str:
+    return links.path_of(plan.driver_links.get(kind=DriverLink.Kind.DRIVE))
+
+
+def opened(web: Watched, plan: ChargePlan, **options: Any) -> Page:
+    page = web.page(**{**PHONE_OPTIONS, **options})
+    page.goto(web.server.url + path_of(plan))
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Drive to Marathahalli Hub")
+    return page
+
+
+def violations(page: Page) -> list[Any]:
+    found = Axe().run(page).response["violations"]
+    return [
+        (rule["id"], [(node["target"], node.get("failureSummary")) for node in rule["nodes"][:4]]) for rule in found
+    ]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_step_can_be_read_by_all(web: Watched, plan: ChargePlan, theme: Theme) -> None:
+    page = opened(web, plan, theme=theme)
+    expect(page.locator("#drive-map canvas").first).to_be_attached()
+    assert violations(page) == []
+    page.get_by_text("The plug cannot be used").click()
+    page.get_by_role("button", name="Make a link to my arrival").click()
+    expect(page.get_by_label("Link to your arrival")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("button", name="I am there").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("You are there")
+    assert violations(page) == []
+    for path in (links.path_of(plan.driver_links.get(kind="eta")), "/go/at/EV1/", "/go/nothing/"):
+        page.goto(web.server.url + path)
+        assert violations(page) == [], path
+    assert web.strangers == []
+
+
+def test_it_fits_a_phone_and_every_button_a_thumb(web: Watched, plan: ChargePlan) -> None:
+    page = opened(web, plan)
+    wide = page.evaluate("document.documentElement.scrollWidth")
+    assert wide <= PHONE["width"]
+    small = page.evaluate(
+        "[...document.querySelectorAll('.drive button, .drive a.btn, .drive summary')].filter(e => e.offsetParent)"
+        ".map(e => [e.textContent.trim(), e.getBoundingClientRect().height]).filter(([, height]) => height < 40)"
+    )
+    assert small == []
+    geo = page.get_by_role("link", name="Navigate").get_attribute("href")
+    assert geo is not None
+    assert geo.startswith("geo:12.959500,77.700000")
+
+
+def test_the_drivers_word_and_the_plug_reach_the_house(web: Watched, city: City, plan: ChargePlan) -> None:
+    page = opened(web, plan)
+    page.get_by_role("button", name="I am on my way").click()
+    expect(page.get_by_text("sees that you are on the way")).to_be_visible()
+    page.get_by_label("Charge in percent").fill("41")
+    page.get_by_role("button", name="Tell it").click()
+    expect(page.get_by_text("We count on from there")).to_be_visible()
+    assert VehicleState.objects.get(vehicle=city.late).soc_percent == 41
+    assert plan.connector is not None
+    page.goto(f"{web.server.url}/go/at/{plan.connector.evse.public_id}/")  # the phone's own camera read the sticker
+    page.wait_for_url(f"**{path_of(plan)}")
+    expect(page.get_by_label("The code on the plug", exact=True)).to_have_value(plan.connector.evse.public_id)
+    page.get_by_role("button", name="Start charging").click()
+    expect(page.locator("#now [role=alert], #now [data-pending]").first).to_be_visible()
+    plan.refresh_from_db()
+    assert plan.set_off_at is not None
+    commands = SessionCommand.objects.filter(vehicle=city.late)
+    assert [command.connector_id for command in commands] in ([], [plan.connector_id])
+
+
+def test_a_blocked_plug_is_left_and_the_page_follows(web: Watched, plan: ChargePlan) -> None:
+    page = opened(web, plan)
+    page.get_by_text("The plug cannot be used").click()
+    page.get_by_role("button", name="It is blocked").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Your dispatcher is choosing")
+    new = ChargePlan.objects.get(replaces=plan)
+    accept_plan(plan_id=new.pk, actor=None, actor_label="test", now=timezone.now())
+    assert new.connector is not None
+    page.evaluate("window.dispatchEvent(new Event('online'))")  # look at once
+    expect(page.get_by_role("heading", level=1)).to_contain_text(new.connector.evse.location.name)
+
+
+def test_without_a_connection_the_plan_is_still_there(web: Watched, plan: ChargePlan) -> None:
+    page = opened(web, plan)
+    page.evaluate("navigator.serviceWorker.ready")
+    page.wait_for_function(
+        "path => caches.open('fleetcharge-drive-1').then(kept => kept.match(location.origin + path)).then(Boolean)",
+        arg=path_of(plan),
+    )
+    page.reload()  # now the worker serves it
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Drive to Marathahalli Hub")
+    page.wait_for_function("navigator.serviceWorker.controller !== null")
+    page.context.set_offline(True)
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("Drive to Marathahalli Hub")
+    expect(page.locator("#line")).to_contain_text("No connection. This is what we knew at")
+    page.get_by_role("button", name="I am on my way").click()
+    expect(page.locator("#line")).to_contain_text("that was not sent")
+    page.context.set_offline(False)
+    page.evaluate("window.dispatchEvent(new Event('online'))")
+    expect(page.locator("#line")).to_be_hidden()
+    page.get_by_role("button", name="I am on my way").click()
+    expect(page.get_by_text("sees that you are on the way")).to_be_visible()
+
+
+def test_a_link_that_is_taken_back_leaves_nothing_on_the_phone(
+    web: Watched, plan: ChargePlan, dispatcher: User
+) -> None:
+    page = opened(web, plan)
+    page.evaluate("navigator.serviceWorker.ready")
+    links.revoke(plan_id=plan.pk, actor=dispatcher, now=timezone.now() + timedelta(seconds=1))
+    page.evaluate("window.dispatchEvent(new Event('online'))")
+    expect(page.locator("#line")).to_contain_text("This link has ended")
+    expect(page.get_by_role("heading", level=1)).to_have_count(0)
+    page.reload()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("This link has ended")
+    kept = "caches.open('fleetcharge-drive-1').then(kept => kept.match(location.href)).then(Boolean)"
+    assert page.evaluate(kept) is False
