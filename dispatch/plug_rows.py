@@ -19,13 +19,20 @@ SELECT c.id, c.evse_id, l.id, l.name, l.latitude, l.longitude, c.plug, c.power_t
        OR EXISTS (SELECT 1 FROM dispatch_chargeplan p WHERE p.evse_id = c.evse_id AND p.vehicle_id <> %(vehicle_id)s
                   AND p.state IN ('proposed', 'accepted', 'reserved')),
        s.started_at, s.soc_percent, s.battery_wh, s.charge_curve, s.max_dc_power_w,
-       o.truth_percent, c.max_voltage_v, l.opening_times
+       o.truth_percent, c.max_voltage_v, l.opening_times,
+       CASE WHEN c.status IN ('occupied', 'charging') THEN coalesce((
+           SELECT x.at FROM stations_statuschange x WHERE x.connector_id = c.id AND x.new IN ('occupied', 'charging')
+           AND x.old NOT IN ('occupied', 'charging') ORDER BY x.at DESC LIMIT 1), c.status_since) END,
+       z.p_unusable, k.points
 FROM stations_connector c
 JOIN stations_evse e ON e.id = c.evse_id AND NOT e.is_removed AND NOT c.is_removed
 JOIN stations_location l ON l.id = e.location_id AND NOT l.is_removed
 JOIN stations_source o ON o.id = l.source_id AND o.state <> 'disabled'
 LEFT JOIN stations_charger h ON h.id = e.charger_id
 LEFT JOIN stations_tariff t ON t.id = c.tariff_id
+LEFT JOIN stations_evsehealth z ON z.evse_id = e.id
+LEFT JOIN dispatch_learnedcurve k ON k.evse_id = e.id
+     AND k.vehicle_model_id = (SELECT model_id FROM vehicles_vehicle WHERE id = %(vehicle_id)s)
 LEFT JOIN LATERAL (
     SELECT b.started_at, b.soc_percent, m.battery_wh, m.charge_curve, m.max_dc_power_w
     FROM billing_chargingsession b
@@ -43,7 +50,8 @@ WHERE l.id = ANY(%(place_ids)s)
 
 class PlugRow(NamedTuple):
     """One plug as the database has it. `is_promised`: a plan or reservation of another vehicle, whoever's fleet it is,
-    speaks for its EVSE; a vehicle that charges shows as busy instead. `session_*` are None for a free plug."""
+    speaks for its EVSE; a vehicle that charges shows as busy instead. `session_*` and `busy_since` are None for a free
+    plug, `p_unusable` where nothing is known of its health, `learned_curve` where too few such vehicles charged."""
 
     connector_id: int
     evse_id: int
@@ -75,6 +83,9 @@ class PlugRow(NamedTuple):
     truth_percent: int | None
     max_voltage_v: int
     opening_times: str | None
+    busy_since: datetime | None
+    p_unusable: float | None
+    learned_curve: str | None
 
     @property
     def is_reservable(self) -> bool:

@@ -13,6 +13,7 @@ app.autodiscover_tasks(
     [
         "stations.stream",
         "dispatch.driving",
+        "dispatch.forecasts",
         "dispatch.policies",
         *(f"billing.{name}" for name in ("approvals", "payments", "invoicing", "notices", "prices")),
     ]
@@ -38,6 +39,9 @@ app.conf.beat_schedule = {
     "breach-sweep": {"task": "dispatch.tasks.sweep_breaches", "schedule": 10.0},
     "plan-outcomes": {"task": "dispatch.policies.tasks.record_outcomes", "schedule": 600.0},
     "experiment-draw": {"task": "dispatch.policies.tasks.draw_new_vehicles", "schedule": 600.0},
+    "learn": {"task": "dispatch.forecasts.tasks.learn", "schedule": crontab(hour=20, minute=10)},  # 01:40 in India
+    "forecasts": {"task": "dispatch.forecasts.tasks.forecast_plugs", "schedule": crontab(minute=2)},
+    "forecast-scores": {"task": "dispatch.forecasts.tasks.score_forecasts", "schedule": 300.0},
     "alert-sweep": {"task": "dispatch.tasks.sweep_alerts", "schedule": 30.0},
     "job-sweep": {"task": "billing.tasks.work_jobs", "schedule": 15.0},
     "rate-sweep": {"task": "billing.tasks.sweep_unrated", "schedule": 10.0},

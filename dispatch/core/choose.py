@@ -72,6 +72,14 @@ class Candidate:
     is_network_failing: bool = False
     truth_percent: int | None = None
     """Of plugs its network showed as free, how many were; None: too little is known."""
+    wait_p90_seconds: float | None = None
+    """At most so long in nine of ten cases; `wait_seconds` in one of two."""
+    p_unusable: float | None = None
+    """By its health; None: nothing is known of it."""
+    p_taken: float | None = None
+    """That somebody else has plugged in at the free plug by then; None: nothing is known."""
+    curve_points: Sequence[Sequence[float]] = ()
+    """[soc_percent, power_w] that vehicles of this model took there."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,9 @@ class Verdict:
     risk_paise: int
     total_paise: int
     is_network_failing: bool = False
+    wait_p90_seconds: int | None = None
+    risk: float | None = None
+    """Chance that the plug cannot be used on arrival; None in plans of before it was told."""
 
 
 @dataclass(frozen=True)
@@ -115,12 +126,19 @@ def _curve(vehicle: VehicleFacts, *, is_dc: bool) -> curves.Curve:
     return curves.vehicle_curve(points, peak)
 
 
+def curve_at(vehicle: VehicleFacts, *, is_dc: bool, learned: Sequence[Sequence[float]] = ()) -> curves.Curve:
+    """What the vehicle takes at a plug: as was measured there with its model, else as its maker says."""
+    curve = _curve(vehicle, is_dc=is_dc)
+    return curves.with_learned(curve, learned) if learned else curve
+
+
 def charge_seconds(
-    vehicle: VehicleFacts, *, is_dc: bool, plug_power_w: float, from_percent: float, to_percent: float
-) -> float:
+    vehicle: VehicleFacts, *, is_dc: bool, plug_power_w: float, from_percent: float, to_percent: float,
+    learned: Sequence[Sequence[float]] = (),
+) -> float:  # fmt: skip
     """At a plug from one state of charge to another; infinite when no power flows."""
     return curves.charge_seconds(
-        _curve(vehicle, is_dc=is_dc), battery_wh=vehicle.battery_wh, plug_power_w=plug_power_w,
+        curve_at(vehicle, is_dc=is_dc, learned=learned), battery_wh=vehicle.battery_wh, plug_power_w=plug_power_w,
         from_percent=from_percent, to_percent=to_percent,
     )  # fmt: skip
 
@@ -141,7 +159,7 @@ def _judge(vehicle: VehicleFacts, rules: Rules, candidate: Candidate, curve: cur
 def choose(vehicle: VehicleFacts, rules: Rules, candidates: Sequence[Candidate]) -> Choice:
     """The best candidate by rupees, all of them ranked, and what is missing when none can be reached."""
     takes = {is_dc: _curve(vehicle, is_dc=is_dc) for is_dc in {one.is_dc for one in candidates}}
-    verdicts = [_judge(vehicle, rules, candidate, takes[candidate.is_dc]) for candidate in candidates]
+    verdicts = [_judge(vehicle, rules, one, _curve_of(one, takes[one.is_dc])) for one in candidates]
     ranking = tuple(sorted(verdicts, key=lambda one: (bool(one.problem), one.total_paise, one.connector_id)))
     best = ranking[0] if ranking and not ranking[0].problem else None
     deficits = [one.deficit_wh for one in verdicts if one.problem == "unreachable"]
@@ -150,6 +168,15 @@ def choose(vehicle: VehicleFacts, rules: Rules, candidates: Sequence[Candidate])
         battery_wh=vehicle.battery_wh, wh_per_km=vehicle.wh_per_km,
     )  # fmt: skip
     return Choice(best, ranking, 0 if best else min(deficits, default=0), round(reach))
+
+
+def curve_of(vehicle: VehicleFacts, candidate: Candidate) -> curves.Curve:
+    """What the vehicle takes at a plug, by percent, as far as the vehicle decides it."""
+    return _curve_of(candidate, _curve(vehicle, is_dc=candidate.is_dc))
+
+
+def _curve_of(candidate: Candidate, curve: curves.Curve) -> curves.Curve:
+    return curves.with_learned(curve, candidate.curve_points) if candidate.curve_points else curve
 
 
 def snapshot_of(vehicle: VehicleFacts, rules: Rules, candidates: Sequence[Candidate]) -> dict[str, Any]:
@@ -192,7 +219,9 @@ def _priced(
     time_paise = round(delay / 60 * rules.cost_per_minute_paise)
     price = candidate.price_paise
     price_paise = round(wh / 1000 * ASSUMED_PAISE_PER_KWH) if price is None else price
-    risk_paise = round(risk_of(candidate) * FALLBACK_MINUTES * rules.cost_per_minute_paise)
+    risk = risk_of(candidate)
+    wait_p90 = wait_p90_of(candidate, drive_seconds=candidate.drive_seconds, wait_seconds=candidate.wait_seconds)
+    risk_paise = round(risk * FALLBACK_MINUTES * rules.cost_per_minute_paise)
     return Verdict(
         connector_id=candidate.connector_id, location_id=candidate.location_id, station=candidate.station,
         problem=problem, arrival_soc_percent=round(arrival, 1), deficit_wh=round(missing_wh),
@@ -201,18 +230,32 @@ def _priced(
         distance_m=round(candidate.drive_m), detour_m=round(max(0.0, detour_m)), delay_seconds=round(delay),
         cost_paise=price, time_paise=time_paise, price_paise=price_paise, risk_paise=risk_paise,
         total_paise=time_paise + price_paise + risk_paise, is_network_failing=candidate.is_network_failing,
+        wait_p90_seconds=wait_p90, risk=round(risk, 3),
     )  # fmt: skip
 
 
 def risk_of(candidate: Candidate) -> float:
     """Chance that the plug cannot be used on arrival."""
-    risk = RISK.get(candidate.freshness, RISK_AT_MOST)
+    risk = max(RISK.get(candidate.freshness, RISK_AT_MOST), candidate.p_unusable or 0.0)
     risk += 0.0 if candidate.is_free else RISK_BUSY
-    risk += 0.0 if candidate.is_reservable else RISK_NOT_RESERVABLE
+    risk += 0.0 if candidate.is_reservable else _risk_of_strangers(candidate)
     risk += RISK_NETWORK_FAILING if candidate.is_network_failing else 0.0
     if candidate.truth_percent is not None and candidate.is_free:
         risk += RISK_OF_A_LIAR * (1 - candidate.truth_percent / 100)
     return min(RISK_AT_MOST, risk)
+
+
+def wait_p90_of(candidate: Candidate, *, drive_seconds: float, wait_seconds: float) -> int | None:
+    """At most so long in nine of ten cases, for who gets there after this drive; None: not known."""
+    if candidate.wait_p90_seconds is None:
+        return None
+    ready_seconds = candidate.drive_seconds + candidate.wait_p90_seconds
+    return round(max(wait_seconds, ready_seconds - drive_seconds))
+
+
+def _risk_of_strangers(candidate: Candidate) -> float:
+    """Nobody can be kept from a plug that cannot be reserved."""
+    return RISK_NOT_RESERVABLE if candidate.p_taken is None or not candidate.is_free else candidate.p_taken
 
 
 def _detour(rules: Rules, candidate: Candidate) -> tuple[float, float]:

@@ -124,3 +124,48 @@ def _farthest(seconds: Curve, start: int, last: int, within: float) -> int:
         if np.abs(straight - seconds[start : end + 1]).max() <= within:
             return end
     return start + 1
+
+
+BIN_PERCENT = 5
+FEWEST_SESSIONS = 5
+"""Of which a bin of a learned curve must know."""
+LEAST_POWER_W = 500.0
+"""Below, a vehicle is full or waits; it does not charge."""
+
+
+def learned_points(sessions: Sequence[Sequence[tuple[float, float]]]) -> list[list[float]]:
+    """[[soc_percent, power_w], ...] at the middles of bins, from (soc_percent, power_w) samples by session.
+
+    The median over sessions of each one's median; empty where no bin has enough sessions. From the strongest bin on it
+    only falls: what rises after that is another vehicle leaving the site, not this one's battery.
+    """
+    by_bin: dict[int, list[float]] = {}
+    for session in sessions:
+        for number, powers in _binned(session).items():
+            by_bin.setdefault(number, []).append(float(np.median(powers)))
+    known = sorted((number, rows) for number, rows in by_bin.items() if len(rows) >= FEWEST_SESSIONS)
+    medians = [float(np.median(rows)) for _, rows in known]
+    strongest = medians.index(max(medians)) if medians else 0
+    capped = [*medians[:strongest], *np.minimum.accumulate(medians[strongest:]).tolist()] if medians else []
+    return [[(number + 0.5) * BIN_PERCENT, power] for (number, _), power in zip(known, capped, strict=True)]
+
+
+def _binned(session: Sequence[tuple[float, float]]) -> dict[int, list[float]]:
+    bins: dict[int, list[float]] = {}
+    for soc_percent, power_w in session:
+        if 0 <= soc_percent <= 100 and power_w >= LEAST_POWER_W:
+            bins.setdefault(min(int(soc_percent // BIN_PERCENT), 100 // BIN_PERCENT - 1), []).append(power_w)
+    return bins
+
+
+def with_learned(curve: Curve, points: Sequence[Sequence[float]]) -> Curve:
+    """The vehicle's own curve, and what was measured where it was measured; gaps between are not bridged."""
+    learned = curve.copy()
+    for soc, power in points:
+        first = int(soc - BIN_PERCENT / 2)
+        learned[first : first + BIN_PERCENT] = power
+    for (soc, power), (next_soc, next_power) in pairwise(points):
+        if next_soc - soc <= BIN_PERCENT:
+            between = (soc <= _MIDDLES) & (next_soc >= _MIDDLES)
+            learned[between] = np.interp(_MIDDLES[between], [soc, next_soc], [power, next_power])
+    return learned

@@ -74,8 +74,9 @@ def test_driving_uses_fifteen_percent_more_than_the_catalogue_says(metres, wh_pe
 def test_waits_are_zero_when_free_and_honest_when_busy():
     free = waits.PlugState(is_free=True)
     assert waits.wait_seconds(free, arrives_in_seconds=0) == 0
-    assert waits.wait_seconds(waits.PlugState(False, 600.0), arrives_in_seconds=0) == (27 - 10 + 2) * 60
-    assert waits.wait_seconds(waits.PlugState(False, 9_000.0), arrives_in_seconds=0) == (5 + 2) * 60
+    half_hour = waits.evenly([1_800.0])
+    assert waits.wait_seconds(waits.PlugState(False, 600.0, law=half_hour), arrives_in_seconds=0) == 1_200 + 120
+    assert waits.wait_seconds(waits.PlugState(False, 9_000.0, law=half_hour), arrives_in_seconds=0) == (5 + 2) * 60
     by_curve = waits.PlugState(False, 600.0, curve_remaining_seconds=1_200.0)
     assert waits.wait_seconds(by_curve, arrives_in_seconds=900) == 1_200 + 120 - 900
     queue = waits.PlugState(True, inbound=((300.0, 1_800.0), (5_000.0, 1_800.0)))

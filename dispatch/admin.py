@@ -1,0 +1,3 @@
+"""What dispatch shows on the desk."""
+
+from dispatch.forecasts import admin as forecasts  # noqa: F401 (Django looks for admins here)

@@ -1,0 +1,1 @@
+"""What is learned of plugs: how long sessions there last, when they are busy, how vehicles charge; and how well."""

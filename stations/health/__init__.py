@@ -1,0 +1,1 @@
+"""How well chargers work, from what they did: a score with its reasons, and tickets for those that need somebody."""

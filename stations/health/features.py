@@ -1,0 +1,152 @@
+"""What of a charger's past says how well it works; pure."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from statistics import median
+
+HALF_LIFE = timedelta(days=14)
+"""Of what a start proves."""
+WEEK, DAY = timedelta(days=7), timedelta(days=1)
+SHORT_SECONDS, LEAST_WH = 120, 100
+"""A session that is shorter, or draws less, did not come off."""
+FEWEST_PEAKS = 4
+"""Of sessions lately, and before, for a word about power."""
+LATELY = 6
+"""Sessions whose power is held against the ones before."""
+EXPECTED_FAILURES, PRIOR_STARTS = 0.03, 20.0
+"""What is believed of a unit before its first start."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Somebody wanted to charge. `weight` below 1: it may as well have been the driver."""
+
+    at: datetime
+    is_success: bool
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
+class Session:
+    ended_at: datetime
+    seconds: float
+    energy_wh: float
+    peak_power_w: float | None = None
+    vehicle_model_id: int | None = None
+
+    @property
+    def is_short(self) -> bool:
+        return self.seconds < SHORT_SECONDS or self.energy_wh < LEAST_WH
+
+
+@dataclass(frozen=True)
+class Spell:
+    """Out of order, or silent, from then to then."""
+
+    begins_at: datetime
+    ends_at: datetime
+
+    def seconds_since(self, since: datetime) -> float:
+        return max(0.0, (self.ends_at - max(self.begins_at, since)).total_seconds())
+
+
+@dataclass
+class Evidence:
+    """Everything known of one unit (of its charger, where only that can tell), in no order."""
+
+    starts: list[Start] = field(default_factory=list)
+    sessions: list[Session] = field(default_factory=list)
+    faults: list[Spell] = field(default_factory=list)
+    silences: list[Spell] = field(default_factory=list)
+    reconnects: list[tuple[datetime, int]] = field(default_factory=list)
+    """Sockets opened in the day that ends then."""
+    changes: list[datetime] = field(default_factory=list)
+    """Of the shown status."""
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(vars(self).values())
+
+
+@dataclass(frozen=True)
+class Features:
+    """The figures behind a score, at one moment. `power_share` None: too few sessions to compare."""
+
+    starts: float
+    failed: float
+    failed_in_a_row: int
+    sessions_7d: int
+    short_7d: int
+    faults_7d: int
+    fault_hours_7d: float
+    silences_24h: int
+    silent_hours_24h: float
+    reconnects_24h: float
+    reconnects_usual: float
+    changes_24h: int
+    power_share: float | None
+
+    @property
+    def p_failed_start(self) -> float:
+        """Beta mean: what was believed before, outweighed by evidence."""
+        return (EXPECTED_FAILURES * PRIOR_STARTS + self.failed) / (PRIOR_STARTS + self.starts)
+
+
+def features_of(evidence: Evidence, now: datetime) -> Features:
+    starts = sorted(evidence.starts, key=lambda start: start.at)
+    week = [session for session in evidence.sessions if session.ended_at > now - WEEK]
+    day_ago, week_ago = now - DAY, now - WEEK
+    faults = [spell for spell in evidence.faults if spell.ends_at > week_ago]
+    silences = [spell for spell in evidence.silences if spell.ends_at > day_ago]
+    latest, usual = _reconnects(evidence.reconnects, now)
+    return Features(
+        starts=round(sum(_weight(start, now) for start in starts), 3),
+        failed=round(sum(_weight(start, now) for start in starts if not start.is_success), 3),
+        failed_in_a_row=_failed_in_a_row(starts),
+        sessions_7d=len(week), short_7d=sum(session.is_short for session in week),
+        faults_7d=len(faults), fault_hours_7d=_hours(faults, week_ago),
+        silences_24h=len(silences), silent_hours_24h=_hours(silences, day_ago),
+        reconnects_24h=latest, reconnects_usual=usual,
+        changes_24h=sum(at > day_ago for at in evidence.changes), power_share=_power_share(evidence.sessions, now),
+    )  # fmt: skip
+
+
+def _weight(start: Start, now: datetime) -> float:
+    return float(start.weight * 0.5 ** (max(timedelta(0), now - start.at) / HALF_LIFE))
+
+
+def _failed_in_a_row(starts: Sequence[Start]) -> int:
+    """Of the last starts; those that may have been the driver neither count nor break the row."""
+    count = 0
+    for start in reversed([one for one in starts if one.is_success or one.weight >= 1]):
+        if start.is_success:
+            break
+        count += 1
+    return count
+
+
+def _hours(spells: Sequence[Spell], since: datetime) -> float:
+    return round(sum(spell.seconds_since(since) for spell in spells) / 3600, 2)
+
+
+def _reconnects(days: Sequence[tuple[datetime, int]], now: datetime) -> tuple[float, float]:
+    """Of the last day, and the median of the days before it."""
+    latest = sum(count for until, count in days if until > now - DAY)
+    before = [count for until, count in days if until <= now - DAY]
+    return float(latest), float(median(before)) if before else 0.0
+
+
+def _power_share(sessions: Sequence[Session], now: datetime) -> float | None:
+    """Peak power of the last sessions against what the same models drew before; the median of their shares."""
+    known = sorted((one for one in sessions if one.peak_power_w and not one.is_short), key=lambda one: one.ended_at)
+    lately, before = known[-LATELY:], known[:-LATELY]
+    usual: dict[int | None, list[float]] = {}
+    for one in before:
+        usual.setdefault(one.vehicle_model_id, []).append(one.peak_power_w or 0.0)
+    shares = [
+        (one.peak_power_w or 0.0) / median(usual[one.vehicle_model_id])
+        for one in lately
+        if one.ended_at > now - WEEK and len(usual.get(one.vehicle_model_id, ())) >= FEWEST_PEAKS
+    ]
+    return round(median(shares), 3) if len(shares) >= FEWEST_PEAKS else None
