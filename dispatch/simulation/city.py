@@ -1,0 +1,100 @@
+"""What a simulated city consists of, and what came of its days. Seconds count from the first midnight."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from dispatch.core import choose
+
+Point = tuple[float, float]
+DAY_SECONDS = 86_400.0
+
+
+@dataclass(frozen=True)
+class Plug:
+    """`is_reservable`: strangers keep off while it is promised."""
+
+    connector_id: int
+    location_id: int
+    station: str
+    place: Point
+    is_dc: bool
+    power_w: float
+    paise_per_kwh: int
+    is_reservable: bool = True
+
+
+@dataclass(frozen=True)
+class Van:
+    """`rounds`: the stops of each day, from home; `mornings`: the charge it begins each day with."""
+
+    vehicle_id: int
+    facts: choose.VehicleFacts
+    home: Point
+    rounds: Sequence[Sequence[Point]]
+    mornings: Sequence[float]
+    plugs: frozenset[bool] = frozenset({True})
+    """Whether it can use DC (True), AC (False), or both."""
+
+    def at(self, soc_percent: float) -> choose.VehicleFacts:
+        return replace(self.facts, soc_percent=soc_percent)
+
+
+@dataclass(frozen=True)
+class Stranger:
+    """Somebody else's vehicle that wants a plug; it drives on when the plug is taken or promised."""
+
+    connector_id: int
+    comes_at: float
+    stays_seconds: float
+
+
+@dataclass(frozen=True)
+class City:
+    plugs: Sequence[Plug]
+    vans: Sequence[Van]
+    strangers: Sequence[Stranger]
+    rules: choose.Rules
+    low_percent: float = 20.0
+    leaves_home_at: float = 8 * 3600.0
+    stop_seconds: float = 480.0
+
+    @property
+    def days(self) -> int:
+        return max((len(van.rounds) for van in self.vans), default=0)
+
+
+@dataclass
+class Tally:
+    """What a way of choosing cost. `stranded` are (vehicle, second, whether a plan had been there)."""
+
+    decisions: int = 0
+    charges: int = 0
+    infeasible: int = 0
+    turned_away: int = 0
+    own_meetings: int = 0
+    """A vehicle of ours came to a plug where another one of ours stood."""
+    delay_seconds: float = 0.0
+    energy_wh: float = 0.0
+    price_paise: float = 0.0
+    stranded: list[tuple[int, float, bool]] = field(default_factory=list)
+    stays: list[tuple[int, float, float, int]] = field(default_factory=list)
+    """(connector, from, until, vehicle) of every charge of ours."""
+
+    def rupees(self, paise_per_minute: float) -> float:
+        return (self.price_paise + self.delay_seconds / 60 * paise_per_minute) / 100
+
+    @property
+    def stranded_with_a_plan(self) -> int:
+        return sum(had_plan for _, _, had_plan in self.stranded)
+
+    @property
+    def shared_plugs(self) -> int:
+        """Pairs of our vehicles on one connector at one time, from the stays themselves."""
+        by_plug: Mapping[int, list[tuple[float, float]]] = {plug: [] for plug, *_ in self.stays}
+        for plug, begins, ends, _ in self.stays:
+            by_plug[plug].append((begins, ends))
+        return sum(_overlaps(sorted(spans)) for spans in by_plug.values())
+
+
+def _overlaps(spans: list[tuple[float, float]]) -> int:
+    return sum(later[0] < earlier[1] for number, earlier in enumerate(spans) for later in spans[number + 1 :])

@@ -1,0 +1,127 @@
+"""The simulated city: one day of few vehicles holds what the week must hold, and the clock is fair to everybody."""
+
+from dataclasses import replace
+
+import pytest
+
+from dispatch.core import choose
+from dispatch.simulation.city import City, Plug, Stranger, Van
+from dispatch.simulation.ways import ByCost, NearestFree
+from dispatch.simulation.world import simulate
+from fleetcharge.demo import week
+from fleetcharge.demo.management.commands.simulate_week import broken_promises
+
+HOME = (12.97, 77.59)
+FACTS = choose.VehicleFacts(80, 20_000, 150, 30_000, 3_300)
+RULES = choose.Rules(5, 80, 400)
+
+
+def north(km):
+    return (HOME[0] + km / 111.2, HOME[1])
+
+
+def plug(number, km, **fields):
+    return Plug(number, number, f"Hub {number}", north(km), True, **{"power_w": 30_000, "paise_per_kwh": 2000} | fields)
+
+
+def van(number=1):
+    """It runs low after ten of the fifteen kilometres to its only stop."""
+    return Van(number, FACTS, HOME, [[north(15)]], [30.0])
+
+
+def city(*plugs, vans=None, strangers=()):
+    return City(list(plugs), vans or [van()], list(strangers), RULES)
+
+
+@pytest.fixture(scope="module")
+def day():
+    return week.draw(7, days=1, chargers=14, vehicles=24)
+
+
+def test_one_day_of_the_demo_city_holds_what_the_week_must(day):
+    """Nobody stranded who had a plan, never two of ours on one connector, and a gain."""
+    ours, theirs = simulate(day, ByCost(), seed=7), simulate(day, NearestFree(), seed=7)
+    assert ours.charges > 15
+    assert (ours.stranded, ours.shared_plugs, ours.own_meetings) == ([], 0, 0)
+    assert ours.rupees(400) / ours.charges < theirs.rupees(400) / theirs.charges
+    assert broken_promises(ours, theirs, day) == []
+
+
+def test_the_same_city_has_the_same_day(day):
+    assert simulate(day, ByCost(), seed=7) == simulate(day, ByCost(), seed=7)
+
+
+def test_broken_promises_are_named(day):
+    ours = simulate(day, ByCost(), seed=7)
+    told = broken_promises(ours, ours, day)
+    assert told == ["no gain against the nearest free charger"]
+    worse = replace(ours, stranded=[(1, 0.0, True)], stays=[(1, 0.0, 60.0, 1), (1, 30.0, 90.0, 2)], own_meetings=1)
+    assert [text.split(" ", 1)[1] for text in broken_promises(worse, ours, day)[:3]] == [
+        "stranded on the way to their plug", "times two own vehicles on one connector",
+        "own vehicles met at a connector",
+    ]  # fmt: skip
+
+
+def test_a_charge_takes_its_time_and_is_paid():
+    tally = simulate(city(plug(1, 10)), ByCost())
+    assert (tally.charges, tally.decisions, tally.stranded) == (1, 1, [])
+    [(connector, begins, ends, vehicle)] = tally.stays
+    assert (connector, vehicle) == (1, 1)
+    assert ends - begins == pytest.approx(tally.energy_wh * 0.93 / (30_000 * 0.93) * 3600, rel=0.01)
+    assert tally.price_paise == pytest.approx(tally.energy_wh / 1000 * 2000)
+
+
+def test_without_a_plug_in_reach_a_van_is_stranded_without_a_plan():
+    tally = simulate(city(plug(1, 200)), ByCost())
+    assert tally.infeasible >= 1
+    assert [had_plan for _, _, had_plan in tally.stranded] == [False]
+    assert tally.stranded_with_a_plan == 0
+
+
+def test_a_driver_who_heads_for_a_plug_beyond_its_charge_is_stranded_with_a_plan():
+    """The nearest plug is 200 km away: the driver without help tries."""
+    tally = simulate(city(plug(1, 200)), NearestFree())
+    assert tally.stranded_with_a_plan == 1
+
+
+def test_two_vans_are_promised_two_plugs_and_without_promises_meet_at_one():
+    vans, plugs = [van(1), van(2)], (plug(1, 14), plug(2, 14.9))
+    assert len({stay[0] for stay in simulate(city(*plugs, vans=vans), ByCost()).stays}) == 2
+    naive = simulate(city(*plugs, vans=vans), NearestFree())
+    assert naive.own_meetings == 1
+    assert naive.shared_plugs == 0  # the second one goes to the other plug or waits: one plug holds one vehicle
+
+
+def test_one_plug_serves_two_vans_one_after_the_other():
+    tally = simulate(city(plug(1, 10), vans=[van(1), van(2)]), NearestFree())
+    (_, _, first_ends, _), (_, second_begins, _, _) = sorted(tally.stays, key=lambda stay: stay[1])
+    assert second_begins == first_ends
+
+
+def a_minute_before_arrival(**fields):
+    """A stranger comes to the plug the van is on its way to."""
+    plugs = (plug(1, 12, **fields), plug(2, 16.5))
+    [(connector, begins, _, _)] = simulate(city(*plugs), ByCost()).stays
+    assert connector == 1
+    return plugs, Stranger(1, begins - 60, 3600)
+
+
+def test_a_stranger_keeps_off_a_promised_plug():
+    plugs, stranger = a_minute_before_arrival()
+    tally = simulate(city(*plugs, strangers=[stranger]), ByCost())
+    assert tally == simulate(city(*plugs), ByCost())
+
+
+def test_who_finds_the_plug_taken_goes_to_the_next_one():
+    plugs, stranger = a_minute_before_arrival(is_reservable=False)
+    tally = simulate(city(*plugs, strangers=[stranger]), ByCost())
+    assert (tally.turned_away, [stay[0] for stay in tally.stays], tally.stranded) == (1, [2], [])
+
+
+def test_a_queue_at_the_plug_can_be_the_best_answer():
+    """The next plug is beyond the charge: wait for the stranger to leave."""
+    plugs = (plug(1, 12, is_reservable=False), plug(2, 90))
+    [(_, begins, _, _)] = simulate(city(*plugs), ByCost()).stays
+    tally = simulate(city(*plugs, strangers=[Stranger(1, begins - 60, 1800)]), ByCost())
+    assert [(stay[0], stay[1]) for stay in tally.stays] == [(1, pytest.approx(begins - 60 + 1800))]
+    assert tally.delay_seconds > 1700

@@ -1,0 +1,76 @@
+"""`manage.py simulate_week`: the demo city's dispatch over a week on a virtual clock, beside driving to the nearest."""
+
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+
+from dispatch.simulation.city import City, Tally
+from dispatch.simulation.ways import ByCost, NearestFree
+from dispatch.simulation.world import simulate
+from fleetcharge.demo import week
+
+
+class Command(BaseCommand):
+    help = "Simulate a week of the demo city twice: with FleetCharge, and with everybody at the nearest free charger."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("--seed", type=int, default=7)
+        parser.add_argument("--days", type=int, default=7)
+        parser.add_argument("--chargers", type=int, default=60)
+        parser.add_argument("--vehicles", type=int, default=80)
+
+    def handle(self, *args: Any, seed: int, days: int, chargers: int, vehicles: int, **options: Any) -> None:
+        begun = time.monotonic()
+        city = week.draw(seed, days=days, chargers=chargers, vehicles=vehicles)
+        ours, theirs = (simulate(city, way, seed=seed) for way in (ByCost(), NearestFree()))
+        self.stdout.write(
+            f"{vehicles} vehicles, {len(city.plugs)} plugs, {days} days in {time.monotonic() - begun:.1f} s"
+        )
+        for name, tally in (("FleetCharge", ours), ("Nearest free", theirs)):
+            self.stdout.write(_line(name, tally, city))
+        self.stdout.write(_gain(ours, theirs, city))
+        if broken := broken_promises(ours, theirs, city):
+            raise CommandError("; ".join(broken), returncode=1)
+
+
+def broken_promises(ours: Tally, theirs: Tally, city: City) -> list[str]:
+    """What must hold and does not."""
+    rate = city.rules.cost_per_minute_paise
+    return [
+        text
+        for is_broken, text in (
+            (ours.stranded_with_a_plan > 0, f"{ours.stranded_with_a_plan} stranded on the way to their plug"),
+            (ours.shared_plugs > 0, f"{ours.shared_plugs} times two own vehicles on one connector"),
+            (ours.own_meetings > 0, f"{ours.own_meetings} own vehicles met at a connector"),
+            (_per_charge(ours, rate) >= _per_charge(theirs, rate), "no gain against the nearest free charger"),
+        )
+        if is_broken
+    ]
+
+
+def _per_charge(tally: Tally, rate: float) -> float:
+    return tally.rupees(rate) / max(1, tally.charges)
+
+
+def _line(name: str, tally: Tally, city: City) -> str:
+    charges = max(1, tally.charges)
+    return (
+        f"{name:>13}: {tally.charges} charges, {tally.energy_wh / 1000:.0f} kWh, "
+        f"{tally.delay_seconds / 60 / charges:.1f} min and "
+        f"₹{_per_charge(tally, city.rules.cost_per_minute_paise):.0f} each, {len(tally.stranded)} stranded, "
+        f"{tally.turned_away} sent away at the plug, {tally.infeasible} without a plug in reach"
+    )
+
+
+def _gain(ours: Tally, theirs: Tally, city: City) -> str:
+    rate = city.rules.cost_per_minute_paise
+    minutes = theirs.delay_seconds / max(1, theirs.charges) - ours.delay_seconds / max(1, ours.charges)
+    rupees = _per_charge(theirs, rate) - _per_charge(ours, rate)
+    return (
+        f"Saved against the nearest free charger: {minutes / 60:.1f} min and ₹{rupees:.2f} per charge, "
+        f"{minutes / 60 * ours.charges:.0f} min and ₹{rupees * ours.charges:.0f} in all, "
+        f"{len(theirs.stranded) - len(ours.stranded)} strandings"
+    )
