@@ -1,6 +1,7 @@
 # Needs make, Python >= 3.11 and its pip; everything else is fetched into .venv and var/.
 #   make run     the whole product with a simulated city      make test    all tests (ARGS="-k ledger")
 #   make check   what CI runs besides the tests               make format  rewrite the code in our style
+#   make roads   the optional road engine (docs/dispatch.md)
 
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null && echo $$python && exit; \
@@ -14,7 +15,7 @@ SECOND_GO ?= --reruns 1 --max-suite-reruns 5 --rerun-show-tracebacks
 NO_ENGINES := DATABASE_URL=postgresql://127.0.0.1:1/none REDIS_URL=redis://127.0.0.1:1/0
 OPENAPI := docs/openapi.yaml
 
-.PHONY: record-migrations rating-oracle soak-ledger fuzz-ocpp run test lint types check format docs bench fuzz openapi clean python runtime development
+.PHONY: record-migrations rating-oracle soak-ledger fuzz-ocpp run test lint types check format docs bench fuzz openapi clean python roads runtime development
 .DEFAULT_GOAL := run
 # The images of containers often set this; it would have each of our processes compile 3,000 modules anew, 3 s of CPU.
 unexport PYTHONDONTWRITEBYTECODE
@@ -81,6 +82,9 @@ clean:
 
 runtime: python
 	@$(PYTHON) fleetcharge/embedded/install.py requirements.txt
+
+roads: python
+	@$(PYTHON) fleetcharge/embedded/install.py requirements-roads.txt
 
 development: python
 	@$(PYTHON) fleetcharge/embedded/install.py requirements-dev.txt

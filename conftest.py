@@ -124,6 +124,12 @@ def _tax_rules_are_read_anew(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True)
+def _no_road_engine_of_this_machine(settings) -> None:
+    """Whoever loaded a map or has a routing server gets the same plans in tests as everybody else."""
+    settings.ROAD_ENGINES = []
+
+
+@pytest.fixture(autouse=True)
 def _plain_static_files(settings) -> None:
     settings.STORAGES = {
         **settings.STORAGES,

@@ -8,6 +8,7 @@ PARTS = (
     "pings",
     "nearest",
     "routes",
+    "roads",
     "dispatch",
     "reroute",
     "live",

@@ -85,7 +85,7 @@ class ChargePlan(models.Model):
     )
     explanation = models.JSONField(default=dict, blank=True, help_text=_("Candidates with their breakdown in paise."))
     snapshot = models.JSONField(default=dict, blank=True, help_text=_("Inputs; the same core gives the same plan."))
-    engine = models.CharField(max_length=20, blank=True)
+    engine = models.CharField(max_length=120, blank=True, help_text=_("Whose distances it rests on, with versions."))
     core_version = models.CharField(max_length=20, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
     decided_at = models.DateTimeField(null=True, blank=True)

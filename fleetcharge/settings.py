@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,22 @@ def _list(name: str, default: str) -> list[str]:
 def _networks(name: str, default: str) -> list[str]:
     """Addresses and networks; a misspelled one would trust nobody in silence, so it raises."""
     return [str(ipaddress.ip_network(part, strict=False)) for part in _list(name, default)]
+
+
+def _chosen(name: str, default: str) -> list[str]:
+    """Some of the default's words, in an order of one's own; a misspelled one raises."""
+    chosen = _list(name, default)
+    if unknown := set(chosen) - set(default.split(",")):
+        raise ValueError(f"{name} knows {default}, not {', '.join(sorted(unknown))}")
+    return chosen
+
+
+def _server(name: str) -> str:
+    """Address of a server, or nothing; one that could never be asked raises."""
+    url = os.environ.get(name, "").strip()
+    if url and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", url):
+        raise ValueError(f"{name} is no address such as http://10.0.0.5:8002")
+    return url
 
 
 # --- Who may talk to us -------------------------------------------------------------------------------------------
@@ -335,6 +352,10 @@ WEBHOOK_RETENTION_DAYS = int(os.environ.get("FLEETCHARGE_WEBHOOK_RETENTION_DAYS"
 PUBLIC_BASE_URL = os.environ.get("FLEETCHARGE_PUBLIC_URL", f"http://127.0.0.1:{REALTIME_PORT or WEB_PORT}")
 RESERVATION_MINUTES = int(os.environ.get("FLEETCHARGE_RESERVATION_MINUTES", "30"))
 DRIVER_LINK_HOURS = int(os.environ.get("FLEETCHARGE_DRIVER_LINK_HOURS", "12"))
+ROADS_DIR = VAR_DIR / "roads"  # what manage.py load_osm made
+ROAD_ENGINES = _chosen("FLEETCHARGE_ROAD_ENGINES", "cch,valhalla,osrm")
+VALHALLA_URL = _server("FLEETCHARGE_VALHALLA_URL")
+OSRM_URL = _server("FLEETCHARGE_OSRM_URL")
 TRACKER_NETWORKS = _list("FLEETCHARGE_TRACKER_NETWORKS", "127.0.0.0/8,::1/128")  # whose word for an IMEI is taken
 MQTT_URL = os.environ.get("FLEETCHARGE_MQTT_URL", "")  # the broker of manage.py mqtt_pings
 POSITION_RETENTION_DAYS = int(os.environ.get("FLEETCHARGE_POSITION_RETENTION_DAYS", "35"))

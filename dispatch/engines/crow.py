@@ -1,8 +1,11 @@
 """The engine that needs no map: great-circle distance times a circuity, time by a power law."""
 
+from dataclasses import dataclass
+from datetime import date
+
 import numpy as np
 
-from dispatch.engines.base import Matrix, Points, Table
+from dispatch.engines.base import Line, Matrix, Place, Points, Table
 
 EARTH_RADIUS_M = 6_371_008.8
 CIRCUITY = 1.35
@@ -14,16 +17,27 @@ FARTHEST_M = 500_000
 BENDS = 4
 
 
+@dataclass(frozen=True)
+class Law:
+    """How metres on the road and seconds follow from crow metres; `learned_on` None: assumed, not learned."""
+
+    circuity: float = CIRCUITY
+    seconds_factor: float = SECONDS_FACTOR
+    learned_on: date | None = None
+
+
 class CrowEngine:
-    name = "crow"
+    def __init__(self, law: Law = Law()) -> None:
+        self._law = law
+        self.name = f"crow learned {law.learned_on}" if law.learned_on else "crow"
 
     def matrix(self, origins: Points, destinations: Points) -> Matrix:
         """NaN for pairs more than 500 km apart or with coordinates that are none."""
         crow = crow_metres(origins, destinations)
         crow[~(crow <= FARTHEST_M)] = np.nan
-        return Matrix(crow * CIRCUITY, SECONDS_FACTOR * crow**SECONDS_EXPONENT)
+        return Matrix(crow * self._law.circuity, self._law.seconds_factor * crow**SECONDS_EXPONENT)
 
-    def route(self, origin: tuple[float, float], destination: tuple[float, float]) -> list[tuple[float, float]]:
+    def route(self, origin: Place, destination: Place) -> Line:
         """Streets are mostly at right angles: a staircase, first along the longer side. Schematic."""
         lat, lon = origin
         step_lat, step_lon = (destination[0] - lat) / BENDS, (destination[1] - lon) / BENDS
