@@ -153,8 +153,8 @@ def ping(seconds: int) -> None:
 
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO vehicles_position (vehicle_id, fix_at, received_at, latitude_e7, longitude_e7, speed_dkmh,"
-            " flags) SELECT vehicle_id, t, t, 129700000 + 9000 * %(n)s, 775900000, 360, 0"
+            "INSERT INTO vehicles_position (vehicle_id, fix_at, delay_cs, latitude_e7, longitude_e7, speed_dkmh,"
+            " flags) SELECT vehicle_id, t, 0, 129700000 + 9000 * %(n)s, 775900000, 360, 0"
             " FROM vehicles_vehiclestate, (SELECT now() + %(s)s * interval '1 second' AS t) x",
             {"n": seconds // 10, "s": seconds},
         )

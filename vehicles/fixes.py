@@ -5,6 +5,7 @@ from typing import NamedTuple
 import msgspec
 
 MICROSECOND = 1
+CENTISECOND = 10_000
 SECOND = 1_000_000
 MINUTE = 60 * SECOND
 DAY = 86_400 * SECOND

@@ -138,9 +138,11 @@ COUNT_AGAIN = """
 UPDATE vehicles_vehiclestate s SET soc_counted_at = NULL, soc_is_due = true
 WHERE s.vehicle_id = %(vehicle_id)s AND s.soc_base_at = s.soc_at AND s.soc_counted_at IS NOT NULL AND EXISTS (
     SELECT FROM (
-        SELECT received_at > min(received_at) OVER (
+        SELECT received_at > interval '0.02 second' + min(received_at) OVER (
             ORDER BY fix_at ROWS BETWEEN 1 FOLLOWING AND UNBOUNDED FOLLOWING) AS is_overtaken
-        FROM vehicles_position WHERE vehicle_id = %(vehicle_id)s AND fix_at >= s.soc_at AND fix_at >= %(oldest)s
+        FROM (SELECT fix_at, vehicle_id, fix_at + delay_cs * interval '0.01 second' AS received_at
+              FROM vehicles_position) r
+        WHERE vehicle_id = %(vehicle_id)s AND fix_at >= s.soc_at AND fix_at >= %(oldest)s
     ) p WHERE is_overtaken)
 """
 

@@ -18,6 +18,7 @@ from vehicles.fixes import CHARGING, SUSPECT_POSITION, SUSPECT_SOC
 
 FIGURES = ("battery_wh", "plugs", "max_ac_power_w", "max_dc_power_w", "consumption_wh_per_km")
 POSITION_STALE_AFTER = timedelta(minutes=10)
+CENTISECOND = timedelta(milliseconds=10)
 
 
 class VehicleModel(models.Model):
@@ -351,7 +352,7 @@ class PositionQuerySet(models.QuerySet["Position"]):
 
 
 class Position(models.Model):
-    """One accepted ping. Partitioned by day of `fix_at`; integer columns keep a row near 70 bytes.
+    """One accepted ping. Partitioned by day of `fix_at`; integers without padding keep a row at 68 bytes.
 
     The table is made by a migration (PARTITION BY RANGE, default partition for stragglers); the primary key
     (vehicle, fix_at) is the dedupe key. `flags`: 1 clock corrected, 2 suspect jump, 4 late, 8 charging, 16 mock
@@ -363,14 +364,14 @@ class Position(models.Model):
         Vehicle, models.DO_NOTHING, db_constraint=False, related_name="positions", db_index=False
     )
     fix_at = models.DateTimeField()
-    received_at = models.DateTimeField()
     latitude_e7 = models.IntegerField()
     longitude_e7 = models.IntegerField()
     speed_dkmh = models.SmallIntegerField(null=True, help_text=_("0.1 km/h"))
     heading_deg = models.SmallIntegerField(null=True)
     accuracy_m = models.SmallIntegerField(null=True)
     soc_permille = models.SmallIntegerField(null=True, help_text=_("0.1 %"))
-    odometer_m = models.BigIntegerField(null=True)
+    odometer_m = models.IntegerField(null=True)
+    delay_cs = models.IntegerField(default=0, help_text=_("0.01 s, from the fix to the receipt."))
     flags = models.SmallIntegerField(default=0)
 
     objects = PositionQuerySet.as_manager()
@@ -381,6 +382,14 @@ class Position(models.Model):
 
     def __str__(self) -> str:
         return f"{self.vehicle_id} @ {self.fix_at}"
+
+    @property
+    def received_at(self) -> datetime:
+        return self.fix_at + self.delay_cs * CENTISECOND
+
+    @received_at.setter
+    def received_at(self, at: datetime) -> None:
+        self.delay_cs = (at - self.fix_at) // CENTISECOND
 
     @property
     def latitude(self) -> float:

@@ -46,33 +46,35 @@ class Track:
 
     def judge(self, fix: Fix, max_speed_kmh: float) -> None:
         """Flag what is suspect, believe the rest. Pings older than the newest are judged but teach nothing."""
-        if fix.flags & NO_PLACE:
-            pass
-        elif self._is_place_suspect(fix, max_speed_kmh) and not self._convinces(fix, max_speed_kmh):
-            fix.flags |= SUSPECT_POSITION
-        else:
-            self._believe_place(fix)
-        if fix.soc_percent is None:
-            return
-        if self._is_soc_suspect(fix, fix.soc_percent) and not self._soc_convinces(fix):
+        if not fix.flags & NO_PLACE:
+            self._judge_place(fix, max_speed_kmh)
+        if fix.soc_percent is not None:
+            self._judge_soc(fix, fix.soc_percent)
+
+    def _judge_place(self, fix: Fix, max_speed_kmh: float) -> None:
+        known, place, at_us = self._place, (fix.latitude, fix.longitude), fix.at_us
+        if known is not None and known != place:
+            elapsed_us = max(abs(at_us - self.changed_us), abs(at_us - self.seen_us))
+            if is_too_fast(known, fix, elapsed_us, max_speed_kmh) and not self._convinces(fix, max_speed_kmh):
+                fix.flags |= SUSPECT_POSITION
+                return
+        if at_us >= self.seen_us:
+            self._believe_place(place, at_us)
+
+    def _believe_place(self, place: tuple[float, float], at_us: int) -> None:
+        if place != self._place:
+            self._place, self.changed_us = place, at_us
+        self.seen_us = at_us
+        if self._place_suspects:
+            self._place_suspects.clear()
+
+    def _judge_soc(self, fix: Fix, soc_percent: float) -> None:
+        if self._is_soc_suspect(fix, soc_percent) and not self._soc_convinces(fix):
             fix.flags |= SUSPECT_SOC
         elif self._soc is None or fix.at_us >= self._soc[1]:
-            self._soc = (fix.soc_percent, fix.at_us)
-            self._soc_suspects.clear()
-
-    def _is_place_suspect(self, fix: Fix, max_speed_kmh: float) -> bool:
-        if self._place is None or (fix.latitude, fix.longitude) == self._place:
-            return False
-        elapsed_us = max(abs(fix.at_us - self.changed_us), abs(fix.at_us - self.seen_us))
-        return is_too_fast(self._place, fix, elapsed_us, max_speed_kmh)
-
-    def _believe_place(self, fix: Fix) -> None:
-        if fix.at_us < self.seen_us:
-            return
-        if self._place != (fix.latitude, fix.longitude):
-            self._place, self.changed_us = (fix.latitude, fix.longitude), fix.at_us
-        self.seen_us = fix.at_us
-        self._place_suspects.clear()
+            self._soc = (soc_percent, fix.at_us)
+            if self._soc_suspects:
+                self._soc_suspects.clear()
 
     def _convinces(self, fix: Fix, max_speed_kmh: float) -> bool:
         if fix.at_us <= self.seen_us:
@@ -90,7 +92,7 @@ class Track:
     def _is_soc_suspect(self, fix: Fix, soc_percent: float) -> bool:
         if soc_percent == 0 and fix.speed_kmh:
             return True
-        if self._soc is None or fix.is_charging:
+        if self._soc is None or fix.is_charging or soc_percent == self._soc[0]:
             return False
         return is_soc_jump(soc_percent - self._soc[0], fix.at_us - self._soc[1])
 

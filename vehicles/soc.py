@@ -11,23 +11,25 @@ class SocLimits(NamedTuple):
     clear_percent: float = 25
 
 
-class Crossings(NamedTuple):
+class Crossings:
     """The newest instants at which the charge was below the low and not below the clear limit; any number that orders.
 
     Two maxima say everything the latch needs, and maxima do not care about order or repetition: shuffled, doubled
     and concurrent pings end in the same latch as the same pings one by one.
     """
 
-    below_at: float | None = None
-    clear_at: float | None = None
+    __slots__ = ("below_at", "clear_at")
 
-    def saw(self, soc_percent: float, at: float, limits: SocLimits) -> "Crossings":
-        """The crossings after one more reading."""
+    def __init__(self) -> None:
+        self.below_at: float | None = None
+        self.clear_at: float | None = None
+
+    def see(self, soc_percent: float, at: float, limits: SocLimits) -> None:
+        """Take in one more reading."""
         if soc_percent < limits.low_percent:
-            return Crossings(at if self.below_at is None or at > self.below_at else self.below_at, self.clear_at)
-        if soc_percent >= limits.clear_percent:
-            return Crossings(self.below_at, at if self.clear_at is None or at > self.clear_at else self.clear_at)
-        return self
+            self.below_at = at if self.below_at is None or at > self.below_at else self.below_at
+        elif soc_percent >= limits.clear_percent:
+            self.clear_at = at if self.clear_at is None or at > self.clear_at else self.clear_at
 
     @property
     def is_low(self) -> bool:

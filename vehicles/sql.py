@@ -5,19 +5,18 @@
 # never deadlock, and `was_low` is the latch that this very statement replaced, so a crossing is told exactly once.
 STORE = """
 WITH fixes AS MATERIALIZED (
-    SELECT * FROM unnest(%s::int[], %s::bigint[], %s::bigint[], %s::int[], %s::int[], %s::bigint[], %s::smallint[],
+    SELECT * FROM unnest(%s::int[], %s::bigint[], %s::int[], %s::int[], %s::int[], %s::int[], %s::smallint[],
                          %s::smallint[], %s::smallint[], %s::smallint[], %s::smallint[])
-        AS f(vehicle_id, fix_us, received_us, latitude_e7, longitude_e7, odometer_m, speed_dkmh, heading_deg,
+        AS f(vehicle_id, fix_us, delay_cs, latitude_e7, longitude_e7, odometer_m, speed_dkmh, heading_deg,
              accuracy_m, soc_permille, flags)
 ), stored AS (
-    INSERT INTO vehicles_position (vehicle_id, fix_at, received_at, latitude_e7, longitude_e7, odometer_m, speed_dkmh,
+    INSERT INTO vehicles_position (vehicle_id, fix_at, delay_cs, latitude_e7, longitude_e7, odometer_m, speed_dkmh,
                                    heading_deg, accuracy_m, soc_permille, flags)
-    SELECT vehicle_id, 'epoch'::timestamptz + fix_us * interval '1 microsecond',
-           'epoch'::timestamptz + received_us * interval '1 microsecond',
+    SELECT vehicle_id, 'epoch'::timestamptz + fix_us * interval '1 microsecond', delay_cs,
            latitude_e7, longitude_e7, odometer_m, speed_dkmh, heading_deg, accuracy_m, soc_permille, flags
     FROM fixes
     ON CONFLICT (vehicle_id, fix_at) DO NOTHING
-    RETURNING vehicle_id, (extract(epoch FROM fix_at) * 1000000)::bigint AS fix_us
+    RETURNING vehicle_id, fix_at
 ), news AS (
     SELECT vehicle_id,
            'epoch'::timestamptz + position_us * interval '1 microsecond' AS position_at,
@@ -65,7 +64,10 @@ WITH fixes AS MATERIALIZED (
 SELECT * FROM changed
 UNION ALL
 SELECT vehicle_id, fix_us, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL
-FROM (SELECT vehicle_id, fix_us FROM fixes EXCEPT SELECT vehicle_id, fix_us FROM stored) AS known
+FROM fixes f
+WHERE (SELECT count(*) FROM stored) < (SELECT count(*) FROM fixes) AND NOT EXISTS (
+    SELECT FROM stored s WHERE s.vehicle_id = f.vehicle_id
+        AND s.fix_at = 'epoch'::timestamptz + f.fix_us * interval '1 microsecond')
 """
 
 # Days that pings are about to be stored of; `due_at` keeps the older of two wishes.

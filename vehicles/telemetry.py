@@ -1,9 +1,11 @@
 """The write path of pings: many requests, one transaction, then the news; the steps are the body of `write`."""
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Any, NamedTuple
 
+import msgspec
 import orjson
 import psycopg
 
@@ -11,7 +13,7 @@ from fleetcharge.lib.batching import Batcher
 from fleetcharge.lib.db import AsyncDatabase
 from vehicles import sql
 from vehicles.announcements import Announcements
-from vehicles.fixes import LATE, NO_PLACE, SUSPECT_POSITION, SUSPECT_SOC, Fix
+from vehicles.fixes import CENTISECOND, LATE, NO_PLACE, SUSPECT_POSITION, SUSPECT_SOC, Fix
 from vehicles.registry import Registry, VehicleRef
 from vehicles.soc import Crossings
 from vehicles.trips.days import day_number
@@ -20,6 +22,7 @@ ROWS_PER_STATEMENT = 1000  # measured: 100 to 1,000 rows a statement is where Po
 MARK_SECONDS = 600  # a day that was marked is not marked again for so long
 MAX_MARKS = 400_000
 ACCEPTED, DUPLICATE, UNKNOWN = 0, 1, 2
+_by_vehicle_and_time = attrgetter("vehicle_id", "at_us")
 
 
 class Delivery(NamedTuple):
@@ -30,16 +33,16 @@ class Delivery(NamedTuple):
     fixes: list[Fix]
 
 
-class Row(NamedTuple):
-    """One ping on its way into the table; sorts by vehicle, then time, then arrival."""
+class Row(msgspec.Struct, gc=False):
+    """One ping on its way into the table."""
 
     vehicle_id: int
     at_us: int
-    arrival: int
     received_us: int
     ref: VehicleRef
     fix: Fix
-    slot: tuple[list[int], int]  # where its outcome goes
+    outcomes: list[int]  # where its outcome goes, at `index`
+    index: int
 
 
 class News:
@@ -57,16 +60,20 @@ class News:
 
     def hear(self, row: Row) -> None:
         """Take in one ping; they come in time order. The clock of a device ahead of ours is held back to ours."""
-        fix, at_us = row.fix, min(row.at_us, row.received_us)
+        fix, at_us = row.fix, row.at_us
+        if at_us > row.received_us:
+            at_us = row.received_us
         if not fix.flags & (SUSPECT_POSITION | NO_PLACE):
             self.position, self.received_us = (at_us, fix), row.received_us
-            self.odometer_m = fix.odometer_m if fix.odometer_m is not None else self.odometer_m
-            self.is_charging = fix.is_charging if fix.is_charging is not None else self.is_charging
+            if fix.odometer_m is not None:
+                self.odometer_m = fix.odometer_m
+            if fix.is_charging is not None:
+                self.is_charging = fix.is_charging
         if fix.soc_percent is None or fix.flags & SUSPECT_SOC:
             return
         self.soc = (at_us, fix.soc_percent)
         if not (fix.flags & LATE and fix.soc_percent < row.ref.limits.low_percent):  # late pings never raise an alert
-            self.crossings = self.crossings.saw(fix.soc_percent, at_us, row.ref.limits)
+            self.crossings.see(fix.soc_percent, at_us, row.ref.limits)
 
 
 class Telemetry:
@@ -94,7 +101,7 @@ class Telemetry:
         """Find the vehicles, judge each ping, store rows and latest states together, tell who listens."""
         refs = await self.registry.find(fix.device for delivery in deliveries for fix in delivery.fixes)
         outcomes = [[UNKNOWN] * len(delivery.fixes) for delivery in deliveries]
-        rows = sorted(_rows(deliveries, refs, outcomes), key=_by_vehicle_and_time)
+        rows = sorted(_rows(deliveries, refs, outcomes), key=_by_vehicle_and_time)  # stable: then by arrival
         for start in range(0, len(rows), ROWS_PER_STATEMENT):
             await self._store(rows[start : start + ROWS_PER_STATEMENT])
         return outcomes
@@ -113,11 +120,10 @@ class Telemetry:
         await self._mark_days(unique)
         placed = [row for row in unique if not row.fix.flags & NO_PLACE]
         answer = await self._database.fetch(sql.STORE, [*_position_columns(placed), *_state_columns(_news(unique))])
-        known = {(row[0], row[1]): row for row in answer if row[2] is None}
-        await self._fill_missing_soc([row for row in unique if (row.vehicle_id, row.at_us) in known])
+        known = {(row[0], row[1]) for row in answer if row[2] is None}
         for row in unique:
-            outcomes, index = row.slot
-            outcomes[index] = DUPLICATE if (row.vehicle_id, row.at_us) in known else ACCEPTED
+            row.outcomes[row.index] = DUPLICATE if known and (row.vehicle_id, row.at_us) in known else ACCEPTED
+        await self._fill_missing_soc([row for row in unique if known and (row.vehicle_id, row.at_us) in known])
         refs = {row.vehicle_id: row.ref for row in unique}
         self.announcements.add([row for row in answer if row[2] is not None], refs)
 
@@ -134,7 +140,7 @@ class Telemetry:
         if not fresh:
             return
         try:
-            await self._database.fetch(sql.MARK_DAYS, [_array(v for v, _ in fresh), _array(d for _, d in fresh)])
+            await self._database.fetch(sql.MARK_DAYS, [_array([v for v, _ in fresh]), _array([d for _, d in fresh])])
         except BaseException:
             for key in fresh:
                 marks.pop(key, None)
@@ -149,9 +155,9 @@ class Telemetry:
             await self._database.fetch(
                 sql.FILL_SOC,
                 [
-                    _array(row.vehicle_id for row in charged),
-                    _array(row.at_us for row in charged),
-                    _array(_tenths(row.fix.soc_percent) for row in charged),
+                    _array([row.vehicle_id for row in charged]),
+                    _array([row.at_us for row in charged]),
+                    _array(_tenths([row.fix.soc_percent for row in charged])),
                 ],
             )
 
@@ -160,21 +166,15 @@ def _weight(delivery: Delivery) -> int:
     return len(delivery.fixes)
 
 
-def _by_vehicle_and_time(row: Row) -> tuple[int, int, int]:
-    return row[0], row[1], row[2]
-
-
 def _rows(
     deliveries: Sequence[Delivery], refs: dict[str, VehicleRef | None], outcomes: list[list[int]]
 ) -> Iterator[Row]:
     """A row for each ping whose device is a vehicle the sender may report for."""
-    arrival = 0
     for delivery, outcome in zip(deliveries, outcomes, strict=True):
         for index, fix in enumerate(delivery.fixes):
             ref = refs[fix.device]
             if ref is not None and delivery.organisation_id in (None, ref.organisation_id):
-                arrival += 1
-                yield Row(ref.vehicle_id, fix.at_us, arrival, delivery.received_us, ref, fix, (outcome, index))
+                yield Row(ref.vehicle_id, fix.at_us, delivery.received_us, ref, fix, outcome, index)
 
 
 def _without_repeats(rows: list[Row]) -> list[Row]:
@@ -185,8 +185,7 @@ def _without_repeats(rows: list[Row]) -> list[Row]:
             first = unique[-1].fix
             if first.soc_percent is None:
                 first.soc_percent = row.fix.soc_percent
-            outcomes, index = row.slot
-            outcomes[index] = DUPLICATE
+            row.outcomes[row.index] = DUPLICATE
         else:
             unique.append(row)
     return unique
@@ -196,26 +195,27 @@ def _news(rows: list[Row]) -> dict[int, News]:
     """Per vehicle, in the order of the rows (by vehicle id, so that two writers lock in the same order)."""
     news: dict[int, News] = {}
     for row in rows:
-        if row.vehicle_id not in news:
-            news[row.vehicle_id] = News()
-        news[row.vehicle_id].hear(row)
+        one = news.get(row.vehicle_id)
+        if one is None:
+            one = news[row.vehicle_id] = News()
+        one.hear(row)
     return news
 
 
 def _position_columns(rows: list[Row]) -> list[str]:
     fixes = [row.fix for row in rows]
     return [
-        _array(row.vehicle_id for row in rows),
-        _array(row.at_us for row in rows),
-        _array(row.received_us for row in rows),
-        _array(round(fix.latitude * 1e7) for fix in fixes),
-        _array(round(fix.longitude * 1e7) for fix in fixes),
-        _array(fix.odometer_m for fix in fixes),
-        _array(_tenths(fix.speed_kmh) for fix in fixes),
-        _array(None if fix.heading_deg is None else round(fix.heading_deg) for fix in fixes),
-        _array(None if fix.accuracy_m is None else round(fix.accuracy_m) for fix in fixes),
-        _array(_tenths(fix.soc_percent) for fix in fixes),
-        _array(fix.flags for fix in fixes),
+        _array([row.vehicle_id for row in rows]),
+        _array([row.at_us for row in rows]),
+        _array([(row.received_us - row.at_us) // CENTISECOND for row in rows]),
+        _array([round(fix.latitude * 1e7) for fix in fixes]),
+        _array([round(fix.longitude * 1e7) for fix in fixes]),
+        _array([fix.odometer_m if fix.odometer_m is None or fix.odometer_m < 1 << 31 else None for fix in fixes]),
+        _array(_tenths([fix.speed_kmh for fix in fixes])),
+        _array(_whole([fix.heading_deg for fix in fixes])),
+        _array(_whole([fix.accuracy_m for fix in fixes])),
+        _array(_tenths([fix.soc_percent for fix in fixes])),
+        _array([fix.flags for fix in fixes]),
     ]
 
 
@@ -223,26 +223,30 @@ def _state_columns(news: dict[int, News]) -> list[str]:
     latest = list(news.values())
     fixes = [item.position[1] if item.position else None for item in latest]
     return [
-        _array(news),
-        _array(item.position[0] if item.position else None for item in latest),
-        _array(item.received_us if item.position else None for item in latest),
-        _array(fix.latitude if fix else None for fix in fixes),
-        _array(fix.longitude if fix else None for fix in fixes),
-        _array(fix.speed_kmh if fix else None for fix in fixes),
-        _array(fix.heading_deg if fix else None for fix in fixes),
-        _array(item.odometer_m for item in latest),
-        _array(item.is_charging for item in latest),
-        _array(item.soc[1] if item.soc else None for item in latest),
-        _array(item.soc[0] if item.soc else None for item in latest),
-        _array(item.crossings.below_at for item in latest),
-        _array(item.crossings.clear_at for item in latest),
+        _array(list(news)),
+        _array([item.position[0] if item.position else None for item in latest]),
+        _array([item.received_us if item.position else None for item in latest]),
+        _array([fix.latitude if fix else None for fix in fixes]),
+        _array([fix.longitude if fix else None for fix in fixes]),
+        _array([fix.speed_kmh if fix else None for fix in fixes]),
+        _array([fix.heading_deg if fix else None for fix in fixes]),
+        _array([item.odometer_m for item in latest]),
+        _array([item.is_charging for item in latest]),
+        _array([item.soc[1] if item.soc else None for item in latest]),
+        _array([item.soc[0] if item.soc else None for item in latest]),
+        _array([item.crossings.below_at for item in latest]),
+        _array([item.crossings.clear_at for item in latest]),
     ]
 
 
-def _tenths(value: float | None) -> int | None:
-    return None if value is None else round(value * 10)
+def _tenths(values: list[float | None]) -> list[int | None]:
+    return [None if value is None else round(value * 10) for value in values]
 
 
-def _array(values: Iterable[Any]) -> str:
+def _whole(values: list[float | None]) -> list[int | None]:
+    return [None if value is None else round(value) for value in values]
+
+
+def _array(values: list[Any]) -> str:
     """A PostgreSQL array literal; JSON's null, true and numbers are spelled the same, and orjson writes them in C."""
-    return "{" + orjson.dumps(list(values))[1:-1].decode() + "}"
+    return "{" + orjson.dumps(values)[1:-1].decode() + "}"

@@ -17,7 +17,7 @@ from vehicles.services import ensure_partitions
 SITES, EVERY_S, PER_VEHICLE = 200, 10, 10_000
 DEPOT_EVERY = 10  # one site in so many is the fleet's own
 COLUMNS = [
-    ("vehicle_id", "i4"), ("fix_at", "i8"), ("received_at", "i8"), ("latitude_e7", "i4"), ("longitude_e7", "i4"),
+    ("vehicle_id", "i4"), ("fix_at", "i8"), ("delay_cs", "i4"), ("latitude_e7", "i4"), ("longitude_e7", "i4"),
     ("speed_dkmh", "i2"), ("accuracy_m", "i2"), ("soc_permille", "i2"), ("flags", "i2"),
 ]  # fmt: skip
 EPOCH_2000 = datetime(2000, 1, 1, tzinfo=UTC)
@@ -93,7 +93,7 @@ def _load_pings(vehicles: list[Vehicle], starts_s: list[int], begin: datetime) -
         for number, vehicle in enumerate(vehicles):
             rows = np.zeros(PER_VEHICLE, dtype=COLUMNS)
             rows["vehicle_id"] = vehicle.pk
-            rows["fix_at"] = rows["received_at"] = begin_us + at_s * 1_000_000
+            rows["fix_at"] = begin_us + at_s * 1_000_000
             arrived = _drive(rows, at_s, number, starts_s)
             copy.write(_binary(rows[arrived], stories.untold(number)).tobytes())
         copy.write(b"\xff\xff")

@@ -53,7 +53,7 @@ WHERE s.ended_at >= %(since)s AND v.decided_at < %(rested)s AND s.state = 'ended
     OR s.vehicle_id IS NOT NULL AND EXISTS (
         SELECT 1 FROM vehicles_position p WHERE p.vehicle_id = s.vehicle_id
            AND p.fix_at BETWEEN s.started_at - interval '30 minutes' AND s.ended_at + interval '40 minutes'
-           AND p.received_at > v.decided_at)
+           AND p.fix_at + p.delay_cs * interval '0.01 second' > v.decided_at)
     OR s.vehicle_id IS NOT NULL AND EXISTS (
         SELECT 1 FROM billing_chargingsession n WHERE n.vehicle_id = s.vehicle_id AND n.id <> s.id
            AND n.started_at BETWEEN s.started_at - interval '1 day' AND s.ended_at AND n.created_at > v.decided_at)

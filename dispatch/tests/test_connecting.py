@@ -29,9 +29,9 @@ def store_pings(vehicle: Vehicle, *, flags: int = 0, factor: float = 1.0) -> Non
         for n in range(8):
             at = NOON + timedelta(seconds=10 * n)
             cursor.execute(
-                "INSERT INTO vehicles_position (vehicle_id, fix_at, received_at, latitude_e7, longitude_e7, speed_dkmh,"
+                "INSERT INTO vehicles_position (vehicle_id, fix_at, delay_cs, latitude_e7, longitude_e7, speed_dkmh,"
                 " soc_permille, flags) VALUES (%s, %s, %s, %s, 776000000, %s, 500, %s)",
-                [vehicle.pk, at, at + timedelta(seconds=2), 129000000 + n * 8993, round(360 * factor), flags],
+                [vehicle.pk, at, 200, 129000000 + n * 8993, round(360 * factor), flags],
             )
 
 

@@ -5,8 +5,6 @@ Fields: ts (Unix seconds or milliseconds, or ISO 8601 with zone), lat, lon (degr
 (ignition) and seq (ignored). Without lat and lon a ping is a reading of the charge.
 """
 
-from collections.abc import Iterable, Iterator
-
 import msgspec
 
 from vehicles.decoders.instants import microseconds
@@ -102,12 +100,7 @@ def _decode_one(raw: bytes | msgspec.Raw, device: str | int) -> Fix | Problem:
 
 def _fixes(pings: list[Ping], device: str | int) -> list[Fix | Problem]:
     _check_count(len(pings))
-    return list(_each(pings, device))
-
-
-def _each(pings: Iterable[Ping], device: str | int) -> Iterator[Fix | Problem]:
-    for ping in pings:
-        yield _fix(ping, device)
+    return [_fix(ping, device) for ping in pings]
 
 
 def _check_count(count: int) -> None:
@@ -116,14 +109,15 @@ def _check_count(count: int) -> None:
 
 
 def _fix(ping: Ping, default_device: str | int) -> Fix | Problem:
-    device = str(ping.device or default_device)
-    if not is_device_id(device):
+    device = ping.device or default_device
+    if not is_device_id(device := device if isinstance(device, str) else str(device)):
         return Problem("invalid", "`device` is missing, not printable or longer than 64 characters.")
     at_us = microseconds(ping.ts)
     if at_us is None:
         return Problem("invalid", "`ts` is neither Unix time nor ISO 8601 with a time zone.")
     soc = within(ping.soc, 0, 100)
-    is_charging = _is_charging(ping.charging)
+    is_charging = None if ping.charging is None else _is_charging(ping.charging)
+    odo_km = within(ping.odo_km, 0, 10_000_000)
     if ping.lat is None or ping.lon is None:
         return _without_place(ping, device, at_us, soc, is_charging)
     return Fix(
@@ -135,10 +129,10 @@ def _fix(ping: Ping, default_device: str | int) -> Fix | Problem:
         within(ping.course, 0, 360),
         within(ping.acc, 0, 30_000),
         soc,
-        None if within(ping.odo_km, 0, 10_000_000) is None else round((ping.odo_km or 0) * 1000),
+        None if odo_km is None else round(odo_km * 1000),
         is_charging,
-        charging_flags(is_charging, ignition=None if ping.ign is None else bool(ping.ign)),
-        "" if ping.soc is None else _warning(ping.soc),
+        charging_flags(is_charging, False, None if ping.ign is None else bool(ping.ign)),
+        "" if ping.soc is None or 1 <= ping.soc <= 100 else _warning(ping.soc),
     )
 
 
@@ -155,7 +149,7 @@ def _warning(soc: float) -> str:
     return "soc_may_be_a_fraction" if 0 < soc < 1 else ""
 
 
-def _is_charging(value: bool | str | None) -> bool | None:
+def _is_charging(value: bool | str) -> bool | None:
     if isinstance(value, str):
         return {"no": False, "ac": True, "dc": True}.get(value.lower())
     return value

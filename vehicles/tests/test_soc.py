@@ -16,7 +16,7 @@ def test_the_latch_from_two_maxima_is_the_latch_from_the_whole_story_in_any_orde
     random.shuffle(shuffled)
     crossings = Crossings()
     for at, soc_percent in shuffled:
-        crossings = crossings.saw(soc_percent, at, LIMITS)
+        crossings.see(soc_percent, at, LIMITS)
     assert crossings.is_low == latch_after(readings, LIMITS)
 
 
