@@ -1,22 +1,20 @@
 """Which plugs a vehicle could use now: fitting sites from memory, live rows of their plugs in one query."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 
-from billing import rating
-from billing.services import gst_rates
 from billing.services.tariffs import zone_of
-from billing.tariff_elements import TariffError
-from billing.tariff_terms import FOR_ROAMING, Terms, read_terms
+from dispatch import pricing
 from dispatch.core import choose, curves, energy, waits
 from dispatch.engines.base import Matrix, RoutingEngine
+from dispatch.forecasts import known, stays
 from dispatch.plug_rows import PlugRow, at_sites, parsed
 from dispatch.site_index import Access, Kind, Near, sites
+from dispatch.situation import StopAhead
 from stations import hours
 from stations.belief import BELIEVED, freshness_at
 from stations.models import Connector
@@ -24,6 +22,8 @@ from stations.models import Connector
 __all__ = ["Access", "Found", "Question", "find", "sites"]
 
 NEAREST_SITES = 40
+ON_THE_WAY = 16
+"""Of them, where there are stops to drive to."""
 ENOUGH_PLUGS = 10
 """With so many to choose from that begin soon, sites farther away are not asked for."""
 SOON_SECONDS = 3600.0
@@ -42,12 +42,22 @@ class Question:
     plugs: frozenset[str]
     facts: choose.VehicleFacts
     here: tuple[float, float]
-    next_stop: tuple[float, float] | None
+    stops: Sequence[StopAhead]
     now: datetime
     access: Access
     token_uid: str | None = None
     voltage_v: int = 0
     excluded: frozenset[int] = frozenset()
+    promised: int | None = None
+    """The plug that it is sent to already: a hold there is its own."""
+
+    @property
+    def next_stop(self) -> tuple[float, float] | None:
+        return self.stops[0].place if self.stops else None
+
+    @property
+    def way(self) -> list[tuple[float, float]]:
+        return [self.here, *(stop.place for stop in self.stops)]
 
 
 @dataclass(frozen=True)
@@ -64,9 +74,9 @@ class Found:
 
 
 def find(question: Question, *, rules: choose.Rules, engine: RoutingEngine) -> Found:
-    """Fast, fitting, believable plugs the fleet may use: those of the nearest sites, and while they are few, of others
-    as far as the charge leads."""
-    near = sites.near(*question.here, fits=lambda kind: _suits(question, kind), access=question.access)
+    """Fast, fitting, believable plugs the fleet may use: those of the nearest sites and of sites on the way, and while
+    they are few, of others as far as the charge leads."""
+    near = _near(question)
     reach_m = _reach_m(question.facts, rules)
     rows: dict[int, PlugRow] = {}
     found: list[choose.Candidate] = []
@@ -77,6 +87,22 @@ def find(question: Question, *, rules: choose.Rules, engine: RoutingEngine) -> F
         rows |= {row.connector_id: row for row, _ in usable}
         first, count = first + count, count * 4
     return Found(found, rows, _problem(near, reach_m, has_any=bool(found)))
+
+
+def _near(question: Question) -> Near:
+    """The nearest sites first; with stops ahead, some that lie on the way are among the first."""
+
+    def fits(kind: Kind) -> bool:
+        return suits(question, kind)
+
+    near = sites.near(*question.here, fits=fits, access=question.access)
+    if not question.stops or len(near.ids) <= NEAREST_SITES:
+        return near
+    early = sites.along(question.way, fits=fits, access=question.access, count=ON_THE_WAY)
+    first = dict(zip(near.ids[: NEAREST_SITES - ON_THE_WAY], near.crow_m, strict=False))
+    first |= dict(zip(early.ids, early.crow_m, strict=True))
+    first |= dict(zip(near.ids, near.crow_m, strict=True))
+    return Near(list(first), list(first.values()))
 
 
 def _is_enough(found: list[choose.Candidate]) -> bool:
@@ -98,7 +124,7 @@ def _reach_m(facts: choose.VehicleFacts, rules: choose.Rules) -> float:
     )  # fmt: skip
 
 
-def _suits(question: Question, kind: Kind) -> bool:
+def suits(question: Question, kind: Kind) -> bool:
     """Plug, power, and volts enough for the battery where both are known."""
     if kind.plug not in question.plugs or (kind.is_dc and 0 < kind.voltage_v < question.voltage_v):
         return False
@@ -107,11 +133,17 @@ def _suits(question: Question, kind: Kind) -> bool:
 
 def _usable(question: Question, place_ids: list[int]) -> list[tuple[PlugRow, str]]:
     """Rows that can be offered, each with its freshness."""
-    rows = at_sites(place_ids, organisation_id=question.organisation_id, vehicle_id=question.vehicle_id)
+    asked = at_sites(place_ids, organisation_id=question.organisation_id, vehicle_id=question.vehicle_id)
+    rows = [_without_own_hold(row) if row.connector_id == question.promised else row for row in asked]
     taken_evses = {row.evse_id for row in rows if row.has_session or row.is_held}
     fitting = [row for row in rows if _fits(question, row) and (row.status in BUSY or row.evse_id not in taken_evses)]
     known = [(row, _freshness(row, question.now)) for row in fitting]
     return [(row, fresh) for row, fresh in known if fresh in BELIEVED]
+
+
+def _without_own_hold(row: PlugRow) -> PlugRow:
+    status = Connector.Status.AVAILABLE if row.status == Connector.Status.RESERVED else row.status
+    return row._replace(is_held=False, status=status)
 
 
 def _fits(question: Question, row: PlugRow) -> bool:
@@ -120,7 +152,7 @@ def _fits(question: Question, row: PlugRow) -> bool:
         return False
     if row.status != Connector.Status.AVAILABLE and row.status not in BUSY:
         return False
-    return _suits(question, Kind(row.plug, _is_dc(row), row.power_w, row.max_voltage_v))
+    return suits(question, Kind(row.plug, is_dc(row), row.power_w, row.max_voltage_v))
 
 
 def _freshness(row: PlugRow, now: datetime) -> str:
@@ -130,7 +162,7 @@ def _freshness(row: PlugRow, now: datetime) -> str:
     )
 
 
-def _is_dc(row: PlugRow) -> bool:
+def is_dc(row: PlugRow) -> bool:
     return row.power_type == Connector.PowerType.DC
 
 
@@ -142,16 +174,13 @@ def _with_ways(
     places = np.array([[row.latitude, row.longitude] for row, _ in rows])
     there = engine.matrix(np.array([question.here]), places)
     onward = engine.matrix(places, np.array([question.next_stop])) if question.next_stop else None
-    prices: dict[str, Any] = {}
+    known.habits.at({row.location_id for row, _ in rows})
     candidates = []
     for number, (row, fresh) in enumerate(rows):
         if np.isnan(there.seconds[0, number]):
             continue
         way = (round(float(there.metres[0, number]), 1), round(float(there.seconds[0, number]), 1))
-        known = f"{row.elements}{row.terms}"
-        if row.elements is not None and known not in prices:
-            prices[known] = (parsed(row.elements), _terms(row))
-        candidate = _candidate(question, rules, row, fresh, way, _back(onward, number), prices.get(known))
+        candidate = _candidate(question, rules, row, fresh, way, _back(onward, number))
         candidates += [candidate] if candidate is not None else []
     return candidates
 
@@ -165,27 +194,29 @@ def _back(onward: Matrix | None, number: int) -> tuple[float | None, float | Non
 
 def _candidate(
     question: Question, rules: choose.Rules, row: PlugRow, fresh: str, way: tuple[float, float],
-    onward: tuple[float | None, float | None], tariff: Any,
+    onward: tuple[float | None, float | None],
 ) -> choose.Candidate | None:  # fmt: skip
     """None: it is closed."""
-    draw = _draw(question.facts, rules, row, way[0], onward[0])
-    wait = waits.wait_seconds(_plug_state(row, question.now), arrives_in_seconds=way[1])
-    plugs_in = _opens(question, row, way[1] + wait, draw)
+    draw = draw_at(question.facts, rules, row, way[0], onward[0])
+    stay = stays.stay_at(row, plug_state(row, question.now), arrives_in_seconds=way[1], now=question.now)
+    plugs_in = _opens(question, row, way[1] + stay.p50_seconds, draw)
     if plugs_in is None:
         return None
     return choose.Candidate(
-        connector_id=row.connector_id, location_id=row.location_id, station=row.name, is_dc=_is_dc(row),
+        connector_id=row.connector_id, location_id=row.location_id, station=row.name, is_dc=is_dc(row),
         plug_power_w=float(row.power_w), drive_m=way[0], drive_seconds=way[1],
         onward_m=onward[0], onward_seconds=onward[1], freshness=fresh,
         is_free=row.status == Connector.Status.AVAILABLE, is_reservable=row.is_reservable,
-        wait_seconds=round(plugs_in - way[1], 1), price_paise=_price(question, row, draw, plugs_in, tariff),
+        wait_seconds=round(plugs_in - way[1], 1), price_paise=_price(question, row, draw, plugs_in),
         is_network_failing=row.is_network_failing, truth_percent=row.truth_percent,
+        wait_p90_seconds=round(max(stay.p90_seconds, plugs_in - way[1]), 1), p_unusable=row.p_unusable,
+        p_taken=stay.p_taken, curve_points=parsed(row.learned_curve) or (),
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Draw:
-    """What the vehicle would take at a plug."""
+    """What the vehicle would take at a plug, on its own way there."""
 
     from_percent: float
     to_percent: float
@@ -193,7 +224,7 @@ class Draw:
     power_w: float
 
 
-def _draw(
+def draw_at(
     facts: choose.VehicleFacts, rules: choose.Rules, row: PlugRow, drive_m: float, onward_m: float | None
 ) -> Draw:
     arrival = energy.arrival_percent(
@@ -201,18 +232,24 @@ def _draw(
     )
     target = choose.target_of(facts, rules, onward_m=onward_m, arrival_percent=arrival)
     wh = curves.metered_wh(battery_wh=facts.battery_wh, from_percent=max(0.0, arrival), to_percent=target)
-    return Draw(arrival, target, wh, facts.power_w(is_dc=_is_dc(row), plug_power_w=row.power_w))
+    power = facts.power_w(is_dc=is_dc(row), plug_power_w=row.power_w)
+    return Draw(arrival, target, wh, power)
+
+
+def open_windows(question: Question, row: PlugRow) -> tuple[hours.Window, ...] | None:
+    """When the site is open, in seconds from now; None: always."""
+    return _windows(row.opening_times, row.time_zone, question.now) if row.opening_times else None
 
 
 def _opens(question: Question, row: PlugRow, at_seconds: float, draw: Draw) -> float | None:
     """When the vehicle can plug in, at `at_seconds` from now or once the site has opened: long enough before it closes
     to be done. None: not within a day."""
-    windows = _windows(row.opening_times, row.time_zone, question.now) if row.opening_times else None
+    windows = open_windows(question, row)
     if windows is None:
         return at_seconds
     seconds = choose.charge_seconds(
-        question.facts, is_dc=_is_dc(row), plug_power_w=row.power_w, from_percent=draw.from_percent,
-        to_percent=draw.to_percent,
+        question.facts, is_dc=is_dc(row), plug_power_w=row.power_w, from_percent=draw.from_percent,
+        to_percent=draw.to_percent, learned=parsed(row.learned_curve) or (),
     )  # fmt: skip
     begins = [max(opens, at_seconds) for opens, closes in windows if max(opens, at_seconds) + seconds <= closes]
     return begins[0] if begins and begins[0] <= OPENS_WITHIN.total_seconds() else None
@@ -224,11 +261,12 @@ def _windows(opening_times: str, time_zone: str, now: datetime) -> tuple[hours.W
     return hours.windows(parsed(opening_times), zone=zone_of(time_zone), since=now, until=now + 2 * OPENS_WITHIN)
 
 
-def _plug_state(row: PlugRow, now: datetime) -> waits.PlugState:
-    is_free = row.status == Connector.Status.AVAILABLE
-    if is_free or row.session_started_at is None:
-        return waits.PlugState(is_free)
-    return waits.PlugState(False, (now - row.session_started_at).total_seconds(), _remaining_by_curve(row))
+def plug_state(row: PlugRow, now: datetime) -> waits.PlugState:
+    if row.status == Connector.Status.AVAILABLE:
+        return waits.PlugState(True)
+    return waits.PlugState(
+        False, stays.elapsed_seconds(row, now), _remaining_by_curve(row), law=stays.law_at(row)
+    )
 
 
 def _remaining_by_curve(row: PlugRow) -> float | None:
@@ -243,22 +281,8 @@ def _remaining_by_curve(row: PlugRow) -> float | None:
     return remaining if remaining != float("inf") else None
 
 
-def _terms(row: PlugRow) -> Terms | None:
-    """None: they cannot be read, or are not for us."""
-    try:
-        terms = read_terms(parsed(row.terms))
-    except TariffError:
-        return None
-    return terms if terms.type in FOR_ROAMING else None
-
-
-def _price(question: Question, row: PlugRow, draw: Draw, plugs_in: float, tariff: Any) -> int | None:
+def _price(question: Question, row: PlugRow, draw: Draw, plugs_in: float) -> int | None:
     """Paise incl. GST for what the vehicle would draw there, at the clock time it would plug in; None: no tariff."""
-    zone: ZoneInfo = zone_of(row.time_zone)
-    elements, terms = tariff or (None, None)
+    tariff = pricing.tariff_of(row)
     at = question.now + timedelta(seconds=plugs_in)
-    percent = gst_rates.known_at(at)
-    return None if terms is None or percent is None else rating.quote(
-        elements=elements, terms=terms, energy_wh=round(draw.wh), duration_s=round(draw.wh * 3600 / draw.power_w),
-        at=at, tz=zone, gst_percent=percent,
-    )  # fmt: skip
+    return None if tariff is None else tariff.quote(wh=draw.wh, power_w=draw.power_w, at=at)

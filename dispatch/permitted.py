@@ -1,8 +1,8 @@
 """The best plug of those where the vehicle's token will be let charge when it gets there."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import NamedTuple
+from typing import Generic, NamedTuple, Protocol, TypeVar
 
 from billing.entitlement import EXPIRED_TOKEN, LIMIT, NETWORK_NOT_AUTHORISED, NOT_ON_SHIFT, SITE_NOT_ALLOWED
 from billing.services import authorisation
@@ -17,51 +17,75 @@ OF_THE_HOUR = (EXPIRED_TOKEN, NOT_ON_SHIFT, LIMIT)
 MOST_REFUSALS = 8
 
 
-class Permitted(NamedTuple):
-    """What may be chosen from, and what was chosen. `refusal`: why nothing was, or why not the plugs left out."""
+class Begins(NamedTuple):
+    """Where a plan charges first, and when: seconds from now."""
 
-    candidates: Sequence[choose.Candidate]
-    choice: choose.Choice
+    connector_id: int
+    location_id: int
+    seconds: int
+
+
+class Choice(Protocol):
+    @property
+    def first(self) -> Begins | None:
+        """None: it charges nowhere."""
+        ...
+
+
+C = TypeVar("C", bound=Choice)
+
+
+class Permitted(NamedTuple, Generic[C]):
+    """What was chosen. `refusal`: why nothing was, or why not the plugs left out."""
+
+    choice: C
     refusal: str
 
 
-def best(question: Question, rules: choose.Rules, candidates: Sequence[choose.Candidate]) -> Permitted:
+def best(
+    question: Question, choose_from: Callable[[Sequence[choose.Candidate]], C], candidates: Sequence[choose.Candidate]
+) -> Permitted[C]:
     """A vehicle without any token is not asked about: we do not start its sessions."""
     refusal = ""
     for _ in range(MOST_REFUSALS):
-        choice = choose.choose(question.facts, rules, candidates)
-        said = _refusal(question, choice.best) if choice.best else ""
-        if choice.best is None or not said:
-            return Permitted(candidates, choice, refusal)
-        refusal, candidates = said, _left(question, candidates, choice.best, said)
-    return Permitted([], choose.choose(question.facts, rules, []), refusal)
+        choice = choose_from(candidates)
+        first = choice.first
+        said = _refusal(question, first.connector_id, first.seconds) if first else ""
+        if first is None or not said:
+            return Permitted(choice, refusal)
+        refusal, candidates = said, _left(question, candidates, first, said)
+    return Permitted(choose_from([]), refusal)
 
 
 def _left(
-    question: Question, candidates: Sequence[choose.Candidate], refused: choose.Verdict, said: str
+    question: Question, candidates: Sequence[choose.Candidate], refused: Begins, said: str
 ) -> list[choose.Candidate]:
     """Those that need not be refused for the same reason; what could be mended now is not waited for till tomorrow."""
     if said in OF_THE_PLACE:
         return [one for one in candidates if one.location_id != refused.location_id]
     if not said.startswith(OF_THE_HOUR):
         return []
-    at = _begins(refused)
-    if _refusal(question, min(candidates, key=_begins)) != said:
+    at = refused.seconds
+    if _refused(question, min(candidates, key=_begins)) != said:
         return [one for one in candidates if _begins(one) < at]
     later = [one for one in candidates if _begins(one) > at and one.wait_seconds < SOON_SECONDS]
-    return later if later and _refusal(question, max(later, key=_begins)) != said else []
+    return later if later and _refused(question, max(later, key=_begins)) != said else []
 
 
-def _begins(plug: choose.Candidate | choose.Verdict) -> int:
+def _begins(plug: choose.Candidate) -> int:
     """Seconds from now."""
     return round(plug.drive_seconds) + round(plug.wait_seconds)
 
 
-def _refusal(question: Question, plug: choose.Candidate | choose.Verdict) -> str:
+def _refused(question: Question, plug: choose.Candidate) -> str:
+    return _refusal(question, plug.connector_id, _begins(plug))
+
+
+def _refusal(question: Question, connector_id: int, seconds: int) -> str:
     if question.token_uid is None:
         return ""
     decision = authorisation.decide(
-        id_token=question.token_uid, connector_id=plug.connector_id, charger_id=None,
-        at=question.now + timedelta(seconds=_begins(plug)),
+        id_token=question.token_uid, connector_id=connector_id, charger_id=None,
+        at=question.now + timedelta(seconds=seconds),
     )  # fmt: skip
     return "" if decision.is_accepted else decision.reason

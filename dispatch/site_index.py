@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -94,6 +94,14 @@ class _Sites:
         crow_m = 2 * EARTH_RADIUS_M * np.arcsin(np.minimum(1.0, chord[order] / 2))
         return Near(self.ids[rows[order]].tolist(), crow_m.tolist())
 
+    def ways_round(self, way: Sequence[tuple[float, float]], rows: Ids) -> npt.NDArray[np.float64]:
+        """Of each site, the least that driving over it adds to a leg, in Earth radii."""
+        places = _on_sphere(np.array(way))
+        to = np.linalg.norm(self.points[rows][:, None, :] - places[None, :, :], axis=2)
+        legs = np.linalg.norm(places[1:] - places[:-1], axis=1)
+        least: npt.NDArray[np.float64] = (to[:, :-1] + to[:, 1:] - legs).min(axis=1)
+        return least
+
 
 class SiteIndex:
     """Built again when the registry's version moves, and every minute, by one thread while others use what there is."""
@@ -118,6 +126,15 @@ class SiteIndex:
     def forget(self) -> None:
         """Look at the registry again at the next question."""
         self._checked_at = self._built_at = float("-inf")
+
+    def along(
+        self, way: Sequence[tuple[float, float]], *, fits: Callable[[Kind], bool], access: Access, count: int
+    ) -> Near:
+        """The sites of the least way round, as the crow flies, on the way from place to place."""
+        sites = self._current()
+        rows = np.flatnonzero(sites.open_to(access) & sites.with_kind(fits)) if len(sites.ids) else sites.ids
+        rows = rows[np.argsort(sites.ways_round(way, rows), kind="stable")[:count]]
+        return sites.ordered(*way[0], rows)
 
     def _current(self) -> _Sites:
         """Nobody is answered from what was not looked at for a minute."""

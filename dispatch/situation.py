@@ -1,6 +1,7 @@
-"""What is known of one vehicle at the moment of decision: battery, place, next stop, its fleet's rules; one query."""
+"""What is known of one vehicle at the moment of decision: battery, place, stops, its fleet's rules; one query."""
 
-from datetime import datetime, timedelta
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
 from django.db import connection, models
@@ -15,9 +16,13 @@ SELECT v.id, v.registration, v.organisation_id, m.plugs, m.battery_wh, m.consump
        m.max_dc_power_w,
        m.max_ac_power_w, m.max_voltage_v, m.charge_curve,
        s.latitude, s.longitude, s.position_at, CASE WHEN s.soc_source = 'estimated'
-       THEN greatest(0, s.soc_percent - 1.2816 * s.soc_sigma_percent) ELSE s.soc_percent END, s.soc_low_at,
-       o.dispatch_mode, o.time_zone, o.reserve_soc_percent, o.target_soc_percent, o.cost_per_minute_paise,
-       stop.name, stop.latitude, stop.longitude, stop.due_at,
+       THEN greatest(0, s.soc_percent - 1.2816 * s.soc_sigma_percent) ELSE s.soc_percent END, s.soc_low_at, s.version,
+       o.dispatch_mode, o.time_zone, o.reserve_soc_percent, o.target_soc_percent, o.soc_clear_percent,
+       o.cost_per_minute_paise,
+       (SELECT json_agg(json_build_array(t.name, t.latitude, t.longitude, extract(epoch FROM t.due_at))
+                        ORDER BY t.sequence)
+        FROM (SELECT * FROM vehicles_stop WHERE vehicle_id = v.id AND done_at IS NULL
+              ORDER BY sequence LIMIT %(most_stops)s) t),
        EXISTS (SELECT 1 FROM billing_chargingsession b
                WHERE b.vehicle_id = v.id AND b.started_at > %(sessions_since)s
                  AND b.state = 'active' AND b.suspect_reason = ''),
@@ -32,10 +37,6 @@ JOIN vehicles_vehiclemodel m ON m.id = v.model_id
 JOIN accounts_organisation o ON o.id = v.organisation_id
 LEFT JOIN vehicles_vehiclestate s ON s.vehicle_id = v.id
 LEFT JOIN LATERAL (
-    SELECT t.name, t.latitude, t.longitude, t.due_at FROM vehicles_stop t
-    WHERE t.vehicle_id = v.id AND t.done_at IS NULL ORDER BY t.sequence LIMIT 1
-) stop ON true
-LEFT JOIN LATERAL (
     SELECT t.id, t.uid FROM vehicles_idtoken t
     WHERE t.organisation_id = v.organisation_id AND (t.vehicle_id = v.id OR t.driver_id = v.default_driver_id)
     ORDER BY (t.is_active AND coalesce(t.valid_until > %(now)s, true)) DESC,
@@ -48,7 +49,20 @@ EXCLUDED_FOR = timedelta(minutes=15)
 """A plug that failed this vehicle is not offered again for so long."""
 LONGEST_SESSION = timedelta(days=3)
 """No vehicle that is low and reports has been charging for longer."""
+MOST_STOPS = 12
+"""So far ahead a route is planned; what comes later is planned when it is nearer."""
 Row = TypeVar("Row", bound=models.Model)
+
+
+class StopAhead(NamedTuple):
+    name: str
+    latitude: float
+    longitude: float
+    due_at: datetime | None
+
+    @property
+    def place(self) -> tuple[float, float]:
+        return self.latitude, self.longitude
 
 
 class Situation(NamedTuple):
@@ -56,7 +70,8 @@ class Situation(NamedTuple):
     `failed_lately`: plugs of this vehicle's plans that were replaced a short while ago.
     `token_uid`: what would start a session, also when it may not (reservations.token_of); None: it has none at all.
     `soc_percent`: of an estimate what nine of ten such vehicles have; `wh_per_km`: what this very one takes.
-    `network_ids`: with a contract. `allowed_site_ids`: the vehicle or the token charges nowhere else; empty: anywhere.
+    `stops`: those not done, in order. `network_ids`: with a contract. `allowed_site_ids`: the vehicle or the token
+    charges nowhere else; empty: anywhere.
     """
 
     vehicle_id: int
@@ -74,15 +89,14 @@ class Situation(NamedTuple):
     position_at: datetime | None
     soc_percent: float | None
     soc_low_at: datetime | None
+    version: int
     dispatch_mode: str
     time_zone: str
     reserve_percent: int
     target_percent: int
+    clear_percent: int
     cost_per_minute_paise: int
-    stop_name: str | None
-    stop_latitude: float | None
-    stop_longitude: float | None
-    stop_due_at: datetime | None
+    stops: Sequence["StopAhead"]
     has_session: bool
     failed_lately: list[int]
     token_uid: str | None
@@ -99,16 +113,14 @@ class Situation(NamedTuple):
 
     @property
     def next_stop(self) -> tuple[float, float] | None:
-        if self.stop_latitude is None or self.stop_longitude is None:
-            return None
-        return self.stop_latitude, self.stop_longitude
+        return self.stops[0].place if self.stops else None
 
 
 def read(vehicle_id: int, *, now: datetime) -> Situation:
     """Raises Vehicle.DoesNotExist."""
     values: dict[str, Any] = {
         "vehicle_id": vehicle_id, "now": now, "failed_since": now - EXCLUDED_FOR,
-        "sessions_since": now - LONGEST_SESSION,
+        "sessions_since": now - LONGEST_SESSION, "most_stops": MOST_STOPS,
     }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(SITUATION, values)
@@ -116,7 +128,7 @@ def read(vehicle_id: int, *, now: datetime) -> Situation:
     if row is None:
         raise Vehicle.DoesNotExist(vehicle_id)
     found = Situation(*row)
-    return _by_policy(found._replace(charge_curve=parsed(found.charge_curve) or []))
+    return _by_policy(found._replace(charge_curve=parsed(found.charge_curve) or [], stops=_stops(found.stops)))
 
 
 def _by_policy(found: Situation) -> Situation:
@@ -124,8 +136,13 @@ def _by_policy(found: Situation) -> Situation:
     policy = policies_of([found.vehicle_id]).get(found.vehicle_id)
     return found if policy is None else found._replace(
         reserve_percent=policy.reserve_soc_percent, target_percent=policy.target_soc_percent,
-        cost_per_minute_paise=policy.cost_per_minute_paise,
+        clear_percent=policy.soc_clear_percent, cost_per_minute_paise=policy.cost_per_minute_paise,
     )  # fmt: skip
+
+
+def _stops(column: Any) -> list[StopAhead]:
+    rows = parsed(column) if isinstance(column, str) else column
+    return [StopAhead(name, lat, lon, due and datetime.fromtimestamp(due, UTC)) for name, lat, lon, due in rows or []]
 
 
 def known_part(model: type[Row], **values: Any) -> Row:

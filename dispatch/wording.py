@@ -68,6 +68,16 @@ SENTENCES: dict[str, Promise] = {
     "nothing_free": _("Every suitable plug near it is promised, closed, out of order or not heard of."),
     "would_be_refused": _("A charger would refuse it: %(refusal)s."),
     "still_drives": _("It can still drive %(reach_m)s km."),
+    "late_at": _("It comes %(late_seconds)s min late to %(late_stop)s."),
+    "not_beyond": _("No plan leads on to %(beyond_stop)s: it is too far, or no road is known."),
+    "charges_again": _("It charges again at %(second_place)s."),
+    "nearest_is": _("The nearest is %(nearest_place)s."),
+    "blocked": _("%(blocked_stop)s is not reached with the charge that is left."),
+    "finishes": _("Its stops are reached without charging."),
+    "way_charge_first": _("%(more_wh)s kWh more before it leaves would do."),
+    "way_use_reserve": _("Driving on into the reserve would do, down to %(left_percent)s %%."),
+    "way_drive_economically": _("Driving with %(saved_percent)s %% less would do."),
+    "way_skip_stop": _("Leaving out %(skipped_stop)s would do."),
     "call_the_driver": _(
         "Last heard of at %(position_at)s. Call the driver; a charger is looked for when it reports again."
     ),

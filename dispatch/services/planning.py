@@ -1,16 +1,15 @@
 """From "this vehicle must charge" to a stored plan: look, decide by the pure core, write once."""
 
 import contextlib
-import dataclasses
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
-import numpy as np
 from django.db import IntegrityError, connection, transaction
 
-from dispatch import candidates, permitted, situation
-from dispatch.core import VERSION, choose, energy
+from dispatch import candidates, deciding, explaining, problems, questions, situation
+from dispatch.core import VERSION, choose
 from dispatch.engines import current
 from dispatch.engines.base import RoutingEngine
 from dispatch.events import PlanChanged
@@ -18,13 +17,12 @@ from dispatch.models import Alert, ChargePlan
 from dispatch.plug_rows import PlugRow
 from dispatch.services import decisions, elsewhere, stories
 from dispatch.situation import Situation, known_part
+from dispatch.speeds.learning import law_of
 from fleetcharge.lib.events import publish
 from stations.models import EVSE, Connector, Location
 from vehicles.models import Vehicle
 
 State = ChargePlan.State
-EXPLAINED_CANDIDATES = 10
-STORED_CANDIDATES = 60
 MOST_TIMES = 10
 """Of those who want one plug at once, each time one gets it."""
 KNOWN = """
@@ -73,7 +71,8 @@ def _plan(
     seen: Situation, trigger: str, trigger_key: str, now: datetime, replaces: ChargePlan | None,
     excluded: Collection[int],
 ) -> ChargePlan | None:  # fmt: skip
-    draft = _draft(seen, _question(seen, now, excluded), current())
+    engine = current(law_of(seen.organisation_id, now))
+    draft = draft_of(seen, look(seen, now=now, engine=engine, excluded=excluded), engine)
     draft.trigger, draft.trigger_key, draft.replaces = trigger, trigger_key, replaces
     draft.explanation["cause"] = replaces.explanation.get("cause", replaces.trigger) if replaces else trigger
     if draft.state == State.INFEASIBLE and replaces is None and (same := _refreshed(draft, seen, now)) is not None:
@@ -102,102 +101,42 @@ def _existing(vehicle_id: int, trigger_key: str, *, is_first: bool) -> ChargePla
     return ChargePlan.objects.filter(pk=row[0]).first() if row and row[0] else None
 
 
-def _question(seen: Situation, now: datetime, excluded: Collection[int]) -> candidates.Question:
-    facts = choose.VehicleFacts(
-        soc_percent=float(seen.soc_percent or 0.0), battery_wh=float(seen.battery_wh),
-        wh_per_km=float(seen.wh_per_km), max_dc_power_w=float(seen.max_dc_power_w),
-        max_ac_power_w=float(seen.max_ac_power_w), curve_points=seen.charge_curve,
-    )  # fmt: skip
-    return candidates.Question(
-        vehicle_id=seen.vehicle_id, organisation_id=seen.organisation_id, plugs=frozenset(seen.plugs), facts=facts,
-        here=(float(seen.latitude or 0.0), float(seen.longitude or 0.0)), next_stop=seen.next_stop, now=now,
-        access=candidates.Access(seen.organisation_id, seen.network_ids, seen.allowed_site_ids),
-        token_uid=seen.token_uid, voltage_v=seen.max_voltage_v, excluded=frozenset((*excluded, *seen.failed_lately)),
-    )  # fmt: skip
+def look(
+    seen: Situation, *, now: datetime, engine: RoutingEngine, excluded: Collection[int] = (),
+    promised: int | None = None,
+) -> deciding.Answer:  # fmt: skip
+    """What would be planned for the vehicle; nothing is written. `promised`: the plug it is sent to already."""
+    question = questions.question_of(seen, now=now, excluded=excluded, promised=promised)
+    rules = questions.rules_of(seen, question, engine)
+    return deciding.decide(question, rules, engine, clear_percent=float(seen.clear_percent))
 
 
-def _rules(seen: Situation, question: candidates.Question, engine: RoutingEngine) -> choose.Rules:
-    rules = choose.Rules(
-        reserve_percent=float(seen.reserve_percent),
-        target_percent=float(seen.target_percent),
-        cost_per_minute_paise=float(seen.cost_per_minute_paise),
-    )
-    if question.next_stop is None:
-        return rules
-    direct = engine.matrix(np.array([question.here]), np.array([question.next_stop]))
-    if np.isnan(direct.metres[0, 0]):
-        return rules
-    metres, seconds = round(float(direct.metres[0, 0]), 1), round(float(direct.seconds[0, 0]), 1)
-    return dataclasses.replace(rules, direct_m=metres, direct_seconds=seconds)
-
-
-def _draft(seen: Situation, question: candidates.Question, engine: RoutingEngine) -> ChargePlan:
+def draft_of(seen: Situation, answer: deciding.Answer, engine: RoutingEngine) -> ChargePlan:
     """The plan as it would be stored; a pure function of its snapshot."""
-    rules = _rules(seen, question, engine)
-    found = candidates.find(question, rules=rules, engine=engine)
-    offered, choice, refusal = permitted.best(question, rules, found.candidates)
-    problem = "" if choice.best else permitted.MAY_NOT_CHARGE if refusal else found.problem
+    question, rules = answer.land.question, answer.land.rules
     plan = ChargePlan(
         organisation_id=seen.organisation_id, soc_percent=question.facts.soc_percent,
         vehicle=known_part(
             Vehicle, id=seen.vehicle_id, organisation_id=seen.organisation_id, registration=seen.registration
         ),
-        state=State.INFEASIBLE if choice.best is None else State.PROPOSED, engine=engine.name, core_version=VERSION,
-        snapshot=choose.snapshot_of(question.facts, rules, _stored(offered, choice)), created_at=question.now,
-        explanation={**_explanation(seen, question, rules, choice), "problem": problem, "refusal": refusal},
-        closed_at=question.now if choice.best is None else None,
+        state=State.INFEASIBLE if answer.best is None else State.PROPOSED, engine=engine.name, core_version=VERSION,
+        snapshot=deciding.snapshot_of(answer), created_at=question.now,
+        explanation=explaining.explanation(seen, question, rules, answer),
+        closed_at=question.now if answer.best is None else None,
     )  # fmt: skip
-    if choice.best is not None:
-        _fill(plan, choice.best, question, found.rows[choice.best.connector_id], engine)
+    if answer.best is not None and answer.plan is not None:
+        _fill(plan, answer.best, question, answer.found.rows[answer.best.connector_id])
+        plan.route = _routes(answer.land.legs(answer.plan), engine)
     return plan
 
 
-def _stored(among: Sequence[choose.Candidate], choice: choose.Choice) -> list[choose.Candidate]:
-    """Those that decide the same: the head of the ranking; where nothing is in reach, whoever lacks least."""
-    ranking: Sequence[choose.Verdict] = choice.ranking
-    if choice.best is None:
-        ranking = sorted(ranking, key=lambda one: (one.problem != "unreachable", one.deficit_wh, one.connector_id))
-    kept = {verdict.connector_id for verdict in ranking[:STORED_CANDIDATES]}
-    return [candidate for candidate in among if candidate.connector_id in kept]
-
-
-def _explanation(
-    seen: Situation, question: candidates.Question, rules: choose.Rules, choice: choose.Choice
-) -> dict[str, Any]:
-    left = _soc_at_stop(question, rules)
-    due_at = seen.stop_due_at.isoformat() if seen.stop_due_at else None
-    return {
-        "candidates": [dict(vars(verdict)) for verdict in choice.ranking[:EXPLAINED_CANDIDATES]],
-        "considered": len(choice.ranking),
-        "deficit_wh": choice.deficit_wh,
-        "reach_m": choice.reach_m,
-        "cost_per_minute_paise": round(rules.cost_per_minute_paise),
-        "next_stop": {"name": seen.stop_name, "at": due_at} if question.next_stop else None,
-        "soc_at_next_stop_percent": None if left is None else round(left, 1),
-        "reaches_next_stop": question.next_stop is None or (left is not None and left >= rules.reserve_percent),
-        "is_network_failing": choice.best is not None and choice.best.is_network_failing,
-    }
-
-
-def _soc_at_stop(question: candidates.Question, rules: choose.Rules) -> float | None:
-    if rules.direct_m is None:
-        return None
-    facts = question.facts
-    return energy.arrival_percent(
-        soc_percent=facts.soc_percent, battery_wh=facts.battery_wh, distance_m=rules.direct_m, wh_per_km=facts.wh_per_km
-    )
-
-
-def _fill(
-    plan: ChargePlan, best: choose.Verdict, question: candidates.Question, row: PlugRow, engine: RoutingEngine
-) -> None:
+def _fill(plan: ChargePlan, best: choose.Verdict, question: candidates.Question, row: PlugRow) -> None:
     for name in ("arrival_soc_percent", "target_soc_percent", "energy_wh", "distance_m", "detour_m", "drive_seconds",
                  "wait_seconds", "charge_seconds", "delay_seconds", "cost_paise"):  # fmt: skip
         setattr(plan, name, getattr(best, name))
     plan.connector = _connector(row)
     plan.plug_in_at = question.now + timedelta(seconds=best.drive_seconds + best.wait_seconds)
     plan.done_at = plan.plug_in_at + timedelta(seconds=best.charge_seconds)
-    plan.route = _routes(question, (row.latitude, row.longitude), engine)
 
 
 def _connector(row: PlugRow) -> Connector:
@@ -210,12 +149,14 @@ def _connector(row: PlugRow) -> Connector:
     return connector
 
 
-def _routes(question: candidates.Question, plug: tuple[float, float], engine: RoutingEngine) -> dict[str, Any]:
-    routes = {"old": [], "new": engine.route(question.here, plug), "onward": []}
-    if question.next_stop is not None:
-        routes["old"] = engine.route(question.here, question.next_stop)
-        routes["onward"] = engine.route(plug, question.next_stop)
-    return routes
+def _routes(legs: problems.Legs, engine: RoutingEngine) -> dict[str, Any]:
+    """Until the first charger, on from there, and the way that is given up for it."""
+    return {"old": _line(legs.old, engine), "new": _line(legs.new, engine), "onward": _line(legs.onward, engine)}
+
+
+def _line(places: Sequence[tuple[float, float]], engine: RoutingEngine) -> list[tuple[float, float]]:
+    drawn = [engine.route(a, b) for a, b in pairwise(places)]
+    return [point for number, leg in enumerate(drawn) for point in leg[number > 0 :]]
 
 
 def _store(draft: ChargePlan, replaces: ChargePlan | None, now: datetime) -> ChargePlan | None:

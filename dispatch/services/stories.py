@@ -7,6 +7,7 @@ from typing import Any
 from dispatch.candidates import NO_PLUG_MATCH, NONE_FREE, OUT_OF_REACH
 from dispatch.models import Alert, ChargePlan
 from dispatch.permitted import MAY_NOT_CHARGE
+from dispatch.services import roads
 from dispatch.services.alerts import close_alert_by_key, open_alert
 from dispatch.situation import Situation
 from dispatch.wording import Says
@@ -69,7 +70,10 @@ def _says(plan: ChargePlan) -> Says:
         "delay_seconds": plan.delay_seconds, "arrival_soc_percent": plan.arrival_soc_percent or 0,
         "stop": stop["name"] if stop else None, "refusal": plan.explanation.get("refusal", ""), **known,
     }  # fmt: skip
-    return Says(_title(plan), tuple(_body(plan)), parameters)
+    along = roads.of_none(plan.explanation) if plan.state == State.INFEASIBLE else roads.of_plan(plan.explanation)
+    for needed in along.values():
+        parameters |= needed
+    return Says(_title(plan), (*_body(plan), *along), parameters)
 
 
 def _title(plan: ChargePlan) -> str:

@@ -157,7 +157,8 @@ class Search:
         far, ahead, level = self.ground.far[place], self.ground.far_ahead[label.stop], label.level
         leaves, wh = _departures(level, far.needs)
         begins = np.maximum(leaves + far.arcs + ahead.over, self.ground.opens)
-        left = np.where(wh > far.needs, wh - far.wh, far.least)
+        with np.errstate(invalid="ignore"):  # chargers without a road to them
+            left = np.where(wh > far.needs, wh - far.wh, far.least)
         rate = self.ground.rate_array if len(level.at) == 1 else self.ground.rate
         missing = ahead.straight_wh - left
         straight = begins + np.maximum(0.0, missing) / rate + ahead.straight

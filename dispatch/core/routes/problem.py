@@ -1,7 +1,7 @@
 """What a fixed route's charging is planned from, and the plan: plain values that are stored and replayed."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
@@ -197,8 +197,12 @@ Answer = Plan | Infeasible
 
 
 def to_snapshot(problem: Problem) -> dict[str, Any]:
-    """A problem as JSON."""
-    return asdict(problem)
+    """A problem as JSON. (`asdict` copies every number of the matrices.)"""
+    return {
+        **vars(problem),
+        "stops": [dict(vars(stop)) for stop in problem.stops],
+        "chargers": [{**vars(one), "curve": dict(vars(one.curve))} for one in problem.chargers],
+    }
 
 
 def from_snapshot(snapshot: Mapping[str, Any]) -> Problem:

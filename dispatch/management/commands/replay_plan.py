@@ -17,16 +17,16 @@ class Command(BaseCommand):
         parser.add_argument("--explain", action="store_true", help="every plug that was looked at, with its rupees")
 
     def handle(self, *args: Any, plan_id: int, explain: bool, **options: Any) -> None:
-        plan = ChargePlan.objects.select_related("vehicle").filter(pk=plan_id).first()
+        plan = ChargePlan.objects.select_related("vehicle", "connector__evse__location").filter(pk=plan_id).first()
         if plan is None:
             raise CommandError(f"There is no plan {plan_id}.")
-        choice = replaying.replay(plan)
-        if choice is None:
+        again = replaying.replay(plan)
+        if again is None:
             raise CommandError(f"Plan {plan_id} was stored without a snapshot.")
         self._head(plan)
-        for verdict in choice.ranking if explain else ():
+        for verdict in again.ranking if explain else ():
             self.stdout.write(_line(verdict))
-        self._judge(plan, choice)
+        self._judge(plan, again)
 
     def _head(self, plan: ChargePlan) -> None:
         self.stdout.write(
@@ -35,20 +35,21 @@ class Command(BaseCommand):
             f"{len(plan.snapshot['candidates'])} of {plan.explanation.get('considered', '?')} plugs kept"
         )
 
-    def _judge(self, plan: ChargePlan, choice: choose.Choice) -> None:
-        if found := replaying.differences(plan, choice):
+    def _judge(self, plan: ChargePlan, again: replaying.Replayed) -> None:
+        if found := replaying.differences(plan, again):
             told = [f"  {one.name}: {one.stored} then, {one.again} now" for one in found]
             raise CommandError("\n".join(["The answer is another one:", *told]), returncode=1)
-        self.stdout.write(f"The same answer: {_answer(plan, choice)}")
+        self.stdout.write(f"The same answer: {_answer(plan)}")
 
 
-def _answer(plan: ChargePlan, choice: choose.Choice) -> str:
-    if choice.best is not None:
-        best = choice.best
-        return f"plug {best.connector_id} at {best.station}, {round(best.delay_seconds / 60)} min delay"
-    missing = f", {choice.deficit_wh} Wh missing" if choice.deficit_wh else ""
-    reason = plan.explanation.get("refusal") or plan.explanation.get("problem") or "out_of_reach"
-    return f"none ({reason}{missing}, {choice.reach_m} m to drive)"
+def _answer(plan: ChargePlan) -> str:
+    if plan.connector is not None:
+        station = plan.connector.evse.location.name
+        return f"plug {plan.connector_id} at {station}, {round(plan.delay_seconds / 60)} min delay"
+    known = plan.explanation
+    missing = f", {known['deficit_wh']} Wh missing" if known.get("deficit_wh") else ""
+    reason = known.get("refusal") or known.get("problem") or "out_of_reach"
+    return f"none ({reason}{missing}, {known.get('reach_m', 0)} m to drive)"
 
 
 def _line(verdict: choose.Verdict) -> str:
