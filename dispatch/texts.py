@@ -102,6 +102,8 @@ def _queue() -> dict[str, str]:
         "optionWait": _("wait {minutes} min"),
         "noOptions": _("No other charger in reach."),
         "readOnly": _("Your role may look, not decide."),
+        "driverLink": _("Driver's link"),
+        "linkCopied": _("The driver's link of {plate} is copied: it needs no login and ends at {time}."),
     }
 
 

@@ -56,6 +56,11 @@ class Page:
     def is_under_way(self) -> bool:
         return self.step in ("go", "here")
 
+    @property
+    def is_held_for_it(self) -> bool:
+        """A plug that says reserved is reserved for this vehicle."""
+        return self.plug is not None and self.plug.is_held and self.plan.state == State.RESERVED
+
 
 def page_of(link: DriverLink, now: datetime) -> Page:
     plan, stop = links.plan_of(link), eta.next_stop(link.vehicle)
@@ -80,6 +85,8 @@ def _session(plan: ChargePlan) -> ChargingSession | None:
 
 def _step(plan: ChargePlan, session: ChargingSession | None, now: datetime) -> str:
     step = STEPS[State(plan.state)]
+    if step == "missed" and not plan.reservations.filter(state=Reservation.State.EXPIRED).exists():
+        return "none"  # it is full enough, or charges elsewhere
     if step == "go" and plan.arrived_at is not None:
         return "here"
     if step == "charge" and session is not None and drives.is_full(session, now):

@@ -11,7 +11,7 @@ HEADLINES: dict[str, str | Promise] = {
     "full": _("Full: unplug and make room"),
     "done": _("Charged: drive on"),
     "missed": _("Your place at %(site)s was given up"),
-    "nowhere": _("No charger can be reached"),
+    "nowhere": _("There is no charger for you just now"),
     "none": _("Nothing to charge just now"),
 }
 ADVICE: dict[str, str | Promise] = {

@@ -11,7 +11,7 @@ from billing.tests.factories import fund
 from dispatch.driving import links
 from dispatch.driving.models import PlugReport
 from dispatch.models import Alert, ChargePlan, Reservation, SessionCommand
-from dispatch.services import dismiss_plan, plan_charge_stop, session_started
+from dispatch.services import close_recovered, dismiss_plan, expire_reservations, plan_charge_stop, session_started
 from dispatch.tests import factories
 from dispatch.tests.driving import link_of, page, press, site_of, under_way
 from fleetcharge.accounts.models import AuditEntry, Organisation
@@ -234,6 +234,20 @@ def test_the_page_speaks_hindi(client: Client, plan: ChargePlan) -> None:
     assert "Marathahalli Hub" in client.get(path).content.decode()
     assert 'lang="hi-IN"' in client.get(path).content.decode()
     assert "Drive to" not in client.get(path).content.decode()
+
+
+def test_a_vehicle_that_is_full_enough_is_not_blamed(client: Client, plan: ChargePlan) -> None:
+    close_recovered(vehicle_id=plan.vehicle_id, now=timezone.now())
+    html = page(client, plan)
+    assert "Nothing to charge just now" in html
+    assert "was given up" not in html
+
+
+def test_who_came_too_late_hears_so(client: Client, plan: ChargePlan) -> None:
+    expire_reservations(now=plan.reservations.get().expires_at)
+    html = page(client, plan)
+    assert "Your place at Marathahalli Hub was given up" in html
+    assert "Call your dispatcher" in html
 
 
 def test_what_comes_after(client: Client, plan: ChargePlan) -> None:

@@ -8,7 +8,8 @@ import { say, sayWithUndo } from "fc/toast";
 const UNDO_MS = 10_000;
 const SNOOZE_MINUTES = 15;
 const SPOKEN_EVERY_MS = 5000;
-const ICONS = { will_not_reach: "warn", rerouted: "route", no_charger: "warn", reservation_lost: "plug", charger_silent: "slash", money: "rupee", network_down: "slash", charger_matter: "warn", vehicle_silent: "slash", webhook_off: "out", vehicle_alarm: "warn" };
+const ICONS = { will_not_reach: "warn", rerouted: "route", no_charger: "warn", reservation_lost: "plug", charger_silent: "slash", money: "rupee", network_down: "slash", charger_matter: "warn", vehicle_silent: "slash", webhook_off: "out", vehicle_alarm: "warn", no_show: "clock", overstay: "bolt" };
+const DRIVEN = new Set(["accepted", "reserved", "charging"]);
 const TONES = { bad: "bad", warn: "warn", info: "chg" };
 
 export class Queue {
@@ -82,6 +83,7 @@ export class Queue {
       isOffer ? h("button", { class: "btn p", type: "button", "data-focus": `accept-${alert.id}`, "aria-keyshortcuts": "A", onclick: () => this.accept(alert) },
         icon("route"), h("span", { class: "cut" }, t("accept")), h("kbd", { "aria-hidden": "true" }, "A")) : this.#openButton(alert, "btn p"),
       isOffer ? h("button", { class: "btn", type: "button", "data-focus": `options-${alert.id}`, "aria-expanded": String(this.withOptions === alert.id), onclick: () => this.#toggleOptions(alert) }, t("options")) : null,
+      DRIVEN.has(alert.plan?.state) ? h("button", { class: "btn", type: "button", "data-focus": `link-${alert.id}`, "data-driver-link": alert.plan.id, "data-plate": alert.plan.vehicle.registration }, icon("out"), t("driverLink")) : null,
       h("button", { class: "btn q", type: "button", "data-focus": `snooze-${alert.id}`, "aria-label": t("snooze"), title: t("snooze"), onclick: () => this.snooze(alert) }, icon("clock")));
   }
 

@@ -5,6 +5,7 @@ import { boot, t } from "fc/boot";
 import { Deeds } from "fc/deeds";
 import { byId } from "fc/dom";
 import { Drawer } from "fc/drawer";
+import { handLinks } from "fc/driver-link";
 import { startFeed } from "fc/feed";
 import { listenToKeys } from "fc/keys";
 import { drawKpis } from "fc/kpi";
@@ -27,6 +28,7 @@ const deeds = new Deeds({ actions, reserver, store, onDone: (focus, isChanged) =
 const drawer = new Drawer({ store, onReserve: (connector, bay, way) => reserver.reserve(connector, bay, way), onDeed: (button) => deeds.begin(button), onFollow: follow, onClose: closed });
 const palette = new Palette({ store, commands: commands(), onVehicle: pickVehicle, onStation: pickStation, onReserve: (wish) => reserver.byWish(wish) });
 const tabs = startTabs();
+handLinks(actions);
 const feed = startFeed({ store, queue, map, actions, watched });
 let chosenAlert = null;
 let redrawTimer = null;

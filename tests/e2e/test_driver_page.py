@@ -8,6 +8,7 @@ from axe_playwright_python.sync_playwright import Axe
 from django.utils import timezone
 from playwright.sync_api import Page, expect
 
+from billing.tests.factories import fund
 from dispatch.driving import links
 from dispatch.driving.models import DriverLink
 from dispatch.models import ChargePlan, SessionCommand
@@ -23,8 +24,9 @@ PHONE_OPTIONS: dict[str, Any] = {"viewport": PHONE, "has_touch": True, "is_mobil
 
 @pytest.fixture
 def plan(city: City) -> ChargePlan:
-    """Accepted and reserved."""
+    """Accepted and reserved, of a fleet that can pay."""
     now = timezone.now()
+    fund(city.plan.organisation, 1_000_000)
     accept_plan(plan_id=city.plan.pk, actor=None, actor_label="test", now=now)
     answer_reservation(reservation_key=str(city.plan.reservations.get().key), state="accepted", reason="", at=now)
     city.plan.refresh_from_db()
@@ -85,10 +87,10 @@ def test_the_drivers_word_and_the_plug_reach_the_house(web: Watched, city: City,
     page = opened(web, plan)
     page.get_by_role("button", name="I am on my way").click()
     expect(page.get_by_text("sees that you are on the way")).to_be_visible()
-    page.get_by_label("Charge in percent").fill("41")
+    page.get_by_label("Charge in percent").fill("16")
     page.get_by_role("button", name="Tell it").click()
     expect(page.get_by_text("We count on from there")).to_be_visible()
-    assert VehicleState.objects.get(vehicle=city.late).soc_percent == 41
+    assert VehicleState.objects.get(vehicle=city.late).soc_percent == 16
     assert plan.connector is not None
     page.goto(f"{web.server.url}/go/at/{plan.connector.evse.public_id}/")  # the phone's own camera read the sticker
     page.wait_for_url(f"**{path_of(plan)}")
