@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import Min, QuerySet, Sum
 from django.utils import timezone
 
 from billing.events import WalletToppedUp
 from billing.limits import correcting, using
 from billing.models import LedgerTransfer, Wallet
-from billing.services import ledger
+from billing.services import ledger, losses
 from billing.services.capturing import Captured, Charge, capture
 from billing.services.holding import HOLD_LIFETIME, HoldResult, announce, extend, hold, hold_key, release
 from billing.services.ledger import Dimensions, Leg
@@ -24,7 +23,6 @@ __all__ = [
 ]  # fmt: skip
 
 FLOOR_HOLD_PAISE = 50_00
-LOSS = "writeoff"
 
 
 @transaction.atomic
@@ -149,64 +147,24 @@ def take_back(
     if not posted.is_new:
         return False
     using.spend(usages, paise=-sum(paise for _, paise, _ in charged), wh=-energy_wh)
-    overpaid = -ledger.balance_paise(ledger.receivable_code(organisation_id))
-    _undo_write_off(organisation_id, as_key, overpaid, at, since=min(pk for _, _, pk in charged))
+    losses.undo(organisation_id=organisation_id, key=as_key, at=at, pks=[pk for _, _, pk in charged])
     if wallet is not None:
         _settle_receivable(organisation_id, as_key, at, was_owed=was_owed)
         announce(organisation_id)
     return True
 
 
-def _undo_write_off(
-    organisation_id: int, key: str, at_most: int, at: datetime, *, since: int, source: str = ""
-) -> None:
-    """What was written off and is owed no more is no loss after all: nobody has paid it, so nobody gets it.
-
-    `since`: the transfer by which it was charged; what was written off before that was another debt. `source`: where
-    the money is by now, unless it is too much on the receivable.
-    """
-    code, legs = ledger.receivable_code(organisation_id), []
-    for lost, left in _written_off(organisation_id, since):
-        if (paise := min(at_most, left)) > 0:
-            legs += [Leg(source, code, paise, "settle_receivable")] if source not in {"", code} else []
-            legs.append(Leg(code, LOSS, paise, "write_off", lost))
-            at_most -= paise
-    if legs:
-        about = Dimensions(organisation_id=organisation_id)
-        ledger.post(entry_key=_undone_key(organisation_id, key), legs=legs, occurred_at=at, about=about)
-
-
 def _undo_write_off_of(about: Dimensions, key: str, source: str, paise: int, at: datetime) -> None:
-    """Of a session that costs less: no more than was owed for it, of which nothing else was undone."""
+    """Of a session that costs less: what was given up of what was owed for it."""
     organisation_id = about.organisation_id
     if organisation_id is None or about.session_id is None:
         return
     Wallet.objects.select_for_update().filter(organisation_id=organisation_id).first()  # as who writes off
-    code, mine = ledger.receivable_code(organisation_id), LedgerTransfer.objects.filter(session_id=about.session_id)
-    owed = mine.filter(debit__code=code).aggregate(first=Min("pk"), total=Sum("amount_paise"))
-    if owed["first"] is None:
-        return
-    owed_no_more = _sum(mine.filter(credit__code=code, kind="reversal"))
-    before = mine.filter(kind="adjustment").values_list("entry_key", flat=True).distinct()
-    keys = [_undone_key(organisation_id, each) for each in before]
-    undone = _sum(LedgerTransfer.objects.filter(entry_key__in=keys, credit__code=LOSS))
-    at_most = min(paise, owed["total"] - owed_no_more - undone)
-    _undo_write_off(organisation_id, key, at_most, at, since=owed["first"], source=source)
-
-
-def _written_off(organisation_id: int, since: int) -> list[tuple[str, int]]:
-    """Entries that wrote something off after that transfer, and how much of each is still a loss."""
-    rows = LedgerTransfer.objects.filter(organisation_id=organisation_id)
-    lost = rows.filter(debit__code=LOSS, pk__gt=since).order_by("pk").values_list("entry_key", "amount_paise")
-    return [(key, paise - _sum(rows.filter(credit__code=LOSS, memo=key))) for key, paise in lost]
-
-
-def _undone_key(organisation_id: int, key: str) -> str:
-    return f"write-off-undone:{organisation_id}:{key}"
-
-
-def _sum(rows: QuerySet[LedgerTransfer]) -> int:
-    return int(rows.aggregate(total=Sum("amount_paise"))["total"] or 0)
+    mine = LedgerTransfer.objects.filter(
+        session_id=about.session_id, debit__code=ledger.receivable_code(organisation_id)
+    )
+    pks = mine.values_list("pk", flat=True)
+    losses.undo(organisation_id=organisation_id, key=key, at=at, pks=pks, at_most=paise, source=source)
 
 
 @transaction.atomic

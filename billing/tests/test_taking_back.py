@@ -1,9 +1,12 @@
 """Charges taken back from a fleet that owes money: what is paid too much comes back, what was written off does not."""
 
 import threading
+from random import Random
 
 import pytest
 from django.db import connections, transaction
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from billing.approvals import services as approvals
 from billing.approvals import write_offs
@@ -105,6 +108,78 @@ def test_an_old_write_off_keeps_nothing_of_a_charge_that_was_paid(
     assert wallet_of(organisation).posted_paise == 60_00  # all that it paid
     take_back(organisation, "a")
     assert (ledger.balance_paise("writeoff"), wallet_of(organisation).posted_paise) == (0, 60_00)
+
+
+@pytest.mark.django_db
+def test_a_later_write_off_keeps_nothing_of_an_older_charge_that_was_paid(
+    organisation: Organisation, clerk: User, chief: User
+) -> None:
+    """What is owed is paid oldest first, so the loss is of the newer charge."""
+    fund(organisation, 0)
+    charge(organisation, "a", 100_00)
+    wallets.top_up(organisation_id=organisation.pk, amount_paise=100_00, key="a", at=NOON)
+    charge(organisation, "b", 60_00)
+    write_off(organisation, 60_00, clerk, chief)
+    take_back(organisation, "a")
+    assert (owed(organisation), ledger.balance_paise("writeoff")) == (0, 60_00)
+    assert wallet_of(organisation).posted_paise == 100_00
+    take_back(organisation, "b")
+    assert (owed(organisation), ledger.balance_paise("writeoff")) == (0, 0)
+    assert wallet_of(organisation).posted_paise == 100_00  # nobody paid the second one
+    assert verification.differences() == {}
+
+
+@pytest.mark.django_db
+def test_a_charge_that_was_written_off_and_is_credited_pays_no_other_debt(
+    organisation: Organisation, clerk: User, chief: User
+) -> None:
+    fund(organisation, 0)
+    charge(organisation, "a", 100_00)
+    write_off(organisation, 100_00, clerk, chief)
+    charge(organisation, "b", 60_00)
+    take_back(organisation, "a")
+    assert (owed(organisation), ledger.balance_paise("writeoff")) == (60_00, 0)
+    assert wallet_of(organisation).posted_paise == 0
+
+
+MONEY = st.integers(1, 200_00)
+HISTORY = st.lists(
+    st.one_of(
+        st.tuples(st.just("charge"), MONEY), st.tuples(st.just("top_up"), MONEY), st.tuples(st.just("write_off"), MONEY)
+    ),
+    min_size=1, max_size=10,
+)  # fmt: skip
+
+
+@pytest.mark.django_db
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(HISTORY, st.randoms(use_true_random=False))
+def test_when_every_charge_is_taken_back_all_that_was_paid_is_there_and_nothing_is_lost(
+    organisation: Organisation, history: list[tuple[str, int]], order: Random
+) -> None:
+    """In any order, debts paid and given up in any order before."""
+    with transaction.atomic():
+        wallets.open_wallet(organisation_id=organisation.pk)
+        charged, paid = list[str](), 0
+        for number, (name, paise) in enumerate(history):
+            if name == "charge":
+                charge(organisation, f"c{number}", paise)
+                charged.append(f"c{number}")
+            elif name == "top_up":
+                wallets.top_up(organisation_id=organisation.pk, amount_paise=paise, key=f"{number}", at=NOON)
+                paid += paise
+            elif (lost := min(paise, owed(organisation))) > 0:
+                leg = ledger.Leg("writeoff", ledger.receivable_code(organisation.pk), lost, "write_off")
+                about = ledger.Dimensions(organisation.pk)
+                ledger.post(entry_key=f"write-off:{number}", legs=[leg], occurred_at=NOON, about=about)
+        order.shuffle(charged)
+        for key in charged:
+            take_back(organisation, key)
+            assert ledger.balance_paise("writeoff") >= 0
+        assert (wallet_of(organisation).posted_paise, owed(organisation)) == (paid, 0)
+        assert ledger.balance_paise("writeoff") == 0
+        assert verification.differences() == {}
+        transaction.set_rollback(True)
 
 
 @pytest.mark.django_db
