@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from billing.models import ReconciliationVerdict
 from billing.reconciliation import working
 from billing.tests.factories import make_fleet
-from billing.tests.test_verdict_work import LATER, charge, drive
+from billing.tests.verdicts import LATER, charge, drive
 from fleetcharge.accounts.models import Membership, Organisation, User
 from tests.e2e.conftest import PASSWORD, PHONE, Theme, Watched
 from tests.e2e.test_accessibility import violations
