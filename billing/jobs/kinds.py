@@ -42,7 +42,7 @@ def find_untaken(*, now: datetime, limit: int, since: datetime | None = None) ->
 
     `since`: only what was received from then on. What a person was asked about is left to the person, but for a plug
     that we do not know: it may be imported meanwhile. Those come last, and keep no other waiting. Who registers a token
-    long after its record came did not charge with it.
+    after its record came may not have charged with it: our operators are asked within days, and later nobody is.
     """
     token = IdToken.objects.filter(uid__lower=Lower(OuterRef("token_uid")))
     owner, as_it_is_since = (token.values(name)[:1] for name in ("organisation_id", "updated_at"))
@@ -53,9 +53,8 @@ def find_untaken(*, now: datetime, limit: int, since: datetime | None = None) ->
     if since is not None:
         rows = rows.filter(received_at__gte=since)
     rows = rows.annotate(owner=Subquery(owner), is_asked=Exists(asked)).exclude(owner=None).exclude(Exists(job))
-    had_owner = (
-        Q(is_asked=True) | Q(received_at__gte=now - REGISTERED_LATE) | Q(received_at__gte=Subquery(as_it_is_since))
-    )
+    had_owner = Q(is_asked=True) | Q(received_at__gte=Subquery(as_it_is_since))
+    roaming.ask_whose(rows.filter(~had_owner, received_at__gte=now - REGISTERED_LATE).order_by("pk")[:limit], now=now)
     rows = rows.filter(had_owner).exclude(Exists(asked) & ~Exists(about_place)).order_by("is_asked", "pk")
     keys = [(str(pk), organisation) for pk, organisation in rows.values_list("pk", "owner")[:limit]]
     return engine.add(kind=TAKE, keys=keys, now=now) if keys else 0

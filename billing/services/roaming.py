@@ -1,6 +1,7 @@
 """Sessions and CDRs of other networks: followed as they are told, priced by us, compared with what the network asks."""
 
 import hashlib
+from collections.abc import Iterable
 from datetime import datetime
 from decimal import Decimal
 
@@ -231,6 +232,15 @@ def _ask_about_place(told: RoamingCDR, now: datetime) -> None:
         _ask(token.organisation_id, told, "A network bills a plug that we do not know", now)
 
 
+def ask_whose(rows: Iterable[RoamingCDR], *, now: datetime) -> None:
+    """Their tokens were registered, or changed, after they came: our operators know whether the fleet charged.
+
+    Nobody of the fleet is asked, as it may be the session of somebody else.
+    """
+    for told in rows:
+        _ask(None, told, "A network's record came before its token was registered as it is now", now)
+
+
 def _ask_about_energy(session: ChargingSession, told: RoamingCDR, now: datetime) -> None:
     """Nothing is charged before somebody has looked; accepted, it is priced like any other."""
     open_exception(
@@ -267,7 +277,7 @@ def _ask_about_correction(session: ChargingSession, told: RoamingCDR, now: datet
 
 
 def _ask(
-    organisation_id: int,
+    organisation_id: int | None,
     told: RoamingCDR,
     title: str,
     now: datetime,
