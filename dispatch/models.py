@@ -446,6 +446,7 @@ from dispatch.policies.models import PlanOutcome as PlanOutcome  # noqa: E402
 from dispatch.policies.models import PolicyArm as PolicyArm  # noqa: E402
 from dispatch.policies.models import PolicyAssignment as PolicyAssignment  # noqa: E402
 from dispatch.policies.models import PolicyExperiment as PolicyExperiment  # noqa: E402
+from dispatch.speeds.models import SpeedLaw as SpeedLaw  # noqa: E402
 from dispatch.forecasts.models import Calibration as Calibration  # noqa: E402
 from dispatch.forecasts.models import Forecast as Forecast  # noqa: E402
 from dispatch.forecasts.models import LearnedCurve as LearnedCurve  # noqa: E402

@@ -15,6 +15,7 @@ app.autodiscover_tasks(
         "dispatch.driving",
         "dispatch.forecasts",
         "dispatch.policies",
+        "dispatch.speeds",
         *(f"billing.{name}" for name in ("approvals", "payments", "invoicing", "notices", "prices")),
     ]
 )
@@ -33,6 +34,7 @@ app.conf.beat_schedule = {
     "vehicle-loop": {"task": "vehicles.tasks.follow_vehicles", "schedule": 15.0},
     "vehicle-days": {"task": "vehicles.tasks.make_days", "schedule": 60.0},
     "low-soc-sweep": {"task": "dispatch.tasks.sweep_low_vehicles", "schedule": 10.0},
+    "speed-laws": {"task": "dispatch.speeds.tasks.learn_speeds", "schedule": crontab(hour=22, minute=40)},
     "reservation-sweep": {"task": "dispatch.tasks.sweep_reservations", "schedule": 10.0},
     "drive-sweep": {"task": "dispatch.driving.tasks.sweep_drives", "schedule": 10.0},
     "session-command-sweep": {"task": "dispatch.tasks.sweep_commands", "schedule": 10.0},

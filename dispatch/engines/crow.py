@@ -26,8 +26,11 @@ class Law:
     learned_on: date | None = None
 
 
+ASSUMED = Law()
+
+
 class CrowEngine:
-    def __init__(self, law: Law = Law()) -> None:
+    def __init__(self, law: Law = ASSUMED) -> None:
         self._law = law
         self.name = f"crow learned {law.learned_on}" if law.learned_on else "crow"
 

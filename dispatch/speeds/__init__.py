@@ -1,0 +1,1 @@
+"""How fast a fleet gets about, hour by hour, learned from its own trips."""
