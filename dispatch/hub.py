@@ -245,6 +245,13 @@ class LiveHub:
         board.marks = await self.read(live_reads.vehicle_marks, organisation_id)
         self._mark(board.board, board.refresh_all(time.time()))
 
+    async def _recharge(self, organisation_id: int) -> None:
+        """Charges that no ping brings; positions that the bus brought meanwhile are newer and win."""
+        board = self.vehicles[organisation_id]
+        rows = await self.read(live_reads.untold_rows, organisation_id)
+        now = time.time()
+        self._mark(board.board, [board.move(row, at, now) for row, at in rows])
+
     async def _tell_alerts(self, organisation_id: int) -> None:
         """By revision, not by what the hint names: hints get lost, and who has seen one revision has seen all below."""
         if organisation_id not in self._alerts_told:
@@ -314,6 +321,7 @@ class LiveHub:
                 await self._check_revisions()
             for organisation_id in {listener.organisation_id for listener in self.listeners}:
                 await self._remark_all(organisation_id)
+                await self._recharge(organisation_id)
             if self.listeners and time.monotonic() - stations_read_at > STATIONS_AGAIN_SECONDS:
                 self._place_stations(await self.read(live_reads.station_rows), None)
                 stations_read_at = time.monotonic()

@@ -46,9 +46,21 @@ def vehicle_row(move: VehicleMove | VehicleState) -> Row:
 
 def vehicle_rows(organisation_id: int) -> list[tuple[Row, float]]:
     """Every active vehicle that ever reported, with the time of its position (epoch seconds). One query."""
-    states = VehicleState.objects.filter(
+    return _with_times(_placed(organisation_id))
+
+
+def untold_rows(organisation_id: int) -> list[tuple[Row, float]]:
+    """Those whose charge comes from a driver, a charger or an estimate: it moves without a ping. One query."""
+    return _with_times(_placed(organisation_id).exclude(soc_source=VehicleState.SocSource.MEASURED))
+
+
+def _placed(organisation_id: int) -> QuerySet[VehicleState]:
+    return VehicleState.objects.filter(
         vehicle__organisation_id=organisation_id, vehicle__is_active=True, latitude__isnull=False
     )
+
+
+def _with_times(states: QuerySet[VehicleState]) -> list[tuple[Row, float]]:
     return [(vehicle_row(state), state.position_at.timestamp() if state.position_at else 0.0) for state in states]
 
 

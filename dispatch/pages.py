@@ -37,6 +37,7 @@ STATUS_LOOKS = {
     Connector.Status.FAULTED: ("warn", "bad"),
 }
 HOUR_BINS = 12
+SOURCE_ICONS = {"measured": "gauge", "charger": "plug", "driver": "person", "estimated": "about"}
 
 
 def fleet_by_urgency(organisation: Organisation, *, now: datetime) -> QuerySet[Vehicle]:
@@ -76,6 +77,7 @@ class FleetRow:
     driver: str = ""
     model: str = ""
     soc_source: str | Promise = ""
+    source_icon: str = ""
     soc_band: tuple[int, int] | None = None
 
 
@@ -104,6 +106,7 @@ def _fleet_row(vehicle: Vehicle, next_stop: str) -> FleetRow:
         driver=vehicle.default_driver.name if vehicle.default_driver else "",
         model=str(vehicle.model),
         soc_source="" if state is None or soc is None else state.get_soc_source_display(),
+        source_icon="" if state is None or soc is None else SOURCE_ICONS[state.soc_source],
         soc_band=(round(state.soc_band[0]), round(state.soc_band[1])) if state and state.soc_band else None,
     )
 

@@ -56,6 +56,10 @@ def _fleet() -> dict[str, str]:
         "clearFilter": _("Show all"),
         "rowLabel": _("{plate}, {soc}, {note}"),
         "socUnknown": _("charge unknown"),
+        "source.measured": _("Measured"),
+        "source.charger": _("From the charger"),
+        "source.driver": _("Told by the driver"),
+        "source.estimated": _("Estimated"),
     }
 
 
@@ -171,6 +175,14 @@ def _deeds() -> dict[str, str]:
         "deed.prefer.yes": _("Tell the network"),
         "deed.prefer.done": _("{network} charges {plate} as you wish."),
         "deed.prefer.refused": _("{network} cannot promise that for {plate}."),
+        "deed.word.title": _("What does {plate} show?"),
+        "deed.word.text": _(
+            "The charge that the driver reads off it now; later ones are estimated from the kilometres."
+        ),
+        "deed.word.yes": _("Save"),
+        "deed.word.done": _("{plate} has {percent} %."),
+        "tick.done": _("{name} is ticked off."),
+        "tick.undone": _("{name} is to be visited again."),
         "deed.command.silent": _("{network} did not answer; it may still happen."),
     }
 
@@ -187,6 +199,7 @@ def _refusals() -> dict[str, str]:
         "refused.not_yours": _("None of your vehicles has charged here in the last two hours."),
         "refused.in_progress": _("That is being done already."),
         "refused.not_running": _("This session is not running any more."),
+        "refused.newer_reading": _("The charge was read later than that."),
         "refused.no_line": _("There is no connection just now. Nothing was done."),
     }
 

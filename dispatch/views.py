@@ -167,6 +167,7 @@ def vehicle_drawer(request: FleetRequest, vehicle_id: int) -> HttpResponse:
         "session": session,
         "plug": pages.plug_of_session(session, organisation, now=now),
         "can_reserve": Scope.DISPATCH_WRITE in request.scopes,
+        "can_change": Scope.VEHICLES_WRITE in request.scopes,
     }
     return _partial_or_page(request, "dispatch/_vehicle.html", vehicle.registration, context)
 

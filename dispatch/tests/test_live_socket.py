@@ -23,6 +23,7 @@ from fleetcharge.lib import hints
 from fleetcharge.lib.events import publish
 from stations.events import ConnectorStatusChanged
 from stations.models import Connector
+from vehicles import readings
 from vehicles.events import VehicleMove, VehiclesMoved
 from vehicles.models import Stop, Vehicle
 
@@ -489,6 +490,26 @@ async def test_a_stop_that_is_done_moves_alone_and_no_name_is_read_again(
         assert (again["rev"], page.rev) == (static["rev"], rev)
         assert again["details_rev"] == page.of_type("details")[-1]["rev"] != static["details_rev"]
         assert {row["id"] for message in other.of_type("details") for row in message["vehicles"]} == {city.theirs.pk}
+
+
+async def test_a_charge_that_no_ping_brings_reaches_the_map(city, dispatcher, monkeypatch):
+    monkeypatch.setattr("dispatch.hub.CLOCK_SECONDS", 0.2)
+
+    @in_thread
+    def word():
+        reading = readings.Reading(city.mine.pk, 61.0, timezone.now(), readings.Source.DRIVER)
+        readings.take_word(reading, now=timezone.now())
+
+    key = await in_thread(sign_in)(dispatcher)
+    async with served() as address, opened(address, key) as page:
+        await page.say("view", **EVERYTHING)
+        await page.until(lambda: page.vehicles)
+        assert page.vehicles[city.mine.pk][5:] == (18, wire.DRIVING | wire.LOW)
+        place = page.vehicles[city.mine.pk][:5]
+        await word()
+        await page.until(lambda: page.vehicles[city.mine.pk][5] == 61)
+        assert page.vehicles[city.mine.pk][:5] == place
+        assert not page.vehicles[city.mine.pk][-1] & wire.LOW
 
 
 async def test_a_page_whose_question_could_not_be_answered_comes_again(city, dispatcher, monkeypatch):

@@ -32,10 +32,10 @@ export class Actions {
   }
 
   /** POST now or never: nobody wants a charger to start when the line comes back half an hour later. */
-  async postNow(path, body = {}) {
+  async postNow(path, body = {}, method = "POST") {
     let answer;
     try {
-      answer = await this.#request({ path, body, key: newKey() });
+      answer = await this.#request({ path, body, key: newKey(), method });
     } catch {
       throw new Refused(0, { code: "no_line", detail: "no connection" });
     }
@@ -44,9 +44,9 @@ export class Actions {
     return data;
   }
 
-  #request({ path, body, key }) {
+  #request({ path, body, key, method = "POST" }) {
     return this.fetcher(`${boot.urls.api}${path}`, {
-      method: "POST", credentials: "same-origin", body: JSON.stringify(body),
+      method, credentials: "same-origin", body: JSON.stringify(body),
       headers: { "Content-Type": "application/json", "X-CSRFToken": boot.csrfToken, "Idempotency-Key": key },
     });
   }

@@ -3,14 +3,15 @@ import { boot, t } from "fc/boot";
 import { serverNow } from "fc/clock";
 import { byId } from "fc/dom";
 import { fromWallTime, hourMinute, rupees, wallTime } from "fc/format";
-import { say } from "fc/toast";
+import { say, sayWithUndo } from "fc/toast";
 
 const LOOK_EVERY_MS = 1500;
 const LOOKS = 120; // three minutes; the server gives up before that
+const UNDO_MS = 10_000;
 const HALF_HOUR_MS = 30 * 60_000;
-const STEPS = { book: "deed-from deed-long", extend: "deed-long", limit: "deed-power", prefer: "deed-from deed-need deed-how" };
-const FIELDS = ["deed-from", "deed-long", "deed-power", "deed-need", "deed-how"];
-const FIRST = { book: "deed-at", prefer: "deed-at", limit: "deed-kw" };
+const STEPS = { book: "deed-from deed-long", extend: "deed-long", limit: "deed-power", prefer: "deed-from deed-need deed-how", word: "deed-word" };
+const FIELDS = ["deed-from", "deed-long", "deed-power", "deed-need", "deed-how", "deed-word"];
+const FIRST = { book: "deed-at", prefer: "deed-at", limit: "deed-kw", word: "deed-soc" };
 const COMMANDS = ["start", "stop", "limit", "outlook", "prefer", "unlock"];
 
 export class Deeds {
@@ -30,6 +31,7 @@ export class Deeds {
     const wish = { ...button.dataset };
     if (wish.deed === "hold") this.reserver.reserve(Number(wish.connector), wish.bay, wish.way);
     else if (wish.deed === "start" && wish.vehicle) this.#ask(wish, Number(wish.vehicle));
+    else if (wish.deed === "tick") this.#tick(wish);
     else if (wish.deed === "start" || wish.deed === "book") this.reserver.forVehicle((vehicle) => this.#ask(wish, vehicle));
     else this.#ask(wish, null);
   }
@@ -44,11 +46,28 @@ export class Deeds {
     for (const id of FIELDS) byId(id).hidden = !(STEPS[wish.deed] ?? "").includes(id);
     byId("deed-at").required = wish.deed === "book";
     byId("deed-minutes").value = "30";
-    byId("deed-kw").value = byId("deed-kwh").value = byId("deed-at").value = "";
+    byId("deed-soc").required = wish.deed === "word";
+    byId("deed-soc").value = byId("deed-kw").value = byId("deed-kwh").value = byId("deed-at").value = "";
     byId("deed-at").min = wallTime(new Date(serverNow()));
     if (wish.deed === "book") this.#offerTime();
     this.dialog.showModal();
     byId(FIRST[wish.deed] ?? "deed-yes").focus();
+  }
+
+  /** A stop was visited. Nothing is lost by it, so it is done at once and can be taken back. */
+  async #tick(wish) {
+    const path = `vehicles/${wish.vehicle}/stops/${wish.stop}/done/`;
+    const send = async (method) => {
+      try {
+        await this.actions.postNow(path, {}, method);
+        if (method === "POST") sayWithUndo(t("tick.done", wish), serverNow() + UNDO_MS, () => send("DELETE"));
+        else say(t("tick.undone", wish));
+      } catch (error) {
+        say(reasonOf(error));
+      }
+      this.onDone(wish.focus, true);
+    };
+    await send("POST");
   }
 
   #explain() {
@@ -113,6 +132,7 @@ export class Deeds {
       unlock: () => ["session-commands/unlock/", { connector_id: Number(connector), reason: "asked for by the dispatcher" }],
       limit: () => ["session-commands/limit/", { session_id: Number(session), max_power_w: numberOf("deed-kw") }],
       outlook: () => ["session-commands/outlook/", { session_id: Number(session) }],
+      word: () => [`vehicles/${this.wish.vehicle}/charge/`, { soc_percent: Number(byId("deed-soc").value) }],
       prefer: () => ["session-commands/prefer/", { session_id: Number(session), style: byId("deed-style").value, ...preference() }],
     };
     return this.actions.postNow(...calls[deed]());
@@ -121,7 +141,8 @@ export class Deeds {
   /** Say what became of it, once its network has spoken; the drawer shows it meanwhile. */
   #follow(made, wish) {
     const isCommand = COMMANDS.includes(wish.deed);
-    if (wish.deed === "cancel") say(t("deed.cancel.done", wish));
+    if (wish.deed === "word") say(t("deed.word.done", { ...wish, percent: byId("deed-soc").value }));
+    else if (wish.deed === "cancel") say(t("deed.cancel.done", wish));
     else if (isCommand) this.#look(`session-commands/${made.key}/`, (row) => commandOutcome(row, wish));
     else this.#look(`reservations/${made.number}/`, (row) => promiseOutcome(row, wish, made.expires_at));
   }

@@ -1,6 +1,6 @@
 // The drawer under the queue: one station or one vehicle, rendered by the server, refreshed when its figures move.
 import { boot, t } from "fc/boot";
-import { byId, h } from "fc/dom";
+import { byId, h, icon } from "fc/dom";
 import { fragment } from "fc/fragment";
 
 const REFRESH_MS = 1500;
@@ -13,7 +13,7 @@ export class Drawer {
     this.placed = null; // the key of what is in the box; another one's buttons must never be pressed
     this.print = "";
     this.box.addEventListener("click", (event) => this.#click(event));
-    store.on("stations vehicles sessions alerts", () => this.#refreshSoon());
+    store.on("stations vehicles sessions alerts names", () => this.#refreshSoon());
     store.on("names", () => { if (this.shown?.kind === "station" && this.placed !== this.shown.key) this.refresh(); });
   }
 
@@ -28,11 +28,21 @@ export class Drawer {
 
   /** Nothing of the one shown before may be read, or reserved, while this one is on its way. */
   #wait() {
-    const { kind, id } = this.shown;
-    const name = kind === "vehicle" ? this.store.vehicleNames.get(id)?.registration : this.store.stationNames.get(id)?.name;
+    const name = this.#name();
     this.box.style.minHeight = `${this.box.offsetHeight}px`; // the queue above stays where it is
     this.placed = this.print = this.wanted = null;
-    this.box.replaceChildren(h("div", { class: "empty", "aria-busy": "true" }, name ? h("b", {}, name) : null, h("span", {}, t("loading"))));
+    this.box.replaceChildren(this.#head(name), h("div", { class: "empty", "aria-busy": "true" }, h("span", {}, t("loading"))));
+  }
+
+  /** Of a drawer that has nothing to show yet, or could not get it: on a phone it covers everything else. */
+  #head(name) {
+    const close = h("button", { class: "icon", type: "button", "data-close": true, "data-focus": "close", "aria-label": t("closed") }, icon("close"));
+    return h("div", { class: "hd" }, h("h2", { tabindex: "-1" }, name ?? ""), h("span", { class: "r" }, close));
+  }
+
+  #name() {
+    const { kind, id } = this.shown;
+    return kind === "vehicle" ? this.store.vehicleNames.get(id)?.registration : this.store.stationNames.get(id)?.name;
   }
 
   close() {
@@ -99,7 +109,7 @@ export class Drawer {
   }
 
   #failed(key) {
-    this.box.replaceChildren(h("div", { class: "empty" }, h("b", {}, t("loadFailed")),
+    this.box.replaceChildren(this.#head(this.#name()), h("div", { class: "empty" }, h("b", {}, t("loadFailed")),
       h("button", { class: "btn", type: "button", onclick: () => this.#load(key, true) }, t("retry"))));
   }
 
@@ -108,7 +118,7 @@ export class Drawer {
     const { kind, id } = this.shown;
     const row = kind === "station" ? this.store.station(id) : this.store.known(id);
     if (!row) return "";
-    return kind === "station" ? [row.free, row.total, row.worst, row.fresh].join() : [row.soc, row.state, row.isRerouted].join();
+    return kind === "station" ? [row.free, row.total, row.worst, row.fresh].join() : [row.soc, row.state, row.isRerouted, row.name?.soc_source, row.name?.next_stop?.name].join();
   }
 
   #refreshSoon() {

@@ -1,6 +1,6 @@
 // The fleet by urgency as a virtual list: fixed heights, some thirty nodes, however many vehicles.
 import { boot, t } from "fc/boot";
-import { badge, byId, h } from "fc/dom";
+import { badge, byId, h, icon } from "fc/dom";
 import { integer } from "fc/format";
 import { LOOKS, describe } from "fc/notes";
 import { GROUPS } from "fc/store";
@@ -8,6 +8,7 @@ import { GROUPS } from "fc/store";
 const GROUP_HEIGHT = 28;
 const SPARE_ROWS = 4;
 const CALM_MS = 400; // the list re-sorts at most this often
+const SOURCES = { measured: "gauge", charger: "plug", driver: "person", estimated: "about" };
 const collator = new Intl.Collator("en-IN", { numeric: true });
 
 export class FleetList {
@@ -178,7 +179,7 @@ export class FleetList {
   #fillRow(slot, vehicle) {
     const { title, soc, note } = describe(this.store, vehicle);
     const km = this.store.rangeKm(vehicle);
-    const print = [title, soc, note, km, vehicle.group].join("|");
+    const print = [title, soc, note, km, vehicle.group, vehicle.name?.soc_source].join("|");
     if (slot.print === print) return;
     slot.print = print;
     const [icon, tone] = LOOKS[vehicle.group];
@@ -186,7 +187,7 @@ export class FleetList {
       badge(icon, tone),
       h("span", { class: "n num cut" }, title),
       h("span", { class: "s cut" }, note),
-      h("span", { class: `soc num ${tone === "bad" ? "bad" : ""}` }, soc, km === null ? null : h("small", {}, t("km", { km: integer(km) }))),
+      h("span", { class: `soc num ${tone === "bad" ? "bad" : ""}` }, source(vehicle), soc, km === null ? null : h("small", {}, t("km", { km: integer(km) }))),
       h("span", { class: `bar ${tone}`, style: `--tick:${boot.socLowPercent}%` }, h("i", { style: `width:${vehicle.soc ?? 0}%` })),
     );
   }
@@ -228,6 +229,12 @@ export class FleetList {
   }
 
   focusRow(id) { this.slots.find((slot) => slot.id === id && !slot.isGroup)?.button.focus(); }
+}
+
+/** Who says so: the vehicle, a charger, the driver, or an estimate. */
+function source(vehicle) {
+  const name = vehicle.soc !== null && vehicle.name?.soc_source;
+  return SOURCES[name] && h("span", { class: "src", title: t(`source.${name}`) }, icon(SOURCES[name]), h("span", { class: "vh" }, t(`source.${name}`)));
 }
 
 const keyOf = (item) => (item.label ? `group:${item.key}` : `row:${item.id}`);
