@@ -33,20 +33,31 @@ PYTHON = [
     "billing/approvals/spend_limits.py",
     "billing/limits/models.py",
     "billing/notices/contents.py",
+    "billing/dashboard.py",
+    "billing/wallet_opening.py",
+    "billing/reconciliation/page.py",
+    "billing/payments/mending.py",
+    "billing/payments/strangers.py",
+    *(f"billing/admin/{name}.py" for name in ("exceptions", "ledger", "operators", "verdicts", "wallets")),
+    *(f"billing/limits/{name}.py" for name in ("admin", "forms")),
+    *(f"billing/desk/{path.name}" for path in sorted((ROOT / "billing/desk").glob("*.py"))),
+    *(f"billing/approvals/{path.name}" for path in sorted((ROOT / "billing/approvals").glob("*.py"))),
     *(f"billing/pages/{path.name}" for path in sorted((ROOT / "billing/pages").glob("*.py"))),
     "ocpp_bridge/deeds.py",
     "ocpp_bridge/offers.py",
     "ocpp_bridge/pages.py",
     "ocpp_bridge/views.py",
 ]
+FINANCE_HOME = ROOT / "templates/admin/index.html"
 CALLS = {"_", "gettext", "gettext_lazy"}
 
 
 def sentences() -> set[str]:
-    """Every msgid of our templates (not the admin's) and of the Python files whose words reach a page."""
+    """Every msgid of our templates (of the admin's only finance's home) and of the Python files whose words reach a
+    page."""
     found = {text for name in PYTHON for text in _python_sentences(ROOT / name)}
     for path in (ROOT / "templates").rglob("*.html"):
-        if not {"admin", "unfold"} & set(path.parts):
+        if not {"admin", "unfold"} & set(path.parts) or path == FINANCE_HOME:
             found |= set(_template_sentences(path))
     return found
 
