@@ -21,6 +21,7 @@ from dispatch import figures, services, tasks
 from dispatch.driving.api import DriverLinks
 from dispatch.models import Alert, ChargePlan, Reservation, SessionCommand
 from dispatch.serializers import (
+    AcceptedPlanSerializer,
     AlertSerializer,
     ExtendSerializer,
     KpiSerializer,
@@ -87,11 +88,13 @@ class PlanViewSet(DriverLinks, viewsets.ReadOnlyModelViewSet[ChargePlan]):
     def get_queryset(self) -> QuerySet[ChargePlan]:
         return ChargePlan.objects.for_organisation(organisation_of(self.request)).for_display()
 
-    @extend_schema(summary="Accept: promise the plug and reserve it", request=None, responses=PlanSerializer)
+    @extend_schema(summary="Accept: promise the plug and reserve it", request=None, responses=AcceptedPlanSerializer)
     @action(detail=True, methods=["post"])
     def accept(self, request: Request, pk: str) -> Response:
         author, now = author_of(request), timezone.now()
-        return self._decide(lambda plan_id: services.accept_plan(plan_id=plan_id, now=now, **author))
+        return self._decide(
+            lambda plan_id: services.accept_plan(plan_id=plan_id, now=now, **author), AcceptedPlanSerializer
+        )
 
     @extend_schema(summary="Dismiss", request=ReasonSerializer, responses=PlanSerializer)
     @action(detail=True, methods=["post"])

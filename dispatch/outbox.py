@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from dispatch.driving import links
 from dispatch.events import (
     EXTENDED,
     AlertChanged,
@@ -94,6 +95,7 @@ def _answered(event: SessionCommandChanged) -> Fact:
 
 def _planned(event: PlanChanged) -> Fact:
     row = ChargePlan.objects.select_related("connector__evse__location").get(pk=event.plan_id)
+    made = links.known(row, event.at)
     data: dict[str, Any] = {
         "id": row.pk,
         "state": event.state,
@@ -101,6 +103,8 @@ def _planned(event: PlanChanged) -> Fact:
         "connector": row.connector.public_id if row.connector else None,
         "location": row.connector.evse.location.public_id if row.connector else None,
         "soc_percent": row.soc_percent,
+        "arrived_at": row.arrived_at,
+        "driver_url": made.url if made else None,
         "plug_in_at": row.plug_in_at,
         "done_at": row.done_at,
         "cost_paise": row.cost_paise,

@@ -7,6 +7,8 @@ from django.utils import timezone
 from drf_spectacular.utils import extend_schema_field, inline_serializer
 from rest_framework import serializers
 
+from dispatch.driving import links
+from dispatch.driving.shapes import DriverLinkSerializer
 from dispatch.models import Alert, ChargePlan, Reservation, SessionCommand
 
 FARTHEST = timedelta(days=30)
@@ -68,7 +70,7 @@ class PlanSerializer(serializers.ModelSerializer[ChargePlan]):
             "id", "state", "trigger", "vehicle", "station", "connector", "soc_percent", "arrival_soc_percent",
             "target_soc_percent", "energy_wh", "distance_m", "detour_m", "drive_seconds", "wait_seconds",
             "charge_seconds", "delay_seconds", "cost_paise", "plug_in_at", "done_at", "route", "explanation",
-            "engine", "created_at", "undo_until", "reservation",
+            "engine", "created_at", "undo_until", "set_off_at", "arrived_at", "arrived_by", "reservation",
         ]  # fmt: skip
 
     @extend_schema_field(StationBriefSerializer(allow_null=True))  # type: ignore[untyped-decorator]
@@ -79,6 +81,18 @@ class PlanSerializer(serializers.ModelSerializer[ChargePlan]):
     def get_reservation(self, plan: ChargePlan) -> dict[str, Any] | None:
         newest = max(plan.reservations.all(), key=lambda reservation: reservation.number, default=None)
         return ReservationBriefSerializer(newest).data if newest else None
+
+
+class AcceptedPlanSerializer(PlanSerializer):
+    driver_link = serializers.SerializerMethodField(help_text="The driver's page; null once the plan leads nowhere.")
+
+    class Meta(PlanSerializer.Meta):
+        fields = [*PlanSerializer.Meta.fields, "driver_link"]
+
+    @extend_schema_field(DriverLinkSerializer(allow_null=True))  # type: ignore[untyped-decorator]
+    def get_driver_link(self, plan: ChargePlan) -> dict[str, Any] | None:
+        made = links.known(plan, timezone.now())
+        return DriverLinkSerializer(made).data if made else None
 
 
 class LostPlaceSerializer(serializers.ModelSerializer[Reservation]):

@@ -1,25 +1,17 @@
 """The driver's link over the API: made for a plan, handed on by whoever asked, taken back."""
 
-from typing import Any
-
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
-from rest_framework import serializers, status, viewsets
+from rest_framework import status, viewsets
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from dispatch.driving import links
+from dispatch.driving.shapes import DriverLinkSerializer
 from dispatch.models import ChargePlan
 from fleetcharge.accounts.tenancy import author_of
 from fleetcharge.lib.api import Conflict
-
-
-class DriverLinkSerializer(serializers.Serializer[Any]):
-    """Whoever has `url` sees the plan and may start and stop charging for this vehicle, until `expires_at`."""
-
-    url = serializers.URLField()
-    expires_at = serializers.DateTimeField()
 
 
 class DriverLinks(viewsets.GenericViewSet[ChargePlan]):

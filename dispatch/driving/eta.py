@@ -7,7 +7,9 @@ import numpy as np
 
 from billing.models import ChargingSession
 from dispatch.engines import current
+from dispatch.engines.base import RoutingEngine
 from dispatch.models import ChargePlan
+from dispatch.speeds.learning import law_of
 from vehicles.models import POSITION_STALE_AFTER, Stop, Vehicle, VehicleState
 
 State = ChargePlan.State
@@ -25,25 +27,27 @@ class Expected:
 
 def expected(vehicle: Vehicle, plan: ChargePlan, stop: Stop | None, now: datetime) -> Expected:
     """Needs the vehicle's state, the plan's site and session."""
-    here = _here(vehicle, now)
+    here, engine = _here(vehicle, now), current(law_of(vehicle.organisation_id, now))
     if plan.state not in (State.ACCEPTED, State.RESERVED, State.CHARGING) or plan.connector is None:
-        return Expected(stop_at=_after(now, _seconds(here, _place(stop))))
+        return Expected(stop_at=_after(now, _seconds(here, _place(stop), engine)))
     site = plan.connector.evse.location
     plug = (site.latitude, site.longitude)
-    plug_at = None if plan.state == State.CHARGING else _plug_at(plan, here, plug, now)
+    plug_at = None if plan.state == State.CHARGING else _plug_at(plan, here, plug, engine, now)
     done_at = _done_at(plan, plug_at, now)
-    return Expected(plug_at, done_at, _after(done_at, _seconds(plug, _place(stop))))
+    return Expected(plug_at, done_at, _after(done_at, _seconds(plug, _place(stop), engine)))
 
 
 def next_stop(vehicle: Vehicle) -> Stop | None:
     return Stop.objects.filter(vehicle=vehicle, done_at=None).order_by("sequence").first()
 
 
-def _plug_at(plan: ChargePlan, here: Place | None, plug: Place, now: datetime) -> datetime | None:
+def _plug_at(
+    plan: ChargePlan, here: Place | None, plug: Place, engine: RoutingEngine, now: datetime
+) -> datetime | None:
     """By its last position; of a vehicle that has not reported of late, as it was planned."""
     if plan.arrived_at is not None:
         return plan.arrived_at
-    driven = _after(now, _seconds(here, plug))
+    driven = _after(now, _seconds(here, plug, engine))
     return driven or (max(plan.plug_in_at, now) if plan.plug_in_at else None)
 
 
@@ -72,10 +76,10 @@ def _place(stop: Stop | None) -> Place | None:
     return (stop.latitude, stop.longitude) if stop else None
 
 
-def _seconds(origin: Place | None, destination: Place | None) -> float | None:
+def _seconds(origin: Place | None, destination: Place | None, engine: RoutingEngine) -> float | None:
     if origin is None or destination is None:
         return None
-    seconds = float(current().matrix(np.array([origin]), np.array([destination])).seconds[0, 0])
+    seconds = float(engine.matrix(np.array([origin]), np.array([destination])).seconds[0, 0])
     return None if np.isnan(seconds) else seconds
 
 

@@ -51,6 +51,14 @@ def make(*, plan_id: int, actor: User | None, actor_label: str = "", now: dateti
     return Made(url_of(link), link.expires_at)
 
 
+def known(plan: ChargePlan, now: datetime) -> Made | None:
+    """The driver's link of a plan that leads somewhere."""
+    if plan.state not in LIVE_STATES:
+        return None
+    link = DriverLink.objects.open(now).filter(plan=plan, kind=Kind.DRIVE).first()
+    return Made(url_of(link), link.expires_at) if link else None
+
+
 def _create(plan: ChargePlan, kind: str, actor: User | None, actor_label: str, now: datetime) -> DriverLink | None:
     """None when somebody else was quicker."""
     try:

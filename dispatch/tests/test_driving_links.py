@@ -11,7 +11,9 @@ from django.utils import timezone
 
 from dispatch.driving import doors, links
 from dispatch.driving.models import DriverLink
+from dispatch.events import PlanChanged
 from dispatch.models import ChargePlan
+from dispatch.outbox import _planned
 from dispatch.services import dismiss_plan
 from dispatch.tests import factories
 from dispatch.tests.driving import link_of, page, plan_to, press, site_of, under_way
@@ -150,3 +152,23 @@ def test_a_stranger_cannot_ask_for_it(plan: ChargePlan, other_organisation: Orga
     strangers = client_for(other_organisation, Scope.DISPATCH_READ, Scope.DISPATCH_WRITE)
     assert strangers.post(f"/api/v1/plans/{plan.pk}/driver-link/").status_code == 404
     assert strangers.delete(f"/api/v1/plans/{plan.pk}/driver-link/").status_code == 404
+
+
+def test_accepting_over_the_api_answers_with_the_link(plan: ChargePlan, organisation: Organisation) -> None:
+    van = factories.vehicle(organisation, at=timezone.now())
+    offer = plan_to(factories.connector(site_of(plan), at=timezone.now()), van, timezone.now())
+    may = client_for(organisation, Scope.DISPATCH_READ, Scope.DISPATCH_WRITE)
+    accepted = may.post(f"/api/v1/plans/{offer.pk}/accept/").json()
+    assert accepted["driver_link"]["url"] == links.url_of(link_of(offer))
+    press(Client(), offer, "arrived")
+    shown = may.get(f"/api/v1/plans/{offer.pk}/").json()
+    assert (shown["arrived_by"], shown["arrived_at"] is not None, "driver_link" in shown) == ("driver", True, False)
+
+
+def test_who_sends_the_messages_hears_of_the_link(plan: ChargePlan) -> None:
+    """`plan.changed` carries it for a gateway that writes to drivers, and no more once the plan leads nowhere."""
+    told = _planned(PlanChanged(plan.pk, plan.organisation_id, plan.vehicle_id, plan.state, timezone.now()))
+    assert told.data["driver_url"] == links.url_of(link_of(plan))
+    dismiss_plan(plan_id=plan.pk, actor=None, now=timezone.now())
+    told = _planned(PlanChanged(plan.pk, plan.organisation_id, plan.vehicle_id, "dismissed", timezone.now()))
+    assert told.data["driver_url"] is None
