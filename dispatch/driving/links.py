@@ -45,9 +45,12 @@ def make(*, plan_id: int, actor: User | None, actor_label: str = "", now: dateti
     plan = ChargePlan.objects.select_related("vehicle").get(pk=plan_id)
     if plan.state not in LIVE_STATES:
         raise NothingToShow
-    known = DriverLink.objects.filter(plan=plan, kind=kind, revoked_at=None)
-    known.filter(expires_at__lte=now).update(revoked_at=now)  # make room for one that works
-    link = known.first() or _create(plan, kind, actor, actor_label, now) or known.get()
+    known = DriverLink.objects.select_related("vehicle").filter(plan=plan, kind=kind, revoked_at=None)
+    link = known.first()
+    if link is not None and (link.expires_at <= now or _is_of_another_driver(link)):
+        known.filter(pk=link.pk).update(revoked_at=now)  # make room for one that works
+        link = None
+    link = link or _create(plan, kind, actor, actor_label, now) or known.get()
     return Made(url_of(link), link.expires_at)
 
 
@@ -105,12 +108,24 @@ def follow(token: str, *, kind: str, now: datetime) -> DriverLink:
     link = DriverLink.objects.select_related(*RELATED).filter(pk=number, kind=kind).first()
     if link is None:
         raise NoSuchLink
-    is_moved = link.vehicle.organisation_id != link.organisation_id or not link.vehicle.is_active
-    if is_moved or link.revoked_at is not None or now >= link.expires_at or now.timestamp() >= ends_at:
+    is_late = now >= link.expires_at or now.timestamp() >= ends_at
+    if is_late or link.revoked_at is not None or _is_out(link):
         raise LinkOver
     if link.opened_at is None:
         DriverLink.objects.filter(pk=link.pk, opened_at=None).update(opened_at=now)
     return link
+
+
+def _is_out(link: DriverLink) -> bool:
+    """The vehicle has left the fleet, or was handed over."""
+    is_moved = link.vehicle.organisation_id != link.organisation_id or not link.vehicle.is_active
+    return is_moved or _is_of_another_driver(link)
+
+
+def _is_of_another_driver(link: DriverLink) -> bool:
+    """Who has handed the vehicle over sees and starts nothing any more."""
+    is_drive = link.kind == Kind.DRIVE and link.driver_id is not None
+    return is_drive and link.driver_id != link.vehicle.default_driver_id
 
 
 def _read(token: str, kind: str) -> tuple[int, int]:

@@ -22,6 +22,7 @@ from fleetcharge.accounts.models import AuditEntry, Organisation, Scope
 from fleetcharge.accounts.throttling import Rate
 from tests.belongings import belongings_of
 from tests.flows.test_strangers import ALL
+from vehicles.models import Driver
 
 pytestmark = pytest.mark.django_db
 
@@ -100,6 +101,25 @@ def test_a_vehicle_that_left_the_fleet_takes_its_links_with_it(
     plan.vehicle.organisation = other_organisation
     plan.vehicle.save()
     assert client.get(links.path_of(link_of(plan))).status_code == 410
+
+
+def test_a_driver_who_handed_the_vehicle_over_is_out_and_the_next_one_gets_his_own(
+    client: Client, plan: ChargePlan, organisation: Organisation
+) -> None:
+    van, now = plan.vehicle, timezone.now()
+    van.default_driver = Driver.objects.create(organisation=organisation, name="Imran S")
+    van.save()
+    links.revoke(plan_id=plan.pk, actor=None, now=now)
+    first = links.make(plan_id=plan.pk, actor=None, now=now)
+    path = links.path_of(plan.driver_links.get(revoked_at=None))
+    assert client.get(path).status_code == 200
+    van.default_driver = Driver.objects.create(organisation=organisation, name="Lakshmi S")
+    van.save()
+    assert client.get(path).status_code == 410
+    assert client.post(f"{path}do/off/", {"plan": plan.pk}).status_code == 410
+    second = links.make(plan_id=plan.pk, actor=None, now=now)
+    assert second.url != first.url
+    assert client.get(links.path_of(plan.driver_links.get(revoked_at=None))).status_code == 200
 
 
 def test_too_many_looks_and_wrong_tokens_wait(
