@@ -22,6 +22,9 @@ class BillingConfig(AppConfig):
         from billing.payments import handlers as payments  # noqa: F401
         from billing.payments import outbox as payments_outbox  # noqa: F401
         from billing.roaming import FleetTokens
+        from billing.charger_evidence import tell_sessions
         from stations.cpo.ocpi import directory
+        from stations.health import evidence
 
         directory.register(FleetTokens())
+        evidence.register("sessions", tell_sessions)

@@ -10,3 +10,8 @@ class DispatchConfig(AppConfig):
 
         # isort: split
         from dispatch import handlers, outbox  # noqa: F401  (registers subscribers)
+        from dispatch.charger_evidence import tell_starts, usage_of
+        from stations.health import evidence
+
+        evidence.register("starts", tell_starts)
+        evidence.register_usage(usage_of)

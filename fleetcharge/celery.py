@@ -12,6 +12,7 @@ app.autodiscover_tasks()
 app.autodiscover_tasks(
     [
         "stations.stream",
+        "stations.health",
         "dispatch.driving",
         "dispatch.forecasts",
         "dispatch.policies",
@@ -29,6 +30,7 @@ app.conf.beat_schedule = {
     "feed-prune": {"task": "stations.cpo.webhooks.tasks.prune_feeds", "schedule": 3600.0},
     "forget-idempotency-keys": {"task": "fleetcharge.accounts.tasks.forget_idempotency_keys", "schedule": 3600.0},
     "decay-status": {"task": "stations.tasks.sweep_silent_chargers", "schedule": 20.0},
+    "charger-health": {"task": "stations.health.tasks.judge_chargers", "schedule": 900.0},
     "duplicate-sites": {"task": "stations.tasks.find_duplicates", "schedule": 3600.0},
     "position-partitions": {"task": "vehicles.tasks.keep_partitions", "schedule": 3600.0},
     "vehicle-loop": {"task": "vehicles.tasks.follow_vehicles", "schedule": 15.0},

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from stations import api, evses
+from stations.health.api import HealthViewSet, TicketViewSet
 
 urlpatterns = [
     path("stations/", api.StationList.as_view(), name="station-list"),
@@ -15,4 +16,12 @@ urlpatterns = [
     path("tariffs/", api.TariffList.as_view(), name="tariff-list"),
     path("tariffs/<int:pk>/", api.TariffDetail.as_view(), name="tariff-detail"),
     path("networks/", api.NetworkList.as_view(), name="network-list"),
+    path("charger-health/", HealthViewSet.as_view({"get": "list"}), name="charger-health-list"),
+    path("charger-health/<str:public_id>/", HealthViewSet.as_view({"get": "retrieve"}), name="charger-health-detail"),
+    path("maintenance-tickets/", TicketViewSet.as_view({"get": "list"}), name="maintenance-ticket-list"),
+    path(
+        "maintenance-tickets/<int:pk>/",
+        TicketViewSet.as_view({"get": "retrieve", "patch": "partial_update"}),
+        name="maintenance-ticket-detail",
+    ),
 ]

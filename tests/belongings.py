@@ -41,7 +41,17 @@ from fleetcharge.webhooks.models import WebhookDelivery, WebhookEndpoint, Webhoo
 from ocpp_bridge.models import ChargingGoal, ChargingPlan, ChargingSite, Command, HeldProfile, LocalList
 from stations.cpo.ocpi.models import RoamingCDR
 from stations.cpo.webhooks.models import DeadLetter, WebhookFeed, WebhookPush
-from stations.models import EVSE, Charger, Connector, Location, Source, Tariff
+from stations.models import (
+    EVSE,
+    Charger,
+    Connector,
+    EvseHealth,
+    Location,
+    MaintenanceTicket,
+    Source,
+    Tariff,
+    TicketNote,
+)
 from vehicles.models import Driver, IdToken, Shift, Vehicle, VehicleModel, VehicleState
 
 PLATE, SITE, PERSON, TAG, IDENTITY = "KA 99 ZZ 4711", "Secret Depot Hoodi", "Quenby Zzyx", "TAGZZ4711", "DEPOT-ZZ-1"
@@ -148,6 +158,12 @@ def _make(fleet: Organisation) -> dict[str, Any]:
     plan = ChargePlan.objects.create(
         organisation=fleet, vehicle=vehicle, connector=connector, trigger="manual", trigger_key="zz", soc_percent=15
     )
+    health = EvseHealth.objects.create(evse=evse, score=40, p_unusable=0.9, is_failing=True, judged_at=now)
+    ticket = MaintenanceTicket.objects.create(
+        organisation=fleet, charger=charger, cause="failed_starts", score=40, opened_at=now,
+        evidence={"cause": "failed_starts", "points": 60, "figure": 0.9},
+    )  # fmt: skip
+    TicketNote.objects.create(ticket=ticket, author=colleague, text=f"Ask {PERSON}", at=now)
     reservation = Reservation.objects.create(
         organisation=fleet, vehicle=vehicle, connector=connector, plan=plan, id_token=TAG, expires_at=now
     )
@@ -220,6 +236,7 @@ def _make(fleet: Organisation) -> dict[str, Any]:
         state="tried", report=[], uploaded_by=colleague,
     )  # fmt: skip
     return {
+        "maintenance-tickets": ticket, "maintenanceticket": ticket, "charger-health": evse, "evsehealth": health,
         "billupload": upload,
         "approvals": approval, "wallet/approvals": approval, "billing/approval": approval, "utilitysupply": supply,
         "utilitybill": bill, "utilityallocation": division,

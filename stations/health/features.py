@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from math import log
 from statistics import median
 
 HALF_LIFE = timedelta(days=14)
@@ -16,14 +17,18 @@ LATELY = 6
 """Sessions whose power is held against the ones before."""
 EXPECTED_FAILURES, PRIOR_STARTS = 0.03, 20.0
 """What is believed of a unit before its first start."""
+FINE, BROKEN = 0.05, 0.4
+"""Shares of failures between which a running sum (CUSUM) decides since when a unit is broken."""
+ALARM = 4.0
+PRIOR_SINCE = 4.0
+"""What the prior counts for, once something has changed."""
 
 
 @dataclass(frozen=True)
-class Start:
-    """Somebody wanted to charge. `weight` below 1: it may as well have been the driver."""
+class FailedStart:
+    """Somebody wanted to charge and no session came of it. `weight` below 1: it may as well have been the driver."""
 
     at: datetime
-    is_success: bool
     weight: float = 1.0
 
 
@@ -51,11 +56,27 @@ class Spell:
         return max(0.0, (self.ends_at - max(self.begins_at, since)).total_seconds())
 
 
+@dataclass(frozen=True)
+class Change:
+    """Since the running sum was last at nothing: how far it is, and what failed of how much."""
+
+    sum: float = 0.0
+    tried: float = 0.0
+    failed: float = 0.0
+
+    @property
+    def p_fails(self) -> float:
+        """0 while nothing has changed."""
+        if self.sum < ALARM:
+            return 0.0
+        return (EXPECTED_FAILURES * PRIOR_SINCE + self.failed) / (PRIOR_SINCE + self.tried)
+
+
 @dataclass
 class Evidence:
     """Everything known of one unit (of its charger, where only that can tell), in no order."""
 
-    starts: list[Start] = field(default_factory=list)
+    failed_starts: list[FailedStart] = field(default_factory=list)
     sessions: list[Session] = field(default_factory=list)
     faults: list[Spell] = field(default_factory=list)
     silences: list[Spell] = field(default_factory=list)
@@ -66,7 +87,10 @@ class Evidence:
 
     @property
     def is_empty(self) -> bool:
-        return not any(vars(self).values())
+        return not (any(count for _, count in self.reconnects) or any(self._told()))
+
+    def _told(self) -> tuple[Sequence[object], ...]:
+        return self.failed_starts, self.sessions, self.faults, self.silences, self.changes
 
 
 @dataclass(frozen=True)
@@ -75,9 +99,12 @@ class Features:
 
     starts: float
     failed: float
+    failing: Change
     failed_in_a_row: int
+    """Starts, and sessions that ended at once."""
     sessions_7d: int
     short_7d: int
+    cut: Change
     faults_7d: int
     fault_hours_7d: float
     silences_24h: int
@@ -89,38 +116,69 @@ class Features:
 
     @property
     def p_failed_start(self) -> float:
-        """Beta mean: what was believed before, outweighed by evidence."""
-        return (EXPECTED_FAILURES * PRIOR_STARTS + self.failed) / (PRIOR_STARTS + self.starts)
+        """Beta mean: what was believed before, outweighed by evidence; what is since a change, if that is worse."""
+        mean = (EXPECTED_FAILURES * PRIOR_STARTS + self.failed) / (PRIOR_STARTS + self.starts)
+        return max(mean, self.failing.p_fails)
 
 
 def features_of(evidence: Evidence, now: datetime) -> Features:
-    starts = sorted(evidence.starts, key=lambda start: start.at)
-    week = [session for session in evidence.sessions if session.ended_at > now - WEEK]
+    tries = _tries(evidence)
+    ended = sorted(evidence.sessions, key=lambda session: session.ended_at)
+    week = [session for session in ended if session.ended_at > now - WEEK]
     day_ago, week_ago = now - DAY, now - WEEK
     faults = [spell for spell in evidence.faults if spell.ends_at > week_ago]
     silences = [spell for spell in evidence.silences if spell.ends_at > day_ago]
     latest, usual = _reconnects(evidence.reconnects, now)
     return Features(
-        starts=round(sum(_weight(start, now) for start in starts), 3),
-        failed=round(sum(_weight(start, now) for start in starts if not start.is_success), 3),
-        failed_in_a_row=_failed_in_a_row(starts),
+        starts=round(sum(_counts(one, now) for one in tries if not one.is_short), 3),
+        failed=round(sum(_counts(one, now) for one in tries if one.has_failed), 3),
+        failing=_change([(one.has_failed, one.weight) for one in tries if not one.is_short]),
+        failed_in_a_row=_failed_in_a_row(tries),
         sessions_7d=len(week), short_7d=sum(session.is_short for session in week),
+        cut=_change([(session.is_short, 1.0) for session in ended]),
         faults_7d=len(faults), fault_hours_7d=_hours(faults, week_ago),
         silences_24h=len(silences), silent_hours_24h=_hours(silences, day_ago),
         reconnects_24h=latest, reconnects_usual=usual,
-        changes_24h=sum(at > day_ago for at in evidence.changes), power_share=_power_share(evidence.sessions, now),
+        changes_24h=sum(at > day_ago for at in evidence.changes), power_share=_power_share(ended, now),
     )  # fmt: skip
 
 
-def _weight(start: Start, now: datetime) -> float:
-    return float(start.weight * 0.5 ** (max(timedelta(0), now - start.at) / HALF_LIFE))
+@dataclass(frozen=True)
+class _Try:
+    """Of somebody to charge: without a session it has failed; `is_short`: with one that ended at once."""
+
+    at: datetime
+    has_failed: bool
+    is_short: bool = False
+    weight: float = 1.0
 
 
-def _failed_in_a_row(starts: Sequence[Start]) -> int:
-    """Of the last starts; those that may have been the driver neither count nor break the row."""
+def _tries(evidence: Evidence) -> list[_Try]:
+    failed = [_Try(one.at, has_failed=True, weight=one.weight) for one in evidence.failed_starts]
+    begun = [_Try(one.ended_at, has_failed=False, is_short=one.is_short) for one in evidence.sessions]
+    return sorted([*failed, *begun], key=lambda one: one.at)
+
+
+def _counts(one: _Try, now: datetime) -> float:
+    return float(one.weight * 0.5 ** (max(timedelta(0), now - one.at) / HALF_LIFE))
+
+
+def _change(outcomes: Sequence[tuple[bool, float]]) -> Change:
+    """CUSUM over (failed, weight) in order: evidence for BROKEN against FINE, never below nothing."""
+    change = Change()
+    for has_failed, weight in outcomes:
+        step = log(BROKEN / FINE) if has_failed else log((1 - BROKEN) / (1 - FINE))
+        total = change.sum + weight * step
+        failed = change.failed + weight * has_failed
+        change = Change(total, change.tried + weight, failed) if total > 0 else Change()
+    return change
+
+
+def _failed_in_a_row(tries: Sequence[_Try]) -> int:
+    """Of the last ones; those that may have been the driver neither count nor break the row."""
     count = 0
-    for start in reversed([one for one in starts if one.is_success or one.weight >= 1]):
-        if start.is_success:
+    for one in reversed([one for one in tries if one.weight >= 1]):
+        if not (one.has_failed or one.is_short):
             break
         count += 1
     return count
@@ -139,7 +197,7 @@ def _reconnects(days: Sequence[tuple[datetime, int]], now: datetime) -> tuple[fl
 
 def _power_share(sessions: Sequence[Session], now: datetime) -> float | None:
     """Peak power of the last sessions against what the same models drew before; the median of their shares."""
-    known = sorted((one for one in sessions if one.peak_power_w and not one.is_short), key=lambda one: one.ended_at)
+    known = [one for one in sessions if one.peak_power_w and not one.is_short]
     lately, before = known[-LATELY:], known[:-LATELY]
     usual: dict[int | None, list[float]] = {}
     for one in before:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from stations.health.features import EXPECTED_FAILURES, Features
+from stations.health.features import Features
 
 FULL = 100
 IN_A_ROW = 3
@@ -53,20 +53,18 @@ def _measured(features: Features) -> dict[str, tuple[float, float]]:
 
 
 def _failed_starts(features: Features) -> tuple[float, float]:
-    by_rate = _ramp(features.p_failed_start, 0.10, 0.40, 35)
-    in_a_row = {0: 0, 1: 0, 2: 8}.get(features.failed_in_a_row, 30)
-    return by_rate + in_a_row, features.p_failed_start
+    by_rate = _ramp(features.p_failed_start, 0.10, 0.40, 60)
+    return max(by_rate, _ramp(features.failing.sum, 2.5, 6, 60)), features.p_failed_start
 
 
 def _short_sessions(features: Features) -> tuple[float, float]:
     share = features.short_7d / features.sessions_7d if features.sessions_7d else 0.0
-    return (_ramp(share, 0.15, 0.5, 25) if features.short_7d >= IN_A_ROW else 0.0), share
+    return _ramp(features.cut.sum, 2.5, 6, 45), share
 
 
 def _faults(features: Features) -> tuple[float, float]:
-    return min(
-        30.0, _ramp(features.faults_7d, 1, 4, 20) + _ramp(features.fault_hours_7d, 1, 24, 20)
-    ), features.faults_7d
+    points = _ramp(features.faults_7d, 1, 3, 20) + _ramp(features.fault_hours_7d, 1, 24, 20)
+    return min(30.0, points), features.faults_7d
 
 
 def _silence(features: Features) -> tuple[float, float]:
@@ -99,8 +97,9 @@ def _ramp(value: float, harmless: float, worst: float, points: float) -> float:
 
 
 def _p_unusable(features: Features, penalties: Sequence[Penalty]) -> float:
-    """What starts proved, and the rest as far as it speaks of the next start; a row of failures outweighs both."""
-    trouble = min(FULL, sum(one.points for one in penalties if one.cause != FAILED_STARTS))
-    fails = 1 - (1 - features.p_failed_start) * (1 - CONDITION_SHARE * trouble / FULL)
+    """What starts and sessions proved, and other trouble as far as it speaks of the next one; or a row of failures."""
+    proven = (FAILED_STARTS, SHORT_SESSIONS)
+    trouble = min(FULL, sum(one.points for one in penalties if one.cause not in proven))
+    works = (1 - features.p_failed_start) * (1 - features.cut.p_fails) * (1 - CONDITION_SHARE * trouble / FULL)
     row = 1 - 0.5**features.failed_in_a_row if features.failed_in_a_row >= IN_A_ROW else 0.0
-    return round(min(NEVER_SURE, max(fails, row, EXPECTED_FAILURES / 2)), 4)
+    return round(min(NEVER_SURE, max(1 - works, row)), 4)

@@ -1,0 +1,112 @@
+"""Where the evidence comes from: each app tells what it knows of some units, those above register themselves here."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import groupby, pairwise
+from typing import Any
+
+from django.db import connection
+
+from stations.health.features import Evidence, Spell
+from stations.health.models import SocketDay
+from stations.models.connectors import EVSE
+
+LOOK_BACK = timedelta(days=60)
+CHANGES_SINCE = timedelta(days=8)
+SOCKETS_SINCE = timedelta(days=21)
+Teller = Callable[[Mapping[int, Evidence], datetime], None]
+"""Adds what it knows to the evidence of these EVSEs, as of then. Queries for all of them at once."""
+Usage = Callable[[int], Sequence[float] | None]
+"""Of a charger: the share of its plugs that are busy at each hour of the week (its local time); None: not known."""
+
+_tellers: dict[str, Teller] = {}
+_usages: list[Usage] = []
+
+CHANGES = """
+SELECT c.evse_id, e.charger_id IS NOT NULL, c.id, x.at, x.new FROM stations_statuschange x
+JOIN stations_connector c ON c.id = x.connector_id JOIN stations_evse e ON e.id = c.evse_id
+WHERE c.evse_id = ANY(%(evse_ids)s) AND x.at > %(since)s AND x.at <= %(now)s ORDER BY c.evse_id, c.id, x.at, x.id
+"""
+COUNT_SOCKETS = """
+INSERT INTO stations_socketday (charger_id, "on", first_epoch, last_epoch)
+SELECT h.id, %(today)s, coalesce((
+    SELECT d.last_epoch FROM stations_socketday d WHERE d.charger_id = h.id AND d."on" < %(today)s
+    ORDER BY d."on" DESC LIMIT 1), h.connection_epoch), h.connection_epoch
+FROM stations_charger h
+ON CONFLICT (charger_id, "on") DO UPDATE SET last_epoch = excluded.last_epoch
+"""
+
+
+def register(name: str, teller: Teller) -> None:
+    _tellers[name] = teller
+
+
+def register_usage(usage: Usage) -> None:
+    _usages[:] = [usage]
+
+
+def usage_of(charger_id: int) -> Sequence[float] | None:
+    return _usages[0](charger_id) if _usages else None
+
+
+def gather(evse_ids: Iterable[int], *, now: datetime) -> dict[int, Evidence]:
+    """Everything that anybody knows of these units."""
+    found = {pk: Evidence() for pk in evse_ids}
+    for teller in (_tell_statuses, _tell_sockets, *_tellers.values()):
+        teller(found, now)
+    return found
+
+
+def count_sockets(*, now: datetime) -> None:
+    """How far every charger's count of sockets is today."""
+    with connection.cursor() as cursor:
+        cursor.execute(COUNT_SOCKETS, {"today": now.date()})
+
+
+def _tell_statuses(found: Mapping[int, Evidence], now: datetime) -> None:
+    """Faults of everybody; silence of our own chargers only: others fall silent with their network."""
+    values: dict[str, Any] = {"evse_ids": list(found), "since": now - CHANGES_SINCE, "now": now}
+    with connection.cursor() as cursor:
+        cursor.execute(CHANGES, values)
+        rows = cursor.fetchall()
+    for (evse_id, is_own, _), changes in groupby(rows, key=lambda row: row[:3]):
+        told = [(at, status) for _, _, _, at, status in changes]
+        found[evse_id].changes += [at for at, _ in told]
+        found[evse_id].faults = merged([*found[evse_id].faults, *_spells(told, "faulted", now)])
+        if is_own:
+            found[evse_id].silences = merged([*found[evse_id].silences, *_spells(told, "unknown", now)])
+
+
+def _spells(changes: Sequence[tuple[datetime, str]], wanted: str, now: datetime) -> Iterator[Spell]:
+    for (at, status), (until, _) in pairwise([*changes, (now, "")]):
+        if status == wanted:
+            yield Spell(at, until)
+
+
+def merged(spells: Iterable[Spell]) -> list[Spell]:
+    """Of several plugs: those that overlap are one."""
+    whole: list[Spell] = []
+    for spell in sorted(spells, key=lambda one: one.begins_at):
+        if whole and spell.begins_at <= whole[-1].ends_at:
+            whole[-1] = Spell(whole[-1].begins_at, max(whole[-1].ends_at, spell.ends_at))
+        else:
+            whole.append(spell)
+    return whole
+
+
+def _tell_sockets(found: Mapping[int, Evidence], now: datetime) -> None:
+    """The worse of today and yesterday, and each day before."""
+    chargers = dict(EVSE.objects.filter(pk__in=found, charger__isnull=False).values_list("pk", "charger_id"))
+    since = (now - SOCKETS_SINCE).date()
+    days: dict[int, list[SocketDay]] = {}
+    for day in SocketDay.objects.filter(charger__in=set(chargers.values()), on__gt=since).order_by("on"):
+        days.setdefault(day.charger_id, []).append(day)
+    for evse_id, charger_id in chargers.items():
+        counts = [(now - timedelta(days=(now.date() - day.on).days), _sockets(day)) for day in days.get(charger_id, [])]
+        late = [count for at, count in counts if at >= now - timedelta(days=1)]
+        older = [(at, count) for at, count in counts if at < now - timedelta(days=1)]
+        found[evse_id].reconnects += [*older, (now, max(late, default=0))] if counts else []
+
+
+def _sockets(day: SocketDay) -> int:
+    return max(0, day.last_epoch - day.first_epoch)
