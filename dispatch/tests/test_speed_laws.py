@@ -13,11 +13,13 @@ from hypothesis import strategies as st
 from dispatch import candidates, engines, services
 from dispatch.core import speeds
 from dispatch.core.speeds import Trips
+from dispatch.driving import eta
 from dispatch.engines.crow import ASSUMED, CIRCUITY, SECONDS_EXPONENT, SECONDS_FACTOR, CrowEngine, Law, crow_metres
 from dispatch.models import SpeedLaw
 from dispatch.speeds import learning
 from dispatch.speeds.tasks import learn_speeds
 from dispatch.tests import factories
+from dispatch.tests.driving import under_way
 from dispatch.tests.factories import HERE, NOW
 from vehicles.models import Stop, Vehicle
 from vehicles.trips.models import Stretch
@@ -248,3 +250,18 @@ def test_a_fleet_sees_its_own_laws_on_the_desk_and_nobody_edits_them(client, fin
     assert client.get(reverse("admin:dispatch_speedlaw_add")).status_code == 403
     own = SpeedLaw.objects.get(organisation=organisation)
     assert client.post(reverse("admin:dispatch_speedlaw_change", args=[own.pk]), {"circuity": "9"}).status_code == 403
+
+
+@pytest.mark.django_db
+def test_the_drivers_page_expects_what_the_plan_does(organisation):
+    """One law for the plan and for the arrival that its driver and those who wait are told."""
+    plan = under_way(organisation, AT_NINE)
+    SpeedLaw.objects.create(
+        organisation=organisation, hour=NINE, circuity=1.35, seconds_factor=3.4, trips=500, learned_on=NOW.date()
+    )
+    state = plan.vehicle.state
+    there = np.array([[plan.connector.evse.location.latitude, plan.connector.evse.location.longitude]])
+    crow = float(crow_metres(np.array([[state.latitude, state.longitude]]), there)[0, 0])
+    assert crow > 500
+    expected = eta.expected(plan.vehicle, plan, None, AT_NINE)
+    assert (expected.plug_at - AT_NINE).total_seconds() == pytest.approx(3.4 * crow**SECONDS_EXPONENT, abs=1)
