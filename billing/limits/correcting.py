@@ -4,8 +4,12 @@ from collections.abc import Iterable
 
 from django.db import connection
 
+from billing.entitlement import Limit
 from billing.limits import periods, using
 from billing.models import ChargingSession, Hold, SpendLimit
+
+LASTING = {SpendLimit.Scope.ORGANISATION, SpendLimit.Scope.VEHICLE, SpendLimit.Scope.DRIVER, SpendLimit.Scope.SITE}
+"""Whose sessions stay the same: a vehicle may change its cost centre, a plug its tariff."""
 
 
 def lock(*, session_id: int | None, is_captured: bool = False, is_written: bool = False) -> list[int]:
@@ -23,7 +27,7 @@ def lock(*, session_id: int | None, is_captured: bool = False, is_written: bool 
     if session is None:
         return []
     held = _held(session_id)
-    ids = held or _applicable(session, uncounted=session_id if is_written else 0)
+    ids = held | _opened_since(session) if held else _applicable(session, uncounted=session_id if is_written else 0)
     return _locked(ids | (_held(session_id, is_active=True) if is_captured else set()))  # also those opened just now
 
 
@@ -37,13 +41,21 @@ def _held(session_id: int, *, is_active: bool = False) -> set[int]:
 
 
 def _applicable(session: ChargingSession, *, uncounted: int) -> set[int]:
-    limits = using.applicable(
+    known = using.opened(_limits(session), organisation_id=session.organisation_id, uncounted=uncounted)
+    return {int(each["id"]) for each in known}
+
+
+def _opened_since(session: ChargingSession) -> set[int]:
+    """Of limits set after its hold was captured: they have counted what it had cost by then."""
+    return {each.usage_id for each in _limits(session) if each.usage_id is not None and each.scope in LASTING}
+
+
+def _limits(session: ChargingSession) -> list[Limit]:
+    return using.applicable(
         organisation_id=session.organisation_id, vehicle_id=session.vehicle_id, driver_id=session.driver_id,
         location_id=session.connector.evse.location_id, connector_id=session.connector_id, at=session.started_at,
         zone=periods.zone_of(session.organisation.time_zone),
     )  # fmt: skip
-    known = using.opened(limits, organisation_id=session.organisation_id, uncounted=uncounted)
-    return {int(each["id"]) for each in known}
 
 
 def _locked(ids: Iterable[int]) -> list[int]:

@@ -27,14 +27,15 @@ WHERE x.organisation_id = g.organisation_id AND x.started_at >= span.since AND x
       ELSE (SELECT (n.source_id, lower(n.external_id)) = (t.source_id, lower(t.external_id))
             FROM stations_tariff n WHERE n.id = g.tariff_id) END
 """
+_ENERGY = """COALESCE((SELECT a.energy_wh FROM billing_cdradjustment a WHERE a.cdr_id = c.id
+                       ORDER BY a.number DESC LIMIT 1), c.energy_wh)"""
 _USED = f"""
 SELECT COALESCE(sum(h.amount_paise), 0)::bigint AS reserved_paise,
        COALESCE(sum(c.total_paise + x.adjusted_paise), 0)::bigint AS spent_paise,
        COALESCE(sum(h.energy_wh), 0)::bigint AS reserved_wh,
-       COALESCE(sum(COALESCE((SELECT a.energy_wh FROM billing_cdradjustment a WHERE a.cdr_id = c.id
-                              ORDER BY a.number DESC LIMIT 1), c.energy_wh)), 0)::bigint AS spent_wh
+       COALESCE(sum({_ENERGY}), 0)::bigint AS spent_wh
 {_SESSIONS}
-"""  # noqa: S608
+"""
 # What applies to a session of this fleet, vehicle, driver, place and plug. Nothing used yet in this period: counted.
 APPLICABLE = f"""
 SELECT g.scope, g.period, g.is_hard, g.amount_paise, g.energy_wh,
@@ -121,6 +122,38 @@ ORDER BY u.id FOR UPDATE
 MOVE_HOLD = f"""
 {MOVE.format(out_paise="closed.amount_paise", out_wh="closed.energy_wh", in_paise="fresh.paise", in_wh="fresh.wh")}
 FROM closed, used, fresh WHERE u.id = used.id RETURNING u.id
+"""
+# What usages have counted, and what the journal says of their sessions. `only`: one usage, or NULL for all. Periods as
+# they begin on the fleet's calendar.
+SPENT_OTHERWISE = f"""
+WITH fleet AS (
+    SELECT named.id, named.zone, ARRAY(SELECT a.id FROM billing_ledgeraccount a
+                                       WHERE a.code IN ('wallet:' || named.id, 'receivable:' || named.id)) AS accounts
+    FROM unnest(%(fleets)s::bigint[], %(zones)s::text[]) AS named (id, zone)
+)
+SELECT u.id, g.scope, u.period_start, u.spent_paise, seen.paise, u.spent_wh, seen.wh
+FROM billing_limitusage u JOIN billing_spendlimit g ON g.id = u.limit_id JOIN fleet ON fleet.id = g.organisation_id
+CROSS JOIN LATERAL (
+    SELECT u.period_start::timestamp AT TIME ZONE fleet.zone AS since,
+           (u.period_start + CASE g.period WHEN 'day' THEN interval '1 day' WHEN 'week' THEN interval '7 days'
+                                           ELSE interval '1 month' END)::timestamp AT TIME ZONE fleet.zone AS until
+) span
+CROSS JOIN LATERAL (
+    SELECT COALESCE(sum({_ENERGY}), 0)::bigint AS wh, greatest(0, COALESCE(sum((
+               SELECT sum(CASE WHEN p.debit_id = ANY(fleet.accounts) THEN p.amount_paise ELSE -p.amount_paise END)
+               FROM billing_ledgertransfer p WHERE p.session_id = x.id
+                 AND (p.debit_id = ANY(fleet.accounts) OR p.credit_id = ANY(fleet.accounts)))), 0))::bigint AS paise
+    {_SESSIONS}
+) seen
+WHERE g.scope IN ('organisation', 'vehicle', 'driver') AND (%(only)s::bigint IS NULL OR u.id = %(only)s)
+  AND (u.spent_paise, u.spent_wh) <> (seen.paise, seen.wh)
+ORDER BY u.id LIMIT %(limit)s
+"""  # noqa: S608
+RECOUNT = """
+UPDATE billing_limitusage u SET
+    spent_paise = %(paise)s, spent_wh = %(wh)s, excess_paise = greatest(0, u.reserved_paise + %(paise)s - u.cap_paise),
+    excess_wh = greatest(0, u.reserved_wh + %(wh)s - u.cap_wh)
+WHERE u.id = %(usage)s
 """
 REACHED = """
 SELECT u.id, u.limit_id, u.period_start, u.is_hard, u.excess_paise, u.excess_wh, g.organisation_id, g.scope

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from django.db import connection, transaction
 
+from billing.limits import proving
 from billing.models import BillingException, JournalCheckpoint, Wallet
 from billing.payments import settlements
 from billing.services import checkpoints
@@ -59,6 +60,12 @@ CHECKS: dict[str, str] = {
         FROM billing_billeditem i JOIN billing_cdr c ON c.id = i.cdr_id
         LEFT JOIN billing_cdradjustment a ON a.id = i.adjustment_id
         WHERE i.taxable_paise + i.tax_paise <> COALESCE(a.total_paise, c.total_paise) OR c.captured_at IS NULL""",
+    "top-up that is not the sum of its receipt voucher and the debts it paid": """
+        SELECT t.entry_key, t.amount_paise, sum(part.paise) FROM billing_ledgertransfer t JOIN (
+            SELECT advance_id AS id, total_paise AS paise FROM billing_taxdocument WHERE advance_id IS NOT NULL
+            UNION ALL SELECT transfer_id, amount_paise FROM billing_debtpayment
+        ) part ON part.id = t.id
+        GROUP BY t.id, t.entry_key, t.amount_paise HAVING t.amount_paise <> sum(part.paise)""",
     "captured record without exactly its price in the ledger": """
         SELECT c.session_id, c.total_paise, COALESCE(sum(t.amount_paise), 0) AS charged
         FROM billing_cdr c LEFT JOIN billing_ledgertransfer t
@@ -105,9 +112,16 @@ def differences(*, limit: int = 20) -> dict[str, list[tuple[object, ...]]]:
             cursor.execute(f"{query} LIMIT %s", [limit])
             if rows := cursor.fetchall():
                 found[name] = rows
+    if spent := proving.differing(limit=limit):
+        found[proving.SPENT] = spent
     if days := list(itertools.islice(checkpoints.broken(), limit)):
         found[BROKEN_CHAIN] = [tuple(each) for each in days]
     return found
+
+
+def checks() -> int:
+    """How many things `differences` looks at."""
+    return len(CHECKS) + 2  # limits, sealed days
 
 
 def volume() -> tuple[int, int, int]:

@@ -1,19 +1,25 @@
 """What `verify_ledger` finds: each difference is made past the application, and named by the check that is about it."""
 
+from datetime import timedelta
+from io import StringIO
+
 import pytest
+from django.core.management import call_command
 from django.db import connection
 
 from billing.invoicing.models import BilledItem
-from billing.invoicing.services import months
+from billing.invoicing.services import advances, months
+from billing.limits import proving
 from billing.limits.models import LimitUsage
 from billing.models import CDR, BillingException, Wallet
-from billing.services import ledger, verification, wallets
+from billing.services import adjustments, ledger, verification, wallets
 from billing.services.ledger import Leg
 from billing.tests.factories import NOON, fund, limit, make_fleet, start
 from billing.tests.invoicing import AFTER_NOVEMBER, NOVEMBER, charge, make_registration, make_supplier
-from fleetcharge.accounts.models import Organisation
+from fleetcharge.accounts.models import AuditEntry, Organisation
 
 pytestmark = pytest.mark.django_db
+LATER = NOON + timedelta(hours=3)
 
 
 def found() -> list[str]:
@@ -44,6 +50,69 @@ def test_energy_that_no_hold_reserves_is_found(organisation: Organisation) -> No
     assert found() == []
     LimitUsage.objects.update(reserved_wh=LimitUsage.objects.get().reserved_wh + 1)
     assert found() == ["limit reserves other energy than what its holds do"]
+
+
+@pytest.mark.parametrize("column", ["spent_paise", "spent_wh"])
+@pytest.mark.parametrize("scope", ["organisation", "vehicle", "driver"])
+def test_what_a_limit_has_spent_is_what_its_sessions_cost(organisation: Organisation, scope: str, column: str) -> None:
+    """Adjustments and sessions without a hold counted; tampered with, it is found, and counted anew with a trace."""
+    fleet = make_fleet(organisation, money_paise=100_000_00)
+    bound = limit(
+        organisation, period="month", amount_paise=50_000_00, energy_wh=10**9,
+        **({} if scope == "organisation" else {scope: getattr(fleet, scope)}),
+    )  # fmt: skip
+    cdr = charge(fleet)
+    adjustments.charge_nothing(cdr=adjustments.locked(charge(fleet, at=LATER).pk), reason="no", now=LATER)
+    usage = LimitUsage.objects.get()
+    assert (usage.limit, usage.spent_paise, usage.spent_wh) == (bound, cdr.total_paise, cdr.energy_wh)
+    assert found() == []
+    with connection.cursor() as cursor:
+        cursor.execute(f"UPDATE billing_limitusage SET {column} = {column} - 1")
+    assert found() == [proving.SPENT]
+    assert verification.prove(now=NOON) == 1
+    assert BillingException.objects.get().reference == proving.SPENT
+    output = StringIO()
+    call_command("verify_ledger", "--recount-limits", stdout=output)
+    assert output.getvalue().startswith("1 limits counted anew")
+    usage.refresh_from_db()
+    assert (usage.spent_paise, usage.spent_wh, found()) == (cdr.total_paise, cdr.energy_wh, [])
+    entry = AuditEntry.objects.get(action="recount_limit")
+    assert entry.after == {"spent_paise": cdr.total_paise, "spent_wh": cdr.energy_wh}
+
+
+def test_a_limit_that_has_counted_wrong_stands_in_no_close_s_way(organisation: Organisation) -> None:
+    make_supplier()
+    make_registration(organisation)
+    limit(organisation, period="month", amount_paise=50_000_00)
+    charge(make_fleet(organisation, money_paise=100_000_00))
+    LimitUsage.objects.update(spent_paise=1)
+    assert found() == [proving.SPENT]
+    assert months.close(day=NOVEMBER, now=AFTER_NOVEMBER, reason="").month.is_closed
+
+
+def test_a_correction_counts_also_on_a_limit_set_after_its_session(organisation: Organisation) -> None:
+    """The session's hold knows the first limit only; the second one has counted what the session had cost by then."""
+    fleet = make_fleet(organisation, money_paise=100_000_00)
+    limit(organisation, period="month", amount_paise=50_000_00)
+    first = charge(fleet)
+    second = limit(organisation, period="month", amount_paise=50_000_00, vehicle=fleet.vehicle)
+    later = charge(fleet, at=LATER)
+    adjustments.charge_nothing(cdr=adjustments.locked(first.pk), reason="no", now=LATER)
+    assert LimitUsage.objects.get(limit=second).spent_paise == later.total_paise
+    assert found() == []
+
+
+def test_a_top_up_that_is_split_otherwise_is_found(organisation: Organisation) -> None:
+    make_supplier()
+    make_registration(organisation)
+    fund(organisation, 100_00)
+    [transfer] = advances.unconfirmed()
+    advances.confirm(transfer=transfer, at=NOON)
+    assert found() == []
+    past_the_triggers(
+        f"INSERT INTO billing_debtpayment (transfer_id, amount_paise, decided_at) VALUES ({transfer.pk}, 1, now())"
+    )
+    assert found() == ["top-up that is not the sum of its receipt voucher and the debts it paid"]
 
 
 def test_a_debt_below_zero_is_found_where_there_is_a_wallet(organisation: Organisation) -> None:

@@ -10,7 +10,8 @@ import pytest
 from billing.invoicing import files
 from billing.invoicing.exports import books
 from billing.invoicing.models import AccountingMonth, RegistrationMapping, TaxDocument
-from billing.invoicing.services import months, notes, returns
+from billing.invoicing.services import advances, months, notes, returns
+from billing.models import LedgerTransfer
 from billing.services import wallets
 from billing.tests.factories import NOON, Fleet, make_fleet
 from billing.tests.invoicing import AFTER_NOVEMBER, NOVEMBER, charge, gstin_in, make_registration, make_supplier
@@ -110,6 +111,47 @@ def test_what_no_advance_paid_is_a_bill_of_its_own(fleet: Fleet) -> None:
     assert owed > 0
     [sale] = vouchers(month, "Sales")
     assert bills(sale)[-1] == (invoice.number, "New Ref", f"-{owed // 100}.00")
+
+
+def test_money_for_what_was_invoiced_before_is_a_receipt_against_it(fleet: Fleet, organisation: Organisation) -> None:
+    for hours in (4, 6):
+        charge(fleet, at=NOON + timedelta(hours=hours))
+    months.close(day=NOVEMBER, now=AFTER_NOVEMBER, reason="It owes us.")
+    invoice, paid_at = TaxDocument.objects.get(kind="invoice"), datetime(2026, 12, 5, tzinfo=UTC)
+    owed = invoice.total_paise - 750_00
+    wallets.top_up(organisation_id=organisation.pk, amount_paise=owed + 100_00, key="pay_9", at=paid_at)
+    transfer = LedgerTransfer.objects.get(entry_key=f"topup:{organisation.pk}:pay_9")
+    advances.confirm(transfer=transfer, at=paid_at)
+    december = months.month_of(date(2026, 12, 1))
+    assert [bills(receipt) for receipt in vouchers(december, "Receipt")] == [
+        [("RV/26-27/0000003", "Advance", "100.00")], [(invoice.number, "Agst Ref", f"{owed // 100}.00")],
+    ]  # fmt: skip
+    assert vouchers(december, "Receipt")[1].findtext("REFERENCE") == "pay_9"
+    names = {entry.findtext("LEDGERNAME") for entry in read(december).iter("ALLLEDGERENTRIES.LIST")}
+    assert names <= {ledger.get("NAME") for ledger in read(december, "tally-masters").iter("LEDGER")}
+    assert_heads_are_ours(december)
+
+
+def test_an_advance_of_the_next_month_is_a_receipt_against_the_invoice_that_used_it_up(
+    fleet: Fleet, organisation: Organisation
+) -> None:
+    for hours in (4, 6):
+        charge(fleet, at=NOON + timedelta(hours=hours))
+    wallets.top_up(organisation_id=organisation.pk, amount_paise=300_00, key="early", at=AFTER_NOVEMBER)
+    transfer = LedgerTransfer.objects.get(entry_key=f"topup:{organisation.pk}:early")
+    for each in [*advances.without_voucher(before=AFTER_NOVEMBER), transfer]:
+        advances.confirm(transfer=each, at=AFTER_NOVEMBER)
+    november = months.close(day=NOVEMBER, now=AFTER_NOVEMBER, reason="It owes us.").month
+    invoice, december = TaxDocument.objects.get(kind="invoice"), months.month_of(date(2026, 12, 1))
+    rest = invoice.total_paise - 750_00
+    [sale] = vouchers(november, "Sales")
+    assert bills(sale)[-1] == (invoice.number, "New Ref", f"-{rest // 100}.00")
+    [receipt] = vouchers(december, "Receipt")
+    assert bills(receipt) == [
+        (invoice.number, "Agst Ref", f"{rest // 100}.00"), ("RV/26-27/0000003", "Advance", f"{300 - rest // 100}.00"),
+    ]  # fmt: skip
+    assert_heads_are_ours(november)
+    assert_heads_are_ours(december)
 
 
 def test_cost_centres_bear_the_whole_of_the_sale(month: AccountingMonth) -> None:

@@ -181,8 +181,9 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
 
     @display(description=gettext_lazy("Paid"))
     def paid(self, row: TaxDocument) -> str:
-        return _("%(charged)s session by session, %(advance)s set off against advances") % {
-            "charged": money(row.charged_paise), "advance": money(row.advance_paise),
+        later = row.payments.aggregate(paise=Sum("amount_paise"))["paise"] or 0
+        return _("%(charged)s session by session, %(advance)s set off against advances, %(later)s by later top-ups") % {
+            "charged": money(row.charged_paise), "advance": money(row.advance_paise), "later": money(later),
         }  # fmt: skip
 
     @display(description=gettext_lazy("Sessions"), ordering="annexure_rows")

@@ -189,9 +189,12 @@ def _kind(row: TaxDocument) -> str:
 
 
 def _received(month: AccountingMonth, supplier: SupplierRegistration) -> list[dict[str, Any]]:
-    """Table 11A: advances of the month that were not invoiced or refunded in it."""
+    """Table 11A: advances of the month that were not invoiced or refunded in it.
+
+    Nor by documents dated before: the close issues last month's invoices when the first money of this one is there.
+    """
     vouchers = documents_of(month, supplier).filter(kind=Kind.RECEIPT_VOUCHER).prefetch_related("lines")
-    used = _uses(month, supplier, AdvanceUse.objects.filter(voucher__in=[row.pk for row in vouchers]))
+    used = _uses(month, supplier, AdvanceUse.objects.filter(voucher__in=[row.pk for row in vouchers]), or_earlier=True)
     found: dict[tuple[str, str, Decimal], Amounts] = defaultdict(lambda: NOTHING)
     for row in vouchers:
         line, (taxable, heads) = row.lines.all()[0], used.get(row.pk, NOTHING)
@@ -214,11 +217,13 @@ def _used(month: AccountingMonth, supplier: SupplierRegistration) -> list[dict[s
     return _places(found)
 
 
-def _uses(month: AccountingMonth, supplier: SupplierRegistration, uses: Any) -> dict[int, Amounts]:
+def _uses(
+    month: AccountingMonth, supplier: SupplierRegistration, uses: Any, *, or_earlier: bool = False
+) -> dict[int, Amounts]:
     """What the documents of the month took of each voucher."""
-    within = uses.filter(
-        document__supplier=supplier, document__dated_on__gte=month.starts_on, document__dated_on__lt=month.ends_before
-    )
+    within = uses.filter(document__supplier=supplier, document__dated_on__lt=month.ends_before)
+    if not or_earlier:
+        within = within.filter(document__dated_on__gte=month.starts_on)
     sums = within.values("voucher").annotate(
         amount=Sum("amount_paise"), cgst=Sum("cgst_paise"), sgst=Sum("sgst_paise"), igst=Sum("igst_paise")
     )

@@ -2,6 +2,7 @@
 
 Tally's signs: a debit is below zero and deemed positive. Every voucher adds up to zero. The tax of an advance falls due
 with its receipt voucher and leaves the heads again where an invoice or a refund uses it up, as in our own ledger.
+Money for what was invoiced before, and an advance of a day after its invoice's, is a receipt against that invoice.
 """
 
 from collections import defaultdict
@@ -9,17 +10,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
-from django.db.models import QuerySet, Sum
+from django.db.models import F, QuerySet, Sum
 from django.db.models.fields.json import KeyTextTransform
 
 from billing.dispute import rupees
 from billing.gst.heads import Heads
+from billing.gst.numbering import day_in_india
 from billing.gst.states import name_of
 from billing.invoicing.exports.documents import documents_of
 from billing.invoicing.models import (
     AccountingMonth,
     AdvanceUse,
     BilledItem,
+    DebtPayment,
     OrganisationRegistration,
     SupplierRegistration,
     TaxDocument,
@@ -31,6 +34,7 @@ TYPES = {
     Kind.INVOICE: "Sales", Kind.DEBIT_NOTE: "Debit Note", Kind.CREDIT_NOTE: "Credit Note",
     Kind.RECEIPT_VOUCHER: "Receipt", Kind.REFUND_VOUCHER: "Payment",
 }  # fmt: skip
+SOLD = {Kind.INVOICE, Kind.DEBIT_NOTE}
 MONEY_ONLY = {Kind.RECEIPT_VOUCHER, Kind.REFUND_VOUCHER}
 SALES, BANK, ROUND_OFF, ADVANCE_TAX = "EV charging", "Bank", "Round off", "GST on advances"
 CATEGORY, REST = "Primary Cost Category", "No cost centre"
@@ -51,7 +55,7 @@ class Bill:
 
 @dataclass
 class Used:
-    """Of the advances that an invoice uses up: what of which, and the tax in it."""
+    """Of the advances that an invoice uses up: what of which, and the tax in it. Or the other way round, see below."""
 
     bills: list[Bill] = field(default_factory=list)
     heads: Heads = field(default_factory=Heads)
@@ -66,7 +70,36 @@ def tally_xml(month: AccountingMonth, supplier: SupplierRegistration | None = No
         yield _voucher(
             document, party_of(document), centres.get(document.pk, {}), used.get(document.pk, Used())
         )  # fmt: skip
+    for payment, document in payments_of(month, supplier):
+        yield _payment(payment, document, party_of(document))
     yield FOOT
+
+
+def payments_of(
+    month: AccountingMonth, supplier: SupplierRegistration | None
+) -> Iterator[tuple[DebtPayment, TaxDocument]]:
+    """Of the month's top-ups, what pays documents of before; what no document has open is the accountant's to enter."""
+    rows = DebtPayment.objects.filter(
+        transfer__occurred_at__gte=month.started_at, transfer__occurred_at__lt=month.ended_at
+    ).select_related("transfer", "document__supplier", "document__organisation")
+    for payment in rows.order_by("pk").iterator(500):
+        if payment.document is not None and supplier in {None, payment.document.supplier}:
+            yield payment, payment.document
+
+
+def _payment(payment: DebtPayment, document: TaxDocument, party: str) -> str:
+    paise, key = payment.amount_paise, f"fleetcharge-{document.supplier.gstin}-payment-{payment.pk}"
+    facts = {
+        "DATE": f"{day_in_india(payment.transfer.occurred_at):%Y%m%d}", "GUID": key, "VOUCHERTYPENAME": "Receipt",
+        "REFERENCE": payment.transfer.entry_key.split(":", 2)[-1], "PARTYLEDGERNAME": party,
+        "PERSISTEDVIEW": "Accounting Voucher View", "ISINVOICE": "No", "NARRATION": f"Paid of {document.number}",
+    }  # fmt: skip
+    body = "".join(tag(name, value) for name, value in facts.items())
+    entries = _entry(party, paise, _bills([Bill(document.number, "Agst Ref", paise)])) + _entry(BANK, -paise, "")
+    return (
+        f'<TALLYMESSAGE><VOUCHER REMOTEID="{key}" VCHTYPE="Receipt" ACTION="Create">'
+        f"{body}{entries}</VOUCHER></TALLYMESSAGE>\n"
+    )
 
 
 class Parties:
@@ -99,16 +132,21 @@ def cost_centres_of(documents: QuerySet[TaxDocument]) -> dict[int, dict[str, int
 
 
 def _advances_of(documents: QuerySet[TaxDocument]) -> dict[int, Used]:
-    """Invoice -> what it uses up."""
-    invoices = documents.filter(kind=Kind.INVOICE).order_by().values("pk")
-    rows = AdvanceUse.objects.filter(document__in=invoices).order_by("pk").values_list(
-        "document", "voucher__number", "amount_paise", "cgst_paise", "sgst_paise", "igst_paise"
-    )  # fmt: skip
+    """Invoice or debit note -> what it uses up. Receipt voucher -> the earlier documents that it pays instead."""
+    pks = documents.order_by().values("pk")
+    earlier, sales = AdvanceUse.objects.filter(voucher__dated_on__lte=F("document__dated_on")), [*SOLD]
     found: dict[int, Used] = defaultdict(Used)
-    for pk, number, amount, *heads in rows.iterator(2_000):
-        found[pk].bills.append(Bill(number, "Agst Ref", -amount))
-        found[pk].heads += Heads(*heads)
+    _add(found, earlier.filter(document__in=pks, document__kind__in=sales), "document", "voucher__number", -1)
+    later = AdvanceUse.objects.filter(voucher__dated_on__gt=F("document__dated_on"))
+    _add(found, later.filter(voucher__in=pks, document__kind__in=sales), "voucher", "document__number", 1)
     return found
+
+
+def _add(found: dict[int, Used], uses: QuerySet[AdvanceUse], whose: str, number: str, sign: int) -> None:
+    rows = uses.order_by("pk").values_list(whose, number, "amount_paise", "cgst_paise", "sgst_paise", "igst_paise")
+    for pk, name, amount, *heads in rows.iterator(2_000):
+        found[pk].bills.append(Bill(name, "Agst Ref", sign * amount))
+        found[pk].heads += Heads(*heads)
 
 
 def _voucher(document: TaxDocument, party: str, centres: Mapping[str, int], used: Used) -> str:
@@ -139,6 +177,7 @@ def _entries(document: TaxDocument, party: str, used: Used) -> list[tuple[str, i
         return [
             (party, sign * document.total_paise), (BANK, -sign * document.total_paise),
             *_taxes(document, heads, sign), (ADVANCE_TAX, -sign * heads.total_paise),
+            *_taxes(document, used.heads, -1), (ADVANCE_TAX, used.heads.total_paise),
         ]  # fmt: skip
     return [
         (party, -sign * document.total_paise), (SALES, sign * document.taxable_paise),
@@ -156,12 +195,11 @@ def _taxes(document: TaxDocument, heads: Heads, sign: int) -> list[tuple[str, in
 
 def _bills_of(document: TaxDocument, paise: int, used: Used) -> list[Bill]:
     """An advance is a bill of its own, which invoices and refunds are set against."""
-    if document.kind == Kind.RECEIPT_VOUCHER:
-        return [Bill(document.number, "Advance", paise)]
-    if document.original is not None:
-        return [Bill(document.original.number, "Agst Ref", paise)]
     rest = paise - sum(bill.paise for bill in used.bills)
-    return [*used.bills, *([Bill(document.number, "New Ref", rest)] if rest else [])]
+    name, kind = document.number, "Advance" if document.kind == Kind.RECEIPT_VOUCHER else "New Ref"
+    if document.original is not None and document.kind != Kind.RECEIPT_VOUCHER:
+        name, kind = document.original.number, "Agst Ref"
+    return [*used.bills, *([Bill(name, kind, rest)] if rest else [])]
 
 
 def _entry(ledger: str, paise: int, inner: str) -> str:

@@ -20,6 +20,7 @@ from billing.invoicing.exports.tally import (
     SALES,
     Parties,
     cost_centres_of,
+    payments_of,
     tag,
 )
 from billing.invoicing.models import AccountingMonth, SupplierRegistration
@@ -45,6 +46,8 @@ def tally_masters_xml(month: AccountingMonth, supplier: SupplierRegistration | N
     parties, party_of = dict[str, dict[str, Any]](), Parties()
     for document in documents.iterator(500):
         parties[party_of(document)] = document.recipient_facts
+    for _, document in payments_of(month, supplier):
+        parties.setdefault(party_of(document), document.recipient_facts)
     for name, facts in sorted(parties.items()):
         yield _party(name, facts)
     yield FOOT

@@ -4,6 +4,7 @@ from billing.invoicing.models.documents import (
     AdvanceReturn,
     AdvanceUse,
     BilledItem,
+    DebtPayment,
     DocumentLine,
     EInvoice,
     EmulatedEInvoice,
@@ -19,6 +20,7 @@ from billing.invoicing.models.registrations import (
 from billing.invoicing.models.rules import TaxRule
 
 __all__ = [
-    "AccountingMonth", "AdvanceReturn", "AdvanceUse", "BilledItem", "DocumentLine", "EInvoice", "EmulatedEInvoice",
-    "NumberSeries", "OrganisationRegistration", "RegistrationMapping", "SupplierRegistration", "TaxDocument", "TaxRule",
+    "AccountingMonth", "AdvanceReturn", "AdvanceUse", "BilledItem", "DebtPayment", "DocumentLine", "EInvoice",
+    "EmulatedEInvoice", "NumberSeries", "OrganisationRegistration", "RegistrationMapping", "SupplierRegistration",
+    "TaxDocument", "TaxRule",
 ]  # fmt: skip

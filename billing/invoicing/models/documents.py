@@ -193,6 +193,31 @@ class AdvanceUse(models.Model):
         return f"{self.voucher_id} → {self.document_id}"
 
 
+class DebtPayment(models.Model):
+    """What of a top-up pays for documents that were issued before: no advance, so no voucher taxes it once more.
+
+    The rest of the top-up is its receipt voucher. `document` empty: it pays what no document has open any more, e.g.
+    because the payment before was taken back.
+    """
+
+    transfer = models.ForeignKey("billing.LedgerTransfer", models.PROTECT, related_name="debt_payments")
+    document = models.ForeignKey(TaxDocument, models.PROTECT, null=True, blank=True, related_name="payments")
+    amount_paise = models.BigIntegerField()
+    decided_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["pk"]
+        constraints = [
+            models.UniqueConstraint(
+                "transfer", "document", name="one_payment_per_top_up_and_document", nulls_distinct=False
+            ),
+            models.CheckConstraint(condition=Q(amount_paise__gt=0), name="debt_payment_is_positive"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.transfer_id} → {self.document_id or '—'}"
+
+
 class AdvanceReturn(models.Model):
     """Money of a payment that went back, once per `key`; its refund vouchers are made in the background.
 

@@ -209,12 +209,12 @@ def _by_rate(sheet: Sheet) -> list[Any]:
 def _paid(sheet: Sheet) -> list[Any]:
     if sheet.kind == Kind.RECEIPT_VOUCHER:
         return [_text("Received in advance; it will be set off against your invoices.", 7, colour=FAINT)]
-    if sheet.kind != Kind.INVOICE or not sheet.number:
+    if sheet.kind not in {Kind.INVOICE, Kind.DEBIT_NOTE} or not sheet.number:
         return []
     lines = [f"Charged to your wallet session by session: {format_inr(sheet.charged_paise)}"]
     if difference := sheet.total_paise - sheet.charged_paise:
         way = "Taken from your wallet" if difference > 0 else "Given back to your wallet"
-        lines.append(f"{way} with this invoice: {format_inr(abs(difference))}")
+        lines.append(f"{way} with this document: {format_inr(abs(difference))}")
     shown = ", ".join(f"{number} ({format_inr(paise)})" for number, paise in sheet.advances[:6])
     if shown:
         lines.append(f"Advances set off: {shown}{' and others' if len(sheet.advances) > 6 else ''}")

@@ -1,40 +1,45 @@
 """Advances: a receipt voucher for each top-up, used up by invoices first come first served.
 
-CGST Rules, rule 50. The rule `advance_tax` says whether advances are taxed at all.
+CGST Rules, rule 50. The rule `advance_tax` says whether advances are taxed at all. What of a top-up pays for documents
+that were issued before is no advance: it is a `DebtPayment`, and the voucher is about the rest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from billing.gst.heads import inside
 from billing.gst.numbering import INDIA, day_in_india
 from billing.invoicing.models import (
     AccountingMonth,
+    DebtPayment,
     DocumentLine,
     OrganisationRegistration,
     SupplierRegistration,
     TaxDocument,
     TaxRule,
 )
-from billing.invoicing.services import issuing, numbers, posting
+from billing.invoicing.services import debts, issuing, numbers, posting
+from billing.invoicing.services.debts import Paid
 from billing.invoicing.services.parties import Parties, parties_of, supply_of
 from billing.invoicing.services.rules import Name, Rules
 from billing.models import LedgerTransfer
 from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib.money import format_inr
 
 Kind = TaxDocument.Kind
 RECEIVED = "Advance for EV charging"
 
 
 def unconfirmed() -> QuerySet[LedgerTransfer]:
-    """Top-ups that want a receipt voucher and have none yet, oldest first."""
+    """Top-ups that want a receipt voucher and have none yet, oldest first; not those that are no advance at all."""
     top_ups = LedgerTransfer.objects.filter(_taxed(), kind="top_up", receipt_voucher=None)
-    return top_ups.filter(organisation__isnull=False, reversed_by=None).order_by("occurred_at", "pk")
+    is_decided = Exists(DebtPayment.objects.filter(transfer=OuterRef("pk")))
+    return top_ups.filter(~is_decided, organisation__isnull=False, reversed_by=None).order_by("occurred_at", "pk")
 
 
 def without_voucher(*, before: datetime) -> QuerySet[LedgerTransfer]:
@@ -57,7 +62,8 @@ def _midnight(day: date) -> datetime:
 
 
 def confirm(*, transfer: LedgerTransfer, at: datetime, actor: str = "system") -> TaxDocument | None:
-    """The receipt voucher of a top-up, dated on the day the money came; None where advances were not taxed then."""
+    """The receipt voucher of a top-up, dated on the day the money came; None where advances were not taxed then, and
+    where all of it pays what was invoiced before."""
     made = confirm_together(transfers=[transfer], at=at, actor=actor)
     return made[0] if made else None
 
@@ -70,29 +76,61 @@ def confirm_together(
 
     The rules are those of the day the money came; a document of a closed month's day is dated on the next open one.
     """
+    debts.keep_others_waiting(transfer.organisation_id or 0 for transfer in transfers)
     _keep_others_waiting(transfers)
-    keys = {f"receipt:{transfer.pk}": transfer for transfer in transfers}
-    made = {row.request_key: row for row in TaxDocument.objects.filter(request_key__in=list(keys))}
-    fleets = Organisation.objects.in_bulk({transfer.organisation_id for transfer in transfers})
-    parties = parties_of(fleets.values())
-    last, days = last_closed(), dict[date, Rules]()
-    fresh = []
-    for key, transfer in keys.items():
-        day = day_in_india(transfer.occurred_at)
-        if day not in days:
-            days[day] = Rules(day)
-        if key not in made and days[day].number(Name.ADVANCE_TAX) and transfer.organisation_id is not None:
-            on = _open_day(day, last)
-            fresh.append(_receipt(transfer, parties[transfer.organisation_id], days[day], on, key, at, actor))
+    made = {row.request_key: row for row in TaxDocument.objects.filter(request_key__in=[*map(_key, transfers)])}
+    wanting = [(transfer, rules) for transfer, rules in _with_rules(transfers) if _key(transfer) not in made]
+    paid = _paid_debts(wanting)
+    parties = parties_of(Organisation.objects.in_bulk({transfer.organisation_id for transfer, _ in wanting}).values())
+    last = last_closed()
+    fresh = [
+        _receipt(transfer, parties[transfer.organisation_id or 0], rules, last, at, actor, paid.get(transfer.pk))
+        for transfer, rules in wanting
+        if transfer.amount_paise > _paise(paid.get(transfer.pk))
+    ]
     documents = TaxDocument.objects.bulk_create(row for row, _, _ in fresh)
     DocumentLine.objects.bulk_create(
         line_of(document, sac_code, RECEIVED, rate)
         for document, (_, sac_code, rate) in zip(documents, fresh, strict=True)
     )
     posting.post_advances(documents)
+    debts.store(paid.values(), at=at)
     issuing.register(documents)
     made |= {document.request_key: document for document in documents}
-    return [made[key] for key in keys if key in made]
+    return [made[key] for key in map(_key, transfers) if key in made]
+
+
+def _key(transfer: LedgerTransfer) -> str:
+    return f"receipt:{transfer.pk}"
+
+
+def _with_rules(transfers: Sequence[LedgerTransfer]) -> Iterator[tuple[LedgerTransfer, Rules]]:
+    """Those of days on which advances were taxed, and about which nothing is decided yet."""
+    pks = DebtPayment.objects.filter(transfer__in=[transfer.pk for transfer in transfers])
+    settled, days = set(pks.values_list("transfer", flat=True)), dict[date, Rules]()
+    for transfer in transfers:
+        day = day_in_india(transfer.occurred_at)
+        if day not in days:
+            days[day] = Rules(day)
+        is_advance = days[day].number(Name.ADVANCE_TAX) and transfer.organisation_id is not None
+        if is_advance and transfer.pk not in settled:
+            yield transfer, days[day]
+
+
+def _paid_debts(wanting: Sequence[tuple[LedgerTransfer, Rules]]) -> dict[int, Paid]:
+    """Top-up -> what of it pays what was invoiced before; the first ones pay first."""
+    owed = debts.owed_for_documents((transfer.organisation_id or 0 for transfer, _ in wanting), unconfirmed())
+    found = {}
+    for transfer, _ in wanting:
+        fleet = transfer.organisation_id or 0
+        if (paise := min(transfer.amount_paise, owed.get(fleet, 0))) > 0:
+            found[transfer.pk] = Paid(transfer, paise, owed[fleet])
+            owed[fleet] -= paise
+    return found
+
+
+def _paise(paid: Paid | None) -> int:
+    return paid.amount_paise if paid else 0
 
 
 def _keep_others_waiting(transfers: Sequence[LedgerTransfer]) -> None:
@@ -102,12 +140,15 @@ def _keep_others_waiting(transfers: Sequence[LedgerTransfer]) -> None:
 
 
 def _receipt(
-    transfer: LedgerTransfer, parties: Parties, rules: Rules, on: date, key: str, at: datetime, actor: str
-) -> tuple[TaxDocument, str, Decimal]:
+    transfer: LedgerTransfer, parties: Parties, rules: Rules, last: AccountingMonth | None, at: datetime, actor: str,
+    paid: Paid | None,
+) -> tuple[TaxDocument, str, Decimal]:  # fmt: skip
     supplier, recipient = parties.supplier(), parties.recipient()
+    on, whole = _open_day(day_in_india(transfer.occurred_at), last), format_inr(transfer.amount_paise)
+    reason = f"{format_inr(paid.amount_paise)} of {whole} paid what was invoiced before" if paid else ""
     return receipt(
-        parties.organisation, supplier, recipient, transfer.amount_paise, rules, on,
-        advance=transfer, request_key=key, issued_at=at, issued_by=actor,
+        parties.organisation, supplier, recipient, transfer.amount_paise - _paise(paid), rules, on,
+        advance=transfer, request_key=_key(transfer), issued_at=at, issued_by=actor, reason=reason,
     )  # fmt: skip
 
 

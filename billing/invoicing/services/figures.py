@@ -64,7 +64,7 @@ SELECT
 - (SELECT COALESCE(sum(CASE WHEN kind IN ('credit_note', 'refund_voucher') THEN -{head}_paise ELSE {head}_paise END), 0)
      FROM billing_taxdocument)
 + (SELECT COALESCE(sum(u.{head}_paise), 0) FROM billing_advanceuse u JOIN billing_taxdocument d ON d.id = u.document_id
-     WHERE d.kind = 'invoice')
+     WHERE d.kind IN ('invoice', 'debit_note'))
 - (SELECT COALESCE(sum(x.paise), 0) FROM (
      SELECT c.{head}_paise AS paise FROM billing_cdr c JOIN billing_chargingsession s ON s.id = c.session_id
        JOIN stations_source o ON o.id = s.source_id AND o.kind = 'ocpp-own'

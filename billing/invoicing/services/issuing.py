@@ -22,7 +22,7 @@ from billing.invoicing.models import (
     SupplierRegistration,
     TaxDocument,
 )
-from billing.invoicing.services import letters, numbers, posting, uses
+from billing.invoicing.services import debts, letters, numbers, posting, uses
 from billing.invoicing.services.deadlines import is_commercial
 from billing.invoicing.services.drafting import Draft
 from billing.invoicing.services.parties import facts_of
@@ -32,6 +32,7 @@ from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.events import publish_together
 
 Kind = TaxDocument.Kind
+SALES = {Kind.INVOICE, Kind.DEBIT_NOTE}
 _STORE_ITEMS = """
 COPY billing_billeditem (document_id, position, cdr_id, adjustment_id, taxable_paise, tax_paise, facts) FROM STDIN
 """
@@ -72,7 +73,8 @@ def issue_together(*, orders: Sequence[Order], at: datetime, actor: str = "syste
     made = {row.request_key: row for row in TaxDocument.objects.filter(request_key__in=keys)}
     fresh = [order for order in orders if order.request_key not in made]
     digests = [_digest(order.draft) for order in fresh]  # before any number is taken: others wait for the counter
-    used_up = uses.plan([order.draft if order.kind == Kind.INVOICE else None for order in fresh])
+    debts.keep_others_waiting(order.draft.organisation.pk for order in fresh)
+    used_up = uses.plan([order.draft if order.kind in SALES else None for order in fresh])
     taken = _numbers(fresh)
     documents = TaxDocument.objects.bulk_create(
         _document(order, taken[order.request_key], digest, sum(use.amount_paise for use in used), at, actor)

@@ -48,7 +48,7 @@ def post_documents(postings: Sequence[Posting]) -> None:
         if difference:
             purse = purses.of(document.organisation_id, difference)
             legs += _move(purse, "rounding", difference, document.number)
-        entries += [_entry(document, legs), _entry(document, _advance_use(each), part="advance")]
+        entries += [_entry(document, legs), *_advance_entries(each)]
     _post(entries)
 
 
@@ -71,11 +71,25 @@ def _advance(document: TaxDocument) -> list[Leg]:
     ]
 
 
-def _advance_use(each: Posting) -> list[Leg]:
-    """The tax of an advance was paid before: it leaves the head again when the invoice owes it."""
-    account, number = f"advance_gst:{each.document.organisation_id}", each.document.number
-    used = sum((use.heads for use in each.uses), Heads())
-    return [leg for name, head in HEADS.items() for leg in _move(head, account, getattr(used, name), number)]
+def _advance_entries(each: Posting) -> list[Entry]:
+    """The tax of an advance was paid before: it leaves the head again when the invoice owes it.
+
+    Money that came after the day on the document, but before it was issued, is set off when it came: its voucher is in
+    that month's return.
+    """
+    earlier = [use for use in each.uses if use.voucher.dated_on <= each.document.dated_on]
+    entries = [_entry(each.document, _advance_use(each.document, earlier), part="advance")]
+    for use in each.uses:
+        if use.voucher.dated_on > each.document.dated_on:
+            legs, voucher = _advance_use(each.document, [use]), use.voucher
+            entries.append(_entry(each.document, legs, part=f"advance:{voucher.pk}", moment=_moment_of(voucher)))
+    return entries
+
+
+def _advance_use(document: TaxDocument, uses: Sequence[Use]) -> list[Leg]:
+    account = f"advance_gst:{document.organisation_id}"
+    used = sum((use.heads for use in uses), Heads())
+    return [leg for name, head in HEADS.items() for leg in _move(head, account, getattr(used, name), document.number)]
 
 
 def post_goodwill(*, document: TaxDocument) -> None:
@@ -149,9 +163,9 @@ def _moment_of(document: TaxDocument) -> datetime:
     return document.advance.occurred_at if document.advance is not None else document.issued_at
 
 
-def _entry(document: TaxDocument, legs: list[Leg], part: str = "") -> Entry:
+def _entry(document: TaxDocument, legs: list[Leg], part: str = "", moment: datetime | None = None) -> Entry:
     return Entry(
-        f"document:{document.pk}{f':{part}' if part else ''}", legs, _moment_of(document),
+        f"document:{document.pk}{f':{part}' if part else ''}", legs, moment or _moment_of(document),
         Dimensions(organisation_id=document.organisation_id), document.issued_by,
     )  # fmt: skip
 
