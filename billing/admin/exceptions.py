@@ -147,7 +147,7 @@ class BillingExceptionAdmin(TotalsMixin, ReadOnlyAdmin):
             return ask(request, self, title=row.title, form=forms.Form(), submit=fix.label, rows=[row])
         try:
             done = fixes.apply(exception_id=row.pk, actor=user_of(request), now=timezone.now())
-            messages.success(request, f"{row.title}: {done.resolution}")
+            messages.success(request, f"{row.title}: {done.resolution or _('Another person has to approve it.')}")
         except Conflict as error:
             messages.warning(request, f"{row.title}: {error.detail}")
         return back_to(self)

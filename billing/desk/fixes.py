@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.jobs import engine
 from billing.models import CDR, BillingException, ChargingSession, Mandate, Wallet
+from billing.payments import mending, watching
 from billing.services import exceptions, ledger, rating, roaming, wallets
 from billing.utility import dividing
 from fleetcharge.accounts.models import User
@@ -62,6 +63,8 @@ def _deed_of(exception: BillingException) -> Fix | None:
         return Fix(_("Give back what is held"), _give_back_held)
     if kind == Kind.CPO_CORRECTION and exception.reference.startswith(OF_A_RECORD):
         return Fix(_("Book it now"), _book)
+    if kind == Kind.PAYMENT_ODD and exception.reference.startswith(watching.IN_SUSPENSE):
+        return Fix(_("Ask a second operator to take it out"), _take_out_of_suspense)
     return DEEDS.get(kind)
 
 
@@ -141,6 +144,12 @@ def _book(exception: BillingException, actor: User, now: datetime) -> None:
         raise Conflict("It still cannot be booked: decide it with a reason.", code="not_booked")
     if BillingException.objects.open().filter(pk=exception.pk).exists():
         _resolve(exception, actor, now, "It is booked.")
+
+
+def _take_out_of_suspense(exception: BillingException, actor: User, now: datetime) -> None:
+    """Only asked for: the question closes itself once another operator has agreed."""
+    settlement_id = exception.reference.removeprefix(watching.IN_SUSPENSE)
+    mending.ask_to_mend(settlement_id=settlement_id, asked_by=actor, reason=exception.title, now=now)
 
 
 def _try_again(exception: BillingException, actor: User, now: datetime) -> None:

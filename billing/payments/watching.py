@@ -11,7 +11,7 @@ from django.db.models.functions import Concat, Lower
 from billing.approvals import top_ups
 from billing.approvals.models import Approval
 from billing.models import BankLine, BillingException, GatewayEvent, GatewayPayment, Settlement, SettlementRow
-from billing.payments import rules
+from billing.payments import mending, rules
 from billing.services.exceptions import WITHDRAWN, open_exception
 from fleetcharge.lib.money import format_inr
 
@@ -21,6 +21,7 @@ LATE_WITHIN = timedelta(days=60)
 TOLD_AFTER = timedelta(days=3)  # by then both the payout's report and the bank's statement are there
 MOST = 200
 KIND, PREFIX = BillingException.Kind.PAYMENT_ODD, "gateway:"
+IN_SUSPENSE = f"{PREFIX}suspense:"
 Outcome, State = SettlementRow.Outcome, Settlement.State
 ODD_ROWS = {
     Outcome.UNKNOWN: "settles what is in no wallet", Outcome.DIFFERS: "settles another amount than we booked",
@@ -37,7 +38,9 @@ class Doubt:
 
 def look(*, now: datetime) -> int:
     """Ask what is open, close what is not any more; returns how many doubts there are now."""
-    doubts = [*_rows(), *_payouts(), *_late_rows(now), *_credits(now), *_top_ups(), *_dead(), *_silence(now)]
+    doubts = [
+        *_rows(), *_payouts(), *_late_rows(now), *_in_suspense(), *_credits(now), *_top_ups(), *_dead(), *_silence(now),
+    ]  # fmt: skip
     for doubt in doubts:
         open_exception(
             organisation_id=None, kind=KIND, reference=doubt.reference, title=doubt.title,
@@ -69,6 +72,13 @@ def _late_rows(now: datetime) -> Iterator[Doubt]:
     for payout in net.order_by("pk")[:MOST]:
         title = f"Settlement {payout.settlement_id} got more rows after it was booked"
         yield Doubt(f"{PREFIX}late:{payout.settlement_id}", title, payout.net - payout.amount_paise)
+
+
+def _in_suspense() -> Iterator[Doubt]:
+    """Booked before its rows said what of them is in suspense, and known since: it is there for nothing."""
+    for each in mending.unexplained(limit=MOST):
+        title = f"Settlement {each.settlement_id} has {format_inr(each.paise)} in suspense that no row of it explains"
+        yield Doubt(f"{IN_SUSPENSE}{each.settlement_id}", title, abs(each.paise))
 
 
 def _credits(now: datetime) -> Iterator[Doubt]:

@@ -7,15 +7,20 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
 
+from billing.approvals import services as approvals
+from billing.approvals.models import Approval
+from billing.desk import fixes
 from billing.gateways.emulator import payments as payer
 from billing.gateways.emulator import settlements as payout
 from billing.gateways.emulator.bank import DAY
 from billing.gateways.errors import Said, Unavailable
 from billing.models import BankLine, BillingException, GatewayPayment, LedgerTransfer, Settlement, SettlementRow
-from billing.payments import bank, intents, refunds, settlements, watching
+from billing.payments import applying, bank, intents, mending, refunds, settlements, watching
 from billing.services import ledger
 from billing.tests.payments.conftest import NOON, World
 from billing.tests.payments.helpers import books_are_right, hear
+from fleetcharge.accounts.models import User
+from fleetcharge.lib.api import Conflict
 
 pytestmark = pytest.mark.django_db
 
@@ -295,6 +300,68 @@ def test_rows_booked_before_they_named_their_part_are_named_by_the_upgrade(
     with connection.cursor() as cursor:
         cursor.execute(import_module("billing.migrations.0053_money_in_suspense").SUSPENDED)
     assert dict(parts.values_list("entity_id", "suspense_paise")) == ({} if is_known_by_now else before)
+
+
+def booked_before_the_upgrade(world: World, organisation) -> tuple[str, str]:
+    """A refund that was not known when its settlement was booked and is now, beside a stray payment: ids of both."""
+    ours = paid(organisation, world)
+    stray = payer.new_payment(world.bank, amount=777_00, method="upi")
+    payer.take(world.bank, stray)
+    made = payer.refund(world.bank, ours.payment_id, {"amount": 500_00}, "")
+    payer.finish_refund(world.bank, made["id"])
+    late = list(world.bank.events)
+    world.bank.events.clear()
+    payout.settle(world.bank)
+    take_in(world)
+    SettlementRow.objects.update(suspense_paise=0)
+    world.bank.events.extend(late)
+    hear(world)
+    settled_twice()
+    return made["id"], stray["id"]
+
+
+def test_what_was_booked_before_rows_named_their_part_is_asked_about_and_mended_by_two(
+    world: World, organisation
+) -> None:
+    refund_id, stray_id = booked_before_the_upgrade(world, organisation)
+    assert outcomes()[refund_id] == "matched"
+    assert clearing_and_suspense() == (-500_00, 277_00, -500_00)
+    watching.look(now=NOON)
+    question = BillingException.objects.get(reference__startswith=watching.IN_SUSPENSE)
+    assert (question.organisation, question.amount_paise) == (None, 500_00)
+    one, other = (User.objects.create_superuser(f"{name}@fleetcharge.example", "correct horse") for name in "ab")
+    assert fixes.fix_for(question).deed is not None
+    fixes.apply(exception_id=question.pk, actor=one, now=NOON)
+    wish = Approval.objects.get(kind="settlement_mend")
+    with pytest.raises(Conflict):
+        fixes.apply(exception_id=question.pk, actor=other, now=NOON)  # it waits already
+    with pytest.raises(ValueError, match="Another person"):
+        approvals.approve(approval_id=wish.pk, decided_by=one, now=NOON)
+    approvals.approve(approval_id=wish.pk, decided_by=other, now=NOON)
+    assert clearing_and_suspense() == (0, 777_00, 0)
+    watching.look(now=NOON)
+    question.refresh_from_db()
+    assert question.resolved_at == NOON
+    with pytest.raises(Conflict):
+        mending.ask_to_mend(settlement_id=Settlement.objects.get().settlement_id, asked_by=one, reason="r", now=NOON)
+    applying.give_to(payment_id=stray_id, organisation_id=organisation.pk, now=NOON)
+    settled_twice()
+    assert clearing_and_suspense() == (0, 0, 0)
+    assert books_are_right()
+
+
+def test_a_settlement_whose_rows_name_their_part_is_not_asked_about(world: World, organisation) -> None:
+    payment = paid(organisation, world)
+    payer.take(world.bank, payer.new_payment(world.bank, amount=777_00, method="upi"))
+    world.bank.events.clear()
+    made = payer.refund(world.bank, payment.payment_id, {"amount": 500_00}, "")
+    payer.finish_refund(world.bank, made["id"])
+    payout.settle(world.bank)
+    take_in(world)
+    assert list(mending.unexplained(limit=9)) == []
+    hear(world)
+    settled_twice()
+    assert list(mending.unexplained(limit=9)) == []
 
 
 def test_a_row_that_came_after_the_booking_was_never_in_suspense(world: World, organisation) -> None:
