@@ -250,7 +250,11 @@ class Stop(models.Model):
     name = models.CharField(max_length=120)
     latitude = models.FloatField()
     longitude = models.FloatField()
+    earliest_at = models.DateTimeField(null=True, blank=True, help_text=_("Nobody is there before."))
     due_at = models.DateTimeField(null=True, blank=True)
+    external_id = models.CharField(
+        max_length=64, blank=True, default="", db_default="", help_text=_("The planner's own; a file finds it by this.")
+    )
     done_at = models.DateTimeField(null=True, blank=True)
     reached_at = models.DateTimeField(null=True, blank=True, editable=False)
     is_kept_open = models.BooleanField(
@@ -262,7 +266,12 @@ class Stop(models.Model):
 
     class Meta:
         ordering = ["vehicle", "sequence"]
-        constraints = [models.UniqueConstraint("vehicle", "sequence", name="one_stop_per_place_in_line")]
+        constraints = [
+            models.UniqueConstraint("vehicle", "sequence", name="one_stop_per_place_in_line"),
+            models.UniqueConstraint(
+                "vehicle", "external_id", condition=~Q(external_id=""), name="one_stop_per_external_id"
+            ),
+        ]
         indexes = [
             models.Index(fields=["vehicle", "sequence"], condition=Q(done_at=None), name="open_stops_of_a_vehicle")
         ]
