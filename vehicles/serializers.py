@@ -160,8 +160,46 @@ class StopSerializer(serializers.ModelSerializer[Stop]):
 
     class Meta:
         model = Stop
-        fields = ["id", "sequence", "name", "latitude", "longitude", "due_at", "done_at"]
-        read_only_fields = ["sequence", "done_at"]
+        fields = [
+            "id", "sequence", "name", "latitude", "longitude", "earliest_at", "due_at", "done_at", "external_id",
+        ]  # fmt: skip
+        read_only_fields = ["sequence", "done_at", "external_id"]
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        earliest_at, due_at = attrs.get("earliest_at"), attrs.get("due_at")
+        if earliest_at and due_at and due_at <= earliest_at:
+            raise serializers.ValidationError({"due_at": "`due_at` must lie after `earliest_at`."})
+        return attrs
+
+
+class ImportQuerySerializer(serializers.Serializer[Any]):
+    dry_run = serializers.BooleanField(default=False)
+
+
+class ImportedSerializer(serializers.Serializer[Any]):
+    """How many lines did what: `done` ones were visited already and stay as they are."""
+
+    is_dry_run = serializers.BooleanField()
+    created = serializers.IntegerField()
+    updated = serializers.IntegerField()
+    moved = serializers.IntegerField()
+    unchanged = serializers.IntegerField()
+    done = serializers.IntegerField()
+
+
+class LineProblemSerializer(serializers.Serializer[Any]):
+    line = serializers.IntegerField()
+    column = serializers.CharField(allow_blank=True)
+    code = serializers.CharField()
+    detail = serializers.CharField()
+
+
+class ImportRefusedSerializer(serializers.Serializer[Any]):
+    """Nothing was stored; every line that cannot be taken, with the reason."""
+
+    detail = serializers.CharField()
+    code = serializers.CharField()
+    problems = LineProblemSerializer(many=True)
 
 
 class ChargeWordSerializer(serializers.Serializer[Any]):

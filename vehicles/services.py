@@ -39,12 +39,13 @@ class AlreadyExists(Exception):
 
 @dataclass(frozen=True)
 class PlannedStop:
-    """A place to visit; degrees, `due_at` None when any time will do."""
+    """A place to visit; degrees, `earliest_at` and `due_at` None when any time will do."""
 
     name: str
     latitude: float
     longitude: float
     due_at: datetime | None = None
+    earliest_at: datetime | None = None
 
 
 def save(*, row: Row) -> Row:
@@ -79,6 +80,7 @@ def set_stops(*, vehicle_id: int, stops: Sequence[PlannedStop]) -> list[Stop]:
             latitude=stop.latitude,
             longitude=stop.longitude,
             due_at=stop.due_at,
+            earliest_at=stop.earliest_at,
         )
         for index, stop in enumerate(stops)
     )

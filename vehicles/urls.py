@@ -4,11 +4,13 @@ from django.urls import URLPattern, URLResolver
 from rest_framework.routers import SimpleRouter
 
 from vehicles import api
+from vehicles.stop_import.api import StopImportViewSet
 
 router = SimpleRouter()
 router.register("vehicles", api.VehicleViewSet)
 router.register("drivers", api.DriverViewSet)
 router.register("shifts", api.ShiftViewSet)
+router.register("stops", StopImportViewSet, basename="stops")
 router.register("id-tokens", api.IdTokenViewSet)
 router.register("vehicle-models", api.VehicleModelViewSet)
 router.register("unknown-devices", api.UnknownDeviceViewSet)

@@ -1,0 +1,1 @@
+"""Stops from a planner's file."""

@@ -1,0 +1,138 @@
+"""A CSV of stops as a planner exports it: each line read on its own, so that every wrong one is named at once."""
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+from vehicles.fixes import Fix, Problem
+from vehicles.places import place_problem
+
+COLUMNS = ("vehicle", "external_id", "name", "latitude", "longitude", "earliest_at", "due_at")
+NEEDED = COLUMNS[:5]
+MOST_LINES = 10_000
+INDIA = ZoneInfo("Asia/Kolkata")  # of a time without a zone
+
+
+class StopLine(NamedTuple):
+    """A stop as its line says it; `plate` without blanks, in capitals."""
+
+    line: int
+    plate: str
+    external_id: str
+    name: str
+    latitude: float
+    longitude: float
+    earliest_at: datetime | None
+    due_at: datetime | None
+
+
+class LineProblem(NamedTuple):
+    """Why a line cannot be taken; `line` as an editor counts them."""
+
+    line: int
+    column: str
+    code: str
+    detail: str
+
+
+class UnreadableFile(Exception):
+    """Nothing can be made of the file as a whole."""
+
+
+def read(content: bytes) -> tuple[list[StopLine], list[LineProblem]]:
+    """Stops and problems in the order of the file; raises UnreadableFile."""
+    stops, problems = list[StopLine](), list[LineProblem]()
+    for number, values in _records(content):
+        if len(stops) + len(problems) >= MOST_LINES:
+            raise UnreadableFile(f"At most {MOST_LINES:,} stops in one file.")
+        found = _stop(number, values)
+        (stops if isinstance(found, StopLine) else problems).append(found)  # type: ignore[arg-type]
+    return stops, problems + _repeats(stops)
+
+
+def plate_of(text: str) -> str:
+    return "".join(text.split()).upper()
+
+
+def _records(content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
+    try:
+        text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnreadableFile("The file is not UTF-8; save it as “CSV UTF-8”.") from error
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)
+    reader = csv.DictReader(io.StringIO(text.replace("\0", ""), newline=""), delimiter=delimiter, restkey="")
+    reader.fieldnames = [name.strip().lower().replace(" ", "_") for name in reader.fieldnames or ()]
+    if missing := [name for name in NEEDED if name not in reader.fieldnames]:
+        raise UnreadableFile(f"The first line must name the columns; missing: {', '.join(missing)}.")
+    try:
+        yield from ((reader.line_num, _texts(values)) for values in reader)
+    except csv.Error as error:
+        raise UnreadableFile(f"Line {reader.line_num}: {error}.") from error
+
+
+def _texts(values: dict[str, Any]) -> dict[str, str]:
+    return {name: str(values.get(name) or "").strip() for name in COLUMNS}
+
+
+def _stop(line: int, values: dict[str, str]) -> StopLine | LineProblem:
+    read_values: dict[str, Any] = {}
+    for column, reader in _READERS.items():
+        try:
+            read_values[column] = reader(values[column])
+        except ValueError as error:
+            return LineProblem(line, column, "invalid", str(error))
+    stop = StopLine(line, plate_of(read_values.pop("vehicle")), **read_values)
+    if problem := _place_problem(stop):
+        return LineProblem(line, "latitude", problem.code, problem.detail)
+    if stop.earliest_at and stop.due_at and stop.due_at <= stop.earliest_at:
+        return LineProblem(line, "due_at", "invalid", "`due_at` must lie after `earliest_at`.")
+    return stop
+
+
+def _text(longest: int) -> Callable[[str], str]:
+    def read_text(text: str) -> str:
+        if not 0 < len(text) <= longest:
+            raise ValueError(f"1 to {longest} characters are needed.")
+        return text
+
+    return read_text
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError as error:
+        raise ValueError(f"“{text[:40]}” is no number.") from error
+
+
+def _instant(text: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise ValueError(f"“{text[:40]}” is no time; write 2026-11-22 14:30 or 2026-11-22T14:30+05:30.") from error
+    return at if at.tzinfo else at.replace(tzinfo=INDIA)
+
+
+def _place_problem(stop: StopLine) -> Problem | None:
+    return place_problem(Fix("", 0, stop.latitude, stop.longitude))
+
+
+def _repeats(stops: list[StopLine]) -> list[LineProblem]:
+    first: dict[str, int] = {}
+    return [
+        LineProblem(stop.line, "external_id", "repeated", f"Line {before} has this id already.")
+        for stop in stops
+        if (before := first.setdefault(stop.external_id, stop.line)) != stop.line
+    ]
+
+
+_READERS: dict[str, Callable[[str], Any]] = {
+    "vehicle": _text(40), "external_id": _text(64), "name": _text(120), "latitude": _number, "longitude": _number,
+    "earliest_at": _instant, "due_at": _instant,
+}  # fmt: skip

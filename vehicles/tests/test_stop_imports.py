@@ -1,0 +1,121 @@
+"""Stops by file: all lines or none, every wrong one named, and the same file twice changes nothing."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from vehicles import services
+from vehicles.models import Stop, Vehicle
+from vehicles.tests.factories import NOON, make_vehicle
+from vehicles.tests.test_api import client_of
+
+pytestmark = pytest.mark.django_db
+HEAD = "vehicle,external_id,name,latitude,longitude,earliest_at,due_at\n"
+ORDERS = HEAD + (
+    "ka03 mx 1,A-1,Hub,12.9,77.6,2026-11-22 09:00,2026-11-22 11:30\n"
+    "KA 03 MX 2,A-2,Kirana,12.91,77.61,,\n"
+    "KA 03 MX 1,A-3,Depot,12.92,77.62,,2026-11-22T12:00:00Z\n"
+)
+
+
+@pytest.fixture
+def vans(organisation) -> list[Vehicle]:
+    return [make_vehicle(organisation, registration=f"KA 03 MX {number}") for number in (1, 2)]
+
+
+def upload(organisation, text: str | bytes, query: str = "") -> tuple[int, dict]:
+    content = text.encode() if isinstance(text, str) else text
+    answer = client_of(organisation).generic("POST", f"/api/v1/stops/import/{query}", content, "text/csv")
+    return answer.status_code, answer.json()
+
+
+def counts(answer: tuple[int, dict]) -> dict[str, int]:
+    assert answer[0] == 200, answer
+    return {name: count for name, count in answer[1].items() if count and name != "is_dry_run"}
+
+
+def plan(van: Vehicle) -> list[tuple[str, str]]:
+    return list(Stop.objects.filter(vehicle=van, done_at=None).order_by("sequence").values_list("external_id", "name"))
+
+
+def test_lines_become_stops_in_their_order_with_their_windows(organisation, vans) -> None:
+    assert counts(upload(organisation, ORDERS)) == {"created": 3}
+    assert plan(vans[0]) == [("A-1", "Hub"), ("A-3", "Depot")]
+    assert plan(vans[1]) == [("A-2", "Kirana")]
+    hub, depot = Stop.objects.filter(vehicle=vans[0]).order_by("sequence")
+    assert hub.earliest_at == datetime(2026, 11, 22, 3, 30, tzinfo=UTC)  # Indian time, as nothing else was said
+    assert hub.due_at == datetime(2026, 11, 22, 6, tzinfo=UTC)
+    assert depot.due_at == datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+def test_the_same_file_twice_changes_nothing(organisation, vans) -> None:
+    upload(organisation, ORDERS)
+    before = list(Stop.objects.order_by("pk").values())
+    assert counts(upload(organisation, "\ufeff" + ORDERS.replace(",", ";"))) == {"unchanged": 3}
+    assert list(Stop.objects.order_by("pk").values()) == before
+
+
+def test_a_dry_run_tells_and_stores_nothing(organisation, vans) -> None:
+    assert counts(upload(organisation, ORDERS, "?dry_run=true")) == {"created": 3}
+    assert not Stop.objects.exists()
+    upload(organisation, ORDERS)
+    changed = ORDERS.replace("Hub", "Hub 2")
+    assert counts(upload(organisation, changed, "?dry_run=true")) == {"updated": 1, "unchanged": 2}
+    assert plan(vans[0])[0] == ("A-1", "Hub")
+
+
+def test_a_changed_line_changes_its_stop_and_another_plate_moves_it(organisation, vans) -> None:
+    upload(organisation, ORDERS)
+    Stop.objects.filter(external_id="A-1").update(reached_at=NOON)
+    changed = ORDERS.replace("Kirana", "Kirana 2").replace("ka03 mx 1,A-1", "KA03MX2,A-1")
+    assert counts(upload(organisation, changed)) == {"updated": 1, "moved": 1, "unchanged": 1}
+    assert plan(vans[0]) == [("A-3", "Depot")]
+    assert plan(vans[1]) == [("A-2", "Kirana 2"), ("A-1", "Hub")]
+    assert Stop.objects.get(external_id="A-1").reached_at is None
+
+
+def test_what_is_done_stays_done_and_other_stops_stay_in_front(organisation, vans) -> None:
+    services.set_stops(vehicle_id=vans[0].pk, stops=[services.PlannedStop("By hand", 12.9, 77.6)])
+    upload(organisation, ORDERS)
+    assert plan(vans[0]) == [("", "By hand"), ("A-1", "Hub"), ("A-3", "Depot")]
+    services.complete_stop(stop_id=Stop.objects.get(external_id="A-1").pk, at=NOON)
+    assert counts(upload(organisation, ORDERS.replace("Hub", "Elsewhere"))) == {"done": 1, "unchanged": 2}
+    assert Stop.objects.get(external_id="A-1").name == "Hub"
+
+
+def test_every_wrong_line_is_named_and_nothing_is_stored(organisation, vans) -> None:
+    wrong = HEAD + (
+        "KA 03 MX 1,B-1,Hub,12.9,77.6,,\n"
+        "KA 99 XX 9,B-2,Hub,12.9,77.6,,\n"
+        "KA 03 MX 1,,Hub,12.9,77.6,,\n"
+        "KA 03 MX 1,B-4,Hub,north,77.6,,\n"
+        "KA 03 MX 1,B-5,Hub,77.6,12.9,,\n"
+        "KA 03 MX 1,B-6,Hub,12.9,77.6,noon,\n"
+        "KA 03 MX 1,B-7,Hub,12.9,77.6,2026-11-22 12:00,2026-11-22 11:00\n"
+        "KA 03 MX 1,B-1,Hub,12.9,77.6,,\n"
+        "KA 03 MX 1,B-9,Hub,nan,77.6,,\n"
+    )
+    status, body = upload(organisation, wrong)
+    assert (status, body["code"]) == (400, "invalid_lines")
+    assert [(row["line"], row["column"], row["code"]) for row in body["problems"]] == [
+        (3, "vehicle", "unknown_vehicle"), (4, "external_id", "invalid"), (5, "latitude", "invalid"),
+        (6, "latitude", "coordinates"), (7, "earliest_at", "invalid"), (8, "due_at", "invalid"),
+        (9, "external_id", "repeated"), (10, "latitude", "coordinates"),
+    ]  # fmt: skip
+    assert not Stop.objects.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"vehicle,name\nKA 03 MX 1,Hub\n", "vehicle,é".encode("latin-1"), b'a,"b'])
+def test_a_file_that_is_none_is_refused_in_words(organisation, vans, content) -> None:
+    status, body = upload(organisation, content)
+    assert (status, body["code"]) == (400, "unreadable_file")
+
+
+def test_another_fleet_neither_finds_the_vehicle_nor_moves_the_stop(organisation, other_organisation, vans) -> None:
+    upload(organisation, ORDERS)
+    status, body = upload(other_organisation, ORDERS)
+    assert (status, {row["code"] for row in body["problems"]}) == (400, {"unknown_vehicle"})
+    make_vehicle(other_organisation, registration="KA 03 MX 1")
+    own = HEAD + "KA 03 MX 1,A-1,Theirs,12.9,77.6,,\n"
+    assert counts(upload(other_organisation, own)) == {"created": 1}
+    assert plan(vans[0]) == [("A-1", "Hub"), ("A-3", "Depot")]
