@@ -19,6 +19,8 @@ def main() -> int:
         for variable in VARIABLES.values():
             os.environ.setdefault(variable, NOWHERE[variable])
     else:
+        if not os.environ.get("DATABASE_URL"):  # settings see only the URL that is put there next
+            os.environ.setdefault("FLEETCHARGE_DEMO", "1")
         try:
             provide_engines()
         except EngineError as error:

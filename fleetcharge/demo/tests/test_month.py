@@ -1,10 +1,14 @@
 """A month of the demo city is lived through the real services, and closed in one command to the last paisa."""
 
+import os
+import subprocess
+import sys
 from datetime import date
 from io import StringIO
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 from django.core.management import CommandError, call_command
 
 from billing.invoicing.models import AccountingMonth, TaxDocument
@@ -75,3 +79,12 @@ def _every_document_has_its_files(folder: Path) -> None:
     assert {path.name.split("-2026")[0] for path in folder.glob("*.*")} >= {
         "tally", "tally-masters", "zoho-invoices", "general-ledger", "trial-balance"
     }  # fmt: skip
+
+
+def test_the_command_is_there_wherever_the_engines_are_embedded() -> None:
+    """`manage.py` puts their URL into the environment, before the settings look whether there is one."""
+    unset = {"DATABASE_URL", "REDIS_URL", "FLEETCHARGE_DEMO"}
+    env = {name: value for name, value in os.environ.items() if name not in unset}
+    command = [sys.executable, "manage.py", "demo_month", "--help"]
+    done = subprocess.run(command, cwd=settings.BASE_DIR, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, "whole month of charging" in done.stdout) == (0, True), done.stderr

@@ -32,6 +32,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         month = self._month(options["month"])
         city = {name: options[name] for name in ("seed", "chargers", "vehicles")}
+        call_command("migrate", verbosity=0, interactive=False)  # also on a fresh machine
         call_command("seed_demo", **city, verbosity=0)
         manifest = Manifest.load(Path(settings.VAR_DIR))
         assert manifest is not None
