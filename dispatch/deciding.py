@@ -34,6 +34,8 @@ class Answer:
     refusal: str
     can_finish: bool
     """The route could be driven to its end without charging."""
+    assigned: int | None = None
+    """The plug that the fleet's matching gave it, where that is not the best one for itself."""
 
     @property
     def plan(self) -> Plan | None:
@@ -91,6 +93,21 @@ def _look(question: Question, rules: choose.Rules, found: Found, engine: Routing
         aim = Aim(len(land.stops), is_punctual=False, final_percent=0.0)
         problem = land.problem(aim)
     return Looked(land, aim, problem, routes.answer(problem), can_finish)
+
+
+def beginning_at(answer: Answer, connector_id: int) -> Answer | None:
+    """The same answer with another first plug; None: there is no way over it, or its token would be refused there."""
+    land, problem = answer.land, answer.problem
+    charger = next((c for c, plug in enumerate(land.plugs) if plug.connector_id == connector_id), -1)
+    decision = along.beginning_at(problem, answer.decision, charger)
+    verdict = next((one for one in answer.verdicts if one.connector_id == connector_id), None)
+    if decision is None or decision.plan is None or verdict is None:
+        return None
+    starts = round(decision.plan.visits[0].starts_seconds)
+    if not permitted.is_permitted(land.question, permitted.Begins(connector_id, verdict.location_id, starts)):
+        return None
+    verdicts = [verdict, *(one for one in answer.verdicts if one is not verdict)]
+    return replace(answer, decision=decision, verdicts=verdicts, best=verdict, assigned=connector_id)
 
 
 def _told(looked: Looked, found: Found, refusal: str) -> Answer:
@@ -173,4 +190,4 @@ def snapshot_of(answer: Answer) -> dict[str, Any]:
     nearest = sorted(answer.found.candidates, key=lambda one: (one.drive_m, one.connector_id))[:NEAREST_KEPT]
     kept = {one.connector_id: one for one in (*land.plugs, *nearest)}
     snapshot = choose.snapshot_of(land.question.facts, land.rules, list(kept.values()))
-    return snapshot | {"route": routes.to_snapshot(answer.problem)}
+    return snapshot | {"route": routes.to_snapshot(answer.problem), "assigned": answer.assigned}

@@ -24,6 +24,7 @@ def explanation(seen: Situation, question: Question, rules: choose.Rules, answer
         "cost_per_minute_paise": round(rules.cost_per_minute_paise), "next_stop": _next_stop(seen),
         "soc_at_next_stop_percent": None if left is None else round(left, 1),
         "reaches_next_stop": question.next_stop is None or (left is not None and left >= rules.reserve_percent),
+        "misses": _misses(question, answer),
         "is_network_failing": answer.best is not None and answer.best.is_network_failing,
         "problem": answer.reason, "refusal": answer.refusal, "can_finish": answer.can_finish,
         **(_of_plan(question, answer, answer.plan) if answer.plan else _of_none(answer)),
@@ -45,6 +46,23 @@ def _soc_at_stop(question: Question, rules: choose.Rules) -> float | None:
     return energy.arrival_percent(
         soc_percent=facts.soc_percent, battery_wh=facts.battery_wh, distance_m=rules.direct_m, wh_per_km=facts.wh_per_km
     )
+
+
+def _misses(question: Question, answer: Answer) -> str | None:
+    """The first stop that is reached with less than the reserve, or not at all, driving without charging."""
+    facts, rules, land = question.facts, answer.land.rules, answer.land
+    left = facts.soc_percent
+    for number, stop in enumerate(question.stops):
+        if number >= len(land.stops):
+            return stop.name
+        leg = {
+            "battery_wh": facts.battery_wh, "distance_m": float(land.metres[number, number + 1]),
+            "wh_per_km": facts.wh_per_km,
+        }  # fmt: skip
+        left = energy.arrival_percent(soc_percent=left, **leg)
+        if left < energy.reserve_percent(least_percent=rules.reserve_percent, **leg):
+            return stop.name
+    return None
 
 
 def _of_plan(question: Question, answer: Answer, plan: Plan) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from stations.events import (
     SourceStateChanged,
 )
 from stations.models import Connector
-from vehicles.events import SocLow, SocRecovered, TrackerAlarmCleared, TrackerAlarmRaised, VehiclesMoved
+from vehicles.events import SocLow, SocRecovered, StopDone, TrackerAlarmCleared, TrackerAlarmRaised, VehiclesMoved
 
 STOP_AFTER_SECONDS = 2
 
@@ -63,6 +63,11 @@ def tell_browsers_of_alert(event: AlertChanged) -> None:
 @subscribe(SocLow)
 def look_for_a_charger(event: SocLow) -> None:
     hints.start(tasks.plan_charge_stop, event.vehicle_id, event.telemetry_version)
+
+
+@subscribe(StopDone)
+def look_at_the_way_ahead(event: StopDone) -> None:
+    hints.start(tasks.look_ahead, event.vehicle_id)
 
 
 @subscribe(SocRecovered)
@@ -152,9 +157,11 @@ def learn_whether_its_status_was_true(event: ReservationAnswered) -> None:
 @subscribe_many(ConnectorStatusChanged)
 def look_for_other_plugs(events: tuple[ConnectorStatusChanged, ...]) -> None:
     wanted = services.wanted_connectors({event.connector_id for event in events})
-    for event in events:
-        if event.connector_id in wanted:
-            hints.start(tasks.follow_connector, event.connector_id, event.new)
+    lost = [(event.connector_id, event.new) for event in events if event.connector_id in wanted]
+    if len(lost) > 1:
+        hints.start(tasks.follow_connectors, lost)
+    for change in lost if len(lost) == 1 else ():
+        hints.start(tasks.follow_connector, *change)
 
 
 @subscribe_many(ConnectorStatusChanged)

@@ -57,6 +57,10 @@ def best(
     return Permitted(choose_from([]), refusal)
 
 
+def is_permitted(question: Question, begins: Begins) -> bool:
+    return not _refusal(question, begins.connector_id, begins.seconds)
+
+
 def _left(
     question: Question, candidates: Sequence[choose.Candidate], refused: Begins, said: str
 ) -> list[choose.Candidate]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -69,6 +68,16 @@ class Land:
     seconds: Table
     wh: Table
 
+    def _dues(self, aim: Aim) -> list[float | None]:
+        """Seconds by which each stop is due; of one that would be late without charging, nothing is asked any more."""
+        dues, now = [], 0.0
+        for number, stop in enumerate(self.stops):
+            now += float(self.seconds[number, number + 1])
+            due = (stop.due_at - self.question.now).total_seconds() if stop.due_at and aim.is_punctual else None
+            dues.append(due if due is None or due >= now else None)
+            now += STOP_SECONDS
+        return dues
+
     def place_of(self, charger: int) -> int:
         """Its row in the tables."""
         return len(self.stops) + 2 + charger
@@ -102,7 +111,7 @@ class Land:
         """The chargers stand in the order in which they look good."""
         facts, rules = self.question.facts, self.rules
         whole = Problem(
-            stops=[Stop(), *(_stop(stop, self.question.now, aim.is_punctual) for stop in self.stops), Stop()],
+            stops=[Stop(), *(Stop(STOP_SECONDS, None, due) for due in self._dues(aim)), Stop()],
             chargers=list(self.chargers), seconds=_rows(self.seconds), wh=_rows(self.wh),
             battery_wh=facts.battery_wh, start_wh=min(100.0, max(0.0, facts.soc_percent)) / 100 * facts.battery_wh,
             reserve_wh=rules.reserve_percent / 100 * facts.battery_wh,
@@ -241,11 +250,6 @@ def _wh(question: Question, metres: Table) -> Table:
 
 def _rows(table: Table) -> list[list[float | None]]:
     return [[None if value != value else value for value in row] for row in table.tolist()]
-
-
-def _stop(stop: StopAhead, now: datetime, is_punctual: bool) -> Stop:
-    due = (stop.due_at - now).total_seconds() if stop.due_at and is_punctual else None
-    return Stop(service_seconds=STOP_SECONDS, latest_seconds=due)
 
 
 def _place(row: PlugRow) -> tuple[float, float]:

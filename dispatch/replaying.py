@@ -38,7 +38,7 @@ def replay(plan: ChargePlan) -> Replayed | None:
 def _along(plan: ChargePlan) -> Replayed:
     problem = routes.from_snapshot(plan.snapshot["route"])
     decision = along.decide(problem)
-    found, percent = decision.plan, 100 / problem.battery_wh
+    found, percent = _first_at(decision, problem, plan.snapshot.get("assigned")), 100 / problem.battery_wh
     ranking = _ranking(plan)
     if found is None or not found.visits:
         missing = decision.answer.deficit_wh if isinstance(decision.answer, Infeasible) else None
@@ -51,6 +51,12 @@ def _along(plan: ChargePlan) -> Replayed:
         "charge_seconds": round(told.charge_seconds), "delay_seconds": round(told.delay_seconds),
     }  # fmt: skip
     return Replayed(found.visits[0].connector_id, figures, {}, ranking)
+
+
+def _first_at(decision: along.Decision, problem: routes.Problem, assigned: int | None) -> routes.Plan | None:
+    """The plan that begins at the plug which the fleet's matching gave the vehicle; None: its own best one."""
+    chargers = [charger.connector_id for charger in problem.chargers]
+    return decision.plan if assigned not in chargers else decision.forced.get(chargers.index(assigned))
 
 
 def _ranking(plan: ChargePlan) -> list[choose.Verdict]:

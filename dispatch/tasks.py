@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from billing.models import ChargingSession
-from dispatch import services
+from dispatch import services, triggers
 from dispatch.models import ChargePlan, Reservation
 from dispatch.situation import LONGEST_SESSION
 from fleetcharge.lib.sweeps import survived
@@ -92,6 +92,11 @@ def follow_connector(connector_id: int, status: str) -> None:
 
 
 @shared_task
+def follow_connectors(changes: list[tuple[int, str]]) -> None:
+    services.connectors_changed(changes=changes, now=timezone.now())
+
+
+@shared_task
 def follow_silent_charger(charger_id: int) -> None:
     services.charger_lost(charger_id=charger_id, now=timezone.now())
 
@@ -99,6 +104,25 @@ def follow_silent_charger(charger_id: int) -> None:
 @shared_task
 def follow_network(source_id: int) -> None:
     services.show_network(source_id=source_id, now=timezone.now())
+
+
+@shared_task
+def look_ahead(vehicle_id: int) -> None:
+    services.plan_early(vehicle_id=vehicle_id, now=timezone.now())
+
+
+@shared_task
+def sweep_ways_ahead() -> int:
+    """Plan for vehicles that are not low but will be before they are through, and for better plugs; how many plans."""
+    now, made = timezone.now(), 0
+    for vehicle_id in triggers.suspects(now=now)[:CHUNK]:
+        with survived("vehicle", vehicle_id):
+            made += services.plan_early(vehicle_id=vehicle_id, now=now) is not None
+    for plan_id in triggers.settled(now=now)[:CHUNK]:
+        with survived("plan", plan_id):
+            made += services.move_to_better(plan_id=plan_id, now=now) is not None
+    services.close_early_alerts(now=now)
+    return made
 
 
 @shared_task
@@ -119,17 +143,19 @@ def sweep_alerts() -> int:
 def sweep_low_vehicles() -> int:
     """Plan for low vehicles nobody plans for, and look again at proposals that have gone stale."""
     now = timezone.now()
-    for state in low_without_plan(now):
-        key = soc_key(state.vehicle_id, state.version)
-        if ChargePlan.objects.filter(trigger_key=key).exists():  # an earlier answer for the same moment: try again
-            key = f"again:{state.vehicle_id}:{int(now.timestamp()) // 60}"
-        with survived("vehicle", state.vehicle_id):
-            services.plan_charge_stop(vehicle_id=state.vehicle_id, trigger="soc_low", trigger_key=key, now=now)
+    services.plan_together([_want(state, now) for state in low_without_plan(now)], now=now)
     stale = ChargePlan.objects.filter(state=State.PROPOSED, created_at__lt=now - STALE_PROPOSAL)
     for plan_id in stale.values_list("pk", flat=True):
         with survived("plan", plan_id):
             services.replan(plan_id=plan_id, reason="stale", now=now)
     return len(stale)
+
+
+def _want(state: VehicleState, now: datetime) -> services.Want:
+    key = soc_key(state.vehicle_id, state.version)
+    if ChargePlan.objects.filter(trigger_key=key).exists():  # an earlier answer for the same moment: try again
+        key = f"again:{state.vehicle_id}:{int(now.timestamp()) // 60}"
+    return services.Want(state.vehicle_id, "soc_low", key)
 
 
 def low_without_plan(now: datetime) -> QuerySet[VehicleState]:
@@ -188,9 +214,7 @@ def sweep_reservations() -> int:
     for plan_id in stranded(now).values_list("pk", flat=True):
         with survived("plan", plan_id):
             services.replan(plan_id=plan_id, reason="rejected", now=now)
-    for connector_id, status in services.plugs_lost_unnoticed(now=now):
-        with survived("connector", connector_id):
-            services.connector_changed(connector_id=connector_id, status=status, now=now)
+    services.connectors_changed(changes=services.plugs_lost_unnoticed(now=now), now=now)
     services.remind(now=now)
     services.give_back(now=now)
     _keep_reservations(now)

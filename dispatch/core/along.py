@@ -63,9 +63,18 @@ def decide(problem: Problem, known: Answer | None = None) -> Decision:
     forced = {charger: _forced(problem, best, charger) for charger in tried}
     best = min([best, *(plan for plan in forced.values() if plan)], key=lambda plan: plan.objective)
     forced[best.visits[0].charger] = best
-    few = _few(problem, best)
-    backups = routes.backups(part_of(problem, few), _numbered(best, few.index))
-    return Decision(best, forced, backups)
+    return Decision(best, forced, _backups(problem, best))
+
+
+def beginning_at(problem: Problem, decision: Decision, charger: int) -> Decision | None:
+    """The same decision with another first charger: others of the fleet need the best one more. None: it cannot be."""
+    plan = decision.forced.get(charger)
+    return None if plan is None else Decision(plan, decision.forced, _backups(problem, plan))
+
+
+def _backups(problem: Problem, plan: Plan) -> tuple[Backup, ...]:
+    few = _few(problem, plan)
+    return routes.backups(part_of(problem, few), _numbered(plan, few.index))
 
 
 def figures(problem: Problem, plan: Plan) -> Figures:

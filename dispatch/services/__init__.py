@@ -7,6 +7,7 @@ from dispatch.services.alerts import (
     open_alert,
     snooze_alert,
 )
+from dispatch.services.assigning import plan_together
 from dispatch.services.commands import (
     answer_command,
     order_moved,
@@ -40,6 +41,7 @@ from dispatch.services.following import (
     charger_lost,
     close_recovered,
     connector_changed,
+    connectors_changed,
     plugs_lost_unnoticed,
     replan,
     replan_affected,
@@ -48,6 +50,7 @@ from dispatch.services.following import (
     silence_over,
     silence_unnoticed,
 )
+from dispatch.services.foreseeing import close_early_alerts, move_to_better, plan_early
 from dispatch.services.learning import learn_from_answer
 from dispatch.services.notices import (
     close_settled_money,
@@ -59,6 +62,7 @@ from dispatch.services.notices import (
     show_webhook,
 )
 from dispatch.services.planning import (
+    Want,
     plan_charge_stop,
 )
 from dispatch.services.rebooking import (
@@ -96,6 +100,7 @@ __all__ = [
     "CommandRefused",
     "DecisionRefused",
     "VehicleIsElsewhere",
+    "Want",
     "accept_plan",
     "alarms_unnoticed",
     "answer_command",
@@ -110,9 +115,11 @@ __all__ = [
     "close_alert",
     "close_alert_by_key",
     "close_alerts_by_key",
+    "close_early_alerts",
     "close_recovered",
     "close_settled_money",
     "connector_changed",
+    "connectors_changed",
     "create_reservation",
     "dismiss_plan",
     "enforce",
@@ -126,9 +133,12 @@ __all__ = [
     "matter_key",
     "money_key",
     "move",
+    "move_to_better",
     "open_alert",
     "order_moved",
     "plan_charge_stop",
+    "plan_early",
+    "plan_together",
     "plugs_lost_unnoticed",
     "rebook",
     "rebookings_due",

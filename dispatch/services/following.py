@@ -1,6 +1,6 @@
 """What the world does to a plan: plugs fault or are taken, sessions start and end, vehicles recover."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -9,10 +9,12 @@ from django.db.models.functions import Cast, Concat
 
 from billing.models import ChargingSession
 from dispatch.models import Alert, ChargePlan, Reservation
-from dispatch.services import decisions, planning, rebooking, reservations, stories
+from dispatch.services import assigning, decisions, planning, rebooking, reservations, stories
 from dispatch.services.alerts import close_alert_by_key, close_alerts_by_key, open_alert
+from dispatch.services.planning import Want
 from dispatch.wording import Says
 from fleetcharge.lib.geo import distance_m
+from fleetcharge.lib.sweeps import survived
 from stations.models import Charger, Connector, Location
 from vehicles.models import VehicleState
 
@@ -31,10 +33,19 @@ REASONS = {
 
 def connector_changed(*, connector_id: int, status: str, now: datetime) -> list[int]:
     """A plug changed its state: plans for it are made again when it is lost; the ids of the new plans."""
-    reason = REASONS.get(Connector.Status(status))
-    if status in rebooking.BROKEN and reason:
-        rebooking.lose_place(connector_id=connector_id, reason=reason, now=now)
-    return replan_affected(connector_id, reason, now) if reason else []
+    return connectors_changed(changes=[(connector_id, status)], now=now)
+
+
+def connectors_changed(*, changes: Sequence[tuple[int, str]], now: datetime) -> list[int]:
+    """Plugs changed their states, (connector, status): where many are lost at once, the new places are shared out."""
+    lost: list[tuple[int, str]] = []
+    for connector_id, status in changes:
+        reason = REASONS.get(Connector.Status(status))
+        with survived("connector", connector_id):
+            if status in rebooking.BROKEN and reason:
+                rebooking.lose_place(connector_id=connector_id, reason=reason, now=now)
+            lost += [(connector_id, reason)] if reason else []
+    return _replan_each(lost, now)
 
 
 def replan_affected(connector_id: int, reason: str, now: datetime) -> list[int]:
@@ -42,10 +53,15 @@ def replan_affected(connector_id: int, reason: str, now: datetime) -> list[int]:
 
     `reason` faulted, silent: always. taken: unless it is the vehicle itself that stands there.
     """
-    plans = ChargePlan.objects.filter(connector_id=connector_id, state__in=UNDER_WAY).order_by("pk")
-    affected = [plan.pk for plan in plans if reason != "taken" or _is_taken_by_another(plan)]
-    made = [replan(plan_id=plan_id, reason=reason, now=now) for plan_id in affected]
-    return [plan.pk for plan in made if plan is not None]
+    return _replan_each([(connector_id, reason)], now)
+
+
+def _replan_each(lost: Sequence[tuple[int, str]], now: datetime) -> list[int]:
+    reasons: dict[int | None, str] = dict(lost)
+    plans = ChargePlan.objects.filter(connector_id__in=list(dict(lost)), state__in=UNDER_WAY).order_by("pk")
+    affected = [(plan, reasons[plan.connector_id]) for plan in plans]
+    away = [(plan.pk, reason) for plan, reason in affected if reason != "taken" or _is_taken_by_another(plan)]
+    return [plan.pk for plan in replan_together(plans=away, now=now)]
 
 
 def plugs_lost_unnoticed(*, now: datetime) -> list[tuple[int, str]]:
@@ -82,19 +98,29 @@ def silence_over(*, now: datetime) -> int:
 
 def replan(*, plan_id: int, reason: str, now: datetime) -> ChargePlan | None:
     """Replace one plan. Safe to run twice and at once: the old plan is closed by whoever comes first."""
-    with transaction.atomic():
-        plan = decisions.locked(plan_id)
-        if plan.state not in UNDER_WAY:
-            return None
-        reservations.release(plan, state=Reservation.State.CANCELLED, reason=reason, now=now)
+    return next(iter(replan_together(plans=[(plan_id, reason)], now=now)), None)
+
+
+def replan_together(*, plans: Sequence[tuple[int, str]], now: datetime) -> list[ChargePlan]:
+    """Replace plans, (plan, reason); the new ones. Whoever cannot be planned for is sent nowhere any more."""
+    wants = [want for plan_id, reason in plans if (want := _let_go(plan_id, reason, now)) is not None]
+    made = [planning.plan_charge_stop(**want._asdict(), now=now) for want in wants] if len(wants) == 1 else []
+    made += assigning.plan_together(wants, now=now) if len(wants) > 1 else []
+    for want in wants:
+        if want.replaces is not None:
+            _expire(want.replaces.pk, now)
+    return [plan for plan in made if plan is not None]
+
+
+@transaction.atomic
+def _let_go(plan_id: int, reason: str, now: datetime) -> Want | None:
+    """Take the promise back; None: the plan is over."""
+    plan = decisions.locked(plan_id)
+    if plan.state not in UNDER_WAY:
+        return None
+    reservations.release(plan, state=Reservation.State.CANCELLED, reason=reason, now=now)
     excluded = [plan.connector_id] if plan.connector_id and reason != "stale" else []
-    made = planning.plan_charge_stop(
-        vehicle_id=plan.vehicle_id, trigger=reason, trigger_key=f"{reason}:{plan.pk}", now=now, replaces=plan,
-        excluded=excluded,
-    )  # fmt: skip
-    if made is None:
-        _expire(plan.pk, now)
-    return made
+    return Want(plan.vehicle_id, reason, f"{reason}:{plan.pk}", plan, excluded)
 
 
 @transaction.atomic
@@ -213,8 +239,4 @@ def charger_lost(*, charger_id: int, now: datetime) -> list[int]:
     connectors = Connector.objects.filter(evse__charger_id=charger_id).values_list("pk", flat=True)
     for connector_id in connectors:
         rebooking.lose_place(connector_id=connector_id, reason="silent", now=now)
-    return _replan_each(connectors, "silent", now)
-
-
-def _replan_each(connector_ids: Iterable[int], reason: str, now: datetime) -> list[int]:
-    return [plan for connector_id in connector_ids for plan in replan_affected(connector_id, reason, now)]
+    return _replan_each([(connector_id, "silent") for connector_id in connectors], now)

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.db import IntegrityError, connection, transaction
 
@@ -32,8 +32,18 @@ SELECT coalesce((SELECT id FROM dispatch_chargeplan WHERE trigger_key = %(trigge
 """
 
 
-class _PlugGone(Exception):
+class PlugGone(Exception):
     """Another vehicle was sent to the plug after we had looked."""
+
+
+class Want(NamedTuple):
+    """A vehicle that needs a plan, why, and the plan that it takes the place of."""
+
+    vehicle_id: int
+    trigger: str
+    trigger_key: str
+    replaces: ChargePlan | None = None
+    excluded: Collection[int] = ()
 
 
 def plan_charge_stop(
@@ -52,29 +62,42 @@ def plan_charge_stop(
     transaction; when it was closed meanwhile, nothing is written. In automatic mode a plan that can be driven is
     accepted at once. While no charger can be reached, the vehicle keeps one infeasible plan that is brought up to date.
     """
-    if (known := _existing(vehicle_id, trigger_key, is_first=replaces is None)) is not None:
+    want = Want(vehicle_id, trigger, trigger_key, replaces, excluded)
+    if (known := known_plan(want)) is not None:
         return known
-    seen = situation.read(vehicle_id, now=now)
-    if seen.has_session or seen.latitude is None or seen.longitude is None or seen.soc_percent is None:
-        return None
-    if seen.is_silent(now):
-        if replaces is None:
-            stories.tell_silence(seen, now=now)
-        return None
-    for _ in range(MOST_TIMES):
-        with contextlib.suppress(_PlugGone):
-            return _plan(seen, trigger, trigger_key, now, replaces, excluded)
+    seen = ready(want, now)
+    for _ in range(MOST_TIMES if seen else 0):
+        assert seen is not None  # noqa: S101 (else there is no time)
+        with contextlib.suppress(PlugGone):
+            engine = current(law_of(seen.organisation_id, now))
+            return settle(seen, want, look(seen, now=now, engine=engine, excluded=excluded), engine, now)
     return None
 
 
-def _plan(
-    seen: Situation, trigger: str, trigger_key: str, now: datetime, replaces: ChargePlan | None,
-    excluded: Collection[int],
-) -> ChargePlan | None:  # fmt: skip
-    engine = current(law_of(seen.organisation_id, now))
-    draft = draft_of(seen, look(seen, now=now, engine=engine, excluded=excluded), engine)
-    draft.trigger, draft.trigger_key, draft.replaces = trigger, trigger_key, replaces
-    draft.explanation["cause"] = replaces.explanation.get("cause", replaces.trigger) if replaces else trigger
+def known_plan(want: Want) -> ChargePlan | None:
+    """The one that was made for this trigger, or another open one of the vehicle."""
+    return _existing(want.vehicle_id, want.trigger_key, is_first=want.replaces is None)
+
+
+def ready(want: Want, now: datetime) -> Situation | None:
+    """What is known of the vehicle; None: it cannot be planned for. Its silence becomes the alert."""
+    seen = situation.read(want.vehicle_id, now=now)
+    if seen.has_session or seen.latitude is None or seen.longitude is None or seen.soc_percent is None:
+        return None
+    if seen.is_silent(now):
+        if want.replaces is None:
+            stories.tell_silence(seen, now=now)
+        return None
+    return seen
+
+
+def settle(
+    seen: Situation, want: Want, answer: deciding.Answer, engine: RoutingEngine, now: datetime
+) -> ChargePlan | None:
+    """Store the answer, and in automatic mode accept it. PlugGone: another vehicle is sent to the plug meanwhile."""
+    draft, replaces = draft_of(seen, answer, engine), want.replaces
+    draft.trigger, draft.trigger_key, draft.replaces = want.trigger, want.trigger_key, replaces
+    draft.explanation["cause"] = replaces.explanation.get("cause", replaces.trigger) if replaces else want.trigger
     if draft.state == State.INFEASIBLE and replaces is None and (same := _refreshed(draft, seen, now)) is not None:
         return same
     plan = _store(draft, replaces, now)
@@ -170,7 +193,7 @@ def _store(draft: ChargePlan, replaces: ChargePlan | None, now: datetime) -> Cha
             publish(PlanChanged(draft.pk, draft.organisation_id, draft.vehicle_id, draft.state, now))
     except IntegrityError as error:
         if elsewhere.constraint_of(error) == "one_vehicle_under_way_per_evse":
-            raise _PlugGone from error
+            raise PlugGone from error
         return _existing(draft.vehicle_id, draft.trigger_key, is_first=True)
     return draft
 

@@ -64,11 +64,10 @@ def _kind(plan: ChargePlan) -> tuple[str, str]:
 def _says(plan: ChargePlan) -> Says:
     place = plan.connector.evse.location.name if plan.connector else ""
     known = {name: plan.explanation.get(name, 0) for name in ("deficit_wh", "reach_m")}
-    stop = plan.explanation.get("next_stop")
     parameters = {
         "registration": plan.vehicle.registration, "soc_percent": plan.soc_percent, "place": place,
         "delay_seconds": plan.delay_seconds, "arrival_soc_percent": plan.arrival_soc_percent or 0,
-        "stop": stop["name"] if stop else None, "refusal": plan.explanation.get("refusal", ""), **known,
+        "stop": _missed(plan.explanation), "refusal": plan.explanation.get("refusal", ""), **known,
     }  # fmt: skip
     along = roads.of_none(plan.explanation) if plan.state == State.INFEASIBLE else roads.of_plan(plan.explanation)
     for needed in along.values():
@@ -82,8 +81,14 @@ def _title(plan: ChargePlan) -> str:
         return problem if problem in PROBLEMS else OUT_OF_REACH
     if plan.state in (State.ACCEPTED, State.RESERVED, State.CHARGING):
         return "rerouted"
-    is_short = plan.explanation.get("next_stop") and not plan.explanation.get("reaches_next_stop")
-    return "will_not_reach" if is_short else "vehicle_low"
+    return "will_not_reach" if _missed(plan.explanation) else "vehicle_low"
+
+
+def _missed(known: dict[str, Any]) -> str | None:
+    """The first stop that it will not reach as it is."""
+    stop = known.get("next_stop")
+    is_short = stop is not None and not known.get("reaches_next_stop")
+    return known.get("misses") or (stop["name"] if stop and is_short else None)
 
 
 def _body(plan: ChargePlan) -> Iterator[str]:

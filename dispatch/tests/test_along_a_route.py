@@ -87,6 +87,15 @@ def test_what_cannot_be_reached_in_time_is_reached_late_and_it_is_said(source, o
     assert plan.explanation["arrivals"][0]["late_seconds"] > 10 * 60
 
 
+def test_a_stop_that_is_late_anyway_makes_no_other_late(source, organisation):
+    """Charging at km 4 would be as good for the first stop, and too late for the second."""
+    plug_at(source, 4)
+    behind = plug_at(source, 17)
+    plan = plan_for(organisation, (8, 0), (16, 55), (20, None))
+    assert plan.connector == behind
+    assert [one["late_seconds"] > 0 for one in plan.explanation["arrivals"]] == [True, False, False]
+
+
 def test_a_long_way_takes_two_charges(source, organisation):
     first, second = plug_at(source, 5), plug_at(source, 45)
     plan = plan_for(organisation, (90, None))
@@ -143,7 +152,7 @@ def test_plan_b_is_known_before_it_is_needed(source, organisation):
 
 def test_a_route_that_cannot_be_driven_names_what_is_missing_and_what_would_help(source, organisation):
     plug_at(source, 39)
-    plan = plan_for(organisation, (20, None), (38, None), soc_percent=30.0)
+    plan = plan_for(organisation, (20, None), (38, None), soc_percent=36.0)
     known = plan.explanation
     assert (plan.state, known["problem"], known["route_problem"]) == ("infeasible", "out_of_reach", "start_too_low")
     assert (known["blocked_stop"], known["farthest_stop"]) == ("Stop 2", "Stop 1")
