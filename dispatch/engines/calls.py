@@ -1,5 +1,6 @@
 """Questions to a routing server by HTTP: answered in time, whole and believable, or a named failure."""
 
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -148,6 +149,11 @@ def _is_table(rows: Any, shape: tuple[int, int]) -> bool:
 
 def _is_row(row: Any, length: int) -> bool:
     return isinstance(row, list) and len(row) == length
+
+
+def plain(version: str, most: int) -> str:
+    """A server's word for its version, fit for a row and a page."""
+    return re.sub(r"[^A-Za-z0-9._:+-]", "", version)[:most]
 
 
 def line_of(points: Any, *, is_longitude_first: bool = False) -> Points:

@@ -16,6 +16,8 @@ LIMIT_SECONDS = 0.3
 LEAST_SECONDS = 0.01
 """With less left nobody is asked any more."""
 Index = npt.NDArray[np.intp]
+NAME_LENGTH = 120
+"""What a plan has room for."""
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ class Asked:
     @property
     def name(self) -> str:
         """Whose distances were used so far, first come first; two where the first did not know all."""
-        return " + ".join(self._used) or self._last.name
+        return " + ".join(self._used)[:NAME_LENGTH] or self._last.name
 
     def matrix(self, origins: Points, destinations: Points) -> Matrix:
         shape = (len(origins), len(destinations))

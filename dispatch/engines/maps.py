@@ -52,6 +52,8 @@ def load(place: Path) -> RoadMap:
         facts = json.loads((place / FACTS).read_text())
         if facts["version"] != _version(facts["digest"]):
             raise NoRoads(f"The road map is of {facts['version']}: load the extract again.")
+        if facts["files"] != _checksums(place):
+            raise NoRoads(f"The road map in {place} is damaged: load the extract again.")
         with np.load(place / ARRAYS) as arrays:
             graph = Graph(**{name: arrays[name] for name in arrays.files})
         topology = CCHTopology()
@@ -77,8 +79,15 @@ def _write(made: RoadMap, place: Path) -> None:
     (place / TOPOLOGY).mkdir()
     made.topology.save(str(place / TOPOLOGY))
     np.savez(place / ARRAYS, **{each.name: getattr(made.graph, each.name) for each in fields(Graph)})
-    facts = {"version": made.version, "digest": made.version.rsplit(" ", 1)[1]}
+    digest = made.version.rsplit(" ", 1)[1]
+    facts = {"version": made.version, "digest": digest, "files": _checksums(place)}
     (place / FACTS).write_text(json.dumps(facts))
+
+
+def _checksums(place: Path) -> dict[str, str]:
+    """Of all files but the facts: what reads the topology believes every byte of it, and dies of a wrong one."""
+    files = sorted(path for path in place.rglob("*") if path.is_file() and path.name != FACTS)
+    return {str(path.relative_to(place)): _digest(path) for path in files}
 
 
 def _use(fresh: Path, folder: Path, name: str) -> None:

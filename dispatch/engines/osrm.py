@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from dispatch.engines.base import EngineFailed, Line, Matrix, Place, Points
-from dispatch.engines.calls import TableEngine, believable, line_of
+from dispatch.engines.calls import TableEngine, believable, line_of, plain
 from dispatch.engines.lines import thinned
 
 PROFILE = "driving"
@@ -43,7 +43,7 @@ class OsrmEngine(TableEngine):
         if status != 200 or code != "Ok":
             raise EngineFailed(f"status_{status}", f"status {status}: {str(answer)[:200]}")
         if isinstance(version := answer.get("data_version"), str):
-            self.version = version[:40]
+            self.version = plain(version, 20)
         return answer
 
 

@@ -9,7 +9,7 @@ import httpx
 import numpy as np
 
 from dispatch.engines.base import EngineFailed, Line, Matrix, Place, Points
-from dispatch.engines.calls import TableEngine, believable, line_of
+from dispatch.engines.calls import TableEngine, believable, line_of, plain
 from dispatch.engines.lines import thinned
 
 COSTING = "auto"
@@ -54,7 +54,7 @@ class ValhallaEngine(TableEngine):
         if isinstance(status, dict) and isinstance(version := status.get("version"), str):
             made_at = status.get("tileset_last_modified")
             day = time.strftime(" tiles %Y-%m-%d", time.gmtime(made_at)) if type(made_at) is int else ""
-            self.version = version[:20] + day
+            self.version = plain(version, 12) + day
 
 
 def _place(place: Sequence[float]) -> dict[str, float]:

@@ -17,9 +17,11 @@ from dispatch.engines.breaker import FAILURES_TO_OPEN, OPEN_SECONDS, Breaker
 from dispatch.engines.chain import LIMIT_SECONDS, Asked, Guarded
 from dispatch.engines.crow import CrowEngine
 from dispatch.engines.osrm import OsrmEngine
+from dispatch.models import ChargePlan
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
 from dispatch.tests.test_routing_servers import osrm_says
+from fleetcharge import settings as project
 
 HERE = np.array([[12.97, 77.59], [12.98, 77.60]])
 THERE = np.array([[13.0, 77.6], [13.1, 77.6], [13.2, 77.6]])
@@ -259,3 +261,26 @@ def test_only_servers_with_an_address_are_asked(settings, tmp_path):
     assert [road.engine.name for road in fitted.roads()] == ["osrm", "valhalla"]
     assert fitted.roads()[0] is fitted.roads()[0]  # one breaker for all plans
     assert engines.current().name == "crow"
+
+
+def test_whose_distances_fits_into_a_plan(clock):
+    engine = asked(clock, Road("cch", clock, "1" * 90, unknown=(13.1,)), Road("osrm", clock, "2" * 90))
+    engine.matrix(HERE, THERE)
+    assert len(engine.name) == ChargePlan._meta.get_field("engine").max_length
+
+
+@pytest.mark.parametrize(
+    "url", ["10.0.0.5:8002", "ftp://10.0.0.5", "http://", "http://a b/", "http://a/?x=1", "javascript:1"]
+)
+def test_an_address_that_could_never_be_asked_stops_the_start(monkeypatch, url):
+    monkeypatch.setenv("FLEETCHARGE_OSRM_URL", url)
+    with pytest.raises(ValueError, match="FLEETCHARGE_OSRM_URL is no address"):
+        project._server("FLEETCHARGE_OSRM_URL")
+
+
+def test_an_engine_that_nobody_knows_stops_the_start(monkeypatch):
+    monkeypatch.setenv("FLEETCHARGE_ROAD_ENGINES", "osrm, graphhopper")
+    with pytest.raises(ValueError, match="graphhopper"):
+        project._chosen("FLEETCHARGE_ROAD_ENGINES", "cch,valhalla,osrm")
+    monkeypatch.setenv("FLEETCHARGE_ROAD_ENGINES", "osrm, cch")
+    assert project._chosen("FLEETCHARGE_ROAD_ENGINES", "cch,valhalla,osrm") == ["osrm", "cch"]

@@ -13,6 +13,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
 from dispatch import engines
+from dispatch.engines import pointer
 from dispatch.engines.crow import crow_metres
 
 osmium = pytest.importorskip("osmium", reason="the optional road engine is not installed (make roads)")
@@ -269,11 +270,34 @@ def test_a_file_without_roads_is_refused(roads, tmp_path):
     assert asked() == "crow"
 
 
-def test_a_damaged_map_is_told_once_and_plans_do_without(roads, tmp_path, caplog):
+def parts(folder: Path) -> list[Path]:
+    return sorted(path for path in (folder / pointer.in_use(folder)).rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("what", ["cut off", "another byte", "gone", "nothing"])
+def test_a_damaged_map_is_told_once_and_plans_do_without(roads, tmp_path, caplog, what):
+    """Of whichever of its files; the program that reads them would die of some."""
     call_command("load_osm", extract(tmp_path / "a.osm.pbf", streets(1)))
-    (roads / (roads / "current").read_text() / "graph.npz").write_bytes(b"PK")
-    assert [asked(), asked()] == ["crow", "crow"]
-    assert len([record for record in caplog.records if "cannot be read" in record.message]) == 1
+    for number in range(len(parts(roads))):
+        call_command("load_osm", extract(tmp_path / f"{number}.osm.pbf", streets(number)))
+        assert asked().startswith("cch")
+        damage(parts(roads)[number], what)
+        engines.fitted._cch.cache_clear()  # as in a process that begins
+        caplog.clear()
+        assert [asked(), asked()] == ["crow", "crow"]
+        assert len([record for record in caplog.records if "road map" in record.message]) == 1
+
+
+def damage(path: Path, what: str) -> None:
+    content = path.read_bytes()
+    middle = len(content) // 2
+    broken = {
+        "cut off": content[:middle], "nothing": b"",
+        "another byte": content[:middle] + bytes([content[middle] ^ 0xFF]) + content[middle + 1 :],
+    }  # fmt: skip
+    path.unlink()
+    if what != "gone":
+        path.write_bytes(broken[what])
 
 
 def test_a_map_of_other_rules_is_not_used(roads, tmp_path, caplog, monkeypatch):

@@ -184,6 +184,7 @@ TABLES: dict[str, tuple[Any, Any, str]] = {
     "negative time": (METRES, [[-1.0, 2.0, 3.0]], "bad_number"),
     "huge": ([[1e300, 2.0, 3.0]], SECONDS, "bad_number"),
     "endless": (METRES, [[1e7, 2.0, 3.0]], "bad_number"),
+    "true": (METRES, [[True, 2.0, 3.0]], "wrong_shape"),
 }
 
 
@@ -200,6 +201,13 @@ BODIES: dict[str, tuple[int, bytes, str]] = {
     "a page of a proxy": (502, b"<html>Bad gateway</html>", "status_502"),
     "nothing": (200, b"", "not_json"),
     "NaN": (200, b'{"code": "Ok", "durations": [[NaN, 1, 1]], "sources_to_targets": [[NaN]]}', "not_json"),
+    "digits": (
+        200,
+        b'{"code": "Ok", "distances": [[1' + b"0" * 400 + b', 1, 1]], "durations": [[1, 1, 1]],'
+        b'"sources_to_targets": [[{"distance": 1' + b"0" * 400 + b', "time": 1},{"distance": 1, "time": 1},'
+        b'{"distance": 1, "time": 1}]]}',
+        "not_json",
+    ),
     "too deep": (200, b"[" * 100_000, "not_json"),
     "cut off": (200, b'{"code": "Ok", "durations": [[1, 2', "not_json"),
     "elsewhere": (302, b"", "status_302"),
@@ -343,3 +351,30 @@ def test_the_version_of_valhalla_and_its_tiles_is_asked_for_aside():
     valhalla.matrix(HERE, THERE, seconds=5)
     assert told.wait(30)
     assert valhalla.version == "3.5.1 tiles 2026-09-21"
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [("2026-11-01T20:00:00Z", "2026-11-01T20:00:00Z"), ("<b>\x00 1\n2</b>", "b12b"), ("9" * 999, "9" * 20)],
+)
+def test_a_strange_version_is_kept_only_as_far_as_it_is_plain(said, kept):
+    osrm = engine("osrm", fixed(json=osrm_says(METRES, SECONDS) | {"data_version": said}))
+    osrm.matrix(HERE, THERE, seconds=5)
+    assert osrm.version == kept
+
+
+@pytest.mark.parametrize("said", [None, 7, [], {}, {"version": 3}, {"version": "3", "tileset_last_modified": 10**18}])
+def test_a_strange_status_of_valhalla_changes_nothing(said):
+    told = threading.Event()
+
+    def reply(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/status":
+            told.set()
+            return httpx.Response(200, json=said)
+        return httpx.Response(200, json=valhalla_says(METRES, SECONDS))
+
+    valhalla = engine("valhalla", reply)
+    assert valhalla.matrix(HERE, THERE, seconds=5).metres.tolist() == METRES
+    assert told.wait(30)
+    valhalla._caller._threads.shutdown(wait=True)
+    assert valhalla.version == ""
