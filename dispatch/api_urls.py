@@ -4,6 +4,7 @@ from django.urls import include, path
 from rest_framework.routers import SimpleRouter
 
 from dispatch import api, api_static
+from dispatch.depot import api as depots
 from dispatch.policies import api as policies
 from fleetcharge.accounts.public import api as api_view
 
@@ -21,6 +22,9 @@ for pattern in router.urls:
 urlpatterns = [
     path("", include(router.urls)),
     path("kpis/", api_view(api.KpiView.as_view()), name="kpis"),
+    path("depots/", api_view(depots.DepotList.as_view()), name="depots"),
+    path("depots/<str:public_id>/", api_view(depots.DepotDetail.as_view()), name="depot"),
+    path("depots/<str:public_id>/night/", api_view(depots.NightDetail.as_view()), name="depot-night-plan"),
     path("savings/", api_view(policies.SavingsView.as_view()), name="savings"),
     path("live/static/", api_view(api_static.LiveStaticView.as_view()), name="live-static"),
 ]

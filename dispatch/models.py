@@ -441,13 +441,16 @@ class Alert(models.Model):
 
 
 # Files of their own; Django looks for them here.
+from dispatch.depot.models import Depot as Depot  # noqa: E402
+from dispatch.depot.models import DepotVehicle as DepotVehicle  # noqa: E402
+from dispatch.depot.models import NightPlan as NightPlan  # noqa: E402
+from dispatch.forecasts.models import Calibration as Calibration  # noqa: E402
+from dispatch.forecasts.models import Forecast as Forecast  # noqa: E402
+from dispatch.forecasts.models import LearnedCurve as LearnedCurve  # noqa: E402
+from dispatch.forecasts.models import PlugGroup as PlugGroup  # noqa: E402
 from dispatch.policies.models import DispatchPolicy as DispatchPolicy  # noqa: E402
 from dispatch.policies.models import PlanOutcome as PlanOutcome  # noqa: E402
 from dispatch.policies.models import PolicyArm as PolicyArm  # noqa: E402
 from dispatch.policies.models import PolicyAssignment as PolicyAssignment  # noqa: E402
 from dispatch.policies.models import PolicyExperiment as PolicyExperiment  # noqa: E402
 from dispatch.speeds.models import SpeedLaw as SpeedLaw  # noqa: E402
-from dispatch.forecasts.models import Calibration as Calibration  # noqa: E402
-from dispatch.forecasts.models import Forecast as Forecast  # noqa: E402
-from dispatch.forecasts.models import LearnedCurve as LearnedCurve  # noqa: E402
-from dispatch.forecasts.models import PlugGroup as PlugGroup  # noqa: E402

@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from dispatch import views
 from dispatch.connecting import views as connecting
+from dispatch.depot import views as depots
 from dispatch.policies import views as policies
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -11,6 +12,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("dispatch/", views.index, name="dispatch"),
     path("dispatch/stations/<str:public_id>/", views.station_drawer, name="station-drawer"),
     path("dispatch/vehicles/<int:vehicle_id>/", views.vehicle_drawer, name="vehicle-drawer"),
+    path("dispatch/depots/", depots.depot_list, name="depot-list"),
+    path("dispatch/depots/<str:public_id>/", depots.depot_night, name="depot-night"),
     path("dispatch/policies/", policies.overview, name="policies"),
     path("stations/", views.station_list, name="station-list"),
     path("fleet/", views.fleet_list, name="fleet-list"),

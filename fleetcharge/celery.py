@@ -13,6 +13,7 @@ app.autodiscover_tasks(
     [
         "stations.stream",
         "stations.health",
+        "dispatch.depot",
         "dispatch.driving",
         "dispatch.forecasts",
         "dispatch.policies",
@@ -43,6 +44,7 @@ app.conf.beat_schedule = {
     "drive-sweep": {"task": "dispatch.driving.tasks.sweep_drives", "schedule": 10.0},
     "session-command-sweep": {"task": "dispatch.tasks.sweep_commands", "schedule": 10.0},
     "breach-sweep": {"task": "dispatch.tasks.sweep_breaches", "schedule": 10.0},
+    "depot-nights": {"task": "dispatch.depot.tasks.plan_nights", "schedule": 60.0},
     "plan-outcomes": {"task": "dispatch.policies.tasks.record_outcomes", "schedule": 600.0},
     "experiment-draw": {"task": "dispatch.policies.tasks.draw_new_vehicles", "schedule": 600.0},
     "learn": {"task": "dispatch.forecasts.tasks.learn", "schedule": crontab(hour=20, minute=10)},  # 01:40 in India

@@ -8,6 +8,8 @@ class OcppBridgeConfig(AppConfig):
     def ready(self) -> None:
         from ocpp_bridge import handlers, outbox  # noqa: F401  (registers subscribers)
         from ocpp_bridge.adapter import OwnChargersAdapter
-        from stations.cpo import registry
+        from ocpp_bridge.charging.nights import Nights
+        from stations.cpo import power, registry
 
         registry.register(OwnChargersAdapter())
+        power.register(Nights())

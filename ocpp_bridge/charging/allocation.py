@@ -48,6 +48,12 @@ class Session:
     leaves_in_seconds: int | None = None
     safe_w: int = 0
     rank: int = 0
+    allowed: tuple[tuple[int, int], ...] = ()
+    """(From seconds, watts), rising: at most so much from then on, but always `safe_w`; empty: as much as it takes."""
+
+    def most_w(self, slot: "Slot") -> int:
+        since = [watts for start, watts in self.allowed if start <= slot.start_seconds]
+        return self.max_w if not since else min(self.max_w, max(self.safe_w, since[-1]))
 
 
 @dataclass(frozen=True)
@@ -253,11 +259,12 @@ def _moment(
     limit_w, caps = _less(slot.limit_w, caps, [(s.group, s.safe_w) for s in ordered if not _is_there(s, slot)])
     hungry = [session for session in here if wanted[session.key] != 0]
     sated = [session for session in here if wanted[session.key] == 0]
-    promised = [_share(session, owed[session.key] // slot.seconds) for session in hungry if owed[session.key] > 0]
-    others = [_share(session) for session in hungry if owed[session.key] <= 0]
+    urgent = [session for session in hungry if owed[session.key] > 0]
+    promised = [_share(session, slot, owed[session.key] // slot.seconds) for session in urgent]
+    others = [_share(session, slot) for session in hungry if owed[session.key] <= 0]
     given = divide(*_less(limit_w, caps, [(s.group, s.safe_w) for s in sated]), [*promised, *_modest_first(others)])
     used = [(session.group, given[session.key]) for session in hungry]
-    return given | divide(*_less(limit_w, caps, used), _modest_first([_share(session) for session in sated]))
+    return given | divide(*_less(limit_w, caps, used), _modest_first([_share(session, slot) for session in sated]))
 
 
 def _less(limit_w: int, caps: Mapping[int, int], used: Iterable[tuple[int, int]]) -> tuple[int, dict[int, int]]:
@@ -269,9 +276,10 @@ def _less(limit_w: int, caps: Mapping[int, int], used: Iterable[tuple[int, int]]
     return left, room
 
 
-def _share(session: Session, promised_w: int = 0) -> Share:
-    floor_w = min(promised_w + session.safe_w, session.max_w)
-    return Share(session.key, session.group, session.min_w, session.max_w, floor_w, session.safe_w)
+def _share(session: Session, slot: Slot, promised_w: int = 0) -> Share:
+    most_w = session.most_w(slot)
+    floor_w = min(promised_w + session.safe_w, most_w)
+    return Share(session.key, session.group, session.min_w, most_w, floor_w, session.safe_w)
 
 
 def _modest_first(shares: Iterable[Share]) -> list[Share]:
@@ -352,4 +360,4 @@ def _plug_in(network: _Network, session: Session, slots: Sequence[Slot], caps: M
         if charger not in network.residual:
             room = max(min(caps.get(session.group, slot.limit_w), slot.limit_w), 0)
             network.edge(charger, ("slot", number), room * slot.seconds)
-        network.edge(session.key, charger, max(0, session.max_w - session.safe_w) * slot.seconds)
+        network.edge(session.key, charger, max(0, session.most_w(slot) - session.safe_w) * slot.seconds)

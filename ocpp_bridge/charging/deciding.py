@@ -39,7 +39,7 @@ def decide(picture: Picture, *, now: datetime) -> Decision:
     sessions = [_session(outlet, books.ceilings[outlet.key], now) for outlet in free]
     by_deadline = picture.site.policy == ChargingSite.Policy.DEADLINE
     slots = allocation.slots_of(
-        _left_over(books, [books.ceilings[outlet.key] for outlet in fixed]),
+        _left_over(books, [books.ceilings[outlet.key] for outlet in fixed], _starts(sessions)),
         [session.leaves_in_seconds for session in sessions],
         horizon_seconds=HORIZON_HOURS * 3600,
         grid_seconds=0 if by_deadline else GRID_SECONDS,
@@ -90,7 +90,20 @@ def _session(outlet: Outlet, ceiling: Ceiling, now: datetime) -> allocation.Sess
         leaves_in_seconds=None if leaves_at is None else max(1, int((leaves_at - now).total_seconds())),
         safe_w=safe_w,
         rank=drawn_wh // RANK_WH,
+        allowed=_allowed(outlet.want.schedule, int(now.timestamp())),
     )
+
+
+def _allowed(schedule: Sequence[Sequence[int]], now: int) -> tuple[tuple[int, int], ...]:
+    """As steps from now on; between the rows of a schedule, and after them, nothing."""
+    if not schedule:
+        return ()
+    moments = {now, *(moment for since, until, _ in schedule for moment in (since, until) if moment > now)}
+    return tuple((moment - now, _scheduled(schedule, moment)) for moment in sorted(moments))
+
+
+def _scheduled(schedule: Sequence[Sequence[int]], moment: int) -> int:
+    return next((watts for since, until, watts in schedule if since <= moment < until), 0)
 
 
 def _without_profile(ceiling: Ceiling, moment: int) -> int:
@@ -99,9 +112,15 @@ def _without_profile(ceiling: Ceiling, moment: int) -> int:
     return bare.at(moment) if ceiling.is_default_held else 0
 
 
-def _left_over(books: Books, fixed: Sequence[Ceiling]) -> list[tuple[int, int]]:
-    """(seconds from now, watts) that the plugs we cannot steer leave to the others."""
+def _starts(sessions: Sequence[allocation.Session]) -> set[int]:
+    """Seconds from now at which what a session may have changes."""
+    return {start for session in sessions for start, _ in session.allowed}
+
+
+def _left_over(books: Books, fixed: Sequence[Ceiling], more: set[int]) -> list[tuple[int, int]]:
+    """(seconds from now, watts) that the plugs we cannot steer leave to the others; cut at `more`, too."""
     edges = {since for since, _ in books.limits}.union(*(ceiling.moments() for ceiling in fixed))
+    edges |= {books.now + seconds for seconds in more}
     moments = sorted({books.now} | {moment for moment in edges if books.now < moment < books.until})
     return [(at - books.now, max(0, books.limit_at(at) - sum(c.at(at) for c in fixed))) for at in moments]
 

@@ -57,7 +57,9 @@ def set_goal(
     now: datetime,
 ) -> ChargingGoal:
     """What somebody wants of this session; its site is planned anew."""
-    wanted = {"departure_at": departure_at, "target_soc_percent": target_soc_percent, "energy_wh": energy_wh}
+    wanted: dict[str, Any] = {
+        "departure_at": departure_at, "target_soc_percent": target_soc_percent, "energy_wh": energy_wh, "schedule": [],
+    }  # fmt: skip
     goal, _ = ChargingGoal.objects.update_or_create(
         session=session, defaults={**wanted, "actor": actor[:120], "set_at": now}
     )

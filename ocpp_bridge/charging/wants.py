@@ -1,6 +1,6 @@
 """What each running session needs and by when: said by somebody, by the vehicle, or by its shifts and stops."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -24,6 +24,8 @@ class Want:
     source: str = ""
     vehicle_max_ac_w: int = 0
     vehicle_max_dc_w: int = 0
+    schedule: Sequence[Sequence[int]] = ()
+    """[from, until, watts] with Unix seconds; nothing beside them. Empty: any time."""
 
 
 def wants_of(sessions: Iterable[ChargingSession], *, now: datetime) -> dict[int, Want]:
@@ -89,7 +91,14 @@ def _want(
         source if is_ahead else "",
         vehicle.model.max_ac_power_w if vehicle else 0,
         vehicle.model.max_dc_power_w if vehicle else 0,
+        _ahead(goal, now),
     )
+
+
+def _ahead(goal: ChargingGoal | None, now: datetime) -> Sequence[Sequence[int]]:
+    """A schedule holds until the departure: what has its energy waits for nothing more. Then it says nothing."""
+    is_over = goal is None or (goal.departure_at is not None and goal.departure_at <= now)
+    return () if goal is None or is_over else goal.schedule
 
 
 def _soc(session: ChargingSession, vehicle: Vehicle | None, needs: ChargingNeeds | None) -> float | None:

@@ -1,0 +1,331 @@
+"""A depot's night from the rows: who is there, who comes, what is planned, planned again, and handed to chargers."""
+
+from datetime import UTC, datetime, time, timedelta
+
+import pytest
+
+from billing.models import ChargingSession
+from dispatch.core import depot as core
+from dispatch.depot import clock, nights
+from dispatch.depot.models import Depot, DepotVehicle, NightPlan
+from dispatch.tests import factories
+from ocpp_bridge.charging import planning
+from ocpp_bridge.models import ChargingGoal, ChargingSite
+from stations.models import EVSE, Charger, Connector
+from vehicles.models import Driver, Shift, Stop, Vehicle, VehicleState
+
+pytestmark = pytest.mark.django_db
+EVENING = datetime(2026, 3, 2, 14, 30, tzinfo=UTC)
+"""20:00 in India."""
+MORNING = datetime(2026, 3, 3, 0, 30, tzinfo=UTC)
+CHEAP = [{"from": "22:00", "to": "06:00", "paise_per_kwh": 600}]
+
+
+@pytest.fixture
+def place(organisation):
+    return factories.location(factories.source(organisation), organisation=organisation)
+
+
+@pytest.fixture
+def depot(place, organisation):
+    """Two AC plugs of 7.4 kW on two chargers, 10 kW for both, cheap from ten at night."""
+    for _ in range(2):
+        charger = factories.charger(
+            place, organisation, last_seen_at=EVENING, protocol="ocpp1.6", registration=Charger.Registration.ACCEPTED
+        )
+        factories.connector(
+            place, charger=charger, plug="type2_socket", max_power_w=7_400, at=EVENING,
+            power_type=Connector.PowerType.AC_1_PHASE, connector_id=1,
+        )  # fmt: skip
+    EVSE.objects.update(evse_number=1)
+    ChargingSite.objects.create(location=place, organisation=organisation, limit_w=10_000, safe_percent=0)
+    return Depot.objects.create(
+        location=place,
+        organisation=organisation,
+        paise_per_kwh=900,
+        prices=CHEAP,
+        night_from=time(20),
+        ready_by=time(6),
+    )
+
+
+@pytest.fixture
+def model():
+    return factories.vehicle_model(
+        plugs=["type2_socket"], max_ac_power_w=7_400, max_dc_power_w=0, battery_wh=20_000, charge_curve=[]
+    )
+
+
+def van(organisation, model, *, km=0.0, soc_percent=50.0, **fields):
+    vehicle = factories.vehicle(
+        organisation, model=model, soc_percent=soc_percent, latitude=factories.HERE[0] + km / 111.2, at=EVENING
+    )
+    places = {"depot_latitude": factories.HERE[0], "depot_longitude": factories.HERE[1], **fields}
+    Vehicle.objects.filter(pk=vehicle.pk).update(**places)
+    vehicle.refresh_from_db()
+    return vehicle
+
+
+def begin(vehicle, evse_number=0, *, at=EVENING, **fields):
+    connector = Connector.objects.order_by("pk")[evse_number]
+    return ChargingSession.objects.create(
+        organisation=vehicle.organisation, source=connector.evse.location.source, charger=connector.evse.charger,
+        connector=connector, transaction_ref=f"{vehicle.pk}", start_key=f"{vehicle.pk}", vehicle=vehicle,
+        started_at=at, **fields,
+    )  # fmt: skip
+
+
+def plan(depot, now=EVENING, **fields):
+    return nights.plan(location_id=depot.pk, now=now, **fields)
+
+
+def row(made, vehicle):
+    return next(one for one in made.result["stays"] if one["vehicle"] == vehicle.pk)
+
+
+def shift(vehicle, begins, ends):
+    driver = Driver.objects.create(organisation=vehicle.organisation, name=f"Driver {vehicle.pk}")
+    return Shift.objects.create(
+        organisation=vehicle.organisation, vehicle=vehicle, driver=driver, starts_at=begins, ends_at=ends
+    )
+
+
+def test_vehicles_of_the_depot_charge_in_the_cheap_hours_and_are_ready(depot, organisation, model):
+    one, two = van(organisation, model), van(organisation, model, soc_percent=20)
+    van(organisation, model, depot_latitude=None, depot_longitude=None)
+    made = plan(depot)
+    assert (made.version, made.vehicles, made.ready, made.reason) == (1, 2, 2, "first plan of the night")
+    assert {row(made, one)["evse"], row(made, two)["evse"]} == set(Connector.objects.values_list("evse", flat=True))
+    begins = min(datetime.fromisoformat(charge[0]) for stay in made.result["stays"] for charge in stay["charges"])
+    assert begins == EVENING + timedelta(hours=2)
+    need_wh = (0.3 + 0.6) * 20_000 / 0.93
+    assert made.cost_paise == pytest.approx(need_wh * 0.6, rel=0.03)  # a reading may err a little
+    assert made.result["is_steered"]
+
+
+def test_the_limit_of_the_site_holds_in_every_slot(depot, organisation, model):
+    for _ in range(2):
+        van(organisation, model, soc_percent=10)
+    made = plan(depot)
+    schedule = core.replay(made.snapshot)
+    assert max(sum(wh) for wh in zip(*(stay.wh for stay in schedule.stays), strict=True)) <= 2_500.01
+    assert [stay.is_ready for stay in schedule.stays] == [True, True]
+
+
+def test_by_day_nothing_is_planned(depot, organisation, model):
+    van(organisation, model)
+    assert plan(depot, EVENING - timedelta(minutes=1)) is None
+    assert plan(depot, MORNING + timedelta(hours=4)) is None
+    assert plan(depot, MORNING + timedelta(hours=3)) is not None or NightPlan.objects.count() == 0
+
+
+def test_ready_for_the_shift_with_time_to_spare(depot, organisation, model):
+    vehicle = van(organisation, model, soc_percent=20)
+    shift(vehicle, EVENING + timedelta(hours=3), EVENING + timedelta(hours=9))
+    stay = row(plan(depot), vehicle)
+    assert (stay["leaves_for"], stay["leaves_at"]) == (
+        "shift", (EVENING + timedelta(hours=2, minutes=45)).isoformat(),
+    )  # fmt: skip
+    assert stay["missing_wh"] == 0
+    assert max(charge[1] for charge in stay["charges"]) <= stay["leaves_at"]
+
+
+def test_the_round_of_the_next_day_is_a_must(depot, organisation, model):
+    """60 km out and back with 15 % margin and the reserve are more than the target."""
+    vehicle = van(organisation, model, soc_percent=20)
+    Stop.objects.create(
+        vehicle=vehicle, sequence=1, name="Far", latitude=factories.HERE[0] + 44 / 111.2, longitude=factories.HERE[1],
+        due_at=MORNING + timedelta(hours=2),
+    )  # fmt: skip
+    stay = row(plan(depot), vehicle)
+    assert stay["leaves_for"] == "stop"
+    percent = 2 * 44 * 1.35 * 140 * 1.15 / 20_000 * 100 + 5
+    assert stay["target_percent"] == pytest.approx(min(100, percent), abs=0.5)
+    assert stay["must_wh"] == pytest.approx(stay["need_wh"])
+
+
+def test_a_vehicle_on_shift_comes_after_it(depot, organisation, model):
+    vehicle = van(organisation, model, km=5)
+    shift(vehicle, EVENING - timedelta(hours=6), EVENING + timedelta(hours=4))
+    stay = row(plan(depot), vehicle)
+    assert stay["arrives_at"] == (EVENING + timedelta(hours=4)).isoformat()
+    assert stay["soc_percent"] < 50  # the way home takes some
+
+
+def test_who_is_not_ready_is_said_with_kwh_and_the_priority_decides(depot, organisation, model):
+    ChargingSite.objects.update(limit_w=1_000)
+    first, last = van(organisation, model, soc_percent=40), van(organisation, model, soc_percent=40)
+    DepotVehicle.objects.create(depot=depot, vehicle=last, priority=5)
+    made = plan(depot)
+    assert row(made, last)["missing_wh"] == 0
+    assert row(made, first)["missing_wh"] == made.missing_wh > 5_000
+    assert (made.ready, made.vehicles) == (1, 2)
+
+
+def test_a_plug_out_of_order_and_a_strangers_plug_are_not_planned_with(depot, organisation, model, other_organisation):
+    vehicles = [van(organisation, model), van(organisation, model)]
+    Connector.objects.filter(pk=Connector.objects.order_by("pk")[0].pk).update(status="faulted")
+    made = plan(depot)
+    assert sorted(row(made, one)["evse"] is None for one in vehicles) == [False, True]
+    Connector.objects.update(status="available")
+    begin(factories.vehicle(other_organisation), 1)
+    made = plan(depot, EVENING + timedelta(minutes=1))
+    assert sum(row(made, one)["evse"] is None for one in vehicles) == 1
+
+
+def test_as_long_as_all_goes_as_planned_the_plan_stands(depot, organisation, model):
+    vehicle = van(organisation, model)
+    assert plan(depot) is not None
+    assert plan(depot, EVENING + timedelta(minutes=20)) is None
+    charge = row(NightPlan.objects.get(), vehicle)["charges"][0]
+    half = datetime.fromisoformat(charge[0]) + timedelta(minutes=30)
+    got = charge[2] / 2 * 0.93 / 20_000 * 100
+    VehicleState.objects.update(soc_percent=50 + got)
+    assert plan(depot, half) is None
+    assert NightPlan.objects.count() == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda: Connector.objects.filter(pk=Connector.objects.first().pk).update(status="faulted"), "1 plugs out"),
+        (lambda: VehicleState.objects.update(soc_percent=35), "needs another amount"),
+        (lambda: VehicleState.objects.update(latitude=factories.HERE[0] + 0.3), "comes late"),
+        (lambda: ChargingSite.objects.update(limit_w=8_000), "limit of the site changed"),
+        (lambda: Depot.objects.update(prices=[]), "price of the site changed"),
+        (lambda: Vehicle.objects.update(is_active=False), "left"),
+    ],
+)  # fmt: skip
+def test_what_is_another_than_planned_makes_a_new_version(depot, organisation, model, change, reason):
+    van(organisation, model)
+    plan(depot)
+    change()
+    made = plan(depot, EVENING + timedelta(minutes=5))
+    assert (made.version, reason in made.reason) == (2, True)
+    assert plan(depot, EVENING + timedelta(minutes=6)) is None  # and that one stands
+
+
+def test_a_vehicle_that_plugs_in_elsewhere_stays_there(depot, organisation, model):
+    vehicle = van(organisation, model)
+    told = row(plan(depot), vehicle)["evse"]
+    other = next(number for number, one in enumerate(Connector.objects.order_by("pk")) if one.evse_id != told)
+    begin(vehicle, other)
+    made = plan(depot, EVENING + timedelta(minutes=5))
+    assert row(made, vehicle)["evse"] == Connector.objects.order_by("pk")[other].evse_id
+    assert "plugged in elsewhere" in made.reason
+
+
+def test_a_running_session_is_limited_to_its_hours_through_the_site(depot, organisation, model):
+    ChargingSite.objects.update(limit_w=16_000)  # the free plug counts with all it can draw until it has a default
+    vehicle = van(organisation, model)
+    session = begin(vehicle)
+    stay = row(plan(depot), vehicle)
+    goal = ChargingGoal.objects.get(session=session)
+    begins, ends, watts = stay["charges"][0]
+    assert goal.schedule[0][:2] == [datetime.fromisoformat(at).timestamp() for at in (begins, ends)]
+    assert goal.schedule[0][2] == watts
+    assert goal.departure_at == MORNING
+    assert goal.energy_wh == pytest.approx(stay["planned_wh"], abs=2)
+    decided = planning.plan(location_id=depot.pk, reason="test", now=EVENING)
+    assert decided.result["outlets"][0]["wanted_w"] == 0  # dear hours: it waits
+    decided = planning.plan(
+        location_id=depot.pk, reason="test", now=datetime.fromisoformat(begins) + timedelta(seconds=1)
+    )
+    assert decided.result["outlets"][0]["wanted_w"] == pytest.approx(watts, abs=10)
+
+
+def test_the_goal_a_person_has_set_is_left_alone(depot, organisation, model):
+    vehicle = van(organisation, model)
+    session = begin(vehicle)
+    ChargingGoal.objects.create(session=session, departure_at=MORNING, actor="asha@example.com")
+    plan(depot)
+    goal = ChargingGoal.objects.get()
+    assert (goal.schedule, goal.actor) == ([], "asha@example.com")
+
+
+def test_the_sweep_plans_every_depot_and_survives_one_that_fails(depot, organisation, model, monkeypatch):
+    van(organisation, model)
+    assert [nights.sweep(now=EVENING), nights.sweep(now=EVENING)] == [1, 0]
+    monkeypatch.setattr(nights, "plan", lambda **_: 1 / 0)
+    assert nights.sweep(now=EVENING) == 0
+
+
+def test_a_night_knows_its_evening_also_after_midnight():
+    zone = clock.ZoneInfo("Asia/Kolkata")
+    ends = {"night_from": time(20), "ready_by": time(6), "zone": zone}
+    assert clock.night_at(datetime(2026, 3, 2, 20, 0, tzinfo=zone), **ends).on.isoformat() == "2026-03-02"
+    assert clock.night_at(datetime(2026, 3, 3, 9, 59, tzinfo=zone), **ends).on.isoformat() == "2026-03-02"
+    assert clock.night_at(datetime(2026, 3, 3, 10, 0, tzinfo=zone), **ends) is None
+
+
+def test_the_lowest_limit_within_a_slot_counts():
+    first = datetime(2026, 3, 2, 20, 0, tzinfo=UTC)
+    start = int(first.timestamp())
+    assert clock.limits(first, 3, [(start, 9), (start + 600, 4), (start + 1800, 7)]) == [4, 4, 7]
+
+
+@pytest.mark.parametrize("rows", [[{"from": "22:00"}], [{"from": "1", "to": "2", "paise_per_kwh": 3}],
+                                  [{"from": "22:00", "to": "22:00", "paise_per_kwh": 3}],
+                                  [{"from": "22:00", "to": "23:00", "paise_per_kwh": 1.5}]])  # fmt: skip
+def test_a_price_window_that_is_none_is_refused(rows):
+    with pytest.raises(ValueError, match=r"price|paise|isoformat"):
+        clock.price_windows(rows)
+
+
+def put(client, place, **body):
+    return client.put(f"/api/v1/depots/{place.public_id}/", body, content_type="application/json")
+
+
+def test_a_dispatcher_sets_up_a_depot_and_sees_its_night(
+    client, dispatcher, organisation, model, place, depot, time_machine
+):
+    time_machine.move_to(EVENING)
+    depot.delete()
+    client.force_login(dispatcher)
+    first, last = van(organisation, model, soc_percent=30), van(organisation, model, soc_percent=30)
+    named = [{"vehicle": last.pk, "priority": 7}]
+    made = put(client, place, paise_per_kwh=900, prices=CHEAP, vehicles=named)
+    assert (made.status_code, made.json()["vehicles"], made.json()["prices"]) == (200, named, CHEAP)
+    url = f"/api/v1/depots/{place.public_id}/night/"
+    assert client.get(url).status_code == 404
+    planned = client.post(url).json()
+    assert (planned["vehicles"], planned["ready"], planned["is_steered"]) == (2, 2, True)
+    assert {stay["vehicle"]: stay["priority"] for stay in planned["stays"]} == {first.pk: 1, last.pk: 7}
+    assert planned["stays"][0]["charges"][0]["power_w"] > 0
+    assert client.get(url).json()["version"] == 1
+    page = client.get(f"/dispatch/depots/{place.public_id}/").content.decode()
+    assert f">{first.registration}<" in page
+    assert page.count('class="charge') == sum(len(stay["charges"]) for stay in planned["stays"])
+    assert "2 of 2 ready" in page
+    assert place.name in client.get("/dispatch/depots/").content.decode()
+    assert client.delete(f"/api/v1/depots/{place.public_id}/").status_code == 204
+    assert client.post(url).status_code == 409
+
+
+@pytest.mark.parametrize(
+    "body", [{"prices": [{"from": "22:00"}]}, {"move_every_minutes": 20}, {"vehicles": [{"vehicle": 1, "priority": 0}]}]
+)
+def test_bad_rules_change_nothing(client, dispatcher, depot, place, body):
+    client.force_login(dispatcher)
+    assert put(client, place, **body).status_code == 400
+    assert Depot.objects.get().prices == CHEAP
+
+
+def test_a_stranger_has_no_part_in_a_depot(client, stranger, dispatcher, depot, place, other_organisation, model):
+    client.force_login(stranger)
+    url = f"/api/v1/depots/{place.public_id}/"
+    answers = [client.get(url), client.delete(url), put(client, place), client.get(f"{url}night/"),
+               client.post(f"{url}night/"), client.get(f"/dispatch/depots/{place.public_id}/")]  # fmt: skip
+    assert [answer.status_code for answer in answers] == [404] * 6
+    client.force_login(dispatcher)
+    theirs = van(other_organisation, model)
+    refused = put(client, place, vehicles=[{"vehicle": theirs.pk, "priority": 2}])
+    assert (refused.status_code, refused.json()["code"], DepotVehicle.objects.count()) == (409, "unknown_vehicle", 0)
+
+
+def test_without_a_shared_limit_the_plan_is_advice_and_says_so(client, dispatcher, depot, organisation, model, place):
+    ChargingSite.objects.all().delete()
+    van(organisation, model)
+    assert not plan(depot).result["is_steered"]
+    client.force_login(dispatcher)
+    assert "the plan is advice" in client.get(f"/dispatch/depots/{place.public_id}/").content.decode()
