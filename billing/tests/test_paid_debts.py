@@ -1,10 +1,11 @@
 """Money for what was invoiced before is no advance: it is taxed once, by the invoice."""
 
 import dataclasses
+import threading
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
-from django.db import DatabaseError, connection, transaction
+from django.db import DatabaseError, connection, connections, transaction
 from django.db.models import Sum
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -21,6 +22,7 @@ from billing.tests.factories import NOON, Fleet, make_fleet
 from billing.tests.invoicing import AFTER_NOVEMBER, NOVEMBER, charge, make_registration, make_supplier
 from billing.tests.test_renderings import texts_of
 from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib.tests.crossing import until, waiters
 
 Kind = TaxDocument.Kind
 DECEMBER = date(2026, 12, 1)
@@ -123,6 +125,30 @@ def test_the_oldest_invoice_is_paid_first_and_what_was_given_up_is_not_paid_agai
     assert list(DebtPayment.objects.values_list("document", "amount_paise")) == [
         (first.pk, 112_00), (second.pk, 38_00),
     ]  # fmt: skip
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_workers_pay_the_same_debt_once() -> None:
+    organisation = Organisation.objects.create(name="Race", slug="race")
+    charge(fleet_with(organisation, 0))
+    close()
+    first, second = (top_up(organisation, 150_00, key) for key in ("one", "two"))
+
+    def other() -> None:
+        try:
+            advances.confirm(transfer=second, at=IN_DECEMBER)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=other)
+    with transaction.atomic():
+        advances.confirm(transfer=first, at=IN_DECEMBER)
+        thread.start()
+        until(lambda: waiters() > 0 or not thread.is_alive())
+    thread.join(60)
+    assert DebtPayment.objects.aggregate(paise=Sum("amount_paise"))["paise"] == 212_00
+    assert open_advances(organisation) == 88_00
+    the_books_are_right()
 
 
 @pytest.mark.django_db
