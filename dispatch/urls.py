@@ -6,6 +6,7 @@ from dispatch import views
 from dispatch.connecting import views as connecting
 from dispatch.depot import views as depots
 from dispatch.policies import views as policies
+from dispatch.tables import views as tables
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("dispatch.api_urls")),
@@ -15,13 +16,15 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("dispatch/depots/", depots.depot_list, name="depot-list"),
     path("dispatch/depots/<str:public_id>/", depots.depot_night, name="depot-night"),
     path("dispatch/policies/", policies.overview, name="policies"),
-    path("stations/", views.station_list, name="station-list"),
-    path("fleet/", views.fleet_list, name="fleet-list"),
+    path("stations/", tables.stations, name="station-list"),
+    path("fleet/", tables.fleet, name="fleet-list"),
     path("fleet/connect/", connecting.overview, name="connect"),
     path("fleet/connect/claim/", connecting.claim, name="connect-claim"),
     path("fleet/<int:vehicle_id>/connect/", connecting.vehicle, name="connect-vehicle"),
     path("fleet/<int:vehicle_id>/connect/packets/", connecting.packets, name="connect-packets"),
     path("fleet/<int:vehicle_id>/connect/new/", connecting.new_device, name="connect-new-device"),
-    path("sessions/", views.session_list, name="session-list"),
+    path("sessions/", tables.sessions, name="session-list"),
+    path("alerts/", tables.alerts, name="alert-list"),
+    path("reservations/", tables.reservations, name="reservation-list"),
     path("", include("dispatch.driving.urls")),
 ]

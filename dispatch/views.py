@@ -7,9 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
-from django.core.paginator import Paginator
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -30,7 +28,6 @@ from stations.models import Connector, Location
 from vehicles.models import Stop
 
 FIRST_ROWS = 40
-PAGE_ROWS = 50
 DEED_MINUTES = (15, 30, 45, 60, 90, 120)
 View = Callable[..., HttpResponse]
 
@@ -177,39 +174,3 @@ def _partial_or_page(request: FleetRequest, template: str, title: str, context: 
     if request.headers.get("X-Requested-With") == "drawer":
         return render(request, template, context)
     return render(request, "dispatch/detail.html", {**context, "partial": template, "title": title})
-
-
-@needs(Scope.STATIONS_READ)
-def station_list(request: FleetRequest) -> HttpResponse:
-    text = request.GET.get("q", "").strip()[:80]
-    return _listing(
-        request, "dispatch/stations.html", pages.sites(organisation_of(request), text, now=timezone.now()), text
-    )
-
-
-@needs(Scope.VEHICLES_READ)
-def fleet_list(request: FleetRequest) -> HttpResponse:
-    text = request.GET.get("q", "").strip()[:80]
-    fleet = pages.fleet_by_urgency(organisation_of(request), now=timezone.now())
-    if text:
-        fleet = fleet.filter(registration__icontains=text) | fleet.filter(default_driver__name__icontains=text)
-    return _listing(request, "dispatch/fleet.html", fleet, text, pages.fleet_rows)
-
-
-@needs(Scope.BILLING_READ)
-def session_list(request: FleetRequest) -> HttpResponse:
-    text = request.GET.get("q", "").strip()[:80]
-    sessions = ChargingSession.objects.for_organisation(organisation_of(request)).select_related(
-        "vehicle", "connector__evse__location", "cdr", "verdict"
-    )
-    if text:
-        by_place = sessions.filter(connector__evse__location__name__icontains=text)
-        sessions = sessions.filter(vehicle__registration__icontains=text) | by_place
-    return _listing(request, "dispatch/sessions.html", sessions, text)
-
-
-def _listing(
-    request: HttpRequest, template: str, rows: QuerySet[Any], text: str, shape: Callable[[list[Any]], list[Any]] = list
-) -> HttpResponse:
-    page = Paginator(rows, PAGE_ROWS).get_page(request.GET.get("page"))
-    return render(request, template, {"page": page, "rows": shape(list(page.object_list)), "text": text})

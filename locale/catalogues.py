@@ -16,6 +16,8 @@ PYTHON = [
     "dispatch/texts.py",
     "dispatch/pages.py",
     "dispatch/wording.py",
+    "dispatch/tables/forms.py",
+    "dispatch/tables/kinds.py",
     "dispatch/offers.py",
     "dispatch/connecting/texts.py",
     "dispatch/connecting/views.py",
