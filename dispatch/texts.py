@@ -81,6 +81,8 @@ def _queue() -> dict[str, str]:
         "detourKm": _("+{km} km"),
         "arrivesWith": _("Arrives with {percent} % left"),
         "suggested": _("Suggested reroute"),
+        "planB": _("Plan B: {station}"),
+        "noPlanB": _("No plan B: no other charger in reach of it"),
         "now": _("Now, {percent} %"),
         "bay": _("{station}, bay {bay}"),
         "ago": _("{age} ago"),

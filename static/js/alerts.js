@@ -7,6 +7,7 @@ import { say, sayWithUndo } from "fc/toast";
 
 const UNDO_MS = 10_000;
 const SNOOZE_MINUTES = 15;
+const STOPS_TOLD = 3;
 const SPOKEN_EVERY_MS = 5000;
 const ICONS = { will_not_reach: "warn", rerouted: "route", no_charger: "warn", reservation_lost: "plug", charger_silent: "slash", money: "rupee", network_down: "slash", charger_matter: "warn", vehicle_silent: "slash", webhook_off: "out", vehicle_alarm: "warn", no_show: "clock", overstay: "bolt" };
 const DRIVEN = new Set(["accepted", "reserved", "charging"]);
@@ -237,6 +238,23 @@ function options(plan) {
   return h("ul", { class: "options" }, items.length ? items : h("li", {}, t("noOptions")));
 }
 
+/** A plan's charges and its next stops in the order in which they come; one from before routes has its one charge. */
+function timeline(plan, goal) {
+  const { visits, arrivals } = plan.explanation ?? {};
+  const charges = visits ?? [{ station: plan.station.name, starts_at: plan.plug_in_at, leaves_at: plan.done_at, departure_soc_percent: plan.target_soc_percent }];
+  const stops = visits ? (arrivals ?? []).slice(0, STOPS_TOLD) : goal ? [{ name: goal.name ?? goal, arrives_at: goal.at }] : [];
+  return [
+    ...charges.flatMap((one) => [["plug", "ok", one.station, one.starts_at], ["bolt", "chg", percent(one.departure_soc_percent), one.leaves_at]]),
+    ...stops.map((one) => ["pin", one.late_seconds >= 60 ? "bad" : "off", one.name, one.arrives_at]),
+  ].sort((a, b) => (a[3] ? new Date(a[3]).getTime() : Infinity) - (b[3] ? new Date(b[3]).getTime() : Infinity));
+}
+
+function planB(plan) {
+  const known = plan.explanation?.plan_b;
+  if (!known) return "";
+  return known.connector_id ? t("planB", { station: known.station }) : t("noPlanB");
+}
+
 /** The card over the map that tells the suggested reroute leg by leg. */
 export function drawTip(box, alert) {
   const plan = alert?.plan;
@@ -249,7 +267,6 @@ export function drawTip(box, alert) {
     h("p", { class: "num" }, t("arrivesWith", { percent: plan.arrival_soc_percent === null ? "–" : Math.round(plan.arrival_soc_percent) })),
     h("div", { class: "leg num" },
       leg("truck", "bad", t("now", { percent: Math.round(plan.soc_percent) }), hourMinute(plan.created_at)),
-      leg("plug", "ok", plan.station.name, hourMinute(plan.plug_in_at)),
-      leg("bolt", "chg", percent(plan.target_soc_percent), hourMinute(plan.done_at)),
-      goal ? leg("pin", "off", goal.name ?? goal, goal.at ? hourMinute(goal.at) : "") : []));
+      ...timeline(plan, goal).map(([name, tone, text, at]) => leg(name, tone, text, at ? hourMinute(at) : ""))),
+    ...(planB(plan) ? [h("p", { class: "cut" }, planB(plan))] : []));
 }

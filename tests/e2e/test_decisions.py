@@ -1,6 +1,8 @@
 """Accepting, dismissing, taking back; losing the line and getting everything back."""
 
+import re
 from collections.abc import Callable
+from datetime import timedelta
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -88,3 +90,21 @@ def test_a_dropped_socket_recovers_and_no_alert_is_lost(
     expect(page.locator("#queue-count")).to_have_text("4")
     # the only complaints are the browser's own about the line
     assert [error for error in web.errors if "WebSocket" not in error] == []
+
+
+def test_the_card_tells_every_charge_and_stop_of_the_way_and_plan_b(dashboard: Callable[..., Page], city: City) -> None:
+    at = city.plan.created_at
+    visits = [
+        {"station": name, "starts_at": (at + timedelta(minutes=start)).isoformat(), "departure_soc_percent": percent,
+         "leaves_at": (at + timedelta(minutes=start + 20)).isoformat()}
+        for name, start, percent in (("First Hub", 10, 62.0), ("Second Hub", 90, 41.0))
+    ]  # fmt: skip
+    stop = {"name": "Whitefield DC", "arrives_at": (at + timedelta(minutes=50)).isoformat(), "late_seconds": 600}
+    plan_b = {"connector_id": 1, "station": "Third Hub", "turn_off_at": ""}
+    city.plan.explanation = {"visits": visits, "arrivals": [stop], "plan_b": plan_b}
+    city.plan.save()
+    card = dashboard().locator("#tip")
+    expect(card.locator(".leg b")).to_have_text(
+        [re.compile("Now"), "First Hub", re.compile("62"), "Whitefield DC", "Second Hub", re.compile("41")]
+    )
+    expect(card).to_contain_text("Plan B: Third Hub")
