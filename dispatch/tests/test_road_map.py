@@ -12,9 +12,11 @@ from django.core.management import CommandError, call_command
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import dijkstra
 
-from dispatch import engines
+from dispatch import candidates, engines, replaying, services
 from dispatch.engines import pointer
 from dispatch.engines.crow import crow_metres
+from dispatch.tests import factories
+from vehicles.models import VehicleState
 
 osmium = pytest.importorskip("osmium", reason="the optional road engine is not installed (make roads)")
 pytest.importorskip("pyroutingkit", reason="the optional road engine is not installed (make roads)")
@@ -335,3 +337,26 @@ def _fastest(graph: "osm.Graph") -> csr_matrix:
     first = np.r_[True, (tail[1:] != tail[:-1]) | (head[1:] != head[:-1])]
     count = len(graph.latitude)
     return csr_matrix((seconds[first], (tail[first], head[first])), shape=(count, count))
+
+
+@pytest.mark.django_db
+def test_a_plan_goes_by_road_and_says_so(roads, tmp_path, organisation):
+    made = streets(1)
+    call_command("load_osm", extract(tmp_path / "a.osm.pbf", made))
+    candidates.sites.forget()
+    candidates.sites._checked_at = float("-inf")
+    goal = place(SIDE**2 - 1)
+    plug = factories.connector(
+        factories.location(factories.public_network(organisation), latitude=goal[0], longitude=goal[1])
+    )
+    vehicle = factories.vehicle(organisation)
+    VehicleState.objects.filter(vehicle=vehicle).update(latitude=place(0)[0], longitude=place(0)[1])
+    plan = services.plan_charge_stop(vehicle_id=vehicle.pk, trigger="soc_low", trigger_key="soc:1", now=factories.NOW)
+    plan.refresh_from_db()
+    seconds, metres = by_dijkstra(made)
+    assert (plan.connector, plan.engine) == (plug, asked())
+    assert plan.engine.startswith("cch 0.2.1 rules 1 map ")
+    assert plan.drive_seconds == pytest.approx(seconds[0, -1], abs=1)
+    assert plan.distance_m == pytest.approx(metres[0, -1], abs=20)
+    assert [tuple(point) for point in plan.route["new"]] == engines.current().route(place(0), goal)
+    assert replaying.differences(plan, replaying.replay(plan)) == []
