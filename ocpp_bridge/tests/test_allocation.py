@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -275,3 +276,38 @@ def test_who_has_enough_gets_what_the_others_cannot_use(now: int, expected: int)
     slots = slots_of([(0, 12_000)], [], horizon_seconds=HOUR)
     plan = plan_fair(slots, {}, [hungry, Session(2, 2, 0, 20_000, needed_wh=0)])
     assert plan.power_w[0][2] == expected
+
+
+def hours(*limits: int) -> Any:
+    """Slots of an hour each."""
+    return slots_of(list(enumerate_hours(limits)), [], horizon_seconds=len(limits) * HOUR)
+
+
+def enumerate_hours(limits: Sequence[int]) -> list[tuple[int, int]]:
+    return [(number * HOUR, watts + number % 2) for number, watts in enumerate(limits)]  # no two alike: none is joined
+
+
+@pytest.mark.parametrize("split", [plan_by_deadline, plan_fair])
+def test_a_session_draws_only_when_it_is_allowed_to(split) -> None:
+    """The other one has what it leaves, also in the hour in which it is to be silent."""
+    timed = Session(1, 1, 0, 11_000, 11_000, 3 * HOUR, allowed=((0, 0), (HOUR, 7_000), (2 * HOUR, 4_000)))
+    free = Session(2, 2, 0, 11_000, 30_000, 3 * HOUR)
+    plan = split(hours(11_000, 11_000, 11_000), {}, [timed, free])
+    assert plan.power_w[0] == {1: 0, 2: 11_000}
+    assert plan.power_w[1][1] <= 7_000
+    assert plan.power_w[2][1] <= 4_000
+
+
+def test_a_departure_is_met_in_the_hours_that_are_allowed() -> None:
+    """The one with an hour to itself gives way in the hour that is the other's only one."""
+    only_then = Session(1, 1, 0, 10_000, 10_000, 3 * HOUR, allowed=((0, 0), (HOUR, 10_000), (2 * HOUR, 0)))
+    any_time = Session(2, 2, 0, 10_000, 20_000, 3 * HOUR)
+    plan = plan_by_deadline(hours(10_000, 10_000, 10_000), {}, [any_time, only_then])
+    assert plan.missing_wh == {}
+
+
+def test_what_is_kept_for_a_plug_is_its_own_also_when_nothing_is_allowed() -> None:
+    """It may draw that much whenever we are silent."""
+    session = Session(1, 1, 0, 10_000, 20_000, 2 * HOUR, safe_w=2_000, allowed=((0, 0),))
+    plan = plan_by_deadline(hours(10_000, 10_000), {}, [session])
+    assert [power[1] for power in plan.power_w] == [2_000, 2_000]
