@@ -91,7 +91,7 @@ def test_a_stop_that_is_late_anyway_makes_no_other_late(source, organisation):
     """Charging at km 4 would be as good for the first stop, and too late for the second."""
     plug_at(source, 4)
     behind = plug_at(source, 17)
-    plan = plan_for(organisation, (8, 0), (16, 55), (20, None))
+    plan = plan_for(organisation, (8, 0), (16, 55), (20, None), soc_percent=26.0)
     assert plan.connector == behind
     assert [one["late_seconds"] > 0 for one in plan.explanation["arrivals"]] == [True, False, False]
 

@@ -128,6 +128,7 @@ def test_many_plans_take_turns(source, organisation, monkeypatch):
     monkeypatch.setattr(triggers, "MOST_IN_A_SWEEP", 2)
     for number in range(5):
         plug_at(source, 1 + number)
+    for number in range(5):
         vehicle = factories.vehicle(organisation)
         services.plan_charge_stop(vehicle_id=vehicle.pk, trigger="soc_low", trigger_key=f"soc:{number}", now=NOW)
     ChargePlan.objects.update(plug_in_at=NOW + timedelta(hours=1))
