@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dispatch.models import Alert
 
 ENGLISH = "en"
+UNKNOWN = "–"
 
 TITLES: dict[str, Promise] = {
     "out_of_reach": _("%(registration)s has %(soc_percent)s %% and no charger in reach"),
@@ -127,8 +128,11 @@ class Says:
 
 
 def told(alert: "Alert", zone_name: str, language: str | None = None) -> dict[str, str]:
-    """Title and body in this language (None: the one that is active). Alerts from before codes keep their text."""
-    if not alert.code:
+    """Title and body in this language (None: the one that is active).
+
+    Alerts from before codes keep their text, and so do those with a code of a newer release than this process.
+    """
+    if alert.code not in TITLES:
         return {"title": alert.title, "body": alert.body}
     with translation.override(language or translation.get_language()):
         return _words(alert.code, alert.body_codes, alert.parameters, zone_of(zone_name))
@@ -141,15 +145,22 @@ def in_english(says: Says, zone_name: str) -> dict[str, str]:
 
 
 def _words(code: str, body: Iterable[str], parameters: Mapping[str, Any], zone: ZoneInfo) -> dict[str, str]:
-    shown = {name: _shown(name, value, zone) for name, value in parameters.items()}
+    shown = _Shown({name: _shown(name, value, zone) for name, value in parameters.items()})
     sentences = [str(SENTENCES[one]) % shown for one in body if one in SENTENCES]
     return {"title": str(TITLES[code]) % shown, "body": " ".join(sentences)}
+
+
+class _Shown(dict[str, str]):
+    """What a sentence asks for and the alert does not have is a dash: a row of another release breaks no page."""
+
+    def __missing__(self, name: str) -> str:
+        return UNKNOWN
 
 
 def _shown(name: str, value: Any, zone: ZoneInfo) -> str:
     """One parameter for the eye, by the unit in its name."""
     if value is None:
-        return "–"
+        return UNKNOWN
     for ending, show in _UNITS.items():
         if name.endswith(ending):
             return show(value)

@@ -92,12 +92,16 @@ def test_every_code_that_a_plan_can_tell_has_its_sentence():
 
 
 @pytest.mark.parametrize("code", sorted(wording.TITLES))
-def test_a_parameter_that_is_not_known_breaks_no_page(code):
-    title = str(wording.TITLES[code])
-    names = {"registration", "soc_percent", "place", "stop", "ocpp_identity", "network", "endpoint", "alarm", "bay"}
-    assert title % dict.fromkeys(names, "x")
-    says = Says(code, ("would_be_refused", "lost_because"), dict.fromkeys({*names, "refusal", "reason"}))
-    assert wording.in_english(says, "nonsense")["title"]
+def test_a_row_without_what_its_words_name_breaks_no_page(code):
+    alert = Alert(code=code, body_codes=sorted(wording.SENTENCES), parameters={})
+    for language in ("en", "hi"):
+        words = wording.told(alert, "nonsense", language)
+        assert words["title"] and "%(" not in words["title"] + words["body"]
+
+
+def test_a_code_of_a_newer_release_is_told_by_its_text():
+    alert = Alert(code="of_tomorrow", body_codes=["too"], title="In English", body="All of it")
+    assert wording.told(alert, "Asia/Kolkata", "hi") == {"title": "In English", "body": "All of it"}
 
 
 def test_refusals_and_reasons_are_words_in_both_languages():
