@@ -16,13 +16,13 @@ class BillingConfig(AppConfig):
             wallet_terms,
             write_offs,
         )
+        from billing.charger_evidence import tell_sessions
         from billing.invoicing import outbox as invoicing_outbox  # noqa: F401
         from billing.notices import handlers as letters  # noqa: F401
         from billing.notices import recorders  # noqa: F401
         from billing.payments import handlers as payments  # noqa: F401
         from billing.payments import outbox as payments_outbox  # noqa: F401
         from billing.roaming import FleetTokens
-        from billing.charger_evidence import tell_sessions
         from stations.cpo.ocpi import directory
         from stations.health import evidence
 

@@ -32,6 +32,7 @@ app.conf.beat_schedule = {
     "forget-idempotency-keys": {"task": "fleetcharge.accounts.tasks.forget_idempotency_keys", "schedule": 3600.0},
     "decay-status": {"task": "stations.tasks.sweep_silent_chargers", "schedule": 20.0},
     "charger-health": {"task": "stations.health.tasks.judge_chargers", "schedule": 900.0},
+    "charger-health-prune": {"task": "stations.health.tasks.forget_days", "schedule": crontab(hour=20, minute=50)},
     "duplicate-sites": {"task": "stations.tasks.find_duplicates", "schedule": 3600.0},
     "position-partitions": {"task": "vehicles.tasks.keep_partitions", "schedule": 3600.0},
     "vehicle-loop": {"task": "vehicles.tasks.follow_vehicles", "schedule": 15.0},

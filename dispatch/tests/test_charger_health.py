@@ -104,6 +104,8 @@ def test_each_day_keeps_its_last_score(depot, van):
     sweep.judge_units(now=NOW + timedelta(days=1))
     assert HealthDay.objects.count() == 2
     assert EvseHealth.objects.get().judged_at == NOW + timedelta(days=1)
+    assert sweep.forget_days(now=NOW + sweep.DAYS_KEPT + timedelta(days=1)) == 1
+    assert SocketDay.objects.count() == 0
 
 
 def test_sessions_that_end_at_once_faults_silences_and_sockets_are_told_apart(depot, van):
@@ -277,6 +279,9 @@ def test_the_api_says_why_and_takes_what_people_do(api, broken, owner, organisat
     assert (done["state"], [note["text"] for note in done["notes"]]) == ("done", ["Parts are ordered", "New contactor"])
     assert change(state="open").status_code == 400
     assert TicketNote.objects.count() == 2
+    assert {entry.actor_label for entry in AuditEntry.objects.filter(action__in=("ticket.change", "ticket.done"))} == {
+        "key all"
+    }
     _, secret = accounts.create_api_key(organisation=other_organisation, name="all", scopes=list(Scope.values))
     stranger = Client(headers={"Authorization": f"Bearer {secret}"})
     assert stranger.get(address).status_code == 404

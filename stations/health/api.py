@@ -11,7 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from fleetcharge.accounts.models import Scope, User
-from fleetcharge.accounts.tenancy import organisation_of
+from fleetcharge.accounts.tenancy import author_of, organisation_of
 from fleetcharge.lib.api import CursorPagination
 from stations.evses import visible_evses
 from stations.health import tickets
@@ -195,9 +195,8 @@ class TicketViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, _Tenant):
         ticket = self.get_object()
         asked = TicketChangeSerializer(data=request.data, context=self.get_serializer_context())
         asked.is_valid(raise_exception=True)
-        actor = request.user if isinstance(request.user, User) else None
         try:
-            tickets.change_ticket(ticket_id=ticket.pk, actor=actor, now=timezone.now(), **asked.validated_data)
+            tickets.change_ticket(ticket_id=ticket.pk, now=timezone.now(), **author_of(request), **asked.validated_data)
         except tickets.TicketRefused as error:
             raise ValidationError({"detail": error.messages[0]}) from error
         return Response(TicketSerializer(self.get_queryset().get(pk=ticket.pk)).data)

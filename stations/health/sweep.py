@@ -2,17 +2,18 @@
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.db import transaction
 
 from stations.health import evidence
 from stations.health.features import Features, features_of
-from stations.health.models import EvseHealth, HealthDay
+from stations.health.models import EvseHealth, HealthDay, SocketDay
 from stations.health.score import Health, judge
 from stations.models.connectors import EVSE
 
 UNITS_AT_ONCE = 500
+DAYS_KEPT, SOCKETS_KEPT = timedelta(days=400), timedelta(days=60)
 JUDGED = ["score", "p_unusable", "is_failing", "penalties", "features", "judged_at"]
 OF_A_DAY = ["score", "p_unusable", "penalties", "features"]
 
@@ -25,6 +26,11 @@ def judge_units(*, now: datetime) -> int:
     while ids := list(units.filter(pk__gt=after).values_list("pk", flat=True)[:UNITS_AT_ONCE]):
         judged, after = judged + judge_some(ids, now=now), ids[-1]
     return judged
+
+
+def forget_days(*, now: datetime) -> int:
+    SocketDay.objects.filter(on__lt=(now - SOCKETS_KEPT).date()).delete()
+    return HealthDay.objects.filter(on__lt=(now - DAYS_KEPT).date()).delete()[0]
 
 
 def judge_some(evse_ids: Iterable[int], *, now: datetime) -> int:

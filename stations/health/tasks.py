@@ -7,6 +7,12 @@ from stations.health import sweep, tickets
 
 
 @shared_task
+def forget_days() -> None:
+    """Scores of the days that are too long ago, and what was counted for them."""
+    sweep.forget_days(now=timezone.now())
+
+
+@shared_task
 def judge_chargers() -> int:
     """How well every unit works; then tickets by what was found."""
     now = timezone.now()

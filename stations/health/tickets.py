@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.core.exceptions import ValidationError
@@ -27,6 +27,13 @@ SLOT = timedelta(hours=2)
 SOONEST, DAYS_AHEAD = timedelta(hours=12), 7
 WORK_FROM, WORK_UNTIL = 8, 18
 """Hours of the day, where the charger is, at which somebody can be sent."""
+
+
+class Author(NamedTuple):
+    """Who it was: a person, or a machine by the name of its key."""
+
+    actor: User | None
+    label: str = ""
 
 
 class TicketRefused(ValidationError):
@@ -114,13 +121,15 @@ def _heal(ticket: MaintenanceTicket, found: dict[str, Any], now: datetime) -> in
 
 
 @transaction.atomic
-def _close(ticket: MaintenanceTicket, state: str, reason: str, actor: User | None, now: datetime) -> bool:
+def _close(
+    ticket: MaintenanceTicket, state: str, reason: str, actor: User | None, now: datetime, actor_label: str = ""
+) -> bool:
     closed = MaintenanceTicket.objects.open().filter(pk=ticket.pk).update(
         state=state, closed_at=now, closed_by=actor, close_reason=reason[:200]
     )  # fmt: skip
     if closed:
         TicketNote.objects.create(ticket=ticket, author=actor, text=reason[:1000], at=now)
-        label = "" if actor else "health"
+        label = actor_label or ("" if actor else "health")
         audit(action=f"ticket.{state}", target=ticket, actor=actor, reason=reason, actor_label=label)
         publish(ChargerMatterSettled(ticket.charger_id, ticket.organisation_id, MATTER, ticket.cause, now))
     return bool(closed)
@@ -128,7 +137,7 @@ def _close(ticket: MaintenanceTicket, state: str, reason: str, actor: User | Non
 
 @transaction.atomic
 def change_ticket(
-    *, ticket_id: int, actor: User | None, note: str = "", now: datetime, **fields: Any
+    *, ticket_id: int, actor: User | None, actor_label: str = "", note: str = "", now: datetime, **fields: Any
 ) -> MaintenanceTicket:
     """Plan it, work on it, hand it over, close it; `fields`: state, assignee, slot_starts_at, slot_ends_at."""
     ticket = MaintenanceTicket.objects.select_for_update(of=("self",)).select_related("charger").get(pk=ticket_id)
@@ -144,7 +153,7 @@ def change_ticket(
     if state not in MaintenanceTicket.CLOSED_STATES:
         ticket.state = state
     ticket.save()
-    _tell(ticket, state, note, actor, before, fields, now)
+    _tell(ticket, state, note, Author(actor, actor_label), before, fields, now)
     ticket.refresh_from_db()
     return ticket
 
@@ -160,17 +169,20 @@ def _check(ticket: MaintenanceTicket, fields: dict[str, Any]) -> None:
 
 
 def _tell(
-    ticket: MaintenanceTicket, state: str, note: str, actor: User | None, before: dict[str, str],
+    ticket: MaintenanceTicket, state: str, note: str, author: Author, before: dict[str, str],
     fields: dict[str, Any], now: datetime,
 ) -> None:  # fmt: skip
     if state in MaintenanceTicket.CLOSED_STATES and ticket.closed_at is None:
-        _close(ticket, state, note, actor, now)
+        _close(ticket, state, note, author.actor, now, author.label)
         return
     if note.strip():
-        TicketNote.objects.create(ticket=ticket, author=actor, text=note.strip()[:1000], at=now)
+        TicketNote.objects.create(ticket=ticket, author=author.actor, text=note.strip()[:1000], at=now)
     after = {name: str(value) for name, value in fields.items()} | {"state": ticket.state}
     if note.strip() or before != after:
-        audit(action="ticket.change", target=ticket, actor=actor, before=before, after=after, reason=note.strip())
+        audit(
+            action="ticket.change", target=ticket, actor=author.actor, actor_label=author.label, before=before,
+            after=after, reason=note.strip(),
+        )  # fmt: skip
 
 
 def propose_slot(ticket: MaintenanceTicket, *, now: datetime) -> None:

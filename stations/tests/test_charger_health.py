@@ -1,8 +1,9 @@
 """Is a charger's trouble found within a day, and a good charger left alone? Against simulated weeks; pure."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from random import Random
 
 import pytest
@@ -66,14 +67,17 @@ def poisson(random: Random, rate: float) -> int:
     return count
 
 
-def weeks_of(seed: int, kind: Kind) -> list[Evidence]:
-    """What was known at the end of each day; the charger breaks on day 40."""
-    random, evidence, days = Random(seed), Evidence(), []
+def weeks_of(seed: int, kind: Kind) -> Iterator[tuple[datetime, Evidence]]:
+    """The end of each day, and what is known by then; the charger breaks on day 40."""
+    random, evidence = Random(seed), Evidence()
     for number in range(DAYS):
         begins = BEGIN + timedelta(days=number)
         day_of(random, kind if begins >= BREAKS else GOOD, begins, evidence)
-        days.append(Evidence(**{name: list(rows) for name, rows in vars(evidence).items()}))
-    return days
+        yield begins + timedelta(days=1), evidence
+
+
+def known_at(now: datetime, seed: int, kind: Kind) -> Evidence:
+    return next(evidence for at, evidence in weeks_of(seed, kind) if at == now)
 
 
 def called_for(evidence: Evidence, now: datetime) -> set[str]:
@@ -84,7 +88,7 @@ def called_for(evidence: Evidence, now: datetime) -> set[str]:
 def test_nine_of_ten_broken_chargers_are_found_within_a_day(name: str) -> None:
     cause = score.FAILED_STARTS if name == "intermittent" else name
     now = BREAKS + timedelta(days=1)
-    found = sum(cause in called_for(weeks_of(seed, BROKEN[name])[40], now) for seed in range(30))
+    found = sum(cause in called_for(known_at(now, seed, BROKEN[name]), now) for seed in range(30))
     assert found >= 27
 
 
@@ -92,16 +96,16 @@ def test_a_good_charger_is_called_for_less_than_once_in_a_hundred_days() -> None
     alarms = days = 0
     for seed in range(30):
         was_called: set[str] = set()
-        for number, evidence in list(enumerate(weeks_of(1_000 + seed, GOOD)))[7:]:
-            called = called_for(evidence, BEGIN + timedelta(days=number + 1))
+        for now, evidence in islice(weeks_of(1_000 + seed, GOOD), 7, None):
+            called = called_for(evidence, now)
             alarms, was_called, days = alarms + len(called - was_called), called, days + 1
     assert days > 1_000
     assert alarms <= days / 100
 
 
 def test_a_charger_that_works_again_is_left_alone_again() -> None:
-    evidence = weeks_of(1, BROKEN[score.FAILED_STARTS])[-1]
     now = BREAKS + timedelta(days=2)
+    evidence = known_at(now, 1, BROKEN[score.FAILED_STARTS])
     assert judge(features_of(evidence, now)).score < 50
     for number in range(30):
         day_of(Random(number), GOOD, now + timedelta(days=number), evidence)
@@ -112,7 +116,8 @@ def test_a_charger_that_works_again_is_left_alone_again() -> None:
 
 def test_every_missing_point_has_a_name() -> None:
     for kind in BROKEN.values():
-        health = judge(features_of(weeks_of(3, kind)[-1], BREAKS + timedelta(days=2)))
+        now = BREAKS + timedelta(days=2)
+        health = judge(features_of(known_at(now, 3, kind), now))
         assert health.score == max(0, 100 - sum(one.points for one in health.penalties))
         assert [one.points for one in health.penalties] == sorted((o.points for o in health.penalties), reverse=True)
 
