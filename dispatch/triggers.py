@@ -155,7 +155,9 @@ def settled(*, now: datetime) -> list[int]:
     may_move = Q(state="proposed") | Q(
         state__in=("accepted", "reserved"), organisation__dispatch_mode=Organisation.DispatchMode.AUTOMATIC
     )
-    plans = ChargePlan.objects.filter(created_at__lt=now - SETTLED_AFTER, plug_in_at__gt=now + SETTLED_AFTER)
+    plans = ChargePlan.objects.filter(
+        arrived_at=None, created_at__lt=now - SETTLED_AFTER, plug_in_at__gt=now + SETTLED_AFTER
+    )
     found = list(plans.filter(may_move).order_by("pk").values_list("pk", flat=True))
     turns = -(-len(found) // MOST_IN_A_SWEEP) or 1
     return found[int(now.timestamp() / SWEEP_SECONDS) % turns :: turns]

@@ -139,7 +139,10 @@ def _is_taken_by_another(plan: ChargePlan) -> bool:
 
 
 def _is_at_site(plan: ChargePlan) -> bool:
-    return plan.connector_id is not None and is_at(plan.vehicle_id, plan.connector_id)
+    """By its driver's word, or by its position."""
+    if plan.connector_id is None:
+        return False
+    return plan.arrived_by == ChargePlan.ArrivedBy.DRIVER or is_at(plan.vehicle_id, plan.connector_id)
 
 
 def is_at(vehicle_id: int, connector_id: int) -> bool:

@@ -9,9 +9,10 @@ from django.utils import timezone
 from billing.models import ChargingSession, MeterValue
 from dispatch.driving import deeds, drives
 from dispatch.models import Alert, ChargePlan, Reservation
-from dispatch.services import dismiss_plan, expire_reservations, session_started
+from dispatch.services import connector_changed, dismiss_plan, expire_reservations, session_started
 from dispatch.tests import factories
 from dispatch.tests.driving import plan_to, site_of, under_way
+from dispatch.triggers import settled
 from fleetcharge.accounts.models import Organisation
 from stations.models import Charger
 from vehicles.models import VehicleState
@@ -135,6 +136,29 @@ def test_nobody_is_missed_whose_plan_was_given_up(plan: ChargePlan) -> None:
     assert not Alert.objects.filter(kind="no_show").exists()
 
 
+def test_a_plug_that_fills_while_its_own_vehicle_stands_there_is_not_left(plan: ChargePlan) -> None:
+    """The tracker may be a city behind: the driver's word tells that it is the own vehicle that plugs in."""
+    assert plan.connector_id is not None
+    assert deeds.arrive(plan_id=plan.pk, by="driver", now=NOW + timedelta(minutes=3))
+    ping(plan, NOW, metres=9000)
+    connector_changed(connector_id=plan.connector_id, status="occupied", now=NOW + timedelta(minutes=4))
+    plan.refresh_from_db()
+    assert plan.state == "reserved"
+    ChargePlan.objects.filter(pk=plan.pk).update(arrived_by="")
+    connector_changed(connector_id=plan.connector_id, status="occupied", now=NOW + timedelta(minutes=4))
+    plan.refresh_from_db()
+    assert plan.state == "replaced"
+
+
+def test_who_is_there_is_not_sent_elsewhere_for_a_better_price(plan: ChargePlan, organisation: Organisation) -> None:
+    Organisation.objects.filter(pk=organisation.pk).update(dispatch_mode="automatic")
+    ChargePlan.objects.filter(pk=plan.pk).update(plug_in_at=NOW + timedelta(hours=1))
+    at = NOW + timedelta(minutes=30)
+    assert settled(now=at) == [plan.pk]
+    assert deeds.arrive(plan_id=plan.pk, by="position", now=at)
+    assert settled(now=at) == []
+
+
 def charging(plan: ChargePlan, at: datetime, **fields: Any) -> ChargingSession:
     """At a charger of the fleet's own, whose meter we read."""
     assert plan.connector is not None
@@ -154,6 +178,7 @@ def charging(plan: ChargePlan, at: datetime, **fields: Any) -> ChargingSession:
 
 
 def sample(session: ChargingSession, at: datetime, power_w: int) -> None:
+    assert session.charger is not None
     MeterValue.objects.create(
         charger=session.charger, evse_number=1, transaction_ref=session.transaction_ref, at=at, received_at=at,
         power_w=power_w, energy_wh=9000, sampled=[], dedupe_key=f"{at.timestamp()}:{power_w}".encode(),

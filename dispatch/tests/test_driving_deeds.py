@@ -213,7 +213,7 @@ def test_nothing_changed_is_304(client: Client, plan: ChargePlan) -> None:
     VehicleState.objects.filter(pk=state.pk).update(latitude=None, longitude=None)  # or the ETA moves with the clock
     first: Any = client.get(path)
     assert client.get(path, headers={"If-None-Match": first["ETag"]}).status_code == 304
-    Connector.objects.filter(pk=plan.connector_id).update(status="faulted")
+    Connector.objects.filter(pk=plug_of(plan).pk).update(status="faulted")
     changed = client.get(path, headers={"If-None-Match": first["ETag"]})
     assert (changed.status_code, "Faulted" in changed.content.decode()) == (200, True)
 
