@@ -101,7 +101,7 @@ def _pings(visit: Visit, place: object) -> None:
         is_there = visit.starts_at - PING_EVERY <= at <= visit.ends_at and not visit.is_fraud
         away = FAR_AWAY_E7 if visit.is_fraud else 0 if is_there else 200_000
         rows.append(Position(
-            vehicle_id=visit.vehicle.id, fix_at=at, received_at=at + timedelta(seconds=2),
+            vehicle_id=visit.vehicle.id, fix_at=at, delay_cs=200,
             latitude_e7=latitude + away + number % 3 * 40, longitude_e7=longitude, accuracy_m=6,
             speed_dkmh=0 if is_there else 240,
             soc_permille=round(10 * (visit.soc_from + (visit.soc_to - visit.soc_from) * (not visit.is_fraud) * share)),
