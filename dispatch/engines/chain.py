@@ -36,8 +36,9 @@ class Guarded:
         try:
             answer = question()
         except EngineFailed as error:
+            logger.info("road engine %s failed (%s): %s", self.engine.name, error.code, error)
             if self.breaker.failed():
-                logger.warning("road engine %s is left alone for a while: %s", self.engine.name, error)
+                logger.warning("road engine %s is left alone for a while (%s): %s", self.engine.name, error.code, error)
             return None
         self.breaker.succeeded()
         return answer

@@ -131,9 +131,11 @@ def test_a_line_comes_from_the_first_that_can_draw_it(clock):
     assert asked(clock, broken, drawing).route((1.0, 2.0), (3.0, 4.0)) == [(1.0, 2.0), (0.0, 0.0), (3.0, 4.0)]
 
 
-def test_who_fails_several_times_in_a_row_is_left_alone_and_tried_again(clock):
+def test_who_fails_several_times_in_a_row_is_left_alone_and_tried_again(clock, caplog):
     road = Road("osrm", clock, fails=True)
     guarded = Guarded(road, Breaker(clock))
+
+    caplog.set_level("INFO", "dispatch.engines")
 
     def plan() -> str:
         engine = Asked([guarded], CrowEngine(), clock=clock)
@@ -142,6 +144,10 @@ def test_who_fails_several_times_in_a_row_is_left_alone_and_tried_again(clock):
 
     assert [plan() for _ in range(FAILURES_TO_OPEN + 5)] == ["crow"] * (FAILURES_TO_OPEN + 5)
     assert len(road.asked) == FAILURES_TO_OPEN
+    told = [record.message for record in caplog.records]
+    assert told == ["road engine osrm failed (timeout): too slow"] * FAILURES_TO_OPEN + [
+        "road engine osrm is left alone for a while (timeout): too slow"
+    ]
     clock.now += OPEN_SECONDS
     assert [plan(), plan()] == ["crow", "crow"]  # one of them was the probe
     assert len(road.asked) == FAILURES_TO_OPEN + 1
