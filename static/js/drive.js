@@ -5,6 +5,7 @@ import { byId } from "fc/dom";
 const EVERY_MS = 10_000;
 const WHILE_ASKED_MS = 2_000;
 const LONGEST_MS = 8_000;
+const KEPT = "fleetcharge-drive-1"; // as in templates/driver/worker.js
 const SEEN = `fleetcharge.seen:${boot.path}`;
 const now = byId("now");
 const isDriver = boot.path.startsWith("/go/");
@@ -51,9 +52,11 @@ function place(html, tag) {
   if (after !== before && navigator.serviceWorker?.controller) fetch(boot.path, { cache: "no-store" }).then((answer) => answer.ok && keepPage(answer)).catch(() => {});
 }
 
+const pageUrl = new URL(boot.path, location.origin).href;
+
 async function keepPage(answer) {
-  const kept = await caches.open("fleetcharge-drive-1");
-  await kept.put(new URL(boot.path, location.origin).href, answer);
+  const kept = await caches.open(KEPT);
+  await kept.put(pageUrl, answer);
 }
 
 function seen(answer) {
@@ -75,6 +78,7 @@ function end() {
   byId("line").hidden = false;
   now.replaceChildren();
   if (byId("map-box")) byId("map-box").hidden = true;
+  globalThis.caches?.open(KEPT).then((kept) => kept.delete(pageUrl));
   try { localStorage.removeItem(SEEN); localStorage.removeItem("fleetcharge.drive"); } catch { /* private mode */ }
 }
 
@@ -171,5 +175,5 @@ look();
 async function keepFiles() {
   const { active } = await navigator.serviceWorker.ready;
   const files = performance.getEntriesByType("resource").map((entry) => entry.name).filter((name) => name.includes("/static/"));
-  active.postMessage({ urls: [new URL(boot.path, location.origin).href, ...files] });
+  active.postMessage({ urls: [pageUrl, ...files] });
 }

@@ -44,6 +44,12 @@ def opened(web: Watched, plan: ChargePlan, **options: Any) -> Page:
     return page
 
 
+def until_kept(page: Page, plan: ChargePlan, *, is_kept: bool = True) -> None:
+    """Until the page is, or is not any more, on the phone."""
+    kept = "caches.open('fleetcharge-drive-1').then(kept => kept.match(location.origin + path)).then(Boolean)"
+    page.wait_for_function(f"([path, wanted]) => {kept}.then(it => it === wanted)", arg=[path_of(plan), is_kept])
+
+
 def violations(page: Page) -> list[Any]:
     found = Axe().run(page).response["violations"]
     return [
@@ -117,11 +123,7 @@ def test_a_blocked_plug_is_left_and_the_page_follows(web: Watched, plan: ChargeP
 
 def test_without_a_connection_the_plan_is_still_there(web: Watched, plan: ChargePlan) -> None:
     page = opened(web, plan)
-    page.evaluate("navigator.serviceWorker.ready")
-    page.wait_for_function(
-        "path => caches.open('fleetcharge-drive-1').then(kept => kept.match(location.origin + path)).then(Boolean)",
-        arg=path_of(plan),
-    )
+    until_kept(page, plan)
     page.reload()  # now the worker serves it
     expect(page.get_by_role("heading", level=1)).to_contain_text("Drive to Marathahalli Hub")
     page.wait_for_function("navigator.serviceWorker.controller !== null")
@@ -142,12 +144,11 @@ def test_a_link_that_is_taken_back_leaves_nothing_on_the_phone(
     web: Watched, plan: ChargePlan, dispatcher: User
 ) -> None:
     page = opened(web, plan)
-    page.evaluate("navigator.serviceWorker.ready")
+    until_kept(page, plan)
     links.revoke(plan_id=plan.pk, actor=dispatcher, now=timezone.now() + timedelta(seconds=1))
     page.evaluate("window.dispatchEvent(new Event('online'))")
     expect(page.locator("#line")).to_contain_text("This link has ended")
     expect(page.get_by_role("heading", level=1)).to_have_count(0)
+    until_kept(page, plan, is_kept=False)
     page.reload()
     expect(page.get_by_role("heading", level=1)).to_contain_text("This link has ended")
-    kept = "caches.open('fleetcharge-drive-1').then(kept => kept.match(location.href)).then(Boolean)"
-    assert page.evaluate(kept) is False
