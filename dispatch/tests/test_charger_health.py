@@ -132,6 +132,24 @@ def test_sessions_that_end_at_once_faults_silences_and_sockets_are_told_apart(de
     }  # fmt: skip
 
 
+def test_a_charger_that_has_been_dark_for_a_month_does_not_work_again(depot):
+    StatusChange.objects.create(connector=depot, old="available", new="unknown", at=NOW - timedelta(days=30))
+    fine = factories.connector(depot.evse.location)
+    StatusChange.objects.create(connector=fine, old="unknown", new="available", at=NOW - timedelta(days=30))
+    sweep.judge_units(now=NOW)
+    health = EvseHealth.objects.get()
+    assert health.evse == depot.evse
+    assert health.features["silent_hours_24h"] == 24
+    assert tickets.follow_health(now=NOW) == 1
+    assert MaintenanceTicket.objects.get().cause == "silence"
+    sweep.judge_units(now=NOW + timedelta(days=30))
+    assert tickets.follow_health(now=NOW + timedelta(days=30)) == 0
+    StatusChange.objects.create(connector=depot, old="unknown", new="available", at=NOW + timedelta(days=31))
+    sweep.judge_units(now=NOW + timedelta(days=33))
+    assert tickets.follow_health(now=NOW + timedelta(days=33)) == 1
+    assert MaintenanceTicket.objects.get().state == "healed"
+
+
 def test_a_session_that_we_stopped_at_once_is_not_held_against_the_charger(depot, van):
     for number in range(5):
         short = session(depot, van, hours_ago=1 + number, seconds=40)

@@ -23,9 +23,16 @@ _tellers: dict[str, Teller] = {}
 _usages: list[Usage] = []
 
 CHANGES = """
-SELECT c.evse_id, e.charger_id IS NOT NULL, c.id, x.at, x.new FROM stations_statuschange x
-JOIN stations_connector c ON c.id = x.connector_id JOIN stations_evse e ON e.id = c.evse_id
-WHERE c.evse_id = ANY(%(evse_ids)s) AND x.at > %(since)s AND x.at <= %(now)s ORDER BY c.evse_id, c.id, x.at, x.id
+SELECT c.evse_id, e.charger_id IS NOT NULL, c.id, greatest(x.at, %(since)s), x.new
+FROM stations_connector c JOIN stations_evse e ON e.id = c.evse_id
+JOIN LATERAL (
+    (SELECT b.id, b.at, b.new FROM stations_statuschange b WHERE b.connector_id = c.id AND b.at <= %(since)s
+     ORDER BY b.at DESC, b.id DESC LIMIT 1)
+    UNION ALL
+    SELECT b.id, b.at, b.new FROM stations_statuschange b
+    WHERE b.connector_id = c.id AND b.at > %(since)s AND b.at <= %(now)s
+) x ON true
+WHERE c.evse_id = ANY(%(evse_ids)s) AND NOT c.is_removed ORDER BY c.evse_id, c.id, x.at, x.id
 """
 COUNT_SOCKETS = """
 INSERT INTO stations_socketday (charger_id, "on", first_epoch, last_epoch)
@@ -64,14 +71,18 @@ def count_sockets(*, now: datetime) -> None:
 
 
 def _tell_statuses(found: Mapping[int, Evidence], now: datetime) -> None:
-    """Faults of everybody; silence of our own chargers only: others fall silent with their network."""
-    values: dict[str, Any] = {"evse_ids": list(found), "since": now - CHANGES_SINCE, "now": now}
+    """Faults of everybody; silence of our own chargers only: others fall silent with their network.
+
+    How it was before we look counts, too: who has been dark for a month is dark.
+    """
+    since = now - CHANGES_SINCE
+    values: dict[str, Any] = {"evse_ids": list(found), "since": since, "now": now}
     with connection.cursor() as cursor:
         cursor.execute(CHANGES, values)
         rows = cursor.fetchall()
     for (evse_id, is_own, _), changes in groupby(rows, key=lambda row: row[:3]):
         told = [(at, status) for _, _, _, at, status in changes]
-        found[evse_id].changes += [at for at, _ in told]
+        found[evse_id].changes += [at for at, _ in told if at > since]
         found[evse_id].faults = merged([*found[evse_id].faults, *_spells(told, "faulted", now)])
         if is_own:
             found[evse_id].silences = merged([*found[evse_id].silences, *_spells(told, "unknown", now)])
