@@ -31,6 +31,8 @@ OPENS_WITHIN = timedelta(hours=24)
 """A site that opens later than this is closed."""
 NO_PLUG_MATCH, NONE_FREE, OUT_OF_REACH = "no_plug_match", "none_free", "out_of_reach"
 BUSY = (Connector.Status.OCCUPIED, Connector.Status.CHARGING)
+ENOUGH_PERCENT, FULL_PERCENT = 80.0, 99.0
+"""As far as most vehicles charge; and where nothing flows any more."""
 
 
 @dataclass(frozen=True)
@@ -270,13 +272,17 @@ def plug_state(row: PlugRow, now: datetime) -> waits.PlugState:
 
 
 def _remaining_by_curve(row: PlugRow) -> float | None:
-    """Until 80 %, when the session tells its state of charge and we know the vehicle."""
-    if row.session_soc_percent is None or not row.session_battery_wh:
+    """Until 80 %, or 100 % past that, when the session tells its state of charge and we know the vehicle.
+
+    Of a full one nobody knows when it leaves: that is for how long sessions last.
+    """
+    soc = row.session_soc_percent
+    if soc is None or soc >= FULL_PERCENT or not row.session_battery_wh:
         return None
+    own = curves.vehicle_curve(parsed(row.session_curve) or [], float(row.session_max_dc_power_w or 0))
     remaining = curves.charge_seconds(
-        curves.vehicle_curve(parsed(row.session_curve) or [], float(row.session_max_dc_power_w or 0)),
-        battery_wh=row.session_battery_wh, plug_power_w=row.power_w, from_percent=row.session_soc_percent,
-        to_percent=80.0,
+        curves.with_learned(own, parsed(row.session_learned) or ()), battery_wh=row.session_battery_wh,
+        plug_power_w=row.power_w, from_percent=soc, to_percent=ENOUGH_PERCENT if soc < ENOUGH_PERCENT else 100.0,
     )  # fmt: skip
     return remaining if remaining != float("inf") else None
 

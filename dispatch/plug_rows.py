@@ -23,7 +23,7 @@ SELECT c.id, c.evse_id, l.id, l.name, l.latitude, l.longitude, c.plug, c.power_t
        CASE WHEN c.status IN ('occupied', 'charging') THEN coalesce((
            SELECT x.at FROM stations_statuschange x WHERE x.connector_id = c.id AND x.new IN ('occupied', 'charging')
            AND x.old NOT IN ('occupied', 'charging') ORDER BY x.at DESC LIMIT 1), c.status_since) END,
-       z.p_unusable, k.points
+       z.p_unusable, k.points, s.learned
 FROM stations_connector c
 JOIN stations_evse e ON e.id = c.evse_id AND NOT e.is_removed AND NOT c.is_removed
 JOIN stations_location l ON l.id = e.location_id AND NOT l.is_removed
@@ -34,9 +34,10 @@ LEFT JOIN stations_evsehealth z ON z.evse_id = e.id
 LEFT JOIN dispatch_learnedcurve k ON k.evse_id = e.id
      AND k.vehicle_model_id = (SELECT model_id FROM vehicles_vehicle WHERE id = %(vehicle_id)s)
 LEFT JOIN LATERAL (
-    SELECT b.started_at, b.soc_percent, m.battery_wh, m.charge_curve, m.max_dc_power_w
+    SELECT b.started_at, b.soc_percent, m.battery_wh, m.charge_curve, m.max_dc_power_w, q.points AS learned
     FROM billing_chargingsession b
     LEFT JOIN vehicles_vehicle v ON v.id = b.vehicle_id LEFT JOIN vehicles_vehiclemodel m ON m.id = v.model_id
+    LEFT JOIN dispatch_learnedcurve q ON q.evse_id = c.evse_id AND q.vehicle_model_id = m.id
     WHERE b.connector_id = c.id AND b.state = 'active' ORDER BY b.id DESC LIMIT 1
 ) s ON c.status IN ('occupied', 'charging')
 WHERE l.id = ANY(%(place_ids)s)
@@ -86,6 +87,7 @@ class PlugRow(NamedTuple):
     busy_since: datetime | None
     p_unusable: float | None
     learned_curve: str | None
+    session_learned: str | None
 
     @property
     def is_reservable(self) -> bool:

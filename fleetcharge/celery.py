@@ -40,7 +40,6 @@ app.conf.beat_schedule = {
     "low-soc-sweep": {"task": "dispatch.tasks.sweep_low_vehicles", "schedule": 10.0},
     "speed-laws": {"task": "dispatch.speeds.tasks.learn_speeds", "schedule": crontab(hour=22, minute=40)},
     "ways-ahead": {"task": "dispatch.tasks.sweep_ways_ahead", "schedule": 30.0},
-    "speed-laws": {"task": "dispatch.speeds.tasks.learn_speeds", "schedule": crontab(hour=22, minute=40)},
     "reservation-sweep": {"task": "dispatch.tasks.sweep_reservations", "schedule": 10.0},
     "drive-sweep": {"task": "dispatch.driving.tasks.sweep_drives", "schedule": 10.0},
     "session-command-sweep": {"task": "dispatch.tasks.sweep_commands", "schedule": 10.0},

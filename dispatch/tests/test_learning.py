@@ -12,6 +12,7 @@ from dispatch import candidates, services
 from dispatch.core import curves, forecast, waits
 from dispatch.forecasts import forecasting, known, learning, tasks
 from dispatch.forecasts.models import Calibration, Forecast, LearnedCurve, PlugGroup
+from dispatch.plug_rows import at_sites
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
 from stations.models import Connector, StatusChange
@@ -139,6 +140,34 @@ def test_a_free_plug_that_cannot_be_reserved_carries_the_risk_of_that_hour(organ
     expected = habit.profile.p_busy(is_busy=False, hour=12, ahead_hours=found["drive_seconds"] / 3600)
     assert found["risk"] == pytest.approx(0.03 + expected, abs=0.02)
     assert expected > 0.09
+
+
+@pytest.mark.parametrize(("soc_percent", "by_law"), [(50.0, False), (85.0, False), (99.5, True)])
+def test_a_session_that_tells_its_charge_goes_by_its_curve_until_it_is_full(organisation, network, soc_percent, by_law):
+    plug = factories.connector(
+        factories.location(network, latitude=factories.HERE[0] + 0.01), status="charging", status_since=NOW
+    )
+    stranger = factories.vehicle(organisation)
+    ChargingSession.objects.create(
+        organisation=organisation, source=plug.evse.location.source, connector=plug, transaction_ref="s", start_key="s",
+        vehicle=stranger, started_at=NOW - 10 * MINUTE, soc_percent=soc_percent,
+    )  # fmt: skip
+    [row] = at_sites([plug.evse.location_id], organisation_id=organisation.pk, vehicle_id=stranger.pk)
+    state = candidates.plug_state(row, NOW)
+    if by_law:
+        assert waits.remaining_seconds(state) == waits.default_law().remaining(600, 0.5) + waits.CHANGEOVER_SECONDS
+        return
+    to_percent = 80 if soc_percent < 80 else 100
+    expected = curves.charge_seconds(
+        curves.vehicle_curve([], 30_000), battery_wh=21_300, plug_power_w=60_000, from_percent=soc_percent,
+        to_percent=to_percent,
+    )  # fmt: skip
+    assert waits.remaining_seconds(state) == pytest.approx(expected + waits.CHANGEOVER_SECONDS)
+    assert expected > 300
+    points = [[2.5 + 5 * number, 5_000.0] for number in range(20)]  # such vehicles take 5 kW there
+    LearnedCurve.objects.create(vehicle_model=stranger.model, evse=plug.evse, points=points, sessions=5, learned_at=NOW)
+    [row] = at_sites([plug.evse.location_id], organisation_id=organisation.pk, vehicle_id=stranger.pk)
+    assert waits.remaining_seconds(candidates.plug_state(row, NOW)) > 2 * expected
 
 
 # Charge curves
