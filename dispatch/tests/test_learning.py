@@ -312,3 +312,18 @@ def test_the_drift_page_is_for_the_house_alone(client: Client, owner, django_use
         page = client.get(address)
     assert page.status_code == 200
     assert "0.040" in page.text
+
+
+def test_the_desk_of_the_house_shows_what_was_learned(client: Client, django_user_model, network, organisation):
+    plug = factories.connector(factories.location(network, name="Hoodi hub"))
+    visits(plug, minutes=80, every=timedelta(hours=3))
+    learning.learn_plugs(now=NOW)
+    model = factories.vehicle_model()
+    LearnedCurve.objects.create(
+        vehicle_model=model, evse=plug.evse, points=[[22.5, 41_300.0]], sessions=5, learned_at=NOW
+    )
+    client.force_login(django_user_model.objects.create_superuser("house@fleetcharge.example", "correct horse"))
+    groups = client.get(reverse("admin:dispatch_pluggroup_changelist")).text
+    assert "Hoodi hub" in groups
+    assert ">80<" in groups
+    assert "41.3" in client.get(reverse("admin:dispatch_learnedcurve_changelist")).text
