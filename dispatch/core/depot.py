@@ -19,7 +19,8 @@ MUST, NICE = 400.0, 20.0
 """What a missing Wh costs, in multiples of the dearest Wh of the night, times the priority of its vehicle: no saving is
 worth a vehicle that is not ready, and nobody lacks what the next day takes so that another one gets more than that."""
 SOONER = 1e-4
-"""Between equal prices charge earlier: what is in the battery cannot be lost to a fault."""
+"""Between equal prices charge earlier: what is in the battery cannot be lost to a fault. It weighs up to twice for who
+leaves first, so that vehicles that share a limit charge one after the other and not by turns."""
 TIME_LIMIT_SECONDS = 20.0
 GAP = 1e-6
 
@@ -219,13 +220,20 @@ class _Program:
     def _costs(self) -> np.ndarray[Any, np.dtype[np.float64]]:
         costs = np.zeros(self.width)
         dearest = max([*self.night.paise_per_kwh, 1.0]) / 1000
-        for (_, _, slot), flow in self.flows.items():
-            sooner = SOONER * dearest * slot / self.night.slots
+        urgency = self._urgency()
+        for (who, _, slot), flow in self.flows.items():
+            sooner = SOONER * dearest * urgency[who] * slot / self.night.slots
             costs[self.first_flow + flow] = self.night.paise_per_kwh[slot] / 1000 + sooner
         for number, guest in enumerate(self.night.guests):
             costs[self.first_lack + 2 * number] = NICE * guest.priority * dearest
             costs[self.first_lack + 2 * number + 1] = MUST * guest.priority * dearest
         return costs
+
+    def _urgency(self) -> dict[int, float]:
+        """From 2 for who leaves first down to 1."""
+        guests = self.night.guests
+        order = sorted(range(len(guests)), key=lambda number: (guests[number].leaves, number))
+        return {number: 2 - rank / len(guests) for rank, number in enumerate(order)}
 
     def _integers(self) -> np.ndarray[Any, np.dtype[np.int64]]:
         kinds = np.zeros(self.width, dtype=np.int64)

@@ -16,8 +16,8 @@ from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.tenancy import FleetRequest, organisation_of
 from stations.models import EVSE
 
-WIDTH, ROW, LABEL = 960, 26, 110
-"""Of the drawing, in its own units; a row per vehicle, its plate before it."""
+WIDTH, ROW, LABEL, MARGIN = 960, 26, 110, 14
+"""Of the drawing, in its own units; a row per vehicle, its plate before it, and room for the last hour's name."""
 
 
 class Bar(NamedTuple):
@@ -41,8 +41,8 @@ def depot_night(request: FleetRequest, public_id: str) -> HttpResponse:
     own = Depot.objects.for_organisation(organisation_of(request)).select_related("location")
     depot = get_object_or_404(own, location__public_id=public_id)
     plan = nights.latest(depot)
-    context = {"depot": depot, "plan": plan, **(_drawn(plan) if plan else {})}
     with timezone.override(depot.location.time_zone):
+        context = {"depot": depot, "plan": plan, **(_drawn(plan) if plan else {})}
         return render(request, "dispatch/depot.html", context)
 
 
@@ -59,7 +59,7 @@ def _drawn(plan: NightPlan) -> dict[str, Any]:
         for number, row in enumerate(stays)
     ]  # fmt: skip
     height = (len(stays) + 1) * ROW
-    return {"rows": rows, "hours": list(_hours(begins, ends)), "width": WIDTH, "height": height}
+    return {"rows": rows, "hours": list(_hours(begins, ends)), "width": WIDTH + MARGIN, "height": height}
 
 
 def _x(at: datetime, begins: datetime, ends: datetime) -> float:
@@ -71,7 +71,12 @@ def _bars(row: dict[str, Any], begins: datetime, ends: datetime) -> Iterator[Bar
     """Where it stands from arrival to departure, and when it charges."""
     yield _bar(row["arrives_at"], row["leaves_at"], begins, ends, "stay", "")
     for since, until, watts in row["charges"]:
-        yield _bar(since, until, begins, ends, "charge", f"{watts / 1000:.1f} kW")
+        yield _bar(since, until, begins, ends, "charge", _told(since, until, watts))
+
+
+def _told(since: str, until: str, watts: int) -> str:
+    begins, ends = (timezone.localtime(datetime.fromisoformat(at)) for at in (since, until))
+    return f"{begins:%H:%M}–{ends:%H:%M} {watts / 1000:.1f} kW"
 
 
 def _bar(since: str, until: str, begins: datetime, ends: datetime, kind: str, title: str) -> Bar:

@@ -151,6 +151,13 @@ def test_the_limit_of_the_site_is_shared_so_that_all_are_ready():
     assert [stay.is_ready for stay in schedule.stays] == [True, True]
 
 
+def test_who_share_a_limit_charge_one_after_the_other():
+    """Not by turns: every interruption is a start that can fail. Who leaves first is first."""
+    late, early = guest(1, 4_000, power_w=4_000.0), guest(2, 4_000, power_w=4_000.0, leaves=7)
+    stays = depot.plan(night(late, early, limit_w=4_000, slots=8)).stays
+    assert [[slot for slot, wh in enumerate(stay.wh) if wh > 0] for stay in stays] == [[4, 5, 6, 7], [0, 1, 2, 3]]
+
+
 def test_who_lacks_what_follows_the_priorities():
     """4 kWh fit into the night, 8 are wanted: the one of priority 3 is full."""
     low, high = guest(1, 4_000, priority=1), guest(2, 4_000, priority=3)
