@@ -75,8 +75,17 @@ class Land:
             now += float(self.seconds[number, number + 1])
             due = (stop.due_at - self.question.now).total_seconds() if stop.due_at and aim.is_punctual else None
             dues.append(due if due is None or due >= now else None)
-            now += STOP_SECONDS
+            now = max(now, self._earliest(stop) or 0.0) + STOP_SECONDS
         return dues
+
+    def _earliest(self, stop: StopAhead) -> float | None:
+        """Seconds until its window opens; None when it is open."""
+        seconds = (stop.earliest_at - self.question.now).total_seconds() if stop.earliest_at else 0.0
+        return seconds if seconds > 0 else None
+
+    def _windows(self, aim: Aim) -> Iterator[Stop]:
+        for stop, due in zip(self.stops, self._dues(aim), strict=True):
+            yield Stop(STOP_SECONDS, self._earliest(stop), due)
 
     def place_of(self, charger: int) -> int:
         """Its row in the tables."""
@@ -111,7 +120,7 @@ class Land:
         """The chargers stand in the order in which they look good."""
         facts, rules = self.question.facts, self.rules
         whole = Problem(
-            stops=[Stop(), *(Stop(STOP_SECONDS, None, due) for due in self._dues(aim)), Stop()],
+            stops=[Stop(), *self._windows(aim), Stop()],
             chargers=list(self.chargers), seconds=_rows(self.seconds), wh=_rows(self.wh),
             battery_wh=facts.battery_wh, start_wh=min(100.0, max(0.0, facts.soc_percent)) / 100 * facts.battery_wh,
             reserve_wh=rules.reserve_percent / 100 * facts.battery_wh,

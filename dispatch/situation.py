@@ -19,7 +19,8 @@ SELECT v.id, v.registration, v.organisation_id, m.plugs, m.battery_wh, m.consump
        THEN greatest(0, s.soc_percent - 1.2816 * s.soc_sigma_percent) ELSE s.soc_percent END, s.soc_low_at, s.version,
        o.dispatch_mode, o.time_zone, o.reserve_soc_percent, o.target_soc_percent, o.soc_clear_percent,
        o.cost_per_minute_paise,
-       (SELECT json_agg(json_build_array(t.name, t.latitude, t.longitude, extract(epoch FROM t.due_at))
+       (SELECT json_agg(json_build_array(t.name, t.latitude, t.longitude, extract(epoch FROM t.due_at),
+                                         extract(epoch FROM t.earliest_at))
                         ORDER BY t.sequence)
         FROM (SELECT * FROM vehicles_stop WHERE vehicle_id = v.id AND done_at IS NULL
               ORDER BY sequence LIMIT %(most_stops)s) t),
@@ -59,6 +60,7 @@ class StopAhead(NamedTuple):
     latitude: float
     longitude: float
     due_at: datetime | None
+    earliest_at: datetime | None = None
 
     @property
     def place(self) -> tuple[float, float]:
@@ -142,7 +144,10 @@ def _by_policy(found: Situation) -> Situation:
 
 def _stops(column: Any) -> list[StopAhead]:
     rows = parsed(column) if isinstance(column, str) else column
-    return [StopAhead(name, lat, lon, due and datetime.fromtimestamp(due, UTC)) for name, lat, lon, due in rows or []]
+    return [
+        StopAhead(name, lat, lon, *(at and datetime.fromtimestamp(at, UTC) for at in window))
+        for name, lat, lon, *window in rows or []
+    ]
 
 
 def known_part(model: type[Row], **values: Any) -> Row:

@@ -1,6 +1,6 @@
 """A plan is made for the whole way ahead: where to charge along it, how much, and what each other choice would cost."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -94,6 +94,23 @@ def test_a_stop_that_is_late_anyway_makes_no_other_late(source, organisation):
     plan = plan_for(organisation, (8, 0), (16, 55), (20, None), soc_percent=26.0)
     assert plan.connector == behind
     assert [one["late_seconds"] > 0 for one in plan.explanation["arrivals"]] == [True, False, False]
+
+
+def test_a_charge_fills_the_time_until_a_window_opens(source, organisation):
+    """Behind the stop it would be charged later, and the vehicle would have waited for the window for nothing."""
+    ahead = plug_at(source, 4)
+    plug_at(source, 9)
+    vehicle = factories.vehicle(organisation, soc_percent=18.0)
+    for number, (km, opens) in enumerate(((8, 90), (20, None)), 1):
+        Stop.objects.create(
+            vehicle=vehicle, sequence=number, name=f"Stop {number}", latitude=north(km), longitude=HERE[1],
+            earliest_at=NOW + timedelta(minutes=opens) if opens else None,
+        )  # fmt: skip
+    plan = services.plan_charge_stop(vehicle_id=vehicle.pk, trigger="soc_low", trigger_key="soc:1", now=NOW)
+    (visit,) = plan.explanation["visits"]
+    assert (plan.connector, visit["before"]) == (ahead, "Stop 1")
+    opens_at = (NOW + timedelta(minutes=90)).timestamp()
+    assert datetime.fromisoformat(plan.explanation["arrivals"][1]["arrives_at"]).timestamp() > opens_at
 
 
 def test_a_long_way_takes_two_charges(source, organisation):
