@@ -111,7 +111,7 @@ def early(seen: Situation, *, engine: RoutingEngine, now: datetime) -> str:
         return ""  # a low one is planned for anyway
     if seen.stops:
         return ARRIVAL if first_missed(seen, engine) else ""
-    return LAST_CHARGER if _is_last_about_to_pass(seen) else ""
+    return LAST_CHARGER if _is_last_about_to_pass(seen, now) else ""
 
 
 def first_missed(seen: Situation, engine: RoutingEngine) -> StopAhead | None:
@@ -133,14 +133,14 @@ def _arrivals(seen: Situation, engine: RoutingEngine) -> Iterator[tuple[StopAhea
         yield stop, left, energy.reserve_percent(least_percent=seen.reserve_percent, **leg)
 
 
-def _is_last_about_to_pass(seen: Situation) -> bool:
-    spare = _spare_percent(seen)
+def _is_last_about_to_pass(seen: Situation, now: datetime) -> bool:
+    spare = _spare_percent(seen, now)
     return spare is not None and 0 <= spare < SPARE_PERCENT
 
 
-def _spare_percent(seen: Situation) -> float | None:
+def _spare_percent(seen: Situation, now: datetime) -> float | None:
     """Above the reserve on arrival at the nearest charger that would do; None: there is none."""
-    question = question_of(seen, now=seen.position_at or datetime.max)
+    question = question_of(seen, now=now)
     near = sites.near(*question.here, fits=lambda kind: candidates.suits(question, kind), access=question.access)
     if not near.crow_m:
         return None

@@ -12,8 +12,8 @@ from dispatch.core import routes
 from dispatch.core.routes import Answer, Backup, Plan, Problem
 from dispatch.core.routes.answers import part
 
-FORCED = 10
-"""So many chargers are tried as the first one."""
+FORCED, FORCED_ON_LONG_ROUTES, LONG_ROUTE = 10, 4, 6
+"""So many chargers are tried as the first one; fewer on a route of so many stops, where each one takes its time."""
 COMPANIONS = 4
 """Of the others, so many are at hand for a second charge on a plan that was forced."""
 
@@ -22,7 +22,7 @@ COMPANIONS = 4
 class Decision:
     """`forced`: by charger of the problem, the best plan found that begins with it; None: there is none.
 
-    `backups`: plan B of each visit of the answer, with chargers to be told by their connectors, not by number.
+    `backups`: plan B of the first visit, with chargers to be told by their connectors, not by number.
     """
 
     answer: Answer
@@ -59,7 +59,8 @@ def decide(problem: Problem, known: Answer | None = None) -> Decision:
     best = routes.answer(problem) if known is None else known
     if not isinstance(best, Plan) or not best.visits:
         return Decision(best, {})
-    tried = dict.fromkeys((*range(min(FORCED, len(problem.chargers))), best.visits[0].charger))
+    count = FORCED if len(problem.stops) <= LONG_ROUTE else FORCED_ON_LONG_ROUTES
+    tried = dict.fromkeys((*range(min(count, len(problem.chargers))), best.visits[0].charger))
     forced = {charger: _forced(problem, best, charger) for charger in tried}
     best = min([best, *(plan for plan in forced.values() if plan)], key=lambda plan: plan.objective)
     forced[best.visits[0].charger] = best
@@ -73,8 +74,10 @@ def beginning_at(problem: Problem, decision: Decision, charger: int) -> Decision
 
 
 def _backups(problem: Problem, plan: Plan) -> tuple[Backup, ...]:
+    """Of the first charge; the next ones are planned again when they are nearer."""
     few = _few(problem, plan)
-    return routes.backups(part_of(problem, few), _numbered(plan, few.index))
+    numbered = _numbered(plan, few.index)
+    return routes.backups(part_of(problem, few), replace(numbered, visits=numbered.visits[:1]))
 
 
 def figures(problem: Problem, plan: Plan) -> Figures:
