@@ -266,9 +266,7 @@ def _windows(opening_times: str, time_zone: str, now: datetime) -> tuple[hours.W
 def plug_state(row: PlugRow, now: datetime) -> waits.PlugState:
     if row.status == Connector.Status.AVAILABLE:
         return waits.PlugState(True)
-    return waits.PlugState(
-        False, stays.elapsed_seconds(row, now), _remaining_by_curve(row), law=stays.law_at(row)
-    )
+    return waits.PlugState(False, stays.elapsed_seconds(row, now), _remaining_by_curve(row), law=stays.law_at(row))
 
 
 def _remaining_by_curve(row: PlugRow) -> float | None:

@@ -34,7 +34,7 @@ def drive(session: ChargingSession, metres: float = 0, *, vehicle: Vehicle | Non
     Position.objects.bulk_create(
         Position(
             vehicle=vehicle or session.vehicle, fix_at=session.started_at + timedelta(minutes=minute),
-            received_at=session.started_at, longitude_e7=775_946_000, speed_dkmh=0, accuracy_m=8,
+            longitude_e7=775_946_000, speed_dkmh=0, accuracy_m=8,
             latitude_e7=129_716_000 + round((metres if minute <= 40 else metres + 5_000) * METRE),
             soc_permille=300 if minute <= 0 else 770, **fields,
         )

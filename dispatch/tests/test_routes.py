@@ -51,7 +51,8 @@ def planned(problem: Problem) -> Plan:
 
 
 @pytest.mark.skipif(
-    not PUBLISHED.is_file(), reason=f"{PUBLISHED} is not there: PUBLISHED_ROUTES may name another one (docs/dispatch.md)"
+    not PUBLISHED.is_file(),
+    reason=f"{PUBLISHED} is not there: PUBLISHED_ROUTES may name another one (docs/dispatch.md)",
 )
 def test_every_published_optimum_is_found():
     with gzip.open(PUBLISHED) as file:

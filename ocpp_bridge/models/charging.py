@@ -143,7 +143,9 @@ class ChargingGoal(models.Model):
     energy_wh = models.PositiveIntegerField(null=True, blank=True, help_text=_("Of the whole session."))
     schedule = models.JSONField(
         default=list, blank=True, editable=False, db_default=[],
-        help_text=_("[[from, until, watts]] with Unix seconds: at most so much then, and nothing else; empty: any time."),
+        help_text=_(
+            "[[from, until, watts]] with Unix seconds: at most so much then, and nothing else; empty: any time."
+        ),
     )  # fmt: skip
     actor = models.CharField(max_length=120)
     set_at = models.DateTimeField(default=timezone.now)

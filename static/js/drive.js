@@ -1,5 +1,6 @@
 // The driver's page: keeps itself current, says how old it is, sends buttons, scans codes, survives without a line.
 import { boot, t } from "fc/boot";
+import { serverNow } from "fc/clock";
 import { byId } from "fc/dom";
 
 const EVERY_MS = 10_000;
@@ -60,7 +61,7 @@ async function keepPage(answer) {
 }
 
 function seen(answer) {
-  const at = new Date(answer.headers.get("Date") ?? Date.now()).toISOString();
+  const at = new Date(answer.headers.get("Date") ?? serverNow()).toISOString();
   remember(SEEN, at);
   byId("line").hidden = true;
   byId("age").textContent = t("asOf", { time: clock(at) });

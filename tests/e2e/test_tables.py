@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, ViewportSize, expect
 
 from billing.models import ChargingSession
 from dispatch import services
@@ -50,7 +50,7 @@ def shown(page: Page, web: Watched, name: str) -> None:
 @THEMES
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desk", "phone"])
 def test_every_table_is_fit_for_everybody(
-    web: Watched, busy: City, dispatcher: User, theme: Theme, viewport: dict[str, int]
+    web: Watched, busy: City, dispatcher: User, theme: Theme, viewport: ViewportSize
 ) -> None:
     page = web.sign_in(web.page(theme=theme, viewport=viewport), dispatcher, "/fleet/")
     for name in PAGES:
