@@ -9,4 +9,4 @@ from fleetcharge.lib.events import record
 @record(PlanChanged)
 def make_the_drivers_link(event: PlanChanged) -> None:
     if event.state == ChargePlan.State.ACCEPTED:
-        links.make(plan_id=event.plan_id, actor=None, actor_label="accepted", now=event.at)
+        links.make(plan_id=event.plan_id, actor=None, now=event.at)

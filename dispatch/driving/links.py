@@ -71,7 +71,10 @@ def _create(plan: ChargePlan, kind: str, actor: User | None, actor_label: str, n
                 plan=plan, kind=kind, created_by=actor, created_at=now,
                 expires_at=now.replace(microsecond=0) + timedelta(hours=settings.DRIVER_LINK_HOURS),
             )  # fmt: skip
-            audit(action="driver_link.make", target=link, actor=actor, actor_label=actor_label, after={"kind": kind})
+            if actor or actor_label:  # nobody: it came with the acceptance, which is in the trail itself
+                audit(
+                    action="driver_link.make", target=link, actor=actor, actor_label=actor_label, after={"kind": kind}
+                )
     except IntegrityError:
         return None
     return link

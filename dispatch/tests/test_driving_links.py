@@ -39,7 +39,16 @@ def test_accepting_makes_one_link_that_opens_without_a_login(client: Client, pla
     assert (again.url, DriverLink.objects.count()) == (links.url_of(link), 1)
     link.refresh_from_db()
     assert link.opened_at is not None
-    assert AuditEntry.objects.filter(action="driver_link.make").count() == 1
+    assert not AuditEntry.objects.filter(action="driver_link.make").exists()  # it came with the acceptance
+
+
+def test_a_link_made_by_somebody_is_in_the_trail(plan: ChargePlan) -> None:
+    links.revoke(plan_id=plan.pk, actor=None, actor_label="key TMS", now=timezone.now())
+    links.make(plan_id=plan.pk, actor=None, actor_label="key TMS", now=timezone.now())
+    trail = AuditEntry.objects.filter(action__startswith="driver_link.").order_by("pk")
+    assert list(trail.values_list("action", "actor_label")) == [
+        ("driver_link.revoke", "key TMS"), ("driver_link.make", "key TMS"),
+    ]  # fmt: skip
 
 
 def test_the_page_is_not_found_not_kept_and_tells_nobody_where_it_is(client: Client, plan: ChargePlan) -> None:
