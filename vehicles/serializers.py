@@ -195,11 +195,11 @@ class LineProblemSerializer(serializers.Serializer[Any]):
 
 
 class ImportRefusedSerializer(serializers.Serializer[Any]):
-    """Nothing was stored; every line that cannot be taken, with the reason."""
+    """Nothing was stored; every line that cannot be taken, with the reason, or none where the file cannot be read."""
 
     detail = serializers.CharField()
     code = serializers.CharField()
-    problems = LineProblemSerializer(many=True)
+    problems = LineProblemSerializer(many=True, required=False)
 
 
 class ChargeWordSerializer(serializers.Serializer[Any]):
