@@ -202,10 +202,10 @@ def _store(draft: ChargePlan, replaces: ChargePlan | None, now: datetime) -> Cha
 def _refreshed(draft: ChargePlan, seen: Situation, now: datetime) -> ChargePlan | None:
     """The vehicle's infeasible plan of this spell, looked at again; its alert changes only when the figures do.
 
-    None when the last plan was another, or the vehicle has recovered and fallen low again since.
+    None when the last plan was another, or its spell is over.
     """
     plan = ChargePlan.objects.select_for_update().filter(vehicle_id=draft.vehicle_id).order_by("-pk").first()
-    if plan is None or plan.state != State.INFEASIBLE or (seen.soc_low_at and plan.created_at < seen.soc_low_at):
+    if plan is None or plan.state != State.INFEASIBLE or _is_of_earlier_spell(plan, seen):
         return None
     is_news = _figures(plan) != _figures(draft)
     for name in ("soc_percent", "explanation", "snapshot", "engine", "core_version") if is_news else ():
@@ -216,6 +216,13 @@ def _refreshed(draft: ChargePlan, seen: Situation, now: datetime) -> ChargePlan 
         plan.vehicle = draft.vehicle
         stories.tell(plan, now=now)
     return plan
+
+
+def _is_of_earlier_spell(plan: ChargePlan, seen: Situation) -> bool:
+    """The vehicle has recovered and fallen low again since; of one that is not low, the alert was closed."""
+    if seen.soc_low_at is not None:
+        return plan.created_at < seen.soc_low_at
+    return not Alert.objects.open().filter(plan=plan).exists()
 
 
 def _figures(plan: ChargePlan) -> tuple[int | str, ...]:

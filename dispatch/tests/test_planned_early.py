@@ -177,3 +177,17 @@ def test_the_alert_of_a_route_that_could_not_be_driven_ends_when_it_can(source, 
     VehicleState.objects.filter(vehicle=vehicle).update(soc_percent=90.0)
     sweep(NOW + timedelta(minutes=3))
     assert not Alert.objects.open().exists()
+
+
+def test_what_could_not_be_driven_once_is_told_again_the_next_time(source, organisation):
+    plug_at(source, 90)
+    vehicle = van(organisation, 60, soc_percent=50.0)
+    sweep()
+    VehicleState.objects.update(soc_percent=90.0, version=2)
+    sweep(NOW + timedelta(minutes=3))
+    assert not Alert.objects.open().exists()
+    VehicleState.objects.update(soc_percent=50.0, version=3)
+    assert sweep(NOW + timedelta(hours=2)) == 1
+    assert Alert.objects.open().get().plan.trigger_key == f"arrival:{vehicle.pk}:3"
+    assert sweep(NOW + timedelta(hours=4)) == 1  # brought up to date
+    assert (Alert.objects.count(), ChargePlan.objects.count()) == (2, 2)
