@@ -121,6 +121,7 @@ def sweep_ways_ahead() -> int:
     for plan_id in triggers.settled(now=now)[:CHUNK]:
         with survived("plan", plan_id):
             made += services.move_to_better(plan_id=plan_id, now=now) is not None
+    services.close_needless(now=now)
     services.close_early_alerts(now=now)
     return made
 

@@ -28,6 +28,7 @@ from fleetcharge.lib.geo import distance_m
 from vehicles.models import POSITION_STALE_AFTER
 
 ARRIVAL, LAST_CHARGER, BETTER = "arrival", "last_charger", "better"
+EARLY = (ARRIVAL, LAST_CHARGER)
 SHORT_BY_PERCENT = 1.0
 """A prediction that is short by less may be long again with the next reading."""
 SPARE_PERCENT = 3.0
@@ -112,6 +113,17 @@ def early(seen: Situation, *, engine: RoutingEngine, now: datetime) -> str:
     if seen.stops:
         return ARRIVAL if first_missed(seen, engine) else ""
     return LAST_CHARGER if _is_last_about_to_pass(seen, now) else ""
+
+
+def is_over(seen: Situation, cause: str, *, engine: RoutingEngine, now: datetime) -> bool:
+    """A reason to plan early is gone, and by more than the next reading may take back."""
+    if seen.soc_low_at or seen.has_session or seen.soc_percent is None or seen.latitude is None or seen.is_silent(now):
+        return False
+    if seen.stops:
+        return all(left >= reserve + SPARE_PERCENT for _, left, reserve in _arrivals(seen, engine))
+    # Who nears a charger has more and more to spare there; only a charge is a recovery.
+    is_full = cause == ARRIVAL or seen.soc_percent >= WATCHED_BELOW_PERCENT
+    return is_full and not _is_last_about_to_pass(seen, now)
 
 
 def first_missed(seen: Situation, engine: RoutingEngine) -> StopAhead | None:

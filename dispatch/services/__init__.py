@@ -50,7 +50,7 @@ from dispatch.services.following import (
     silence_over,
     silence_unnoticed,
 )
-from dispatch.services.foreseeing import close_early_alerts, move_to_better, plan_early
+from dispatch.services.foreseeing import close_early_alerts, close_needless, move_to_better, plan_early
 from dispatch.services.learning import learn_from_answer
 from dispatch.services.notices import (
     close_settled_money,
@@ -116,6 +116,7 @@ __all__ = [
     "close_alert_by_key",
     "close_alerts_by_key",
     "close_early_alerts",
+    "close_needless",
     "close_recovered",
     "close_settled_money",
     "connector_changed",

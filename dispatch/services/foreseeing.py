@@ -2,13 +2,16 @@
 
 from datetime import datetime
 
+from django.db import transaction
+
 from dispatch import situation, triggers
 from dispatch.engines import current
 from dispatch.models import Alert, ChargePlan
-from dispatch.services import following, planning, stories
+from dispatch.services import decisions, following, planning, stories
 from dispatch.services.alerts import close_alert_by_key
 from dispatch.speeds.learning import law_of
-from dispatch.triggers import ARRIVAL, BETTER, LAST_CHARGER
+from dispatch.triggers import BETTER, EARLY
+from fleetcharge.lib.sweeps import survived
 
 State = ChargePlan.State
 
@@ -41,9 +44,31 @@ def move_to_better(*, plan_id: int, now: datetime) -> ChargePlan | None:
     return following.replan(plan_id=plan_id, reason=BETTER, now=now)
 
 
+def close_needless(*, now: datetime) -> int:
+    """Early proposals that bind a plug for nothing: the vehicle has charged, or its stops have changed; how many."""
+    early = ChargePlan.objects.filter(state=State.PROPOSED, explanation__cause__in=EARLY).order_by("pk")
+    closed = 0
+    for plan in early.filter(vehicle__state__is_soc_low=False):
+        with survived("plan", plan.pk):
+            seen = situation.read(plan.vehicle_id, now=now)
+            engine = current(law_of(seen.organisation_id, now))
+            is_over = triggers.is_over(seen, plan.explanation["cause"], engine=engine, now=now)
+            closed += is_over and _withdraw(plan.pk, now)
+    return closed
+
+
+@transaction.atomic
+def _withdraw(plan_id: int, now: datetime) -> bool:
+    plan = decisions.locked(plan_id)
+    if plan.state != State.PROPOSED:
+        return False
+    decisions.move(plan, State.EXPIRED, now, closed_at=now)
+    return True
+
+
 def close_early_alerts(*, now: datetime) -> int:
     """Alerts of routes that could not be driven, and now can: the vehicle has charged, or its stops have changed."""
-    early = Alert.objects.open().filter(plan__trigger__in=(ARRIVAL, LAST_CHARGER), plan__state=State.INFEASIBLE)
+    early = Alert.objects.open().filter(plan__explanation__cause__in=EARLY, plan__state=State.INFEASIBLE)
     return sum(_close_if_over(alert, now) for alert in early.select_related("vehicle__state").order_by("pk"))
 
 
