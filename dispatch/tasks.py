@@ -115,10 +115,10 @@ def look_ahead(vehicle_id: int) -> None:
 def sweep_ways_ahead() -> int:
     """Plan for vehicles that are not low but will be before they are through, and for better plugs; how many plans."""
     now, made = timezone.now(), 0
-    for vehicle_id in triggers.suspects(now=now)[:CHUNK]:
+    for vehicle_id in triggers.suspects(now=now):
         with survived("vehicle", vehicle_id):
             made += services.plan_early(vehicle_id=vehicle_id, now=now) is not None
-    for plan_id in triggers.settled(now=now)[:CHUNK]:
+    for plan_id in triggers.settled(now=now):
         with survived("plan", plan_id):
             made += services.move_to_better(plan_id=plan_id, now=now) is not None
     services.close_needless(now=now)

@@ -45,6 +45,7 @@ STAY_MINUTES = 5.0
 """A vehicle is sent elsewhere only for a gain of more than this, in rupees at its fleet's rate."""
 SWEEP_SECONDS = 30.0
 MOST_IN_A_SWEEP = 50
+MOST_SUSPECTS = 500
 WATCHED = """
 SELECT v.id, s.latitude, s.longitude, CASE WHEN s.soc_source = 'estimated'
        THEN greatest(0, s.soc_percent - 1.2816 * s.soc_sigma_percent) ELSE s.soc_percent END,
@@ -79,7 +80,7 @@ class Watched(NamedTuple):
 
 
 def suspects(*, now: datetime) -> list[int]:
-    """Vehicles worth a closer look, the emptiest first; one query and straight lines."""
+    """Vehicles worth a closer look, the emptiest first; one query and straight lines. Many take turns."""
     values: dict[str, Any] = {
         "most_stops": MOST_STOPS, "heard_since": now - POSITION_STALE_AFTER, "held_since": now - HOLDS,
         "sessions_since": now - LONGEST_SESSION,
@@ -87,7 +88,13 @@ def suspects(*, now: datetime) -> list[int]:
     with connection.cursor() as cursor:
         cursor.execute(WATCHED, values)
         rows = [Watched(*row) for row in cursor.fetchall()]
-    return [row.vehicle_id for row in rows if _is_suspect(row)]
+    return _in_turn([row.vehicle_id for row in rows if _is_suspect(row)], MOST_SUSPECTS, now)
+
+
+def _in_turn(found: list[int], most: int, now: datetime) -> list[int]:
+    """This sweep's part of them; the next sweeps have the others."""
+    turns = -(-len(found) // most) or 1
+    return found[int(now.timestamp() / SWEEP_SECONDS) % turns :: turns]
 
 
 def _is_suspect(row: Watched) -> bool:
@@ -171,8 +178,7 @@ def settled(*, now: datetime) -> list[int]:
         arrived_at=None, created_at__lt=now - SETTLED_AFTER, plug_in_at__gt=now + SETTLED_AFTER
     )
     found = list(plans.filter(may_move).order_by("pk").values_list("pk", flat=True))
-    turns = -(-len(found) // MOST_IN_A_SWEEP) or 1
-    return found[int(now.timestamp() / SWEEP_SECONDS) % turns :: turns]
+    return _in_turn(found, MOST_IN_A_SWEEP, now)
 
 
 def gain_paise(answer: deciding.Answer, connector_id: int) -> int:

@@ -236,3 +236,11 @@ def test_the_alert_of_a_lost_plug_ends_too_when_the_route_can_be_driven(source, 
     VehicleState.objects.update(soc_percent=90.0)
     sweep(NOW + timedelta(minutes=1))
     assert not Alert.objects.open().exists()
+
+
+def test_many_vehicles_take_turns_too(organisation, monkeypatch):
+    monkeypatch.setattr(triggers, "MOST_SUSPECTS", 2)
+    vehicles = [factories.vehicle(organisation, soc_percent=30.0 + number).pk for number in range(5)]
+    looked = [triggers.suspects(now=NOW + timedelta(seconds=30 * turn)) for turn in range(3)]
+    assert sorted(pk for turn in looked for pk in turn) == vehicles
+    assert max(map(len, looked)) == 2
