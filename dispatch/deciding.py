@@ -53,8 +53,8 @@ def decide(question: Question, rules: choose.Rules, engine: RoutingEngine, *, cl
     """The best charge along the route of a vehicle, where it will be let charge when it gets there."""
     found = candidates.find(question, rules=rules, engine=engine)
 
-    def look(among: Sequence[choose.Candidate]) -> "Looked":
-        return _look(question, rules, replace(found, candidates=list(among)), engine, clear_percent)
+    def look(among: Sequence[choose.Candidate], before: float) -> "Looked":
+        return _look(question, rules, replace(found, candidates=list(among)), engine, clear_percent, before)
 
     looked, refusal = permitted.best(question, look, found.candidates)
     return _told(looked, found, refusal)
@@ -79,14 +79,17 @@ class Looked:
         return permitted.Begins(plug.connector_id, plug.location_id, round(visit.starts_seconds))
 
 
-def _look(question: Question, rules: choose.Rules, found: Found, engine: RoutingEngine, clear_percent: float) -> Looked:
-    """Ask for less and less until there is a plan that charges; if there is none, why the most of it cannot be."""
+def _look(
+    question: Question, rules: choose.Rules, found: Found, engine: RoutingEngine, clear_percent: float, before: float
+) -> Looked:
+    """Ask for less and less until there is a plan that charges, and early enough; if there is none, why the most of it
+    cannot be."""
     land = problems.land(question, rules, found, engine)
     can_finish = False
     for aim in problems.aims(question, rules, len(land.stops), clear_percent=clear_percent):
         problem = land.problem(aim)
         plan = routes.solve(problem)
-        if plan is not None and plan.visits:
+        if plan is not None and plan.visits and round(plan.visits[0].starts_seconds) < before:
             return Looked(land, aim, problem, plan)
         can_finish |= plan is not None and aim.stops == len(question.stops)
     if land.stops and not can_finish:

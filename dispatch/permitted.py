@@ -15,6 +15,7 @@ OF_THE_PLACE = {NETWORK_NOT_AUTHORISED, SITE_NOT_ALLOWED, f"{LIMIT}site", f"{LIM
 OF_THE_HOUR = (EXPIRED_TOKEN, NOT_ON_SHIFT, LIMIT)
 """Beginnings of refusals that may not stand earlier or later; any other one stands everywhere."""
 MOST_REFUSALS = 8
+ANY_TIME = float("inf")
 
 
 class Begins(NamedTuple):
@@ -43,18 +44,27 @@ class Permitted(NamedTuple, Generic[C]):
 
 
 def best(
-    question: Question, choose_from: Callable[[Sequence[choose.Candidate]], C], candidates: Sequence[choose.Candidate]
-) -> Permitted[C]:
-    """A vehicle without any token is not asked about: we do not start its sessions."""
-    refusal = ""
+    question: Question, choose_from: Callable[[Sequence[choose.Candidate], float], C],
+    candidates: Sequence[choose.Candidate],
+) -> Permitted[C]:  # fmt: skip
+    """`choose_from` some candidates a choice that begins before so many seconds from now.
+
+    A vehicle without any token is not asked about: we do not start its sessions.
+    """
+    refusal, before = "", ANY_TIME
     for _ in range(MOST_REFUSALS):
-        choice = choose_from(candidates)
+        choice = choose_from(candidates, before)
         first = choice.first
         said = _refusal(question, first.connector_id, first.seconds) if first else ""
         if first is None or not said:
             return Permitted(choice, refusal)
-        refusal, candidates = said, _left(question, candidates, first, said)
-    return Permitted(choose_from([]), refusal)
+        refusal = said
+        if _is_of_later(question, candidates, said):
+            before = min(before, first.seconds)
+            candidates = [one for one in candidates if _begins(one) < before]
+        else:
+            candidates = _left(question, candidates, first, said)
+    return Permitted(choose_from([], ANY_TIME), refusal)
 
 
 def is_permitted(question: Question, begins: Begins) -> bool:
@@ -70,10 +80,15 @@ def _left(
     if not said.startswith(OF_THE_HOUR):
         return []
     at = refused.seconds
-    if _refused(question, min(candidates, key=_begins)) != said:
-        return [one for one in candidates if _begins(one) < at]
     later = [one for one in candidates if _begins(one) > at and one.wait_seconds < SOON_SECONDS]
     return later if later and _refused(question, max(later, key=_begins)) != said else []
+
+
+def _is_of_later(question: Question, candidates: Sequence[choose.Candidate], said: str) -> bool:
+    """Who charges at once is not refused for it, who charges later on the way is."""
+    if said in OF_THE_PLACE or not said.startswith(OF_THE_HOUR):
+        return False
+    return _refused(question, min(candidates, key=_begins)) != said
 
 
 def _begins(plug: choose.Candidate) -> int:

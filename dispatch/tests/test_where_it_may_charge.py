@@ -12,7 +12,7 @@ from dispatch.models import Alert, ChargePlan
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
 from stations.models import Connector, Location, Tariff
-from vehicles.models import Driver, IdToken, Shift
+from vehicles.models import Driver, IdToken, Shift, Stop
 
 pytestmark = pytest.mark.django_db
 
@@ -256,3 +256,17 @@ def test_sites_of_others_are_not_asked(organisation, other_organisation, near, a
         plug_at(closed, 0)
     assert plan_for(factories.vehicle(organisation)).connector == near
     assert asked == [1]
+
+
+def test_who_would_be_refused_later_on_its_way_charges_before_that(organisation, source):
+    """The plug ahead is the better one, but the token does not last until the vehicle is there."""
+    ahead, behind = plug_at(source, 12), plug_at(source, -2)
+    vehicle = factories.vehicle(organisation, soc_percent=40.0)
+    for number, km in enumerate((10, 50), 1):
+        place = {"latitude": factories.HERE[0] + km / 111.2, "longitude": factories.HERE[1]}
+        Stop.objects.create(vehicle=vehicle, sequence=number, name=f"Stop {number}", **place)
+    assert plan_for(vehicle).connector == ahead
+    ChargePlan.objects.all().delete()
+    IdToken.objects.filter(vehicle=vehicle).update(valid_until=NOW + timedelta(minutes=20))
+    plan = plan_for(vehicle, key="soc:2")
+    assert (plan.state, plan.connector, plan.explanation["refusal"]) == ("proposed", behind, "expired_token")
