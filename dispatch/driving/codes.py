@@ -37,16 +37,20 @@ def plug_behind(text: str, vehicle: Vehicle, plan: ChargePlan | None) -> Connect
 
 
 def _meant(text: str, vehicle: Vehicle, plan: ChargePlan | None) -> QuerySet[Connector]:
-    address = urlsplit(text) if "://" in text else None
+    try:
+        address = urlsplit(text) if "://" in text else None
+    except ValueError:
+        return Connector.objects.none()
     if address is not None and OUR_STICKER in address.path:
         text = unquote(address.path.split(OUR_STICKER, 1)[1]).strip("/")
     elif address is not None:
         return _of_network(text, vehicle)
-    if not text:
+    if not text or not text.isprintable():
         return Connector.objects.none()
+    here = _at_the_site(text, plan)  # first: elsewhere, or in another fleet, `2` may be an EVSE's uid
     named = Q(evse__public_id__iexact=text) | Q(public_id__iexact=text) | Q(evse__uid__iexact=text)
     exact = Connector.objects.filter(named | Q(evse__charger__ocpp_identity__iexact=text))
-    return exact if exact.exists() else _at_the_site(text, plan)
+    return here if here.exists() else exact
 
 
 def _of_network(text: str, vehicle: Vehicle) -> QuerySet[Connector]:
@@ -57,9 +61,8 @@ def _of_network(text: str, vehicle: Vehicle) -> QuerySet[Connector]:
 
 
 def _at_the_site(text: str, plan: ChargePlan | None) -> QuerySet[Connector]:
-    """`2` is the bay with that number where the plan leads."""
+    """`2` is the bay that the page calls so, where the plan leads."""
     if plan is None or plan.connector is None:
         return Connector.objects.none()
-    return Connector.objects.filter(
-        evse__location_id=plan.connector.evse.location_id, evse__physical_reference__iexact=text
-    )
+    is_called = Q(evse__physical_reference__iexact=text) | Q(evse__physical_reference="", evse__uid__iexact=text)
+    return Connector.objects.existing().filter(is_called, evse__location_id=plan.connector.evse.location_id)

@@ -16,7 +16,7 @@ from dispatch.tests import factories
 from dispatch.tests.driving import link_of, page, press, site_of, under_way
 from fleetcharge.accounts.models import AuditEntry, Organisation
 from stations.cpo import registry
-from stations.models import Connector
+from stations.models import EVSE, Connector
 from vehicles.models import VehicleState
 
 pytestmark = pytest.mark.django_db
@@ -150,7 +150,27 @@ class TestStarting:
         press(client, plan, "start", code=said)
         assert SessionCommand.objects.get().connector_id == plan.connector_id
 
-    @pytest.mark.parametrize("said", ["", "7", "beckn://discover?&x=1", "https://elsewhere.example/x", "%00", "go/at/"])
+    @pytest.mark.parametrize("called", ["2", "3"])
+    def test_a_bay_at_the_site_goes_before_plugs_elsewhere_with_that_uid(
+        self, client: Client, plan: ChargePlan, other_organisation: Organisation, called: str
+    ) -> None:
+        """Bay 2 is the promised one; 3, which has its uid alone, is beside it."""
+        beside = factories.connector(site_of(plan), at=timezone.now())
+        EVSE.objects.filter(pk=beside.evse_id).update(uid="3")
+        depot = factories.location(factories.source(other_organisation), organisation=other_organisation)
+        for place in (depot, factories.location(site_of(plan).source)):
+            evse = factories.connector(place, at=timezone.now()).evse
+            EVSE.objects.filter(pk=evse.pk).update(uid=called)
+        press(client, plan, "start", code=called)
+        assert SessionCommand.objects.get().connector_id == (plan.connector_id if called == "2" else beside.pk)
+
+    @pytest.mark.parametrize(
+        "said",
+        [
+            "", "7", "beckn://discover?&x=1", "https://elsewhere.example/x", "%00", "go/at/", "a\x00b",
+            "https://fleet.example/go/at/%00/", "http://[x",
+        ],
+    )  # fmt: skip
     def test_not_by_what_nobody_knows(self, client: Client, plan: ChargePlan, said: str) -> None:
         assert "We know no plug with this code" in press(client, plan, "start", code=said).content.decode()
         assert SessionCommand.objects.count() == 0
