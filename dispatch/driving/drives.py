@@ -109,7 +109,9 @@ def tell_no_shows(*, now: datetime) -> int:
     """Plans that ended because nobody came, of which nobody was told; how many."""
     told = Alert.objects.filter(organisation_id=OuterRef("organisation_id"), dedupe_key=OuterRef("key"))
     lapsed = Reservation.objects.filter(plan_id=OuterRef("pk"), state=Reservation.State.EXPIRED)
-    missed = ChargePlan.objects.filter(Exists(lapsed), state=State.EXPIRED, closed_at__gt=now - TOLD_WITHIN)
+    missed = ChargePlan.objects.filter(
+        Exists(lapsed), state=State.EXPIRED, closed_at__gt=now - TOLD_WITHIN, arrived_at=None
+    )
     missed = missed.annotate(key=_key(telling.NO_SHOW)).filter(~Exists(told), connector__isnull=False)
     rows = missed.select_related("vehicle", "connector__evse__location").order_by("pk")[:CHUNK]
     for plan in rows:
@@ -131,10 +133,15 @@ def tell_overstays(*, now: datetime) -> int:
     for session in quiet.select_related("vehicle", "organisation", "connector__evse__location").order_by("pk")[:CHUNK]:
         with survived("session", session.pk):
             idle = idle_for(session, now)
-            if idle >= IDLE_BEFORE_ALERT:
+            if idle >= IDLE_BEFORE_ALERT and not _was_told(session, since=now - idle):
                 telling.stays_too_long(session, now - idle, now=now)
                 found += 1
     return found
+
+
+def _was_told(session: ChargingSession, *, since: datetime) -> bool:
+    """Somebody has dealt with this idling; a later one is news."""
+    return Alert.objects.filter(session=session, kind=Alert.Kind.OVERSTAY, opened_at__gte=since).exists()
 
 
 def _quiet(now: datetime) -> QuerySet[ChargingSession]:

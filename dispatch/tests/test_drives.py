@@ -9,7 +9,7 @@ from django.utils import timezone
 from billing.models import ChargingSession, MeterValue
 from dispatch.driving import deeds, drives
 from dispatch.models import Alert, ChargePlan, Reservation
-from dispatch.services import connector_changed, dismiss_plan, expire_reservations, session_started
+from dispatch.services import close_alert, connector_changed, dismiss_plan, expire_reservations, session_started
 from dispatch.tests import factories
 from dispatch.tests.driving import plan_to, site_of, under_way
 from dispatch.triggers import settled
@@ -129,6 +129,15 @@ def test_a_vehicle_that_does_not_come_is_told_of_once_and_its_place_is_free(plan
     assert Alert.objects.filter(kind="no_show").count() == 1
 
 
+@pytest.mark.parametrize("by", ["driver", "position"])
+def test_who_came_and_waited_in_vain_is_not_said_to_have_stayed_away(plan: ChargePlan, by: str) -> None:
+    over = reservation(plan).expires_at
+    assert deeds.arrive(plan_id=plan.pk, by=by, now=over - drives.KEPT_AT_MOST - timedelta(minutes=1))
+    assert expire_reservations(now=over) == 1
+    drives.sweep(now=over)
+    assert not Alert.objects.filter(kind="no_show").exists()
+
+
 def test_nobody_is_missed_whose_plan_was_given_up(plan: ChargePlan) -> None:
     dismiss_plan(plan_id=plan.pk, actor=None, now=NOW)
     expire_reservations(now=NOW + timedelta(hours=2))
@@ -202,6 +211,22 @@ def test_full_and_still_plugged_in_is_told_once_until_it_leaves(plan: ChargePlan
     drives.sweep(now=full + timedelta(minutes=12))
     alert.refresh_from_db()
     assert alert.close_reason == "left"
+
+
+def test_an_overstay_that_somebody_dealt_with_stays_closed_until_it_idles_anew(plan: ChargePlan) -> None:
+    full = NOW + timedelta(minutes=30)
+    session = charging(plan, NOW)
+    sample(session, NOW + timedelta(minutes=1), 40_000)
+    sample(session, full, 0)
+    told = full + timedelta(minutes=10)
+    drives.sweep(now=told)
+    close_alert(alert_id=Alert.objects.get(kind="overstay").pk, actor=None, reason="called the driver", now=told)
+    drives.sweep(now=told + timedelta(seconds=10))
+    assert Alert.objects.filter(kind="overstay").count() == 1
+    sample(session, full + timedelta(minutes=20), 40_000)
+    sample(session, full + timedelta(minutes=25), 0)
+    drives.sweep(now=full + timedelta(minutes=35))
+    assert Alert.objects.open().filter(kind="overstay").count() == 1
 
 
 def test_who_draws_or_is_held_back_is_not_told_of(plan: ChargePlan) -> None:
