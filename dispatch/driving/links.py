@@ -17,7 +17,7 @@ Kind, State = DriverLink.Kind, ChargePlan.State
 LONGEST_TOKEN = 200
 PAGES = {Kind.DRIVE: "drive", Kind.ETA: "eta"}
 LIVE_STATES = (State.ACCEPTED, State.RESERVED, State.CHARGING)
-RELATED = ("organisation", "vehicle__state", "vehicle__default_driver", "vehicle__model", "plan")
+RELATED = ("organisation", "vehicle__state", "vehicle__default_driver", "vehicle__model", "plan", "driver")
 
 
 class NoSuchLink(Exception):
@@ -42,10 +42,10 @@ class Made:
 
 def make(*, plan_id: int, actor: User | None, actor_label: str = "", now: datetime, kind: str = Kind.DRIVE) -> Made:
     """The plan's link: the one there is, or a new one. Raises NothingToShow while nobody decided, and afterwards."""
-    plan = ChargePlan.objects.select_related("vehicle").get(pk=plan_id)
+    plan = ChargePlan.objects.select_related("vehicle__default_driver").get(pk=plan_id)
     if plan.state not in LIVE_STATES:
         raise NothingToShow
-    known = DriverLink.objects.select_related("vehicle").filter(plan=plan, kind=kind, revoked_at=None)
+    known = DriverLink.objects.select_related("vehicle", "driver").filter(plan=plan, kind=kind, revoked_at=None)
     link = known.first()
     if link is not None and (link.expires_at <= now or _is_of_another_driver(link)):
         known.filter(pk=link.pk).update(revoked_at=now)  # make room for one that works
@@ -64,12 +64,13 @@ def known(plan: ChargePlan, now: datetime) -> Made | None:
 
 def _create(plan: ChargePlan, kind: str, actor: User | None, actor_label: str, now: datetime) -> DriverLink | None:
     """None when somebody else was quicker."""
+    driver = plan.vehicle.default_driver
     try:
         with transaction.atomic():
             link = DriverLink.objects.create(
-                organisation_id=plan.organisation_id, vehicle=plan.vehicle, driver_id=plan.vehicle.default_driver_id,
-                plan=plan, kind=kind, created_by=actor, created_at=now,
-                expires_at=now.replace(microsecond=0) + timedelta(hours=settings.DRIVER_LINK_HOURS),
+                organisation_id=plan.organisation_id, vehicle=plan.vehicle,
+                driver=driver if driver and driver.is_active else None, plan=plan, kind=kind, created_by=actor,
+                created_at=now, expires_at=now.replace(microsecond=0) + timedelta(hours=settings.DRIVER_LINK_HOURS),
             )  # fmt: skip
             if actor or actor_label:  # nobody: it came with the acceptance, which is in the trail itself
                 audit(
@@ -126,9 +127,10 @@ def _is_out(link: DriverLink) -> bool:
 
 
 def _is_of_another_driver(link: DriverLink) -> bool:
-    """Who has handed the vehicle over sees and starts nothing any more."""
-    is_drive = link.kind == Kind.DRIVE and link.driver_id is not None
-    return is_drive and link.driver_id != link.vehicle.default_driver_id
+    """Who has handed the vehicle over, or drives for the fleet no more, sees and starts nothing any more."""
+    if link.kind != Kind.DRIVE or link.driver is None:
+        return False
+    return not link.driver.is_active or link.driver_id != link.vehicle.default_driver_id
 
 
 def _read(token: str, kind: str) -> tuple[int, int]:

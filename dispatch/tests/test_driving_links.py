@@ -131,6 +131,23 @@ def test_a_driver_who_handed_the_vehicle_over_is_out_and_the_next_one_gets_his_o
     assert client.get(links.path_of(plan.driver_links.get(revoked_at=None))).status_code == 200
 
 
+def test_a_driver_who_left_the_fleet_is_out_and_whoever_drives_now_gets_a_link(
+    client: Client, plan: ChargePlan, organisation: Organisation
+) -> None:
+    van, now = plan.vehicle, timezone.now()
+    van.default_driver = Driver.objects.create(organisation=organisation, name="Imran S")
+    van.save()
+    links.revoke(plan_id=plan.pk, actor=None, now=now)
+    links.make(plan_id=plan.pk, actor=None, now=now)
+    path = links.path_of(plan.driver_links.get(revoked_at=None))
+    assert client.get(path).status_code == 200
+    Driver.objects.filter(pk=van.default_driver.pk).update(is_active=False)
+    assert client.get(path).status_code == 410
+    assert client.post(f"{path}do/off/", {"plan": plan.pk}).status_code == 410
+    links.make(plan_id=plan.pk, actor=None, now=now)
+    assert client.get(links.path_of(plan.driver_links.get(revoked_at=None))).status_code == 200
+
+
 def test_too_many_looks_and_wrong_tokens_wait(
     client: Client, plan: ChargePlan, one_window: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
