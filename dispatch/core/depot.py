@@ -131,7 +131,7 @@ def _options(night: Night) -> Iterator[_Option]:
         ends = min(night.slots, guest.leaves)
         here = kinds.get(guest.plugged_in or -1)
         for kind in sorted(set(kinds.values())):
-            if guest.power_w.get(kind, 0) > 0 and here in (None, kind):
+            if kind == here or (here is None and guest.power_w.get(kind, 0) > 0):
                 yield from _spans(night, number, kind, begins, ends, is_here=here is not None)
 
 
@@ -140,6 +140,15 @@ def _spans(night: Night, guest: int, kind: str, begins: int, ends: int, *, is_he
     starts = [begins] if is_here else [begins, *(turn for turn in turns if begins < turn < ends)]
     stops = [*(turn for turn in turns if begins < turn < ends), ends]
     yield from (_Option(guest, kind, start, stop) for start in starts for stop in stops if start < stop)
+
+
+def _standing(night: Night) -> set[int]:
+    """Who is plugged in stays there, also with nothing left to take: nobody else has that plug. One for each."""
+    plugs, first = {plug.connector_id for plug in night.plugs}, dict[int, int]()
+    for number, guest in enumerate(night.guests):
+        if guest.plugged_in in plugs:
+            first.setdefault(guest.plugged_in, number)
+    return set(first.values())
 
 
 class _Program:
@@ -176,13 +185,15 @@ class _Program:
         self.rows.append((dict(columns), low, high))
 
     def _demands(self) -> None:
-        """What comes in and what lacks make the need; the must likewise. One stay each."""
+        """What comes in and what lacks make the need; the must likewise. One stay each, and who stands has one."""
+        standing = _standing(self.night)
         for number, guest in enumerate(self.night.guests):
             comes = {self.first_flow + flow: 1.0 for key, flow in self.flows.items() if key[0] == number}
             lack = self.first_lack + 2 * number
             self._row(comes | {lack: 1.0}, guest.need_wh, np.inf)
             self._row(comes | {lack + 1: 1.0}, guest.must_wh, np.inf)
-            self._row(dict.fromkeys(self._of(guest=number), 1.0), -np.inf, 1.0)
+            stays = self._of(guest=number)
+            self._row(dict.fromkeys(stays, 1.0), 1.0 if stays and number in standing else -np.inf, 1.0)
 
     def _of(self, *, guest: int) -> list[int]:
         return [column for column, one in enumerate(self.options) if one.guest == guest]
@@ -202,7 +213,7 @@ class _Program:
         by_cap: dict[tuple[str, int], dict[int, float]] = {}
         cap_of = {plug.kind: plug.cap for plug in self.night.plugs}
         for (guest, kind, slot), flow in self.flows.items():
-            column, most = self.first_flow + flow, _wh(self.night.guests[guest].power_w[kind])
+            column, most = self.first_flow + flow, _wh(self.night.guests[guest].power_w.get(kind, 0.0))
             stands = {c: -most for c in self._of(guest=guest) if self._covers(c, kind, slot)}
             self._row({column: 1.0, **stands}, -np.inf, 0.0)
             by_slot.setdefault(slot, {})[column] = 1.0

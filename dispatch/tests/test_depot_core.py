@@ -187,6 +187,20 @@ def test_who_stands_at_a_plug_stays_there_and_a_told_plug_is_kept():
     assert plugs == {1: 2, 2: 3, 3: 1}
 
 
+@pytest.mark.parametrize("power_w", [{}, {AC: 8_000.0}])
+def test_who_is_full_keeps_the_plug_that_nobody_else_can_have(power_w):
+    full, empty = Guest(1, 0, 8, 0.0, 0.0, power_w, plugged_in=1), guest(2, 8_000, priority=9)
+    schedule = depot.plan(night(full, empty, plugs=1))
+    assert [stay.connector_id for stay in schedule.stays] == [1, None]
+    assert (schedule.of(1).ends, schedule.of(2).missing_wh) == (8, 8_000)
+
+
+def test_who_is_full_is_moved_for_the_next_one_where_somebody_moves_vehicles():
+    full, empty = Guest(1, 0, 8, 0.0, 0.0, {}, plugged_in=1), guest(2, 4_000)
+    stays = depot.plan(night(full, empty, plugs=1, turn_slots=4)).stays
+    assert [(stay.connector_id, stay.begins, stay.ends) for stay in stays] == [(1, 0, 4), (1, 4, 8)]
+
+
 def test_a_plug_is_handed_on_when_the_first_one_leaves():
     stays = depot.plan(night(guest(1, 2_000, leaves=3), guest(2, 2_000, arrives=3), plugs=1)).stays
     assert [(stay.connector_id, stay.begins, stay.ends) for stay in stays] == [(1, 0, 3), (1, 3, 8)]

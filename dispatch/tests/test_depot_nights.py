@@ -215,6 +215,15 @@ def test_a_vehicle_that_plugs_in_elsewhere_stays_there(depot, organisation, mode
     assert "plugged in elsewhere" in made.reason
 
 
+def test_a_full_vehicle_keeps_its_plug_and_the_plan_stands(depot, organisation, model):
+    full, empty = van(organisation, model, soc_percent=100), van(organisation, model, soc_percent=20)
+    session = begin(full, soc_percent=100)
+    Connector.objects.exclude(pk=session.connector_id).update(status="faulted")
+    made = plan(depot)
+    assert (row(made, full)["evse"], row(made, empty)["evse"]) == (session.connector.evse_id, None)
+    assert plan(depot, EVENING + timedelta(minutes=1)) is None
+
+
 def test_a_running_session_is_limited_to_its_hours_through_the_site(depot, organisation, model):
     ChargingSite.objects.update(limit_w=16_000)  # the free plug counts with all it can draw until it has a default
     vehicle = van(organisation, model)
