@@ -15,7 +15,7 @@ from billing.invoicing.exports.gstr1 import gstr1
 from billing.invoicing.models import AccountingMonth, AdvanceUse, DebtPayment, SupplierRegistration, TaxDocument
 from billing.invoicing.rendering import pdf
 from billing.invoicing.rendering.sheet import sheet_of
-from billing.invoicing.services import advances, figures, months
+from billing.invoicing.services import advances, debts, figures, months, notes
 from billing.models import CDR, LedgerTransfer, Wallet
 from billing.services import adjustments, ledger, verification, wallets
 from billing.tests.factories import NOON, Fleet, make_fleet
@@ -148,6 +148,38 @@ def test_two_workers_pay_the_same_debt_once() -> None:
     thread.join(60)
     assert DebtPayment.objects.aggregate(paise=Sum("amount_paise"))["paise"] == 212_00
     assert open_advances(organisation) == 88_00
+    the_books_are_right()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_note_about_an_invoice_and_money_that_pays_it_never_wait_for_each_other_in_turn() -> None:
+    organisation = Organisation.objects.create(name="Race", slug="race")
+    cdr = charge(fleet_with(organisation, 0))
+    close()
+    now = adjustments.figures_of(cdr)
+    with transaction.atomic():
+        more = dataclasses.replace(now, energy_wh=now.energy_wh + 1_000)
+        assert adjustments.adjust(cdr=adjustments.locked(cdr.pk), figures=more, reason="late", now=IN_DECEMBER)
+    transfer, failed = top_up(organisation, 100_00, "some"), list[DatabaseError]()
+
+    def other() -> None:
+        try:
+            notes.issue_for_corrections([organisation], month=None, on=IN_DECEMBER.date(), at=IN_DECEMBER)
+        except DatabaseError as error:
+            failed.append(error)
+        finally:
+            connections.close_all()
+
+    thread = threading.Thread(target=other)
+    with transaction.atomic():
+        debts.keep_others_waiting([organisation.pk])
+        thread.start()
+        until(lambda: waiters() > 0 or not thread.is_alive())
+        advances.confirm(transfer=transfer, at=IN_DECEMBER)
+    thread.join(60)
+    assert failed == []
+    assert TaxDocument.objects.get(kind=Kind.DEBIT_NOTE).total_paise == 21_00
+    assert DebtPayment.objects.get().amount_paise == 100_00
     the_books_are_right()
 
 

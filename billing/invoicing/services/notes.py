@@ -18,7 +18,7 @@ from billing.gst.numbering import day_in_india
 from billing.gst.supply import Supply
 from billing.invoicing.grouping import Priced
 from billing.invoicing.models import AccountingMonth, BilledItem, DocumentLine, TaxDocument
-from billing.invoicing.services import drafting, issuing, items, left, numbers, posting
+from billing.invoicing.services import debts, drafting, issuing, items, left, numbers, posting
 from billing.invoicing.services.advances import first_open_day
 from billing.invoicing.services.deadlines import note_until
 from billing.invoicing.services.items import Item
@@ -156,7 +156,11 @@ def _note(
     at: datetime,
     actor: str,
 ) -> TaxDocument:
-    """The original is locked until the note is there: together with goodwill it never gives back more than it was."""
+    """The original is locked until the note is there: together with goodwill it never gives back more than it was.
+
+    After the fleet's advances, as by money that pays it: they would wait for each other in turn.
+    """
+    debts.keep_others_waiting(TaxDocument.objects.filter(pk=original_id).values_list("organisation", flat=True))
     original = _locked(original_id)
     kind = Kind.CREDIT_NOTE if is_credit else Kind.DEBIT_NOTE
     last = note_until(original, rules)
