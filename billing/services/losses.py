@@ -3,7 +3,8 @@
 The journal tells it: each debit of a fleet's receivable is a debt, each credit pays, or gives up, the oldest ones.
 """
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
@@ -144,10 +145,25 @@ def _debts_of(organisation_id: int) -> dict[int, Debt]:
     if not rows.filter(debit__code=LOSS).exists():
         return {}
     debts, undone = Debts(), _undone_sessions(organisation_id)
-    for row in _rows(organisation_id):
-        if not (row.entry_key in undone and not row.is_debit):  # the other half of an undoing: off and on again
-            debts.tell(row, undone.get(row.entry_key))
+    for row in _what_paid(list(_rows(organisation_id)), undone, _undone_key(organisation_id, "")):
+        debts.tell(row, undone.get(row.entry_key))
     return debts.all
+
+
+def _what_paid(rows: Sequence[Row], undone: Container[str], prefix: str) -> Iterator[Row]:
+    """Without the other half of an undoing, which goes off and on again, and without what a refund gave back of a loss
+    where there is no wallet: it is on the receivable then, but pays no debt."""
+    paid_nothing = Counter[str]()
+    for row in rows:
+        if row.entry_key in undone:
+            paid_nothing[row.entry_key.removeprefix(prefix)] += row.paise if row.is_debit else -row.paise
+    for row in rows:
+        if row.is_debit or row.kind == REVERSAL:
+            yield row
+        elif row.entry_key not in undone:
+            part = min(row.paise, paid_nothing[row.entry_key])
+            paid_nothing[row.entry_key] -= part
+            yield row._replace(paise=row.paise - part)
 
 
 def _rows(organisation_id: int) -> Iterable[Row]:

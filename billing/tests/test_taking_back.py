@@ -211,6 +211,29 @@ def test_a_refund_of_what_was_written_off_is_no_cash(
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("has_wallet", [True, False])
+def test_a_refund_of_what_was_written_off_pays_no_later_debt(
+    organisation: Organisation, clerk: User, chief: User, has_wallet: bool
+) -> None:
+    begun = start(make_fleet(organisation, money_paise=0, has_wallet=has_wallet))
+    about = ledger.Dimensions(organisation.pk, begun.session_id)
+    wallets.capture(
+        organisation_id=organisation.pk, session_key="a", entry_key="a", at=NOON, now=NOON, about=about,
+        charges=[Charge("revenue:charging", 100_00, "test_charge")],
+    )  # fmt: skip
+    write_off(organisation, 100_00, clerk, chief)
+    wallets.refund(
+        organisation_id=organisation.pk, entry_key="less", refunds=[("revenue:charging", 40_00)], memo="", at=NOON,
+        about=about,
+    )  # fmt: skip
+    charge(organisation, "b", 60_00)
+    write_off(organisation, 60_00, clerk, chief)
+    take_back(organisation, "b")
+    assert (owed(organisation), ledger.balance_paise("writeoff")) == (0, 60_00)
+    assert verification.differences() == {}
+
+
+@pytest.mark.django_db
 def test_what_was_given_back_without_a_wallet_is_in_it_when_it_is_opened(organisation: Organisation) -> None:
     charge(organisation, "a", 30_00)
     wallets.refund(
