@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db import transaction
 
+from billing.models import ChargingSession
 from billing.services.tariffs import zone_of
 from dispatch.core import VERSION
 from dispatch.core import depot as core
@@ -226,20 +227,18 @@ def _hand_over(stored: NightPlan | None, seen: picture.Picture) -> None:
         return
     rows = {row["vehicle"]: row for row in stored.result["stays"]}
     sessions = [(one, rows[one.vehicle.pk]) for one in seen.visitors if one.session and one.vehicle.pk in rows]
-    wishes = [wish for one, row in sessions if (wish := _wish(one, row, seen.now)) is not None]
-    door.wish(wishes, now=seen.now)
+    door.wish([_wish(one, one.session, row, seen.now) for one, row in sessions if one.session], now=seen.now)
 
 
-def _wish(one: picture.Visitor, row: Mapping[str, Any], now: datetime) -> power.Wish | None:
-    """None: nothing is planned for it any more, so it is left to the site's own rule."""
-    ahead = [charge for charge in row["charges"] if datetime.fromisoformat(charge[1]) > now]
-    if one.session is None or not ahead:
-        return None
+def _wish(one: picture.Visitor, session: ChargingSession, row: Mapping[str, Any], now: datetime) -> power.Wish:
+    """Without rows where nothing is planned for it any more, or for another plug than the one it stands at."""
+    is_there = row["evse"] == one.guest.plugged_in
+    ahead = [charge for charge in row["charges"] if is_there and datetime.fromisoformat(charge[1]) > now]
     left = sum(_wh_until(charge, datetime.max.replace(tzinfo=now.tzinfo)) for charge in ahead)
     left -= sum(_wh_until(charge, now) for charge in ahead)
     rows = [(_seconds(begins), _seconds(ends), max(LEAST_W, watts)) for begins, ends, watts in ahead]
-    energy_wh = one.session.energy_wh + round(left)
-    return power.Wish(one.session.pk, rows, datetime.fromisoformat(row["leaves_at"]), energy_wh)
+    energy_wh = session.energy_wh + round(left)
+    return power.Wish(session.pk, rows, datetime.fromisoformat(row["leaves_at"]), energy_wh)
 
 
 def _seconds(instant: str) -> int:

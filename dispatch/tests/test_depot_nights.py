@@ -243,6 +243,38 @@ def test_a_running_session_is_limited_to_its_hours_through_the_site(depot, organ
     assert decided.result["outlets"][0]["wanted_w"] == pytest.approx(watts, abs=10)
 
 
+def test_what_a_session_was_promised_is_taken_back_when_nothing_is_planned_for_it_any_more(depot, organisation, model):
+    session = begin(van(organisation, model))
+    plan(depot)
+    assert ChargingGoal.objects.get(session=session).schedule
+    ChargingSite.objects.update(other_load_w=10_000)
+    made = plan(depot, EVENING + timedelta(minutes=5))
+    assert made.result["stays"][0]["charges"] == []
+    assert not ChargingGoal.objects.exists()
+    assert ChargingSite.objects.get().due_at == EVENING + timedelta(minutes=5)
+
+
+def test_who_has_had_all_that_was_planned_keeps_its_goal(depot, organisation, model):
+    vehicle = van(organisation, model)
+    session = begin(vehicle)
+    charges = row(plan(depot), vehicle)["charges"]
+    ChargingSession.objects.update(energy_wh=ChargingGoal.objects.get().energy_wh, soc_percent=80)
+    assert plan(depot, datetime.fromisoformat(charges[-1][1]) + timedelta(seconds=1)) is None
+    assert ChargingGoal.objects.get(session=session).schedule
+
+
+def test_the_hours_of_one_plug_do_not_bind_a_session_at_another(depot, organisation, model):
+    """Its plug is not heard of: the plan has it elsewhere, and it charges on where it stands."""
+    vehicle = van(organisation, model)
+    session = begin(vehicle)
+    plan(depot)
+    Connector.objects.filter(pk=session.connector_id).update(status="unknown")
+    stay = row(plan(depot, EVENING + timedelta(minutes=5)), vehicle)
+    assert stay["charges"]
+    assert stay["evse"] != session.connector.evse_id
+    assert not ChargingGoal.objects.exists()
+
+
 def test_the_goal_a_person_has_set_is_left_alone(depot, organisation, model):
     vehicle = van(organisation, model)
     session = begin(vehicle)

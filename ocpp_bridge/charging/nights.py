@@ -33,12 +33,22 @@ class Nights:
         by_session = {wish.session_id: wish for wish in wishes}
         goals = ChargingGoal.objects.select_for_update().in_bulk(list(by_session))
         steered = [key for key in by_session if key not in goals or goals[key].actor == ACTOR]
-        changed = [key for key in steered if _differs(goals.get(key), by_session[key])]
+        wanted = [key for key in steered if by_session[key].rows]
+        changed = [key for key in wanted if _differs(goals.get(key), by_session[key])]
+        over = [key for key in steered if key not in wanted and _is_ahead(goals.get(key), now)]
         for key in sorted(changed):
             _set(by_session[key], now)
-        chargers = ChargingSession.objects.filter(pk__in=changed, charger__isnull=False).values_list("charger")
+        ChargingGoal.objects.filter(pk__in=over).delete()
+        chargers = ChargingSession.objects.filter(pk__in=[*changed, *over], charger__isnull=False).values_list(
+            "charger"
+        )
         planning.mark_due(charger_ids=sorted({charger for (charger,) in chargers}), now=now)
-        return steered
+        return wanted
+
+
+def _is_ahead(goal: ChargingGoal | None, now: datetime) -> bool:
+    """Who has had all that was planned keeps its goal, and waits for nothing more."""
+    return goal is not None and any(until > now.timestamp() for _, until, _ in goal.schedule)
 
 
 def _rows(wish: Wish) -> list[list[int]]:

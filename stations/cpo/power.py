@@ -14,7 +14,10 @@ Row = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Wish:
-    """At most these watts for a session at these times (none left over: nothing), so that it has its energy in time."""
+    """At most these watts for a session at these times, and nothing else, so that it has its energy in time.
+
+    Without rows: what is still ahead of an earlier wish is taken back, and the site's own rule counts.
+    """
 
     session_id: int
     rows: Sequence[Row]
