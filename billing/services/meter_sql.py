@@ -111,15 +111,18 @@ WITH behind AS MATERIALIZED (
 SELECT {_MOVED}
 """)  # noqa: S608
 
-# Whose figures nobody caught up with (the process ended first), or whose last sample committed beside their stop.
+# Whose figures nobody caught up with (the process ended first), or whose last sample committed beside their stop. The
+# latter are found by their records, fleet by fleet: no index of all sessions is by their end.
 LEFT_BEHIND = """
 SELECT s.charger_id, s.transaction_ref FROM billing_chargingsession s
 WHERE s.charger_id IS NOT NULL AND s.state = 'active' AND EXISTS (
     SELECT FROM billing_metervalue m WHERE m.charger_id = s.charger_id AND m.transaction_ref = s.transaction_ref
       AND m.at > COALESCE(s.metered_at, '-infinity') AND m.received_at < %(before)s)
 UNION ALL
-SELECT s.charger_id, s.transaction_ref FROM billing_chargingsession s
-WHERE s.charger_id IS NOT NULL AND s.state = 'ended' AND NOT s.needs_revision AND s.ended_at > %(since)s AND EXISTS (
+SELECT s.charger_id, s.transaction_ref FROM accounts_organisation o CROSS JOIN LATERAL (
+    SELECT c.session_id FROM billing_cdr c WHERE c.organisation_id = o.id AND c.ended_at > %(since)s OFFSET 0
+) recorded JOIN billing_chargingsession s ON s.id = recorded.session_id
+WHERE s.charger_id IS NOT NULL AND s.state = 'ended' AND NOT s.needs_revision AND EXISTS (
     SELECT FROM billing_metervalue m WHERE m.charger_id = s.charger_id AND m.transaction_ref = s.transaction_ref
       AND m.at > COALESCE(s.metered_at, '-infinity') AND m.at <= s.ended_at + interval '1 minute'
       AND m.received_at > s.revised_at AND m.received_at < %(before)s)

@@ -11,7 +11,7 @@ from asgiref.sync import sync_to_async
 from django.db import connections
 
 from billing.events import SessionMetered
-from billing.models import ChargingSession, MeterValue
+from billing.models import CDR, ChargingSession, MeterValue
 from billing.services import meter_sql, meters
 from billing.services.meters import MeterReading, write_meter_values
 from billing.services.running_figures import CROWD, catch_up_left_behind
@@ -186,10 +186,21 @@ async def test_the_sweep_finds_what_a_lost_process_left_behind(session: Charging
 
 async def test_the_sweep_finds_a_sample_that_committed_beside_its_stop(session: ChargingSession) -> None:
     await meters._write(meter_sql.STORE, registers(session, 1))
-    revised_at = NOW + timedelta(minutes=59)
-    await ChargingSession.objects.aupdate(
-        state="ended", ended_at=LATER - timedelta(minutes=5), revised_at=revised_at, metered_at=NOW
-    )
+    revised_at, ended_at = NOW + timedelta(minutes=59), LATER - timedelta(minutes=5)
+    await ChargingSession.objects.aupdate(state="ended", ended_at=ended_at, revised_at=revised_at, metered_at=NOW)
+    await CDR.objects.acreate(
+        organisation_id=session.organisation_id, session=session, started_at=NOW, ended_at=ended_at, energy_wh=0,
+        charging_seconds=0, idle_seconds=0,
+    )  # fmt: skip
     assert await sync_to_async(catch_up_left_behind)(now=LATER) == 1
     await session.arefresh_from_db()
     assert session.needs_revision
+
+
+async def test_the_sweep_reads_the_sessions_that_ended_lately_and_no_others(session: ChargingSession) -> None:
+    """Every minute, however many have ended: by indexes, also where a small table could be read whole."""
+    bounds = {"before": LATER, "since": NOW}
+    plan = "\n".join(row[0] for row in await meters.database.fetch(f"EXPLAIN {meter_sql.LEFT_BEHIND}", bounds))
+    assert "active_sessions_by_connector" in plan
+    assert "cdrs_of_an_organisation" in plan
+    assert "Seq Scan on billing_" not in plan
