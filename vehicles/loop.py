@@ -1,11 +1,12 @@
 """The charge of vehicles that have not told it for two minutes: estimated for all of them at once.
 
-One read brings the last readings and what was counted since, one the new pings, both as columns of bytes; numpy adds
-the metres and makes the estimate; one statement writes what has changed. Pings that came late are counted when their
-day is made again, from the reading on.
+One read brings the last readings and what was counted since, one the new pings (more of them after a long silence),
+both as columns of bytes; numpy adds the metres and makes the estimate; one statement writes what has changed. Pings
+that came late are counted when their day is made again, from the reading on.
 """
 
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -34,7 +35,9 @@ ALERT_WITHIN = timedelta(minutes=10)  # of the position: what came late raises n
 COUNT_BACK = timedelta(days=7)
 STANDING_M = 100.0  # receivers wander
 WORTH_WRITING_PERCENT = 0.2
-COUNT_BEHIND_US = timedelta(minutes=5) // timedelta(microseconds=1)  # else each round reads all pings of who stands
+MICROSECOND = timedelta(microseconds=1)
+COUNT_BEHIND_US = timedelta(minutes=5) // MICROSECOND  # else each round reads all pings of who stands
+READ_AT_ONCE_US = timedelta(hours=1_000) // MICROSECOND  # of pings of all vehicles: 3.6 million at one a second
 
 # Of the limits the vehicle's own come first. `since_at`: the pings from there on are not in the counters yet.
 WANTED = """
@@ -210,19 +213,31 @@ def _read(now: datetime) -> Rows | None:
 
 def _counted(rows: Rows, now: datetime) -> Rows:
     """With the metres of the pings since."""
+    parts = [_since_then(rows.vehicle_id[some], rows.until_us[some], now) for some in _parts(rows.until_us, now)]
+    until_us, odometer_m, gps_m, gap_m = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return rows._replace(
+        odometer_m=rows.odometer_m + odometer_m, gps_m=rows.gps_m + gps_m, gap_m=rows.gap_m + gap_m, until_us=until_us
+    )
+
+
+def _parts(since_us: Column, now: datetime) -> list[slice]:
+    """So many vehicles at a time that their pings find room, also after days in which nobody counted."""
+    span_us = np.clip((now - EPOCH) // MICROSECOND - since_us, 0, COUNT_BACK // MICROSECOND)
+    starts = np.flatnonzero(np.diff(np.cumsum(span_us) // READ_AT_ONCE_US, prepend=-1))
+    return [slice(*edges) for edges in pairwise([*starts.tolist(), len(since_us)])]
+
+
+def _since_then(vehicle_ids: Column, since_us: Column, now: datetime) -> tuple[Column, ...]:
+    """The instant of the newest ping of each vehicle, and its metres: by odometer, by positions, unseen."""
     vehicle_id, at_us, *columns = read_columns(PINGS, PING_TYPES, {
-        "vehicle_ids": _literal(rows.vehicle_id), "since_us": _literal(rows.until_us), "epoch": EPOCH,
+        "vehicle_ids": _literal(vehicle_ids), "since_us": _literal(since_us), "epoch": EPOCH,
         "oldest": now - COUNT_BACK, "newest": now + SILENT_AFTER, "suspect": SUSPECT_POSITION,
     })  # fmt: skip
-    line = np.searchsorted(rows.vehicle_id, vehicle_id)
-    until_us = rows.until_us.copy()
+    line = np.searchsorted(vehicle_ids, vehicle_id)
+    until_us = since_us.copy()
     np.maximum.at(until_us, line, at_us)
     pings = Pings(line, at_us, *(column.astype(np.int64) for column in columns))
-    more = driven(pings, len(rows.vehicle_id))
-    return rows._replace(
-        odometer_m=rows.odometer_m + more.odometer_m, gps_m=rows.gps_m + more.gps_m, gap_m=rows.gap_m + more.gap_m,
-        until_us=until_us,
-    )  # fmt: skip
+    return until_us, *driven(pings, len(vehicle_ids))
 
 
 def _since(rows: Rows) -> Since:

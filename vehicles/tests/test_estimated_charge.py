@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fleetcharge.lib.columns import read_columns
 from fleetcharge.lib.events import _handlers
+from vehicles import loop
 from vehicles.estimating import Appetite, Since, estimate
 from vehicles.events import SocLow, SocRecovered
 from vehicles.fixes import SUSPECT_POSITION
@@ -122,6 +124,29 @@ def test_counted_in_parts_is_counted_at_once(van, organisation) -> None:
     at = pings[-1].seconds + 200
     VehicleState.objects.update(soc_is_due=True)
     assert look(other, at).soc_gps_m == pytest.approx(look(van, at).soc_gps_m, rel=1e-9)
+
+
+@pytest.mark.django_db
+def test_after_a_week_in_which_nobody_counted_the_pings_are_read_in_parts(organisation, monkeypatch) -> None:
+    model, reads = make_model(battery_wh=20_000, consumption_wh_per_km=150), list[int]()
+
+    def read(query: str, types: Any, params: Any) -> Any:
+        columns = read_columns(query, types, params)
+        reads.append(len(set(columns[0].tolist())))
+        return columns
+
+    monkeypatch.setattr(loop, "read_columns", read)
+    vans = [make_vehicle(organisation, model=model) for _ in range(14)]
+    for number, van in enumerate(vans):
+        make_state(van, soc_percent=90.0, soc_at=NOON - timedelta(days=6))
+        store(van, drive(2 + number, seed=number))
+    estimate_charges(now=NOON + timedelta(hours=1))
+    every, *parts = reads
+    assert (every, sum(parts)) == (14, 14)
+    assert max(parts) <= 7  # a thousand hours, of six days each
+    for number, van in enumerate(vans):
+        shown = VehicleState.objects.get(vehicle=van).soc_percent
+        assert shown == pytest.approx(90 - (2 + number) * 0.75, abs=1.2)
 
 
 @pytest.mark.django_db
