@@ -1,5 +1,6 @@
 """Writes of the vehicles app, and the reads that other apps build on."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -67,8 +68,12 @@ def _broken_rule(error: IntegrityError) -> str:
 
 @transaction.atomic
 def set_stops(*, vehicle_id: int, stops: Sequence[PlannedStop]) -> list[Stop]:
-    """Replace the open stops of a vehicle; those already done stay, and the new ones follow them."""
+    """Replace the open stops of a vehicle; those already done stay, and the new ones follow them.
+
+    What keeps its name and place keeps the planner's id, so that its next file does not bring it once more.
+    """
     Vehicle.objects.select_for_update().get(pk=vehicle_id)
+    external_ids = _external_ids(vehicle_id)
     Stop.objects.filter(vehicle_id=vehicle_id, done_at=None).delete()
     last_done = Stop.objects.filter(vehicle_id=vehicle_id).order_by("-sequence").first()
     first = last_done.sequence + 1 if last_done else 1
@@ -81,9 +86,19 @@ def set_stops(*, vehicle_id: int, stops: Sequence[PlannedStop]) -> list[Stop]:
             longitude=stop.longitude,
             due_at=stop.due_at,
             earliest_at=stop.earliest_at,
+            external_id=(external_ids[stop.name, stop.latitude, stop.longitude] or [""]).pop(0),
         )
         for index, stop in enumerate(stops)
     )
+
+
+def _external_ids(vehicle_id: int) -> dict[tuple[str, float, float], list[str]]:
+    """Of the open stops, by name and place, in their order."""
+    found: dict[tuple[str, float, float], list[str]] = defaultdict(list)
+    rows = Stop.objects.select_for_update().filter(vehicle_id=vehicle_id, done_at=None).order_by("sequence")
+    for name, latitude, longitude, external_id in rows.values_list("name", "latitude", "longitude", "external_id"):
+        found[name, latitude, longitude].append(external_id)
+    return found
 
 
 @transaction.atomic

@@ -14,6 +14,7 @@ COLUMNS = ("vehicle", "external_id", "name", "latitude", "longitude", "earliest_
 NEEDED = COLUMNS[:5]
 MOST_LINES = 10_000
 INDIA = ZoneInfo("Asia/Kolkata")  # of a time without a zone
+YEARS = range(2000, 2100)  # exports write none as year 1 or 9999, which in another zone is an instant nobody can read
 
 
 class StopLine(NamedTuple):
@@ -65,13 +66,18 @@ def _records(content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
     reader = csv.DictReader(io.StringIO(text.replace("\0", ""), newline=""), delimiter=delimiter, restkey="")
-    reader.fieldnames = [name.strip().lower().replace(" ", "_") for name in reader.fieldnames or ()]
-    if missing := [name for name in NEEDED if name not in reader.fieldnames]:
-        raise UnreadableFile(f"The first line must name the columns; missing: {', '.join(missing)}.")
     try:
+        _name_columns(reader)
         yield from ((reader.line_num, _texts(values)) for values in reader)
     except csv.Error as error:
         raise UnreadableFile(f"Line {reader.line_num}: {error}.") from error
+
+
+def _name_columns(reader: "csv.DictReader[str]") -> None:
+    names = [name.strip().lower().replace(" ", "_") for name in reader.fieldnames or ()]
+    if missing := [name for name in NEEDED if name not in names]:
+        raise UnreadableFile(f"The first line must name the columns; missing: {', '.join(missing)}.")
+    reader.fieldnames = names
 
 
 def _texts(values: dict[str, Any]) -> dict[str, str]:
@@ -116,6 +122,8 @@ def _instant(text: str) -> datetime | None:
         at = datetime.fromisoformat(text)
     except ValueError as error:
         raise ValueError(f"“{text[:40]}” is no time; write 2026-11-22 14:30 or 2026-11-22T14:30+05:30.") from error
+    if at.year not in YEARS:
+        raise ValueError(f"Nobody stops in the year {at.year}; leave it empty when any time will do.")
     return at if at.tzinfo else at.replace(tzinfo=INDIA)
 
 

@@ -3,9 +3,12 @@
 from datetime import UTC, datetime
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from vehicles import services
 from vehicles.models import Stop, Vehicle
+from vehicles.stop_import.services import AT_ONCE
 from vehicles.tests.factories import NOON, make_vehicle
 from vehicles.tests.test_api import client_of
 
@@ -83,6 +86,29 @@ def test_what_is_done_stays_done_and_other_stops_stay_in_front(organisation, van
     assert Stop.objects.get(external_id="A-1").name == "Hub"
 
 
+def test_a_list_that_is_put_in_another_order_keeps_the_planners_ids(organisation, vans) -> None:
+    services.set_stops(vehicle_id=vans[0].pk, stops=[services.PlannedStop("Hub", 12.9, 77.6)])
+    upload(organisation, ORDERS)
+    client, address = client_of(organisation), f"/api/v1/vehicles/{vans[0].pk}/stops/"
+    shown = client.get(address).json()
+    answer = client.put(address, [shown[2], *shown[:2], {"name": "New", "latitude": 12.9, "longitude": 77.6}], "json")
+    assert [(row["name"], row["external_id"]) for row in answer.json()] == [
+        ("Depot", "A-3"), ("Hub", ""), ("Hub", "A-1"), ("New", ""),
+    ]  # fmt: skip
+    assert counts(upload(organisation, ORDERS)) == {"unchanged": 3}
+    assert [external_id for external_id, _ in plan(vans[0])] == ["A-3", "", "A-1", ""]
+
+
+def test_many_changed_lines_are_written_by_statements_of_a_few_hundred(organisation, vans) -> None:
+    lines = [f"KA 03 MX 1,A-{n},Hub,12.9,77.6,," for n in range(900)]
+    upload(organisation, HEAD + "\n".join(lines))
+    with CaptureQueriesContext(connection) as sent:
+        assert counts(upload(organisation, HEAD + "\n".join(lines).replace("Hub", "Hub 2"))) == {"updated": 900}
+    assert Stop.objects.filter(name="Hub 2").count() == 900
+    cases = max(query["sql"].count("WHEN") for query in sent if query["sql"].startswith("UPDATE"))
+    assert cases <= 8 * AT_ONCE
+
+
 def test_every_wrong_line_is_named_and_nothing_is_stored(organisation, vans) -> None:
     wrong = HEAD + (
         "KA 03 MX 1,B-1,Hub,12.9,77.6,,\n"
@@ -94,6 +120,8 @@ def test_every_wrong_line_is_named_and_nothing_is_stored(organisation, vans) -> 
         "KA 03 MX 1,B-7,Hub,12.9,77.6,2026-11-22 12:00,2026-11-22 11:00\n"
         "KA 03 MX 1,B-1,Hub,12.9,77.6,,\n"
         "KA 03 MX 1,B-9,Hub,nan,77.6,,\n"
+        "KA 03 MX 1,B-10,Hub,12.9,77.6,0001-01-01T00:00:00,\n"
+        "KA 03 MX 1,B-11,Hub,12.9,77.6,,9999-12-31T23:59:59Z\n"
     )
     status, body = upload(organisation, wrong)
     assert (status, body["code"]) == (400, "invalid_lines")
@@ -101,11 +129,17 @@ def test_every_wrong_line_is_named_and_nothing_is_stored(organisation, vans) -> 
         (3, "vehicle", "unknown_vehicle"), (4, "external_id", "invalid"), (5, "latitude", "invalid"),
         (6, "latitude", "coordinates"), (7, "earliest_at", "invalid"), (8, "due_at", "invalid"),
         (9, "external_id", "repeated"), (10, "latitude", "coordinates"),
+        (11, "earliest_at", "invalid"), (12, "due_at", "invalid"),
     ]  # fmt: skip
     assert not Stop.objects.exists()
 
 
-@pytest.mark.parametrize("content", [b"", b"vehicle,name\nKA 03 MX 1,Hub\n", "vehicle,é".encode("latin-1"), b'a,"b'])
+LONG = b"x" * 200_000
+
+
+@pytest.mark.parametrize("content", [
+    b"", b"vehicle,name\nKA 03 MX 1,Hub\n", "vehicle,é".encode("latin-1"), b'a,"b', HEAD.encode() + LONG, LONG,
+])  # fmt: skip
 def test_a_file_that_is_none_is_refused_in_words(organisation, vans, content) -> None:
     status, body = upload(organisation, content)
     assert (status, body["code"]) == (400, "unreadable_file")
