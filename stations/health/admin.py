@@ -52,6 +52,12 @@ class EvseHealthAdmin(RegistryScope, ReadOnlyAdmin):
     fields = ["evse", "site", "score", "p_unusable", "is_failing", "why", "days", "features", "judged_at"]
     readonly_fields = fields
 
+    def get_fields(self, request: Any, obj: Any = None) -> list[Any]:
+        """How often others charge at a unit is for nobody but its owner."""
+        charger = obj.evse.charger if obj else None
+        is_own = request.user.is_superuser or (charger and charger.organisation == request.organisation)
+        return self.fields if is_own else [name for name in self.fields if name != "features"]
+
     @admin.display(description=_("Site"), ordering="evse__location__name")
     def site(self, health: EvseHealth) -> str:
         return str(health.evse.location)

@@ -15,6 +15,7 @@ from fleetcharge.accounts.tenancy import author_of, organisation_of
 from fleetcharge.lib.api import CursorPagination
 from stations.evses import visible_evses
 from stations.health import tickets
+from stations.health.features import told_to_all
 from stations.health.models import Cause, EvseHealth, HealthDay, MaintenanceTicket, TicketNote
 
 DAYS_SHOWN = 90
@@ -43,8 +44,11 @@ class HealthSerializer(serializers.ModelSerializer[EvseHealth]):
     @extend_schema_field(serializers.CharField(allow_null=True))
     def get_charger(self, health: EvseHealth) -> str | None:
         charger = health.evse.charger
-        is_own = charger is not None and charger.organisation_id == self.context["organisation_id"]
-        return charger.ocpp_identity if charger is not None and is_own else None
+        return charger.ocpp_identity if charger is not None and self.is_own(health) else None
+
+    def is_own(self, health: EvseHealth) -> bool:
+        charger = health.evse.charger
+        return charger is not None and charger.organisation_id == self.context["organisation_id"]
 
 
 class HealthDaySerializer(serializers.ModelSerializer[HealthDay]):
@@ -62,6 +66,11 @@ class HealthDetailSerializer(HealthSerializer):
     class Meta(HealthSerializer.Meta):
         fields = [*HealthSerializer.Meta.fields, "features", "days"]
 
+    def to_representation(self, health: EvseHealth) -> dict[str, Any]:
+        """How often others charge at a unit is for nobody but its owner."""
+        features = health.features if self.is_own(health) else told_to_all(health.features)
+        return {**super().to_representation(health), "features": features}
+
     @extend_schema_field(HealthDaySerializer(many=True))
     def get_days(self, health: EvseHealth) -> list[dict[str, Any]]:
         days = HealthDay.objects.filter(evse=health.evse_id).order_by("-on")[:DAYS_SHOWN]
@@ -69,7 +78,10 @@ class HealthDetailSerializer(HealthSerializer):
 
 
 class WorstFirst(CursorPagination):
-    ordering = "score"
+    """Most units have full marks: pages among thousands of equals are told by their offset, however far it goes."""
+
+    ordering = ("score", "pk")  # type: ignore[assignment]  # several are as good as one
+    offset_cutoff = 1_000_000_000
 
 
 class NewestFirst(CursorPagination):

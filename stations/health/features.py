@@ -1,10 +1,11 @@
 """What of a charger's past says how well it works; pure."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import log
 from statistics import median
+from typing import Any
 
 HALF_LIFE = timedelta(days=14)
 """Of what a start proves."""
@@ -121,6 +122,14 @@ class Features:
         return max(mean, self.failing.p_fails)
 
 
+TOLD_TO_ALL = frozenset({"faults_7d", "fault_hours_7d", "changes_24h"})
+"""What everybody sees of a unit by its status; starts and sessions would tell fleets of each other's."""
+
+
+def told_to_all(features: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: figure for name, figure in features.items() if name in TOLD_TO_ALL}
+
+
 def features_of(evidence: Evidence, now: datetime) -> Features:
     tries = _tries(evidence)
     ended = sorted(evidence.sessions, key=lambda session: session.ended_at)
@@ -196,8 +205,11 @@ def _reconnects(days: Sequence[tuple[datetime, int]], now: datetime) -> tuple[fl
 
 
 def _power_share(sessions: Sequence[Session], now: datetime) -> float | None:
-    """Peak power of the last sessions against what the same models drew before; the median of their shares."""
-    known = [one for one in sessions if one.peak_power_w and not one.is_short]
+    """Peak power of the last sessions against what the same models drew before; the median of their shares.
+
+    Strangers are no model: a small vehicle after a large one says nothing of the charger.
+    """
+    known = [one for one in sessions if one.peak_power_w and one.vehicle_model_id is not None and not one.is_short]
     lately, before = known[-LATELY:], known[:-LATELY]
     usual: dict[int | None, list[float]] = {}
     for one in before:

@@ -146,6 +146,15 @@ def test_what_may_have_been_the_driver_makes_no_row_and_counts_for_half() -> Non
     assert not judge(features).is_failing
 
 
+@pytest.mark.parametrize(("model", "share"), [(1, 0.117), (None, None)])
+def test_small_vehicles_of_strangers_are_no_drift_of_power(model: int | None, share: float | None) -> None:
+    peaks = [60_000.0] * 20 + [7_000.0] * 6
+    charged = [
+        Session(BEGIN + timedelta(hours=number), 3_000, 15_000, peak, model) for number, peak in enumerate(peaks)
+    ]
+    assert features_of(Evidence(sessions=charged), BEGIN + timedelta(hours=30)).power_share == share
+
+
 def test_nothing_known_is_nothing_held_against_it() -> None:
     health = judge(features_of(Evidence(), BEGIN))
     assert (health.score, health.penalties, health.is_failing) == (100, (), False)
