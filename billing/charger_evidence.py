@@ -11,10 +11,13 @@ from stations.health.features import Evidence, Session
 
 NOT_ITS_FAULT = ("DeAuthorized", "Deauthorized", "Remote")
 """Reasons of a stop that we, or the network, brought about."""
+PEAKS_OF_A_UNIT = 60
+"""Newest sessions whose samples are read: those of two months at every unit are more than a sweep has time for."""
 SESSIONS = """
-SELECT c.evse_id, b.ended_at, extract(epoch FROM b.ended_at - b.started_at)::float, b.energy_wh, (
-    SELECT max(m.power_w) FROM billing_metervalue m
-    WHERE m.charger_id = b.charger_id AND m.transaction_ref = b.transaction_ref), v.model_id, b.stop_reason
+SELECT c.evse_id, b.ended_at, extract(epoch FROM b.ended_at - b.started_at)::float, b.energy_wh,
+       CASE WHEN row_number() OVER (PARTITION BY c.evse_id ORDER BY b.ended_at DESC, b.id DESC) <= %(peaks)s THEN (
+           SELECT max(m.power_w) FROM billing_metervalue m
+           WHERE m.charger_id = b.charger_id AND m.transaction_ref = b.transaction_ref) END, v.model_id, b.stop_reason
 FROM billing_chargingsession b
 JOIN stations_connector c ON c.id = b.connector_id LEFT JOIN vehicles_vehicle v ON v.id = b.vehicle_id
 WHERE c.evse_id = ANY(%(evse_ids)s) AND b.state = 'ended' AND NOT b.is_stop_estimated AND b.started_at > %(since)s
@@ -24,7 +27,9 @@ WHERE c.evse_id = ANY(%(evse_ids)s) AND b.state = 'ended' AND NOT b.is_stop_esti
 
 def tell_sessions(found: Mapping[int, Evidence], now: datetime) -> None:
     """Those with a stop that somebody reported. One that was stopped by us at once says nothing of the unit."""
-    values: dict[str, Any] = {"evse_ids": list(found), "since": now - LOOK_BACK, "now": now}
+    values: dict[str, Any] = {
+        "evse_ids": list(found), "since": now - LOOK_BACK, "now": now, "peaks": PEAKS_OF_A_UNIT,
+    }  # fmt: skip
     with connection.cursor() as cursor:
         cursor.execute(SESSIONS, values)
         rows = cursor.fetchall()

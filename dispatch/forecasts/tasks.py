@@ -6,7 +6,7 @@ from django.utils import timezone
 from dispatch.forecasts import forecasting, learning
 
 
-@shared_task
+@shared_task(time_limit=600)
 def learn() -> None:
     """Each may run twice."""
     now = timezone.now()

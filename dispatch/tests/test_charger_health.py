@@ -9,19 +9,22 @@ from django.db import IntegrityError, connection, transaction
 from django.test import Client
 from django.urls import reverse
 
-from billing.models import ChargingSession
+from billing import charger_evidence
+from billing.models import ChargingSession, MeterValue
 from dispatch import candidates, services
 from dispatch.forecasts import known
 from dispatch.forecasts.models import PlugGroup
+from dispatch.forecasts.tasks import learn
 from dispatch.models import Alert, SessionCommand
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
 from fleetcharge.accounts import services as accounts
 from fleetcharge.accounts.models import AuditEntry, Scope
-from stations.health import sweep, tickets
+from fleetcharge.celery import app
+from stations.health import evidence, sweep, tickets
 from stations.health.models import EvseHealth, HealthDay, MaintenanceTicket, SocketDay, TicketNote
 from stations.health.tasks import judge_chargers
-from stations.models import Charger, Connector, StatusChange
+from stations.models import EVSE, Charger, Connector, StatusChange
 from vehicles.models import Vehicle
 
 pytestmark = pytest.mark.django_db
@@ -156,6 +159,24 @@ def test_a_session_that_we_stopped_at_once_is_not_held_against_the_charger(depot
         ChargingSession.objects.filter(pk=short.pk).update(stop_reason="DeAuthorized")
     sweep.judge_units(now=NOW)
     assert not EvseHealth.objects.exists()
+
+
+def test_samples_of_the_newest_sessions_only_are_read_for_their_peak(depot, van, monkeypatch):
+    monkeypatch.setattr(charger_evidence, "PEAKS_OF_A_UNIT", 2)
+    for number in range(4):
+        ended = session(depot, van, hours_ago=1 + number)
+        MeterValue.objects.create(
+            charger=ended.charger, evse_number=1, transaction_ref=ended.transaction_ref, at=ended.started_at,
+            power_w=30_000 + number, sampled=[], dedupe_key=f"{number:016}".encode(),
+        )  # fmt: skip
+    told = evidence.gather([depot.evse_id], now=NOW)[depot.evse_id].sessions
+    assert [one.peak_power_w for one in sorted(told, key=lambda one: one.ended_at)] == [None, None, 30_001, 30_000]
+
+
+def test_all_units_have_more_time_than_a_sweep_of_seconds_but_end_before_they_begin_anew():
+    pause = app.conf.beat_schedule["charger-health"]["schedule"]
+    assert app.conf.task_time_limit < judge_chargers.time_limit < pause
+    assert app.conf.task_time_limit < learn.time_limit
 
 
 def test_starts_without_an_answer_count_for_half_and_make_no_row(depot):
@@ -307,6 +328,37 @@ def test_the_api_says_why_and_takes_what_people_do(api, broken, owner, organisat
     assert stranger.get("/api/v1/maintenance-tickets/").json()["results"] == []
     assert stranger.get("/api/v1/charger-health/").json()["results"] == []
     assert stranger.get(f"/api/v1/charger-health/{broken.evse.public_id}/").status_code == 404
+
+
+def test_at_a_public_unit_nobody_learns_how_often_other_fleets_charge(api, client, van, owner, other_organisation):
+    """Neither through the API nor on the desk; of one's own charger everything is told."""
+    place = factories.location(factories.public_network(van.organisation, other_organisation))
+    plug = factories.connector(place)
+    for number in range(3):
+        session(plug, factories.vehicle(other_organisation), hours_ago=1 + number)
+    StatusChange.objects.create(connector=plug, old="available", new="faulted", at=NOW - HOUR / 2)
+    sweep.judge_units(now=NOW)
+    assert EvseHealth.objects.get().features["sessions_7d"] == 3
+    told = api.get(f"/api/v1/charger-health/{plug.evse.public_id}/").json()["features"]
+    assert told == {"faults_7d": 1, "fault_hours_7d": 0.5, "changes_24h": 1}
+    client.force_login(owner)
+    page = reverse("admin:stations_evsehealth_change", args=[plug.evse.pk])
+    assert "sessions_7d" not in client.get(page).text
+    EVSE.objects.update(charger=factories.charger(place, van.organisation))
+    assert "sessions_7d" in client.get(page).text
+
+
+def test_pages_go_on_among_thousands_of_units_with_full_marks(api, organisation):
+    place = factories.location(factories.public_network(organisation))
+    units = EVSE.objects.bulk_create(EVSE(location=place, public_id=f"FC-E-{number}") for number in range(2_100))
+    EvseHealth.objects.bulk_create(EvseHealth(evse=unit, score=100, p_unusable=0.03, judged_at=NOW) for unit in units)
+    seen, address = list[str](), "/api/v1/charger-health/?page_size=1000"
+    for _ in range(3):
+        page = api.get(address).json()
+        seen += [row["evse"] for row in page["results"]]
+        address = page["next"]
+    assert address is None
+    assert len(seen) == len(set(seen)) == len(units)
 
 
 def test_lists_ask_the_database_a_fixed_number_of_times(api, broken, van, django_assert_max_num_queries):

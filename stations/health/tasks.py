@@ -12,7 +12,7 @@ def forget_days() -> None:
     sweep.forget_days(now=timezone.now())
 
 
-@shared_task
+@shared_task(time_limit=600)
 def judge_chargers() -> int:
     """How well every unit works; then tickets by what was found."""
     now = timezone.now()
