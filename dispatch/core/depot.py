@@ -55,7 +55,10 @@ class Guest:
 
 @dataclass(frozen=True)
 class Night:
-    """Slots of a quarter of an hour. `turn_slots`: every so many slots somebody moves vehicles; 0: they stay."""
+    """Slots of a quarter of an hour. `turn_slots`: every so many slots somebody moves vehicles; 0: they stay.
+
+    `passed_slots` of the night were over when it was planned: turns are counted from its evening.
+    """
 
     limits_w: Sequence[float]
     paise_per_kwh: Sequence[float]
@@ -63,6 +66,7 @@ class Night:
     guests: Sequence[Guest]
     caps_w: Mapping[str, float] = field(default_factory=dict)
     turn_slots: int = 0
+    passed_slots: int = 0
 
     @property
     def slots(self) -> int:
@@ -136,10 +140,19 @@ def _options(night: Night) -> Iterator[_Option]:
 
 
 def _spans(night: Night, guest: int, kind: str, begins: int, ends: int, *, is_here: bool) -> Iterator[_Option]:
-    turns = range(night.turn_slots, night.slots, night.turn_slots) if night.turn_slots else ()
-    starts = [begins] if is_here else [begins, *(turn for turn in turns if begins < turn < ends)]
-    stops = [*(turn for turn in turns if begins < turn < ends), ends]
+    turns = [turn for turn in _turns(night) if begins < turn < ends]
+    starts = [begins] if is_here else [begins, *turns]
+    stops = [*turns, ends]
     yield from (_Option(guest, kind, start, stop) for start in starts for stop in stops if start < stop)
+
+
+def _turns(night: Night) -> list[int]:
+    """However often the night is planned anew; a turn that is just being made may take until its slot is over."""
+    if not night.turn_slots:
+        return []
+    is_now = night.passed_slots > 0 and night.passed_slots % night.turn_slots == 0
+    due = [slot for slot in range(1, night.slots) if (night.passed_slots + slot) % night.turn_slots == 0]
+    return sorted({*due, 1}) if is_now else due
 
 
 def _standing(night: Night) -> set[int]:

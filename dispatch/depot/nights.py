@@ -92,6 +92,7 @@ def _decide(seen: picture.Picture) -> Made:
     night = core.Night(
         _limits(seen), _prices(seen), seen.plugs, [one.guest for one in seen.visitors], seen.caps_w,
         turn_slots=seen.depot.move_every_minutes * 60 // core.SLOT_SECONDS,
+        passed_slots=max(0, clock.slot_of(seen.first, seen.span.begins_at, is_end=True)),
     )  # fmt: skip
     schedule = core.plan(night)
     rows = [_row(seen, one, stay) for one, stay in zip(seen.visitors, schedule.stays, strict=True)]

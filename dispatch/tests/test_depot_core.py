@@ -201,6 +201,13 @@ def test_who_is_full_is_moved_for_the_next_one_where_somebody_moves_vehicles():
     assert [(stay.connector_id, stay.begins, stay.ends) for stay in stays] == [(1, 0, 4), (1, 4, 8)]
 
 
+@pytest.mark.parametrize(("passed", "moved_at"), [(0, 4), (1, 3), (3, 1), (4, 1), (5, 3)])
+def test_vehicles_are_moved_by_the_clock_of_the_night_however_late_it_is_planned(passed, moved_at):
+    full, empty = Guest(1, 0, 8, 0.0, 0.0, {}, plugged_in=1), guest(2, 2_000)
+    stays = depot.plan(night(full, empty, plugs=1, turn_slots=4, passed_slots=passed)).stays
+    assert stays[0].ends == stays[1].begins == moved_at
+
+
 def test_a_plug_is_handed_on_when_the_first_one_leaves():
     stays = depot.plan(night(guest(1, 2_000, leaves=3), guest(2, 2_000, arrives=3), plugs=1)).stays
     assert [(stay.connector_id, stay.begins, stay.ends) for stay in stays] == [(1, 0, 3), (1, 3, 8)]

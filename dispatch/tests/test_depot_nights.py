@@ -224,6 +224,16 @@ def test_a_full_vehicle_keeps_its_plug_and_the_plan_stands(depot, organisation, 
     assert plan(depot, EVENING + timedelta(minutes=1)) is None
 
 
+def test_a_turn_stays_at_its_hour_when_the_night_is_planned_anew(depot, organisation, model):
+    Depot.objects.update(move_every_minutes=120, prices=[])
+    Connector.objects.filter(pk=Connector.objects.order_by("pk")[1].pk).update(status="faulted")
+    one, two = van(organisation, model, soc_percent=70), van(organisation, model, soc_percent=50)
+    begin(one)
+    plans = [plan(depot, EVENING + timedelta(minutes=late), reason="asked for") for late in (0, 45)]
+    moved = [row(made, two)["charges"][0][0] for made in plans]
+    assert moved == [(EVENING + timedelta(hours=2)).isoformat()] * 2
+
+
 def test_a_running_session_is_limited_to_its_hours_through_the_site(depot, organisation, model):
     ChargingSite.objects.update(limit_w=16_000)  # the free plug counts with all it can draw until it has a default
     vehicle = van(organisation, model)
