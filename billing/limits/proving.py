@@ -22,7 +22,7 @@ SPENT = "spending limit has spent other than its sessions cost"
 def differing(*, limit: int) -> list[tuple[object, ...]]:
     """(usage, scope, first day, paise counted, paise of its sessions, Wh counted, Wh of its sessions)."""
     with connection.cursor() as cursor:
-        cursor.execute(sql.SPENT_OTHERWISE, _zones() | {"uncounted": 0, "limit": limit, "only": None})
+        cursor.execute(sql.SPENT_OTHERWISE, _zones() | {"limit": limit, "only": None})
         return list(cursor.fetchall())
 
 
@@ -40,7 +40,7 @@ def _repair(usage_id: Any, actor_label: str) -> bool:
     """Locked first: who counts a session meanwhile has committed by then, or adds to what we write."""
     usage = LimitUsage.objects.select_for_update(of=("self",)).filter(pk=usage_id).first()
     with connection.cursor() as cursor:
-        cursor.execute(sql.SPENT_OTHERWISE, _zones() | {"uncounted": 0, "limit": 1, "only": usage_id})
+        cursor.execute(sql.SPENT_OTHERWISE, _zones() | {"limit": 1, "only": usage_id})
         row = cursor.fetchone()
         if usage is None or row is None:
             return False

@@ -124,7 +124,8 @@ MOVE_HOLD = f"""
 FROM closed, used, fresh WHERE u.id = used.id RETURNING u.id
 """
 # What usages have counted, and what the journal says of their sessions. `only`: one usage, or NULL for all. Periods as
-# they begin on the fleet's calendar.
+# they begin on the fleet's calendar. Scope by scope, so that a vehicle's sessions are found by the vehicle's index.
+_IN_SPAN = "x.organisation_id = g.organisation_id AND x.started_at >= span.since AND x.started_at < span.until"
 SPENT_OTHERWISE = f"""
 WITH fleet AS (
     SELECT named.id, named.zone, ARRAY(SELECT a.id FROM billing_ledgeraccount a
@@ -143,7 +144,15 @@ CROSS JOIN LATERAL (
                SELECT sum(CASE WHEN p.debit_id = ANY(fleet.accounts) THEN p.amount_paise ELSE -p.amount_paise END)
                FROM billing_ledgertransfer p WHERE p.session_id = x.id
                  AND (p.debit_id = ANY(fleet.accounts) OR p.credit_id = ANY(fleet.accounts)))), 0))::bigint AS paise
-    {_SESSIONS}
+    FROM (
+        SELECT x.id FROM billing_chargingsession x WHERE g.scope = 'organisation' AND {_IN_SPAN}
+        UNION ALL
+        SELECT x.id FROM billing_chargingsession x
+        WHERE g.scope = 'vehicle' AND x.vehicle_id = g.vehicle_id AND {_IN_SPAN}
+        UNION ALL
+        SELECT x.id FROM billing_chargingsession x
+        WHERE g.scope = 'driver' AND x.driver_id = g.driver_id AND {_IN_SPAN}
+    ) x LEFT JOIN billing_cdr c ON c.session_id = x.id AND c.captured_at IS NOT NULL
 ) seen
 WHERE g.scope IN ('organisation', 'vehicle', 'driver') AND (%(only)s::bigint IS NULL OR u.id = %(only)s)
   AND (u.spent_paise, u.spent_wh) <> (seen.paise, seen.wh)

@@ -104,7 +104,7 @@ CHECKS: dict[str, str] = {
 }
 
 
-def differences(*, limit: int = 20) -> dict[str, list[tuple[object, ...]]]:
+def differences(*, limit: int = 20, with_limits: bool = True) -> dict[str, list[tuple[object, ...]]]:
     """What is wrong, by check; empty when the books are right. Reads only."""
     found: dict[str, list[tuple[object, ...]]] = {}
     with connection.cursor() as cursor:
@@ -112,7 +112,7 @@ def differences(*, limit: int = 20) -> dict[str, list[tuple[object, ...]]]:
             cursor.execute(f"{query} LIMIT %s", [limit])
             if rows := cursor.fetchall():
                 found[name] = rows
-    if spent := proving.differing(limit=limit):
+    if with_limits and (spent := proving.differing(limit=limit)):
         found[proving.SPENT] = spent
     if days := list(itertools.islice(checkpoints.broken(), limit)):
         found[BROKEN_CHAIN] = [tuple(each) for each in days]

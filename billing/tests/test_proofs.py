@@ -6,10 +6,11 @@ from io import StringIO
 import pytest
 from django.core.management import call_command
 from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from billing.invoicing.models import BilledItem
-from billing.invoicing.services import advances, months
-from billing.limits import proving
+from billing.invoicing.services import advances, checklist, months
+from billing.limits import proving, sql
 from billing.limits.models import LimitUsage
 from billing.models import CDR, BillingException, Wallet
 from billing.services import adjustments, ledger, verification, wallets
@@ -20,6 +21,9 @@ from fleetcharge.accounts.models import AuditEntry, Organisation
 
 pytestmark = pytest.mark.django_db
 LATER = NOON + timedelta(hours=3)
+BY_FLEET = """
+SELECT indexname FROM pg_indexes WHERE tablename = 'billing_chargingsession' AND indexdef LIKE '%(organisation_id%'
+"""
 
 
 def found() -> list[str]:
@@ -88,6 +92,26 @@ def test_a_limit_that_has_counted_wrong_stands_in_no_close_s_way(organisation: O
     LimitUsage.objects.update(spent_paise=1)
     assert found() == [proving.SPENT]
     assert months.close(day=NOVEMBER, now=AFTER_NOVEMBER, reason="").month.is_closed
+
+
+def test_the_list_before_a_close_does_not_wait_for_the_limits(organisation: Organisation) -> None:
+    limit(organisation, period="month", amount_paise=50_000_00)
+    with CaptureQueriesContext(connection) as asked:
+        checklist.run(months.month_of(NOVEMBER), now=AFTER_NOVEMBER)
+    assert not [query for query in asked.captured_queries if "spent_paise" in query["sql"]]
+
+
+def test_a_vehicle_s_sessions_are_found_by_the_vehicle(organisation: Organisation) -> None:
+    """Not among all those of its fleet, once for each vehicle that has a limit."""
+    limit(organisation, period="month", amount_paise=50_000_00, vehicle=make_fleet(organisation).vehicle)
+    with connection.cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        cursor.execute(BY_FLEET)
+        for (name,) in cursor.fetchall():  # as good, where one fleet is all there is
+            cursor.execute(f"DROP INDEX {name}")
+        cursor.execute(f"EXPLAIN {sql.SPENT_OTHERWISE}", proving._zones() | {"limit": 1, "only": None})
+        plan = [row[0] for row in cursor.fetchall()]
+    assert [line for line in plan if "Index Cond" in line and "vehicle_id = g.vehicle_id" in line]
 
 
 def test_a_correction_counts_also_on_a_limit_set_after_its_session(organisation: Organisation) -> None:

@@ -10,7 +10,6 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.invoicing.models import AccountingMonth, EInvoice, OrganisationRegistration, SupplierRegistration
 from billing.invoicing.services import advances, collecting, figures
-from billing.limits import proving
 from billing.models import CDR, BillingException, ChargingSession, PriceCheck
 from billing.prices.services.invoicing import organisations_waiting
 from billing.services import verification
@@ -58,8 +57,8 @@ def _suppliers(month: AccountingMonth, now: datetime) -> int:
 
 
 def _ledger(month: AccountingMonth, now: datetime) -> int:
-    """Limits are no books: what they have counted stands in no close's way."""
-    return sum(len(rows) for name, rows in verification.differences().items() if name != proving.SPENT)
+    """Limits are no books: what they have counted stands in no close's way, and nobody waits for it."""
+    return sum(map(len, verification.differences(with_limits=False).values()))
 
 
 def _charging(month: AccountingMonth, now: datetime) -> int:
