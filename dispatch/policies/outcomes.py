@@ -19,12 +19,15 @@ TOLD = (State.COMPLETED, State.INFEASIBLE)
 CHUNK = 500
 LATE_RECORDS = timedelta(hours=1)
 """A session's last values may come a while after the plug was pulled."""
+HELPED_WITHIN = timedelta(hours=2)
+"""Who had help so long after no charger could be reached was not stranded; until then nobody knows."""
 OUT_OF_REACH = ("out_of_reach", "none_free")
 
 
 def record(*, now: datetime) -> int:
     """Write the outcome of every plan that has none yet; how many were written."""
     closed = ChargePlan.objects.filter(state__in=TOLD, closed_at__lte=now - LATE_RECORDS, outcome=None)
+    closed = closed.exclude(state=State.INFEASIBLE, created_at__gt=now - HELPED_WITHIN)
     rows = closed.select_related("organisation", "session__cdr").order_by("pk")[:CHUNK]
     written = 0
     for plan in rows:
@@ -51,7 +54,7 @@ def is_stranded(plan: ChargePlan) -> bool:
     """No charger could be reached, and that was the last word: no plan or session came after it within two hours."""
     if plan.state != State.INFEASIBLE or plan.explanation.get("problem") not in OUT_OF_REACH:
         return False
-    until = plan.created_at + timedelta(hours=2)
+    until = plan.created_at + HELPED_WITHIN
     later = ChargePlan.objects.filter(vehicle=plan.vehicle_id, created_at__gt=plan.created_at, created_at__lte=until)
     return not later.exclude(state=State.INFEASIBLE).exists() and not _charged(plan, until)
 

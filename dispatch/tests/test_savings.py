@@ -155,7 +155,9 @@ def test_a_vehicle_that_nothing_could_help_was_stranded(organisation):
 
 
 def test_a_vehicle_that_was_helped_later_was_not(organisation):
+    """Nothing is written before the two hours are over in which help counts."""
     plan = infeasible(organisation)
+    assert outcomes.record(now=NOW + timedelta(minutes=90)) == 0
     ChargePlan.objects.create(
         organisation=organisation,
         vehicle=plan.vehicle,
@@ -163,7 +165,7 @@ def test_a_vehicle_that_was_helped_later_was_not(organisation):
         trigger_key="soc:2",
         soc_percent=8,
         state=ChargePlan.State.DISMISSED,
-        created_at=NOW + timedelta(hours=1),
+        created_at=NOW + timedelta(minutes=100),
     )
     outcomes.record(now=LATER)
     assert not PlanOutcome.objects.get(plan=plan).is_stranded
