@@ -10,7 +10,6 @@ from fleetcharge.accounts.models import Organisation
 from vehicles.models import Stop, Vehicle
 from vehicles.stop_import.files import LineProblem, StopLine, plate_of, read
 
-AT_ONCE = 200  # a statement takes with the square of its rows
 FIELDS = ("name", "latitude", "longitude", "earliest_at", "due_at")
 
 
@@ -85,7 +84,10 @@ class _Work:
 
     def store(self) -> None:
         Stop.objects.bulk_create(self._new)
-        Stop.objects.bulk_update(self._changed, ["vehicle", "sequence", "reached_at", *FIELDS], batch_size=AT_ONCE)
+        Stop.objects.bulk_create(  # a bulk_update takes ten milliseconds a row
+            self._changed, update_conflicts=True, unique_fields=["id"],
+            update_fields=["vehicle", "sequence", "reached_at", *FIELDS],
+        )  # fmt: skip
 
     def _create(self, line: StopLine, vehicle_id: int) -> None:
         values = {name: getattr(line, name) for name in FIELDS}
