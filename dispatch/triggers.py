@@ -20,6 +20,7 @@ from dispatch.engines.base import RoutingEngine
 from dispatch.engines.crow import CIRCUITY
 from dispatch.models import ChargePlan
 from dispatch.plug_rows import parsed
+from dispatch.problems import LEAST_PAISE_PER_MINUTE
 from dispatch.questions import question_of
 from dispatch.site_index import sites
 from dispatch.situation import LONGEST_SESSION, MOST_STOPS, Situation, StopAhead
@@ -170,10 +171,11 @@ def _spare_percent(seen: Situation, now: datetime) -> float | None:
 
 def settled(*, now: datetime) -> list[int]:
     """Plans of vehicles under way that may be sent elsewhere for a gain: proposals, and in automatic fleets also what
-    was accepted, as nobody's word is broken by it. Where there are many, they take turns from sweep to sweep."""
+    nobody accepted by hand and no driver has set off for. Where there are many, they take turns from sweep to sweep."""
     may_move = Q(state="proposed") | Q(
-        state__in=("accepted", "reserved"), organisation__dispatch_mode=Organisation.DispatchMode.AUTOMATIC
-    )
+        state__in=("accepted", "reserved"), organisation__dispatch_mode=Organisation.DispatchMode.AUTOMATIC,
+        decided_by=None, set_off_at=None,
+    )  # fmt: skip
     plans = ChargePlan.objects.filter(
         arrived_at=None, created_at__lt=now - SETTLED_AFTER, plug_in_at__gt=now + SETTLED_AFTER
     )
@@ -190,5 +192,5 @@ def gain_paise(answer: deciding.Answer, connector_id: int) -> int:
 
 
 def is_worth_moving(answer: deciding.Answer, connector_id: int) -> bool:
-    rate = answer.land.rules.cost_per_minute_paise
+    rate = max(LEAST_PAISE_PER_MINUTE, answer.land.rules.cost_per_minute_paise)
     return gain_paise(answer, connector_id) > STAY_MINUTES * rate

@@ -18,6 +18,7 @@ LEAST_SECONDS = 0.01
 Index = npt.NDArray[np.intp]
 NAME_LENGTH = 120
 """What a plan has room for."""
+NO_WAY = "no_way"
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,9 @@ class Guarded:
             answer = question()
         except EngineFailed as error:
             logger.info("road engine %s failed (%s): %s", self.engine.name, error.code, error)
-            if self.breaker.failed():
+            if error.code == NO_WAY:  # it works, and knows
+                self.breaker.succeeded()
+            elif self.breaker.failed():
                 logger.warning("road engine %s is left alone for a while (%s): %s", self.engine.name, error.code, error)
             return None
         self.breaker.succeeded()

@@ -1,5 +1,6 @@
 """What the world does to a plan: plugs fault or are taken, sessions start and end, vehicles recover."""
 
+import contextlib
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -103,13 +104,28 @@ def replan(*, plan_id: int, reason: str, now: datetime) -> ChargePlan | None:
 
 def replan_together(*, plans: Sequence[tuple[int, str]], now: datetime) -> list[ChargePlan]:
     """Replace plans, (plan, reason); the new ones. Whoever cannot be planned for is sent nowhere any more."""
-    wants = [want for plan_id, reason in plans if (want := _let_go(plan_id, reason, now)) is not None]
+    wants = _let_go_each(plans, now)
     made = [planning.plan_charge_stop(**want._asdict(), now=now) for want in wants] if len(wants) == 1 else []
     made += assigning.plan_together(wants, now=now) if len(wants) > 1 else []
     for want in wants:
         if want.replaces is not None:
-            _expire(want.replaces.pk, now)
+            with _alone(plans, want.replaces.pk):
+                _expire(want.replaces.pk, now)
     return [plan for plan in made if plan is not None]
+
+
+def _let_go_each(plans: Sequence[tuple[int, str]], now: datetime) -> list[Want]:
+    """Where there are several, one that cannot be let go leaves the others no worse."""
+    wants: list[Want] = []
+    for plan_id, reason in plans:
+        with _alone(plans, plan_id):
+            if (want := _let_go(plan_id, reason, now)) is not None:
+                wants.append(want)
+    return wants
+
+
+def _alone(plans: Sequence[tuple[int, str]], plan_id: int) -> contextlib.AbstractContextManager[None]:
+    return survived("plan", plan_id) if len(plans) > 1 else contextlib.nullcontext()
 
 
 @transaction.atomic

@@ -160,6 +160,24 @@ def test_who_fails_several_times_in_a_row_is_left_alone_and_tried_again(clock, c
     assert plan() == "osrm"  # one failure alone opens nothing
 
 
+def test_an_engine_that_knows_of_no_way_has_not_failed(clock):
+    road = Road("cch", clock)
+    guarded = Guarded(road, Breaker(clock))
+
+    def no_way() -> None:
+        raise EngineFailed("no_way", "The road map has no way there.")
+
+    for _ in range(FAILURES_TO_OPEN + 1):
+        assert guarded.ask(no_way) is None
+    assert asked_of(guarded, clock).name == "cch"
+
+
+def asked_of(guarded, clock):
+    engine = Asked([guarded], CrowEngine(), clock=clock)
+    engine.matrix(HERE, THERE)
+    return engine
+
+
 def test_only_one_of_many_threads_probes(clock):
     breaker = Breaker(clock)
     for _ in range(FAILURES_TO_OPEN):

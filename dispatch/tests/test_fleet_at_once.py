@@ -7,7 +7,7 @@ import time_machine
 
 from dispatch import candidates, replaying, services, tasks
 from dispatch.models import Alert, ChargePlan
-from dispatch.services import assigning
+from dispatch.services import assigning, following
 from dispatch.tests import factories
 from dispatch.tests.factories import HERE, NOW
 from stations.models import EVSE, Charger, Connector
@@ -135,3 +135,21 @@ def test_fleets_are_matched_apart_and_share_no_plug(source, rivals, other_organi
     assert len(connectors()) == len(set(connectors().values())) == 3
     plans = ChargePlan.objects.select_related("vehicle")
     assert all(plan.organisation_id == plan.vehicle.organisation_id for plan in plans)
+
+
+def test_a_plan_that_cannot_be_let_go_keeps_nobody_else_at_a_dead_plug(source, rivals, monkeypatch):
+    first, second = plug_at(source, 1), plug_at(source, 1.2)
+    free = plug_at(source, 2)
+    sweep()
+    let_go, stuck = following._let_go, ChargePlan.objects.open().get(vehicle=rivals[1])
+
+    def fail_once(plan_id, reason, now):
+        if plan_id == stuck.pk:
+            raise RuntimeError("a bad row")
+        return let_go(plan_id, reason, now)
+
+    monkeypatch.setattr(following, "_let_go", fail_once)
+    Connector.objects.filter(pk__in=[first.pk, second.pk]).update(status="faulted")
+    services.connectors_changed(changes=[(first.pk, "faulted"), (second.pk, "faulted")], now=NOW)
+    other = ChargePlan.objects.open().exclude(pk=stuck.pk).get()
+    assert (other.trigger, other.connector) == ("faulted", free)

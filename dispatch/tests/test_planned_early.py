@@ -5,8 +5,10 @@ from datetime import timedelta
 import pytest
 import time_machine
 
-from dispatch import candidates, handlers, services, tasks, triggers
+from dispatch import candidates, handlers, services, situation, tasks, triggers
+from dispatch.engines import current
 from dispatch.models import Alert, ChargePlan, Reservation
+from dispatch.services import planning
 from dispatch.tests import factories
 from dispatch.tests.factories import HERE, NOW
 from stations.models import Connector
@@ -143,16 +145,34 @@ def test_a_plug_that_saves_less_than_moving_is_worth_changes_nothing(source, org
     assert ChargePlan.objects.open().get() == plan
 
 
-@pytest.mark.parametrize(("mode", "moves"), [("manual", False), ("automatic", True)])
-def test_what_a_person_accepted_stays_and_what_the_house_accepted_moves(source, organisation, dispatcher, mode, moves):
+@pytest.mark.parametrize(
+    ("mode", "is_by_person", "set_off_at", "moves"),
+    [("manual", True, None, False), ("automatic", False, None, True), ("automatic", True, None, False),
+     ("automatic", False, NOW, False)],
+)  # fmt: skip
+def test_what_a_person_accepted_stays_and_what_the_house_accepted_moves(
+    source, organisation, dispatcher, mode, is_by_person, set_off_at, moves
+):
     plan, near = plan_to_far(organisation, source, 1)
     organisation.dispatch_mode = mode
     organisation.save()
-    services.accept_plan(plan_id=plan.pk, actor=dispatcher, now=NOW)
+    actor = dispatcher if is_by_person else None
+    services.accept_plan(plan_id=plan.pk, actor=actor, actor_label="house", is_by_person=is_by_person, now=NOW)
+    ChargePlan.objects.update(set_off_at=set_off_at)
     Connector.objects.filter(pk=plan.connector_id).update(status="reserved", is_held=True)
     assert sweep(NOW + timedelta(minutes=3)) == int(moves)
     assert (ChargePlan.objects.open().get().connector == near) == moves
     assert Reservation.objects.active().get().connector == (near if moves else plan.connector)
+
+
+def test_where_minutes_cost_nothing_a_few_paise_move_nobody(source, organisation):
+    organisation.cost_per_minute_paise = 0
+    organisation.save()
+    plan, _ = plan_to_far(organisation, source, 9.995)
+    seen = situation.read(plan.vehicle_id, now=NOW)
+    answer = planning.look(seen, now=NOW, engine=current())
+    assert 0 < triggers.gain_paise(answer, plan.connector_id) < triggers.STAY_MINUTES
+    assert not triggers.is_worth_moving(answer, plan.connector_id)
 
 
 def test_its_own_promised_plug_is_not_worse_for_being_held(source, organisation, dispatcher):
