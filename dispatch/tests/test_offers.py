@@ -177,13 +177,13 @@ def test_the_drawer_of_a_vehicle_offers_what_its_session_can_be_asked(
     promised(plug, other)
     client.force_login(dispatcher)
     shown = drawer(client, session)
-    assert set(re.findall(r'data-deed="(\w+)"', shown)) == {"stop", "limit", "outlook", "unlock"}
+    assert set(re.findall(r'data-deed="(\w+)"', shown)) == {"stop", "limit", "outlook", "unlock", "word"}
     assert f'data-session="{session.pk}"' in shown
     assert other.registration not in shown  # places of others stand at the site
     wishing.wish(session_id=session.pk, kind="outlook", parameters={}, actor=None, now=timezone.now())
     asked = drawer(client, session)
     assert "data-pending" in asked
-    assert set(re.findall(r'data-deed="(\w+)"', asked)) == {"stop", "unlock"}
+    assert set(re.findall(r'data-deed="(\w+)"', asked)) == {"stop", "unlock", "word"}
     EVSE.objects.update(capabilities=[])
     SessionCommand.objects.all().delete()
     assert 'data-deed="outlook"' not in drawer(client, session)

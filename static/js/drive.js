@@ -27,6 +27,7 @@ async function look() {
     const answer = await ask(`${boot.path}now/`, { headers: etag ? { "If-None-Match": etag } : {}, cache: "no-store" });
     if (answer.status === 404 || answer.status === 410) return end();
     if (answer.status === 200) place(await answer.text(), answer.headers.get("ETag") ?? "");
+    if (isOver) return; // an answer from before the end came after it
     if (answer.status === 200 || answer.status === 304) seen(answer);
   } catch { lost(); }
   timer = setTimeout(look, now.querySelector("[data-pending]") ? WHILE_ASKED_MS : EVERY_MS);
@@ -38,6 +39,7 @@ function ask(url, options) {
 
 /** Draw the server's word, unless the driver is just typing something that it would wipe out. */
 function place(html, tag) {
+  if (isOver) return;
   const typed = new Map([...now.querySelectorAll("input:not([type=hidden],[readonly])")].map((input) => [input.id, input.value]));
   const focused = now.contains(document.activeElement) ? document.activeElement.id : "";
   const isOpen = now.querySelector("details.report")?.open;
@@ -57,7 +59,7 @@ const pageUrl = new URL(boot.path, location.origin).href;
 
 async function keepPage(answer) {
   const kept = await caches.open(KEPT);
-  await kept.put(pageUrl, answer);
+  if (!isOver) await kept.put(pageUrl, answer);
 }
 
 function seen(answer) {
