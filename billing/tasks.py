@@ -23,7 +23,6 @@ from billing.services import (
     rating,
     reconciliation,
     roaming,
-    running_figures,
     verification,
 )
 from stations.cpo.ocpi.models import RoamingSession
@@ -180,7 +179,6 @@ def learn_station_points() -> int:
 @shared_task
 def sweep_sessions() -> None:
     """End sessions that are over without a stop; compute ended ones again when news of them arrived."""
-    running_figures.catch_up_left_behind(now=timezone.now())
     overdue.sweep(now=timezone.now())
     overdue.revise_ended(now=timezone.now())
 

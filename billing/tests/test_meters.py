@@ -10,7 +10,7 @@ from django.db import connections
 
 from billing.events import SessionMetered
 from billing.models import ChargingSession, MeterValue, SessionMessage
-from billing.services import meter_sql, meters
+from billing.services import meters
 from billing.services.meters import MeterReading, write_meter_values
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib import events
@@ -191,7 +191,7 @@ async def test_intervals_add_up_while_no_register_is_said(session: ChargingSessi
 
 async def test_a_session_is_found_by_its_key_and_rewritten_where_it_lies(session: ChargingSession) -> None:
     """Also in a table so small, or so little known, that a planner would rather read all of it."""
-    plan = "\n".join(row[0] for row in await meters.database.fetch(f"EXPLAIN {meter_sql.WRITE}", ["[]"]))
+    plan = "\n".join(row[0] for row in await meters.database.fetch(f"EXPLAIN {meters._WRITE}", ["[]"]))
     assert "one_session_per_transaction" in plan
     assert "Seq Scan on billing_chargingsession" not in plan
     where = "SELECT (ctid::text::point)[0]::int FROM billing_chargingsession WHERE id = %s"
