@@ -21,6 +21,7 @@ from fleetcharge.accounts.tenancy import author_of, organisation_of
 from fleetcharge.lib.api import Conflict, CursorPagination
 
 MOST_DAYS = 366
+FIRST_DAY = date(2000, 1, 1)
 
 
 class NewestFirst(CursorPagination):
@@ -205,6 +206,6 @@ class SavingsView(APIView):
 def _days(organisation: Organisation, wanted: dict[str, date]) -> tuple[date, date]:
     """The last thirty days where nothing else is said."""
     today = timezone.now().astimezone(zone_of(organisation.time_zone)).date()
-    until = wanted.get("until", today)
+    until = max(wanted.get("until", today), FIRST_DAY)
     since = wanted.get("since", until - timedelta(days=29))
     return max(since, until - timedelta(days=MOST_DAYS)), until

@@ -22,7 +22,8 @@ osmium = pytest.importorskip("osmium", reason="the optional road engine is not i
 pytest.importorskip("pyroutingkit", reason="the optional road engine is not installed (make roads)")
 cch, maps, osm = (pytest.importorskip(f"dispatch.engines.{name}") for name in ("cch", "maps", "osm"))
 
-PORTO_ALEGRE = Path(os.environ.get("OSM_EXTRACT", "/work/shared/data/osm/porto_alegre.osm.pbf"))
+BESIDE = Path(__file__).resolve().parents[3] / "shared/data/osm/porto_alegre.osm.pbf"
+PORTO_ALEGRE = Path(os.environ.get("OSM_EXTRACT") or BESIDE)
 SIDE, STEP = 8, 0.002
 SOUTH_WEST = (12.95, 77.58)
 RESIDENTIAL_KMH, SECONDARY_KMH = 18.0, 30.0

@@ -184,6 +184,7 @@ def test_savings_by_day_over_the_api_and_on_the_page(organisation, client, dispa
         }
     ]  # fmt: skip
     assert client.get("/api/v1/savings/?since=2026-03-03&until=2026-03-01").status_code == 400
+    assert client.get("/api/v1/savings/?until=0001-01-05").json() == []
     client.force_login(stranger)
     assert client.get("/api/v1/savings/?since=2026-03-01&until=2026-03-03").json() == []
 
