@@ -1,6 +1,7 @@
 """Counting on limits what no hold had reserved: a session without one, and what becomes known after the charge."""
 
 from collections.abc import Iterable
+from datetime import datetime
 
 from django.db import connection
 
@@ -28,7 +29,7 @@ def lock(*, session_id: int | None, is_captured: bool = False, is_written: bool 
         return []
     held = _held(session_id)
     ids = held | _opened_since(session) if held else _applicable(session, uncounted=session_id if is_written else 0)
-    return _locked(ids | (_held(session_id, is_active=True) if is_captured else set()))  # also those opened just now
+    return locked(ids | (_held(session_id, is_active=True) if is_captured else set()))  # also those opened just now
 
 
 def _held(session_id: int, *, is_active: bool = False) -> set[int]:
@@ -41,24 +42,31 @@ def _held(session_id: int, *, is_active: bool = False) -> set[int]:
 
 
 def _applicable(session: ChargingSession, *, uncounted: int) -> set[int]:
-    known = using.opened(_limits(session), organisation_id=session.organisation_id, uncounted=uncounted)
+    known = using.opened(
+        limits_of(session, at=session.started_at), organisation_id=session.organisation_id, uncounted=uncounted
+    )
     return {int(each["id"]) for each in known}
 
 
 def _opened_since(session: ChargingSession) -> set[int]:
     """Of limits set after its hold was captured: they have counted what it had cost by then."""
-    return {each.usage_id for each in _limits(session) if each.usage_id is not None and each.scope in LASTING}
+    return {
+        each.usage_id
+        for each in limits_of(session, at=session.started_at)
+        if each.usage_id is not None and each.scope in LASTING
+    }
 
 
-def _limits(session: ChargingSession) -> list[Limit]:
+def limits_of(session: ChargingSession, *, at: datetime) -> list[Limit]:
+    """Those that apply to it if it began then."""
     return using.applicable(
         organisation_id=session.organisation_id, vehicle_id=session.vehicle_id, driver_id=session.driver_id,
-        location_id=session.connector.evse.location_id, connector_id=session.connector_id, at=session.started_at,
+        location_id=session.connector.evse.location_id, connector_id=session.connector_id, at=at,
         zone=periods.zone_of(session.organisation.time_zone),
     )  # fmt: skip
 
 
-def _locked(ids: Iterable[int]) -> list[int]:
+def locked(ids: Iterable[int]) -> list[int]:
     """Those that still exist."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT id FROM billing_limitusage WHERE id = ANY(%s) ORDER BY id FOR UPDATE", [list(ids)])

@@ -93,6 +93,8 @@ class LimitUsage(models.Model):
 
     limit = models.ForeignKey(SpendLimit, models.CASCADE, related_name="usages")
     period_start = models.DateField()
+    zone = models.CharField(max_length=40, default="", db_default="")
+    """The fleet's calendar when the period was opened."""
     is_hard = models.BooleanField()
     cap_paise = models.BigIntegerField(null=True)
     cap_wh = models.BigIntegerField(null=True)

@@ -14,24 +14,34 @@ from billing.limits.models import LimitUsage
 from billing.limits.periods import zone_of
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.accounts.services import audit
+from fleetcharge.lib.sweeps import survived
 
+AT_ONCE = 1_000
 COUNTED = ("spent_paise", "spent_wh")
 SPENT = "spending limit has spent other than its sessions cost"
 
 
-def differing(*, limit: int) -> list[tuple[object, ...]]:
-    """(usage, scope, first day, paise counted, paise of its sessions, Wh counted, Wh of its sessions)."""
+def differing(*, limit: int, after: int = 0) -> list[tuple[Any, ...]]:
+    """(usage, scope, first day, paise counted, paise of its sessions, Wh counted, Wh of its sessions).
+
+    `after`: only usages of higher numbers.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(sql.SPENT_OTHERWISE, _zones() | {"limit": limit, "only": None})
+        cursor.execute(sql.SPENT_OTHERWISE, _values(limit=limit, after=after))
         return list(cursor.fetchall())
 
 
 def repair(*, actor_label: str) -> int:
-    """Count the differing ones anew, each in its own transaction with an audit entry; how many."""
-    done, seen = 0, set[object]()
-    while fresh := [row[0] for row in differing(limit=1_000) if row[0] not in seen]:
-        seen.update(fresh)
-        done += sum(_repair(pk, actor_label) for pk in fresh)
+    """Count the differing ones anew, each in its own transaction with an audit entry; how many.
+
+    Each is tried once: one that cannot be counted is left to the next look, and keeps no other waiting.
+    """
+    done, last_id = 0, 0
+    while found := [row[0] for row in differing(limit=AT_ONCE, after=last_id)]:
+        for pk in found:
+            with survived("usage of a limit", pk):
+                done += _repair(pk, actor_label)
+        last_id = found[-1]
     return done
 
 
@@ -40,7 +50,7 @@ def _repair(usage_id: Any, actor_label: str) -> bool:
     """Locked first: who counts a session meanwhile has committed by then, or adds to what we write."""
     usage = LimitUsage.objects.select_for_update(of=("self",)).filter(pk=usage_id).first()
     with connection.cursor() as cursor:
-        cursor.execute(sql.SPENT_OTHERWISE, _zones() | {"limit": 1, "only": usage_id})
+        cursor.execute(sql.SPENT_OTHERWISE, _values(limit=1, only=usage_id))
         row = cursor.fetchone()
         if usage is None or row is None:
             return False
@@ -54,10 +64,13 @@ def _repair(usage_id: Any, actor_label: str) -> bool:
     return True
 
 
-def _zones() -> dict[str, list[Any]]:
-    """The calendars of the fleets that have limits; one that nobody can read is India's."""
+def _values(*, limit: int, after: int = 0, only: int | None = None) -> dict[str, Any]:
+    """With the calendars of the fleets that have limits; one that nobody can read is India's."""
     fleets = list(_limited())
-    return {"fleets": [pk for pk, _ in fleets], "zones": [zone_of(name).key for _, name in fleets]}
+    return {
+        "fleets": [pk for pk, _ in fleets], "zones": [zone_of(name).key for _, name in fleets], "limit": limit,
+        "after": after, "only": only,
+    }  # fmt: skip
 
 
 def _limited() -> Iterator[tuple[int, str]]:

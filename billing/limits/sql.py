@@ -60,9 +60,9 @@ SELECT x.id FROM billing_spendlimit g {_PERIOD} CROSS JOIN LATERAL (SELECT h.id 
 JOIN billing_hold x ON x.id = r.id WHERE g.id = ANY(%(limits)s) ORDER BY x.id FOR UPDATE OF x
 """  # noqa: S608
 OPEN_USAGE = f"""
-INSERT INTO billing_limitusage (limit_id, period_start, is_hard, cap_paise, cap_wh, reserved_paise, spent_paise,
+INSERT INTO billing_limitusage (limit_id, period_start, zone, is_hard, cap_paise, cap_wh, reserved_paise, spent_paise,
     excess_paise, reserved_wh, spent_wh, excess_wh)
-SELECT g.id, p.starts, g.is_hard, g.amount_paise, g.energy_wh, seen.reserved_paise, seen.spent_paise,
+SELECT g.id, p.starts, %(zone)s, g.is_hard, g.amount_paise, g.energy_wh, seen.reserved_paise, seen.spent_paise,
        greatest(0, seen.reserved_paise + seen.spent_paise - g.amount_paise), seen.reserved_wh, seen.spent_wh,
        greatest(0, seen.reserved_wh + seen.spent_wh - g.energy_wh)
 FROM billing_spendlimit g {_PERIOD} CROSS JOIN LATERAL ({_USED}) seen
@@ -123,8 +123,17 @@ MOVE_HOLD = f"""
 {MOVE.format(out_paise="closed.amount_paise", out_wh="closed.energy_wh", in_paise="fresh.paise", in_wh="fresh.wh")}
 FROM closed, used, fresh WHERE u.id = used.id RETURNING u.id
 """
+# From one period to another, of a session whose start is another by now. `signs`: 1 out of the usage, -1 into it.
+SHIFT = f"""
+{MOVE.format(out_paise="m.out_paise", out_wh="m.out_wh", in_paise="m.in_paise", in_wh="m.in_wh")}
+FROM (SELECT id, sign * %(reserved_paise)s AS out_paise, sign * %(reserved_wh)s AS out_wh,
+             -sign * %(spent_paise)s AS in_paise, -sign * %(spent_wh)s AS in_wh
+      FROM unnest(%(usages)s::bigint[], %(signs)s::int[]) AS signed (id, sign)) m WHERE u.id = m.id
+"""  # noqa: S608
 # What usages have counted, and what the journal says of their sessions. `only`: one usage, or NULL for all. Periods as
-# they begin on the fleet's calendar. Scope by scope, so that a vehicle's sessions are found by the vehicle's index.
+# they begin on the fleet's calendar; those that began on another calendar, before the fleet moved to this time zone,
+# have sessions that were told apart by both, and are not compared. Scope by scope, so that a vehicle's sessions are
+# found by the vehicle's index.
 _IN_SPAN = "x.organisation_id = g.organisation_id AND x.started_at >= span.since AND x.started_at < span.until"
 SPENT_OTHERWISE = f"""
 WITH fleet AS (
@@ -154,7 +163,8 @@ CROSS JOIN LATERAL (
         WHERE g.scope = 'driver' AND x.driver_id = g.driver_id AND {_IN_SPAN}
     ) x LEFT JOIN billing_cdr c ON c.session_id = x.id AND c.captured_at IS NOT NULL
 ) seen
-WHERE g.scope IN ('organisation', 'vehicle', 'driver') AND (%(only)s::bigint IS NULL OR u.id = %(only)s)
+WHERE g.scope IN ('organisation', 'vehicle', 'driver') AND u.zone IN ('', fleet.zone)
+  AND u.id > %(after)s AND (%(only)s::bigint IS NULL OR u.id = %(only)s)
   AND (u.spent_paise, u.spent_wh) <> (seen.paise, seen.wh)
 ORDER BY u.id LIMIT %(limit)s
 """  # noqa: S608

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from billing import reconstruction
+from billing.limits import moving
 from billing.models import CDR, BillingException, ChargingSession
 from billing.reconstruction import JUMPED, NO_METER, NO_START, NO_STOP, ODD_METER, REVIEW, Account
 from billing.services import adjustments, corrections, energy, reused, tariffs
@@ -50,7 +51,7 @@ def settle(
 
     What changes after the first time is audited. A CDR that is rated already gets an adjustment.
     """
-    is_first = session.revised_at is None
+    is_first, thought_to_begin_at = session.revised_at is None, session.started_at
     reused.give_back(session)
     if not session.is_start_reported:
         _move_start_back(session, now)
@@ -68,6 +69,7 @@ def settle(
     session.needs_revision = False
     session.reconciled_at = None  # the evidence is looked at again
     session.save()
+    moving.follow(session=session, before=thought_to_begin_at)
     is_blocked = _raise_doubts(session, account, now)
     return Outcome(_book(session, idle_seconds, is_blocked, reason, now), is_blocked)
 

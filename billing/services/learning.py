@@ -6,6 +6,7 @@ from django.db import transaction
 from django.db.models import Q
 
 from billing.events import SessionStarted
+from billing.limits import moving
 from billing.models import CDR, ChargingSession
 from billing.services import corrections, figures, money
 from billing.services.adoption import adopt
@@ -68,6 +69,7 @@ def _numbers_for(session: ChargingSession, start: "Start") -> dict[str, Any]:
 
 
 def _learn_start(session: ChargingSession, start: "Start", cause: str) -> None:
+    thought_to_begin_at = session.started_at
     values: dict[str, Any] = {
         "is_start_reported": True,
         "is_time_ours": start.is_time_ours or (session.is_time_ours and session.ended_at is not None),
@@ -87,6 +89,7 @@ def _learn_start(session: ChargingSession, start: "Start", cause: str) -> None:
     _move(session, start, cause)
     adopt(session)
     session.save()
+    moving.follow(session=session, before=thought_to_begin_at)
 
 
 def _learn_place(session: ChargingSession, start: "Start", cause: str) -> None:

@@ -12,14 +12,15 @@ from django.db import Error, connection, transaction
 
 from billing.limits import changing, standing
 from billing.models import CDR, BillingException, ChargingSession, Hold, LimitUsage, SpendLimit, Wallet
-from billing.services import adjustments, holds, rating, verification, wallets
+from billing.services import adjustments, exceptions, holds, rating, verification, wallets
 from billing.services.authorisation import decide
-from billing.tests.factories import NOON, Fleet, limit, make_fleet, start, stop
+from billing.tests.factories import NOON, Fleet, limit, make_fleet, sample, start, stop
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.tests.crossing import until
 from vehicles.models import Vehicle
 
 PRICE = 212_40  # 10 kWh at 18 rupees and 18 % GST
+AFTER_MIDNIGHT, HALF_AN_HOUR = datetime(2026, 11, 20, 19, tzinfo=UTC), timedelta(minutes=30)  # 00:30 of the 21st
 
 
 @pytest.fixture
@@ -290,6 +291,69 @@ def test_a_token_that_is_learned_late_is_limited_too(fleet: Fleet) -> None:
     assert used(of_day) == (Hold.objects.get().amount_paise, 0)
     finish(fleet, session)
     assert used(of_day) == (0, PRICE)
+
+
+def days_of(of: SpendLimit) -> dict[int, tuple[int, int, int]]:
+    rows = LimitUsage.objects.filter(limit=of, limit__period="day")
+    return {row.period_start.day: (row.reserved_paise, row.spent_paise, row.spent_wh) for row in rows}
+
+
+def charge_all() -> None:
+    """Finance accepts what is asked."""
+    for question in BillingException.objects.open():
+        exceptions.resolve_exception(exception_id=question.pk, actor=None, reason="It is fine.", at=NOON)
+    for cdr in CDR.objects.uncaptured():
+        rating.rate_and_capture(cdr_id=cdr.pk, now=NOON)
+
+
+@pytest.mark.parametrize("is_opened", [False, True])
+@pytest.mark.parametrize(
+    ("has_hold", "is_told_when"), [(True, "running"), (True, "ended"), (True, "charged"), (False, "charged")]
+)
+def test_a_session_that_began_the_day_before_after_all_is_counted_there(
+    fleet: Fleet, has_hold: bool, is_told_when: str, is_opened: bool
+) -> None:
+    """Thought to begin at half past midnight of the 21st, it began an hour earlier."""
+    of_day, of_month = (limit(fleet.organisation, period=each, amount_paise=9_000_00) for each in ("day", "month"))
+    if is_opened:
+        finish(fleet, begin(fleet, 2))
+    first = (0, PRICE, 10_000) if is_opened else (0, 0, 0)
+    if not has_hold:
+        Wallet.objects.update(state="frozen")
+    told: dict[str, Any] = {"evse_number": 1, "transaction_ref": "tx-1"}
+    session = begin(fleet, started_at=AFTER_MIDNIGHT, received_at=AFTER_MIDNIGHT, is_reported=False, **told)
+    Wallet.objects.update(state="active")
+    if is_told_when != "running":
+        stop(fleet, "tx-1", ended_at=AFTER_MIDNIGHT + HALF_AN_HOUR, received_at=AFTER_MIDNIGHT + HALF_AN_HOUR)
+    if is_told_when == "charged":
+        charge_all()
+        assert days_of(of_day)[21] == (0, PRICE, 10_000)
+    start(
+        fleet, start_key="s1", started_at=AFTER_MIDNIGHT - 2 * HALF_AN_HOUR,
+        received_at=AFTER_MIDNIGHT + 2 * HALF_AN_HOUR, **told,
+    )  # fmt: skip
+    if is_told_when == "running":
+        assert days_of(of_day)[20] == (Hold.objects.latest("pk").amount_paise, *first[1:])
+        stop(fleet, "tx-1", ended_at=AFTER_MIDNIGHT + HALF_AN_HOUR, received_at=AFTER_MIDNIGHT + HALF_AN_HOUR)
+    charge_all()
+    session.refresh_from_db()
+    assert session.started_at == AFTER_MIDNIGHT - 2 * HALF_AN_HOUR
+    assert days_of(of_day) == {20: (0, first[1] + PRICE, first[2] + 10_000), 21: (0, 0, 0)}
+    assert used(of_month) == (0, first[1] + PRICE)
+    assert verification.differences() == {}
+
+
+def test_a_session_whose_oldest_sample_is_of_the_day_before_is_counted_there(fleet: Fleet) -> None:
+    of_day = limit(fleet.organisation, amount_paise=9_000_00)
+    begin(
+        fleet, started_at=AFTER_MIDNIGHT, received_at=AFTER_MIDNIGHT, is_reported=False, evse_number=1,
+        transaction_ref="tx-1",
+    )  # fmt: skip
+    sample(fleet, "tx-1", (AFTER_MIDNIGHT - NOON) / timedelta(minutes=1) - 60, 1_000)
+    stop(fleet, "tx-1", ended_at=AFTER_MIDNIGHT + HALF_AN_HOUR, received_at=AFTER_MIDNIGHT + HALF_AN_HOUR)
+    charge_all()
+    assert days_of(of_day) == {20: (0, PRICE, 10_000), 21: (0, 0, 0)}
+    assert verification.differences() == {}
 
 
 def test_a_removed_limit_lets_running_sessions_hold_more(fleet: Fleet) -> None:

@@ -1,11 +1,11 @@
 """What `verify_ledger` finds: each difference is made past the application, and named by the check that is about it."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 
 import pytest
 from django.core.management import call_command
-from django.db import connection
+from django.db import DataError, connection
 from django.test.utils import CaptureQueriesContext
 
 from billing.invoicing.models import BilledItem
@@ -84,6 +84,48 @@ def test_what_a_limit_has_spent_is_what_its_sessions_cost(organisation: Organisa
     assert entry.after == {"spent_paise": cdr.total_paise, "spent_wh": cdr.energy_wh}
 
 
+def test_one_limit_that_cannot_be_counted_anew_keeps_no_other_waiting(
+    organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many of them there are: each look begins behind those of the look before."""
+    fleet = make_fleet(organisation, money_paise=100_000_00)
+    for whose in ({}, {"vehicle": fleet.vehicle}, {"driver": fleet.driver}):
+        limit(organisation, period="month", amount_paise=50_000_00, **whose)
+    cdr = charge(fleet)
+    first, *others = LimitUsage.objects.order_by("pk")
+    LimitUsage.objects.update(spent_paise=1)
+    repaired = proving._repair
+
+    def odd(usage_id: int, actor_label: str) -> bool:
+        if usage_id == first.pk:
+            raise DataError("out of range")
+        return repaired(usage_id, actor_label)
+
+    monkeypatch.setattr(proving, "AT_ONCE", 1)
+    monkeypatch.setattr(proving, "_repair", odd)
+    assert proving.repair(actor_label="test") == len(others) == 2
+    spent = dict(LimitUsage.objects.values_list("pk", "spent_paise"))
+    assert spent == {first.pk: 1} | {usage.pk: cdr.total_paise for usage in others}
+
+
+def test_periods_of_another_calendar_are_not_compared(organisation: Organisation) -> None:
+    """Half past midnight of the 21st in Bengaluru is the 20th in Dubai, where the fleet says it is from then on."""
+    fleet = make_fleet(organisation, money_paise=100_000_00)
+    by_day = limit(organisation, period="day", amount_paise=50_000_00)
+    for at in (NOON, datetime(2026, 11, 20, 19, tzinfo=UTC)):
+        charge(fleet, at=at)
+    assert found() == []
+    Organisation.objects.filter(pk=organisation.pk).update(time_zone="Asia/Dubai")
+    assert found() == []
+    charge(fleet, at=datetime(2026, 11, 25, 19, 30, tzinfo=UTC))
+    assert [(str(row.period_start), row.zone) for row in by_day.usages.all()] == [
+        ("2026-11-25", "Asia/Dubai"), ("2026-11-21", "Asia/Kolkata"), ("2026-11-20", "Asia/Kolkata"),
+    ]  # fmt: skip
+    assert found() == []
+    LimitUsage.objects.filter(period_start="2026-11-25").update(spent_paise=1)
+    assert found() == [proving.SPENT]
+
+
 def test_a_limit_that_has_counted_wrong_stands_in_no_close_s_way(organisation: Organisation) -> None:
     make_supplier()
     make_registration(organisation)
@@ -109,7 +151,7 @@ def test_a_vehicle_s_sessions_are_found_by_the_vehicle(organisation: Organisatio
         cursor.execute(BY_FLEET)
         for (name,) in cursor.fetchall():  # as good, where one fleet is all there is
             cursor.execute(f"DROP INDEX {name}")
-        cursor.execute(f"EXPLAIN {sql.SPENT_OTHERWISE}", proving._zones() | {"limit": 1, "only": None})
+        cursor.execute(f"EXPLAIN {sql.SPENT_OTHERWISE}", proving._values(limit=1))
         plan = [row[0] for row in cursor.fetchall()]
     assert [line for line in plan if "Index Cond" in line and "vehicle_id = g.vehicle_id" in line]
 
