@@ -67,11 +67,12 @@ class ContentSecurityPolicyMiddleware:
 
 
 def policy(request: FleetRequest) -> str:
-    """The admin (Unfold uses Alpine) needs inline code; nothing else does."""
+    """The admin (Unfold uses Alpine) needs inline code and styles; nothing else does."""
     relaxed = request.path.startswith("/admin/")
     script = "'unsafe-inline' 'unsafe-eval'" if relaxed else f"'nonce-{request.csp_nonce}'"
+    style = "'unsafe-inline'" if relaxed else f"'nonce-{request.csp_nonce}'"
     return "; ".join([
-        "default-src 'self'", f"script-src 'self' {script}", "style-src 'self' 'unsafe-inline'",
+        "default-src 'self'", f"script-src 'self' {script}", f"style-src 'self' {style}", "object-src 'none'",
         f"img-src 'self' data: blob: {_tile_servers()}".strip(), "font-src 'self'",
         f"connect-src 'self' {_live_socket(request)}",
         "frame-ancestors 'none'", "base-uri 'self'", "form-action 'self'",
@@ -91,5 +92,5 @@ def _live_socket(request: FleetRequest) -> str:
     if not settings.REALTIME_PORT:
         return ""
     host = request.get_host().rsplit(":", 1)[0]
-    scheme = "wss" if request.is_secure() else "ws"
-    return f"{scheme}://{host}:{settings.REALTIME_PORT}"
+    secure = "s" if request.is_secure() else ""
+    return " ".join(f"{scheme}{secure}://{host}:{settings.REALTIME_PORT}" for scheme in ("ws", "http"))
