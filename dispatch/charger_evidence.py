@@ -25,9 +25,10 @@ def tell_starts(found: Mapping[int, Evidence], now: datetime) -> None:
     )
     refused = Q(state=State.REJECTED, reason__in=OUT_OF_ORDER)
     silent = Q(state__in=(State.FAILED, State.TIMED_OUT, State.NO_SESSION))
-    for evse_id, at, state in starts.filter(refused | silent).values_list("connector__evse", "created_at", "state"):
+    rows = starts.filter(refused | silent).values_list("connector__evse", "created_at", "state", "vehicle")
+    for evse_id, at, state, vehicle_id in rows:
         weight = 1.0 if state == State.REJECTED else DOUBTFUL
-        found[evse_id].failed_starts.append(FailedStart(at, weight))
+        found[evse_id].failed_starts.append(FailedStart(at, weight, _name(vehicle_id)))
     _tell_reports(found, now)
 
 
@@ -36,8 +37,13 @@ def _tell_reports(found: Mapping[int, Evidence], now: datetime) -> None:
     reports = PlugReport.objects.filter(
         kind=PlugReport.Kind.BROKEN, connector__evse__in=found, at__gt=now - LOOK_BACK, at__lte=now
     )
-    for evse_id, at in reports.values_list("connector__evse", "at"):
-        found[evse_id].failed_starts.append(FailedStart(at))
+    for evse_id, at, vehicle_id in reports.values_list("connector__evse", "at", "vehicle"):
+        found[evse_id].failed_starts.append(FailedStart(at, who=_name(vehicle_id)))
+
+
+def _name(vehicle_id: int | None) -> str | None:
+    """As billing names whose session it was."""
+    return None if vehicle_id is None else f"vehicle {vehicle_id}"
 
 
 def usage_of(charger_id: int) -> Sequence[float] | None:

@@ -62,10 +62,13 @@ def session(connector: Connector, vehicle: Vehicle, *, hours_ago: float, seconds
     )  # fmt: skip
 
 
-def refused(connector: Connector, *, hours_ago: float, reason: str = "Faulted", state: str = "rejected") -> None:
+def refused(
+    connector: Connector, *, hours_ago: float, reason: str = "Faulted", state: str = "rejected",
+    vehicle: Vehicle | None = None,
+) -> None:  # fmt: skip
     SessionCommand.objects.create(
         organisation=Charger.objects.get(evses=connector.evse).organisation, kind="start", state=state,
-        reason=reason.upper(), connector=connector, created_at=NOW - hours_ago * HOUR,
+        reason=reason.upper(), connector=connector, created_at=NOW - hours_ago * HOUR, vehicle=vehicle,
     )  # fmt: skip
 
 
@@ -242,13 +245,85 @@ def test_two_open_tickets_of_one_cause_are_impossible(broken):
     assert MaintenanceTicket.objects.count() == 1
 
 
-def test_what_was_done_is_left_alone_for_a_day_and_what_was_dismissed_for_a_week(broken, owner):
+def test_a_unit_is_failing_only_when_more_than_one_vehicle_says_so(depot, van, organisation):
+    for number in range(6):
+        refused(depot, hours_ago=1 + number / 10, vehicle=van)
+    sweep.judge_units(now=NOW)
+    health = EvseHealth.objects.get()
+    assert (health.is_failing, health.score > 90, health.p_unusable < 0.15) == (False, True, True)
+    refused(depot, hours_ago=0.5, vehicle=factories.vehicle(organisation))
+    sweep.judge_units(now=NOW)
+    assert EvseHealth.objects.get().is_failing
+
+
+def test_a_full_vehicle_is_no_fault_of_the_charger(depot, van):
+    for number in range(5):
+        short = session(depot, factories.vehicle(van.organisation), hours_ago=1 + number, seconds=20)
+        ChargingSession.objects.filter(pk=short.pk).update(soc_start_percent=97)
+    sweep.judge_units(now=NOW)
+    health = EvseHealth.objects.get()
+    assert (health.score, health.features["short_7d"], health.is_failing) == (100, 0, False)
+
+
+def test_what_a_model_takes_at_ac_says_nothing_of_dc(depot, van):
+    """An EVSE with both: twelve strong sessions at its CCS, then six at its socket."""
+    socket = Connector.objects.create(
+        evse=depot.evse, connector_id=9, plug="type2_socket", power_type="AC_3_PHASE", max_power_w=22_000
+    )
+    for number in range(18):
+        plug, watts = (socket, 7_000) if number < 6 else (depot, 40_000)
+        ended = session(plug, van, hours_ago=1 + number)
+        MeterValue.objects.create(
+            charger=ended.charger, evse_number=1, transaction_ref=ended.transaction_ref, at=ended.started_at,
+            power_w=watts, sampled=[], dedupe_key=f"{number:016}".encode(),
+        )  # fmt: skip
+    sweep.judge_units(now=NOW)
+    assert EvseHealth.objects.get().features["power_share"] is None
+    ChargingSession.objects.update(connector=depot)
+    sweep.judge_units(now=NOW)
+    assert EvseHealth.objects.get().features["power_share"] == 0.175
+
+
+def test_after_a_repair_only_what_comes_then_counts(broken, owner):
+    ticket = MaintenanceTicket.objects.get()
+    tickets.change_ticket(ticket_id=ticket.pk, actor=owner, state="done", note="New contactor", now=NOW)
+    assert tickets.follow_health(now=NOW + HOUR / 4) == 0  # judged before the repair
+    later = NOW + 2 * HOUR
+    sweep.judge_units(now=later)
+    health = EvseHealth.objects.get()
+    assert (health.score, health.is_failing, health.p_unusable < 0.1) == (100, False, True)
+    assert tickets.follow_health(now=later) == 0
+    for number in range(4):
+        refused(broken, hours_ago=-3 - number)
+    sweep.judge_units(now=NOW + 8 * HOUR)
+    assert tickets.follow_health(now=NOW + 8 * HOUR) == 1
+    assert MaintenanceTicket.objects.open().get().cause == "failed_starts"
+
+
+def test_sockets_of_days_until_the_repair_are_not_held_against_the_charger(depot, owner):
+    """Counted by day: the day of the repair cannot be told apart."""
+    for day in range(1, 6):
+        SocketDay.objects.create(
+            charger=depot.evse.charger, on=(NOW - timedelta(days=day)).date(), first_epoch=0, last_epoch=2
+        )
+    SocketDay.objects.create(charger=depot.evse.charger, on=NOW.date(), first_epoch=0, last_epoch=50)
+    Charger.objects.update(connection_epoch=50)
+    sweep.judge_units(now=NOW)
+    assert tickets.follow_health(now=NOW) == 1
+    ticket = MaintenanceTicket.objects.get(cause="reconnects")
+    tickets.change_ticket(ticket_id=ticket.pk, actor=owner, state="done", note="New antenna", now=NOW)
+    tomorrow = NOW + timedelta(hours=23)
+    sweep.judge_units(now=tomorrow)
+    assert tickets.follow_health(now=tomorrow) == 0
+
+
+def test_what_was_done_is_left_alone_until_it_is_judged_and_what_was_dismissed_for_a_week(broken, owner):
     ticket = MaintenanceTicket.objects.get()
     with pytest.raises(tickets.TicketRefused):
         tickets.change_ticket(ticket_id=ticket.pk, actor=owner, state="done", now=NOW)
     tickets.change_ticket(ticket_id=ticket.pk, actor=owner, state="done", note="New contactor", now=NOW)
-    assert tickets.follow_health(now=NOW + 23 * HOUR) == 0
-    assert tickets.follow_health(now=NOW + 25 * HOUR) == 1
+    assert tickets.follow_health(now=NOW + 0.9 * HOUR) == 0
+    assert tickets.follow_health(now=NOW + 25 * HOUR) == 1  # nobody has judged it since
     again = MaintenanceTicket.objects.open().get()
     tickets.change_ticket(
         ticket_id=again.pk, actor=owner, state="dismissed", note="Drivers' mistakes", now=NOW + 25 * HOUR
@@ -314,6 +389,7 @@ def test_the_api_says_why_and_takes_what_people_do(api, broken, owner, organisat
     assert change(state="done").status_code == 400
     assert change(slot_ends_at="2026-03-01T00:00:00Z").status_code == 400
     assert change(state="healed").status_code == 400
+    address += "?open=true"  # where the list that was looked at led
     done = change(state="done", note="New contactor").json()
     assert (done["state"], [note["text"] for note in done["notes"]]) == ("done", ["Parts are ordered", "New contactor"])
     assert change(state="open").status_code == 400

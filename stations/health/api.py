@@ -196,7 +196,7 @@ class TicketViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, _Tenant):
         if getattr(self, "swagger_fake_view", False):
             return MaintenanceTicket.objects.none()
         rows = MaintenanceTicket.objects.for_organisation(organisation_of(self.request))
-        asked = self.request.query_params.get("open", "").lower()
+        asked = self.request.query_params.get("open", "").lower() if self.action == "list" else ""
         if asked in ("true", "1", "false", "0"):
             rows = rows.filter(closed_at__isnull=asked in ("true", "1"))
         return rows.select_related("charger__location", "assignee").prefetch_related("notes__author")

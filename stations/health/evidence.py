@@ -8,7 +8,7 @@ from typing import Any
 from django.db import connection
 
 from stations.health.features import Evidence, Spell
-from stations.health.models import SocketDay
+from stations.health.models import MaintenanceTicket, SocketDay
 from stations.models.connectors import EVSE
 
 LOOK_BACK = timedelta(days=60)
@@ -59,7 +59,7 @@ def usage_of(charger_id: int) -> Sequence[float] | None:
 def gather(evse_ids: Iterable[int], *, now: datetime) -> dict[int, Evidence]:
     """Everything that anybody knows of these units."""
     found = {pk: Evidence() for pk in evse_ids}
-    for teller in (_tell_statuses, _tell_sockets, *_tellers.values()):
+    for teller in (_tell_repairs, _tell_statuses, _tell_sockets, *_tellers.values()):
         teller(found, now)
     return found
 
@@ -68,6 +68,25 @@ def count_sockets(*, now: datetime) -> None:
     """How far every charger's count of sockets is today."""
     with connection.cursor() as cursor:
         cursor.execute(COUNT_SOCKETS, {"today": now.date()})
+
+
+def _tell_repairs(found: Mapping[int, Evidence], now: datetime) -> None:
+    """Tickets that a person has called done: of the charger, and so of all its units."""
+    units = _chargers_of(found)
+    done = MaintenanceTicket.objects.filter(
+        charger__in=set(units.values()), state=MaintenanceTicket.State.DONE,
+        closed_at__range=(now - LOOK_BACK, now),
+    )  # fmt: skip
+    repairs: dict[int, dict[str, datetime]] = {}
+    for charger_id, cause, at in done.order_by("closed_at").values_list("charger", "cause", "closed_at"):
+        repairs.setdefault(charger_id, {})[cause] = at
+    for evse_id, charger_id in units.items():
+        found[evse_id].repaired_at |= repairs.get(charger_id, {})
+
+
+def _chargers_of(found: Mapping[int, Evidence]) -> dict[int, int]:
+    """By EVSE; those of networks have none."""
+    return dict(EVSE.objects.filter(pk__in=found, charger__isnull=False).values_list("pk", "charger_id"))
 
 
 def _tell_statuses(found: Mapping[int, Evidence], now: datetime) -> None:
@@ -106,16 +125,18 @@ def merged(spells: Iterable[Spell]) -> list[Spell]:
 
 
 def _tell_sockets(found: Mapping[int, Evidence], now: datetime) -> None:
-    """The worse of today and yesterday, and each day before."""
-    chargers = dict(EVSE.objects.filter(pk__in=found, charger__isnull=False).values_list("pk", "charger_id"))
-    since = (now - SOCKETS_SINCE).date()
+    """The worse of today and yesterday, none of them until a repair, and each day before."""
+    chargers = _chargers_of(found)
+    first = (now - SOCKETS_SINCE).date()
     days: dict[int, list[SocketDay]] = {}
-    for day in SocketDay.objects.filter(charger__in=set(chargers.values()), on__gt=since).order_by("on"):
+    for day in SocketDay.objects.filter(charger__in=set(chargers.values()), on__gt=first).order_by("on"):
         days.setdefault(day.charger_id, []).append(day)
     for evse_id, charger_id in chargers.items():
         counts = [(now - timedelta(days=(now.date() - day.on).days), _sockets(day)) for day in days.get(charger_id, [])]
-        late = [count for at, count in counts if at >= now - timedelta(days=1)]
-        older = [(at, count) for at, count in counts if at < now - timedelta(days=1)]
+        mended = found[evse_id].repaired_at.get("reconnects")
+        since = now - timedelta(days=1)
+        late = [count for at, count in counts if at >= since and (mended is None or at.date() > mended.date())]
+        older = [(at, count) for at, count in counts if at < since]
         found[evse_id].reconnects += [*older, (now, max(late, default=0))] if counts else []
 
 

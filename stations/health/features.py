@@ -1,7 +1,8 @@
 """What of a charger's past says how well it works; pure."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from math import log
 from statistics import median
@@ -12,6 +13,10 @@ HALF_LIFE = timedelta(days=14)
 WEEK, DAY = timedelta(days=7), timedelta(days=1)
 SHORT_SECONDS, LEAST_WH = 120, 100
 """A session that is shorter, or draws less, did not come off."""
+FULL_PERCENT = 95.0
+"""Who comes with so much takes next to nothing of any charger."""
+TAPERS_PERCENT = 80.0
+"""Who comes with so much never takes what the charger could give."""
 FEWEST_PEAKS = 4
 """Of sessions lately, and before, for a word about power."""
 LATELY = 6
@@ -23,27 +28,43 @@ FINE, BROKEN = 0.05, 0.4
 ALARM = 4.0
 PRIOR_SINCE = 4.0
 """What the prior counts for, once something has changed."""
+MENDED = ("failed_starts", "short_sessions", "faults", "silence", "flapping")
+"""Causes (stations/health/score.py) whose evidence is cut off at a repair, in the order of `since_repairs`."""
+AGAIN = 0.25
+"""What the same vehicle's next failure within a day proves of what the one before did: it may be the vehicle."""
+MOST_OF_ONE = 2
+"""So many failures of one vehicle count in a row."""
 
 
 @dataclass(frozen=True)
 class FailedStart:
-    """Somebody wanted to charge and no session came of it. `weight` below 1: it may as well have been the driver."""
+    """Somebody wanted to charge and no session came of it. `weight` below 1: it may as well have been the driver.
+
+    `who`: the vehicle, or the token it came with; None: nobody knows, and it is taken for another one each time.
+    """
 
     at: datetime
     weight: float = 1.0
+    who: str | None = None
 
 
 @dataclass(frozen=True)
 class Session:
+    """`is_dc`: at a plug of direct current. `soc_percent`: what the vehicle came with, if that was told."""
+
     ended_at: datetime
     seconds: float
     energy_wh: float
     peak_power_w: float | None = None
     vehicle_model_id: int | None = None
+    is_dc: bool = True
+    soc_percent: float | None = None
+    who: str | None = None
 
     @property
     def is_short(self) -> bool:
-        return self.seconds < SHORT_SECONDS or self.energy_wh < LEAST_WH
+        is_full = self.soc_percent is not None and self.soc_percent >= FULL_PERCENT
+        return not is_full and (self.seconds < SHORT_SECONDS or self.energy_wh < LEAST_WH)
 
 
 @dataclass(frozen=True)
@@ -85,6 +106,8 @@ class Evidence:
     """Sockets opened in the day that ends then."""
     changes: list[datetime] = field(default_factory=list)
     """Of the shown status."""
+    repaired_at: dict[str, datetime] = field(default_factory=dict)
+    """By cause: when somebody said last that it was mended."""
 
     @property
     def is_empty(self) -> bool:
@@ -130,7 +153,26 @@ def told_to_all(features: Mapping[str, Any]) -> dict[str, Any]:
     return {name: figure for name, figure in features.items() if name in TOLD_TO_ALL}
 
 
+def since_repairs(evidence: Evidence) -> Evidence:
+    """What was wrong before somebody mended it proves nothing any more. (Days of sockets: whoever counts them.)"""
+    failed, cut, faults, silence, flapping = (evidence.repaired_at.get(cause) for cause in MENDED)
+    return replace(
+        evidence,
+        failed_starts=[one for one in evidence.failed_starts if failed is None or one.at > failed],
+        sessions=[one for one in evidence.sessions if cut is None or not one.is_short or one.ended_at > cut],
+        faults=list(_spells_after(evidence.faults, faults)), silences=list(_spells_after(evidence.silences, silence)),
+        changes=[at for at in evidence.changes if flapping is None or at > flapping],
+    )  # fmt: skip
+
+
+def _spells_after(spells: Iterable[Spell], at: datetime | None) -> Iterator[Spell]:
+    for spell in spells:
+        if at is None or spell.ends_at > at:
+            yield spell if at is None else Spell(max(spell.begins_at, at), spell.ends_at)
+
+
 def features_of(evidence: Evidence, now: datetime) -> Features:
+    repaired_at, evidence = evidence.repaired_at, since_repairs(evidence)
     tries = _tries(evidence)
     ended = sorted(evidence.sessions, key=lambda session: session.ended_at)
     week = [session for session in ended if session.ended_at > now - WEEK]
@@ -144,28 +186,56 @@ def features_of(evidence: Evidence, now: datetime) -> Features:
         failing=_change([(one.has_failed, one.weight) for one in tries if not one.is_short]),
         failed_in_a_row=_failed_in_a_row(tries),
         sessions_7d=len(week), short_7d=sum(session.is_short for session in week),
-        cut=_change([(session.is_short, 1.0) for session in ended]),
+        cut=_change([(one.is_short, one.weight) for one in tries if not one.has_failed]),
         faults_7d=len(faults), fault_hours_7d=_hours(faults, week_ago),
         silences_24h=len(silences), silent_hours_24h=_hours(silences, day_ago),
         reconnects_24h=latest, reconnects_usual=usual,
-        changes_24h=sum(at > day_ago for at in evidence.changes), power_share=_power_share(ended, now),
+        changes_24h=sum(at > day_ago for at in evidence.changes),
+        power_share=_power_share(ended, since=max(week_ago, repaired_at.get("power_drift", week_ago))),
     )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Try:
-    """Of somebody to charge: without a session it has failed; `is_short`: with one that ended at once."""
+    """Of somebody to charge: without a session it has failed; `is_short`: with one that ended at once.
+
+    `is_doubtful`: it may as well have been the driver.
+    """
 
     at: datetime
     has_failed: bool
     is_short: bool = False
     weight: float = 1.0
+    who: str | None = None
+    is_doubtful: bool = False
+
+    @property
+    def came_to_nothing(self) -> bool:
+        return self.has_failed or self.is_short
 
 
 def _tries(evidence: Evidence) -> list[_Try]:
-    failed = [_Try(one.at, has_failed=True, weight=one.weight) for one in evidence.failed_starts]
-    begun = [_Try(one.ended_at, has_failed=False, is_short=one.is_short) for one in evidence.sessions]
-    return sorted([*failed, *begun], key=lambda one: one.at)
+    failed = [
+        _Try(one.at, has_failed=True, weight=one.weight, who=one.who, is_doubtful=one.weight < 1)
+        for one in evidence.failed_starts
+    ]
+    begun = [_Try(one.ended_at, has_failed=False, is_short=one.is_short, who=one.who) for one in evidence.sessions]
+    return list(_by_vehicle(sorted([*failed, *begun], key=lambda one: one.at)))
+
+
+def _by_vehicle(tries: Iterable[_Try]) -> Iterator[_Try]:
+    """One vehicle that fails again and again within a day proves little more than once: others decide."""
+    last: dict[tuple[str | None, bool], tuple[datetime, float]] = {}
+    for one in tries:
+        key = one.who, one.is_doubtful
+        if one.who is None or not one.came_to_nothing:
+            last.pop(key, None)
+            yield one
+            continue
+        at, share = last.get(key, (one.at - DAY, 1.0))
+        share = share * AGAIN if one.at - at < DAY else 1.0
+        last[key] = (one.at, share)
+        yield replace(one, weight=one.weight * share)
 
 
 def _counts(one: _Try, now: datetime) -> float:
@@ -185,11 +255,12 @@ def _change(outcomes: Sequence[tuple[bool, float]]) -> Change:
 
 def _failed_in_a_row(tries: Sequence[_Try]) -> int:
     """Of the last ones; those that may have been the driver neither count nor break the row."""
-    count = 0
-    for one in reversed([one for one in tries if one.weight >= 1]):
-        if not (one.has_failed or one.is_short):
+    count, by_vehicle = 0, Counter[str]()
+    for one in reversed([one for one in tries if not one.is_doubtful]):
+        if not one.came_to_nothing:
             break
-        count += 1
+        by_vehicle[one.who or ""] += one.who is not None
+        count += by_vehicle[one.who or ""] <= MOST_OF_ONE
     return count
 
 
@@ -204,19 +275,24 @@ def _reconnects(days: Sequence[tuple[datetime, int]], now: datetime) -> tuple[fl
     return float(latest), float(median(before)) if before else 0.0
 
 
-def _power_share(sessions: Sequence[Session], now: datetime) -> float | None:
-    """Peak power of the last sessions against what the same models drew before; the median of their shares.
+def _power_share(sessions: Sequence[Session], *, since: datetime) -> float | None:
+    """Peak power of the last sessions against what the same models drew before at such plugs; the median of shares.
 
     Strangers are no model: a small vehicle after a large one says nothing of the charger.
     """
-    known = [one for one in sessions if one.peak_power_w and one.vehicle_model_id is not None and not one.is_short]
+    known = [one for one in sessions if _shows_its_peak(one)]
     lately, before = known[-LATELY:], known[:-LATELY]
-    usual: dict[int | None, list[float]] = {}
+    usual: dict[tuple[int | None, bool], list[float]] = {}
     for one in before:
-        usual.setdefault(one.vehicle_model_id, []).append(one.peak_power_w or 0.0)
+        usual.setdefault((one.vehicle_model_id, one.is_dc), []).append(one.peak_power_w or 0.0)
     shares = [
-        (one.peak_power_w or 0.0) / median(usual[one.vehicle_model_id])
+        (one.peak_power_w or 0.0) / median(usual[one.vehicle_model_id, one.is_dc])
         for one in lately
-        if one.ended_at > now - WEEK and len(usual.get(one.vehicle_model_id, ())) >= FEWEST_PEAKS
+        if one.ended_at > since and len(usual.get((one.vehicle_model_id, one.is_dc), ())) >= FEWEST_PEAKS
     ]
     return round(median(shares), 3) if len(shares) >= FEWEST_PEAKS else None
+
+
+def _shows_its_peak(one: Session) -> bool:
+    is_low = one.soc_percent is None or one.soc_percent < TAPERS_PERCENT
+    return bool(one.peak_power_w) and one.vehicle_model_id is not None and is_low and not one.is_short

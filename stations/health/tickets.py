@@ -21,8 +21,9 @@ from stations.models.chargers import Charger
 
 State = MaintenanceTicket.State
 MATTER = "health"
-LEFT_ALONE = {State.DONE: timedelta(days=1), State.DISMISSED: timedelta(days=7), State.HEALED: timedelta(hours=1)}
-"""For so long after its end no ticket is opened for the same cause again: what happened before it still counts."""
+LEFT_ALONE = {State.DONE: timedelta(hours=1), State.DISMISSED: timedelta(days=7), State.HEALED: timedelta(hours=1)}
+"""For so long after its end no ticket is opened for the same cause again. After *done* that is until the units are
+judged by what came after the repair; after the others what happened before still counts."""
 SLOT = timedelta(hours=2)
 SOONEST, DAYS_AHEAD = timedelta(hours=12), 7
 WORK_FROM, WORK_UNTIL = 8, 18

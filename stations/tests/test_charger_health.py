@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from stations.health import score
-from stations.health.features import Evidence, FailedStart, Session, Spell, features_of
+from stations.health.features import MENDED, Evidence, FailedStart, Session, Spell, features_of, since_repairs
 from stations.health.score import TICKET_FROM, judge
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)
@@ -42,15 +42,17 @@ BROKEN = {
 
 
 def day_of(random: Random, kind: Kind, begins: datetime, evidence: Evidence) -> None:
-    """12 vehicles a day of three models, and what else happens."""
+    """12 times a day one of eight vehicles of three models, and what else happens."""
     for _ in range(max(1, round(random.gauss(12, 3)))):
-        at = begins + timedelta(hours=random.uniform(0, 23))
+        at, who = begins + timedelta(hours=random.uniform(0, 23)), f"vehicle {random.randrange(8)}"
         if random.random() < kind.fails:
-            evidence.failed_starts.append(FailedStart(at))
+            evidence.failed_starts.append(FailedStart(at, who=who))
             continue
         model, is_cut = random.randrange(3), random.random() < kind.cut_short
         peak = (20_000, 35_000, 50_000)[model] * kind.power * random.gauss(1, 0.05)
-        session = Session(at + timedelta(hours=1), 50 if is_cut else 3_000, 50 if is_cut else 15_000, peak, model)
+        session = Session(
+            at + timedelta(hours=1), 50 if is_cut else 3_000, 50 if is_cut else 15_000, peak, model, who=who
+        )
         evidence.sessions.append(session)
     for rate, spells, minutes in ((kind.faults, evidence.faults, 40), (kind.silences, evidence.silences, 10)):
         for _ in range(poisson(random, rate)):
@@ -144,6 +146,38 @@ def test_what_may_have_been_the_driver_makes_no_row_and_counts_for_half() -> Non
     assert features.failed_in_a_row == 0
     assert features.failed == pytest.approx(3, abs=0.1)
     assert not judge(features).is_failing
+
+
+def test_one_vehicle_that_fails_again_and_again_proves_little_more_than_once() -> None:
+    def sums(*whos: str) -> float:
+        tries = [FailedStart(BEGIN + timedelta(hours=number), who=who) for number, who in enumerate(whos)]
+        return features_of(Evidence(failed_starts=tries), BEGIN + timedelta(days=2)).failing.sum
+
+    assert sums("a") < sums(*"aaaaaaaaaa") < 1.34 * sums("a")
+    assert sums(*"abab") > 2 * sums("a")
+    days = [FailedStart(BEGIN + timedelta(days=number), who="a") for number in range(4)]
+    alone = judge(features_of(Evidence(failed_starts=days), BEGIN + timedelta(days=5)))
+    assert alone.penalties[0].points >= TICKET_FROM  # a depot with one van must get its ticket, too
+    assert not alone.is_failing
+
+
+@pytest.mark.parametrize("cause", MENDED)
+def test_a_repair_ends_what_was_wrong_before_it_and_nothing_else(cause: str) -> None:
+    at = BEGIN + timedelta(hours=6)
+    before = Evidence(
+        failed_starts=[FailedStart(BEGIN)], sessions=[Session(BEGIN, 30, 10), Session(BEGIN, 3_000, 9_000)],
+        faults=[Spell(BEGIN, at + timedelta(hours=1))], silences=[Spell(BEGIN, at)], changes=[BEGIN],
+        repaired_at={cause: at},
+    )  # fmt: skip
+    kept = since_repairs(before)
+    changed = {
+        name
+        for name, field in zip(MENDED, ("failed_starts", "sessions", "faults", "silences", "changes"), strict=True)
+        if getattr(kept, field) != getattr(before, field)
+    }
+    assert changed == {cause}
+    assert since_repairs(replace(before, repaired_at={"faults": at})).faults == [Spell(at, at + timedelta(hours=1))]
+    assert before.sessions[1] in kept.sessions
 
 
 @pytest.mark.parametrize(("model", "share"), [(1, 0.117), (None, None)])
