@@ -1,10 +1,14 @@
 """A ping row without padding: the widest columns first, the receipt as a distance from the fix, an int for the odometer.
 
-Pings that are there are copied, day by day, in this transaction: it takes as much room again as the largest ping table
-needs, and senders are answered 503 meanwhile, which loses nothing.
+Pings that are there are copied a day at a time, the newest first, each day in a transaction of its own, and its old
+table goes with it: there is room needed for one day alone. Stopped anywhere, it goes on where it was when it is started
+again. From the first moment on new pings find the new table; of the days that are not copied yet nothing is read.
 """
 
-from django.db import migrations, models
+from collections.abc import Iterator
+from typing import Any
+
+from django.db import migrations, models, transaction
 
 COLUMNS = """
     fix_at       timestamptz NOT NULL,
@@ -42,37 +46,74 @@ NARROWED = """
     speed_dkmh, heading_deg, accuracy_m, soc_permille, flags
 """
 WIDENED = """
-    vehicle_id, fix_at, fix_at + make_interval(secs => delay_cs / 100.0), latitude_e7, longitude_e7, odometer_m,
+    fix_at, vehicle_id, latitude_e7, longitude_e7, odometer_m, fix_at + make_interval(secs => delay_cs / 100.0),
     speed_dkmh, heading_deg, accuracy_m, soc_permille, flags
 """
-REBUILD = """
-ALTER TABLE vehicles_position RENAME TO vehicles_position_before;
-ALTER INDEX vehicles_position_pkey RENAME TO vehicles_position_before_pkey;
-CREATE TABLE vehicles_position ({columns}) PARTITION BY RANGE (fix_at);
-DO $$
-DECLARE
-    child record;
-BEGIN
-    FOR child IN SELECT c.relname AS name, pg_get_expr(c.relpartbound, c.oid) AS bound
-                 FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
-                 WHERE i.inhparent = 'vehicles_position_before'::regclass ORDER BY c.relname
-    LOOP
-        EXECUTE format('ALTER TABLE %I RENAME TO %I', child.name, child.name || '_before');
-        EXECUTE format('ALTER INDEX %I RENAME TO %I', child.name || '_pkey', child.name || '_before_pkey');
-        EXECUTE format('CREATE TABLE %I PARTITION OF vehicles_position %s', child.name, child.bound);
-        EXECUTE format('INSERT INTO %I SELECT {values} FROM %I', child.name, child.name || '_before');
-    END LOOP;
-END $$;
-DROP TABLE vehicles_position_before;
+BEFORE = "vehicles_position_before"
+PARTITIONS = """
+SELECT c.relname, pg_get_expr(c.relpartbound, c.oid) FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid
+WHERE i.inhparent = to_regclass(%s) ORDER BY c.relname DESC
 """
-NARROW = REBUILD.format(columns=COLUMNS, values=NARROWED)
-WIDEN = REBUILD.format(columns=WIDE_COLUMNS, values=WIDENED)
+
+
+def rebuild(schema_editor: Any, columns: str, values: str) -> None:
+    """Copy the table, day by day, into one of these columns."""
+    connection = schema_editor.connection
+    with connection.cursor() as cursor:
+        if not _exists(cursor, BEFORE):
+            with transaction.atomic(using=connection.alias):
+                _begin(cursor, columns)
+        for name, _ in _partitions(cursor, BEFORE):
+            with transaction.atomic(using=connection.alias):
+                _copy(cursor, name, values)
+        cursor.execute(f"DROP TABLE {BEFORE}")
+
+
+def _begin(cursor: Any, columns: str) -> None:
+    """The same days, empty; the old ones step aside."""
+    bounds = list(_partitions(cursor, "vehicles_position"))
+    cursor.execute(f"ALTER TABLE vehicles_position RENAME TO {BEFORE}")
+    cursor.execute(f"ALTER INDEX vehicles_position_pkey RENAME TO {BEFORE}_pkey")
+    cursor.execute(f"CREATE TABLE vehicles_position ({columns}) PARTITION BY RANGE (fix_at)")
+    for name, bound in bounds:
+        cursor.execute(f'ALTER TABLE "{name}" RENAME TO "{name}_before"')
+        cursor.execute(f'ALTER INDEX "{name}_pkey" RENAME TO "{name}_before_pkey"')
+        cursor.execute(f'CREATE TABLE "{name}" PARTITION OF vehicles_position {bound}')
+
+
+def _copy(cursor: Any, name: str, values: str) -> None:
+    """Through the parent: a straggler's day may have a table of its own by now. A ping that came meanwhile is newer."""
+    names = "fix_at, vehicle_id, latitude_e7, longitude_e7, odometer_m, {receipt}, speed_dkmh, heading_deg, accuracy_m,"
+    names = names.format(receipt="delay_cs" if values == NARROWED else "received_at") + " soc_permille, flags"
+    cursor.execute(
+        f'INSERT INTO vehicles_position ({names}) SELECT {values} FROM "{name}" ON CONFLICT (vehicle_id, fix_at) DO NOTHING'
+    )
+    cursor.execute(f'DROP TABLE "{name}"')
+
+
+def _partitions(cursor: Any, table: str) -> Iterator[tuple[str, str]]:
+    cursor.execute(PARTITIONS, [table])
+    yield from cursor.fetchall()
+
+
+def _exists(cursor: Any, table: str) -> bool:
+    cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [table])
+    return bool(cursor.fetchone()[0])
+
+
+def narrow(apps: Any, schema_editor: Any) -> None:
+    rebuild(schema_editor, COLUMNS, NARROWED)
+
+
+def widen(apps: Any, schema_editor: Any) -> None:
+    rebuild(schema_editor, WIDE_COLUMNS, WIDENED)
 
 
 class Migration(migrations.Migration):
+    atomic = False
     dependencies = [("vehicles", "0030_own_charge_limits")]
     operations = [
-        migrations.RunSQL(NARROW, WIDEN),
+        migrations.RunPython(narrow, widen),
         # of an unmanaged model: the state alone
         migrations.RemoveField("position", "received_at"),
         migrations.AddField("position", "delay_cs", models.IntegerField(default=0, help_text="0.01 s, from the fix to the receipt.")),

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from importlib import import_module
+from types import SimpleNamespace
 
 import pytest
 from django.db import connection
@@ -61,13 +62,22 @@ def test_a_ping_knows_when_it_was_received_to_the_hundredth_of_a_second(organisa
         assert ping.received_at - NOON == delay
 
 
+def died_after_a_day(cursor) -> None:
+    """The migration as far as it was when the machine went off: the newest day is copied, and new pings come."""
+    narrow_pings._begin(cursor, narrow_pings.COLUMNS)
+    name = f"vehicles_position_{NOON:%Y%m%d}_before"
+    narrow_pings._copy(cursor, name, narrow_pings.NARROWED)
+    assert name not in dict(narrow_pings._partitions(cursor, narrow_pings.BEFORE))
+
+
 @pytest.mark.django_db
-def test_the_wide_rows_of_before_are_kept_by_the_narrow_table(organisation) -> None:
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_the_wide_rows_of_before_are_kept_by_the_narrow_table(organisation, is_begun) -> None:
     services.ensure_partitions(today=NOON.date())
-    van = make_vehicle(organisation)
+    van, editor = make_vehicle(organisation), SimpleNamespace(connection=connection)
     in_a_day, straggler = NOON + timedelta(seconds=0.5), NOON - timedelta(days=400)
     with connection.cursor() as cursor:
-        cursor.execute(narrow_pings.WIDEN)
+        narrow_pings.widen(None, editor)
         cursor.executemany(
             "INSERT INTO vehicles_position VALUES (%s, %s, %s, 129000000, 776000000, %s, 310, NULL, 5, 443, 8)",
             [
@@ -75,7 +85,11 @@ def test_the_wide_rows_of_before_are_kept_by_the_narrow_table(organisation) -> N
                 (van.pk, straggler, straggler + timedelta(days=29), 1 << 31),
             ],
         )
-        cursor.execute(narrow_pings.NARROW)
+        if is_begun:
+            died_after_a_day(cursor)
+        narrow_pings.narrow(None, editor)
+        cursor.execute("SELECT count(*) FROM pg_class WHERE relname ~ '_before(_pkey)?$'")
+        assert cursor.fetchone() == (0,)
         cursor.execute("SELECT count(*) FROM vehicles_position_default")
         assert cursor.fetchone() == (1,)
     old, new = Position.objects.filter(vehicle=van).order_by("fix_at")
