@@ -273,7 +273,8 @@ class Stop(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["vehicle", "sequence"], condition=Q(done_at=None), name="open_stops_of_a_vehicle")
+            models.Index(fields=["vehicle", "sequence"], condition=Q(done_at=None), name="open_stops_of_a_vehicle"),
+            models.Index(fields=["external_id"], condition=~Q(external_id=""), name="stops_by_external_id"),
         ]
 
     def __str__(self) -> str:

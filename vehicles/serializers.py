@@ -177,7 +177,7 @@ class ImportQuerySerializer(serializers.Serializer[Any]):
 
 
 class ImportedSerializer(serializers.Serializer[Any]):
-    """How many lines did what: `done` ones were visited already and stay as they are."""
+    """How many lines did what: `done` ones were visited already and stay as they are. `unknown_columns`: not taken."""
 
     is_dry_run = serializers.BooleanField()
     created = serializers.IntegerField()
@@ -185,6 +185,7 @@ class ImportedSerializer(serializers.Serializer[Any]):
     moved = serializers.IntegerField()
     unchanged = serializers.IntegerField()
     done = serializers.IntegerField()
+    unknown_columns = serializers.ListField(child=serializers.CharField())
 
 
 class LineProblemSerializer(serializers.Serializer[Any]):
@@ -199,6 +200,7 @@ class ImportRefusedSerializer(serializers.Serializer[Any]):
 
     detail = serializers.CharField()
     code = serializers.CharField()
+    unknown_columns = serializers.ListField(child=serializers.CharField(), required=False)
     problems = LineProblemSerializer(many=True, required=False)
 
 

@@ -36,9 +36,13 @@ WITH next_stops AS (
                         OR coalesce(position_at - reached_at >= %(dwell)s * interval '1 second', false)) AS is_done,
            CASE WHEN is_near THEN coalesce(reached_at, position_at) END AS reached_at
     FROM seen WHERE is_near OR reached_at IS NOT NULL
+), locked AS (
+    SELECT t.id FROM vehicles_stop t JOIN judged j ON j.id = t.id
+    WHERE t.done_at IS NULL AND NOT t.is_kept_open ORDER BY t.id FOR NO KEY UPDATE OF t
 )
 UPDATE vehicles_stop t SET reached_at = j.reached_at, done_at = CASE WHEN j.is_done THEN j.position_at END
-FROM judged j WHERE t.id = j.id AND t.done_at IS NULL AND NOT t.is_kept_open
+FROM judged j JOIN locked l ON l.id = j.id
+WHERE t.id = l.id AND t.done_at IS NULL AND NOT t.is_kept_open
 RETURNING t.id, j.vehicle_id, j.organisation_id, t.done_at
 """
 

@@ -50,7 +50,7 @@ class StopImportViewSet(FleetViewSet):
             f"without a zone: Indian time). Up to {MOST_LINES:,} lines, all or none. A stop is known again by its "
             "`external_id`: the same file twice changes nothing, a changed line changes its stop, another plate moves "
             "it there, and stops that are done stay as they are. New ones follow those the vehicle has, in the order "
-            "of the file."
+            "of the file. Columns of other names are named in `unknown_columns`, and nothing is taken of them."
         ),
     )
     @action(detail=False, methods=["post"], url_path="import", filter_backends=[])
@@ -73,5 +73,7 @@ def _answer(imported: Imported, is_dry_run: bool) -> Response:
 def _refusal(imported: Imported) -> Response:
     problems = [problem._asdict() for problem in imported.problems]
     detail = f"{len(problems)} of the lines cannot be taken, so nothing was stored."
-    body = {"detail": detail, "code": "invalid_lines", "problems": problems}
+    body = {
+        "detail": detail, "code": "invalid_lines", "unknown_columns": imported.unknown_columns, "problems": problems,
+    }  # fmt: skip
     return Response(shapes.ImportRefusedSerializer(body).data, status=status.HTTP_400_BAD_REQUEST)

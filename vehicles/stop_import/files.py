@@ -12,7 +12,7 @@ from vehicles.places import place_problem
 
 COLUMNS = ("vehicle", "external_id", "name", "latitude", "longitude", "earliest_at", "due_at")
 NEEDED = COLUMNS[:5]
-MOST_LINES = 10_000
+MOST_LINES, MOST_COLUMNS = 10_000, 50
 INDIA = ZoneInfo("Asia/Kolkata")  # of a time without a zone
 YEARS = range(2000, 2100)  # exports write none as year 1 or 9999, which in another zone is an instant nobody can read
 
@@ -43,29 +43,42 @@ class UnreadableFile(Exception):
     """Nothing can be made of the file as a whole."""
 
 
-def read(content: bytes) -> tuple[list[StopLine], list[LineProblem]]:
-    """Stops and problems in the order of the file; raises UnreadableFile."""
+class Contents(NamedTuple):
+    """Stops and problems in the order of the file, and the columns of which nothing is taken."""
+
+    stops: list[StopLine]
+    problems: list[LineProblem]
+    unknown_columns: list[str]
+
+
+def read(content: bytes) -> Contents:
+    """Each line on its own; raises UnreadableFile."""
     stops, problems = list[StopLine](), list[LineProblem]()
-    for number, values in _records(content):
+    reader = _reader(content)
+    for number, values in _records(reader):
         if len(stops) + len(problems) >= MOST_LINES:
             raise UnreadableFile(f"At most {MOST_LINES:,} stops in one file.")
         found = _stop(number, values)
         (stops if isinstance(found, StopLine) else problems).append(found)  # type: ignore[arg-type]
-    return stops, problems + _repeats(stops)
+    unknown = [name[:60] for name in reader.fieldnames or () if name and name not in COLUMNS]
+    return Contents(stops, problems + _repeats(stops), unknown[:MOST_COLUMNS])
 
 
 def plate_of(text: str) -> str:
     return "".join(text.split()).upper()
 
 
-def _records(content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
+def _reader(content: bytes) -> "csv.DictReader[str]":
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise UnreadableFile("The file is not UTF-8; save it as “CSV UTF-8”.") from error
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)
-    reader = csv.DictReader(io.StringIO(text.replace("\0", ""), newline=""), delimiter=delimiter, restkey="")
+    return csv.DictReader(io.StringIO(text.replace("\0", ""), newline=""), delimiter=delimiter, restkey="")
+
+
+def _records(reader: "csv.DictReader[str]") -> Iterator[tuple[int, dict[str, str]]]:
     try:
         _name_columns(reader)
         yield from ((reader.line_num, _texts(values)) for values in reader)
@@ -77,6 +90,8 @@ def _name_columns(reader: "csv.DictReader[str]") -> None:
     names = [name.strip().lower().replace(" ", "_") for name in reader.fieldnames or ()]
     if missing := [name for name in NEEDED if name not in names]:
         raise UnreadableFile(f"The first line must name the columns; missing: {', '.join(missing)}.")
+    if twice := sorted({name for name in names if name in COLUMNS and names.count(name) > 1}):
+        raise UnreadableFile(f"The first line names a column twice: {', '.join(twice)}.")
     reader.fieldnames = names
 
 

@@ -1,15 +1,21 @@
 """Stops from a file, known again by their external id: the same file twice changes nothing."""
 
 from collections import Counter
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from django.db import transaction
-from django.db.models import Max
+from django.db import connection, transaction
 
 from fleetcharge.accounts.models import Organisation
 from vehicles.models import Stop, Vehicle
 from vehicles.stop_import.files import LineProblem, StopLine, plate_of, read
 
+FAR = datetime.max.replace(tzinfo=UTC)
+LAST_PLACES = """
+SELECT v.id, s.sequence FROM unnest(%s::bigint[]) AS v(id) CROSS JOIN LATERAL (
+    SELECT sequence FROM vehicles_stop WHERE vehicle_id = v.id ORDER BY sequence DESC LIMIT 1
+) s
+"""
 FIELDS = ("name", "latitude", "longitude", "earliest_at", "due_at")
 
 
@@ -21,6 +27,7 @@ class Imported(NamedTuple):
     moved: int = 0
     unchanged: int = 0
     done: int = 0
+    unknown_columns: tuple[str, ...] = ()
     problems: tuple[LineProblem, ...] = ()
 
 
@@ -31,7 +38,7 @@ def import_stops(*, organisation_id: int, content: bytes, is_dry_run: bool = Fal
     One import of a fleet at a time. Raises UnreadableFile.
     """
     Organisation.objects.select_for_update(no_key=True).get(pk=organisation_id)
-    lines, problems = read(content)
+    lines, problems, unknown = read(content)
     fleet = _fleet(organisation_id)
     problems += [
         LineProblem(line.line, "vehicle", "unknown_vehicle", f"No active vehicle of yours has the plate {line.plate}.")
@@ -39,7 +46,7 @@ def import_stops(*, organisation_id: int, content: bytes, is_dry_run: bool = Fal
         if line.plate not in fleet
     ]
     if problems:
-        return Imported(problems=tuple(sorted(problems)))
+        return Imported(unknown_columns=tuple(unknown), problems=tuple(sorted(problems)))
     vehicle_ids = {fleet[line.plate] for line in lines}
     list(Vehicle.objects.select_for_update(no_key=True).filter(pk__in=vehicle_ids).order_by("pk"))
     work = _Work(organisation_id, lines, vehicle_ids)
@@ -48,7 +55,7 @@ def import_stops(*, organisation_id: int, content: bytes, is_dry_run: bool = Fal
     if not is_dry_run:
         work.store()
     counts: dict[str, Any] = dict(work.counts)
-    return Imported(**counts)
+    return Imported(unknown_columns=tuple(unknown), **counts)
 
 
 def _fleet(organisation_id: int) -> dict[str, int]:
@@ -56,16 +63,30 @@ def _fleet(organisation_id: int) -> dict[str, int]:
     return {plate_of(plate): pk for plate, pk in vehicles.values_list("registration", "pk")}
 
 
+def _named(organisation_id: int, lines: list[StopLine]) -> list[Stop]:
+    """The stops that the lines name, locked in the order in which `visits` locks them.
+
+    The exclusion of what has no id lets PostgreSQL use the index of those that have one.
+    """
+    rows = Stop.objects.filter(vehicle__organisation_id=organisation_id).exclude(external_id="")
+    named = rows.filter(external_id__in=[line.external_id for line in lines])
+    return list(named.order_by("pk").select_for_update(of=("self",), no_key=True))
+
+
+def _last_places(vehicle_ids: set[int]) -> dict[int, int]:
+    """The last place in line of each vehicle, at one look into the index for each, however much it has visited."""
+    with connection.cursor() as cursor:
+        cursor.execute(LAST_PLACES, [sorted(vehicle_ids)])
+        return dict(cursor.fetchall())
+
+
 class _Work:
     """The stops that the lines speak of, and what is to be written."""
 
     def __init__(self, organisation_id: int, lines: list[StopLine], vehicle_ids: set[int]) -> None:
-        ids = [line.external_id for line in lines]
-        rows = Stop.objects.filter(vehicle__organisation_id=organisation_id, external_id__in=ids)
-        done_first = rows.order_by("done_at").select_for_update(of=("self",))
+        done_first = sorted(_named(organisation_id, lines), key=lambda stop: stop.done_at or FAR)
         self._known = {stop.external_id: stop for stop in done_first}  # an open one wins
-        ends = Stop.objects.filter(vehicle_id__in=vehicle_ids).values_list("vehicle").annotate(Max("sequence"))
-        self._last: dict[int, int] = dict(ends)
+        self._last = _last_places(vehicle_ids)
         self._new, self._changed = list[Stop](), list[Stop]()
         self.counts: Counter[str] = Counter()
 

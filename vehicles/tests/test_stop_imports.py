@@ -8,6 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from vehicles import services
 from vehicles.models import Stop, Vehicle
+from vehicles.stop_import.services import LAST_PLACES
 from vehicles.tests.factories import NOON, make_vehicle
 from vehicles.tests.test_api import client_of
 
@@ -151,3 +152,51 @@ def test_another_fleet_neither_finds_the_vehicle_nor_moves_the_stop(organisation
     own = HEAD + "KA 03 MX 1,A-1,Theirs,12.9,77.6,,\n"
     assert counts(upload(other_organisation, own)) == {"created": 1}
     assert plan(vans[0]) == [("A-1", "Hub"), ("A-3", "Depot")]
+
+
+def test_columns_that_are_not_known_are_named(organisation, vans) -> None:
+    text = ORDERS.replace("due_at\n", "due_at,Load kg,,colour\n", 1)
+    status, answer = upload(organisation, text)
+    assert (status, answer["created"], answer["unknown_columns"]) == (200, 3, ["load_kg", "colour"])
+    assert upload(organisation, ORDERS)[1]["unknown_columns"] == []
+    status, answer = upload(organisation, text.replace("12.9,", "x,", 1))
+    assert (status, answer["unknown_columns"]) == (400, ["load_kg", "colour"])
+
+
+def test_a_column_that_comes_twice_is_refused(organisation, vans) -> None:
+    status, answer = upload(organisation, ORDERS.replace("due_at\n", "due_at,Name\n", 1))
+    assert (status, answer["code"], "twice: name" in answer["detail"]) == (400, "unreadable_file", True)
+
+
+def visit_much(van: Vehicle) -> None:
+    """A year of it, in a large fleet."""
+    Vehicle.objects.bulk_create(
+        Vehicle(organisation=van.organisation, model=van.model, registration=f"KA 09 {n}") for n in range(500)
+    )
+    Stop.objects.bulk_create(
+        Stop(vehicle=van, sequence=10 + n, name="x", latitude=12.9, longitude=77.6, external_id=f"old-{n}")
+        for n in range(3_000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE vehicles_stop, vehicles_vehicle")
+
+
+def plan_of(query: str, params: list) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN {query}", params)
+        return "\n".join(row[0] for row in cursor.fetchall())
+
+
+def test_ids_and_last_places_are_found_by_their_indexes(organisation, vans) -> None:
+    upload(organisation, ORDERS)
+    visit_much(vans[1])
+    with CaptureQueriesContext(connection) as asked:
+        upload(organisation, ORDERS)
+    [by_id] = [row["sql"] for row in asked if "external_id" in row["sql"] and "FOR NO KEY UPDATE" in row["sql"]]
+    assert "stops_by_external_id" in plan_of(by_id.replace("%", "%%"), [])
+    assert 'ORDER BY "vehicles_stop"."id"' in by_id  # as visits.FOLLOW locks them
+    ids = [van.pk for van in vans]
+    assert "one_stop_per_place_in_line" in plan_of(LAST_PLACES, [ids])
+    with connection.cursor() as cursor:
+        cursor.execute(LAST_PLACES, [ids])
+        assert sorted(cursor.fetchall()) == sorted(zip(ids, (2, 3_009), strict=True))
