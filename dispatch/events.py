@@ -15,6 +15,16 @@ class PlanChanged:
     at: datetime
 
 
+@dataclass(frozen=True)
+class DriverLinkMade:
+    """A plan has a new link to its driver's page. The link itself is told to those only who may hand it on."""
+
+    link_id: int
+    plan_id: int
+    organisation_id: int
+    at: datetime
+
+
 EXTENDED = "extended"
 """Reason of a ReservationChanged that says only that it lasts longer."""
 

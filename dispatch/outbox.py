@@ -3,9 +3,11 @@
 from typing import Any
 
 from dispatch.driving import links
+from dispatch.driving.models import DriverLink
 from dispatch.events import (
     EXTENDED,
     AlertChanged,
+    DriverLinkMade,
     PlanChanged,
     ReservationBreached,
     ReservationChanged,
@@ -35,6 +37,11 @@ def tell_of_a_command(event: SessionCommandChanged) -> None:
 @record(PlanChanged)
 def tell_of_a_plan(event: PlanChanged) -> None:
     tell(catalogue.PLAN_CHANGED, organisation_id=event.organisation_id, fact=lambda: _planned(event))
+
+
+@record(DriverLinkMade)
+def tell_of_a_drivers_link(event: DriverLinkMade) -> None:
+    tell(catalogue.DRIVER_LINK_MADE, organisation_id=event.organisation_id, fact=lambda: _handed_out(event))
 
 
 @record(AlertChanged)
@@ -95,7 +102,6 @@ def _answered(event: SessionCommandChanged) -> Fact:
 
 def _planned(event: PlanChanged) -> Fact:
     row = ChargePlan.objects.select_related("connector__evse__location").get(pk=event.plan_id)
-    made = links.known(row, event.at)
     data: dict[str, Any] = {
         "id": row.pk,
         "state": event.state,
@@ -104,13 +110,25 @@ def _planned(event: PlanChanged) -> Fact:
         "location": row.connector.evse.location.public_id if row.connector else None,
         "soc_percent": row.soc_percent,
         "arrived_at": row.arrived_at,
-        "driver_url": made.url if made else None,
         "plug_in_at": row.plug_in_at,
         "done_at": row.done_at,
         "cost_paise": row.cost_paise,
         "at": event.at,
     }
     return Fact(event.organisation_id, f"{row.pk}:{event.state}:{event.at.timestamp()}", event.at, data)
+
+
+def _handed_out(event: DriverLinkMade) -> Fact:
+    link = DriverLink.objects.get(pk=event.link_id)
+    data: dict[str, Any] = {
+        "plan_id": event.plan_id,
+        "vehicle_id": link.vehicle_id,
+        "driver_id": link.driver_id,
+        "driver_url": links.url_of(link),
+        "expires_at": link.expires_at,
+        "at": event.at,
+    }
+    return Fact(event.organisation_id, link.pk, event.at, data)
 
 
 def _alerted(event: AlertChanged) -> Fact:

@@ -84,7 +84,7 @@ class PlanSerializer(serializers.ModelSerializer[ChargePlan]):
 
 
 class AcceptedPlanSerializer(PlanSerializer):
-    driver_link = serializers.SerializerMethodField(help_text="The driver's page; null once the plan leads nowhere.")
+    driver_link = serializers.SerializerMethodField(help_text="The driver's page; null where nobody has one.")
 
     class Meta(PlanSerializer.Meta):
         fields = [*PlanSerializer.Meta.fields, "driver_link"]

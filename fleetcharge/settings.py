@@ -389,7 +389,9 @@ RAZORPAY_TIMEOUT_SECONDS = float(os.environ.get("FLEETCHARGE_RAZORPAY_TIMEOUT_SE
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "formatters": {"line": {
+        "()": "fleetcharge.lib.logs.DiscreetFormatter", "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+    }},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": os.environ.get("FLEETCHARGE_LOG_LEVEL", "INFO")},
     "loggers": {
@@ -412,6 +414,8 @@ UNFOLD = {
     "SITE_ICON": lambda request: static("icons/fleetcharge.svg"),
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("icons/fleetcharge.svg")},
+        "django": {"level": "INFO"},  # without Django's own handlers, which write addresses as they are
+        "django.server": {"level": "INFO", "handlers": ["console"], "propagate": False},
     ],
     "SCRIPTS": [lambda request: static("js/admin-landmarks.js")],
     "STYLES": [lambda request: static("css/admin.css")],

@@ -9,9 +9,11 @@ from django.db import IntegrityError, transaction
 from django.urls import reverse
 
 from dispatch.driving.models import DriverLink
+from dispatch.events import DriverLinkMade
 from dispatch.models import ChargePlan
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
+from fleetcharge.lib.events import publish
 
 Kind, State = DriverLink.Kind, ChargePlan.State
 LONGEST_TOKEN = 200
@@ -55,11 +57,11 @@ def make(*, plan_id: int, actor: User | None, actor_label: str = "", now: dateti
 
 
 def known(plan: ChargePlan, now: datetime) -> Made | None:
-    """The driver's link of a plan that leads somewhere."""
+    """The driver's link of a plan that leads somewhere, while it lets somebody in."""
     if plan.state not in LIVE_STATES:
         return None
-    link = DriverLink.objects.open(now).filter(plan=plan, kind=Kind.DRIVE).first()
-    return Made(url_of(link), link.expires_at) if link else None
+    link = DriverLink.objects.open(now).filter(plan=plan, kind=Kind.DRIVE).select_related("vehicle", "driver").first()
+    return None if link is None or _is_out(link) else Made(url_of(link), link.expires_at)
 
 
 def _create(plan: ChargePlan, kind: str, actor: User | None, actor_label: str, now: datetime) -> DriverLink | None:
@@ -76,6 +78,8 @@ def _create(plan: ChargePlan, kind: str, actor: User | None, actor_label: str, n
                 audit(
                     action="driver_link.make", target=link, actor=actor, actor_label=actor_label, after={"kind": kind}
                 )
+            if kind == Kind.DRIVE:
+                publish(DriverLinkMade(link.pk, plan.pk, plan.organisation_id, now))
     except IntegrityError:
         return None
     return link

@@ -1,6 +1,8 @@
 """Links to a drive: made with the acceptance, signed, over in time, taken back, and never another fleet's."""
 
+import logging
 from datetime import timedelta
+from io import StringIO
 from typing import Any
 
 import pytest
@@ -20,9 +22,13 @@ from dispatch.tests.driving import link_of, page, plan_to, press, site_of, under
 from dispatch.tests.test_session_command_api import client_for
 from fleetcharge.accounts.models import AuditEntry, Organisation, Scope
 from fleetcharge.accounts.throttling import Rate
+from fleetcharge.lib.logs import DiscreetFormatter
+from fleetcharge.webhooks import catalogue
 from tests.belongings import belongings_of
 from tests.flows.test_strangers import ALL
-from vehicles.models import Driver
+from tests.flows.test_webhooks import listen
+from tests.flows.test_webhooks import told as heard
+from vehicles.models import Driver, Vehicle
 
 pytestmark = pytest.mark.django_db
 
@@ -211,10 +217,59 @@ def test_accepting_over_the_api_answers_with_the_link(plan: ChargePlan, organisa
     assert (shown["arrived_by"], shown["arrived_at"] is not None, "driver_link" in shown) == ("driver", True, False)
 
 
-def test_who_sends_the_messages_hears_of_the_link(plan: ChargePlan) -> None:
-    """`plan.changed` carries it for a gateway that writes to drivers, and no more once the plan leads nowhere."""
-    told = _planned(PlanChanged(plan.pk, plan.organisation_id, plan.vehicle_id, plan.state, timezone.now()))
-    assert told.data["driver_url"] == links.url_of(link_of(plan))
-    dismiss_plan(plan_id=plan.pk, actor=None, now=timezone.now())
-    told = _planned(PlanChanged(plan.pk, plan.organisation_id, plan.vehicle_id, "dismissed", timezone.now()))
-    assert told.data["driver_url"] is None
+def test_who_sends_the_messages_hears_of_each_link_once(plan: ChargePlan, settings: Any) -> None:
+    """Not in `plan.changed`: who only reads plans could start and stop charging with it."""
+    now = timezone.now()
+    told = _planned(PlanChanged(plan.pk, plan.organisation_id, plan.vehicle_id, plan.state, now))
+    assert links.token_of(link_of(plan)) not in str(told.data)
+    settings.WEBHOOK_ALLOW_PRIVATE_HOSTS = True
+    listen(plan.organisation)
+    links.make(plan_id=plan.pk, actor=None, now=now)
+    assert heard(catalogue.DRIVER_LINK_MADE) == []
+    links.revoke(plan_id=plan.pk, actor=None, now=now)
+    made = links.make(plan_id=plan.pk, actor=None, now=now)
+    links.make(plan_id=plan.pk, actor=None, now=now, kind="eta")
+    [told_of] = heard(catalogue.DRIVER_LINK_MADE)
+    assert (told_of["driver_url"], told_of["plan_id"], told_of["vehicle_id"]) == (made.url, plan.pk, plan.vehicle_id)
+
+
+def test_hearing_of_the_link_takes_the_scope_that_asking_for_it_takes(
+    organisation: Organisation, settings: Any
+) -> None:
+    settings.WEBHOOK_ALLOW_PRIVATE_HOSTS = True
+    body = {"url": "http://127.0.0.1:9/in", "event_types": [catalogue.DRIVER_LINK_MADE]}
+    for extra, status in ((Scope.DISPATCH_READ, 403), (Scope.DISPATCH_WRITE, 201)):
+        asker = client_for(organisation, Scope.WEBHOOKS_WRITE, extra)
+        assert asker.post("/api/v1/webhooks/", body, content_type="application/json").status_code == status
+
+
+def test_a_link_that_lets_nobody_in_any_more_is_not_handed_out(plan: ChargePlan, organisation: Organisation) -> None:
+    now = timezone.now()
+    plan.vehicle.default_driver = Driver.objects.create(organisation=organisation, name="Imran S")
+    plan.vehicle.save()
+    links.revoke(plan_id=plan.pk, actor=None, now=now)
+    made = links.make(plan_id=plan.pk, actor=None, now=now)
+    assert links.known(plan, now) == made
+    Vehicle.objects.filter(pk=plan.vehicle_id).update(default_driver=None)  # handed over
+    assert links.known(plan, now) is None
+
+
+def test_no_log_line_lets_anybody_in(client: Client, plan: ChargePlan) -> None:
+    link = link_of(plan)
+    links.revoke(plan_id=plan.pk, actor=None, now=timezone.now())
+    lines = StringIO()
+    handler = logging.StreamHandler(lines)
+    handler.setFormatter(DiscreetFormatter("%(message)s"))
+    logging.getLogger("django.request").addHandler(handler)
+    try:
+        assert client.get(f"{links.path_of(link)}now/").status_code == 410
+        assert client.get("/go/at/nothing/at/all/").status_code == 404
+    finally:
+        logging.getLogger("django.request").removeHandler(handler)
+    assert lines.getvalue().splitlines() == ["Gone: /go/***/now/", "Not Found: /go/at/nothing/at/all/"]
+    assert isinstance(_console().formatter, DiscreetFormatter)
+
+
+def _console() -> logging.Handler:
+    """Where all of our processes write."""
+    return next(one for one in logging.getLogger().handlers if one.name == "console")

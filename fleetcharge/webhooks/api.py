@@ -84,7 +84,7 @@ class WebhookViewSet(viewsets.GenericViewSet[WebhookEndpoint]):
         """Change a webhook; `is_active: true` switches on one that was switched off, and sends what waits."""
         endpoint = self.get_object()
         changes = _valid(shapes.WebhookChangeSerializer, request)
-        _may_hear(request, changes.get("event_types", endpoint.event_types))
+        _may_hear(request, [*endpoint.event_types, *changes.get("event_types", [])])  # what waits goes with the address
         with _named_errors():
             endpoint = services.change_endpoint(
                 endpoint_id=endpoint.pk, changes=changes, now=timezone.now(), **author_of(request)
@@ -127,7 +127,7 @@ class WebhookViewSet(viewsets.GenericViewSet[WebhookEndpoint]):
         _may_hear(request, wanted.get("event_types", endpoint.event_types))
         _not_too_often(endpoint)
         with _named_errors():
-            count = _replay(endpoint, wanted)
+            count = _replay(request, endpoint, wanted)
         return Response({"deliveries": count}, status=status.HTTP_202_ACCEPTED)
 
     @extend_schema(responses={200: shapes.WebhookEventSerializer(many=True)}, filters=False)
@@ -189,11 +189,14 @@ def _not_too_often(endpoint: WebhookEndpoint) -> None:
         raise Throttled(seconds, "Tests and replays are limited to 60 an hour.", code="throttled")
 
 
-def _replay(endpoint: WebhookEndpoint, wanted: dict[str, Any]) -> int:
+def _replay(request: Request, endpoint: WebhookEndpoint, wanted: dict[str, Any]) -> int:
     if "delivery" not in wanted:
         return services.replay_since(endpoint_id=endpoint.pk, now=timezone.now(), **wanted)
-    delivery = WebhookDelivery.objects.filter(endpoint=endpoint, pk=wanted["delivery"]).first()
+    delivery = (
+        WebhookDelivery.objects.filter(endpoint=endpoint, pk=wanted["delivery"]).select_related("message").first()
+    )
     if delivery is None:
         raise NotFound("This webhook has no such delivery.", code="unknown_delivery")
+    _may_hear(request, [delivery.message.event_type])
     services.replay_one(delivery_id=delivery.pk, now=timezone.now())
     return 1

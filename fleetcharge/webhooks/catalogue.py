@@ -26,6 +26,7 @@ NETWORK_CHANGED = "network.changed"
 RESERVATION_BREACHED = "reservation.breached"
 SESSION_COMMAND_CHANGED = "session_command.changed"
 PLAN_CHANGED = "plan.changed"
+DRIVER_LINK_MADE = "driver_link.made"
 TEST = "webhook.test"
 
 
@@ -169,8 +170,17 @@ CATALOGUE = {
                 "vehicle_id": "", "connector": "public id of the plug, or null",
                 "location": "public id of the site, or null", "soc_percent": "when it was made",
                 "plug_in_at": "instant or null", "done_at": "instant or null", "arrived_at": "instant or null",
-                "driver_url": "the driver's page, to be sent to the driver alone; null while nobody is to drive",
                 "cost_paise": "with GST, or null: no tariff known", "at": "instant",
+            },
+        ),
+        EventType(
+            DRIVER_LINK_MADE,
+            "An accepted plan has a link to its driver's page, or a new one. Whoever has it may start and stop "
+            "charging for the vehicle: send it to the driver alone.",
+            Scope.DISPATCH_WRITE,
+            {
+                "plan_id": "of the plan", "vehicle_id": "", "driver_id": "or null: nobody in particular",
+                "driver_url": "the page", "expires_at": "instant", "at": "instant",
             },
         ),
         EventType(ALERT_OPENED, "Something needs somebody.", Scope.DISPATCH_READ, _ALERT),

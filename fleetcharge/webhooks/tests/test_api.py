@@ -105,6 +105,8 @@ def test_to_hear_something_takes_the_scope_to_read_it(client: Client, organisati
     wide = caller(client, organisation, list(Scope.values))
     money = make(wide, event_types=["wallet.low"])
     assert narrow("patch", f"{money['id']}/", url="http://127.0.0.1:9/mine")[0] == 403  # would lead it elsewhere
+    mine = {"url": "http://127.0.0.1:9/mine", "event_types": ["connector.status_changed"]}
+    assert narrow("patch", f"{money['id']}/", **mine)[0] == 403  # and with it what waits, or is kept to be replayed
     assert narrow("post", f"{money['id']}/replay/", since="2026-01-01T00:00:00Z")[0] == 403
 
 
@@ -259,6 +261,8 @@ def test_an_integrator_may_in_a_session(client: Client, organisation: Organisati
     Membership.objects.create(user=person, organisation=organisation, role=Membership.Role.INTEGRATOR)
     client.force_login(person)
     values = {"url": "http://127.0.0.1:9/in", "event_types": list(catalogue.CATALOGUE)}
+    assert client.post(HOOKS, data=values, content_type="application/json").status_code == 403
+    values["event_types"] = [name for name in catalogue.CATALOGUE if name != catalogue.DRIVER_LINK_MADE]
     assert client.post(HOOKS, data=values, content_type="application/json").status_code == 201
     Membership.objects.update(role=Membership.Role.DRIVER)
     assert client.get(HOOKS).status_code == 403
