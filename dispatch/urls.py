@@ -2,11 +2,15 @@
 
 from django.urls import URLPattern, URLResolver, include, path
 
-from dispatch import views
+from dispatch import status_page, views
 from dispatch.connecting import views as connecting
 from dispatch.depot import views as depots
+from dispatch.monitoring import views as monitoring
+from dispatch.onboarding import views as onboarding
 from dispatch.policies import views as policies
+from dispatch.reports import views as reports
 from dispatch.tables import views as tables
+from fleetcharge.accounts.public import public
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("api/v1/", include("dispatch.api_urls")),
@@ -26,5 +30,13 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("sessions/", tables.sessions, name="session-list"),
     path("alerts/", tables.alerts, name="alert-list"),
     path("reservations/", tables.reservations, name="reservation-list"),
+    path("reports/", reports.energy_report, name="report-energy"),
+    path("reports/chargers/", reports.charger_report, name="report-chargers"),
+    path("monitoring/", monitoring.overview, name="monitoring"),
+    path("monitoring/tickets/<int:ticket_id>/", monitoring.step, name="monitoring-step"),
+    path("start/", onboarding.start, name="start"),
+    path("start/vehicles.csv", onboarding.sample_file, name="start-sample"),
+    path("wall/", views.wall, name="wall"),
+    path("status/<slug:slug>/", public(status_page.status), name="status"),
     path("", include("dispatch.driving.urls")),
 ]

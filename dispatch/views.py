@@ -50,6 +50,16 @@ def needs(scope: Scope) -> Callable[[View], View]:
 @needs(Scope.DISPATCH_READ)
 def index(request: FleetRequest) -> HttpResponse:
     """The live page. Figures, first rows and alerts are in the HTML; the map comes with the script."""
+    return render(request, "dispatch/index.html", _live(request))
+
+
+@needs(Scope.DISPATCH_READ)
+def wall(request: FleetRequest) -> HttpResponse:
+    """The live page for a screen on the wall: nothing on it can be touched, everything can be read from afar."""
+    return render(request, "dispatch/wall.html", _live(request))
+
+
+def _live(request: FleetRequest) -> dict[str, Any]:
     organisation, now = organisation_of(request), timezone.now()
     fleet = pages.fleet_by_urgency(organisation, now=now)
     counts = pages.group_counts(fleet)
@@ -57,7 +67,7 @@ def index(request: FleetRequest) -> HttpResponse:
     for alert in opened:
         alert.words = told(alert, organisation.time_zone)  # type: ignore[attr-defined]  # for the page
     alerts = [alert for alert in opened if alert.snoozed_until is None or alert.snoozed_until <= now]
-    context = {
+    return {
         "kpis": figures.kpis(organisation, now=now),
         "groups": _grouped(pages.fleet_rows(list(fleet[:FIRST_ROWS])), counts, organisation.soc_low_percent),
         "counts": dict(zip([key for key, _label in pages.GROUPS], counts, strict=True)),
@@ -67,7 +77,6 @@ def index(request: FleetRequest) -> HttpResponse:
         "map_settings": {"TILES": _tiles()},
         "deed_minutes": DEED_MINUTES,
     }
-    return render(request, "dispatch/index.html", context)
 
 
 def _grouped(rows: list[pages.FleetRow], counts: list[int], low_percent: int) -> list[dict[str, Any]]:

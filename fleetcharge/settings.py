@@ -5,6 +5,7 @@ import ipaddress
 import os
 import re
 import sys
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,18 @@ def _chosen(name: str, default: str) -> list[str]:
     if unknown := set(chosen) - set(default.split(",")):
         raise ValueError(f"{name} knows {default}, not {', '.join(sorted(unknown))}")
     return chosen
+
+
+def _dated_factors(name: str, default: str) -> list[tuple[date, int, str]]:
+    """`first day=grams per kWh=source`, separated by semicolons, in order; one that cannot be read raises."""
+    told = [part.split("=", 2) for part in os.environ.get(name, default).split(";") if part.strip()]
+    try:
+        factors = sorted((date.fromisoformat(day.strip()), int(grams), source.strip()) for day, grams, source in told)
+    except ValueError as error:
+        raise ValueError(f"{name} wants day=grams=source; day=grams=source, such as {default}") from error
+    if not factors or any(grams < 0 or not source for _day, grams, source in factors):
+        raise ValueError(f"{name} wants at least one factor, none below 0, each with its source")
+    return factors
 
 
 def _server(name: str) -> str:
@@ -359,6 +372,12 @@ OSRM_URL = _server("FLEETCHARGE_OSRM_URL")
 TRACKER_NETWORKS = _list("FLEETCHARGE_TRACKER_NETWORKS", "127.0.0.0/8,::1/128")  # whose word for an IMEI is taken
 MQTT_URL = os.environ.get("FLEETCHARGE_MQTT_URL", "")  # the broker of manage.py mqtt_pings
 POSITION_RETENTION_DAYS = int(os.environ.get("FLEETCHARGE_POSITION_RETENTION_DAYS", "35"))
+# What a kWh from the grid emits: the average of India's grid with imports, as the Central Electricity Authority tells.
+GRID_FACTORS = _dated_factors(
+    "FLEETCHARGE_GRID_FACTORS",
+    "2023-04-01=727=CEA CO2 Baseline Database, version 20.0 (2023-24);"
+    "2024-04-01=710=CEA CO2 Baseline Database, version 21.0 (2024-25)",
+)
 BILL_FILE_RETENTION_DAYS = int(os.environ.get("FLEETCHARGE_BILL_FILE_RETENTION_DAYS", "30"))
 AUTHORISATION_RETENTION_DAYS = int(os.environ.get("FLEETCHARGE_AUTHORISATION_RETENTION_DAYS", "90"))
 SUPPLIER_GSTIN = os.environ.get("FLEETCHARGE_SUPPLIER_GSTIN", "")

@@ -7,7 +7,9 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView
 
 from fleetcharge import api_docs, views
+from fleetcharge.accounts import privacy
 from fleetcharge.accounts.public import public
+from fleetcharge.accounts.settings_page import settings_page
 from fleetcharge.accounts.sign_in import guarded
 from fleetcharge.accounts.views import invitation, invited_address, switch_fleet
 
@@ -18,6 +20,11 @@ urlpatterns = [
     path("invitations/<str:token>/", public(guarded(invitation, account_of=invited_address)), name="invitation"),
     path("logout/", auth_views.LogoutView.as_view(), name="logout"),
     path("switch-fleet/", switch_fleet, name="switch-fleet"),
+    path("settings/", settings_page, name="settings"),
+    path("privacy/", public(privacy.notice), name="privacy"),
+    path("privacy/mine/", privacy.own_copy, name="privacy-copy"),
+    path("privacy/erasure/", privacy.want_erasure, name="privacy-erasure"),
+    path("styleguide/", public(views.styleguide), name="styleguide"),
     path("i18n/", include("django.conf.urls.i18n")),
     path("admin/login/", public(guarded(admin.site.login))),  # before the admin's own, which does not count attempts
     path("admin/", admin.site.urls),

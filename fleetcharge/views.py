@@ -1,8 +1,13 @@
-"""Health and error answers of the web process."""
+"""Health and error answers of the web process, and the page on which its parts can be looked at."""
 
+import re
+
+from django.conf import settings
 from django.db import connection
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+
+SYMBOL = re.compile(r'id="i-([a-z-]+)"')
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -13,6 +18,15 @@ def healthz(request: HttpRequest) -> JsonResponse:
     except Exception:
         return JsonResponse({"detail": "The database does not answer.", "code": "database_down"}, status=503)
     return JsonResponse({"status": "ok"})
+
+
+def styleguide(request: HttpRequest) -> HttpResponse:
+    """Every component in every state, for whoever changes one; only while FLEETCHARGE_DEBUG is on."""
+    if not settings.DEBUG:
+        raise Http404("Only in debug.")
+    drawn = (settings.BASE_DIR / "templates" / "partials" / "icons.html").read_text()
+    tones, sparks = ("ok", "chg", "warn", "bad", "off"), [3, 5, 4, 8, 6, 9]
+    return render(request, "styleguide.html", {"tones": tones, "sparks": sparks, "icons": SYMBOL.findall(drawn)})
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -32,6 +32,9 @@ class Organisation(models.Model):
     reserve_soc_percent = models.PositiveSmallIntegerField(default=5)
     target_soc_percent = models.PositiveSmallIntegerField(default=80)
     cost_per_minute_paise = models.PositiveIntegerField(default=400)
+    shows_status = models.BooleanField(
+        default=False, db_default=False, help_text=_("Everybody may see how its public chargers do, at /status/.")
+    )
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
