@@ -1,9 +1,12 @@
 """The cast every test knows: one fleet with a dispatcher, a driver and a finance manager, and a stranger."""
 
 import functools
+import gc
 import os
+import socket
 import time
 import uuid
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -27,7 +30,12 @@ from fleetcharge.accounts.models import Membership, Organisation, User
 from fleetcharge.embedded import first_migrations
 from fleetcharge.lib import hints
 from fleetcharge.webhooks.listeners import listeners
-from tests.emptying import bring_back_the_catalogue, empty_database, remember_what_migrations_brought
+from tests.emptying import (
+    bring_back_the_catalogue,
+    close_janitor,
+    empty_database,
+    remember_what_migrations_brought,
+)
 
 # The same examples on every run, and as long as a busy machine takes.
 hypothesis_settings.register_profile(
@@ -60,13 +68,15 @@ def django_db_modify_db_settings(django_db_modify_db_settings) -> None:
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup, django_db_blocker) -> None:
+def django_db_setup(django_db_setup, django_db_blocker) -> Iterator[None]:
     """Without a superuser tests clean up with TRUNCATE, which the ledger refuses; its own test switches that on."""
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         cursor.execute("ALTER TABLE billing_ledgertransfer DISABLE TRIGGER ledger_is_never_emptied")
         cursor.execute("ALTER TABLE billing_taxdocument DISABLE TRIGGER documents_are_never_emptied")
         cursor.execute("ALTER TABLE billing_journalcheckpoint DISABLE TRIGGER checkpoints_are_never_emptied")
         remember_what_migrations_brought()
+    yield
+    close_janitor()
 
 
 @receiver(post_migrate)
@@ -80,9 +90,34 @@ TransactionTestCase._fixture_teardown = lambda self: empty_database()  # type: i
 
 
 @pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Rerunning keeps its tally over a socket: two short messages in a row, and the second would wait 40 ms for the
+    acknowledgement of the first, test by test."""
+    tally = getattr(getattr(config, "failures_db", None), "sock", None)
+    if isinstance(tally, socket.socket):
+        tally.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What is imported and collected by now stays to the end: nobody looks through it again for garbage."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Browser tests last: Playwright keeps an event loop in the main thread, where asyncio tests want their own."""
-    items.sort(key=lambda item: "tests/e2e" in item.nodeid)
+    """Browser tests last: Playwright keeps an event loop in the main thread, where asyncio tests want their own.
+
+    Whole systems first: they mostly wait, and whoever had them left at the end would wait alone.
+    """
+    items.sort(key=lambda item: (item.nodeid.startswith("tests/e2e"), not item.nodeid.startswith("tests/flows")))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    from tests.units import UnitScheduling
+
+    return UnitScheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(autouse=True)

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+from base64 import b64decode
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import httpx
 import numpy as np
 import orjson
 import uvicorn
@@ -15,7 +17,9 @@ from django.contrib.sessions.backends.db import SessionStore
 from dispatch import wire
 from dispatch.consumers import live_socket
 from dispatch.hub import hub
+from dispatch.live_events import live_events
 from fleetcharge.accounts.models import User
+from tests.prompt_server import PromptServer
 
 
 def sign_in(user: User) -> str:
@@ -28,18 +32,22 @@ def sign_in(user: User) -> str:
     return str(session.session_key)
 
 
+async def live(scope: Any, receive: Any, send: Any) -> None:
+    await (live_events if scope["type"] == "http" else live_socket)(scope, receive, send)
+
+
 @contextlib.asynccontextmanager
 async def served() -> AsyncIterator[str]:
-    """The live socket behind uvicorn on a free port of this machine; yields its address."""
+    """The live socket, and its events, behind uvicorn on a free port of this machine; yields its address."""
     config = uvicorn.Config(
-        live_socket,
+        live,
         host="127.0.0.1",
         port=0,
         ws="fleetcharge.lib.sockets:LeanWebSocketProtocol",
         lifespan="off",
         log_level="warning",
     )
-    server = uvicorn.Server(config)
+    server = PromptServer(config)
     sock = bind()
     task = asyncio.create_task(server.serve(sockets=[sock]))
     while not server.started:
@@ -47,7 +55,7 @@ async def served() -> AsyncIterator[str]:
     try:
         yield f"ws://127.0.0.1:{sock.getsockname()[1]}/ws/live/"
     finally:
-        server.should_exit = True
+        server.leave()
         await task
         await hub().stop()
 
@@ -154,6 +162,37 @@ async def opened(address: str, session_key: str, *, origin: str | None = None) -
         open_timeout=60,
     ) as socket:
         page = Page(socket)
+        try:
+            yield page
+        finally:
+            page._reader.cancel()
+
+
+class Events:
+    """A stream of Server-Sent Events, read as if it were a socket."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.answer, self.close_code = answer, None
+
+    async def __aiter__(self) -> AsyncIterator[str | bytes]:
+        is_frame = False
+        async for line in self.answer.aiter_lines():
+            if line.startswith("data: "):
+                yield b64decode(line[6:]) if is_frame else line[6:]
+            is_frame = line == "event: frame"
+
+
+@contextlib.asynccontextmanager
+async def told(
+    address: str, session_key: str, *says: dict[str, Any], once: bool = False, **headers: str
+) -> AsyncIterator[Page]:
+    """What a page hears that cannot open a socket."""
+    query = [("say", orjson.dumps(message).decode()) for message in says] + ([("once", "1")] if once else [])
+    async with (
+        httpx.AsyncClient(timeout=60, trust_env=False, cookies={"sessionid": session_key}) as client,
+        client.stream("GET", address.replace("ws:", "http:"), params=query, headers=headers) as answer,
+    ):
+        page = Page(Events(answer))
         try:
             yield page
         finally:

@@ -21,6 +21,7 @@ from ocpp_bridge.hub import hub
 from ocpp_bridge.recorder import recorder
 from ocpp_bridge.tests.factories import KEY
 from ocpp_bridge.throttle import Throttle
+from tests.prompt_server import PromptServer
 from tests.running import port_of_our_own
 
 PATIENCE_SECONDS = 60.0  # only a red test waits this long
@@ -75,7 +76,7 @@ async def _app(scope: Any, receive: Any, send: Any) -> None:
     await consumers.ChargerConsumer.as_asgi()(scope, receive, send)
 
 
-class _Server(uvicorn.Server):
+class _Server(PromptServer):
     """Leaves the signals to pytest."""
 
     @contextlib.contextmanager
@@ -120,7 +121,7 @@ async def port(
     while not server.started:
         await asyncio.sleep(0.01)
     yield number
-    server.should_exit = True
+    server.leave()
     await task
     await until(lambda: len(hub) == 0)
     await hub.close()

@@ -10,6 +10,7 @@ from typing import Any
 import uvicorn
 
 from fleetcharge.embedded.ports import random_free_port
+from tests.prompt_server import PromptServer
 
 
 @contextlib.contextmanager
@@ -17,14 +18,14 @@ def serve(app: Any, port: int = 0) -> Iterator[str]:
     """Serve an ASGI app on loopback; yields its base address."""
     listener = _listen(port)
     port = listener.getsockname()[1]
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
+    server = PromptServer(uvicorn.Config(app, log_level="warning", lifespan="off", ws="none"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     _wait_until_open(port)
     try:
         yield f"http://127.0.0.1:{port}"
     finally:
-        server.should_exit = True
+        server.leave()
         thread.join(60)
 
 

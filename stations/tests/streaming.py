@@ -15,6 +15,7 @@ from django.db import connections
 from stations.stream import routes
 from stations.stream.hub import hub
 from stations.tests.serving import _listen
+from tests.prompt_server import PromptServer
 
 
 def in_thread(function: Callable[..., Any]) -> Any:
@@ -37,7 +38,7 @@ async def _application(scope: Any, receive: Any, send: Any) -> None:
 async def served() -> AsyncIterator[str]:
     """Yields the stream's address over http."""
     listener = _listen(0)
-    server = uvicorn.Server(uvicorn.Config(
+    server = PromptServer(uvicorn.Config(
         _application, ws="fleetcharge.lib.sockets:LeanWebSocketProtocol", lifespan="off", log_level="warning",
         http="fleetcharge.lib.patience:ImpatientProtocol",
     ))  # fmt: skip
@@ -49,7 +50,7 @@ async def served() -> AsyncIterator[str]:
     finally:
         await hub().close()
         hub().is_closing = False
-        server.should_exit = True
+        server.leave()
         await task
         routes.threads.close()
 

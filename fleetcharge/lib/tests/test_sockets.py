@@ -13,6 +13,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from fleetcharge.lib.sockets import HEAR, WRITE, LeanWebSocketProtocol
+from tests.prompt_server import PromptServer
 from tests.running import port_of_our_own
 
 HANDSHAKE = (
@@ -65,14 +66,14 @@ async def serving(protocol: Any, *, app: Any = echo, deflate: bool = False) -> A
         app, port=port, ws=protocol, lifespan="off", log_level="critical", ws_per_message_deflate=deflate,
         ws_max_size=LIMIT_BYTES,
     )  # fmt: skip
-    server = uvicorn.Server(config)
+    server = PromptServer(config)
     task = asyncio.create_task(server._serve())
     try:
         while not server.started:
             await asyncio.sleep(0.01)
         yield port
     finally:
-        server.should_exit = True
+        server.leave()
         await task
 
 

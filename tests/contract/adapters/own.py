@@ -25,6 +25,7 @@ from ocpp_bridge.throttle import Throttle
 from stations.models import EVSE, Charger, Connector, Location, Source
 from tests.contract.adapters.line import Loop
 from tests.contract.adapters.network import Network, until
+from tests.prompt_server import PromptServer
 from tests.running import port_of_our_own
 
 KEY = "00112233445566778899aabbccddeeff"
@@ -121,13 +122,13 @@ class OwnChargers(Network):
             ws="fleetcharge.lib.sockets:LeanWebSocketProtocol", ws_per_message_deflate=False, ws_ping_interval=60,
             ws_ping_timeout=60,
         )  # fmt: skip
-        self.server = uvicorn.Server(config)
+        self.server = PromptServer(config)
         self._serving = asyncio.create_task(self.server.serve())
         while not self.server.started:
             await asyncio.sleep(0.01)
 
     async def _end(self) -> None:
-        self.server.should_exit = True
+        self.server.leave()
         await self._serving
         await hub.close()
         await meters.close()

@@ -1,8 +1,10 @@
 """The whole database as it was at one moment, put back in milliseconds: a test finds its network as it was set up."""
 
-from django.db import connection, transaction
+from collections.abc import Iterator
 
-from fleetcharge.lib.deadlocks import again_after_deadlock
+from django.db import connection
+
+from tests.emptying import tidy, tidying_function
 from tests.running import wait_for
 
 TABLES = """
@@ -28,16 +30,17 @@ class Rows:
             self.filled = [table for table in self.tables if self._is_filled(cursor, table)]
             for table in self.filled:
                 cursor.execute(f'CREATE TABLE {name}."{table}" AS TABLE public."{table}"')
+            cursor.execute(tidying_function(f"{name}.put_back", self._statements()))
 
-    @again_after_deadlock  # with work that begins after all
     def put_back(self) -> None:
         """No trigger fires and no key is checked meanwhile: the copies were whole."""
         wait_for("nobody else to be at the database", self._is_quiet, every=0.01)
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SET LOCAL session_replication_role = replica")
-            cursor.execute("; ".join(f'DELETE FROM public."{table}"' for table in self.tables))
-            for table in self.filled:
-                cursor.execute(f'INSERT INTO public."{table}" SELECT * FROM {self.name}."{table}"')
+        tidy(f"{self.name}.put_back()")
+
+    def _statements(self) -> Iterator[str]:
+        yield from (f'DELETE FROM public."{table}"' for table in self.tables)
+        for table in self.filled:
+            yield f'INSERT INTO public."{table}" SELECT * FROM {self.name}."{table}"'
 
     def forget(self) -> None:
         with connection.cursor() as cursor:
