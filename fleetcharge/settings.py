@@ -414,6 +414,8 @@ LOGGING = {
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": os.environ.get("FLEETCHARGE_LOG_LEVEL", "INFO")},
     "loggers": {
+        "django": {"level": "INFO"},  # without Django's own handlers, which write addresses as they are
+        "django.server": {"level": "INFO", "handlers": ["console"], "propagate": False},
         "ocpp": {"level": "WARNING"},
         "httpx": {"level": "WARNING"},
         "daphne": {"level": "WARNING"},
@@ -433,8 +435,6 @@ UNFOLD = {
     "SITE_ICON": lambda request: static("icons/fleetcharge.svg"),
     "SITE_FAVICONS": [
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("icons/fleetcharge.svg")},
-        "django": {"level": "INFO"},  # without Django's own handlers, which write addresses as they are
-        "django.server": {"level": "INFO", "handlers": ["console"], "propagate": False},
     ],
     "SCRIPTS": [lambda request: static("js/admin-landmarks.js")],
     "STYLES": [lambda request: static("css/admin.css")],
