@@ -149,6 +149,13 @@ class AlertViewSet(viewsets.ReadOnlyModelViewSet[Alert]):
         services.snooze_alert(alert_id=alert.pk, until=until, **author_of(request))
         return Response(AlertSerializer(self.get_queryset().get(pk=alert.pk)).data)
 
+    @extend_schema(summary="Show again what was hidden", request=None, responses=AlertSerializer)
+    @action(detail=True, methods=["post"])
+    def wake(self, request: Request, pk: str) -> Response:
+        alert = self.get_object()
+        services.wake_alert(alert_id=alert.pk, **author_of(request))
+        return Response(AlertSerializer(self.get_queryset().get(pk=alert.pk)).data)
+
     @extend_schema(summary="Close", request=ReasonSerializer, responses=AlertSerializer)
     @action(detail=True, methods=["post"])
     def close(self, request: Request, pk: str) -> Response:

@@ -5,6 +5,8 @@ from rest_framework.routers import SimpleRouter
 
 from dispatch import api, api_static
 from dispatch.depot import api as depots
+from dispatch.overlays import api as overlays
+from dispatch.past import api as past
 from dispatch.policies import api as policies
 from fleetcharge.accounts.public import api as api_view
 
@@ -27,4 +29,6 @@ urlpatterns = [
     path("depots/<str:public_id>/night/", api_view(depots.NightDetail.as_view()), name="depot-night-plan"),
     path("savings/", api_view(policies.SavingsView.as_view()), name="savings"),
     path("live/static/", api_view(api_static.LiveStaticView.as_view()), name="live-static"),
+    path("live/past/", api_view(past.LivePastView.as_view()), name="live-past"),
+    path("live/overlays/", api_view(overlays.LiveOverlaysView.as_view()), name="live-overlays"),
 ]

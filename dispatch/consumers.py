@@ -324,7 +324,7 @@ async def live_socket(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send)
     await receive()
     await send({"type": "websocket.accept"})
     the_hub = hub()
-    guest = await _admit(scope, the_hub)
+    guest = await admit(scope, the_hub, is_own=doorkeeper.is_own_origin(scope))
     if isinstance(guest, int):
         bye = {"type": "bye", "code": guest, "retry_ms": 15_000 if guest == doorkeeper.TOO_MANY else 0}
         await send({"type": "websocket.send", "text": orjson.dumps(bye).decode()})
@@ -338,8 +338,9 @@ async def live_socket(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send)
         the_hub.listeners.discard(socket)
 
 
-async def _admit(scope: asgi.Scope, the_hub: LiveHub) -> doorkeeper.Guest | int:
-    if not doorkeeper.is_own_origin(scope):
+async def admit(scope: asgi.Scope, the_hub: LiveHub, *, is_own: bool) -> doorkeeper.Guest | int:
+    """Who asks, or the close code that says why not; `is_own`: a page of this host does."""
+    if not is_own:
         return doorkeeper.NOT_ALLOWED
     guest = await the_hub.read(doorkeeper.identify, doorkeeper.session_key_of(scope))
     if isinstance(guest, doorkeeper.Guest) and the_hub.sockets_of(guest.user_id) >= MAX_SOCKETS_PER_USER:

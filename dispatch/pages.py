@@ -173,7 +173,7 @@ class PlugRow:
 def plugs_of(location: Location, organisation: Organisation, *, now: datetime) -> list[PlugRow]:
     """The site's connectors in bay order. Five queries; only the fleet's own sessions and promises are shown."""
     connectors = list(_connectors_at(location))
-    bays = _bay_names({row.pk: row.evse.physical_reference for row in connectors})
+    bays = bay_names({row.pk: row.evse.physical_reference for row in connectors})
     return _plug_rows(location, connectors, bays, organisation, now)
 
 
@@ -206,14 +206,14 @@ def plug_of_session(session: ChargingSession | None, organisation: Organisation,
         return None
     location = session.connector.evse.location
     connectors = _connectors_at(location)
-    bays = _bay_names(dict(connectors.values_list("pk", "evse__physical_reference")))
+    bays = bay_names(dict(connectors.values_list("pk", "evse__physical_reference")))
     own = list(connectors.filter(pk=session.connector_id)) if session.connector_id in bays else []
     rows = _plug_rows(location, own, bays, organisation, now)
     found = next((row for row in rows if row.session and row.session.pk == session.pk), None)
     return replace(found, offer=found.offer.of_session) if found else None
 
 
-def _bay_names(painted: dict[int, str]) -> dict[int, str]:
+def bay_names(painted: dict[int, str]) -> dict[int, str]:
     """Of connectors: what is painted on the ground when that names each bay; else they are counted through."""
     names = {plug: name.removeprefix("Bay ").strip() for plug, name in painted.items()}
     is_clear = all(names.values()) and len(set(names.values())) == len(names)

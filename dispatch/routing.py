@@ -1,7 +1,9 @@
-"""WebSocket routes by path prefix: (prefix, ASGI application)."""
+"""Realtime routes by path prefix: (prefix, ASGI application)."""
 
 from typing import Any
 
 from dispatch.consumers import live_socket
+from dispatch.live_events import PATH, live_events
 
-websocket_routes: list[tuple[str, Any]] = [("/ws/live/", live_socket)]
+websocket_routes: list[tuple[str, Any]] = [(PATH, live_socket)]
+http_routes: list[tuple[str, Any]] = [(PATH, live_events)]

@@ -12,6 +12,8 @@ def script_texts() -> dict[str, str]:
         **_refusals(),
         **_palette(),
         **_map(),
+        **_replay(),
+        **_overlays(),
     }
 
 
@@ -20,14 +22,10 @@ def _feed() -> dict[str, str]:
         "live": _("Live · {age} s"),
         "livePositions": _("Live · newest position {age} old"),
         "connecting": _("Connecting"),
-        "unsupported": _("Not live"),
         "refused": _("Not live"),
         "reconnecting": _("Reconnecting · {seconds} s"),
         "banner": _("Reconnecting… showing positions as of {time}. Changes you make are queued."),
         "bannerStill": _("No connection for {minutes} min. Showing the state of {time}; ages keep counting."),
-        "banner.unsupported": _(
-            "This browser has no live connection. Showing the state of {time}; reload to renew it."
-        ),
         "banner.refused": _("This account may not watch the fleet live. Showing the state of {time}."),
         "resynced": _("Connected again."),
         "noStatic": _("Names could not be loaded. Trying again."),
@@ -243,4 +241,25 @@ def _map() -> dict[str, str]:
         "loading": _("Loading…"),
         "loadFailed": _("This could not be loaded."),
         "retry": _("Try again"),
+    }
+
+
+def _replay() -> dict[str, str]:
+    return {
+        "replay.open": _("Replay the last two hours"),
+        "replay.play": _("Play"),
+        "replay.pause": _("Pause"),
+        "replay.begun": _("Replay: the map shows the past. The queue stays live."),
+        "replay.over": _("The map is live again."),
+        "replay.failed": _("The past could not be loaded."),
+        "replay.part": _("Not all vehicles and plugs; zoom in for the others."),
+    }
+
+
+def _overlays() -> dict[str, str]:
+    return {
+        "overlay.held": _("{plate} · bay {bay} until {time}"),
+        "overlay.booked": _("{plate} · bay {bay} from {time}"),
+        "overlay.more": _("{count} reservations"),
+        "overlay.gap": _("{km} km away"),
     }

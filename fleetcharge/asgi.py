@@ -13,6 +13,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetcharge.settings")
 django_application = get_asgi_application()
 
 from billing.payments.route import http_routes as payment_routes  # noqa: E402  (Django must be set up first)
+from dispatch.live_events import close as close_live_events  # noqa: E402
+from dispatch.routing import http_routes as live_event_routes  # noqa: E402
 from dispatch.routing import websocket_routes as live_routes  # noqa: E402
 from fleetcharge import run_token  # noqa: E402
 from fleetcharge.lib.tuning import tune_for_sockets  # noqa: E402
@@ -39,7 +41,7 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 # Longest prefix first. A raw route costs a twentieth of a Django view, and checks its own credentials.
 HTTP_ROUTES: list[tuple[str, Application]] = [
     *ingest_routes, *webhook_routes, *ubc_routes, *hook_routes, *upload_routes, *stream_routes,
-    *payment_routes,
+    *payment_routes, *live_event_routes,
 ]  # fmt: skip
 WEBSOCKET_ROUTES: list[tuple[str, Application]] = [*ocpp_routes, *live_routes, *stream_sockets]
 
@@ -95,7 +97,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
     while True:
         message = await receive()
         if message["type"] == "lifespan.startup":
-            drain_on_sigterm(status_hub().close)
+            drain_on_sigterm(status_hub().close, close_live_events)
             await send({"type": "lifespan.startup.complete"})
         else:
             await status_hub().close()

@@ -6,6 +6,7 @@ from dispatch.services.alerts import (
     close_alerts_by_key,
     open_alert,
     snooze_alert,
+    wake_alert,
 )
 from dispatch.services.assigning import plan_together
 from dispatch.services.commands import (
@@ -179,3 +180,4 @@ __all__ = [
     "wish",
     "with_promises",
 ]
+    "wake_alert",

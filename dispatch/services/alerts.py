@@ -112,6 +112,19 @@ def snooze_alert(*, alert_id: int, until: datetime, actor: User | None, actor_la
     return True
 
 
+@transaction.atomic
+def wake_alert(*, alert_id: int, actor: User | None, actor_label: str = "") -> bool:
+    """In sight again at once; False when it was not hidden, or is closed."""
+    organisation_id = Alert.objects.values_list("organisation_id", flat=True).get(pk=alert_id)
+    revision = next_revision(organisation_id)
+    hidden = Alert.objects.open().filter(pk=alert_id, snoozed_until__isnull=False)
+    if not hidden.update(snoozed_until=None, revision=revision):
+        return False
+    audit(action="alert.wake", target=Alert.objects.get(pk=alert_id), actor=actor, actor_label=actor_label)
+    publish(AlertChanged(alert_id, organisation_id, "upd", revision))
+    return True
+
+
 def touch_plan_alert(plan: ChargePlan) -> None:
     """The plan inside an alert changed: browsers get the alert again. Inside the caller's transaction."""
     alert = Alert.objects.open().filter(plan=plan).first()

@@ -20,6 +20,16 @@ def after(rows: Rows, order: Sequence[str], values: Sequence[Any]) -> Rows:
     return rows.filter(Q(**{_compare(order[0], strictly=False): values[0]}) & behind)
 
 
+def before(rows: Rows, order: Sequence[str], values: Sequence[Any]) -> Rows:
+    """What comes ahead of the row with these values, the nearest first."""
+    falling = opposite(order)
+    return after(rows, falling, values).order_by(*falling)
+
+
+def opposite(order: Sequence[str]) -> list[str]:
+    return [key.removeprefix("-") if key.startswith("-") else f"-{key}" for key in order]
+
+
 def _compare(key: str, *, strictly: bool) -> str:
     return f"{key.removeprefix('-')}__{'lt' if key.startswith('-') else 'gt'}{'' if strictly else 'e'}"
 

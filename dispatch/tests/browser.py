@@ -187,7 +187,7 @@ async def told(
     address: str, session_key: str, *says: dict[str, Any], once: bool = False, **headers: str
 ) -> AsyncIterator[Page]:
     """What a page hears that cannot open a socket."""
-    query = [("say", orjson.dumps(message).decode()) for message in says] + ([("once", "1")] if once else [])
+    query: Any = [("say", orjson.dumps(message).decode()) for message in says] + ([("once", "1")] if once else [])
     async with (
         httpx.AsyncClient(timeout=60, trust_env=False, cookies={"sessionid": session_key}) as client,
         client.stream("GET", address.replace("ws:", "http:"), params=query, headers=headers) as answer,

@@ -4,11 +4,14 @@ import itertools
 from datetime import UTC, datetime
 from typing import Any
 
+from django.utils import timezone
+
 from billing.models import Wallet
 from billing.services import ledger
 from fleetcharge.accounts.models import Organisation
 from stations.models import EVSE, Charger, Connector, Location, NetworkAccess, Source
-from vehicles.models import IdToken, Vehicle, VehicleModel, VehicleState
+from vehicles.events import VehicleMove
+from vehicles.models import IdToken, Position, Vehicle, VehicleModel, VehicleState
 
 NOW = datetime(2026, 3, 2, 6, 30, tzinfo=UTC)
 HERE = (12.9716, 77.5946)
@@ -88,3 +91,21 @@ def credit(organisation: Organisation) -> None:
         code = ledger.wallet_code(organisation.pk)
         account = ledger.accounts_for([code], currency=organisation.currency)[code]
         Wallet.objects.create(account=account, organisation=organisation, credit_limit_paise=100_000_00)
+
+
+def ping(van: Vehicle, at: datetime, *, east_m: int = 0, **fields: Any) -> None:
+    """One stored position, so many metres east of HERE; at 24 km/h and 50.4 % unless said otherwise."""
+    values = {
+        "latitude_e7": round(HERE[0] * 1e7), "longitude_e7": round(HERE[1] * 1e7) + east_m * 90, "speed_dkmh": 240,
+        "heading_deg": 90, "soc_permille": 504, "flags": 0, **fields,
+    }  # fmt: skip
+    Position.objects.bulk_create([Position(vehicle=van, fix_at=at, **values)])
+
+
+def move(van: Vehicle, **fields: Any) -> VehicleMove:
+    """A position as the live map hears of it."""
+    values = {
+        "latitude": 12.98, "longitude": 77.60, "speed_kmh": 30.0, "heading_deg": 180.0, "soc_percent": 55.0,
+        "is_charging": False, "is_soc_low": False, "at": timezone.now(), **fields,
+    }  # fmt: skip
+    return VehicleMove(vehicle_id=van.pk, organisation_id=van.organisation_id, **values)

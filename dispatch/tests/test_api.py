@@ -1,5 +1,7 @@
 """The dispatch API: shapes, decisions, and nothing for strangers."""
 
+from datetime import timedelta
+
 import pytest
 from django.utils import timezone
 
@@ -62,6 +64,16 @@ def test_an_alert_is_snoozed_and_closed(as_dispatcher, plan):
     assert snoozed["revision"] > alert.revision
     closed = as_dispatcher.post(f"/api/v1/alerts/{alert.pk}/close/", {}, content_type="application/json").json()
     assert (closed["op"], closed["revision"] > snoozed["revision"]) == ("del", True)
+
+
+def test_a_snoozed_alert_comes_back_when_it_is_woken(as_dispatcher, client, stranger, plan):
+    alert = Alert.objects.get()
+    services.snooze_alert(alert_id=alert.pk, until=timezone.now() + timedelta(minutes=30), actor=None)
+    woken = as_dispatcher.post(f"/api/v1/alerts/{alert.pk}/wake/").json()
+    assert (woken["op"], woken["snoozed_until"], woken["revision"] > alert.revision + 1) == ("upd", None, True)
+    assert as_dispatcher.post(f"/api/v1/alerts/{alert.pk}/wake/").json()["revision"] == woken["revision"]
+    client.force_login(stranger)
+    assert client.post(f"/api/v1/alerts/{alert.pk}/wake/").status_code == 404
 
 
 def test_a_plug_is_reserved_by_hand_once(as_dispatcher, plan):

@@ -2,7 +2,9 @@
 
 import csv
 import io
-from datetime import timedelta
+import zipfile
+from datetime import datetime, timedelta
+from xml.etree import ElementTree
 
 import pytest
 from django.db import connection
@@ -127,7 +129,7 @@ def test_the_address_carries_filter_and_order_through_pages_and_file(desk, organ
     Vehicle.objects.filter(registration__endswith="3").update(registration="MH 12 ZZ 0001")
     answer = desk.get("/fleet/", {"q": "KA", "state": "driving", "sort": "charge"})
     assert "q=KA" in answer.context["next"] and "sort=charge" in answer.context["next"]
-    file = records(desk.get("/fleet/" + answer.context["export"]))
+    file = records(desk.get("/fleet/" + answer.context["exports"][0][1]))
     charges = [float(row["soc_percent"]) for row in file]
     assert charges == sorted(charges) and {row["state"] for row in file} == {"driving"}
     assert all(row["registration"].startswith("KA") for row in file)
@@ -193,7 +195,7 @@ def test_the_place_of_one_order_is_none_in_another(organisation):
 
 
 def test_a_file_is_read_in_pieces_and_is_safe_in_a_spreadsheet(desk, organisation, monkeypatch):
-    monkeypatch.setattr("dispatch.tables.views.PIECE_ROWS", 2)
+    monkeypatch.setattr("dispatch.tables.files.PIECE_ROWS", 2)
     fill(organisation, 5)
     Vehicle.objects.filter(pk=Vehicle.objects.first().pk).update(registration="=1+1")
     answer = desk.get("/fleet/", {"export": "csv"})
@@ -222,3 +224,134 @@ def test_a_driver_may_see_none_of_it(path, client: Client, dispatcher):
     Membership.objects.filter(user=dispatcher).update(role="driver")
     client.force_login(dispatcher)
     assert client.get(path).status_code == 403
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_the_way_back_shows_the_pages_of_the_way_there(path, desk, organisation, monkeypatch):
+    monkeypatch.setattr("dispatch.tables.views.PAGE_ROWS", 3)
+    fill(organisation, 8)
+    table = next(one for one in vars(kinds).values() if isinstance(one, kinds.Table) and one.name == path_name(path))
+    for sort in table.sorts:
+        there = [answer := desk.get(f"{path}?sort={sort}")]
+        while answer.context["next"]:
+            there.append(answer := desk.get(path + answer.context["next"]))
+        back = [answer]
+        while answer.context["previous"]:
+            back.append(answer := desk.get(path + answer.context["previous"]))
+        assert [keys_of(page) for page in back[::-1]] == [keys_of(page) for page in there], sort
+        assert len(there) == 3 and not answer.context["first"]
+
+
+def keys_of(answer):
+    return [getattr(row, "pk", None) or row.id for row in rows_of(answer)]
+
+
+def test_less_than_a_page_on_the_way_back_is_the_first_page(desk, organisation, monkeypatch):
+    monkeypatch.setattr("dispatch.tables.views.PAGE_ROWS", 3)
+    fill(organisation, 5)
+    second = desk.get("/sessions/" + desk.get("/sessions/").context["next"])
+    ChargingSession.objects.filter(pk=ChargingSession.objects.order_by("-started_at").first().pk).update(
+        started_at=timezone.now() - timedelta(days=2)
+    )
+    first = desk.get("/sessions/" + second.context["previous"])
+    assert len(rows_of(first)) == 3 and not first.context["previous"]
+
+
+def sheet_of(answer):
+    """Rows of values as the file holds them: texts, numbers, and instants as a spreadsheet counts days."""
+    assert answer["Content-Type"].endswith("spreadsheetml.sheet")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as book:
+        sheet = ElementTree.fromstring(book.read("xl/worksheets/sheet1.xml"))
+    name = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+    assert not list(sheet.iter(f"{name}f"))
+    return [
+        {cell.get("r").rstrip("0123456789"): "".join(cell.itertext()) for cell in row}
+        for row in sheet.iter(f"{name}row")
+    ]
+
+
+def test_a_sheet_has_numbers_instants_and_no_formulas(desk, organisation, monkeypatch):
+    monkeypatch.setattr("dispatch.tables.files.PIECE_ROWS", 2)
+    fill(organisation, 5)
+    Vehicle.objects.filter(pk=Vehicle.objects.first().pk).update(registration="=1+1")
+    answer = desk.get("/fleet/", {"export": "xlsx", "sort": "plate"})
+    head, *rows = sheet_of(answer)
+    assert list(head.values()) == list(kinds.FLEET.fields)
+    assert len(rows) == 5 and rows[0]["A"] == "=1+1"
+    assert [float(row["E"]) for row in rows] == [state.soc_percent for state in states_by_plate()]
+    at = timezone.localtime(states_by_plate()[0].soc_at).replace(tzinfo=None, microsecond=0)
+    assert datetime(1899, 12, 30) + timedelta(days=float(rows[0]["G"])) == pytest.approx(at, abs=timedelta(seconds=1))
+
+
+def states_by_plate():
+    return list(VehicleState.objects.order_by("vehicle__registration"))
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_every_sheet_has_the_rows_of_its_page_and_nobody_elses(path, desk, organisation, other_organisation):
+    fill(organisation, 2)
+    fill(other_organisation, 1)
+    table = next(one for one in vars(kinds).values() if isinstance(one, kinds.Table) and one.name == path_name(path))
+    head, *rows = sheet_of(desk.get(path, {"export": "xlsx"}))
+    assert tuple(head.values()) == table.fields and len(rows) == 2
+
+
+def test_a_sheet_that_would_be_too_long_is_refused_with_a_way_out(desk, organisation, monkeypatch):
+    monkeypatch.setattr("dispatch.tables.files.MOST_SHEET_ROWS", 2)
+    fill(organisation, 3)
+    answer = desk.get("/sessions/", {"export": "xlsx"})
+    assert answer.status_code == 400 and "take the CSV file" in answer.text
+    assert len(records(desk.get("/sessions/", {"export": "csv"}))) == 3
+
+
+def test_chosen_alerts_are_snoozed_and_closed_at_once(desk, organisation):
+    fill(organisation, 3)
+    first, second, third = Alert.objects.order_by("pk")
+    answer = desk.post("/alerts/?sort=oldest", {"do": "snooze", "row": [first.pk, second.pk]}, follow=True)
+    assert answer.request["QUERY_STRING"] == "sort=oldest" and "2 done." in answer.text
+    hidden = Alert.objects.filter(snoozed_until__gt=timezone.now())
+    assert set(hidden) == {first, second}
+    services.close_alert(alert_id=third.pk, actor=None, reason="gone", now=timezone.now())
+    answer = desk.post("/alerts/", {"do": "close", "row": [second.pk, third.pk]}, follow=True)
+    assert "1 done. 1 were over already." in answer.text
+    assert Alert.objects.open().get() == first
+
+
+def test_chosen_places_are_given_up(desk, organisation):
+    fill(organisation, 2)
+    held = Reservation.objects.first()
+    Reservation.objects.filter(pk=held.pk).update(state="confirmed")
+    answer = desk.post(
+        "/reservations/", {"do": "cancel", "row": [row.pk for row in Reservation.objects.all()]}, follow=True
+    )
+    assert "1 done. 1 were over already." in answer.text
+    assert set(Reservation.objects.values_list("state", flat=True)) == {"cancelled"}
+
+
+def test_nobody_does_anything_with_the_rows_of_another_fleet(client, stranger, organisation):
+    fill(organisation, 1)
+    client.force_login(stranger)
+    answer = client.post(
+        "/alerts/", {"do": "close", "row": [Alert.objects.get().pk, "1e9", "x", "9" * 30]}, follow=True
+    )
+    assert "0 done." in answer.text
+    assert Alert.objects.open().exists()
+
+
+@pytest.mark.parametrize(("path", "name"), [("/alerts/", "cancel"), ("/fleet/", "close"), ("/alerts/", "")])
+def test_what_a_table_does_not_offer_is_not_done(path, name, desk, organisation):
+    fill(organisation, 1)
+    assert desk.post(path, {"do": name, "row": [Alert.objects.get().pk]}).status_code == 403
+    assert Alert.objects.open().exists()
+
+
+def test_who_may_only_look_is_offered_nothing(client, finance, organisation):
+    fill(organisation, 1)
+    client.force_login(finance)
+    assert 'name="row"' not in client.get("/alerts/").text
+    assert client.post("/alerts/", {"do": "close", "row": [Alert.objects.get().pk]}).status_code == 403
+
+
+def test_nothing_chosen_is_said(desk, organisation):
+    fill(organisation, 1)
+    assert "Choose rows first." in desk.post("/alerts/", {"do": "close"}, follow=True).text

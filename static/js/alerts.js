@@ -157,16 +157,31 @@ export class Queue {
   async snooze(alert = this.current()) {
     if (!alert) return;
     const held = alert.snoozed_until;
-    alert.snoozed_until = new Date(serverNow() + SNOOZE_MINUTES * 60_000).toISOString();
-    this.draw();
+    this.#hide(alert, new Date(serverNow() + SNOOZE_MINUTES * 60_000).toISOString());
+    sayWithUndo(t("snoozed"), serverNow() + UNDO_MS, () => this.#wake(alert));
     try {
       await this.actions.post(`alerts/${alert.id}/snooze/`, { minutes: SNOOZE_MINUTES });
-      say(t("snoozed"));
     } catch (error) {
-      alert.snoozed_until = held;
-      this.draw();
+      this.#hide(alert, held);
       say(t("failed", { detail: error.message }));
     }
+  }
+
+  /** Back in sight at once; the server hears of it after it heard of the snooze. */
+  async #wake(alert) {
+    this.#hide(alert, null);
+    try {
+      await this.actions.post(`alerts/${alert.id}/wake/`);
+      say(t("undone"));
+    } catch (error) {
+      say(t("failed", { detail: error.message }));
+    }
+  }
+
+  /** The alert itself, or the newer word about it that came meanwhile. */
+  #hide(alert, until) {
+    (this.store.alerts.get(alert.id) ?? alert).snoozed_until = until;
+    this.draw();
   }
 
   // --- calm ------------------------------------------------------------------------------------------------------

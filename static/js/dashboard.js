@@ -11,7 +11,9 @@ import { listenToKeys } from "fc/keys";
 import { drawKpis } from "fc/kpi";
 import { FleetList } from "fc/list";
 import { LiveMap } from "fc/map";
+import { Overlays } from "fc/overlays";
 import { Palette } from "fc/palette";
+import { Replay } from "fc/replay";
 import { Reserver } from "fc/reserve";
 import { store } from "fc/store";
 import { startTabs } from "fc/tabs";
@@ -28,6 +30,8 @@ const deeds = new Deeds({ actions, reserver, store, onDone: (focus, isChanged) =
 const drawer = new Drawer({ store, onReserve: (connector, bay, way) => reserver.reserve(connector, bay, way), onDeed: (button) => deeds.begin(button), onFollow: follow, onClose: closed });
 const palette = new Palette({ store, commands: commands(), onVehicle: pickVehicle, onStation: pickStation, onReserve: (wish) => reserver.byWish(wish) });
 const tabs = startTabs();
+const overlays = new Overlays({ map, store });
+const replay = new Replay({ map, store, onShow: () => { redrawMarks(); overlays.redraw(); } });
 handLinks(actions);
 const feed = startFeed({ store, queue, map, actions, watched });
 let chosenAlert = null;
@@ -47,7 +51,7 @@ function wireButtons() {
   byId("zoom-all").addEventListener("click", () => map.fitAll());
   byId("layers-button").addEventListener("click", toggleLayers);
   byId("grab").addEventListener("click", () => tabs.show(tabs.current() === "alerts" ? "map" : "alerts"));
-  for (const box of document.querySelectorAll("[data-layer]")) box.addEventListener("change", () => map.setLayer(box.dataset.layer, box.checked));
+  for (const box of document.querySelectorAll("[data-layer]")) box.addEventListener("change", () => (box.dataset.layer in overlays.show ? overlays : map).setLayer(box.dataset.layer, box.checked));
   for (const kpi of document.querySelectorAll("[data-list]")) kpi.addEventListener("click", () => { list.setFilter(kpi.dataset.list); tabs.show("fleet"); });
   document.addEventListener("click", (event) => {
     const wish = event.target.closest("[data-open]")?.dataset.open;
@@ -62,12 +66,14 @@ listenToKeys({
   j: () => step(1), k: () => step(-1), "/": () => { tabs.show("fleet"); list.openFind(true); }, "?": () => byId("keys").showModal(),
   f: () => { if (store.selection.vehicle) follow(store.selection.vehicle); }, l: toggleLayers,
   m: () => { tabs.show("map"); byId("map").focus(); }, g: () => { tabs.show("fleet"); byId("rows").querySelector("button")?.focus(); },
+  "[": () => replay.step(-1), "]": () => replay.step(1), p: () => replay.toggle(),
   escape: back, ...Object.fromEntries([1, 2, 3, 4, 5].map((n) => [String(n), () => queue.choose(queue.queue()[n - 1])])),
 }, () => palette.open());
 
 function commands() {
   return [
     { title: t("showAll"), icon: "frame", run: () => map.fitAll() },
+    { title: t("replay.open"), icon: "rewind", key: "[", run: () => { tabs.show("map"); replay.open(); } },
     { title: t("switchTheme"), icon: "moon", run: switchTheme },
     { title: t("openStations"), icon: "plug", run: () => { location.href = "/stations/"; } },
     ...(boot.urls.wallet ? [
@@ -155,7 +161,7 @@ function redrawMarks() {
   const alerted = queue.queue().filter((alert) => alert.vehicle_id && alert.severity === "bad").slice(0, 40);
   const marks = new Map(alerted.map((alert) => [alert.vehicle_id, { id: alert.vehicle_id, isAlert: true, text: "" }]));
   for (const id of [store.selection.vehicle, chosenAlert?.vehicle_id]) {
-    const vehicle = id && store.vehicle(id);
+    const vehicle = id && map.fleet.vehicle(id);
     if (vehicle) marks.set(id, { id, isAlert: marks.has(id), text: tagOf(vehicle) });
   }
   map.setMarks([...marks.values()]);
@@ -179,6 +185,7 @@ function closed() {
 function back() {
   if (!byId("layers").hidden) toggleLayers();
   else if (!byId("find-box").hidden) list.openFind(false);
+  else if (replay.isOn) replay.close();
   else if (drawer.shown) drawer.close();
   else if (tabs.current() !== "map") tabs.show("map");
   else store.select({ vehicle: null, station: null });
@@ -199,13 +206,14 @@ function watched() {
 
 function currentVehicle() { return store.selection.vehicle ?? chosenAlert?.vehicle_id ?? null; }
 
-/** Links may name what to show: /dispatch/#station=FC-IN-7K3M9QZX, #vehicle=12, #fleet. */
+/** Links may name what to show: /dispatch/#station=FC-IN-7K3M9QZX, #vehicle=12, #replay=2026-11-22T09:01:20Z, #fleet. */
 function followHash() {
   const wish = new URLSearchParams(location.hash.slice(1));
   const open = () => {
     if (wish.get("station")) pickStation(store.stationIdByPublicId.get(wish.get("station")));
     if (wish.get("vehicle")) pickVehicle(Number(wish.get("vehicle")));
   };
+  if (wish.get("replay")) replay.open(Date.parse(wish.get("replay")) || undefined);
   if (!wish.get("station") && !wish.get("vehicle")) return;
   if (store.stationNames.size || store.vehicleNames.size) open();
   else store.on("names", function once() { store.listeners.get("names").delete(once); open(); });

@@ -11,7 +11,7 @@ const WHOLE_FLEET = 5000; // up to here everything; above, only what is in view,
 const VIEW_DELAY_MS = 150;
 const NAMES_RETRY_MS = 4000;
 const OLD_POSITION_MS = 30_000; // the line may be well while nobody's position comes through
-const LOST = new Set(["reconnecting", "unsupported", "refused"]);
+const LOST = new Set(["reconnecting", "refused"]);
 
 export function startFeed({ store, queue, map, actions, watched }) {
   let etag = null;

@@ -27,6 +27,13 @@ function clockTime(format, at) {
 export const hourMinute = (at) => clockTime(minutes, at);
 export const hourMinuteSecond = (at) => clockTime(seconds, at);
 
+const days = new Intl.DateTimeFormat("en-GB", { day: "numeric", month: "short", timeZone: zone });
+/** `14:31:20`, with the day in front when it is another one than today. */
+export function pastTime(at, now = serverNow()) {
+  const day = days.format(new Date(at));
+  return day === days.format(new Date(now)) ? hourMinuteSecond(at) : `${day} ${hourMinuteSecond(at)}`;
+}
+
 const wall = new Intl.DateTimeFormat("sv-SE", {
   year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", timeZone: zone,
 });

@@ -23,7 +23,7 @@ export function listenToKeys(bindings, onPalette) {
       return;
     }
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-    const isTyping = event.target.closest("input:not([type=checkbox]),select,textarea,[contenteditable]");
+    const isTyping = event.target.closest("input:not([type=checkbox],[type=range]),select,textarea,[contenteditable]");
     const isEscape = event.key === "Escape";
     if (document.querySelector("dialog[open]") || (isTyping && !isEscape) || (!areOn && !isEscape)) return;
     const action = bindings[event.key.toLowerCase()];

@@ -26,6 +26,7 @@ export class LiveMap {
     this.marks = new Map();
     this.following = null;
     this.plan = null;
+    this.past = null; // a replay: drawn in place of what is
     this.map = djangoLeaflet();
     this.map.setView(HOME.center, HOME.zoom, { animate: false });
     this.base = new Basemap();
@@ -33,6 +34,9 @@ export class LiveMap {
     this.#addLayers(hasTiles);
     this.#listen();
   }
+
+  /** What is drawn: the live store, or the past while it is replayed. */
+  get fleet() { return this.past ?? this.store; }
 
   #addLayers(hasTiles) {
     const draw = { vehicles: this.#drawVehicles, stations: this.#drawStations, routes: this.#drawRoutes };
@@ -98,7 +102,7 @@ export class LiveMap {
   #drawVehicles(context, view) {
     this.hits.clear();
     if (!this.layers.vehicles) return;
-    const { count, x, y, a, d, id } = this.store.vehicles;
+    const { count, x, y, a, d, id } = this.fleet.vehicles;
     const hidden = new Set(this.marks.keys());
     for (const urgent of [false, true]) {
       for (let n = 0; n < count; n++) {
@@ -146,7 +150,7 @@ export class LiveMap {
 
   /** Sites on the canvas; the chosen one first, then those that are of most use to somebody who must charge. */
   #stationSpots(view, chosen) {
-    const { count, id, x, y, a, b, c, d } = this.store.stations;
+    const { count, id, x, y, a, b, c, d } = this.fleet.stations;
     const spots = [];
     for (let n = 0; n < count; n++) {
       const px = x[n] * view.scale - view.left;
@@ -227,12 +231,20 @@ export class LiveMap {
 
   #moveMarks() {
     for (const [id, { marker }] of this.marks) {
-      const vehicle = this.store.vehicle(id);
+      const vehicle = this.fleet.vehicle(id);
       if (!vehicle) { marker.remove(); continue; }
       marker.setLatLng([vehicle.latitude, vehicle.longitude]);
       if (!marker._map) marker.addTo(this.map);
       if (this.following === id) this.map.panTo([vehicle.latitude, vehicle.longitude], { animate: !isStill });
     }
+  }
+
+  /** Draw the past as it stands, or (null) what is again; pins only when one of them looks different. */
+  showPast(past, hasMovedPins = true) {
+    this.past = past;
+    this.vehicleLayer.redraw();
+    this.#moveMarks();
+    if (hasMovedPins) this.redrawStations();
   }
 
   // --- moving the view -------------------------------------------------------------------------------------------
@@ -272,7 +284,7 @@ export class LiveMap {
 
   follow(id) {
     this.following = id;
-    this.goTo(this.store.vehicle(id));
+    this.goTo(this.fleet.vehicle(id));
   }
 
   // --- pointing --------------------------------------------------------------------------------------------------
@@ -320,14 +332,14 @@ export class LiveMap {
   }
 
   #stationTip(id) {
-    const station = this.store.station(id);
+    const station = this.fleet.station(id);
     return [station?.name?.name ?? "", t("stationTip", {
       network: station?.name?.network ?? "", free: station?.free ?? "–", total: station?.total ?? "–", kw: integer(station?.powerKw ?? 0),
     })];
   }
 
   #vehicleTip(id) {
-    const { title, soc, note } = describe(this.store, this.store.vehicle(id));
+    const { title, soc, note } = describe(this.fleet, this.fleet.vehicle(id));
     return [title, t("vehicleTip", { soc, note })];
   }
 }

@@ -1,5 +1,6 @@
 // The one live socket: hello, view, ack; gaps heal by a new snapshot, a lost line by backing off with jitter.
 import { serverNow, tellTime } from "fc/clock";
+import { EventLine, PollLine } from "fc/one-way";
 import { BadFrame } from "fc/wire";
 
 const FIRST_DELAY_MS = 500;
@@ -10,6 +11,7 @@ const SILENT_MS = 10_000; // figures come every second: ten without a word is a 
 const OPEN = 1; // WebSocket.OPEN, where there is one
 const UNAUTHENTICATED = 4401;
 const FORBIDDEN = 4403;
+const TRIES = 2; // of each kind of line, until one of them was heard
 const OTHER_FLEET = 4409;
 const TOO_MANY = 4429;
 
@@ -33,6 +35,9 @@ export class LiveSocket {
     this.epoch = null;
     this.newestPositionAt = null; // of all vehicles, by the server's clock
     this.timer = null;
+    this.kind = null; // of the line in use
+    this.works = null; // the kind that was heard
+    this.failures = 0; // before any was
     addEventListener("online", () => this.#atOnce());
     document.addEventListener("visibilitychange", () => this.#visibility());
     setInterval(() => this.#everySecond(), 1000);
@@ -42,7 +47,6 @@ export class LiveSocket {
     clearTimeout(this.timer);
     this.socket?.close();
     const socket = this.#begin();
-    if (!socket) return;
     this.socket = socket;
     socket.binaryType = "arraybuffer";
     socket.onopen = () => this.#send({ type: "hello", v: 1, proto: 1, last_alert: this.store.lastAlert, language: this.language });
@@ -50,15 +54,28 @@ export class LiveSocket {
     socket.onclose = (event) => { if (socket === this.socket) this.#closed(event.code); };
   }
 
-  /** Some browsers have no WebSocket, or forbid it: the rest of the page must go on. */
+  /** Some browsers have no WebSocket, or forbid it, and some networks let none through: then the next kind of line. */
   #begin() {
+    const [[name, line], ...others] = this.#kinds();
+    this.kind = name;
     try {
-      return new WebSocket(this.url);
+      return line(this.url);
     } catch {
-      this.downSince ??= performance.now();
-      this.#become("unsupported");
-      return null;
+      [[this.kind]] = others;
+      return others[0][1](this.url);
     }
+  }
+
+  /** Those there are, the one that is due first. Only a socket may be forbidden where there is one. */
+  #kinds() {
+    const kinds = [
+      ...(globalThis.WebSocket ? [["socket", (url) => new WebSocket(url)]] : []),
+      ...(globalThis.EventSource ? [["events", (url) => new EventLine(url)]] : []),
+      ["poll", (url) => new PollLine(url)],
+    ];
+    const known = kinds.findIndex(([name]) => name === this.works);
+    const due = known >= 0 ? known : Math.floor(this.failures / TRIES) % kinds.length;
+    return [...kinds.slice(due), ...kinds.slice(0, due)];
   }
 
   /** What we look at: `{bbox, z, layers}`; sent again after every reconnect. */
@@ -124,6 +141,7 @@ export class LiveSocket {
 
   #welcome(message) {
     this.epoch = message.epoch;
+    this.works = this.kind;
     this.store.forgetParts();
     this.seq = 0;
     this.attempt = 0;
@@ -139,6 +157,7 @@ export class LiveSocket {
 
   #closed(code) {
     this.epoch = null;
+    this.failures += this.works ? 0 : 1;
     this.downSince ??= performance.now();
     if (code === UNAUTHENTICATED) return this.onSignedOut();
     if (code === OTHER_FLEET) return location.reload(); // chosen in another tab: this page must not go on with the last one
@@ -162,7 +181,7 @@ export class LiveSocket {
     this.onState(state);
   }
 
-  #atOnce() { if (this.state !== "live" && this.state !== "unsupported") { this.attempt = 0; this.open(); } }
+  #atOnce() { if (this.state !== "live") { this.attempt = 0; this.open(); } }
 
   #visibility() {
     this.#send({ type: document.hidden ? "pause" : "resume" });

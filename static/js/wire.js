@@ -4,6 +4,7 @@ export const FLAG = { LAST_PART: 1, STATION_IDS: 2, FIRST_PART: 4 };
 export const STATE = { IDLE: 0, DRIVING: 1, CHARGING: 2, OFFLINE: 3 };
 export const MARK = { LOW: 0x10, STALE: 0x20, EXCEPTION: 0x40, REROUTED: 0x80 };
 export const SOC_UNKNOWN = 255;
+export const FLAG_AGES = { STALE_SECONDS: 120, OFFLINE_SECONDS: 600 }; // after so long without a position, as the server has it
 const MAGIC = 0xfc;
 const VERSION = 1;
 export const HEADER_BYTES = 16;

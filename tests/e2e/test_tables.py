@@ -84,6 +84,25 @@ def test_a_table_is_filtered_sorted_and_exported_without_a_script(web: Watched, 
     assert "25850" in lines[1]
 
 
+def test_chosen_alerts_are_snoozed_and_a_place_is_given_up(web: Watched, busy: City, dispatcher: User) -> None:
+    page = web.sign_in(web.page(viewport=PHONE), dispatcher, "/alerts/")
+    page.get_by_role("checkbox").first.check()
+    page.get_by_role("button", name="Snooze 15 minutes").click()
+    expect(page.get_by_role("status")).to_have_text("1 done.")
+    assert page.locator(".filter").bounding_box()["height"] < 844 / 4  # type: ignore[index]
+    page.set_viewport_size(DESKTOP)
+    page.goto(f"{web.server.url}/reservations/")
+    every = page.get_by_role("checkbox", name="Choose all rows of this page")
+    every.check()
+    expect(page.get_by_role("checkbox", name="Choose KA 03 MX 4473")).to_be_checked()
+    page.get_by_text("Cancel…").click()
+    page.get_by_role("button", name="Yes, give the chosen places up").click()
+    expect(page.get_by_role("status")).to_have_text("1 done.")
+    expect(page.locator("tbody")).to_contain_text("Cancelled")
+    assert violations(page) == []
+    assert web.errors == []
+
+
 def test_the_alerts_read_in_hindi(web: Watched, busy: City, dispatcher: User) -> None:
     page = web.sign_in(web.page(), dispatcher, "/alerts/")
     page.get_by_role("group", name="Language").get_by_text("हिं").click()

@@ -1,0 +1,81 @@
+"""What the plugs of each site said: today's statuses, with the transitions since taken back one by one."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db.models import QuerySet
+
+from dispatch import wire
+from dispatch.past.span import Span
+from stations.models import Connector, StatusChange
+
+MAX_CONNECTORS = 5_000
+MAX_CHANGES = 50_000
+Change = tuple[int, str, str, datetime]
+"""Connector, old and new status, when."""
+
+Step = tuple[int, int, int]
+"""From this second on: so many free, and the colour of the site (`wire.worst_of`)."""
+
+
+def read(span: Span) -> tuple[dict[int, tuple[int, list[Step]]], bool]:
+    """By site: how many plugs it has, and its steps; and whether that is all of them."""
+    plugs = list(_plugs(span).values_list("pk", "evse__location_id", "status")[: MAX_CONNECTORS + 1])
+    sites = {pk: site for pk, site, _status in plugs[:MAX_CONNECTORS]}
+    counts: dict[int, Counter[str]] = defaultdict(Counter)
+    for _pk, site, status in plugs[:MAX_CONNECTORS]:
+        counts[site][status] += 1
+    changes = list(_changes(span, list(sites))[: MAX_CHANGES + 1])
+    totals = {site: statuses.total() for site, statuses in counts.items()}
+    steps = steps_of(span, counts, sites, changes[:MAX_CHANGES])
+    is_whole = len(plugs) <= MAX_CONNECTORS and len(changes) <= MAX_CHANGES
+    return {site: (totals[site], steps[site]) for site in totals}, is_whole
+
+
+def _plugs(span: Span) -> QuerySet[Connector]:
+    box = span.box
+    return Connector.objects.visible_to(span.organisation).filter(
+        evse__location__latitude__range=(box.south, box.north), evse__location__longitude__range=(box.west, box.east)
+    ).order_by("evse__location_id", "pk")  # fmt: skip
+
+
+def _changes(span: Span, connectors: list[int]) -> QuerySet[StatusChange, Change]:
+    since = StatusChange.objects.filter(connector__in=connectors, at__gt=span.start)
+    return since.order_by("-at", "-pk").values_list("connector_id", "old", "new", "at")
+
+
+def steps_of(
+    span: Span, counts: dict[int, Counter[str]], sites: dict[int, int], changes: Iterable[Change]
+) -> dict[int, list[Step]]:
+    """`counts` are of now and are taken back; `changes` begin with the newest."""
+    steps: dict[int, list[Step]] = defaultdict(list)
+    for connector, old, new, at in changes:
+        site = sites[connector]
+        if at <= span.end:
+            steps[site].append((span.second_of(at), *_look(counts[site])))
+        counts[site][new] -= 1
+        counts[site][old] += 1
+    for site, statuses in counts.items():
+        steps[site].append((0, *_look(statuses)))
+    return {site: _unlike(reversed(told)) for site, told in steps.items()}
+
+
+def _look(statuses: Counter[str]) -> tuple[int, int]:
+    status = Connector.Status
+    free = max(0, statuses[status.AVAILABLE])
+    busy = statuses[status.CHARGING] + statuses[status.OCCUPIED]
+    worst = wire.worst_of(
+        free=free, busy=max(0, busy), reserved=max(0, statuses[status.RESERVED]),
+        faulted=max(0, statuses[status.FAULTED]),
+    )  # fmt: skip
+    return free, worst
+
+
+def _unlike(steps: Iterable[Step]) -> list[Step]:
+    """Only those that look different from the one before."""
+    told: list[Step] = []
+    for step in steps:
+        if not told or told[-1][1:] != step[1:]:
+            told.append(step)
+    return told
