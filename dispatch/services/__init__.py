@@ -176,8 +176,8 @@ __all__ = [
     "vehicle_alarm",
     "vehicle_alarm_over",
     "waiting_reservations",
+    "wake_alert",
     "wanted_connectors",
     "wish",
     "with_promises",
 ]
-    "wake_alert",
