@@ -132,6 +132,28 @@ def test_money_for_what_was_invoiced_before_is_a_receipt_against_it(fleet: Fleet
     assert_heads_are_ours(december)
 
 
+def test_a_payment_that_is_found_after_its_month_was_closed_is_in_the_next_one(
+    fleet: Fleet, organisation: Organisation
+) -> None:
+    """What the accountant has imported of a closed month stays as it was, to the byte."""
+    for hours in (4, 6):
+        charge(fleet, at=NOON + timedelta(hours=hours))
+    november = months.close(day=NOVEMBER, now=AFTER_NOVEMBER, reason="It owes us.").month
+    names = ("tally", "tally-masters")
+    before = [files.of_month(november)[name]().read() for name in names]
+    wallets.top_up(organisation_id=organisation.pk, amount_paise=50_00, key="late", at=NOON)
+    transfer = LedgerTransfer.objects.get(entry_key=f"topup:{organisation.pk}:late")
+    advances.confirm(transfer=transfer, at=datetime(2026, 12, 5, tzinfo=UTC))
+    assert [files.of_month(november)[name]().read() for name in names] == before
+    december, january = (months.month_of(date(2026, 12, 1)), months.month_of(date(2027, 1, 1)))
+    [receipt] = vouchers(december, "Receipt")
+    assert (receipt.findtext("DATE"), receipt.findtext("REFERENCE")) == ("20261201", "late")
+    assert vouchers(january, "Receipt") == []
+    months.close(day=date(2026, 12, 1), now=datetime(2027, 1, 2, tzinfo=UTC), reason="It owes us.")
+    assert len(vouchers(months.month_of(date(2026, 12, 1)), "Receipt")) == 1
+    assert vouchers(january, "Receipt") == []
+
+
 def test_an_advance_of_the_next_month_is_a_receipt_against_the_invoice_that_used_it_up(
     fleet: Fleet, organisation: Organisation
 ) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from xml.sax.saxutils import escape
 
-from django.db.models import F, QuerySet, Sum
+from django.db.models import F, Q, QuerySet, Sum
 from django.db.models.fields.json import KeyTextTransform
 
 from billing.dispute import rupees
@@ -71,26 +71,40 @@ def tally_xml(month: AccountingMonth, supplier: SupplierRegistration | None = No
             document, party_of(document), centres.get(document.pk, {}), used.get(document.pk, Used())
         )  # fmt: skip
     for payment, document in payments_of(month, supplier):
-        yield _payment(payment, document, party_of(document))
+        yield _payment(payment, document, party_of(document), month)
     yield FOOT
 
 
 def payments_of(
     month: AccountingMonth, supplier: SupplierRegistration | None
 ) -> Iterator[tuple[DebtPayment, TaxDocument]]:
-    """Of the month's top-ups, what pays documents of before; what no document has open is the accountant's to enter."""
-    rows = DebtPayment.objects.filter(
-        transfer__occurred_at__gte=month.started_at, transfer__occurred_at__lt=month.ended_at
-    ).select_related("transfer", "document__supplier", "document__organisation")
-    for payment in rows.order_by("pk").iterator(500):
+    """Of the month's payments, those of documents; what no document has open is the accountant's to enter."""
+    rows = DebtPayment.objects.filter(_up_to(month)).exclude(_before(month)).order_by("pk")
+    for payment in rows.select_related("transfer", "document__supplier", "document__organisation").iterator(500):
         if payment.document is not None and supplier in {None, payment.document.supplier}:
             yield payment, payment.document
 
 
-def _payment(payment: DebtPayment, document: TaxDocument, party: str) -> str:
+def _up_to(month: AccountingMonth) -> Q:
+    """Payments of this month and all before it: of a closed one, what its close had found."""
+    rows = Q(transfer__occurred_at__lt=month.ended_at)
+    return rows & Q(decided_at__lte=month.closed_at) if month.closed_at is not None else rows
+
+
+def _before(month: AccountingMonth) -> Q:
+    """Payments of earlier months. What came, or was found, after its month was closed is in the first open one."""
+    closed = AccountingMonth.objects.filter(starts_on__lt=month.starts_on, closed_at__isnull=False)
+    last = closed.order_by("-starts_on").first()
+    if last is not None and last.ends_before == month.starts_on:
+        return _up_to(last)
+    return Q(transfer__occurred_at__lt=month.started_at)
+
+
+def _payment(payment: DebtPayment, document: TaxDocument, party: str, month: AccountingMonth) -> str:
     paise, key = payment.amount_paise, f"fleetcharge-{document.supplier.gstin}-payment-{payment.pk}"
+    day = max(day_in_india(payment.transfer.occurred_at), month.starts_on)
     facts = {
-        "DATE": f"{day_in_india(payment.transfer.occurred_at):%Y%m%d}", "GUID": key, "VOUCHERTYPENAME": "Receipt",
+        "DATE": f"{day:%Y%m%d}", "GUID": key, "VOUCHERTYPENAME": "Receipt",
         "REFERENCE": payment.transfer.entry_key.split(":", 2)[-1], "PARTYLEDGERNAME": party,
         "PERSISTEDVIEW": "Accounting Voucher View", "ISINVOICE": "No", "NARRATION": f"Paid of {document.number}",
     }  # fmt: skip
