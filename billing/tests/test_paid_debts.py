@@ -2,11 +2,14 @@
 
 import dataclasses
 import threading
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.db import DatabaseError, connection, connections, transaction
 from django.db.models import Sum
+from django.test.utils import CaptureQueriesContext
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -125,6 +128,43 @@ def test_the_oldest_invoice_is_paid_first_and_what_was_given_up_is_not_paid_agai
     assert list(DebtPayment.objects.values_list("document", "amount_paise")) == [
         (first.pk, 112_00), (second.pk, 38_00),
     ]  # fmt: skip
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize(("more_wh", "owed_paise"), [(-1_000, 190_76), (1_000, 212_00)])
+def test_a_correction_that_is_on_no_note_yet_is_owed_for_no_document(
+    organisation: Organisation, more_wh: int, owed_paise: int
+) -> None:
+    """What it adds is not invoiced; what it gives back has left the debt. What was never invoiced is no part of it."""
+    fleet = fleet_with(organisation, 0)
+    cdr = charge(fleet)
+    close()
+    charge(fleet, at=IN_DECEMBER)
+    now = adjustments.figures_of(cdr)
+    changed = dataclasses.replace(now, energy_wh=now.energy_wh + more_wh)
+    assert adjustments.adjust(cdr=adjustments.locked(cdr.pk), figures=changed, reason="late", now=IN_DECEMBER)
+    assert debts.owed_for_documents([organisation.pk], advances.unconfirmed()) == {organisation.pk: owed_paise}
+
+
+@pytest.mark.django_db
+def test_what_is_owed_for_documents_looks_no_session_up(organisation: Organisation) -> None:
+    """A fleet may have a million: their prices are added up as they stand, no document is asked for each of them."""
+    charge(fleet_with(organisation, 0))
+    close()
+    with CaptureQueriesContext(connection) as asked:
+        debts.owed_for_documents([organisation.pk], advances.unconfirmed())
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {asked.captured_queries[-1]['sql']}")
+        summed = [part.get("Relation Name") for part in summed_in(cursor.fetchone()[0][0]["Plan"])]
+    assert "billing_cdr" in summed
+
+
+def summed_in(plan: dict[str, Any], above: str = "") -> Iterator[dict[str, Any]]:
+    """What a plan adds up just as it is read, without a join."""
+    if above == "Aggregate":
+        yield plan
+    for part in plan.get("Plans", []):
+        yield from summed_in(part, plan["Node Type"])
 
 
 @pytest.mark.django_db(transaction=True)

@@ -16,8 +16,10 @@ from billing.invoicing.models import DebtPayment
 from billing.models import LedgerTransfer
 
 LOCK = 0x616476 << 40  # "adv"
-# in one statement, so that what is charged meanwhile is in all of it or in nothing of it; `waiting`: top-ups that
-# nobody has decided about, which pay nothing yet
+# In one statement, so that what is charged meanwhile is in all of it or in nothing of it; `waiting`: top-ups that
+# nobody has decided about, which pay nothing yet. What is on no document is all that was charged less what documents
+# say of it, so that no session is looked up: all prices of a fleet stand in one index (spending_of_an_organisation).
+# What a correction gives back of a session on a document has left the debt already.
 _OWED = """
 WITH waiting AS (SELECT organisation_id, sum(amount_paise) AS paise FROM ({waiting}) top_up GROUP BY organisation_id),
 standing AS (
@@ -29,17 +31,19 @@ standing AS (
     WHERE w.organisation_id = ANY(%s)
 )
 SELECT s.organisation_id, s.paise
-     - (SELECT COALESCE(sum(c.total_paise + COALESCE((
-               SELECT sum(a.total_paise) FROM billing_cdradjustment a WHERE a.cdr_id = c.id), 0)), 0)
-        FROM billing_cdr c WHERE c.organisation_id = s.organisation_id AND c.captured_at IS NOT NULL AND NOT EXISTS (
-            SELECT FROM billing_billeditem i WHERE i.cdr_id = c.id AND i.adjustment_id IS NULL))
-     - (SELECT COALESCE(sum(a.total_paise), 0)
+     - (SELECT COALESCE(sum(c.total_paise), 0) FROM billing_cdr c
+        WHERE c.organisation_id = s.organisation_id AND c.captured_at IS NOT NULL)
+     - (SELECT COALESCE(sum(a.total_paise), 0) FROM billing_cdradjustment a JOIN billing_cdr c ON c.id = a.cdr_id
+        WHERE c.organisation_id = s.organisation_id AND c.captured_at IS NOT NULL)
+     + (SELECT COALESCE(sum(a.total_paise), 0)
         FROM billing_cdradjustment a JOIN billing_cdr c ON c.id = a.cdr_id
         JOIN billing_billeditem b ON b.cdr_id = c.id AND b.adjustment_id IS NULL
-        WHERE c.organisation_id = s.organisation_id AND a.total_paise > 0 AND NOT EXISTS (
+        WHERE c.organisation_id = s.organisation_id AND a.total_paise < 0 AND NOT EXISTS (
             SELECT FROM billing_billeditem i WHERE i.adjustment_id = a.id))
      - (SELECT COALESCE(sum(f.total_paise), 0) FROM billing_subscriptionfee f
-        WHERE f.organisation_id = s.organisation_id AND f.document_id IS NULL)
+        WHERE f.organisation_id = s.organisation_id)
+     + (SELECT COALESCE(sum(CASE d.kind WHEN 'credit_note' THEN -d.charged_paise ELSE d.charged_paise END), 0)
+        FROM billing_taxdocument d WHERE d.organisation_id = s.organisation_id)
 FROM standing s WHERE s.paise > 0
 """
 _OPEN = """
