@@ -19,6 +19,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("dispatch/vehicles/<int:vehicle_id>/", views.vehicle_drawer, name="vehicle-drawer"),
     path("dispatch/depots/", depots.depot_list, name="depot-list"),
     path("dispatch/depots/<str:public_id>/", depots.depot_night, name="depot-night"),
+    path("dispatch/depots/<str:public_id>/plan/", depots.plan_again, name="depot-plan"),
     path("dispatch/policies/", policies.overview, name="policies"),
     path("stations/", tables.stations, name="station-list"),
     path("fleet/", tables.fleet, name="fleet-list"),

@@ -124,6 +124,7 @@ def _row(seen: picture.Picture, one: picture.Visitor, stay: core.Stay) -> dict[s
         "need_wh": round(one.guest.need_wh), "must_wh": round(one.guest.must_wh),
         "planned_wh": round(sum(stay.wh)), "missing_wh": round(stay.missing_wh),
         "missing_must_wh": round(stay.missing_must_wh), "charges": list(_charges(seen, stay)),
+        "stands": [clock.slot_at(seen.first, slot).isoformat() for slot in (stay.begins, stay.ends)],
     }  # fmt: skip
 
 

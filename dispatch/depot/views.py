@@ -1,32 +1,24 @@
-"""The pages of depots: how the next or the last night goes, as a table and drawn along the hours."""
+"""The pages of depots: which plug charges whom and when, under the limit of the site; planned again by a button."""
 
-from collections.abc import Iterator
-from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
-from django.http import HttpResponse
+from django.contrib import messages
+from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST
 
-from dispatch.depot import nights
-from dispatch.depot.clock import SLOT
+from dispatch.depot import drawing, nights
+from dispatch.depot.conflicts import conflicts_of, name_of
 from dispatch.depot.models import Depot, NightPlan
 from dispatch.views import needs
 from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.tenancy import FleetRequest, organisation_of
 from stations.models import EVSE
 
-WIDTH, ROW, LABEL, MARGIN = 960, 26, 110, 14
-"""Of the drawing, in its own units; a row per vehicle, its plate before it, and room for the last hour's name."""
-
-
-class Bar(NamedTuple):
-    """`x` and `width` in units of the drawing. `kind`: stay or charge."""
-
-    x: float
-    width: float
-    kind: str
-    title: str
+ASKED_FOR = "asked for"
 
 
 @needs(Scope.DISPATCH_READ)
@@ -38,57 +30,56 @@ def depot_list(request: FleetRequest) -> HttpResponse:
 
 @needs(Scope.DISPATCH_READ)
 def depot_night(request: FleetRequest, public_id: str) -> HttpResponse:
-    own = Depot.objects.for_organisation(organisation_of(request)).select_related("location")
-    depot = get_object_or_404(own, location__public_id=public_id)
+    depot = _own(request, public_id)
     plan = nights.latest(depot)
     with timezone.override(depot.location.time_zone):
-        context = {"depot": depot, "plan": plan, **(_drawn(plan) if plan else {})}
+        context = {
+            "depot": depot, "plan": plan, "can_plan": Scope.DISPATCH_WRITE in request.scopes,
+            "is_night": depot.is_active and nights.span_of(depot, timezone.now()) is not None,
+            **(_night(depot, plan) if plan else {}),
+        }  # fmt: skip
         return render(request, "dispatch/depot.html", context)
 
 
-def _drawn(plan: NightPlan) -> dict[str, Any]:
-    stays = plan.result["stays"]
-    begins, ends = plan.starts_at, plan.starts_at + len(plan.snapshot["limits_w"]) * SLOT
-    places = dict(EVSE.objects.filter(pk__in=plan.result["plugs"]).values_list("pk", "charger__ocpp_identity"))
-    rows = [
-        {
-            **row, "place": places.get(row["evse"]), "y": number * ROW + ROW, "bars": list(_bars(row, begins, ends)),
-            "arrives_at": datetime.fromisoformat(row["arrives_at"]),
-            "leaves_at": datetime.fromisoformat(row["leaves_at"]),
-        }
-        for number, row in enumerate(stays)
-    ]  # fmt: skip
-    height = (len(stays) + 1) * ROW
-    return {"rows": rows, "hours": list(_hours(begins, ends)), "width": WIDTH + MARGIN, "height": height}
+@needs(Scope.DISPATCH_WRITE)
+@require_POST
+def plan_again(request: FleetRequest, public_id: str) -> HttpResponse:
+    """The running night, now, as it looks now."""
+    depot = _own(request, public_id)
+    plan = nights.plan(location_id=depot.pk, now=timezone.now(), reason=ASKED_FOR)
+    if plan is None:
+        messages.error(request, _("It is day at this depot: its night is planned in the evening."))
+    else:
+        messages.success(request, _("Planned again: version %(version)s.") % {"version": plan.version})
+    return HttpResponseRedirect(reverse("depot-night", args=[public_id]))
 
 
-def _x(at: datetime, begins: datetime, ends: datetime) -> float:
-    share = (at - begins) / (ends - begins)
-    return round(LABEL + min(1.0, max(0.0, share)) * (WIDTH - LABEL), 1)
+def _own(request: FleetRequest, public_id: str) -> Depot:
+    own = Depot.objects.for_organisation(organisation_of(request)).select_related("location")
+    return get_object_or_404(own, location__public_id=public_id)
 
 
-def _bars(row: dict[str, Any], begins: datetime, ends: datetime) -> Iterator[Bar]:
-    """Where it stands from arrival to departure, and when it charges."""
-    yield _bar(row["arrives_at"], row["leaves_at"], begins, ends, "stay", "")
-    for since, until, watts in row["charges"]:
-        yield _bar(since, until, begins, ends, "charge", _told(since, until, watts))
+def _night(depot: Depot, plan: NightPlan) -> dict[str, Any]:
+    evses = _evses(depot)
+    places = {evse.pk: name_of(evse) for evse in evses}
+    planned = {pk: name for pk, name in places.items() if pk in plan.result["plugs"]}
+    limits, stays = plan.snapshot["limits_w"], plan.result["stays"]
+    return {
+        "drawing": drawing.draw(plan, planned, now=timezone.now()),
+        "conflicts": conflicts_of(depot, plan, evses), "rows": [_row(row, plan, places) for row in stays],
+        "limit_w": min(limits) if max(limits) < nights.UNLIMITED_W else None,
+        "planned_wh": sum(row["planned_wh"] for row in stays),
+    }  # fmt: skip
 
 
-def _told(since: str, until: str, watts: int) -> str:
-    begins, ends = (timezone.localtime(datetime.fromisoformat(at)) for at in (since, until))
-    return f"{begins:%H:%M}–{ends:%H:%M} {watts / 1000:.1f} kW"
+def _evses(depot: Depot) -> list[EVSE]:
+    own = EVSE.objects.filter(location=depot.pk, charger__organisation=depot.organisation_id, is_removed=False)
+    return list(own.select_related("charger").prefetch_related("connectors").order_by("charger__ocpp_identity", "pk"))
 
 
-def _bar(since: str, until: str, begins: datetime, ends: datetime, kind: str, title: str) -> Bar:
-    left, right = (_x(datetime.fromisoformat(at), begins, ends) for at in (since, until))
-    return Bar(left, round(max(0.0, right - left), 1), kind, title)
-
-
-def _hours(begins: datetime, ends: datetime) -> Iterator[tuple[float, datetime]]:
-    """Full hours, in the place's own time."""
-    local = timezone.localtime(begins)
-    at = local.replace(minute=0, second=0, microsecond=0)
-    while at <= ends:
-        if at >= begins:
-            yield _x(at, begins, ends), at
-        at += timedelta(hours=1)
+def _row(row: dict[str, Any], plan: NightPlan, places: dict[int, str]) -> dict[str, Any]:
+    return {
+        **row, "place": places.get(row["evse"], ""), "cost_paise": drawing.cost_paise(row, plan),
+        "arrives_at": drawing.moment(row["arrives_at"]), "leaves_at": drawing.moment(row["leaves_at"]),
+        "told": [drawing.told(charge) for charge in row["charges"]],
+    }  # fmt: skip

@@ -3,10 +3,11 @@
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
+from django.utils import timezone
 
 from billing.models import ChargingSession
 from dispatch.core import depot as core
-from dispatch.depot import clock, nights
+from dispatch.depot import clock, drawing, nights
 from dispatch.depot.models import Depot, DepotVehicle, NightPlan
 from dispatch.tests import factories
 from ocpp_bridge.charging import planning
@@ -346,7 +347,7 @@ def test_a_dispatcher_sets_up_a_depot_and_sees_its_night(
     assert client.get(url).json()["version"] == 1
     page = client.get(f"/dispatch/depots/{place.public_id}/").content.decode()
     assert f">{first.registration}<" in page
-    assert page.count('class="charge') == sum(len(stay["charges"]) for stay in planned["stays"])
+    assert page.count('<rect class="charge') == sum(len(stay["charges"]) for stay in planned["stays"])
     assert "2 of 2 ready" in page
     assert place.name in client.get("/dispatch/depots/").content.decode()
     assert client.delete(f"/api/v1/depots/{place.public_id}/").status_code == 204
@@ -380,3 +381,88 @@ def test_without_a_shared_limit_the_plan_is_advice_and_says_so(client, dispatche
     assert not plan(depot).result["is_steered"]
     client.force_login(dispatcher)
     assert "the plan is advice" in client.get(f"/dispatch/depots/{place.public_id}/").content.decode()
+
+
+def shown(client, place):
+    return client.get(f"/dispatch/depots/{place.public_id}/").content.decode()
+
+
+def test_a_dispatcher_has_the_night_planned_again_with_a_button(
+    client, dispatcher, finance, stranger, depot, organisation, model, place, time_machine
+):
+    time_machine.move_to(EVENING)
+    vehicle = van(organisation, model)
+    plan(depot)
+    url = f"/dispatch/depots/{place.public_id}/plan/"
+    for user, status in ((finance, 403), (stranger, 404)):
+        client.force_login(user)
+        assert client.post(url).status_code == status
+    client.force_login(finance)
+    assert "Plan again" not in shown(client, place)
+    client.force_login(dispatcher)
+    assert client.get(url).status_code == 405
+    assert NightPlan.objects.count() == 1
+    VehicleState.objects.update(soc_percent=10)
+    assert "Plan again" in shown(client, place)
+    answer = client.post(url, follow=True)
+    assert "Planned again: version 2" in answer.content.decode()
+    assert row(NightPlan.objects.first(), vehicle)["soc_percent"] == pytest.approx(10, abs=5)
+    time_machine.move_to(MORNING + timedelta(hours=6))
+    assert "Plan again" not in shown(client, place)
+    assert "It is day at this depot" in client.post(url, follow=True).content.decode()
+    assert NightPlan.objects.count() == 2
+
+
+def test_the_page_says_what_does_not_go_as_everybody_would_like(client, dispatcher, depot, organisation, model, place):
+    ChargingSite.objects.update(limit_w=1_000)
+    first, last = van(organisation, model, soc_percent=10), van(organisation, model, soc_percent=10)
+    broken = Connector.objects.order_by("pk")[0]
+    Connector.objects.filter(pk=broken.pk).update(status="faulted")
+    made = plan(depot)
+    client.force_login(dispatcher)
+    html = shown(client, place)
+    kept = next(one for one in (first, last) if row(made, one)["evse"])
+    other = last if kept == first else first
+    lack = {one.pk: f"{row(made, one)['missing_wh'] / 1000:.1f} kWh are missing" for one in (first, last)}
+    assert f"{kept.registration} is not ready at 06:00: {lack[kept.pk]}." in html
+    assert f"No plug is left for {other.registration}: {lack[other.pk]}." in html
+    assert f"Plug {broken.evse.charger.ocpp_identity} is not planned with: Faulted." in html
+    client.post("/i18n/setlang/", {"language": "hi"})
+    assert f"{kept.registration} 06:00 बजे तक तैयार नहीं" in shown(client, place)
+
+
+def test_a_night_without_conflicts_says_so(client, dispatcher, depot, organisation, model, place):
+    van(organisation, model)
+    made = plan(depot)
+    client.force_login(dispatcher)
+    html = shown(client, place)
+    assert "every vehicle is ready in time" in html
+    assert html.count("<polyline") == 1  # the limit
+    assert f"₹{made.cost_paise / 100:.2f}" in html
+
+
+def test_what_is_drawn_is_what_was_planned(depot, organisation, model):
+    """Two vehicles one after the other at one plug, both within the limit, each paying its share."""
+    Depot.objects.update(move_every_minutes=120)
+    depot.refresh_from_db()
+    Connector.objects.filter(pk=Connector.objects.order_by("pk")[1].pk).update(status="faulted")
+    for soc_percent in (60, 40):
+        van(organisation, model, soc_percent=soc_percent)
+    made = plan(depot)
+    stays, axis = made.result["stays"], drawing.Axis(made.starts_at, len(made.snapshot["limits_w"]))
+    load = drawing.load_of(stays, axis)
+    assert max(load) <= 7_400
+    assert sum(load) / 4 == pytest.approx(sum(one["planned_wh"] for one in stays), abs=8)
+    assert sum(drawing.cost_paise(one, made) for one in stays) == pytest.approx(made.cost_paise, abs=4)
+    [evse] = made.result["plugs"]
+    with timezone.override("Asia/Kolkata"):
+        drawn = drawing.draw(made, {evse: "BLR-1"}, now=EVENING + timedelta(hours=1))
+    stood = sorted((bar.x, bar.x + bar.width) for bar in drawn.plugs[0].bars if bar.kind == "stay")
+    assert len(stood) == 2
+    assert stood[0][1] <= stood[1][0]
+    for bar in drawn.plugs[0].bars:
+        assert any(left <= bar.x and bar.x + bar.width <= right + 0.1 for left, right in stood)
+    assert [price.paise_per_kwh for price in drawn.prices] == [900, 600, 900]
+    assert [price.tone for price in drawn.prices] == ["high", "low", "high"]
+    assert drawn.now_x == axis.at(4)
+    assert [at.hour for _x, at in drawn.hours][:3] == [20, 21, 22]

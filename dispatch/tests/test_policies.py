@@ -1,15 +1,17 @@
 """Policies: versions that never change, drawn by vehicle, followed by planning and ingest, compared with intervals."""
 
+import re
 from datetime import timedelta
 
 import numpy as np
 import pytest
 from django.db import DatabaseError, transaction
+from django.utils import translation
 
 from dispatch import candidates, services, situation
 from dispatch.core import comparing
 from dispatch.models import ChargePlan, DispatchPolicy, PlanOutcome, PolicyArm, PolicyAssignment, PolicyExperiment
-from dispatch.policies import assignment, comparison, outcomes
+from dispatch.policies import assignment, comparison, outcomes, words
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
 from fleetcharge.accounts.models import AuditEntry
@@ -227,3 +229,54 @@ def test_a_plan_is_made_by_the_policys_weights(organisation):
     plan = services.plan_charge_stop(vehicle_id=vehicle.pk, trigger="soc_low", trigger_key="soc:1", now=NOW)
     assert plan.snapshot["rules"]["cost_per_minute_paise"] == 900
     assert plan.target_soc_percent == 90
+
+
+def test_the_page_shows_versions_who_follows_them_and_the_difference_in_words(
+    client, dispatcher, organisation, other_organisation
+):
+    vans = [factories.vehicle(organisation) for _ in range(40)]
+    theirs = factories.vehicle(other_organisation)
+    policy(other_organisation, "secret")
+    policy(organisation, "early", **{**EARLY, "target_soc_percent": 85})
+    experiment(organisation, **EARLY)
+    slow = set(PolicyAssignment.objects.filter(policy__name="early").values_list("vehicle", flat=True))
+    late = factories.vehicle(organisation)
+    rng = np.random.default_rng(1)
+    for van in vans:
+        _plan(van, 1, NOW, delay_seconds=1500 + int(rng.normal(0, 120)) + 600 * (van.pk in slow))
+    outcomes.record(now=NOW + timedelta(days=1))
+    client.force_login(dispatcher)
+    html = client.get("/dispatch/policies/").content.decode()
+    rows = {name: html.split(f"<b>{name}</b>")[1].split("</tr>")[0] for name in ("early v2", "early v1", "as now v1")}
+    followers = Vehicle.objects.filter(policy_assignments__policy__name="early").values_list("registration", flat=True)
+    assert ", ".join(sorted(followers)) in rows["early v2"]
+    assert "an earlier version" in rows["early v1"]
+    assert "nobody" in rows["early v1"]
+    own = html.split("The fleet's own rules")[1].split("</tr>")[0]
+    assert late.registration in own
+    assert vans[0].registration not in own
+    assert theirs.registration not in html
+    assert "secret" not in html
+    assert "minutes more per plan" in html
+    assert "Energy: no difference is shown" in html
+    client.post("/i18n/setlang/", {"language": "hi"})
+    html = client.get("/dispatch/policies/").content.decode()
+    assert "मिनट ज़्यादा, 95 % निश्चय से" in html
+
+
+@pytest.mark.parametrize("name", words.SENTENCES)
+@pytest.mark.parametrize(
+    ("interval", "direction", "figures"),
+    [
+        (comparing.Interval(-3.0, -4.0, -2.0), "less|fewer", ("3.0", "2.0", "4.0")),
+        (comparing.Interval(3.0, 2.0, 4.0), "more", ("3.0", "2.0", "4.0")),
+        (comparing.Interval(1.0, -0.5, 2.5), "no difference is shown", ("0.5", "2.5")),
+    ],
+)
+def test_words_tell_direction_and_interval(name, interval, direction, figures):
+    with translation.override("en"):
+        said = words._said(name, interval)
+    assert re.search(direction, said)
+    assert re.findall(r"\d+\.\d", said) == list(figures)
+    if interval.is_sure:
+        assert not re.search("more" if "less" in direction else "less|fewer", said)
