@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
-from django.db.models import Count, Q
+from django.db.models import Count, Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -80,7 +81,7 @@ def standing_of(operator: Organisation, *, now: datetime) -> Standing:
     believed = existing & has_believed_connector(now)
     own = Q(source__organisation=operator) | Q(chargers__organisation=operator)
     ids = Location.objects.filter(own, organisation=None, is_removed=False).values("pk")
-    found = Location.objects.filter(pk__in=ids).annotate(
+    found: QuerySet[Any] = Location.objects.filter(pk__in=ids).annotate(
         total=Count("evses__connectors", filter=existing),
         working=Count("evses__connectors", filter=believed & works),
         free=Count("evses__connectors", filter=believed & Q(evses__connectors__status=Connector.Status.AVAILABLE)),

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST
 
-from fleetcharge.accounts.models import AuditEntry, Membership, User
+from fleetcharge.accounts.models import AuditEntry, Membership, Organisation, User
 from fleetcharge.accounts.services import audit
 
 ERASURE = "privacy.erasure_wanted"
@@ -46,7 +46,8 @@ def own_copy(request: HttpRequest) -> JsonResponse:
 def want_erasure(request: HttpRequest) -> HttpResponse:
     """The wish stands in the trail of each of the person's fleets, where its owners answer it; once a day is enough."""
     person = _person(request)
-    fleets = [one.organisation for one in Membership.objects.filter(user=person).select_related("organisation")]
+    memberships = Membership.objects.filter(user=person).select_related("organisation")
+    fleets: list[Organisation | None] = [one.organisation for one in memberships]
     recent = AuditEntry.objects.filter(action=ERASURE, actor=person, at__gt=timezone.now() - ASKED_ONCE_IN)
     if not recent.exists():
         for fleet in fleets or [None]:
