@@ -7,6 +7,7 @@ from dispatch.connecting import views as connecting
 from dispatch.depot import views as depots
 from dispatch.monitoring import views as monitoring
 from dispatch.onboarding import views as onboarding
+from dispatch.geofences import views as geofences
 from dispatch.policies import views as policies
 from dispatch.reports import views as reports
 from dispatch.tables import views as tables
@@ -23,6 +24,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("dispatch/policies/", policies.overview, name="policies"),
     path("stations/", tables.stations, name="station-list"),
     path("fleet/", tables.fleet, name="fleet-list"),
+    path("fleet/geofences/", geofences.overview, name="geofences"),
+    path("fleet/geofences/save/", geofences.save, name="geofence-save"),
+    path("fleet/geofences/<int:geofence_id>/remove/", geofences.remove, name="geofence-remove"),
     path("fleet/connect/", connecting.overview, name="connect"),
     path("fleet/connect/claim/", connecting.claim, name="connect-claim"),
     path("fleet/<int:vehicle_id>/connect/", connecting.vehicle, name="connect-vehicle"),

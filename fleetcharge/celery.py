@@ -36,6 +36,7 @@ app.conf.beat_schedule = {
     "duplicate-sites": {"task": "stations.tasks.find_duplicates", "schedule": 3600.0},
     "position-partitions": {"task": "vehicles.tasks.keep_partitions", "schedule": 3600.0},
     "vehicle-loop": {"task": "vehicles.tasks.follow_vehicles", "schedule": 15.0},
+    "geofences": {"task": "vehicles.tasks.follow_geofences", "schedule": 5.0},
     "vehicle-days": {"task": "vehicles.tasks.make_days", "schedule": 60.0},
     "low-soc-sweep": {"task": "dispatch.tasks.sweep_low_vehicles", "schedule": 10.0},
     "speed-laws": {"task": "dispatch.speeds.tasks.learn_speeds", "schedule": crontab(hour=22, minute=40)},

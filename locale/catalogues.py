@@ -29,6 +29,8 @@ PYTHON = [
     "dispatch/offers.py",
     "dispatch/connecting/texts.py",
     "dispatch/connecting/views.py",
+    "dispatch/geofences/texts.py",
+    "dispatch/geofences/views.py",
     "dispatch/models.py",
     "dispatch/driving/models.py",
     "dispatch/driving/texts.py",

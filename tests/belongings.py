@@ -52,11 +52,22 @@ from stations.models import (
     Tariff,
     TicketNote,
 )
-from vehicles.models import Driver, IdToken, Shift, Vehicle, VehicleModel, VehicleState
+from vehicles.geofences import services as geofences
+from vehicles.models import (
+    Driver,
+    GeofenceEvent,
+    GeofenceStanding,
+    IdToken,
+    Shift,
+    Vehicle,
+    VehicleModel,
+    VehicleState,
+)
 
 PLATE, SITE, PERSON, TAG, IDENTITY = "KA 99 ZZ 4711", "Secret Depot Hoodi", "Quenby Zzyx", "TAGZZ4711", "DEPOT-ZZ-1"
 COLLEAGUE, MAILBOX, NETWORK = "Wilhelmina Qoph", "w.qoph@hoodi.example", "Hoodi Private Grid"
 INVITED = "soon@hoodi.example"
+FENCE = "Yard of Zz at Hoodi"
 HOOK = "https://hooks.hoodi.example/in"
 OWNED = ("webhooks", "stations", "vehicles", "billing", "dispatch", "ocpp_bridge")
 
@@ -66,7 +77,7 @@ class Belongings:
     """`fill` puts this fleet's ids into a route; `signs` are texts that must never reach a stranger."""
 
     rows: dict[str, Any] = field(default_factory=dict)
-    signs: tuple[str, ...] = (PLATE, SITE, PERSON, TAG, IDENTITY, COLLEAGUE, MAILBOX, NETWORK, INVITED, HOOK)
+    signs: tuple[str, ...] = (PLATE, SITE, PERSON, TAG, IDENTITY, COLLEAGUE, MAILBOX, NETWORK, INVITED, HOOK, FENCE)
 
     def fill(self, route: str) -> str:
         return re.sub(r"<(?:(\w+):)?(\w+)>|\(\?P<(\w+)>[^)]*\)", lambda match: self._value(route, match), route)
@@ -134,6 +145,12 @@ def _make(fleet: Organisation) -> dict[str, Any]:
         vehicle=vehicle,
         defaults={"latitude": 12.98, "longitude": 77.71, "position_at": now, "received_at": now, "soc_percent": 55},
     )
+    circle = {"type": "Point", "coordinates": [77.71, 12.98]}
+    fence = geofences.draw(organisation_id=fleet.pk, name=FENCE, geometry=circle, radius_m=200)
+    crossing = GeofenceEvent.objects.create(
+        organisation=fleet, geofence=fence, vehicle=vehicle, kind="entered", at=now, latitude=12.98, longitude=77.71
+    )
+    GeofenceStanding.objects.create(geofence=fence, vehicle=vehicle, is_inside=True, is_doubted=False, since=now)
     token = IdToken.objects.create(organisation=fleet, uid=TAG, vehicle=vehicle, driver=driver)
     shift = Shift.objects.create(
         organisation=fleet, vehicle=vehicle, driver=driver, starts_at=now, ends_at=now + timedelta(hours=8)
@@ -236,6 +253,7 @@ def _make(fleet: Organisation) -> dict[str, Any]:
         state="tried", report=[], uploaded_by=colleague,
     )  # fmt: skip
     return {
+        "geofenceevent": crossing, "geofence": fence,
         "maintenance-tickets": ticket, "maintenanceticket": ticket, "charger-health": evse, "evsehealth": health,
         "billupload": upload,
         "approvals": approval, "wallet/approvals": approval, "billing/approval": approval, "utilitysupply": supply,

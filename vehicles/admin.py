@@ -12,6 +12,7 @@ from unfold.widgets import UnfoldAdminPasswordWidget
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, TenantAdmin
 from fleetcharge.accounts.models import Membership
 from vehicles.claims import DeviceNotHeard, DeviceTaken, check_device
+from vehicles.geofences import admin as _geofences  # noqa: F401  (registers its pages)
 from vehicles.models import (
     FIGURES,
     Driver,

@@ -59,6 +59,18 @@ class StopDone:
 
 
 @dataclass(frozen=True)
+class GeofenceCrossed:
+    """A vehicle came into a geofence (`entered`) or left it (`left`), now. Never for late or doubtful positions."""
+
+    event_id: int
+    vehicle_id: int
+    organisation_id: int
+    geofence_id: int
+    kind: str
+    at: datetime
+
+
+@dataclass(frozen=True)
 class TrackerAlarmRaised:
     """A tracker calls for somebody, now: an emergency button, tampering, a cut supply. Never for late messages."""
 

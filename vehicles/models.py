@@ -461,6 +461,11 @@ class UnknownDevice(models.Model):
 
 # Files of their own; Django looks for them here.
 from vehicles.clouds import VehicleCloud as VehicleCloud  # noqa: E402
+from vehicles.geofences.models import Geofence as Geofence  # noqa: E402
+from vehicles.geofences.models import GeofenceCursor as GeofenceCursor  # noqa: E402
+from vehicles.geofences.models import GeofenceEvent as GeofenceEvent  # noqa: E402
+from vehicles.geofences.models import GeofenceSet as GeofenceSet  # noqa: E402
+from vehicles.geofences.models import GeofenceStanding as GeofenceStanding  # noqa: E402
 from vehicles.packets import RawPacket as RawPacket  # noqa: E402
 from vehicles.trackers import TrackerAlarm as TrackerAlarm  # noqa: E402
 from vehicles.trips.models import Stretch as Stretch  # noqa: E402

@@ -10,6 +10,8 @@ from django.utils import timezone
 from fleetcharge.lib.sweeps import survived
 from fleetcharge.lib.turns import turn
 from vehicles import loop, services, visits
+from vehicles.geofences import following
+from vehicles.geofences import services as geofences
 from vehicles.packets import drop_old_packets
 from vehicles.trips import services as trips
 
@@ -23,6 +25,7 @@ def keep_partitions() -> None:
     """Tables for the days ahead exist, those past retention are gone; hourly, and harmless to repeat."""
     today = datetime.now(UTC).date()
     drop_old_packets(now=timezone.now())
+    geofences.forget_removed()
     for day in services.ensure_partitions(today=today):
         logger.info("pings of %s have a table", day)
     for day in services.drop_old_partitions(today=today):
@@ -36,6 +39,14 @@ def follow_vehicles() -> None:
         if is_ours:
             visits.complete_visited(now=timezone.now())
             loop.estimate_charges(now=timezone.now())
+
+
+@shared_task
+def follow_geofences() -> None:
+    """Who came into a geofence or left one, every five seconds; one process at a time."""
+    with turn(LOOP_LOCK, 1) as is_ours:
+        if is_ours:
+            following.follow(now=timezone.now())
 
 
 @shared_task

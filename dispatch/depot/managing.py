@@ -4,6 +4,7 @@ from typing import Any
 
 from django.db import transaction
 
+from dispatch.depot import fences
 from dispatch.depot.models import Depot, DepotVehicle
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.accounts.services import audit
@@ -50,6 +51,7 @@ def _change(depot: Depot, rules: dict[str, Any], *, is_new: bool, actor: User | 
         setattr(depot, name, value)
     depot.is_active = True
     depot.save()
+    fences.fit(depot, before.get("radius_m", depot.radius_m))
     audit(
         action="depot.rules", target=depot, actor=actor, actor_label=actor_label,
         before={} if is_new else _told(before), after=_told(rules),

@@ -26,6 +26,8 @@ NETWORK_CHANGED = "network.changed"
 RESERVATION_BREACHED = "reservation.breached"
 SESSION_COMMAND_CHANGED = "session_command.changed"
 PLAN_CHANGED = "plan.changed"
+GEOFENCE_ENTERED = "geofence.entered"
+GEOFENCE_LEFT = "geofence.left"
 DRIVER_LINK_MADE = "driver_link.made"
 TEST = "webhook.test"
 
@@ -71,6 +73,14 @@ _ALERT = {
     "opened_at": "instant",
     "closed_at": "instant or null",
     "close_reason": "text, empty while open",
+}
+_CROSSING = {
+    "id": "as under /api/v1/geofence-events/",
+    "geofence": "`{id, name}`",
+    "vehicle": "`{id, registration}`",
+    "at": "instant of the position that settled it",
+    "latitude": "of that position",
+    "longitude": "",
 }
 
 CATALOGUE = {
@@ -274,6 +284,13 @@ CATALOGUE = {
                 "is_removed": "it is shown no more", "updated_at": "instant",
             },
         ),
+        EventType(
+            GEOFENCE_ENTERED,
+            "A vehicle came into one of your geofences. Late, doubtful and made-up positions tell nothing.",
+            Scope.VEHICLES_READ,
+            _CROSSING,
+        ),
+        EventType(GEOFENCE_LEFT, "A vehicle left one of your geofences.", Scope.VEHICLES_READ, _CROSSING),
         EventType(
             NETWORK_CHANGED,
             "A network where your fleet may charge was connected, fails, works again or was switched off.",

@@ -1,0 +1,1 @@
+"""The page where a dispatcher sees and draws geofences."""
