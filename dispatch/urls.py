@@ -31,6 +31,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("fleet/connect/claim/", connecting.claim, name="connect-claim"),
     path("fleet/<int:vehicle_id>/connect/", connecting.vehicle, name="connect-vehicle"),
     path("fleet/<int:vehicle_id>/connect/packets/", connecting.packets, name="connect-packets"),
+    path("fleet/<int:vehicle_id>/connect/move/", connecting.move, name="connect-move"),
     path("fleet/<int:vehicle_id>/connect/new/", connecting.new_device, name="connect-new-device"),
     path("sessions/", tables.sessions, name="session-list"),
     path("alerts/", tables.alerts, name="alert-list"),

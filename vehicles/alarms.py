@@ -24,10 +24,11 @@ def raise_alarm(
     one that stood: the message that it was over may never have come. One older than ten minutes is kept as a late one
     and told to nobody, unless it is live: then it was we who read it late. One ahead of our clock is of now.
     """
-    vehicle = Vehicle.objects.filter(device_id=device_id, is_active=True).first()
+    at = min(at, received_at)
+    vehicle = Vehicle.objects.holding(device_id, at).filter(is_active=True).first()
     if vehicle is None:
         return None
-    at, is_late = min(at, received_at), not is_live and received_at - at > LATE_AFTER
+    is_late = not is_live and received_at - at > LATE_AFTER
     latitude, longitude = place or (None, None)
     fields = {"raised_at": at, "received_at": received_at, "heard_at": received_at, "is_late": is_late,
               "latitude": latitude, "longitude": longitude}  # fmt: skip
@@ -64,7 +65,8 @@ def _is_new(vehicle: Vehicle, kind: str, at: datetime, received_at: datetime) ->
 @transaction.atomic
 def clear_alarm(*, device_id: str, kind: str, at: datetime) -> bool:
     """The tracker says it is over; False when nothing older than `at` stood."""
-    standing = TrackerAlarm.objects.standing().filter(vehicle__device_id=device_id, kind=kind, raised_at__lte=at)
+    holding = Vehicle.objects.holding(device_id, at)
+    standing = TrackerAlarm.objects.standing().filter(vehicle__in=holding, kind=kind, raised_at__lte=at)
     alarm = standing.select_for_update(of=("self",)).select_related("vehicle").first()
     if alarm is None:
         return False

@@ -25,12 +25,25 @@ from fleetcharge.accounts.tenancy import organisation_of
 from fleetcharge.lib.api import Conflict
 from vehicles import readings, services
 from vehicles import serializers as shapes
-from vehicles.models import Driver, IdToken, Position, Shift, Stop, Stretch, UnknownDevice, Vehicle, VehicleModel
+from vehicles.models import (
+    DeviceAssignment,
+    Driver,
+    IdToken,
+    Position,
+    Shift,
+    Stop,
+    Stretch,
+    UnknownDevice,
+    Vehicle,
+    VehicleModel,
+)
 
 TRACK_DEFAULT = timedelta(days=1)
 TRACK_LONGEST = timedelta(days=7)
 TRACK_POINTS = 20_000
 TRIPS_LONGEST, TRIPS_MOST = timedelta(days=31), 5_000
+DEVICES_MOST = 100
+DEVICE_REFUSED = OpenApiResponse(description="The device has a vehicle, or it is an IMEI that nobody heard by TCP.")
 STOP_ID = OpenApiParameter("stop_id", int, OpenApiParameter.PATH)
 PERIOD = [OpenApiParameter("from", datetime), OpenApiParameter("to", datetime)]
 
@@ -190,6 +203,38 @@ class VehicleViewSet(SavedRowsViewSet):
             raise Conflict("The charge was read later than that.", code="newer_reading") from error
         return Response(shapes.VehicleSerializer(self.get_queryset().get(pk=vehicle.pk)).data)
 
+    @extend_schema(
+        responses=shapes.DeviceAssignmentSerializer(many=True),
+        description="The devices that report or reported for the vehicle, and when; the newest first.",
+    )
+    @action(detail=True, pagination_class=None, filter_backends=[])
+    def devices(self, request: Request, pk: str) -> Response:
+        rows = DeviceAssignment.objects.filter(vehicle=self.get_object())[:DEVICES_MOST]
+        return Response(shapes.DeviceAssignmentSerializer(rows, many=True).data)
+
+    @extend_schema(
+        request=shapes.DeviceSerializer,
+        responses={200: shapes.VehicleSerializer, 409: DEVICE_REFUSED},
+        description=(
+            "Let a device report for this vehicle from now on; `move` takes it from another vehicle of yours. What it "
+            "measured before stays that vehicle's, also when it comes later."
+        ),
+    )
+    @devices.mapping.post
+    def assign_device(self, request: Request, pk: str) -> Response:
+        vehicle = self.get_object()
+        serializer = shapes.DeviceSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        wanted = serializer.validated_data
+        _claim(vehicle_id=vehicle.pk, device_id=wanted["device_id"], is_move=wanted["move"])
+        return Response(shapes.VehicleSerializer(self.get_queryset().get(pk=vehicle.pk)).data)
+
+    @extend_schema(responses={204: None}, description="Its device reports for nobody from now on.")
+    @devices.mapping.delete
+    def release_device(self, request: Request, pk: str) -> Response:
+        services.release_device(vehicle_id=self.get_object().pk)
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
     @extend_schema(responses=shapes.StopSerializer(many=True), description="Stops in the order of the visit.")
     @action(detail=True, pagination_class=None, filter_backends=[])
     def stops(self, request: Request, pk: str) -> Response:
@@ -302,7 +347,7 @@ class UnknownDeviceViewSet(mixins.ListModelMixin, FleetViewSet):
         request=shapes.ClaimSerializer,
         responses={
             200: shapes.VehicleSerializer,
-            409: OpenApiResponse(description="The device has a vehicle, or it is an IMEI that nobody heard by TCP."),
+            409: DEVICE_REFUSED,
         },
         description=(
             "Let a device report for a vehicle. The id may also be one that never reported, but for an IMEI "
@@ -314,15 +359,21 @@ class UnknownDeviceViewSet(mixins.ListModelMixin, FleetViewSet):
         serializer = shapes.ClaimSerializer(data=request.data, context=self.get_serializer_context())
         serializer.is_valid(raise_exception=True)
         wanted = serializer.validated_data
-        try:
-            vehicle = services.claim_device(vehicle_id=wanted["vehicle"].pk, device_id=wanted["device_id"])
-        except services.DeviceTaken as error:
-            raise Conflict("This device reports for another vehicle.", code="device_taken") from error
-        except services.DeviceNotHeard as error:
-            if error.wait_seconds:
-                raise Throttled(error.wait_seconds, str(error), code="throttled") from error
-            raise Conflict(str(error), code="imei_not_heard") from error
+        vehicle = _claim(vehicle_id=wanted["vehicle"].pk, device_id=wanted["device_id"])
         return Response(shapes.VehicleSerializer(vehicle).data)
+
+
+def _claim(**wanted: Any) -> Vehicle:
+    """What the service refuses, in the words of the API."""
+    try:
+        return services.claim_device(**wanted)
+    except services.DeviceTaken as error:
+        move = " Send `move` to take it from there." if error.is_own else ""
+        raise Conflict(f"This device reports for another vehicle.{move}", code="device_taken") from error
+    except services.DeviceNotHeard as error:
+        if error.wait_seconds:
+            raise Throttled(error.wait_seconds, str(error), code="throttled") from error
+        raise Conflict(str(error), code="imei_not_heard") from error
 
 
 def _period(request: Request, longest: timedelta) -> tuple[datetime, datetime, str]:

@@ -8,7 +8,11 @@ WRONG_IMEIS = throttling.Rate(30, 3600)
 
 
 class DeviceTaken(Exception):
-    """The device already reports for another vehicle."""
+    """The device already reports for another vehicle; `is_own` when for one of the same fleet, which may move it."""
+
+    def __init__(self, device_id: str, *, is_own: bool = False) -> None:
+        self.is_own = is_own
+        super().__init__(device_id)
 
 
 class DeviceNotHeard(Exception):
@@ -34,7 +38,7 @@ def check_device(
     if is_imei(device_id) and not is_operator and not is_own:
         _must_be_heard(device_id, organisation_id, is_free=holder is None)
     if holder is not None:
-        raise DeviceTaken(device_id)
+        raise DeviceTaken(device_id, is_own=is_own)
 
 
 def forget_unknown(*, device_id: str, organisation_id: int) -> None:

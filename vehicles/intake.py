@@ -12,7 +12,7 @@ from vehicles.clocks import set_in_time
 from vehicles.console import Console, Shown, shown
 from vehicles.fixes import Fix, Problem
 from vehicles.places import place_problem
-from vehicles.registry import VehicleRef
+from vehicles.registry import NOBODY, VehicleRef
 from vehicles.telemetry import DUPLICATE, UNKNOWN, Delivery, Telemetry
 from vehicles.unknown import UnknownDevices
 
@@ -60,10 +60,18 @@ def _note(
     told: dict[int, tuple[VehicleRef, list[Shown]]] = {}
     for item, verdict in zip(decoded, verdicts, strict=True):
         ref = telemetry.registry.watched.get(item.device if isinstance(item, Fix) else device)
-        if ref is not None and organisation_id in (None, ref.organisation_id):
+        if ref is not None and organisation_id in (None, ref.organisation_id) and _is_of(ref, item):
             told.setdefault(ref.vehicle_id, (ref, []))[1].append(shown(verdict, DUPLICATE))
     for ref, outcome in told.values():
         console.note(ref, raw, outcome)
+
+
+def _is_of(ref: VehicleRef, item: Fix | Problem) -> bool:
+    """Not of a vehicle that had the device before, which may be another fleet's."""
+    if not isinstance(item, Fix):
+        return True
+    holder = telemetry.registry.holder(item.device, item.at_us)
+    return holder is not None and holder.vehicle_id == ref.vehicle_id
 
 
 async def _accept(decoded: Sequence[Fix | Problem], organisation_id: int | None, raw: bytes) -> list[Verdict]:
@@ -81,16 +89,21 @@ async def _accept(decoded: Sequence[Fix | Problem], organisation_id: int | None,
 
 
 async def is_known(device: str, raw: bytes) -> bool:
-    """Whether somebody claimed the device; if not, the message is remembered for who will."""
-    known = (await telemetry.registry.find([device]))[device] is not None
+    """Whether somebody has or had the device; if not, the message is remembered for who will."""
+    known = (await telemetry.registry.find([device]))[device] is not NOBODY
     if not known:
         await unknown_devices.remember(None, [device], raw)
     return known
 
 
+async def is_claimed(device: str) -> bool:
+    """Whether it reports for a vehicle now; what a device sends that has none is to be kept until it has one."""
+    return (await telemetry.registry.find([device]))[device].present is not None
+
+
 async def has_room(device: str, count: int) -> bool:
     """Whether a claimed device may send so many pings now; see plausibility.Track."""
-    ref = (await telemetry.registry.find([device]))[device]
+    ref = (await telemetry.registry.find([device]))[device].present
     return ref is None or ref.track.has_room(time.time_ns() // 1000, count)
 
 

@@ -104,6 +104,10 @@ class VehicleQuerySet(models.QuerySet["Vehicle"]):
     def for_organisation(self, organisation: Organisation) -> Self:
         return self.filter(organisation=organisation)
 
+    def holding(self, device_id: str, at: datetime) -> Self:
+        """The vehicle that the device reported for then; its only rows are one or none."""
+        return self.filter(pk__in=DeviceAssignment.objects.at(at).filter(device_id=device_id).values("vehicle"))
+
     def low(self) -> Self:
         """Vehicles whose low-charge latch is set (on below 20 %, off above 25 %, per organisation)."""
         return self.filter(state__is_soc_low=True, is_active=True)
@@ -460,6 +464,7 @@ class UnknownDevice(models.Model):
 
 
 # Files of their own; Django looks for them here.
+from vehicles.assignments import DeviceAssignment as DeviceAssignment  # noqa: E402
 from vehicles.clouds import VehicleCloud as VehicleCloud  # noqa: E402
 from vehicles.geofences.models import Geofence as Geofence  # noqa: E402
 from vehicles.geofences.models import GeofenceCursor as GeofenceCursor  # noqa: E402

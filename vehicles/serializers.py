@@ -10,7 +10,18 @@ from rest_framework import serializers
 
 from fleetcharge.accounts.tenancy import organisation_of
 from vehicles.claims import DeviceNotHeard, DeviceTaken, check_device
-from vehicles.models import Driver, IdToken, Shift, Stop, Stretch, UnknownDevice, Vehicle, VehicleModel, VehicleState
+from vehicles.models import (
+    DeviceAssignment,
+    Driver,
+    IdToken,
+    Shift,
+    Stop,
+    Stretch,
+    UnknownDevice,
+    Vehicle,
+    VehicleModel,
+    VehicleState,
+)
 from vehicles.soc import range_left_km
 
 M = TypeVar("M", bound=Model)
@@ -227,6 +238,21 @@ class ClaimSerializer(serializers.Serializer[Any]):
 
     device_id = serializers.CharField(max_length=64)
     vehicle = OwnField(queryset=Vehicle.objects.all())
+
+
+class DeviceSerializer(serializers.Serializer[Any]):
+    """Which device from now on reports for the vehicle; `move`: also when it reports for another one of yours."""
+
+    device_id = serializers.CharField(max_length=64)
+    move = serializers.BooleanField(default=False)
+
+
+class DeviceAssignmentSerializer(serializers.ModelSerializer[DeviceAssignment]):
+    """`starts_at` null: since ever; `ends_at` null: still."""
+
+    class Meta:
+        model = DeviceAssignment
+        fields = ["device_id", "starts_at", "ends_at"]
 
 
 class TrackPointSerializer(serializers.Serializer[Any]):

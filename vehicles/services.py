@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import Q
 
 from fleetcharge.lib.events import publish
 from fleetcharge.lib.partitions import DayPartitions
@@ -16,8 +17,8 @@ from vehicles.claims import DeviceTaken as DeviceTaken
 from vehicles.claims import check_device, forget_unknown
 from vehicles.decoders.instants import to_microseconds
 from vehicles.events import StopDone
-from vehicles.fixes import Fix
-from vehicles.models import Driver, IdToken, Position, Shift, Stop, Vehicle
+from vehicles.fixes import Fix, is_imei
+from vehicles.models import DeviceAssignment, Driver, IdToken, Position, Shift, Stop, Vehicle
 
 PARTITIONS_AHEAD_DAYS = 8
 RULES = {
@@ -118,17 +119,44 @@ def reopen_stop(*, stop_id: int) -> bool:
 
 
 @transaction.atomic
-def claim_device(*, vehicle_id: int, device_id: str) -> Vehicle:
+def claim_device(*, vehicle_id: int, device_id: str, is_move: bool = False) -> Vehicle:
     """From now on this device reports for this vehicle; ingest honours it within 15 s. Claiming twice changes nothing.
 
-    Raises DeviceTaken when another vehicle has it, and DeviceNotHeard for an IMEI that nobody heard by TCP.
+    What it measured before stays another vehicle's, also when it comes later. `is_move`: take it from another vehicle
+    of the same fleet. Raises DeviceTaken when another vehicle has it, and DeviceNotHeard for an IMEI that nobody heard
+    by TCP.
     """
-    vehicle = Vehicle.objects.select_for_update().get(pk=vehicle_id)
-    check_device(device_id=device_id, organisation_id=vehicle.organisation_id, vehicle_id=vehicle_id)
+    organisation_id = Vehicle.objects.get(pk=vehicle_id).organisation_id
+    touched = Q(pk=vehicle_id)
+    if is_move:
+        touched |= Q(organisation_id=organisation_id, device_id=device_id)
+    rows = {row.pk: row for row in Vehicle.objects.select_for_update().filter(touched).order_by("pk")}
+    vehicle = rows.pop(vehicle_id)
+    if rows:  # the fleet has it, so nothing is to be proved
+        Vehicle.objects.filter(pk__in=rows).update(device_id=None)
+    else:
+        check_device(device_id=device_id, organisation_id=organisation_id, vehicle_id=vehicle_id)
     vehicle.device_id = device_id
     vehicle.save(update_fields=["device_id"])
-    forget_unknown(device_id=device_id, organisation_id=vehicle.organisation_id)
+    forget_unknown(device_id=device_id, organisation_id=organisation_id)
     return vehicle
+
+
+@transaction.atomic
+def replace_id(*, vehicle_id: int, device_id: str) -> Vehicle:
+    """A new secret in place of the old one, with which nothing can be sent any more, also nothing of before."""
+    old = Vehicle.objects.select_for_update().get(pk=vehicle_id).device_id
+    vehicle = claim_device(vehicle_id=vehicle_id, device_id=device_id)
+    if old and old != device_id and not is_imei(old):
+        DeviceAssignment.objects.filter(vehicle_id=vehicle_id, device_id=old).delete()
+    return vehicle
+
+
+@transaction.atomic
+def release_device(*, vehicle_id: int) -> bool:
+    """It reports for nobody from now on; what it measured before still counts. False when the vehicle has none."""
+    has_one = Vehicle.objects.filter(pk=vehicle_id, device_id__isnull=False).exclude(device_id="")
+    return has_one.update(device_id=None) == 1
 
 
 @transaction.atomic

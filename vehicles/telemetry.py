@@ -14,7 +14,7 @@ from fleetcharge.lib.db import AsyncDatabase
 from vehicles import sql
 from vehicles.announcements import Announcements
 from vehicles.fixes import CENTISECOND, LATE, NO_PLACE, SUSPECT_POSITION, SUSPECT_SOC, Fix
-from vehicles.registry import Registry, VehicleRef
+from vehicles.registry import Holders, Registry, VehicleRef
 from vehicles.soc import Crossings
 from vehicles.trips.days import day_number
 
@@ -99,9 +99,9 @@ class Telemetry:
 
     async def write(self, deliveries: Sequence[Delivery]) -> list[list[int]]:
         """Find the vehicles, judge each ping, store rows and latest states together, tell who listens."""
-        refs = await self.registry.find(fix.device for delivery in deliveries for fix in delivery.fixes)
+        holders = await self.registry.find(fix.device for delivery in deliveries for fix in delivery.fixes)
         outcomes = [[UNKNOWN] * len(delivery.fixes) for delivery in deliveries]
-        rows = sorted(_rows(deliveries, refs, outcomes), key=_by_vehicle_and_time)  # stable: then by arrival
+        rows = sorted(_rows(deliveries, holders, outcomes), key=_by_vehicle_and_time)  # stable: then by arrival
         for start in range(0, len(rows), ROWS_PER_STATEMENT):
             await self._store(rows[start : start + ROWS_PER_STATEMENT])
         return outcomes
@@ -166,13 +166,11 @@ def _weight(delivery: Delivery) -> int:
     return len(delivery.fixes)
 
 
-def _rows(
-    deliveries: Sequence[Delivery], refs: dict[str, VehicleRef | None], outcomes: list[list[int]]
-) -> Iterator[Row]:
-    """A row for each ping whose device is a vehicle the sender may report for."""
+def _rows(deliveries: Sequence[Delivery], holders: dict[str, Holders], outcomes: list[list[int]]) -> Iterator[Row]:
+    """A row for each ping whose device was, at that instant, on a vehicle that the sender may report for."""
     for delivery, outcome in zip(deliveries, outcomes, strict=True):
         for index, fix in enumerate(delivery.fixes):
-            ref = refs[fix.device]
+            ref = holders[fix.device].at(fix.at_us)
             if ref is not None and delivery.organisation_id in (None, ref.organisation_id):
                 yield Row(ref.vehicle_id, fix.at_us, delivery.received_us, ref, fix, outcome, index)
 

@@ -24,10 +24,10 @@ from fleetcharge.lib.crypto import new_token
 from vehicles import services
 from vehicles.explaining import explain
 from vehicles.fixes import is_imei
-from vehicles.models import Position, RawPacket, UnknownDevice, Vehicle
+from vehicles.models import DeviceAssignment, Position, RawPacket, UnknownDevice, Vehicle
 from vehicles.packets import watch
 
-SHOWN_DEVICES, SHOWN_PINGS, SHOWN_PACKETS, ID_BYTES = 50, 20, 20, 16
+SHOWN_DEVICES, SHOWN_PINGS, SHOWN_PACKETS, SHOWN_ASSIGNMENTS, ID_BYTES = 50, 20, 20, 20, 16
 
 
 @needs(Scope.VEHICLES_WRITE)
@@ -57,6 +57,8 @@ def vehicle(request: FleetRequest, vehicle_id: int) -> HttpResponse:
         "code": _code(van.device_id) if van.device_id and not is_imei(van.device_id) else "",
         "pings": [(ping, round((ping.received_at - ping.fix_at).total_seconds())) for ping in pings],
         "notes": notes,
+        "assignments": DeviceAssignment.objects.filter(vehicle=van)[:SHOWN_ASSIGNMENTS],
+        "others": Vehicle.objects.for_organisation(organisation_of(request)).filter(is_active=True).exclude(pk=van.pk),
         "packets": _packets(van),
     }
     return render(request, "dispatch/connect_vehicle.html", context)
@@ -75,7 +77,7 @@ def packets(request: FleetRequest, vehicle_id: int) -> HttpResponse:
 def new_device(request: FleetRequest, vehicle_id: int) -> HttpResponse:
     """A fresh id of 128 random bits: the old one stops working within 15 seconds."""
     van = _own(request, vehicle_id)
-    services.claim_device(vehicle_id=van.pk, device_id=new_token(ID_BYTES))
+    services.replace_id(vehicle_id=van.pk, device_id=new_token(ID_BYTES))
     messages.success(request, _("The new id is ready. Scan the code with the phone."))
     return HttpResponseRedirect(reverse("connect-vehicle", args=[van.pk]))
 
@@ -101,6 +103,24 @@ def claim(request: FleetRequest) -> HttpResponse:
         return HttpResponseRedirect(reverse("connect"))
     messages.success(request, _("The device reports for %(vehicle)s from now on.") % {"vehicle": van.registration})
     return HttpResponseRedirect(reverse("connect-vehicle", args=[van.pk]))
+
+
+@needs(Scope.VEHICLES_WRITE)
+@require_POST
+def move(request: FleetRequest, vehicle_id: int) -> HttpResponse:
+    """The vehicle's device reports for another one from now on, or for nobody."""
+    van = _own(request, vehicle_id)
+    if "release" in request.POST:
+        services.release_device(vehicle_id=van.pk)
+        messages.success(request, _("The device reports for nobody from now on."))
+        return HttpResponseRedirect(reverse("connect-vehicle", args=[van.pk]))
+    other = _own(request, _number(request.POST.get("vehicle", "")))
+    if van.device_id:
+        services.claim_device(vehicle_id=other.pk, device_id=van.device_id, is_move=True)
+        messages.success(
+            request, _("The device reports for %(vehicle)s from now on.") % {"vehicle": other.registration}
+        )
+    return HttpResponseRedirect(reverse("connect-vehicle", args=[other.pk]))
 
 
 def _packets(van: Vehicle) -> list[dict[str, Any]]:

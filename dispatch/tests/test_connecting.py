@@ -150,3 +150,19 @@ def test_the_page_shows_packets_with_their_errors_and_begins_to_watch(desk, orga
     van.refresh_from_db()
     assert van.watched_until is not None
     assert desk.get(f"/fleet/{theirs.pk}/connect/packets/").status_code == 404
+
+
+def test_a_device_moves_to_another_vehicle_and_off_it(desk, organisation, other_organisation) -> None:
+    van, other = make_vehicle(organisation, device_id="a-secret"), make_vehicle(organisation, device_id=None)
+    theirs = make_vehicle(other_organisation, device_id=None)
+    assert desk.post(f"/fleet/{van.pk}/connect/move/", {"vehicle": theirs.pk}).status_code == 404
+    assert desk.post(f"/fleet/{theirs.pk}/connect/move/", {"vehicle": van.pk}).status_code == 404
+    assert desk.post(f"/fleet/{van.pk}/connect/move/", {"vehicle": ""}).status_code == 404
+    answer = desk.post(f"/fleet/{van.pk}/connect/move/", {"vehicle": other.pk})
+    assert answer.headers["Location"] == f"/fleet/{other.pk}/connect/"
+    page = desk.get(f"/fleet/{other.pk}/connect/").content.decode()
+    assert "a-secret" in page.partition("Devices by time")[2]
+    assert "still" in page
+    assert "still" not in desk.get(f"/fleet/{van.pk}/connect/").content.decode()
+    desk.post(f"/fleet/{other.pk}/connect/move/", {"vehicle": "", "release": "1"})
+    assert not Vehicle.objects.exclude(device_id=None).exists()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from vehicles.decoders.pings import BadBody
 from vehicles.doors.requests import Refused
 from vehicles.fixes import Fix, Problem, is_device_id, is_imei
-from vehicles.intake import UNKNOWN_DEVICE, Verdict, accept, has_room, is_known
+from vehicles.intake import UNKNOWN_DEVICE, Verdict, accept, has_room, is_claimed, is_known
 
 REJECTED = b"x-ping-rejected"
 TOO_EAGER_SECONDS = 10
@@ -26,7 +26,10 @@ async def accept_from_device(device: str, decoded: Sequence[Fix | Problem], raw:
         raise Refused(400, *UNKNOWN_DEVICE)
     if not await has_room(device, len(decoded)):
         raise Refused(503, "too_fast", "More pings than this device can have lived through.", TOO_EAGER_SECONDS)
-    return await accept(decoded, None, raw, device)
+    verdicts = await accept(decoded, None, raw, device)
+    if UNKNOWN_DEVICE in verdicts and not await is_claimed(device):
+        raise Refused(400, *UNKNOWN_DEVICE)
+    return verdicts
 
 
 def problem_header(verdicts: Sequence[Verdict]) -> list[tuple[bytes, bytes]]:

@@ -166,7 +166,7 @@ async def test_a_device_that_sends_more_than_it_lived_through_is_told_to_come_ba
     """Eight hours at ten seconds are 2,880 requests at once and welcome; beyond 5,000 it is 503, never 429."""
     fields = {"id": "van-1", "timestamp": NOW_S, "lat": 12.97, "lon": 77.59}
     assert (await door.get("/ingest/osmand", params=fields)).status_code == 200
-    track = (await intake.telemetry.registry.find(["van-1"]))["van-1"].track
+    track = (await intake.telemetry.registry.find(["van-1"]))["van-1"].present.track
     assert track.has_room(NOW_S * 1_000_000, BURST - 1)
     answer = await door.get("/ingest/osmand", params={**fields, "timestamp": NOW_S - 5})
     assert (answer.status_code, answer.json()["code"], answer.headers["retry-after"]) == (503, "too_fast", "10")
