@@ -136,7 +136,7 @@ def load_of(stays: Rows, axis: Axis) -> list[float]:
 def cost_paise(row: Mapping[str, Any], plan: NightPlan) -> int:
     """What a vehicle's night costs at the prices by which it was planned."""
     axis, prices = Axis(plan.starts_at, len(plan.snapshot["paise_per_kwh"])), plan.snapshot["paise_per_kwh"]
-    paise = sum(
+    paise: float = sum(
         watts * SLOT_SECONDS / 3600 / 1000 * prices[slot]
         for since, until, watts in row["charges"]
         for slot in axis.slots_of(since, until)

@@ -79,7 +79,7 @@ def _tell_repairs(found: Mapping[int, Evidence], now: datetime) -> None:
     )  # fmt: skip
     repairs: dict[int, dict[str, datetime]] = {}
     for charger_id, cause, at in done.order_by("closed_at").values_list("charger", "cause", "closed_at"):
-        repairs.setdefault(charger_id, {})[cause] = at
+        repairs.setdefault(charger_id, {})[cause] = at or now  # done, so it has an end
     for evse_id, charger_id in units.items():
         found[evse_id].repaired_at |= repairs.get(charger_id, {})
 
