@@ -7,7 +7,7 @@ from django.db.models.functions import Cast, Concat, Lower
 
 from billing.jobs import engine
 from billing.jobs.models import Job
-from billing.models import CDR, BillingException
+from billing.models import CDR, BillingException, ChargingSession
 from billing.services import rating, roaming
 from stations.cpo.ocpi.models import RoamingCDR
 from vehicles.models import IdToken
@@ -42,10 +42,11 @@ def find_untaken(*, now: datetime, limit: int, since: datetime | None = None) ->
 
     `since`: only what was received from then on. What a person was asked about is left to the person, but for a plug
     that we do not know: it may be imported meanwhile. Those come last, and keep no other waiting. Who registers a token
-    after its record came may not have charged with it: our operators are asked within days, and later nobody is.
+    after its record came may not have charged with it: our operators are asked within days, and later nobody is. A
+    token that only changed since (a vehicle, a driver, its validity) has charged for its fleet before.
     """
     token = IdToken.objects.filter(uid__lower=Lower(OuterRef("token_uid")))
-    owner, as_it_is_since = (token.values(name)[:1] for name in ("organisation_id", "updated_at"))
+    owner, as_it_is_since, pk = (token.values(name)[:1] for name in ("organisation_id", "updated_at", "pk"))
     job = Job.objects.filter(kind=TAKE, key=Cast(OuterRef("pk"), CharField()))
     asked = BillingException.objects.filter(kind=roaming.Kind.CPO_CORRECTION, reference=_reference_of("pk"))
     about_place = asked.filter(resolved_at=None, details__session_id=None, organisation_id=OuterRef("owner"))
@@ -53,7 +54,11 @@ def find_untaken(*, now: datetime, limit: int, since: datetime | None = None) ->
     if since is not None:
         rows = rows.filter(received_at__gte=since)
     rows = rows.annotate(owner=Subquery(owner), is_asked=Exists(asked)).exclude(owner=None).exclude(Exists(job))
-    had_owner = Q(is_asked=True) | Q(received_at__gte=Subquery(as_it_is_since))
+    rows = rows.annotate(token=Subquery(pk))
+    charged_before = ChargingSession.objects.filter(
+        id_token=OuterRef("token"), organisation=OuterRef("owner"), started_at__lte=OuterRef("received_at")
+    )
+    had_owner = Q(is_asked=True) | Q(received_at__gte=Subquery(as_it_is_since)) | Exists(charged_before)
     roaming.ask_whose(rows.filter(~had_owner, received_at__gte=now - REGISTERED_LATE).order_by("pk")[:limit], now=now)
     rows = rows.filter(had_owner).exclude(Exists(asked) & ~Exists(about_place)).order_by("is_asked", "pk")
     keys = [(str(pk), organisation) for pk, organisation in rows.values_list("pk", "owner")[:limit]]

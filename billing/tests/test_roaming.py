@@ -195,6 +195,21 @@ def test_who_registers_a_token_after_its_record_pays_for_it_only_when_an_operato
         assert CDR.objects.get().organisation == other_organisation
 
 
+@pytest.mark.parametrize("is_followed", [True, False])
+def test_a_token_that_is_edited_after_its_record_came_is_still_its_fleets(source: Source, is_followed: bool) -> None:
+    """The news of the record was missed, and somebody gave the card to another vehicle; it had charged before."""
+    if is_followed:
+        assert hear(source) is not None
+    else:
+        assert bill(source, "C0", session_id="S0") is not None
+    raw, received_at = objects.cdr("2.2.1"), datetime.now(UTC) - timedelta(days=2)
+    ChargingSession.objects.update(started_at=received_at - timedelta(hours=2))
+    services.take_cdr(source=source, cdr=read_cdr(V221.read("cdr", raw, OWNER)), raw=raw, at=received_at)
+    IdToken.objects.get().save()
+    assert tasks.find_missed_records() == 1
+    assert not BillingException.objects.exists()
+
+
 def test_a_plug_that_was_asked_about_is_not_charged_to_the_next_owner_of_its_token(
     source: Source, other_organisation: Organisation
 ) -> None:
