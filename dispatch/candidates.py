@@ -9,7 +9,7 @@ import numpy as np
 
 from billing.services.tariffs import zone_of
 from dispatch import pricing
-from dispatch.core import choose, curves, energy, waits
+from dispatch.core import choose, curves, energy, waits, windows
 from dispatch.engines.base import Matrix, RoutingEngine
 from dispatch.forecasts import known, stays
 from dispatch.plug_rows import PlugRow, at_sites, parsed
@@ -31,6 +31,8 @@ OPENS_WITHIN = timedelta(hours=24)
 """A site that opens later than this is closed."""
 NO_PLUG_MATCH, NONE_FREE, OUT_OF_REACH = "no_plug_match", "none_free", "out_of_reach"
 BUSY = (Connector.Status.OCCUPIED, Connector.Status.CHARGING)
+HOLD_SHOWN = 30.0
+"""So many seconds before it begins a promise shows as a hold of its plug."""
 ENOUGH_PERCENT, FULL_PERCENT = 80.0, 99.0
 """As far as most vehicles charge; and where nothing flows any more."""
 
@@ -135,12 +137,18 @@ def suits(question: Question, kind: Kind) -> bool:
 
 def _usable(question: Question, place_ids: list[int]) -> list[tuple[PlugRow, str]]:
     """Rows that can be offered, each with its freshness."""
-    asked = at_sites(place_ids, organisation_id=question.organisation_id, vehicle_id=question.vehicle_id)
-    rows = [_without_own_hold(row) if row.connector_id == question.promised else row for row in asked]
+    of = {"organisation_id": question.organisation_id, "vehicle_id": question.vehicle_id}
+    asked = at_sites(place_ids, **of, now=question.now)
+    rows = [_without_own_hold(row) if _is_hold_known(question, row) else row for row in asked]
     taken_evses = {row.evse_id for row in rows if row.has_session or row.is_held}
     fitting = [row for row in rows if _fits(question, row) and (row.status in BUSY or row.evse_id not in taken_evses)]
     known = [(row, _freshness(row, question.now)) for row in fitting]
     return [(row, fresh) for row, fresh in known if fresh in BELIEVED]
+
+
+def _is_hold_known(question: Question, row: PlugRow) -> bool:
+    """It is held for this vehicle, or for another one of ours whose time we know."""
+    return row.connector_id == question.promised or any(begins <= HOLD_SHOWN for begins, _ in promises_at(row))
 
 
 def _without_own_hold(row: PlugRow) -> PlugRow:
@@ -150,7 +158,7 @@ def _without_own_hold(row: PlugRow) -> PlugRow:
 
 def _fits(question: Question, row: PlugRow) -> bool:
     """Plug, power, status; a reservation we do not know of counts as taken."""
-    if row.is_held or row.is_promised or row.connector_id in question.excluded:
+    if row.is_held or row.connector_id in question.excluded:
         return False
     if row.status != Connector.Status.AVAILABLE and row.status not in BUSY:
         return False
@@ -198,7 +206,7 @@ def _candidate(
     question: Question, rules: choose.Rules, row: PlugRow, fresh: str, way: tuple[float, float],
     onward: tuple[float | None, float | None],
 ) -> choose.Candidate | None:  # fmt: skip
-    """None: it is closed."""
+    """None: it is closed, or promised to others for all the time."""
     draw = draw_at(question.facts, rules, row, way[0], onward[0])
     stay = stays.stay_at(row, plug_state(row, question.now), arrives_in_seconds=way[1], now=question.now)
     plugs_in = _opens(question, row, way[1] + stay.p50_seconds, draw)
@@ -243,17 +251,31 @@ def open_windows(question: Question, row: PlugRow) -> tuple[hours.Window, ...] |
     return _windows(row.opening_times, row.time_zone, question.now) if row.opening_times else None
 
 
+def promises_at(row: PlugRow) -> list[windows.Window]:
+    """When other vehicles have its EVSE, in seconds from now."""
+    return [(begins, ends) for begins, ends in parsed(row.promised) or ()]
+
+
+def times_at(question: Question, row: PlugRow) -> list[tuple[windows.Window, tuple[hours.Window, ...] | None]]:
+    """Each gap between promises to others with when the site is open in it; None: always."""
+    opened = open_windows(question, row)
+    gaps = windows.free(promises_at(row)) if row.promised else [windows.EVER]
+    cut = [(gap, windows.within(opened, gap)) for gap in gaps]
+    return [(gap, left) for gap, left in cut if left != ()]
+
+
 def _opens(question: Question, row: PlugRow, at_seconds: float, draw: Draw) -> float | None:
-    """When the vehicle can plug in, at `at_seconds` from now or once the site has opened: long enough before it closes
-    to be done. None: not within a day."""
-    windows = open_windows(question, row)
-    if windows is None:
+    """When the vehicle can plug in, at `at_seconds` from now or once the site has opened and the place is its own: long
+    enough before that ends to be done. None: not within a day."""
+    times = times_at(question, row)
+    if times == [(windows.EVER, None)]:
         return at_seconds
     seconds = choose.charge_seconds(
         question.facts, is_dc=is_dc(row), plug_power_w=row.power_w, from_percent=draw.from_percent,
         to_percent=draw.to_percent, learned=parsed(row.learned_curve) or (),
     )  # fmt: skip
-    begins = [max(opens, at_seconds) for opens, closes in windows if max(opens, at_seconds) + seconds <= closes]
+    spans = [span for _, left in times for span in left or ()]
+    begins = [max(opens, at_seconds) for opens, closes in spans if max(opens, at_seconds) + seconds <= closes]
     return begins[0] if begins and begins[0] <= OPENS_WITHIN.total_seconds() else None
 
 

@@ -10,6 +10,7 @@ from dispatch.candidates import Found, Question
 from dispatch.core import along, choose, energy, routes
 from dispatch.core.along import Decision
 from dispatch.core.routes import Infeasible, Plan, Problem
+from dispatch.core.windows import EVER, Window
 from dispatch.engines.base import RoutingEngine
 from dispatch.problems import Aim, Land
 
@@ -40,6 +41,11 @@ class Answer:
     @property
     def plan(self) -> Plan | None:
         return self.decision.plan if self.best else None
+
+    @property
+    def gap(self) -> Window:
+        """The time between promises to others in which its first charge is."""
+        return self.land.gaps[self.plan.visits[0].charger] if self.plan else EVER
 
     @property
     def deficit_wh(self) -> int:
@@ -101,8 +107,8 @@ def _look(
 def beginning_at(answer: Answer, connector_id: int) -> Answer | None:
     """The same answer with another first plug; None: there is no way over it, or its token would be refused there."""
     land, problem = answer.land, answer.problem
-    charger = next((c for c, plug in enumerate(land.plugs) if plug.connector_id == connector_id), -1)
-    decision = along.beginning_at(problem, answer.decision, charger)
+    charger = along.charger_at(problem, answer.decision, connector_id)
+    decision = None if charger is None else along.beginning_at(problem, answer.decision, charger)
     verdict = next((one for one in answer.verdicts if one.connector_id == connector_id), None)
     if decision is None or decision.plan is None or verdict is None:
         return None
@@ -128,11 +134,20 @@ def _verdicts(looked: Looked, decision: Decision) -> list[choose.Verdict]:
     problem, plan = looked.problem, decision.plan
     made = {charger: one for charger, one in decision.forced.items() if one is not None}
     chosen = plan.visits[0].charger if plan and plan.visits else None
-    order = sorted(made, key=lambda charger: (charger != chosen, made[charger].objective, charger))
+    order = _each_plug(looked, sorted(made, key=lambda charger: (charger != chosen, made[charger].objective, charger)))
     missing = {c: along.first_missing_wh(problem, c) for c in range(len(problem.chargers)) if c not in made}
     out = sorted((c for c in missing if missing[c] > 0 or chosen is None), key=lambda c: (missing[c], c))
     verdicts = [_verdict(looked, charger, made[charger]) for charger in order]
-    return [*verdicts, *(_out_of_reach(looked, charger, missing[charger]) for charger in out)][:TOLD]
+    others = _each_plug(looked, [*order, *out])[len(order) :]
+    return [*verdicts, *(_out_of_reach(looked, charger, missing[charger]) for charger in others)][:TOLD]
+
+
+def _each_plug(looked: Looked, chargers: Sequence[int]) -> list[int]:
+    """The first of those that stand for one plug at several times."""
+    first: dict[int, int] = {}
+    for charger in chargers:
+        first.setdefault(looked.land.plugs[charger].connector_id, charger)
+    return list(first.values())
 
 
 def _verdict(looked: Looked, charger: int, plan: Plan) -> choose.Verdict:

@@ -1,7 +1,7 @@
 """What a human decides, or lets the house decide: plans, reservations, alerts."""
 
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from django.contrib.postgres.constraints import ExclusionConstraint
@@ -33,8 +33,8 @@ class ChargePlanQuerySet(models.QuerySet["ChargePlan"]):
 class ChargePlan(models.Model):
     """One answer to "this vehicle must charge": where, when, at what price, and why there.
 
-    Two vehicles under way to one EVSE, whichever of its connectors, are impossible by constraint; a trigger fills in
-    the EVSE.
+    `window_*` is when the EVSE is its vehicle's, whichever of its connectors: two vehicles under way to one at one time
+    are impossible by constraint (without a window: at any time). A trigger fills in the EVSE.
     """
 
     class State(models.TextChoices):
@@ -80,6 +80,8 @@ class ChargePlan(models.Model):
     cost_paise = models.PositiveIntegerField(null=True, blank=True, help_text=_("Incl. GST; empty: no tariff known."))
     plug_in_at = models.DateTimeField(null=True, blank=True)
     done_at = models.DateTimeField(null=True, blank=True)
+    window_starts_at = models.DateTimeField(null=True, blank=True, help_text=_("From when on its place is kept."))
+    window_ends_at = models.DateTimeField(null=True, blank=True, help_text=_("Until when nobody else is sent there."))
     route = models.JSONField(
         default=dict, blank=True, help_text=_("{old: [[lat, lon]], new: [[lat, lon]], onward: ...}")
     )
@@ -106,13 +108,27 @@ class ChargePlan(models.Model):
                 condition=Q(state__in=("proposed", "accepted", "reserved", "charging")),
                 name="one_open_plan_per_vehicle",
             ),
-            models.UniqueConstraint(
-                "evse",
-                condition=Q(state__in=("proposed", "accepted", "reserved")),
+            ExclusionConstraint(
                 name="one_vehicle_under_way_per_evse",
+                expressions=[
+                    ("evse", RangeOperators.EQUAL),
+                    (Func("window_starts_at", "window_ends_at", function="TSTZRANGE"), RangeOperators.OVERLAPS),
+                ],
+                condition=Q(state__in=("proposed", "accepted", "reserved")),
+            ),
+            models.CheckConstraint(
+                condition=Q(window_starts_at=None, window_ends_at=None) | Q(window_ends_at__gt=F("window_starts_at")),
+                name="a_plans_window_lasts",
             ),
         ]
-        indexes = [models.Index(fields=["connector"], condition=Q(closed_at=None), name="open_plans_by_connector")]
+        indexes = [
+            models.Index(fields=["connector"], condition=Q(closed_at=None), name="open_plans_by_connector"),
+            models.Index(
+                fields=["evse"],
+                condition=Q(state__in=("proposed", "accepted", "reserved")),
+                name="plans_under_way_at_evse",
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.vehicle} → {self.connector or '?'} ({self.state})"
@@ -127,10 +143,10 @@ class ReservationQuerySet(models.QuerySet["Reservation"]):
 
 
 class Reservation(models.Model):
-    """A connector promised to one vehicle, from `starts_at` to `expires_at`.
+    """A connector promised to one vehicle, from `starts_at` to `expires_at`: who has not come by then has lost it.
 
-    Two of ours on one EVSE at one time, and one of ours at two, are impossible by constraint; a trigger fills in the
-    EVSE.
+    `stay_ends_at` is when it will have charged, where a plan knows; until then the place is nobody else's. Two of ours
+    on one EVSE at one time, and one of ours at two, are impossible by constraint; a trigger fills in the EVSE.
     """
 
     class Way(models.TextChoices):
@@ -167,6 +183,9 @@ class Reservation(models.Model):
     answered_at = models.DateTimeField(null=True, blank=True)
     starts_at = models.DateTimeField(help_text=_("Left out: when it was made."))
     expires_at = models.DateTimeField()
+    stay_ends_at = models.DateTimeField(
+        null=True, blank=True, help_text=_("Of a plan: until when it is to charge there.")
+    )
     reminded_at = models.DateTimeField(
         null=True, blank=True, help_text=_("When a charger that had restarted was told of it again.")
     )
@@ -195,7 +214,12 @@ class Reservation(models.Model):
                 name="reservations_never_overlap",
                 expressions=[
                     ("evse", RangeOperators.EQUAL),
-                    (Func("starts_at", "expires_at", function="TSTZRANGE"), RangeOperators.OVERLAPS),
+                    (
+                        Func(
+                            "starts_at", Func("expires_at", "stay_ends_at", function="GREATEST"), function="TSTZRANGE"
+                        ),
+                        RangeOperators.OVERLAPS,
+                    ),
                 ],
                 condition=Q(state__in=("requested", "confirmed")),
             ),
@@ -232,6 +256,11 @@ class Reservation(models.Model):
     def save(self, *args: Any, **kwargs: Any) -> None:
         self.starts_at = self.starts_at or min(self.created_at, self.expires_at - timedelta(seconds=1))
         super().save(*args, **kwargs)
+
+    @property
+    def ends_at(self) -> datetime:
+        """Until then the place is nobody else's, unless its vehicle does not come."""
+        return max(self.expires_at, self.stay_ends_at or self.expires_at)
 
 
 class SessionCommandQuerySet(models.QuerySet["SessionCommand"]):

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from django.db import connection
+from django.utils import timezone
 
 from stations.belief import IS_AWAY
 
@@ -14,10 +15,18 @@ PLUGS = f"""
 SELECT c.id, c.evse_id, l.id, l.name, l.latitude, l.longitude, c.plug, c.power_type, c.max_power_w, c.status,
        c.heard_at, c.has_session, c.is_held, e.charger_id, coalesce(h.is_online, false), e.capabilities,
        o.last_push_at, o.state = 'failing' OR {IS_AWAY}, t.elements, t.terms, l.time_zone,
-       EXISTS (SELECT 1 FROM dispatch_reservation r WHERE r.evse_id = c.evse_id AND r.vehicle_id <> %(vehicle_id)s
-               AND r.state IN ('requested', 'confirmed') AND r.starts_at < now() + interval '2 hours')
-       OR EXISTS (SELECT 1 FROM dispatch_chargeplan p WHERE p.evse_id = c.evse_id AND p.vehicle_id <> %(vehicle_id)s
-                  AND p.state IN ('proposed', 'accepted', 'reserved')),
+       (SELECT json_agg(json_build_array(extract(epoch FROM w.begins - %(now)s), extract(epoch FROM w.ends - %(now)s))
+                        ORDER BY w.begins, w.ends)::text
+        FROM (SELECT r.starts_at AS begins, greatest(r.expires_at, r.stay_ends_at) AS ends
+              FROM dispatch_reservation r WHERE r.evse_id = c.evse_id AND r.vehicle_id <> %(vehicle_id)s
+              AND r.state IN ('requested', 'confirmed')
+              UNION ALL
+              SELECT coalesce(p.window_starts_at, %(now)s),
+                     greatest(p.window_ends_at, CASE WHEN p.window_ends_at IS NULL THEN %(now)s + interval '10 years'
+                              WHEN p.plug_in_at < %(now)s THEN %(now)s + p.charge_seconds * interval '1 second' END)
+              FROM dispatch_chargeplan p WHERE p.evse_id = c.evse_id AND p.vehicle_id <> %(vehicle_id)s
+              AND p.state IN ('proposed', 'accepted', 'reserved')) w
+        WHERE w.ends > %(now)s AND w.begins < %(now)s + interval '1 day'),
        s.started_at, s.soc_percent, s.battery_wh, s.charge_curve, s.max_dc_power_w,
        o.truth_percent, c.max_voltage_v, l.opening_times,
        CASE WHEN c.status IN ('occupied', 'charging') THEN coalesce((
@@ -50,9 +59,11 @@ WHERE l.id = ANY(%(place_ids)s)
 
 
 class PlugRow(NamedTuple):
-    """One plug as the database has it. `is_promised`: a plan or reservation of another vehicle, whoever's fleet it is,
-    speaks for its EVSE; a vehicle that charges shows as busy instead. `session_*` and `busy_since` are None for a free
-    plug, `p_unusable` where nothing is known of its health, `learned_curve` where too few such vehicles charged."""
+    """One plug as the database has it. `promised`: [[from, to], ...] in seconds from now, within a day, when plans and
+    reservations of other vehicles, whoever's fleet they are, speak for its EVSE (one that is late will need it for as
+    long as it was to charge); a vehicle that charges shows as busy instead. `session_*` and `busy_since` are None for a
+    free plug, `p_unusable` where nothing is known of its health, `learned_curve` where too few such vehicles charged.
+    """
 
     connector_id: int
     evse_id: int
@@ -75,7 +86,7 @@ class PlugRow(NamedTuple):
     elements: str | None
     terms: str | None
     time_zone: str
-    is_promised: bool
+    promised: str | None
     session_started_at: datetime | None
     session_soc_percent: float | None
     session_battery_wh: int | None
@@ -94,12 +105,15 @@ class PlugRow(NamedTuple):
         return self.charger_id is not None or "RESERVABLE" in self.capabilities
 
 
-def at_sites(place_ids: Collection[int], *, organisation_id: int, vehicle_id: int) -> list[PlugRow]:
+def at_sites(
+    place_ids: Collection[int], *, organisation_id: int, vehicle_id: int, now: datetime | None = None
+) -> list[PlugRow]:
     """Every plug there that this fleet may use."""
     values: dict[str, Any] = {
         "place_ids": list(place_ids),
         "organisation_id": organisation_id,
         "vehicle_id": vehicle_id,
+        "now": now or timezone.now(),
     }
     with connection.cursor() as cursor:
         cursor.execute(PLUGS, values)

@@ -3,15 +3,18 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import isfinite
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from dispatch import pricing
-from dispatch.candidates import Found, Question, is_dc, open_windows, plug_state
+from dispatch.candidates import Found, Question, is_dc, plug_state, times_at
 from dispatch.core import choose, curves, energy, waits
 from dispatch.core.routes import Charger, Plan, Problem, Stop
 from dispatch.core.routes.answers import part
+from dispatch.core.windows import Window
 from dispatch.engines.base import RoutingEngine, Table
 from dispatch.plug_rows import PlugRow
 from dispatch.situation import StopAhead
@@ -56,7 +59,10 @@ class Metres(NamedTuple):
 
 @dataclass(frozen=True)
 class Land:
-    """The vehicle, its stops and the chosen plugs, with the ways between all of them in this order."""
+    """The vehicle, its stops and the chosen plugs, with the ways between all of them in this order.
+
+    A plug that is promised to others for a while is one charger for each of the `gaps` between.
+    """
 
     question: Question
     rules: choose.Rules
@@ -67,6 +73,7 @@ class Land:
     metres: Table
     seconds: Table
     wh: Table
+    gaps: Sequence[Window]
 
     def _dues(self, aim: Aim) -> list[float | None]:
         """Seconds by which each stop is due; of one that would be late without charging, nothing is asked any more."""
@@ -155,20 +162,29 @@ def _full(question: Question, rules: choose.Rules) -> float:
 
 def land(question: Question, rules: choose.Rules, found: Found, engine: RoutingEngine) -> Land:
     """Everything a plan is made from. The route ends before the first stop that no road leads to."""
-    plugs = _unlike(question, found.candidates)
+    plugs = _unlike(question, found)
     stops = _driven(question, engine)
     way = np.array([question.here, *(stop.place for stop in stops)])
     sites = np.array([_place(found.rows[one.connector_id]) for one in plugs]).reshape(-1, 2)
     make = _Chargers(question, rules)
     looked = [plugs[number] for number in _chosen(question, rules, plugs, way, sites, engine)]
-    made = [(one, charger) for one in looked if (charger := make.at(one, found.rows[one.connector_id]))]
-    chosen = [one for one, _ in made]
+    made = [(one, *each) for one in looked for each in make.at(one, found.rows[one.connector_id])]
+    chosen = [one for one, _, _ in made]
     rows = [found.rows[one.connector_id] for one in chosen]
     places = np.vstack([way, np.array([_place(row) for row in rows]).reshape(-1, 2)])
-    matrix = engine.matrix(places, places)
-    metres, seconds = (_with_end(table.round(1), len(way)) for table in (matrix.metres, matrix.seconds))
-    chargers, wh = [charger for _, charger in made], _wh(question, metres)
-    return Land(question, rules, stops, chosen, found.rows, chargers, metres, seconds, wh)
+    matrix, again = engine.matrix(places, places), _same_plug(chosen, len(way))
+    tables = (np.where(again, np.nan, table.round(1)) for table in (matrix.metres, matrix.seconds))
+    metres, seconds = (_with_end(table, len(way)) for table in tables)
+    chargers, gaps = [charger for _, charger, _ in made], [gap for _, _, gap in made]
+    wh = _wh(question, metres)
+    return Land(question, rules, stops, chosen, found.rows, chargers, metres, seconds, wh, gaps)
+
+
+def _same_plug(chosen: Sequence[choose.Candidate], before: int) -> npt.NDArray[np.bool_]:
+    """Pairs of places that are one plug at two times: nobody leaves it for others and waits there for his next turn."""
+    plugs = np.array([*range(-before, 0), *(one.connector_id for one in chosen)])
+    pairs: npt.NDArray[np.bool_] = (plugs[:, None] == plugs) & ~np.eye(len(plugs), dtype=bool)
+    return pairs
 
 
 def _driven(question: Question, engine: RoutingEngine) -> Sequence[StopAhead]:
@@ -181,14 +197,15 @@ def _driven(question: Question, engine: RoutingEngine) -> Sequence[StopAhead]:
     return question.stops[: int(broken[0])] if len(broken) else question.stops
 
 
-def _surest(question: Question, one: choose.Candidate) -> tuple[float, ...]:
-    return one.connector_id != question.promised, one.wait_seconds, choose.risk_of(one), one.connector_id
+def _surest(question: Question, one: choose.Candidate, row: PlugRow) -> tuple[float, ...]:
+    is_own, is_promised = one.connector_id == question.promised, row.promised is not None
+    return not is_own, one.wait_seconds, is_promised, choose.risk_of(one), one.connector_id
 
 
-def _unlike(question: Question, candidates: Sequence[choose.Candidate]) -> list[choose.Candidate]:
+def _unlike(question: Question, found: Found) -> list[choose.Candidate]:
     """Of plugs that are alike in all that counts, the two that are surest."""
     kept: dict[tuple[object, ...], list[choose.Candidate]] = {}
-    for one in sorted(candidates, key=lambda one: _surest(question, one)):
+    for one in sorted(found.candidates, key=lambda one: _surest(question, one, found.rows[one.connector_id])):
         kept.setdefault((one.location_id, one.is_dc, one.plug_power_w, one.price_paise), []).append(one)
     return [one for alike in kept.values() for one in alike[:ALIKE]]
 
@@ -265,6 +282,12 @@ def _place(row: PlugRow) -> tuple[float, float]:
     return row.latitude, row.longitude
 
 
+def _in_gap(charger: Charger, ready: float, gap: Window, hours: Sequence[Window] | None) -> Charger:
+    """A gap without an end needs no hours: it is ready when the gap begins."""
+    ending = tuple(span for span in hours or () if isfinite(span[1]))
+    return replace(charger, ready_seconds=round(max(ready, gap[0]), 1), hours=ending)
+
+
 class _Chargers:
     """Chargers as this vehicle would use them; what plugs have in common is worked out once."""
 
@@ -276,16 +299,18 @@ class _Chargers:
         self.curves: dict[tuple[object, ...], curves.ChargeCurve | None] = {}
         self.lines: dict[tuple[object, ...], pricing.Line] = {}
 
-    def at(self, one: choose.Candidate, row: PlugRow) -> Charger | None:
-        """None: no power flows there."""
+    def at(self, one: choose.Candidate, row: PlugRow) -> list[tuple[Charger, Window]]:
+        """One for each gap between promises to others; none where no power flows."""
         curve, price = self._curve(one), self._line(row)
+        if curve is None:
+            return []
         risk = choose.risk_of(one) * choose.FALLBACK_MINUTES * self.rules.cost_per_minute_paise
-        return None if curve is None else Charger(
-            connector_id=row.connector_id, curve=curve,
-            ready_seconds=round(waits.remaining_seconds(plug_state(row, self.question.now)), 1),
-            hours=open_windows(self.question, row) or (), paise_per_kwh=round(price.paise_per_kwh, 3),
+        ready = waits.remaining_seconds(plug_state(row, self.question.now))
+        charger = Charger(
+            connector_id=row.connector_id, curve=curve, paise_per_kwh=round(price.paise_per_kwh, 3),
             price_bands=price.bands, fee_paise=round(price.fee_paise + risk, 1),
         )  # fmt: skip
+        return [(_in_gap(charger, ready, gap, hours), gap) for gap, hours in times_at(self.question, row)]
 
     def _curve(self, one: choose.Candidate) -> curves.ChargeCurve | None:
         facts = self.question.facts

@@ -55,8 +55,8 @@ def _along(plan: ChargePlan) -> Replayed:
 
 def _first_at(decision: along.Decision, problem: routes.Problem, assigned: int | None) -> routes.Plan | None:
     """The plan that begins at the plug which the fleet's matching gave the vehicle; None: its own best one."""
-    chargers = [charger.connector_id for charger in problem.chargers]
-    return decision.plan if assigned not in chargers else decision.forced.get(chargers.index(assigned))
+    charger = None if assigned is None else along.charger_at(problem, decision, assigned)
+    return decision.plan if charger is None else decision.forced[charger]
 
 
 def _ranking(plan: ChargePlan) -> list[choose.Verdict]:

@@ -46,7 +46,7 @@ class ConnectorBriefSerializer(serializers.Serializer[Any]):
 class ReservationBriefSerializer(serializers.ModelSerializer[Reservation]):
     class Meta:
         model = Reservation
-        fields = ["number", "state", "expires_at", "reason"]
+        fields = ["number", "state", "starts_at", "expires_at", "reason"]
 
 
 class RouteSerializer(serializers.Serializer[Any]):
@@ -71,6 +71,7 @@ class PlanSerializer(serializers.ModelSerializer[ChargePlan]):
             "target_soc_percent", "energy_wh", "distance_m", "detour_m", "drive_seconds", "wait_seconds",
             "charge_seconds", "delay_seconds", "cost_paise", "plug_in_at", "done_at", "route", "explanation",
             "engine", "created_at", "undo_until", "set_off_at", "arrived_at", "arrived_by", "reservation",
+            "window_starts_at", "window_ends_at",
         ]  # fmt: skip
 
     @extend_schema_field(StationBriefSerializer(allow_null=True))  # type: ignore[untyped-decorator]

@@ -63,6 +63,7 @@ SENTENCES: dict[str, Promise] = {
     "charge_at": _("Charge at %(place)s: %(delay_seconds)s min delay, arrives with %(arrival_soc_percent)s %%."),
     "reserving_at": _("Reserving at %(place)s: %(delay_seconds)s min delay, arrives with %(arrival_soc_percent)s %%."),
     "reserved_at": _("Reserved at %(place)s: %(delay_seconds)s min delay, arrives with %(arrival_soc_percent)s %%."),
+    "kept_between": _("Its place is kept from %(kept_from_at)s to %(kept_until_at)s."),
     "network_failing": _("Its network does not answer just now."),
     "lacks": _("It lacks %(deficit_wh)s kWh to the nearest suitable plug."),
     "nothing_fits": _("No charger that it may use has a plug for it that is fast enough."),

@@ -67,6 +67,15 @@ def decide(problem: Problem, known: Answer | None = None) -> Decision:
     return Decision(best, forced, _backups(problem, best))
 
 
+def charger_at(problem: Problem, decision: Decision, connector_id: int) -> int | None:
+    """Of the chargers that stand for a plug (one for each time it is free) the one that is best as the first."""
+    of_plug = [
+        (plan.objective, charger) for charger, plan in decision.forced.items()
+        if plan is not None and problem.chargers[charger].connector_id == connector_id
+    ]  # fmt: skip
+    return min(of_plug)[1] if of_plug else None
+
+
 def beginning_at(problem: Problem, decision: Decision, charger: int) -> Decision | None:
     """The same decision with another first charger: others of the fleet need the best one more. None: it cannot be."""
     plan = decision.forced.get(charger)
@@ -75,9 +84,14 @@ def beginning_at(problem: Problem, decision: Decision, charger: int) -> Decision
 
 def _backups(problem: Problem, plan: Plan) -> tuple[Backup, ...]:
     """Of the first charge; the next ones are planned again when they are nearer."""
-    few = _few(problem, plan)
-    numbered = _numbered(plan, few.index)
-    return routes.backups(part_of(problem, few), replace(numbered, visits=numbered.visits[:1]))
+    first = plan.visits[0]
+    few = [c for c in _few(problem, plan) if c == first.charger or not _is_same_plug(problem, c, first.charger)]
+    numbered = _numbered(replace(plan, visits=plan.visits[:1]), few.index)
+    return routes.backups(part_of(problem, few), numbered)
+
+
+def _is_same_plug(problem: Problem, one: int, other: int) -> bool:
+    return problem.chargers[one].connector_id == problem.chargers[other].connector_id
 
 
 def figures(problem: Problem, plan: Plan) -> Figures:

@@ -10,6 +10,7 @@ from billing.reconstruction import DELIVERING_W
 from billing.services import energy
 from dispatch.driving import deeds, telling
 from dispatch.models import Alert, ChargePlan, Reservation
+from dispatch.services.asking import lead
 from dispatch.services.elsewhere import VehicleIsElsewhere
 from dispatch.services.extending import extend_reservation
 from dispatch.services.following import AT_SITE_M
@@ -64,6 +65,7 @@ def _not_there(now: datetime) -> QuerySet[ChargePlan]:
         state__in=deeds.UNDER_WAY, arrived_at=None, vehicle__state__latitude__isnull=False,
         vehicle__state__position_at__gte=F("decided_at"), vehicle__state__position_at__gt=now - POSITION_STALE_AFTER,
     )  # fmt: skip
+    on_the_way = on_the_way.exclude(window_starts_at__gt=now + lead())  # it stands there on other business
     return on_the_way.select_related("vehicle__state", "connector__evse__location").order_by("pk")
 
 

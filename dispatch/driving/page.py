@@ -127,7 +127,8 @@ def _hold(plan: ChargePlan, when: eta.Expected, now: datetime) -> list[str]:
         return [str(texts.HOLDS["open"])]
     if row.state == Reservation.State.REQUESTED:
         return [str(texts.HOLDS["asked"])]
-    words = texts.HOLDS["soft" if row.way == Reservation.Way.SOFT else "network"]
+    is_soft = row.way == Reservation.Way.SOFT
+    words = texts.HOLDS["later" if is_soft and row.starts_at > now else "soft" if is_soft else "network"]
     said = [str(words) % {"from": clock(row.starts_at), "until": clock(row.expires_at)}]
     is_late = plan.arrived_at is None and when.plug_at is not None and when.plug_at > row.expires_at
     return [*said, str(texts.LATE)] if is_late else said

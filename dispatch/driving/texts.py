@@ -27,6 +27,7 @@ HOLDS: dict[str, str | Promise] = {
     "asked": _("The place is being reserved."),
     "network": _("Reserved for you from %(from)s to %(until)s."),
     "soft": _("Kept for you until %(until)s, but only from your own fleet: strangers may come."),
+    "later": _("Kept for you from %(from)s to %(until)s. Come in that time."),
     "open": _("The place is yours, but its network reserves nothing."),
 }
 LATE = _("You may come after that: call your dispatcher.")

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 
 from billing.services.authorisation import group_of
+from dispatch.core.windows import AT_ONCE_SECONDS
 from dispatch.models import Reservation
 from stations.cpo import registry
 from stations.cpo.base import BookRequest, Capability, CommandReceipt, CPOError, CPOUnavailable, ReserveRequest
@@ -16,7 +17,7 @@ from stations.models import EVSE, Connector, Source
 
 Way = Reservation.Way
 HELD_BY_US = "held in FleetCharge only"
-SOON = timedelta(minutes=5)
+SOON = timedelta(seconds=AT_ONCE_SECONDS)
 """A promise for later than this is one for later: a charger that reserves would be blocked from now on."""
 FREE = (Connector.Status.AVAILABLE, Connector.Status.RESERVED)
 RELATED = "connector__evse__location__source"
@@ -33,9 +34,16 @@ def way_of(reservation: Reservation, now: datetime) -> str:
         return Way.SOFT
     evse = reservation.connector.evse
     for_now, for_later = ways(evse.location.source, evse)
-    is_later = reservation.starts_at > now + SOON
+    if reservation.starts_at <= now + SOON:
+        return for_now
     is_asked_now = for_later == Way.SOFT and reservation.starts_at <= now + lead()
-    return for_now if not is_later or is_asked_now else for_later
+    return for_now if is_asked_now and not _has_others_before(reservation) else for_later
+
+
+def _has_others_before(reservation: Reservation) -> bool:
+    """Another vehicle of ours has the place first: a charger that reserves would turn that one away."""
+    at_it = Reservation.objects.active().filter(evse_id=reservation.connector.evse_id)
+    return at_it.filter(starts_at__lt=reservation.starts_at).exclude(pk=reservation.pk).exists()
 
 
 def ways(source: Source, evse: EVSE) -> tuple[str, str]:
@@ -93,6 +101,6 @@ def _book(reservation: Reservation, *, is_cancelled: bool = False) -> CommandRec
     return booker.book(
         BookRequest(
             connector=reservation.connector, booking_key=str(reservation.key), id_token=reservation.id_token,
-            starts_at=reservation.starts_at, ends_at=reservation.expires_at, is_cancelled=is_cancelled,
+            starts_at=reservation.starts_at, ends_at=reservation.ends_at, is_cancelled=is_cancelled,
         )
     )  # fmt: skip

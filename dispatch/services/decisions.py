@@ -60,7 +60,7 @@ def _accept(plan_id: int, actor: User | None, actor_label: str, is_by_person: bo
         raise DecisionRefused("plan_closed", f"This plan is no longer open ({plan.get_state_display()}).")
     if plan.connector.status in elsewhere.BROKEN:
         raise DecisionRefused("connector_lost", f"This plug is {plan.connector.get_status_display().lower()} now.")
-    others = elsewhere.others(plan.vehicle_id, plan.connector.pk, now, reservations.lasts_until(plan, now))
+    others = elsewhere.others(plan.vehicle_id, plan.connector.pk, *reservations.hold_of(plan, now))
     if not is_by_person and others.exists():
         raise DecisionRefused(elsewhere.CODE, str(elsewhere.refusal(others)))
     elsewhere.give_up_for(plan, others, actor=actor, actor_label=actor_label, now=now)

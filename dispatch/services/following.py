@@ -10,7 +10,7 @@ from django.db.models.functions import Cast, Concat
 
 from billing.models import ChargingSession
 from dispatch.models import Alert, ChargePlan, Reservation
-from dispatch.services import assigning, decisions, planning, rebooking, reservations, stories
+from dispatch.services import asking, assigning, decisions, planning, rebooking, reservations, stories
 from dispatch.services.alerts import close_alert_by_key, close_alerts_by_key, open_alert
 from dispatch.services.planning import Want
 from dispatch.wording import Says
@@ -21,6 +21,7 @@ from vehicles.models import VehicleState
 
 State = ChargePlan.State
 UNDER_WAY = (State.PROPOSED, State.ACCEPTED, State.RESERVED)
+FIRM = (State.ACCEPTED, State.RESERVED, State.CHARGING)
 AT_SITE_M = 250
 """A vehicle this close to its plug is presumed to be the one that occupies it, until a session says otherwise."""
 EVENT_WITHIN = timedelta(seconds=20)
@@ -61,8 +62,32 @@ def _replan_each(lost: Sequence[tuple[int, str]], now: datetime) -> list[int]:
     reasons: dict[int | None, str] = dict(lost)
     plans = ChargePlan.objects.filter(connector_id__in=list(dict(lost)), state__in=UNDER_WAY).order_by("pk")
     affected = [(plan, reasons[plan.connector_id]) for plan in plans]
-    away = [(plan.pk, reason) for plan, reason in affected if reason != "taken" or _is_taken_by_another(plan)]
+    away = [(plan.pk, reason) for plan, reason in affected if reason != "taken" or _is_lost_to_another(plan, now)]
     return [plan.pk for plan in replan_together(plans=away, now=now)]
+
+
+def _is_lost_to_another(plan: ChargePlan, now: datetime) -> bool:
+    return _is_due(plan, now) and _is_taken_by_another(plan)
+
+
+def _is_due(plan: ChargePlan, now: datetime) -> bool:
+    """Who takes its plug now may still be there at its time, unless it is one of ours whose time is before."""
+    begins = plan.window_starts_at
+    if begins is None or plan.evse_id is None or begins <= now + asking.SOON:
+        return True
+    before = ChargePlan.objects.filter(evse_id=plan.evse_id, state__in=FIRM, window_ends_at__lte=begins)
+    return begins <= now + asking.lead() and not before.exists()
+
+
+def plans_kept_waiting(*, now: datetime) -> list[tuple[int, str]]:
+    """(plan, reason) of vehicles on their way to a plug that was to be free for them by now, and is not."""
+    expected = ChargePlan.objects.filter(
+        state__in=UNDER_WAY, plug_in_at__lte=now, arrived_at=None, window_starts_at__gt=F("created_at") + asking.SOON
+    )
+    others = ChargingSession.objects.active().filter(connector__evse_id=OuterRef("evse_id"))
+    others = others.exclude(vehicle_id=OuterRef("vehicle_id"))
+    waiting = expected.filter(Exists(others)).order_by("pk")
+    return [(plan_id, "taken") for plan_id in waiting.values_list("pk", flat=True)]
 
 
 def plugs_lost_unnoticed(*, now: datetime) -> list[tuple[int, str]]:

@@ -6,10 +6,11 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from django.conf import settings
 from django.db import IntegrityError, connection, transaction
 
 from dispatch import candidates, deciding, explaining, problems, questions, situation
-from dispatch.core import VERSION, choose
+from dispatch.core import VERSION, choose, windows
 from dispatch.engines import current
 from dispatch.engines.base import RoutingEngine
 from dispatch.events import PlanChanged
@@ -18,6 +19,7 @@ from dispatch.plug_rows import PlugRow
 from dispatch.services import decisions, elsewhere, stories
 from dispatch.situation import Situation, known_part
 from dispatch.speeds.learning import law_of
+from fleetcharge.lib.deadlocks import again_after_deadlock
 from fleetcharge.lib.events import publish
 from stations.models import EVSE, Connector, Location
 from vehicles.models import Vehicle
@@ -149,6 +151,7 @@ def draft_of(seen: Situation, answer: deciding.Answer, engine: RoutingEngine) ->
     )  # fmt: skip
     if answer.best is not None and answer.plan is not None:
         _fill(plan, answer.best, question, answer.found.rows[answer.best.connector_id])
+        _keep(plan, answer)
         plan.route = _routes(answer.land.legs(answer.plan), engine)
     return plan
 
@@ -160,6 +163,17 @@ def _fill(plan: ChargePlan, best: choose.Verdict, question: candidates.Question,
     plan.connector = _connector(row)
     plan.plug_in_at = question.now + timedelta(seconds=best.drive_seconds + best.wait_seconds)
     plan.done_at = plan.plug_in_at + timedelta(seconds=best.charge_seconds)
+
+
+def _keep(plan: ChargePlan, answer: deciding.Answer) -> None:
+    """From when to when the place is this vehicle's alone."""
+    assert plan.plug_in_at is not None and plan.done_at is not None  # noqa: S101 (just filled in)
+    now = plan.created_at
+    begins, ends = windows.kept(
+        plug_in=(plan.plug_in_at - now).total_seconds(), done=(plan.done_at - now).total_seconds(), gap=answer.gap,
+        at_least=settings.RESERVATION_MINUTES * 60,
+    )  # fmt: skip
+    plan.window_starts_at, plan.window_ends_at = now + timedelta(seconds=begins), now + timedelta(seconds=ends)
 
 
 def _connector(row: PlugRow) -> Connector:
@@ -182,6 +196,7 @@ def _line(places: Sequence[tuple[float, float]], engine: RoutingEngine) -> list[
     return [point for number, leg in enumerate(drawn) for point in leg[number > 0 :]]
 
 
+@again_after_deadlock  # two that take one plug for the same time may wait for each other
 def _store(draft: ChargePlan, replaces: ChargePlan | None, now: datetime) -> ChargePlan | None:
     """Write the draft; whoever else planned for this vehicle, trigger or plug first wins, by constraint."""
     try:

@@ -9,6 +9,7 @@ from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
+from dispatch.core import windows
 from dispatch.events import PlanChanged, ReservationChanged
 from dispatch.models import ChargePlan, Reservation
 from dispatch.services import asking, elsewhere, extending, stories
@@ -35,12 +36,18 @@ BEGINS_WITHIN = timedelta(seconds=30)
 def promise(plan: ChargePlan, *, actor: User | None, now: datetime) -> Reservation:
     """A row that keeps every other vehicle of ours away (by constraint). Inside the caller's transaction."""
     assert plan.connector_id is not None  # noqa: S101 (checked by the caller)
-    return _create(plan.vehicle, plan.connector_id, plan, actor, now, lasts_until(plan, now))
+    starts_at, expires_at = hold_of(plan, now)
+    stay = {"starts_at": starts_at, "stay_ends_at": plan.window_ends_at}
+    return _create(plan.vehicle, plan.connector_id, plan, actor, now, expires_at, **stay)
 
 
-def lasts_until(plan: ChargePlan, now: datetime) -> datetime:
-    arrival = plan.plug_in_at or now
-    return max(arrival + ARRIVAL_GRACE, now + timedelta(minutes=settings.RESERVATION_MINUTES))
+def hold_of(plan: ChargePlan, now: datetime) -> tuple[datetime, datetime]:
+    """From when on its place is promised, and by when it must have come."""
+    arrival, starts_at = plan.plug_in_at or now, max(plan.window_starts_at or now, now)
+    late = timedelta(seconds=windows.lateness((arrival - plan.created_at).total_seconds()))
+    expires_at = max(arrival + late, starts_at + timedelta(minutes=settings.RESERVATION_MINUTES))
+    ends_at = plan.window_ends_at
+    return starts_at, min(expires_at, ends_at) if ends_at and ends_at > starts_at else expires_at
 
 
 @again_after_deadlock  # it may hold one plug and ask for another

@@ -5,10 +5,11 @@ from datetime import datetime
 from typing import Any
 
 from dispatch.candidates import NO_PLUG_MATCH, NONE_FREE, OUT_OF_REACH
-from dispatch.models import Alert, ChargePlan
+from dispatch.models import Alert, ChargePlan, Reservation
 from dispatch.permitted import MAY_NOT_CHARGE
 from dispatch.services import roads
 from dispatch.services.alerts import close_alert_by_key, open_alert
+from dispatch.services.asking import SOON
 from dispatch.situation import Situation
 from dispatch.wording import Says
 
@@ -69,10 +70,20 @@ def _says(plan: ChargePlan) -> Says:
         "delay_seconds": plan.delay_seconds, "arrival_soc_percent": plan.arrival_soc_percent or 0,
         "stop": _missed(plan.explanation), "refusal": plan.explanation.get("refusal", ""), **known,
     }  # fmt: skip
+    parameters |= _kept(plan)
     along = roads.of_none(plan.explanation) if plan.state == State.INFEASIBLE else roads.of_plan(plan.explanation)
     for needed in along.values():
         parameters |= needed
-    return Says(_title(plan), (*_body(plan), *along), parameters)
+    kept = ("kept_between",) if "kept_from_at" in parameters else ()
+    return Says(_title(plan), (*_body(plan), *kept, *along), parameters)
+
+
+def _kept(plan: ChargePlan) -> dict[str, datetime]:
+    """From when to when its place is reserved, where that is for later."""
+    if plan.state != State.RESERVED or plan.window_starts_at is None or plan.window_starts_at <= plan.created_at + SOON:
+        return {}
+    held = Reservation.objects.active().filter(plan=plan).first()
+    return {"kept_from_at": held.starts_at, "kept_until_at": held.expires_at} if held else {}
 
 
 def _title(plan: ChargePlan) -> str:

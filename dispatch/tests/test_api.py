@@ -34,6 +34,7 @@ def test_a_plan_is_shown_as_promised(as_dispatcher, plan):
         "target_soc_percent", "energy_wh", "distance_m", "detour_m", "drive_seconds", "wait_seconds",
         "charge_seconds", "delay_seconds", "cost_paise", "plug_in_at", "done_at", "route", "explanation", "engine",
         "created_at", "undo_until", "set_off_at", "arrived_at", "arrived_by", "reservation",
+        "window_starts_at", "window_ends_at",
     }  # fmt: skip
     assert set(body["station"]) == {"id", "public_id", "name", "network", "latitude", "longitude"}
     assert set(body["connector"]) == {"id", "public_id", "connector_id", "plug", "max_power_w", "status"}

@@ -1,12 +1,13 @@
 """Many vehicles of a fleet that need a plug at once get theirs by one matching, never two the same."""
 
 from collections import Counter
+from datetime import timedelta
 
 import pytest
 import time_machine
 
 from dispatch import candidates, replaying, services, tasks
-from dispatch.models import Alert, ChargePlan
+from dispatch.models import Alert, ChargePlan, Reservation
 from dispatch.services import assigning, following
 from dispatch.tests import factories
 from dispatch.tests.factories import HERE, NOW
@@ -78,15 +79,28 @@ def test_who_would_be_refused_at_its_place_is_planned_for_alone(source, rivals):
     assert ChargePlan.objects.get(vehicle=able).explanation["refusal"] == "expired_token"
 
 
-def test_more_vehicles_than_plugs_are_told_so_and_none_is_promised_twice(source, organisation):
-    for km in (1, 2, 3):
-        plug_at(source, km)
-    vehicles = [factories.vehicle(organisation, soc_percent=10 + number) for number in range(5)]
+def test_of_more_vehicles_than_plugs_those_left_over_come_after_the_others(source, organisation):
+    plugs = {plug_at(source, km) for km in (1, 2, 3)}
+    for number in range(5):
+        factories.vehicle(organisation, soc_percent=10 + number)
     sweep()
-    assert len(set(connectors().values())) == 3
-    left = [vehicle.pk for vehicle in vehicles if vehicle.pk not in connectors()]
-    assert set(Alert.objects.filter(kind="no_charger").values_list("vehicle_id", flat=True)) == set(left)
-    assert len(left) == 2
+    *first, fourth, fifth = ChargePlan.objects.open().order_by("window_starts_at", "pk")
+    assert {plan.connector for plan in first} == plugs
+    for later in (fourth, fifth):
+        assert all(later.window_starts_at >= plan.window_ends_at for plan in first if plan.connector == later.connector)
+    assert not Alert.objects.filter(kind="no_charger").exists()
+
+
+def test_who_gets_no_place_at_all_is_told_so(source, organisation):
+    for km in (1, 2, 3):
+        plug = plug_at(source, km)
+        Reservation.objects.create(
+            organisation=organisation, vehicle=factories.vehicle(organisation, soc_percent=60), connector=plug,
+            starts_at=NOW, expires_at=NOW + timedelta(days=2),
+        )  # fmt: skip
+    vehicles = {factories.vehicle(organisation).pk for _ in range(2)}
+    sweep()
+    assert set(Alert.objects.filter(kind="no_charger").values_list("vehicle_id", flat=True)) == vehicles
 
 
 def test_a_lost_hub_sends_its_vehicles_to_different_plugs(organisation, source):
