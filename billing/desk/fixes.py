@@ -85,7 +85,7 @@ def _page_of(exception: BillingException) -> Fix | None:
         return Fix(_("Add the card"), link=_page("vehicles_idtoken_add", uid=exception.session.id_token_uid))
     if _is_of_a_verdict(exception) and (verdict := _verdict_of(exception)) is not None:
         return Fix(_("See the evidence"), link=reverse("admin:billing_reconciliationverdict_change", args=[verdict]))
-    if kind == Kind.E_INVOICE and (document := exception.details.get("document")):
+    if kind in {Kind.E_INVOICE, Kind.LATE_NOTE} and (document := exception.details.get("document")):
         return Fix(_("See the document"), link=reverse("admin:billing_taxdocument_change", args=[document]))
     if kind == Kind.CPO_BILL and (bill := _number_in(exception.reference)):
         return Fix(_("See the bill"), link=reverse("admin:billing_networkbill_change", args=[bill]))
@@ -210,6 +210,7 @@ PLACES = {
     Kind.LIMIT_REACHED: (_("See the limits"), "billing_spendlimit_changelist"),
     Kind.BOOKS_DIFFER: (_("See the ledger"), "billing_ledgertransfer_changelist"),
     Kind.E_INVOICE: (_("See the document"), "billing_taxdocument_changelist"),
+    Kind.LATE_NOTE: (_("See the document"), "billing_taxdocument_changelist"),
 }  # fmt: skip
 
 

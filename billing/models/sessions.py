@@ -422,6 +422,7 @@ class BillingException(models.Model):
         JOB_DEAD = "job_dead", _("Background work was given up")
         UTILITY_LOSS = "utility_loss", _("Depot loses more electricity than it may")
         E_INVOICE = "e_invoice", _("E-invoice not registered")
+        LATE_NOTE = "late_note", _("Credit note after its last day")
 
     organisation = models.ForeignKey(
         Organisation, models.PROTECT, null=True, blank=True, related_name="billing_exceptions",

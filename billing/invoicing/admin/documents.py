@@ -11,6 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -26,7 +27,7 @@ from billing.invoicing import files
 from billing.invoicing.irp.client import portal
 from billing.invoicing.models import EInvoice, OrganisationRegistration, SupplierRegistration, TaxDocument
 from billing.invoicing.rendering.pdf import quantity_shown
-from billing.invoicing.services import einvoices, mailing, moving
+from billing.invoicing.services import einvoices, late_notes, mailing, moving
 from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
 from fleetcharge.lib.api import Conflict
 from fleetcharge.lib.money import PAISE_PER_RUPEE, group_indian
@@ -97,7 +98,9 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
     date_hierarchy = "dated_on"
     ordering = ["-pk"]
     fieldsets = [
-        (None, {"fields": ["number", "kind", "dated_on", "month", "organisation", "original_shown", "reason"]}),
+        (None, {"fields": [
+            "number", "kind", "dated_on", "month", "organisation", "original_shown", "reason", "late_shown",
+        ]}),
         (gettext_lazy("Parties"), {"fields": ["from_shown", "recipient", "place", "supply_kind"]}),
         (gettext_lazy("Amounts"), {"fields": ["lines_shown", "taxable", "heads", "round_off", "total", "paid"]}),
         (gettext_lazy("E-invoice"), {"fields": ["portal", "irn_shown", "portal_error"]}),
@@ -105,10 +108,12 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
         (gettext_lazy("Issued"), {"fields": ["issued_at", "issued_by"]}),
     ]  # fmt: skip
     readonly_fields = [
-        "original_shown", "from_shown", "recipient", "place", "lines_shown", "taxable", "heads", "round_off", "total",
-        "paid", "portal", "irn_shown", "portal_error", "sessions",
+        "original_shown", "late_shown", "from_shown", "recipient", "place", "lines_shown", "taxable", "heads",
+        "round_off", "total", "paid", "portal", "irn_shown", "portal_error", "sessions",
     ]  # fmt: skip
-    actions_detail = ["as_pdf", "as_csv", "as_xlsx", "as_json", "mail", "credit", "report", "cancel_irn", "move"]
+    actions_detail = [
+        "as_pdf", "as_csv", "as_xlsx", "as_json", "mail", "credit", "report", "cancel_irn", "move", "confirm_late",
+    ]  # fmt: skip
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         """With what its page and its files show."""
@@ -122,6 +127,13 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
         """Only what is registered can be cancelled; after the portal's hours the deed says that it is too late."""
         registered = EInvoice.objects.filter(document=getattr(obj, "pk", obj), state=EInvoice.State.REGISTERED)
         return self.has_operate_permission(request) and registered.exists()
+
+    def has_confirm_permission(self, request: Any, obj: Any = None) -> bool:
+        """Only what came too late and nobody has confirmed yet."""
+        if not self.has_operate_permission(request):
+            return False
+        question = late_notes.question_about(getattr(obj, "pk", obj) or 0)
+        return question is not None and question.resolved_at is None
 
     def has_move_permission(self, request: Any, obj: Any = None) -> bool:
         """What is left of an advance; one that is used up says so."""
@@ -157,6 +169,18 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
     @display(description=gettext_lazy("Refers to"))
     def original_shown(self, row: TaxDocument) -> str:
         return row.original.number if row.original else "—"
+
+    @display(description=gettext_lazy("Came after the last day"))
+    def late_shown(self, row: TaxDocument) -> str:
+        question = late_notes.question_about(row.pk) if row.kind == Kind.CREDIT_NOTE else None
+        if question is None:
+            return "—"
+        if question.resolved_at is None:
+            return _("Waits to be confirmed by an operator")
+        return _("Confirmed by %(who)s on %(day)s: %(reason)s") % {
+            "who": question.resolved_by or "—", "day": date_format(timezone.localtime(question.resolved_at)),
+            "reason": question.resolution,
+        }  # fmt: skip
 
     @display(description=gettext_lazy("Taxable"), ordering="taxable_paise")
     def taxable(self, row: TaxDocument) -> str:
@@ -323,3 +347,22 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
         except Conflict as error:
             messages.error(request, str(error.detail))
             return back_to(self, row.pk)
+
+    @operators_only
+    @action(description=gettext_lazy("Confirm the late note"), url_path="confirm-late", permissions=["confirm"])
+    def confirm_late(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        row = self.get_object(request, object_id)
+        if row is None:
+            return back_to(self)
+        form = ReasonForm(request.POST or None)
+        if not form.is_valid():
+            title = _("Confirm %(number)s, which came too late") % {"number": row.number}
+            return ask(request, self, title=title, form=form, submit=_("Confirm"), rows=[row])
+        try:
+            late_notes.confirm(
+                document_id=row.pk, actor=user_of(request), reason=form.cleaned_data["reason"], at=timezone.now()
+            )
+            messages.success(request, _("It is confirmed."))
+        except Conflict as error:
+            messages.error(request, str(error.detail))
+        return back_to(self, row.pk)

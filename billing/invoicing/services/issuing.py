@@ -22,7 +22,7 @@ from billing.invoicing.models import (
     SupplierRegistration,
     TaxDocument,
 )
-from billing.invoicing.services import debts, letters, numbers, posting, uses
+from billing.invoicing.services import debts, late_notes, letters, numbers, posting, uses
 from billing.invoicing.services.deadlines import is_commercial
 from billing.invoicing.services.drafting import Draft
 from billing.invoicing.services.parties import facts_of
@@ -144,7 +144,8 @@ def identity(
 
 def register(documents: Sequence[TaxDocument]) -> None:
     """Say that they were issued; one to a registered recipient waits for its IRN where the supplier needs one, and its
-    letter with it."""
+    letter with it. A credit note that came too late is asked about."""
+    late_notes.ask(documents)
     reported = [document for document in documents if _needs_irn(document)]
     EInvoice.objects.bulk_create(
         EInvoice(

@@ -78,7 +78,8 @@ def credit(
     original = _locked(document_id, kind=Kind.INVOICE)
     if known := TaxDocument.objects.filter(request_key=request_key).first():
         return known
-    day = first_open_day(day_in_india(at))
+    on = first_open_day(day_in_india(at))
+    day = numbers.earliest(supplier=original.supplier, kind=Kind.CREDIT_NOTE, on=on)
     if day > (last := note_until(original, Rules(day))):
         raise Conflict(f"The last day for a credit note was {last}.", code="note_too_late")
     room = left.of(original)
@@ -163,8 +164,8 @@ def _note(
     debts.keep_others_waiting(TaxDocument.objects.filter(pk=original_id).values_list("organisation", flat=True))
     original = _locked(original_id)
     kind = Kind.CREDIT_NOTE if is_credit else Kind.DEBIT_NOTE
-    last = note_until(original, rules)
-    is_late = is_credit and on > last
+    last, day = note_until(original, rules), numbers.earliest(supplier=original.supplier, kind=kind, on=on)
+    is_late = is_credit and day > last
     whole = drafting.draft(
         original.organisation, original.supplier, original.registration, some, rules, -1 if is_credit else 1,
         supply=_supply_of(original), rate_of=_no_rate if is_late else _Rates(original).of,

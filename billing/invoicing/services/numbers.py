@@ -5,7 +5,7 @@ from datetime import date
 from django.db import connection
 
 from billing.gst.numbering import document_number, financial_year
-from billing.invoicing.models import SupplierRegistration, TaxDocument
+from billing.invoicing.models import NumberSeries, SupplierRegistration, TaxDocument
 
 Kind = TaxDocument.Kind
 PREFIXES = {Kind.CREDIT_NOTE: "CN", Kind.DEBIT_NOTE: "DN", Kind.RECEIPT_VOUCHER: "RV", Kind.REFUND_VOUCHER: "RF"}
@@ -20,6 +20,14 @@ RETURNING last_number, last_on
 
 def prefix_of(supplier: SupplierRegistration, kind: str) -> str:
     return PREFIXES.get(Kind(kind), supplier.number_prefix)
+
+
+def earliest(*, supplier: SupplierRegistration, kind: str, on: date) -> date:
+    """The day that a document of that day would have: its series may be further by now."""
+    series = NumberSeries.objects.filter(
+        supplier=supplier, financial_year=financial_year(on), prefix=prefix_of(supplier, kind)
+    )
+    return max([on, *series.values_list("last_on", flat=True)])
 
 
 def next_number(*, supplier: SupplierRegistration, kind: str, on: date) -> tuple[str, str, date]:
