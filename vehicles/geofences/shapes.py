@@ -51,7 +51,8 @@ class Shape:
         if self.radius_m is not None:
             return np.asarray(np.hypot(x, y) - self.radius_m, dtype=np.float64)
         away = shapely.distance(shapely.points(x, y), self._edge)
-        return np.where(shapely.contains_xy(self._area, x, y), -away, away)
+        is_inside = shapely.contains_xy(self._area, x, y)
+        return np.asarray(np.where(is_inside, -away, away), dtype=np.float64)
 
     @property
     def area_m2(self) -> float:
