@@ -124,6 +124,11 @@ class ChargePlan(models.Model):
         indexes = [
             models.Index(fields=["connector"], condition=Q(closed_at=None), name="open_plans_by_connector"),
             models.Index(
+                fields=["closed_at"],
+                condition=Q(state="expired", arrived_at=None, connector__isnull=False),
+                name="plans_nobody_came_for",
+            ),
+            models.Index(
                 fields=["evse"],
                 condition=Q(state__in=("proposed", "accepted", "reserved")),
                 name="plans_under_way_at_evse",

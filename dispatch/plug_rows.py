@@ -40,13 +40,14 @@ JOIN stations_source o ON o.id = l.source_id AND o.state <> 'disabled'
 LEFT JOIN stations_charger h ON h.id = e.charger_id
 LEFT JOIN stations_tariff t ON t.id = c.tariff_id
 LEFT JOIN stations_evsehealth z ON z.evse_id = e.id
-LEFT JOIN dispatch_learnedcurve k ON k.evse_id = e.id
+LEFT JOIN dispatch_learnedcurve k ON k.evse_id = e.id AND k.is_dc = (c.power_type = 'DC')
      AND k.vehicle_model_id = (SELECT model_id FROM vehicles_vehicle WHERE id = %(vehicle_id)s)
 LEFT JOIN LATERAL (
     SELECT b.started_at, b.soc_percent, m.battery_wh, m.charge_curve, m.max_dc_power_w, q.points AS learned
     FROM billing_chargingsession b
     LEFT JOIN vehicles_vehicle v ON v.id = b.vehicle_id LEFT JOIN vehicles_vehiclemodel m ON m.id = v.model_id
     LEFT JOIN dispatch_learnedcurve q ON q.evse_id = c.evse_id AND q.vehicle_model_id = m.id
+         AND q.is_dc = (c.power_type = 'DC')
     WHERE b.connector_id = c.id AND b.state = 'active' ORDER BY b.id DESC LIMIT 1
 ) s ON c.status IN ('occupied', 'charging')
 WHERE l.id = ANY(%(place_ids)s)

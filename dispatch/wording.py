@@ -43,6 +43,7 @@ TITLES: dict[str, Promise] = {
     "vehicle_alarm": _("%(registration)s: %(alarm)s"),
     "plug_reported_broken": _("Plug %(bay)s at %(place)s is broken"),
     "plug_reported_blocked": _("Plug %(bay)s at %(place)s is blocked"),
+    "plug_reported_refused": _("Plug %(bay)s at %(place)s could not be started"),
     "no_show": _("%(registration)s did not come to %(place)s"),
     "overstay": _("%(registration)s is full and still plugged in at %(place)s"),
 }
@@ -55,6 +56,7 @@ SENTENCES: dict[str, Promise] = {
     "plug_cancelled": _("The earlier plug cancelled the reservation."),
     "plug_broken": _("The driver says that the earlier plug is broken."),
     "plug_blocked": _("The driver says that the earlier plug is blocked."),
+    "plug_refused": _("The driver says that the earlier plug could not be started."),
     "driver_says": _("The driver of %(registration)s says so. Your vehicles are sent elsewhere for an hour."),
     "place_given_up": _("Its place was given up. Call the driver; it is planned for again while it is low."),
     "was_on_the_way": _("The driver had said to be on the way."),

@@ -15,7 +15,9 @@ from vehicles import readings
 
 State, ArrivedBy = ChargePlan.State, ChargePlan.ArrivedBy
 UNDER_WAY = (State.ACCEPTED, State.RESERVED)
-REASONS = {PlugReport.Kind.BROKEN: "broken", PlugReport.Kind.BLOCKED: "blocked"}
+REASONS = {
+    PlugReport.Kind.BROKEN: "broken", PlugReport.Kind.BLOCKED: "blocked", PlugReport.Kind.REFUSED: "refused",
+}  # fmt: skip
 """Triggers of the plan that comes in place of the one whose plug was reported."""
 
 

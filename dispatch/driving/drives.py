@@ -1,8 +1,10 @@
 """The way of a vehicle to its plug, by its pings: arrived, kept while it waits there, not come, stayed too long."""
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from django.db.models import CharField, Exists, F, OuterRef, Q, QuerySet, Value
+from django.db.models import BigIntegerField, CharField, Exists, F, OuterRef, Q, QuerySet, Value
+from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Concat
 
 from billing.models import ChargingSession
@@ -109,17 +111,21 @@ def _keep(row: Reservation, now: datetime) -> bool:
 # --- not there ----------------------------------------------------------------------------------------------------
 def tell_no_shows(*, now: datetime) -> int:
     """Plans that ended because nobody came, of which nobody was told; how many."""
-    told = Alert.objects.filter(organisation_id=OuterRef("organisation_id"), dedupe_key=OuterRef("key"))
-    lapsed = Reservation.objects.filter(plan_id=OuterRef("pk"), state=Reservation.State.EXPIRED)
-    missed = ChargePlan.objects.filter(
-        Exists(lapsed), state=State.EXPIRED, closed_at__gt=now - TOLD_WITHIN, arrived_at=None
-    )
-    missed = missed.annotate(key=_key(telling.NO_SHOW)).filter(~Exists(told), connector__isnull=False)
-    rows = missed.select_related("vehicle", "connector__evse__location").order_by("pk")[:CHUNK]
+    rows = missed(now).select_related("vehicle", "connector__evse__location").order_by("closed_at", "pk")[:CHUNK]
     for plan in rows:
         with survived("plan", plan.pk):
             telling.did_not_come(plan, now=now)
     return len(rows)
+
+
+def missed(now: datetime) -> QuerySet[ChargePlan]:
+    """By an index of their own: plans_nobody_came_for."""
+    told = Alert.objects.filter(organisation_id=OuterRef("organisation_id"), dedupe_key=OuterRef("key"))
+    lapsed = Reservation.objects.filter(plan_id=OuterRef("pk"), state=Reservation.State.EXPIRED)
+    came_to_nothing = ChargePlan.objects.filter(
+        Exists(lapsed), state=State.EXPIRED, closed_at__gt=now - TOLD_WITHIN, arrived_at=None, connector__isnull=False
+    )
+    return came_to_nothing.annotate(key=_key(telling.NO_SHOW)).filter(~Exists(told))
 
 
 def _key(prefix: str) -> Concat:
@@ -128,11 +134,14 @@ def _key(prefix: str) -> Concat:
 
 # --- too long -----------------------------------------------------------------------------------------------------
 def tell_overstays(*, now: datetime) -> int:
-    """Vehicles that are plugged in although nothing has flowed for a while, by the charger's own word; how many."""
+    """Vehicles that are plugged in although nothing has flowed for a while, by the charger's own word; how many.
+
+    Of more quiet sessions than a sweep has time for (a depot at night) each sweep draws some.
+    """
     told = Alert.objects.open().filter(organisation_id=OuterRef("organisation_id"), dedupe_key=OuterRef("key"))
     quiet = _quiet(now).annotate(key=_key(telling.OVERSTAY)).filter(~Exists(told))
     found = 0
-    for session in quiet.select_related("vehicle", "organisation", "connector__evse__location").order_by("pk")[:CHUNK]:
+    for session in quiet.select_related("vehicle", "organisation", "connector__evse__location").order_by("?")[:CHUNK]:
         with survived("session", session.pk):
             idle = idle_for(session, now)
             if idle >= IDLE_BEFORE_ALERT and not _was_told(session, since=now - idle):
@@ -147,9 +156,9 @@ def _was_told(session: ChargingSession, *, since: datetime) -> bool:
 
 
 def _quiet(now: datetime) -> QuerySet[ChargingSession]:
-    """Sessions of known vehicles that drew something and draw hardly anything now."""
+    """Sessions of known vehicles that drew something and draw hardly anything now, at chargers whose meter we read."""
     running = ChargingSession.objects.active().filter(
-        vehicle__isnull=False, suspect_reason="", energy_wh__gt=0,
+        vehicle__isnull=False, charger__isnull=False, suspect_reason="", energy_wh__gt=0,
         started_at__range=(now - LONGEST_STAY, now - IDLE_BEFORE_ALERT),
     )  # fmt: skip
     return running.filter(Q(power_w__lt=DELIVERING_W) | Q(power_w=None))
@@ -168,30 +177,31 @@ def is_full(session: ChargingSession, now: datetime) -> bool:
 def close_what_is_over(*, now: datetime) -> int:
     """Alerts whose cause is gone: it left or draws again, it came after all, somebody charges at the reported plug."""
     closed = 0
-    for alert in Alert.objects.open().filter(_ours()).order_by("pk")[:CHUNK]:
-        with survived("alert", alert.pk):
-            if reason := _why_over(alert):
+    for reason, alerts in _over():
+        for alert in alerts[:CHUNK]:
+            with survived("alert", alert.pk):
                 closed += telling.is_over(alert, reason, now=now)
     return closed
 
 
-def _ours() -> Q:
-    kinds = Q(kind__in=(Alert.Kind.NO_SHOW, Alert.Kind.OVERSTAY))
-    return kinds | Q(kind=Alert.Kind.CHARGER_MATTER, dedupe_key__startswith=telling.REPORTED)
+def _over() -> Iterator[tuple[str, QuerySet[Alert]]]:
+    """Those alone that are over, and why: however many last, they hide none."""
+    opened = Alert.objects.open().order_by("pk")
+    sessions = ChargingSession.objects.filter(started_at__gt=OuterRef("opened_at"))
+    missed = opened.filter(kind=Alert.Kind.NO_SHOW).annotate(plan_number=_number("plan_id"))
+    later = ChargePlan.objects.filter(vehicle=OuterRef("vehicle"), pk__gt=OuterRef("plan_number"))
+    yield "planned again", missed.filter(Exists(later))
+    yield "charges", missed.filter(Exists(sessions.filter(vehicle=OuterRef("vehicle"))))
+    idle = ChargingSession.objects.active().filter(pk=OuterRef("session")).exclude(power_w__gte=DELIVERING_W)
+    yield "left", opened.filter(~Exists(idle), kind=Alert.Kind.OVERSTAY)
+    reported = opened.filter(kind=Alert.Kind.CHARGER_MATTER, dedupe_key__startswith=telling.REPORTED)
+    charged = sessions.filter(connector=OuterRef("plug_number"), energy_wh__gt=0)
+    yield "somebody charges there", reported.annotate(plug_number=_number("connector_id")).filter(Exists(charged))
 
 
-def _why_over(alert: Alert) -> str:
-    """Empty while it is not."""
-    if alert.kind == Alert.Kind.OVERSTAY:
-        running = ChargingSession.objects.active().filter(pk=alert.session_id or 0).first()
-        return "" if running is not None and not _draws(running) else "left"
-    if alert.kind == Alert.Kind.NO_SHOW:
-        later = ChargePlan.objects.filter(vehicle=alert.vehicle, pk__gt=alert.data["plan_id"])
-        sessions = ChargingSession.objects.filter(vehicle=alert.vehicle, started_at__gt=alert.opened_at)
-        return "planned again" if later.exists() else "charges" if sessions.exists() else ""
-    connector_id = alert.data["connector_id"]
-    sessions = ChargingSession.objects.filter(connector_id=connector_id, started_at__gt=alert.opened_at)
-    return "somebody charges there" if sessions.filter(energy_wh__gt=0).exists() else ""
+def _number(name: str) -> Cast:
+    """Of what the alert is about."""
+    return Cast(KeyTextTransform(name, "data"), BigIntegerField())
 
 
 def _draws(session: ChargingSession) -> bool:

@@ -1,7 +1,8 @@
-"""When a vehicle will be where: at its plug, done, and at its next stop, as things are now."""
+"""When a vehicle will be where: at its plug, done, and at a stop, as things are now."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import numpy as np
 
@@ -14,11 +15,13 @@ from vehicles.models import POSITION_STALE_AFTER, Stop, Vehicle, VehicleState
 
 State = ChargePlan.State
 Place = tuple[float, float]
+WORK = timedelta(minutes=5)
+"""At each stop on the way, as plans count it."""
 
 
 @dataclass(frozen=True)
 class Expected:
-    """None where nobody can say. `stop_at`: at the next stop, after charging."""
+    """None where nobody can say. `stop_at`: at the stop that was asked for, after charging and the stops before it."""
 
     plug_at: datetime | None = None
     done_at: datetime | None = None
@@ -29,16 +32,30 @@ def expected(vehicle: Vehicle, plan: ChargePlan, stop: Stop | None, now: datetim
     """Needs the vehicle's state, the plan's site and session."""
     here, engine = _here(vehicle, now), current(law_of(vehicle.organisation_id, now))
     if plan.state not in (State.ACCEPTED, State.RESERVED, State.CHARGING) or plan.connector is None:
-        return Expected(stop_at=_after(now, _seconds(here, _place(stop), engine)))
+        return Expected(stop_at=_at_stop(now, here, stop, engine))
     site = plan.connector.evse.location
     plug = (site.latitude, site.longitude)
     plug_at = None if plan.state == State.CHARGING else _plug_at(plan, here, plug, engine, now)
     done_at = _done_at(plan, plug_at, now)
-    return Expected(plug_at, done_at, _after(done_at, _seconds(plug, _place(stop), engine)))
+    return Expected(plug_at, done_at, _at_stop(done_at, plug, stop, engine))
 
 
 def next_stop(vehicle: Vehicle) -> Stop | None:
     return Stop.objects.filter(vehicle=vehicle, done_at=None).order_by("sequence").first()
+
+
+def _at_stop(
+    begins_at: datetime | None, here: Place | None, stop: Stop | None, engine: RoutingEngine
+) -> datetime | None:
+    """By way of the open stops before it."""
+    if begins_at is None or here is None or stop is None:
+        return None
+    before = Stop.objects.filter(vehicle=stop.vehicle_id, done_at=None, sequence__lt=stop.sequence).order_by("sequence")
+    places = [here, *((one.latitude, one.longitude) for one in before), (stop.latitude, stop.longitude)]
+    at: datetime | None = begins_at - WORK
+    for start, end in pairwise(places):
+        at = _after(None if at is None else at + WORK, _seconds(start, end, engine))
+    return at
 
 
 def _plug_at(
@@ -72,12 +89,8 @@ def _here(vehicle: Vehicle, now: datetime) -> Place | None:
     return None if now - state.position_at >= POSITION_STALE_AFTER else (state.latitude, state.longitude)
 
 
-def _place(stop: Stop | None) -> Place | None:
-    return (stop.latitude, stop.longitude) if stop else None
-
-
-def _seconds(origin: Place | None, destination: Place | None, engine: RoutingEngine) -> float | None:
-    if origin is None or destination is None:
+def _seconds(origin: Place | None, destination: Place, engine: RoutingEngine) -> float | None:
+    if origin is None:
         return None
     seconds = float(engine.matrix(np.array([origin]), np.array([destination])).seconds[0, 0])
     return None if np.isnan(seconds) else seconds

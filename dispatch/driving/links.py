@@ -8,18 +8,20 @@ from django.core import signing
 from django.db import IntegrityError, transaction
 from django.urls import reverse
 
+from dispatch.driving import eta
 from dispatch.driving.models import DriverLink
 from dispatch.events import DriverLinkMade
 from dispatch.models import ChargePlan
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.events import publish
+from vehicles.models import Stop
 
 Kind, State = DriverLink.Kind, ChargePlan.State
 LONGEST_TOKEN = 200
 PAGES = {Kind.DRIVE: "drive", Kind.ETA: "eta"}
 LIVE_STATES = (State.ACCEPTED, State.RESERVED, State.CHARGING)
-RELATED = ("organisation", "vehicle__state", "vehicle__default_driver", "vehicle__model", "plan", "driver")
+RELATED = ("organisation", "vehicle__state", "vehicle__default_driver", "vehicle__model", "plan", "driver", "stop")
 
 
 class NoSuchLink(Exception):
@@ -43,16 +45,21 @@ class Made:
 
 
 def make(*, plan_id: int, actor: User | None, actor_label: str = "", now: datetime, kind: str = Kind.DRIVE) -> Made:
-    """The plan's link: the one there is, or a new one. Raises NothingToShow while nobody decided, and afterwards."""
+    """The plan's link: the one there is, or a new one. Raises NothingToShow while nobody decided, and afterwards.
+
+    An arrival is the one at the vehicle's next stop, and stays so when that is done.
+    """
     plan = ChargePlan.objects.select_related("vehicle__default_driver").get(pk=plan_id)
     if plan.state not in LIVE_STATES:
         raise NothingToShow
-    known = DriverLink.objects.select_related("vehicle", "driver").filter(plan=plan, kind=kind, revoked_at=None)
+    stop = eta.next_stop(plan.vehicle) if kind == Kind.ETA else None
+    alike = DriverLink.objects.filter(plan=plan, kind=kind, stop=stop, revoked_at=None)
+    known = alike.select_related("vehicle", "driver")
     link = known.first()
     if link is not None and (link.expires_at <= now or _is_of_another_driver(link)):
         known.filter(pk=link.pk).update(revoked_at=now)  # make room for one that works
         link = None
-    link = link or _create(plan, kind, actor, actor_label, now) or known.get()
+    link = link or _create(plan, kind, stop, actor, actor_label, now) or known.get()
     return Made(url_of(link), link.expires_at)
 
 
@@ -64,15 +71,18 @@ def known(plan: ChargePlan, now: datetime) -> Made | None:
     return None if link is None or _is_out(link) else Made(url_of(link), link.expires_at)
 
 
-def _create(plan: ChargePlan, kind: str, actor: User | None, actor_label: str, now: datetime) -> DriverLink | None:
+def _create(
+    plan: ChargePlan, kind: str, stop: Stop | None, actor: User | None, actor_label: str, now: datetime
+) -> DriverLink | None:
     """None when somebody else was quicker."""
     driver = plan.vehicle.default_driver
     try:
         with transaction.atomic():
             link = DriverLink.objects.create(
                 organisation_id=plan.organisation_id, vehicle=plan.vehicle,
-                driver=driver if driver and driver.is_active else None, plan=plan, kind=kind, created_by=actor,
-                created_at=now, expires_at=now.replace(microsecond=0) + timedelta(hours=settings.DRIVER_LINK_HOURS),
+                driver=driver if driver and driver.is_active else None, plan=plan, kind=kind, stop=stop,
+                created_by=actor, created_at=now,
+                expires_at=now.replace(microsecond=0) + timedelta(hours=settings.DRIVER_LINK_HOURS),
             )  # fmt: skip
             if actor or actor_label:  # nobody: it came with the acceptance, which is in the trail itself
                 audit(

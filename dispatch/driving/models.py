@@ -10,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from fleetcharge.accounts.models import Organisation, User
 from stations.models import Connector
-from vehicles.models import Driver, Vehicle
+from vehicles.models import Driver, Stop, Vehicle
 
 
 class DriverLinkQuerySet(models.QuerySet["DriverLink"]):
@@ -35,6 +35,10 @@ class DriverLink(models.Model):
     vehicle = models.ForeignKey(Vehicle, models.PROTECT, related_name="driver_links")
     driver = models.ForeignKey(Driver, models.SET_NULL, null=True, blank=True, related_name="links")
     plan = models.ForeignKey("dispatch.ChargePlan", models.CASCADE, related_name="driver_links")
+    stop = models.ForeignKey(
+        Stop, models.CASCADE, null=True, blank=True, related_name="+",
+        help_text=_("Of an arrival: where somebody waits. Empty: at the plug."),
+    )  # fmt: skip
     kind = models.CharField(max_length=5, choices=Kind, default=Kind.DRIVE)
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now)
@@ -48,9 +52,10 @@ class DriverLink(models.Model):
         ordering = ["-pk"]
         constraints = [
             models.UniqueConstraint(
-                "plan", "kind", condition=Q(revoked_at=None), name="one_driver_link_per_plan_and_kind"
+                fields=["plan", "kind", "stop"], condition=Q(revoked_at=None), nulls_distinct=False,
+                name="one_driver_link_per_plan_kind_and_stop",
             )
-        ]
+        ]  # fmt: skip
 
     def __str__(self) -> str:
         return f"{self.kind} of {self.vehicle}"
@@ -62,6 +67,7 @@ class PlugReport(models.Model):
     class Kind(models.TextChoices):
         BROKEN = "broken", _("Broken")
         BLOCKED = "blocked", _("Blocked")
+        REFUSED = "refused", _("Could not be started")
 
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="plug_reports")
     vehicle = models.ForeignKey(Vehicle, models.PROTECT, related_name="plug_reports")

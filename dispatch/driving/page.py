@@ -33,6 +33,17 @@ TONES = {
 
 
 @dataclass(frozen=True)
+class OtherWay:
+    """How to charge where we start nothing, and where to go if that fails."""
+
+    words: str
+    otherwise: str
+    network: str
+    phone: str
+    app_url: str
+
+
+@dataclass(frozen=True)
 class Page:
     """`map`: what the script draws. `plan_id` goes back with every button, so that a stale page changes nothing new."""
 
@@ -48,6 +59,7 @@ class Page:
     is_pending: bool = False
     can_start: bool = False
     can_stop: bool = False
+    other_way: OtherWay | None = None
     expected: eta.Expected = field(default_factory=eta.Expected)
     stop: Stop | None = None
     map: dict[str, Any] = field(default_factory=dict)
@@ -68,11 +80,14 @@ def page_of(link: DriverLink, now: datetime) -> Page:
     step, when = _step(plan, session, now), eta.expected(link.vehicle, plan, stop, now)
     command, is_pending = _last_command(link, now)
     plug = plan.connector if step in ("go", "here", "charge", "full") else None
+    is_idle, is_coming = session is None and not is_pending, step in ("go", "here")
+    other_way = _other_way(plug, plan) if plug and is_coming and is_idle and not _can_start(plug) else None
     return Page(
-        step=step, plan=plan, headline=_headline(step, plan), sentences=_sentences(step, plan, stop, when, now),
+        step=step, plan=plan, headline=_headline(step, plan),
+        sentences=_sentences(step, plan, stop, when, now, can_scan=other_way is None), other_way=other_way,
         plug=plug, tone=TONES.get(Connector.Status(plug.status), "off") if plug else "off",
         freshness=freshness_of(plug, now) if plug else "", session=session, command=command, is_pending=is_pending,
-        can_start=session is None and not is_pending and _can_start(plug), expected=when, stop=stop,
+        can_start=is_idle and _can_start(plug), expected=when, stop=stop,
         can_stop=session is not None and not is_pending and registry.stopper_for(session.source) is not None,
         map=_map(link, plan) if plug else {},
     )  # fmt: skip
@@ -104,9 +119,11 @@ def _place(plan: ChargePlan) -> dict[str, str]:
     return {"site": plug.evse.location.name if plug else "–", "bay": bay_of(plug) if plug else "–"}
 
 
-def _sentences(step: str, plan: ChargePlan, stop: Stop | None, when: eta.Expected, now: datetime) -> list[str]:
+def _sentences(
+    step: str, plan: ChargePlan, stop: Stop | None, when: eta.Expected, now: datetime, *, can_scan: bool
+) -> list[str]:
     """What stands under the headline, in the order it matters."""
-    said: list[str] = [str(texts.ADVICE[step])] if step in texts.ADVICE else []
+    said: list[str] = [str(texts.ADVICE[step])] if step in texts.ADVICE and (can_scan or step != "here") else []
     if step in ("go", "here"):
         said += _hold(plan, when, now)
     if step == "go" and plan.arrival_soc_percent is not None:
@@ -156,6 +173,22 @@ def _last_command(link: DriverLink, now: datetime) -> tuple[str | Promise, bool]
 
 def _can_start(plug: Connector | None) -> bool:
     return plug is not None and plug.evse.takes_starts and registry.starter_for(plug.evse.location.source) is not None
+
+
+def _other_way(plug: Connector, plan: ChargePlan) -> OtherWay:
+    network = plug.evse.location.source
+    return OtherWay(
+        str(texts.NOT_FROM_HERE) % {"network": network.name}, _otherwise(plan), network.name, network.help_phone,
+        network.app_url,
+    )  # fmt: skip
+
+
+def _otherwise(plan: ChargePlan) -> str:
+    known = plan.explanation.get("plan_b") or {}
+    if not known.get("station"):
+        return str(texts.NO_PLAN_B)
+    minutes = max(1, round(known["drive_seconds"] / 60))
+    return str(texts.PLAN_B) % {"station": known["station"], "minutes": minutes}
 
 
 def _map(link: DriverLink, plan: ChargePlan) -> dict[str, Any]:

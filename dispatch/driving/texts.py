@@ -35,6 +35,9 @@ CHARGE = _("Charge to %(target)s %%, about %(minutes)s minutes.")
 ARRIVE = _("You arrive with about %(arrival)s %%.")
 UNTIL = _("Done at about %(time)s.")
 NEXT = _("Then drive to %(stop)s.")
+NOT_FROM_HERE = _("This charger is not started from here. Use your card, or the app of %(network)s.")
+PLAN_B = _("If it does not let you charge: %(station)s is %(minutes)s minutes on.")
+NO_PLAN_B = _("If it does not let you charge, another plug is looked for.")
 
 SAID: dict[str, str | Promise] = {
     "off": _("Your dispatcher sees that you are on the way."),

@@ -59,11 +59,12 @@ def _fragment(request: HttpRequest, link: DriverLink, now: datetime, flash: dict
     shared = DriverLink.objects.open(now).filter(
         vehicle_id=link.vehicle_id, organisation_id=link.organisation_id, kind=ETA, plan_id__gte=link.plan_id
     )
+    shown = page.page_of(link, now)
     context = {
         "link": link,
-        "page": page.page_of(link, now),
+        "page": shown,
         "path": links.path_of(link),
-        "eta_url": next((links.url_of(row) for row in shared[:1]), ""),
+        "eta_url": next((links.url_of(row) for row in shared.filter(stop=shown.stop)[:1]), ""),
         "code": request.GET.get("code", "")[:LONGEST_CODE],
         **flash,
     }
@@ -188,9 +189,15 @@ def _eta_boot(link: DriverLink) -> dict[str, Any]:
 
 
 def _arrival(request: HttpRequest, link: DriverLink) -> str:
-    stop = eta.next_stop(link.vehicle)
-    when = eta.expected(link.vehicle, links.plan_of(link), stop, timezone.now())
-    context = {"vehicle": link.vehicle, "at": page.clock(when.stop_at) if when.stop_at else "", "stop": stop}
+    """At the place where somebody was promised it, whatever stop comes next."""
+    stop, plan = link.stop, links.plan_of(link)
+    was_at = plan.arrived_at if stop is None else stop.done_at or stop.reached_at
+    when = eta.Expected() if was_at else eta.expected(link.vehicle, plan, stop, timezone.now())
+    at = when.plug_at if stop is None else when.stop_at
+    context = {
+        "vehicle": link.vehicle, "at": page.clock(at) if at else "", "was_at": page.clock(was_at) if was_at else "",
+        "is_expected": stop is not None or plan.closed_at is None,
+    }  # fmt: skip
     return render_to_string("driver/_eta.html", context, request)
 
 

@@ -88,7 +88,7 @@ def _minutes(group: PlugGroup, share: float) -> int:
 
 @admin.register(LearnedCurve)
 class LearnedCurveAdmin(OfTheHouse):
-    list_display = ["vehicle_model", "evse", "sessions", "peak_kw", "learned_at"]
+    list_display = ["vehicle_model", "evse", "is_dc", "sessions", "peak_kw", "learned_at"]
     list_select_related = ["vehicle_model", "evse"]
     search_fields = ["vehicle_model__name", "vehicle_model__manufacturer", "evse__public_id"]
     ordering = ["vehicle_model", "evse"]

@@ -116,28 +116,30 @@ def _chunks(rows: Any, count: int) -> Iterator[list[int]]:
 
 SAMPLES = """
 WITH chosen AS (
-    SELECT b.id, b.charger_id, b.transaction_ref, v.model_id, c.evse_id,
-           row_number() OVER (PARTITION BY v.model_id, c.evse_id ORDER BY b.started_at DESC) AS number
+    SELECT b.id, b.charger_id, b.transaction_ref, v.model_id, c.evse_id, c.power_type = 'DC' AS is_dc,
+           row_number() OVER (PARTITION BY v.model_id, c.evse_id, c.power_type = 'DC'
+                              ORDER BY b.started_at DESC) AS number
     FROM billing_chargingsession b JOIN vehicles_vehicle v ON v.id = b.vehicle_id
     JOIN stations_connector c ON c.id = b.connector_id
     WHERE c.evse_id = ANY(%(evse_ids)s) AND b.state = 'ended' AND b.started_at >= %(since)s
       AND b.charger_id IS NOT NULL
 )
-SELECT s.model_id, s.evse_id, s.id, m.soc_percent, m.power_w
+SELECT s.model_id, s.evse_id, s.is_dc, s.id, m.soc_percent, m.power_w
 FROM chosen s JOIN billing_metervalue m ON m.charger_id = s.charger_id AND m.transaction_ref = s.transaction_ref
 WHERE s.number <= %(sessions)s AND m.soc_percent IS NOT NULL AND m.power_w > 0
-ORDER BY s.model_id, s.evse_id, s.id, m.at
+ORDER BY s.model_id, s.evse_id, s.is_dc, s.id, m.at
 """
 
 
 def learn_curves(*, now: datetime) -> int:
-    """What each model takes at each of our EVSEs, where enough sessions told charge and power; how many curves."""
+    """What each model takes at each of our EVSEs, at DC and at AC, where enough sessions told charge and power; how
+    many curves."""
     learned = 0
     for evse_ids in _chunks(EVSE.objects.filter(charger__isnull=False, is_removed=False), EVSES_AT_ONCE):
         rows = list(_curves(evse_ids, now))
         with transaction.atomic():
             LearnedCurve.objects.bulk_create(
-                rows, batch_size=ROWS_AT_ONCE, update_conflicts=True, unique_fields=["vehicle_model", "evse"],
+                rows, batch_size=ROWS_AT_ONCE, update_conflicts=True, unique_fields=["vehicle_model", "evse", "is_dc"],
                 update_fields=["points", "sessions", "learned_at"],
             )  # fmt: skip
             LearnedCurve.objects.filter(evse__in=evse_ids, learned_at__lt=now).delete()
@@ -150,16 +152,17 @@ def _curves(evse_ids: list[int], now: datetime) -> Iterator[LearnedCurve]:
     with connection.cursor() as cursor:
         cursor.execute(SAMPLES, values)
         samples = cursor.fetchall()
-    for (model_id, evse_id), rows in groupby(samples, key=lambda row: row[:2]):
+    for (model_id, evse_id, is_dc), rows in groupby(samples, key=lambda row: row[:3]):
         sessions = _by_session(rows)
         if points := curves.learned_points(sessions):
             yield LearnedCurve(
-                vehicle_model_id=model_id, evse_id=evse_id, points=points, sessions=len(sessions), learned_at=now
-            )
+                vehicle_model_id=model_id, evse_id=evse_id, is_dc=is_dc, points=points, sessions=len(sessions),
+                learned_at=now,
+            )  # fmt: skip
 
 
 def _by_session(rows: Iterable[tuple[Any, ...]]) -> list[list[tuple[float, float]]]:
-    return [[(row[3], float(row[4])) for row in samples] for _, samples in groupby(rows, key=lambda row: row[2])]
+    return [[(row[4], float(row[5])) for row in samples] for _, samples in groupby(rows, key=lambda row: row[3])]
 
 
 def learn_calibrations(*, now: datetime) -> int:

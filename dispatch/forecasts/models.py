@@ -99,16 +99,22 @@ class Calibration(models.Model):
 
 
 class LearnedCurve(models.Model):
-    """Power that a model of vehicle took at one EVSE, by its state of charge; medians over sessions of any fleet."""
+    """Power that a model of vehicle took at one EVSE, by its state of charge; medians over sessions of any fleet.
+
+    One for its plugs of direct current, and one for the others.
+    """
 
     vehicle_model = models.ForeignKey(VehicleModel, models.CASCADE, related_name="+")
     evse = models.ForeignKey(EVSE, models.CASCADE, related_name="+")
+    is_dc = models.BooleanField(default=True, db_default=True)
     points = models.JSONField(help_text=_("[[soc_percent, power_w], ...]"))
     sessions = models.PositiveIntegerField()
     learned_at = models.DateTimeField()
 
     class Meta:
-        constraints = [models.UniqueConstraint("vehicle_model", "evse", name="one_curve_per_model_and_evse")]
+        constraints = [
+            models.UniqueConstraint("vehicle_model", "evse", "is_dc", name="one_curve_per_model_evse_and_current")
+        ]
 
     def __str__(self) -> str:
         return f"{self.vehicle_model} · {self.evse}"

@@ -14,7 +14,7 @@ from dispatch.situation import Situation
 from dispatch.wording import Says
 
 State, Kind, Severity = ChargePlan.State, Alert.Kind, Alert.Severity
-LOST = ("faulted", "taken", "rejected", "silent", "cancelled", "broken", "blocked")
+LOST = ("faulted", "taken", "rejected", "silent", "cancelled", "broken", "blocked", "refused")
 VERBS = {State.PROPOSED: "charge_at", State.ACCEPTED: "reserving_at", State.RESERVED: "reserved_at",
          State.CHARGING: "charging_at"}  # fmt: skip
 PROBLEMS = (NO_PLUG_MATCH, NONE_FREE, MAY_NOT_CHARGE)

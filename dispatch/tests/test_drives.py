@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from billing.models import ChargingSession, MeterValue
@@ -249,3 +250,50 @@ def test_a_reported_plug_at_which_somebody_charges_is_whole_again(plan: ChargePl
     drives.sweep(now=timezone.now())
     alert.refresh_from_db()
     assert alert.close_reason == "somebody charges there"
+
+
+def test_what_lasts_hides_nothing_that_is_over(plan: ChargePlan, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many plugs were reported at which nobody charges."""
+    monkeypatch.setattr(drives, "CHUNK", 1)
+    deeds.report_plug(plan_id=plan.pk, kind="broken", now=NOW)
+    began, full = NOW + timedelta(minutes=10), NOW + timedelta(minutes=40)
+    elsewhere = under_way(plan.organisation, NOW)
+    session = charging(elsewhere, began)
+    sample(session, began + timedelta(minutes=1), 40_000)
+    sample(session, full, 0)
+    drives.sweep(now=full + timedelta(minutes=10))
+    assert Alert.objects.open().filter(kind__in=("charger_matter", "overstay")).count() == 2
+    ChargingSession.objects.update(state="ended", ended_at=full + timedelta(minutes=11))
+    drives.sweep(now=full + timedelta(minutes=11))
+    assert set(Alert.objects.open().values_list("kind", flat=True)) & {"charger_matter", "overstay"} == {
+        "charger_matter"
+    }
+
+
+def test_sessions_of_networks_whose_meter_nobody_reads_keep_no_overstay_back(
+    plan: ChargePlan, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(drives, "CHUNK", 1)
+    session = charging(plan, NOW)
+    sample(session, NOW + timedelta(minutes=1), 40_000)
+    sample(session, NOW + timedelta(minutes=30), 0)
+    for number in range(8):
+        plug = factories.connector(site_of(plan))
+        ChargingSession.objects.create(
+            organisation=organisation, source=site_of(plan).source, connector=plug, transaction_ref=f"n{number}",
+            start_key=f"n{number}", vehicle=factories.vehicle(organisation), started_at=NOW, energy_wh=900, power_w=0,
+        )  # fmt: skip
+    assert drives.tell_overstays(now=NOW + timedelta(minutes=40)) == 1
+    assert Alert.objects.get(kind="overstay").session == session
+
+
+def test_plans_nobody_came_for_are_found_by_an_index_of_their_own(plan: ChargePlan) -> None:
+    """Among many that came to another end."""
+    same = {"organisation": plan.organisation, "vehicle": plan.vehicle, "connector": plan.connector, "closed_at": NOW}
+    ChargePlan.objects.bulk_create(
+        ChargePlan(trigger="t", trigger_key=f"t{number}", soc_percent=10, state="completed", **same)
+        for number in range(2000)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE dispatch_chargeplan")
+    assert "plans_nobody_came_for" in drives.missed(NOW).explain()

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.test import Client
 from django.utils import timezone
 
@@ -17,7 +18,7 @@ from dispatch.tests.driving import link_of, page, press, site_of, under_way
 from fleetcharge.accounts.models import AuditEntry, Organisation
 from stations.cpo import registry
 from stations.models import EVSE, Connector
-from vehicles.models import VehicleState
+from vehicles.models import Stop, VehicleState
 
 pytestmark = pytest.mark.django_db
 
@@ -225,6 +226,88 @@ def test_those_who_wait_see_the_vehicle_and_the_time_alone(client: Client, plan:
         assert secret not in shown.split("<main")[1].split("</main>")[0]
     press(client, plan, "share")
     assert plan.driver_links.filter(kind="eta").count() == 1
+
+
+def shown_to_who_waits(client: Client, plan: ChargePlan, stop: Stop | None) -> str:
+    shared = plan.driver_links.get(kind="eta", stop=stop)
+    return client.get(links.path_of(shared)).content.decode().split("<main")[1]
+
+
+def test_who_waits_at_a_stop_sees_when_it_comes_there_whatever_stop_comes_next(
+    client: Client, plan: ChargePlan
+) -> None:
+    def add(sequence: int, name: str) -> Stop:
+        return Stop.objects.create(
+            vehicle=plan.vehicle, sequence=sequence, name=name, latitude=12.982, longitude=77.757
+        )  # fmt: skip
+
+    first = add(5, "Whitefield DC")
+    press(client, plan, "share")
+    before = shown_to_who_waits(client, plan, first)
+    earlier = add(1, "Domlur")
+    Stop.objects.filter(pk=earlier.pk).update(latitude=12.7)  # far south, and back
+    assert "Arrives at about" in shown_to_who_waits(client, plan, first) != before
+    now = timezone.now()
+    for stop in (earlier, first):
+        Stop.objects.filter(pk=stop.pk).update(done_at=now)
+    add(9, "Hoskote")
+    assert f"Came at <b>{timezone.localtime(now):%H:%M}</b>" in shown_to_who_waits(client, plan, first)
+
+
+def test_the_next_one_who_waits_gets_a_link_of_his_own(client: Client, plan: ChargePlan) -> None:
+    first, second = (
+        Stop.objects.create(
+            vehicle=plan.vehicle, sequence=number, name=f"Stop {number}", latitude=12.98, longitude=77.7
+        )
+        for number in (1, 2)
+    )
+    press(client, plan, "share")
+    Stop.objects.filter(pk=first.pk).update(done_at=timezone.now())
+    assert "Make a link to my arrival" in page(client, plan)
+    for _ in range(2):
+        press(client, plan, "share")
+    shared = list(plan.driver_links.filter(kind="eta").order_by("pk").values_list("stop", flat=True))
+    assert shared == [first.pk, second.pk]
+    assert links.url_of(plan.driver_links.get(stop=second)) in page(client, plan)
+
+
+def test_without_a_stop_the_plug_is_where_it_is_waited_for(client: Client, plan: ChargePlan) -> None:
+    for _ in range(2):
+        press(client, plan, "share")
+    assert "Arrives at about" in shown_to_who_waits(client, plan, None)
+    press(client, plan, "arrived")
+    assert "Came at" in shown_to_who_waits(client, plan, None)
+
+
+def test_where_we_start_nothing_the_page_knows_a_way_on(client: Client, plan: ChargePlan) -> None:
+    press(client, plan, "arrived")
+    html = page(client, plan)
+    network = site_of(plan).source
+    assert f"not started from here. Use your card, or the app of {network.name}." in html
+    assert "scan the code" not in html
+    assert "another plug is looked for" in html
+    assert "tel:" not in html
+    network.help_phone, network.app_url = "+91 80 4567 890", "https://volt.example/app"
+    network.full_clean()
+    network.save()
+    plan.explanation = {"plan_b": {"station": "Domlur Yard", "drive_seconds": 540}}
+    plan.save()
+    html = page(client, plan)
+    for said in ('href="tel:+91804567890"', 'href="https://volt.example/app"', "Domlur Yard is 9 minutes on"):
+        assert said in html
+    network.help_phone = "call me"
+    with pytest.raises(ValidationError):
+        network.full_clean()
+
+
+def test_a_plug_that_does_not_start_is_left_for_another_one(client: Client, plan: ChargePlan) -> None:
+    other = factories.connector(factories.location(site_of(plan).source, name="Domlur Yard"), at=timezone.now())
+    press(client, plan, "report", kind="refused")
+    new = ChargePlan.objects.get(replaces=plan)
+    assert (new.connector_id, new.trigger, PlugReport.objects.get().kind) == (other.pk, "refused", "refused")
+    alerts = {alert.kind: alert for alert in Alert.objects.open()}
+    assert "could not be started" in alerts["reservation_lost"].body
+    assert alerts["charger_matter"].title == "Plug 2 at Marathahalli Hub could not be started"
 
 
 def test_nothing_changed_is_304(client: Client, plan: ChargePlan) -> None:

@@ -222,6 +222,22 @@ def test_five_sessions_teach_what_a_model_takes_there_and_plans_use_it(organisat
     assert other.charge_seconds == pytest.approx(before.charge_seconds, rel=0.02)
 
 
+def test_what_a_model_takes_at_the_socket_is_not_what_it_takes_at_the_plug_of_direct_current(organisation, depot):
+    charger, plug = depot
+    socket = Connector.objects.create(
+        evse=plug.evse, connector_id=9, plug="type2_socket", power_type="AC_3_PHASE", max_power_w=22_000, heard_at=NOW,
+        status="available",
+    )  # fmt: skip
+    vehicle = factories.vehicle(organisation)
+    for number in range(5):
+        charged(vehicle, charger, plug, number=number, kw=40)
+        charged(vehicle, charger, socket, number=10 + number, kw=7)
+    assert learning.learn_curves(now=NOW) == 2
+    rows = at_sites([plug.evse.location_id], organisation_id=organisation.pk, vehicle_id=vehicle.pk)
+    peaks = {row.connector_id: candidates.parsed(row.learned_curve)[0][1] for row in rows}
+    assert peaks == {plug.pk: 40_000, socket.pk: 7_000}
+
+
 def test_a_learned_curve_only_falls_after_its_peak_and_bridges_nothing():
     sessions = [[(10, 20_000), (11, 22_000), (52, 30_000), (57, 18_000), (62, 25_000)]] * 5 + [[(92, 4_000)]] * 4
     points = curves.learned_points(sessions)

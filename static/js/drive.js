@@ -33,9 +33,22 @@ async function look() {
   timer = setTimeout(look, now.querySelector("[data-pending]") ? WHILE_ASKED_MS : EVERY_MS);
 }
 
+/** With an end of its own: phones of before 2022 know no AbortSignal.timeout. */
 function ask(url, options) {
-  return fetch(url, { ...options, referrerPolicy: "no-referrer", signal: AbortSignal.timeout(LONGEST_MS) });
+  const patience = new AbortController();
+  const bell = setTimeout(() => patience.abort(), LONGEST_MS);
+  return fetch(url, { ...options, referrerPolicy: "no-referrer", signal: patience.signal }).finally(() => clearTimeout(bell));
 }
+
+/** What the form says, and which of its buttons said it: older phones take no button into FormData. */
+function said(form, button) {
+  const body = new FormData(form);
+  if (button?.name) body.append(button.name, button.value);
+  return body;
+}
+
+let pressed = null; // where a submit event does not tell its button
+document.addEventListener("click", (event) => { pressed = event.target.closest("form[data-deed] button"); }, true);
 
 /** Draw the server's word, unless the driver is just typing something that it would wipe out. */
 function place(html, tag) {
@@ -98,7 +111,8 @@ document.addEventListener("submit", async (event) => {
   const form = event.target.closest("form[data-deed]");
   if (!form) return;
   event.preventDefault();
-  const body = new FormData(form, event.submitter);
+  const body = said(form, event.submitter ?? (form.contains(pressed) ? pressed : null));
+  pressed = null;
   for (const button of form.querySelectorAll("button")) button.disabled = true;
   try {
     const answer = await ask(form.action, { method: "POST", body, headers: { "X-Requested-With": "drive" } });

@@ -80,9 +80,9 @@ class SourceAdmin(RegistryScope, TenantAdmin):
     search_fields = ["name", "slug"]
     fields = [
         "name", "slug", "kind", "organisation", "base_url", "poll_interval_seconds", "full_sync_seconds", "trust",
-        "licence", "attribution", "state", "freshness", "truth", "polling", "last_poll", "last_polled_at",
-        "full_synced_at", "next_poll_at", "last_push_at", "usual_pause", "failures", "last_error_code", "last_error",
-        "refused_at", "refused_objects", "refused",
+        "licence", "attribution", "help_phone", "app_url", "state", "freshness", "truth", "polling", "last_poll",
+        "last_polled_at", "full_synced_at", "next_poll_at", "last_push_at", "usual_pause", "failures",
+        "last_error_code", "last_error", "refused_at", "refused_objects", "refused",
     ]  # fmt: skip
     readonly_fields = [
         "state", "freshness", "truth", "polling", "last_poll", "last_polled_at", "full_synced_at", "next_poll_at",

@@ -1,5 +1,6 @@
 """A network as we are connected to it, who operates in it, and which fleets may charge there."""
 
+from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -36,6 +37,14 @@ class Source(models.Model):
     trust = models.PositiveSmallIntegerField(default=50)
     licence = models.CharField(max_length=120, blank=True)
     attribution = models.CharField(max_length=255, blank=True)
+    help_phone = models.CharField(
+        max_length=20, blank=True, default="", db_default="",
+        help_text=_("For drivers in front of a plug that does not start."),
+        validators=[RegexValidator(r"^\+?[0-9][0-9 -]{2,18}$", _("Digits, spaces and dashes, perhaps a + before."))],
+    )  # fmt: skip
+    app_url = models.URLField(
+        blank=True, default="", db_default="", help_text=_("Opens the network's own app, or its page in a shop.")
+    )
     state = models.CharField(max_length=12, choices=State, default=State.NEW)
     base_url = models.URLField(blank=True, help_text=_("OCPI versions address of the CPO."))
     peer_token_encrypted = models.TextField(blank=True, help_text=_("What we send to the CPO; encrypted at rest."))
