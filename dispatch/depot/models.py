@@ -21,10 +21,11 @@ class DepotQuerySet(models.QuerySet["Depot"]):
 
 
 class Depot(models.Model):
-    """A site of the fleet's own where its vehicles stand at night. Planning holds this row's lock.
+    """A site of the fleet's own where its vehicles stand at night. A plan is stored under this row's lock.
 
-    Its vehicles are those whose depot lies within `radius_m` of the site. `prices` are what a kWh costs by local time
-    of day, where it is not `paise_per_kwh`: [{"from": "22:00", "to": "06:00", "paise_per_kwh": 620}].
+    Its vehicles are those whose depot lies within `radius_m` of the site, and nearer to no other one. `prices` are what
+    a kWh costs by local time of day, where it is not `paise_per_kwh`:
+    [{"from": "22:00", "to": "06:00", "paise_per_kwh": 620}].
     """
 
     location = models.OneToOneField(Location, models.CASCADE, primary_key=True, related_name="depot")

@@ -38,6 +38,10 @@ class Made:
     """Somebody shares the power of the site by this plan; else it is advice."""
 
 
+class Overtaken(Exception):
+    """Somebody else has planned this night meanwhile."""
+
+
 def sweep(*, now: datetime) -> int:
     """Every depot whose night is running; how many plans were made."""
     NightPlan.objects.filter(made_at__lt=now - KEEP).delete()
@@ -48,23 +52,34 @@ def sweep(*, now: datetime) -> int:
     return made
 
 
-@transaction.atomic
 def plan(*, location_id: int, now: datetime, reason: str = "") -> NightPlan | None:
     """The night that is running, planned anew where it is another than planned, or for `reason`; None: nothing is new.
 
     What sessions may draw when is handed to the site in any case: a vehicle that has just plugged in has its limits
-    within a minute.
+    within a minute. Deciding can take a while and holds no lock; whoever is done first has planned.
     """
-    depot = Depot.objects.select_for_update(of=("self",)).select_related("location").get(pk=location_id)
+    depot = Depot.objects.select_related("location").get(pk=location_id)
     span = span_of(depot, now)
     if span is None or not depot.is_active:
         return None
-    depot.planned_at = now
-    depot.save(update_fields=["planned_at"])
     last = latest(depot, span)
     seen = picture.take(depot, span, now=now, wishes=_told(last))
-    reason = reason or ("first plan of the night" if last is None else _news(last, seen))
-    stored = _store(depot, span, _decide(seen), seen, last, reason) if reason else None
+    why = reason or ("first plan of the night" if last is None else _news(last, seen))
+    made = _decide(seen) if why else None
+    try:
+        return _settle(seen, made, last, why)
+    except Overtaken:
+        return latest(depot, span) if reason else None
+
+
+@transaction.atomic
+def _settle(seen: picture.Picture, made: Made | None, last: NightPlan | None, reason: str) -> NightPlan | None:
+    """Store what was decided, and have it carried out. Overtaken: another plan was stored, or the depot given up."""
+    mine = Depot.objects.select_for_update().filter(pk=seen.depot.pk, is_active=True)
+    if mine.first() is None or latest(seen.depot, seen.span) != last:
+        raise Overtaken
+    mine.update(planned_at=seen.now)
+    stored = _store(seen.depot, seen.span, made, seen, last, reason) if made else None
     _hand_over(stored or last, seen)
     return stored
 

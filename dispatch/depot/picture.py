@@ -86,11 +86,14 @@ def take(depot: Depot, span: Span, *, now: datetime, wishes: dict[int, int]) -> 
 
 
 def vehicles_of(depot: Depot) -> list[Vehicle]:
-    """Active vehicles that belong here: named, or with their depot within the radius and not named elsewhere."""
+    """Active vehicles that belong here: named, or with their depot within the radius, not named elsewhere, and not
+    nearer to another depot of the fleet."""
     rows = Vehicle.objects.filter(organisation=depot.organisation_id, is_active=True)
     rows = rows.filter(Q(depot_place__depot=depot) | Q(depot_place=None, depot_latitude__isnull=False))
     rows = rows.select_related("model", "state", "organisation", "depot_place").order_by("pk")
-    return [one for one in rows if _place(one) or _is_near(depot, one.depot_latitude, one.depot_longitude)]
+    depots = Depot.objects.filter(organisation=depot.organisation_id, is_active=True).select_related("location")
+    rivals = [depot, *depots.exclude(pk=depot.pk)]
+    return [one for one in rows if _place(one) or _nearest(rivals, one.depot_latitude, one.depot_longitude) == depot]
 
 
 def _place(vehicle: Vehicle) -> DepotVehicle | None:
@@ -101,6 +104,15 @@ def _is_near(depot: Depot, latitude: float | None, longitude: float | None) -> b
     if latitude is None or longitude is None:
         return False
     return distance_m(latitude, longitude, *_home(depot)) <= depot.radius_m
+
+
+def _nearest(depots: list[Depot], latitude: float | None, longitude: float | None) -> Depot | None:
+    """Of those within whose radius this is; between equals the one that was there first."""
+    if latitude is None or longitude is None:
+        return None
+    metres = {depot: distance_m(latitude, longitude, *_home(depot)) for depot in depots}
+    near = [depot for depot in depots if metres[depot] <= depot.radius_m]
+    return min(near, key=lambda depot: (metres[depot], depot.pk), default=None)
 
 
 def _home(depot: Depot) -> Place:

@@ -3,11 +3,12 @@
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
+from django.db import connection
 from django.utils import timezone
 
 from billing.models import ChargingSession
 from dispatch.core import depot as core
-from dispatch.depot import clock, drawing, nights
+from dispatch.depot import clock, drawing, nights, picture
 from dispatch.depot.models import Depot, DepotVehicle, NightPlan
 from dispatch.tests import factories
 from ocpp_bridge.charging import planning
@@ -293,6 +294,48 @@ def test_the_goal_a_person_has_set_is_left_alone(depot, organisation, model):
     plan(depot)
     goal = ChargingGoal.objects.get()
     assert (goal.schedule, goal.actor) == ([], "asha@example.com")
+
+
+def test_a_vehicle_near_two_depots_is_planned_for_at_the_nearer_one(depot, organisation, model):
+    site = factories.location(
+        factories.source(organisation), organisation=organisation, latitude=factories.HERE[0] + 0.3 / 111.2
+    )
+    beside = Depot.objects.create(location=site, organisation=organisation)
+    here = van(organisation, model, depot_latitude=factories.HERE[0] + 0.1 / 111.2)
+    there = van(organisation, model, depot_latitude=factories.HERE[0] + 0.2 / 111.2)
+    assert [one.pk for one in picture.vehicles_of(depot)] == [here.pk]
+    assert [one.pk for one in picture.vehicles_of(beside)] == [there.pk]
+    Depot.objects.filter(pk=beside.pk).update(is_active=False)
+    assert [one.pk for one in picture.vehicles_of(depot)] == [here.pk, there.pk]
+
+
+@pytest.mark.parametrize("reason", ["", "asked for"])
+def test_of_two_who_plan_one_night_the_first_to_be_done_has_planned_it(depot, organisation, model, monkeypatch, reason):
+    van(organisation, model)
+    honest, quicker = nights._decide, []
+
+    def slow(seen):
+        monkeypatch.setattr(nights, "_decide", honest)
+        quicker.append(plan(depot))
+        return honest(seen)
+
+    monkeypatch.setattr(nights, "_decide", slow)
+    assert plan(depot, reason=reason) == (quicker[0] if reason else None)
+    assert NightPlan.objects.get() == quicker[0]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_nobody_waits_for_a_night_that_is_being_decided(depot, organisation, model, monkeypatch):
+    van(organisation, model)
+    honest, inside = nights._decide, []
+
+    def looked(seen):
+        inside.append(connection.in_atomic_block)
+        return honest(seen)
+
+    monkeypatch.setattr(nights, "_decide", looked)
+    assert plan(depot) is not None
+    assert inside == [False]
 
 
 def test_the_sweep_plans_every_depot_and_survives_one_that_fails(depot, organisation, model, monkeypatch):
