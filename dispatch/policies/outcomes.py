@@ -25,14 +25,16 @@ OUT_OF_REACH = ("out_of_reach", "none_free")
 
 
 def record(*, now: datetime) -> int:
-    """Write the outcome of every plan that has none yet; how many were written."""
+    """Write the outcomes of plans that have none yet, past those that cannot be told; how many were written."""
     closed = ChargePlan.objects.filter(state__in=TOLD, closed_at__lte=now - LATE_RECORDS, outcome=None)
     closed = closed.exclude(state=State.INFEASIBLE, created_at__gt=now - HELPED_WITHIN)
-    rows = closed.select_related("organisation", "session__cdr").order_by("pk")[:CHUNK]
-    written = 0
-    for plan in rows:
-        with survived("plan", plan.pk):
-            written += record_plan(plan, now=now)
+    closed = closed.select_related("organisation", "session__cdr").order_by("pk")
+    written, last = 0, 0
+    while written < CHUNK and (rows := list(closed.filter(pk__gt=last)[:CHUNK])):
+        last = rows[-1].pk
+        for plan in rows:
+            with survived("plan", plan.pk):
+                written += record_plan(plan, now=now)
     return written
 
 

@@ -85,7 +85,7 @@ def completed(organisation, *, session=True):
     factories.connector(factories.location(network, latitude=factories.HERE[0] + 0.01), max_power_w=18_000)
     factories.connector(factories.location(network, latitude=factories.HERE[0] + 0.02))
     vehicle = factories.vehicle(organisation)
-    plan = services.plan_charge_stop(vehicle_id=vehicle.pk, trigger="soc_low", trigger_key="soc:1", now=NOW)
+    plan = services.plan_charge_stop(vehicle_id=vehicle.pk, trigger="soc_low", trigger_key=f"soc:{vehicle.pk}", now=NOW)
     if session:
         begins = NOW + timedelta(seconds=plan.drive_seconds + 300)
         plan.session = ChargingSession.objects.create(
@@ -119,6 +119,14 @@ def test_an_outcome_is_what_the_session_was_and_is_written_once(organisation):
     saving = nearest.against_nearest(plan.snapshot, connector_id=plan.connector_id)
     assert (outcome.saved_seconds, outcome.saved_paise) == (saving.seconds, saving.paise)
     assert outcome.saved_paise > 0
+
+
+def test_an_old_plan_that_cannot_be_told_keeps_no_newer_one_waiting(organisation, monkeypatch):
+    monkeypatch.setattr(outcomes, "CHUNK", 1)
+    broken, fine = (completed(organisation, session=False) for _ in range(2))
+    ChargePlan.objects.filter(pk=broken.pk).update(snapshot={"vehicle": None})
+    assert outcomes.record(now=LATER) == 1
+    assert PlanOutcome.objects.get().plan == fine
 
 
 def test_without_a_session_the_plan_is_all_there_is(organisation):
