@@ -1,6 +1,7 @@
 """The inbox: forged, doubled, shuffled, late and broken webhooks, and the same balance in the end."""
 
 import asyncio
+import itertools
 import json
 import threading
 from collections.abc import AsyncIterator
@@ -9,11 +10,12 @@ from datetime import timedelta
 import httpx
 import psycopg
 import pytest
+from django.utils import timezone
 
 from billing.gateways import choice
 from billing.gateways.emulator import payments as payer
 from billing.gateways.emulator import receivers as payer_at
-from billing.gateways.emulator.webhooks import Courier, Mischief
+from billing.gateways.emulator.webhooks import Courier, Delivery, Mischief
 from billing.gateways.signing import signature
 from billing.models import GatewayEvent
 from billing.payments import inbox, intents, receivers, route, tasks
@@ -78,15 +80,41 @@ async def test_a_webhook_is_kept_once_and_acknowledged(http: httpx.AsyncClient) 
     assert await kept_now() == ["evt_1"]
 
 
-@pytest.mark.parametrize(
-    "given",
-    [None, b"", b"0" * 64, "ü".encode(), b"\xff\xfe\x00", "é".encode("latin-1") * 64, b"sha256=" + b"a" * 64],
-)
+FORGED = [None, b"", b"0" * 64, "ü".encode(), b"\xff\xfe\x00", "é".encode("latin-1") * 64, b"sha256=" + b"a" * 64]
+
+
+@pytest.mark.parametrize("given", FORGED)
 async def test_a_forged_missing_or_non_ascii_signature_is_refused(http: httpx.AsyncClient, given: bytes | None) -> None:
     headers = [] if given is None else [(b"x-razorpay-signature", given)]
     answer = await http.post(URL, content=raw_of(), headers=headers)
     assert (answer.status_code, answer.json()["code"]) == (401, "wrong_signature")
     assert await kept_now() == []
+
+
+async def test_a_payment_told_by_forgers_moves_nothing_and_the_real_news_credit_it_once(
+    http: httpx.AsyncClient, world: World, organisation
+) -> None:
+    def paid() -> list[Delivery]:
+        intent = intents.start_order(organisation_id=organisation.pk, amount_paise=500_00, now=NOON)
+        intent = intents.work(intent_id=intent.pk, now=NOON, gateway=world.gateway)
+        payer.pay_order(world.bank, intent.order_id)
+        return webhooks(world)
+
+    def credited() -> tuple[list[int], bool]:
+        while inbox.work(now=timezone.now()):  # the route's clock
+            pass
+        return top_ups(organisation), books_are_right()
+
+    told = await asyncio.to_thread(_closing, paid)
+    for each, given in itertools.product(told, FORGED[2:5]):
+        headers = [(b"x-razorpay-event-id", each.event_id.encode())]
+        headers += [] if given is None else [(b"x-razorpay-signature", given)]
+        assert (await http.post(URL, content=each.raw, headers=headers)).status_code == 401
+    assert await asyncio.to_thread(_closing, credited) == ([], True)
+    for each in told * 2:
+        headers_of_each = signed(each.raw, **{"x-razorpay-event-id": each.event_id})
+        assert (await http.post(URL, content=each.raw, headers=headers_of_each)).status_code == 200
+    assert await asyncio.to_thread(_closing, credited) == ([500_00], True)
 
 
 async def test_one_changed_byte_is_refused(http: httpx.AsyncClient) -> None:
