@@ -19,7 +19,8 @@ from fleetcharge.embedded.run import Address, process_specs
 from tests.console import Console
 
 ROOT = Path(__file__).resolve().parents[1]
-
+COMPRESSED = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+PLAIN = "django.contrib.staticfiles.storage.StaticFilesStorage"  # compressing thousands of files takes ten seconds
 
 _STRIPE, _STRIPES = 1_000, 10  # below the ports that everything else picks at random
 _worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
@@ -58,6 +59,7 @@ class RunningSystem:
         self.env = {key: value for key, value in os.environ.items() if key not in dropped} | {
             "FLEETCHARGE_VAR_DIR": str(var),
             "FLEETCHARGE_DEMO": "0",
+            "FLEETCHARGE_STATIC_STORAGE": PLAIN,
             "FLEETCHARGE_WEB_PORT": str(self.web_port),
             "FLEETCHARGE_REALTIME_PORT": str(self.realtime_port),
             **extra_env,

@@ -1,6 +1,8 @@
 """A real server (pages, API, sockets, static files from the one ASGI application) and a real browser."""
 
 import asyncio
+import functools
+import mimetypes
 import os
 import random
 import shutil
@@ -8,17 +10,24 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 import uvicorn
-from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler
+from django.conf import settings
+from django.contrib.staticfiles import finders
 from django.db import connection
+from django.middleware.csrf import CSRF_SECRET_LENGTH
+from django.test import Client
+from django.utils.crypto import get_random_string
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from fleetcharge.accounts.models import Organisation, User
+from fleetcharge.lib.asgi import send_bytes
 from tests.e2e.city import City, build_city
+from tests.prompt_server import PromptServer
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = [
@@ -52,7 +61,7 @@ class Server:
         config = uvicorn.Config(
             self._application(), log_level="warning", ws="fleetcharge.lib.sockets:LeanWebSocketProtocol", lifespan="off"
         )
-        self._server = uvicorn.Server(config)
+        self._server = PromptServer(config)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def start(self) -> None:
@@ -86,21 +95,32 @@ class Server:
         from fleetcharge import asgi
 
         application: Any = asgi.application
-        static = ASGIStaticFilesHandler(application)
 
         async def whole(scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "websocket" and not self.has_line:
                 await receive()
                 await send({"type": "websocket.close", "code": 1012})
                 return
-            is_static = scope["type"] == "http" and scope["path"].startswith("/static/")
-            await (static if is_static else application)(scope, receive, send)
+            if scope["type"] == "http" and scope["path"].startswith(settings.STATIC_URL):
+                await send_bytes(send, *_static(scope["path"].removeprefix(settings.STATIC_URL)))
+                return
+            await application(scope, receive, send)
 
         return whole
 
     def stop(self) -> None:
-        self._server.should_exit = True
+        self._server.leave()
         self._thread.join(60)
+
+
+@functools.cache
+def _static(path: str) -> tuple[int, bytes, tuple[tuple[bytes, bytes], ...]]:
+    """Read once per process: Django's own handler looks through twelve folders for each file of each page."""
+    found = finders.find(path)
+    if not isinstance(found, str):
+        return 404, b"", ()
+    kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
+    return 200, Path(found).read_bytes(), ((b"content-type", kind.encode()), (b"cache-control", b"max-age=3600"))
 
 
 def _listen() -> socket.socket:
@@ -169,6 +189,14 @@ class Watched:
             self.strangers.append(url)
 
     def sign_in(self, page: Page, user: User, path: str = "/dispatch/") -> Page:
+        """With the cookies that the form gives."""
+        page.context.add_cookies(
+            [{"name": name, "value": value, "url": self.server.url} for name, value in _cookies_of(user).items()]
+        )
+        page.goto(self.server.url + path)
+        return page
+
+    def sign_in_by_form(self, page: Page, user: User, path: str = "/dispatch/") -> Page:
         page.goto(f"{self.server.url}/login/?next={path}")
         page.get_by_label("E-mail address").fill(user.email)
         page.get_by_label("Password").fill(PASSWORD)
@@ -198,6 +226,13 @@ def dashboard(web: Watched, city: City, dispatcher: User) -> Callable[..., Page]
         return page
 
     return open_dashboard
+
+
+def _cookies_of(user: User) -> dict[str, str]:
+    client = Client()
+    client.force_login(user)
+    session = client.cookies[settings.SESSION_COOKIE_NAME].value
+    return {settings.SESSION_COOKIE_NAME: session, settings.CSRF_COOKIE_NAME: get_random_string(CSRF_SECRET_LENGTH)}
 
 
 def live(page: Page) -> None:

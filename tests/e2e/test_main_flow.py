@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.charger import TestCharger
 from tests.e2e.conftest import PATIENCE_MS
 from tests.fleet import seed_code
-from tests.running import RunningSystem, wait_for
+from tests.running import COMPRESSED, RunningSystem, wait_for
 
 PASSWORD = "correct horse battery"
 NEAR_BELLANDUR = (12.9255, 77.6655)
@@ -62,7 +62,7 @@ class Street:
 
 @pytest.fixture(scope="module")
 def street(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Street]:
-    system = RunningSystem(tmp_path_factory.mktemp("flow"))
+    system = RunningSystem(tmp_path_factory.mktemp("flow"), FLEETCHARGE_STATIC_STORAGE=COMPRESSED)
     try:
         system.wait_until_ready()
         street = Street(system, system.manage(seed_code()))

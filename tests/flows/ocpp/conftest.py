@@ -1,4 +1,4 @@
-"""One running system for the whole suite, on uvicorn as production starts it; for the smoke part a node on Daphne."""
+"""One running system for all files here (tests/units.py), on uvicorn as production starts it, and a node on Daphne."""
 
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -19,7 +19,7 @@ SETTINGS = {
 }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]:
     secrets = {"FLEETCHARGE_SECRET_KEY": settings.SECRET_KEY}  # keys hashed by a test are known to the system
     authority = certificate_authority(tmp_path_factory.mktemp("authority"))
@@ -31,12 +31,12 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningSystem]
         system.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def database_url(running: RunningSystem) -> str:
     return running.database_url()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def seeded(running: RunningSystem, database_url: str, django_db_blocker: DjangoDbBlocker) -> World:
     with django_db_blocker.unblock(), inside(database_url):
         world = World(running)
@@ -52,7 +52,7 @@ async def world(seeded: World, database_url: str, django_db_blocker: DjangoDbBlo
         await seeded.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def daphne(running: RunningSystem, seeded: World) -> Iterator[RealtimeNode]:
     node = RealtimeNode(running, server="daphne")
     try:
@@ -70,7 +70,7 @@ async def on_daphne(world: World, daphne: RealtimeNode, database_url: str) -> As
     await other.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def second(running: RunningSystem, seeded: World) -> Iterator[RealtimeNode]:
     """Another node of the same system; this one takes in chargers nobody knows."""
     newcomers: dict[str, Any] = {
