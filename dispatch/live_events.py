@@ -45,9 +45,10 @@ class LiveEvents(LiveSocket):
         self._told("figures")
 
     def _told(self, what: str) -> None:
-        """What is on its way already goes out before the end."""
+        """What is on its way already goes out before the end. Who has not said where it looks gets no frames."""
         self._has_told.add(what)
-        if self.is_once and self._has_told == {"frames", "alerts", "figures"}:
+        due = {"alerts", "figures"} if self._view is None else {"alerts", "figures", "frames"}
+        if self.is_once and self._has_told >= due:
             self.close(OVER, 0)
 
 

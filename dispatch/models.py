@@ -487,4 +487,5 @@ from dispatch.policies.models import PlanOutcome as PlanOutcome  # noqa: E402
 from dispatch.policies.models import PolicyArm as PolicyArm  # noqa: E402
 from dispatch.policies.models import PolicyAssignment as PolicyAssignment  # noqa: E402
 from dispatch.policies.models import PolicyExperiment as PolicyExperiment  # noqa: E402
+from dispatch.saved.models import SavedView as SavedView  # noqa: E402
 from dispatch.speeds.models import SpeedLaw as SpeedLaw  # noqa: E402

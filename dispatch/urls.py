@@ -5,11 +5,12 @@ from django.urls import URLPattern, URLResolver, include, path
 from dispatch import status_page, views
 from dispatch.connecting import views as connecting
 from dispatch.depot import views as depots
+from dispatch.geofences import views as geofences
 from dispatch.monitoring import views as monitoring
 from dispatch.onboarding import views as onboarding
-from dispatch.geofences import views as geofences
 from dispatch.policies import views as policies
 from dispatch.reports import views as reports
+from dispatch.saved import views as saved
 from dispatch.tables import views as tables
 from fleetcharge.accounts.public import public
 
@@ -22,6 +23,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("dispatch/depots/<str:public_id>/", depots.depot_night, name="depot-night"),
     path("dispatch/depots/<str:public_id>/plan/", depots.plan_again, name="depot-plan"),
     path("dispatch/policies/", policies.overview, name="policies"),
+    path("dispatch/views/", saved.save, name="saved-view"),
+    path("dispatch/views/<int:view_id>/remove/", saved.remove, name="saved-view-remove"),
     path("stations/", tables.stations, name="station-list"),
     path("fleet/", tables.fleet, name="fleet-list"),
     path("fleet/geofences/", geofences.overview, name="geofences"),

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.messages import get_messages
 from django.http import HttpResponse
 from django.middleware.csrf import get_token
 from django.shortcuts import get_object_or_404, render
@@ -18,6 +19,7 @@ from billing.models import ChargingSession
 from billing.services import gst_rates
 from dispatch import figures, pages
 from dispatch.models import Alert, ChargePlan
+from dispatch.saved import reads as saved
 from dispatch.serializers import AlertSerializer
 from dispatch.texts import script_texts
 from dispatch.wording import told
@@ -76,6 +78,8 @@ def _live(request: FleetRequest) -> dict[str, Any]:
         "boot": _boot(request, opened),  # the snoozed ones, too: they come back by themselves
         "map_settings": {"TILES": _tiles()},
         "deed_minutes": DEED_MINUTES,
+        "kept": saved.of_page(request, organisation, "dispatch"),
+        "page": "dispatch",
     }
 
 
@@ -122,6 +126,7 @@ def _boot(request: FleetRequest, alerts: list[Alert]) -> dict[str, Any]:
             "login": f"{reverse('login')}?next={reverse('dispatch')}",
         },
         "alerts": [{**AlertSerializer(alert).data, **told(alert, organisation.time_zone)} for alert in alerts],
+        "said": [str(message) for message in get_messages(request)],
         "texts": script_texts(),
     }
 

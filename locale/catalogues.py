@@ -18,6 +18,8 @@ PYTHON = [
     "dispatch/wording.py",
     "dispatch/tables/forms.py",
     "dispatch/tables/kinds.py",
+    "dispatch/saved/models.py",
+    "dispatch/saved/views.py",
     "dispatch/tables/bulk.py",
     "dispatch/tables/files.py",
     "dispatch/tables/views.py",

@@ -10,6 +10,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext
 
+from dispatch.saved import reads as saved
 from dispatch.tables import bulk, files, kinds, paging
 from dispatch.tables.bulk import Deed
 from dispatch.tables.forms import Filter
@@ -109,6 +110,8 @@ def _context(request: FleetRequest, table: Table, form: Filter) -> dict[str, Any
     return {
         "table": table, "form": form, "heads": heads, "is_filtered": is_filtered, "rows": [],
         "cells": f"dispatch/tables/_{table.name}.html", "deeds": _deeds(request, table),
+        "kept": saved.of_page(request, organisation_of(request), table.name), "page": table.name,
+        "query": _address(request).removeprefix("?"),
         "exports": [("CSV", _address(request, export="csv")), ("XLSX", _address(request, export="xlsx"))],
     }  # fmt: skip
 

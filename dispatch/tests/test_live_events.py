@@ -78,6 +78,13 @@ async def test_who_asks_once_gets_a_whole_picture_and_an_end(city, dispatcher, o
         assert not hub().listeners
 
 
+async def test_who_asks_once_before_it_looks_anywhere_gets_an_end_too(city, dispatcher):  # noqa: F811
+    session = await in_thread(sign_in)(dispatcher)
+    async with served() as address, told(address, session, HELLO, once=True) as page:
+        await page.until(lambda: codes(page))
+        assert (codes(page), page.vehicles, len(page.of_type("kpi"))) == ([1000], {}, 1)
+
+
 async def test_frames_that_nobody_acknowledges_do_not_slow_the_stream(city, dispatcher):  # noqa: F811
     session = await in_thread(sign_in)(dispatcher)
     async with served() as address, told(address, session, HELLO, VIEW) as page:

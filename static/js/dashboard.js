@@ -18,7 +18,8 @@ import { Reserver } from "fc/reserve";
 import { store } from "fc/store";
 import { startTabs } from "fc/tabs";
 import { switchTheme } from "fc/theme";
-import { undoLast } from "fc/toast";
+import { say, undoLast } from "fc/toast";
+import { Views } from "fc/views";
 
 const MARKS_MS = 1000;
 const actions = new Actions();
@@ -30,6 +31,7 @@ const deeds = new Deeds({ actions, reserver, store, onDone: (focus, isChanged) =
 const drawer = new Drawer({ store, onReserve: (connector, bay, way) => reserver.reserve(connector, bay, way), onDeed: (button) => deeds.begin(button), onFollow: follow, onClose: closed });
 const palette = new Palette({ store, commands: commands(), onVehicle: pickVehicle, onStation: pickStation, onReserve: (wish) => reserver.byWish(wish) });
 const tabs = startTabs();
+const views = new Views({ map, list });
 const overlays = new Overlays({ map, store });
 const replay = new Replay({ map, store, onShow: () => { redrawMarks(); overlays.redraw(); } });
 handLinks(actions);
@@ -44,6 +46,7 @@ store.on("vehicles", redrawSoon);
 store.on("vehicles", goToSought);
 for (const alert of boot.alerts) store.applyAlert(alert);
 wireButtons();
+for (const text of boot.said) say(text);
 
 function wireButtons() {
   byId("zoom-in").addEventListener("click", () => map.map.zoomIn());
@@ -213,6 +216,7 @@ function followHash() {
     if (wish.get("station")) pickStation(store.stationIdByPublicId.get(wish.get("station")));
     if (wish.get("vehicle")) pickVehicle(Number(wish.get("vehicle")));
   };
+  if (wish.get("view")) views.show(wish);
   if (wish.get("replay")) replay.open(Date.parse(wish.get("replay")) || undefined);
   if (!wish.get("station") && !wish.get("vehicle")) return;
   if (store.stationNames.size || store.vehicleNames.size) open();
