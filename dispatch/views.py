@@ -17,7 +17,7 @@ from django.utils.translation import get_language
 
 from billing.models import ChargingSession
 from billing.services import gst_rates
-from dispatch import figures, pages
+from dispatch import figures, histories, pages
 from dispatch.models import Alert, ChargePlan
 from dispatch.saved import reads as saved
 from dispatch.serializers import AlertSerializer
@@ -153,7 +153,10 @@ def station_drawer(request: FleetRequest, public_id: str) -> HttpResponse:
         "hours": pages.busy_by_hour(location, now=now),
         "can_reserve": Scope.DISPATCH_WRITE in request.scopes,
     }
-    return _partial_or_page(request, "dispatch/_station.html", location.name, context)
+    return _partial_or_page(
+        request, "dispatch/_station.html", location.name, context,
+        beside=lambda: histories.of_station(location, organisation, now=now),
+    )  # fmt: skip
 
 
 def _idle_price(location: Location) -> int | None:
@@ -180,11 +183,16 @@ def vehicle_drawer(request: FleetRequest, vehicle_id: int) -> HttpResponse:
         "can_reserve": Scope.DISPATCH_WRITE in request.scopes,
         "can_change": Scope.VEHICLES_WRITE in request.scopes,
     }
-    return _partial_or_page(request, "dispatch/_vehicle.html", vehicle.registration, context)
+    return _partial_or_page(
+        request, "dispatch/_vehicle.html", vehicle.registration, context,
+        beside=lambda: histories.of_vehicle(vehicle, organisation, now=now),
+    )  # fmt: skip
 
 
-def _partial_or_page(request: FleetRequest, template: str, title: str, context: dict[str, Any]) -> HttpResponse:
-    """The bare fragment for the drawer, a full page for a link that is opened or shared."""
+def _partial_or_page(
+    request: FleetRequest, template: str, title: str, context: dict[str, Any], *, beside: Callable[[], dict[str, Any]]
+) -> HttpResponse:
+    """The bare fragment for the drawer, a full page with its history for a link that is opened or shared."""
     if request.headers.get("X-Requested-With") == "drawer":
         return render(request, template, context)
-    return render(request, "dispatch/detail.html", {**context, "partial": template, "title": title})
+    return render(request, "dispatch/detail.html", {**context, **beside(), "partial": template, "title": title})

@@ -33,7 +33,8 @@ def test_they_are_accessible(web: Watched, city: City, organisation: Organisatio
 def test_they_fit_a_phone(web: Watched, city: City, organisation: Organisation, owner: User) -> None:
     Organisation.objects.filter(pk=organisation.pk).update(shows_status=True)
     page = web.sign_in(web.page(viewport=PHONE, has_touch=True, is_mobile=True), owner, PAGES[0])
-    for path in PAGES:
+    site = city.hubs["Marathahalli Hub"]
+    for path in (*PAGES, f"/dispatch/stations/{site.public_id}/", f"/dispatch/vehicles/{city.late.pk}/"):
         page.goto(web.server.url + path)
         assert overflow(page) <= 0, path
 
