@@ -15,6 +15,7 @@ from vehicles.claims import DeviceNotHeard, DeviceTaken, check_device
 from vehicles.geofences import admin as _geofences  # noqa: F401  (registers its pages)
 from vehicles.models import (
     FIGURES,
+    DeviceAssignment,
     Driver,
     IdToken,
     Shift,
@@ -74,6 +75,21 @@ class StopInline(TabularInline):
         return False
 
 
+class DeviceInline(TabularInline):
+    """Which device reported for it when; the newest first."""
+
+    model = DeviceAssignment
+    extra = 0
+    can_delete = False
+    fields = readonly_fields = ["device_id", "starts_at", "ends_at"]
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return True
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
 class VehicleForm(forms.ModelForm):  # type: ignore[type-arg]  # a plain class at run time
     """The operator may give any tracker to any vehicle; a fleet what it may claim."""
 
@@ -116,7 +132,7 @@ class VehicleAdmin(TenantAdmin):
     search_fields = ["registration", "device_id", "cost_centre"]
     readonly_fields = ["created_at"]
     autocomplete_fields = ["model"]
-    inlines = [StopInline]
+    inlines = [StopInline, DeviceInline]
 
     def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
         form = super().get_form(request, obj, change, **kwargs)

@@ -26,6 +26,7 @@ def keep_partitions() -> None:
     today = datetime.now(UTC).date()
     drop_old_packets(now=timezone.now())
     geofences.forget_removed()
+    geofences.forget_old(now=timezone.now())
     for day in services.ensure_partitions(today=today):
         logger.info("pings of %s have a table", day)
     for day in services.drop_old_partitions(today=today):

@@ -24,7 +24,7 @@ SHOWN_EVENTS = 50
 
 
 class GeofenceForm(forms.Form):
-    """A circle by its middle and radius, or GeoJSON; which of both, the last edited one says by being there."""
+    """A circle by its middle and radius, or else GeoJSON: the page empties the one when the other is chosen."""
 
     name = forms.CharField(max_length=120)
     latitude = forms.FloatField(required=False, min_value=-90, max_value=90)

@@ -1,14 +1,15 @@
 """A fleet draws, changes and removes its geofences; every change has its revision."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
 
 from vehicles.geofences import shapes
-from vehicles.geofences.models import Geofence, GeofenceSet, GeofenceStanding
+from vehicles.geofences.models import Geofence, GeofenceEvent, GeofenceSet, GeofenceStanding
 
 MOST_GEOFENCES = 500
+KEEP, MOST_FORGOTTEN = timedelta(days=400), 10_000
 
 
 class NameTaken(Exception):
@@ -62,6 +63,12 @@ def remove(*, geofence_id: int, now: datetime) -> bool:
 def forget_removed() -> int:
     """Nobody stands in a geofence that was removed; apart, since the rows are locked while vehicles are judged."""
     return GeofenceStanding.objects.filter(geofence__removed_at__isnull=False).delete()[0]
+
+
+def forget_old(*, now: datetime) -> int:
+    """Events older than KEEP; the oldest rows are the first ones, so nothing else is looked at."""
+    oldest = GeofenceEvent.objects.order_by("pk").values("pk")[:MOST_FORGOTTEN]
+    return GeofenceEvent.objects.filter(pk__in=oldest, at__lt=now - KEEP).delete()[0]
 
 
 def _locked(organisation_id: int) -> GeofenceSet:

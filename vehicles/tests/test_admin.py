@@ -9,11 +9,12 @@ from django.forms.models import model_to_dict
 
 from fleetcharge.accounts.models import Membership
 from vehicles.admin import VehicleAdmin
-from vehicles.models import IdToken, Shift, UnknownDevice, Vehicle, VehicleModel
+from vehicles.geofences import services as geofences
+from vehicles.models import GeofenceEvent, IdToken, Shift, UnknownDevice, Vehicle, VehicleModel
 from vehicles.tests.factories import NOON, make_driver, make_state, make_vehicle
 
 pytestmark = pytest.mark.django_db
-LISTS = ["vehicle", "driver", "shift", "idtoken", "unknowndevice", "vehiclemodel"]
+LISTS = ["vehicle", "driver", "shift", "idtoken", "unknowndevice", "vehiclemodel", "geofence", "geofenceevent"]
 
 
 def furnish(organisation, plate: str) -> None:
@@ -25,6 +26,11 @@ def furnish(organisation, plate: str) -> None:
     )
     IdToken.objects.create(organisation=organisation, uid=f"T{plate}", vehicle=van)
     UnknownDevice.objects.create(organisation=organisation, device_id=f"U{plate}")
+    circle = {"type": "Point", "coordinates": [77.6, 12.9]}
+    fence = geofences.draw(organisation_id=organisation.pk, name=f"Yard of {plate}", geometry=circle, radius_m=200)
+    GeofenceEvent.objects.create(
+        organisation=organisation, geofence=fence, vehicle=van, kind="left", at=NOON, latitude=12.9, longitude=77.6
+    )
 
 
 @pytest.mark.parametrize("name", LISTS)

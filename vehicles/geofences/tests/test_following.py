@@ -155,6 +155,14 @@ def test_standings_at_a_removed_fence_are_forgotten(van) -> None:
     assert services.forget_removed() == 1
 
 
+def test_events_are_forgotten_after_four_hundred_days(van) -> None:
+    drive(van, (10, YARD), (20, AWAY), (30, AWAY))
+    assert look(30) == 2
+    assert services.forget_old(now=NOON + timedelta(days=400, seconds=10)) == 0
+    assert services.forget_old(now=NOON + timedelta(days=400, seconds=11)) == 1
+    assert events() == [("left", 30)]
+
+
 def test_fleets_do_not_meet_each_others_fences(van, organisation, other_organisation) -> None:
     theirs = make_vehicle(other_organisation)
     make_state(theirs, position_at=None)
