@@ -1,10 +1,10 @@
-// One box in the head chooses every row of the page, and tells when some are.
+// One box beside the deeds chooses every row of the page, and tells when some are.
 import { h } from "fc/dom";
 
 const place = document.querySelector("[data-choose-all]");
 const rows = [...document.querySelectorAll(".pick input[name=row]")];
-const all = h("input", { type: "checkbox", "aria-label": place.dataset.chooseAll });
-place.replaceWith(all);
+const all = h("input", { type: "checkbox" });
+place.before(h("label", { class: "pick" }, all, place.dataset.chooseAll));
 
 function draw() {
   const chosen = rows.filter((row) => row.checked).length;
