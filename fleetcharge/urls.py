@@ -3,9 +3,9 @@
 from django.contrib import admin
 from django.contrib.auth import views as auth_views
 from django.urls import include, path
-from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView
 
+from dispatch.onboarding import views as onboarding
 from fleetcharge import api_docs, views
 from fleetcharge.accounts import privacy
 from fleetcharge.accounts.public import public
@@ -14,7 +14,7 @@ from fleetcharge.accounts.sign_in import guarded
 from fleetcharge.accounts.views import invitation, invited_address, switch_fleet
 
 urlpatterns = [
-    path("", RedirectView.as_view(url="/dispatch/"), name="home"),
+    path("", onboarding.home, name="home"),
     path("healthz/", public(views.healthz), name="healthz"),
     path("login/", public(guarded(auth_views.LoginView.as_view(template_name="login.html"))), name="login"),
     path("invitations/<str:token>/", public(guarded(invitation, account_of=invited_address)), name="invitation"),

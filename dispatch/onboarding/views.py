@@ -48,6 +48,16 @@ def steps_of(organisation: Organisation) -> Steps:
     )
 
 
+def home(request: FleetRequest) -> HttpResponse:
+    """Where one comes in: to the first step where nothing is there yet and one may begin, else to the live page."""
+    may_begin = request.organisation is not None and Scope.VEHICLES_WRITE in request.scopes
+    return redirect("start" if may_begin and _is_empty(organisation_of(request)) else "dispatch")
+
+
+def _is_empty(organisation: Organisation) -> bool:
+    return not any(rows.objects.for_organisation(organisation).exists() for rows in (Vehicle, Charger))
+
+
 @needs(Scope.VEHICLES_WRITE)
 def start(request: FleetRequest) -> HttpResponse:
     if request.method == "POST":

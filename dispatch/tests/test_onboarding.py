@@ -5,7 +5,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 
 from dispatch.onboarding import file
 from dispatch.tests import factories
-from fleetcharge.accounts.models import AuditEntry, Organisation
+from fleetcharge.accounts.models import AuditEntry
 from vehicles.models import Vehicle
 
 pytestmark = pytest.mark.django_db
@@ -87,5 +87,18 @@ def test_it_is_for_who_may_change_vehicles(client, finance, model):
     client.force_login(finance)
     assert client.get("/start/").status_code == 403
     assert upload(client, f"registration,model\nKA 1,{model}").status_code == 403
-    assert Organisation.objects.exists()
     assert not Vehicle.objects.exists()
+
+
+def test_an_empty_fleet_begins_at_the_first_step_and_others_at_the_live_page(client, dispatcher, finance, organisation):
+    asked = {"username": dispatcher.email, "password": "correct horse"}
+    assert client.post("/login/", asked, follow=True).redirect_chain[-1] == ("/start/", 302)
+    factories.vehicle(organisation)
+    assert client.get("/", follow=True).redirect_chain == [("/dispatch/", 302)]
+    Vehicle.objects.all().delete()
+    assert client.get("/", follow=True).redirect_chain == [("/start/", 302)]
+    unit = factories.charger(factories.location(factories.source(organisation)), organisation)
+    assert client.get("/", follow=True).redirect_chain == [("/dispatch/", 302)]
+    unit.delete()
+    client.force_login(finance)
+    assert client.get("/", follow=True).redirect_chain == [("/dispatch/", 302)]
