@@ -1,7 +1,8 @@
 """Plans for many vehicles of one fleet at once: one matching, so that they do not herd to one charger.
 
 Every vehicle is looked at for itself (dispatch.deciding); what each of its plugs would cost it goes into one exact
-matching (dispatch.core.assign). A plug that no other vehicle may have been promised meanwhile has one place.
+matching (dispatch.core.assign). A plug has one place in it: the next vehicle's time is not known before the first one
+has its plan.
 """
 
 from collections import defaultdict
@@ -22,7 +23,7 @@ from dispatch.speeds.learning import law_of
 from fleetcharge.lib.sweeps import survived
 
 PLACES_TO_PROMISE = 1
-"""A second vehicle under way to one EVSE is impossible by constraint; a busy plug's session has its first place."""
+"""Who comes to an EVSE after another one is planned for alone, behind its window."""
 MOST_AT_ONCE = 200
 
 
