@@ -216,7 +216,8 @@ def sweep_reservations() -> int:
         with survived("plan", plan_id):
             services.replan(plan_id=plan_id, reason="rejected", now=now)
     services.connectors_changed(changes=services.plugs_lost_unnoticed(now=now), now=now)
-    services.replan_together(plans=services.plans_kept_waiting(now=now), now=now)
+    with survived("plans", "kept waiting"):
+        services.replan_together(plans=services.plans_kept_waiting(now=now), now=now)
     services.remind(now=now)
     services.give_back(now=now)
     _keep_reservations(now)

@@ -7,13 +7,14 @@ from io import StringIO
 from math import inf
 
 import pytest
+import time_machine
 from django.core.management import call_command
 from django.db import IntegrityError, connection, connections, transaction
 from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.models import ChargingSession
-from dispatch import candidates, permitted, services
+from dispatch import candidates, permitted, services, tasks
 from dispatch.core import windows
 from dispatch.driving import drives
 from dispatch.models import Alert, ChargePlan, Reservation
@@ -314,9 +315,9 @@ def test_one_of_ours_whose_time_is_before_is_no_thief(later, plug, other_organis
 def test_who_is_still_there_when_it_is_time_sends_it_elsewhere(later, plug, other_organisation):
     charging(plug, low_beside(plug, other_organisation), NOW)
     assert services.plans_kept_waiting(now=later.plug_in_at - MINUTE) == []
-    waiting = services.plans_kept_waiting(now=later.plug_in_at)
-    assert waiting == [(later.pk, "taken")]
-    services.replan_together(plans=waiting, now=later.plug_in_at)
+    assert services.plans_kept_waiting(now=later.plug_in_at) == [(later.pk, "taken")]
+    with time_machine.travel(later.plug_in_at, tick=False):
+        tasks.sweep_reservations()
     later.refresh_from_db()
     assert later.state not in ("proposed", "accepted", "reserved")
     assert not Reservation.objects.active().exists()
