@@ -10,7 +10,7 @@ TICK_SECONDS = 1.0  # how often its answers get another date
 POLL_SECONDS = 0.002
 
 
-class PromptServer(uvicorn.Server):
+class PromptServer(uvicorn.Server):  # type: ignore[misc]
     """Leaves as soon as it is told to and has answered everybody."""
 
     def __init__(self, config: uvicorn.Config) -> None:

@@ -2,7 +2,7 @@
 
 import re
 
-from xdist.scheduler import LoadFileScheduling
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 RUNNING_SYSTEM = re.compile(r"tests/flows/ocpp/(?!test_survives_kill)")  # which kills one of its own
 KIND_OF_NETWORK = re.compile(r"tests/contract/adapters/.*\[([^\]]+)\]$")
@@ -17,7 +17,7 @@ def unit_of(nodeid: str) -> str:
     return nodeid.split("::", 1)[0]
 
 
-class UnitScheduling(LoadFileScheduling):
+class UnitScheduling(LoadFileScheduling):  # type: ignore[misc]
     """As `--dist loadfile`, with units instead of files."""
 
     def _split_scope(self, nodeid: str) -> str:
