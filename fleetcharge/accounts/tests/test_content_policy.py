@@ -30,7 +30,8 @@ def test_tiles_come_from_their_servers_only(client: Client, settings, address: s
 @pytest.mark.parametrize(
     "path",
     ["/login/", "/dispatch/", "/wall/", "/stations/", "/fleet/", "/reports/", "/monitoring/", "/settings/", "/privacy/",
-     "/start/", "/wallet/", "/wallet/limits/", "/fleet/connect/", "/no-such-page/"],
+     "/start/", "/wallet/", "/wallet/limits/", "/fleet/connect/", "/fleet/geofences/", "/dispatch/depots/",
+     "/dispatch/policies/", "/sessions/", "/alerts/", "/reservations/", "/no-such-page/"],
 )  # fmt: skip
 def test_pages_have_no_inline_code_and_the_policy_allows_none(client: Client, owner: User, path: str) -> None:
     if path != "/login/":
