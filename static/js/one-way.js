@@ -4,6 +4,7 @@ const OPEN = 1;
 const CLOSED = 3;
 const SAY_AFTER_MS = 100;
 const WELCOME_MS = 6000; // some proxies keep a stream to themselves
+const ANSWER_MS = 15_000; // a whole picture takes longer than a greeting
 const POLL_MS = 4000;
 const SAID = new Set(["hello", "view", "focus", "details"]); // acknowledgements and pauses mean nothing here
 
@@ -30,9 +31,9 @@ class OneWay {
     return `${this.url}?${new URLSearchParams([...[...this.said.values()].map((text) => ["say", text]), ...more])}`;
   }
 
-  wait() {
+  wait(longest) {
     clearTimeout(this.late);
-    this.late = setTimeout(() => this.over(0), WELCOME_MS);
+    this.late = setTimeout(() => this.over(0), longest);
   }
 
   hearText(data) {
@@ -68,7 +69,7 @@ class OneWay {
 export class EventLine extends OneWay {
   begin() {
     this.stop();
-    this.wait();
+    this.wait(WELCOME_MS);
     const source = new EventSource(this.address(), { withCredentials: true });
     this.source = source;
     source.onmessage = (event) => { if (source === this.source) this.hearText(event.data); };
@@ -85,7 +86,7 @@ export class EventLine extends OneWay {
 export class PollLine extends OneWay {
   async begin() {
     this.stop();
-    this.wait();
+    this.wait(ANSWER_MS);
     const mine = new AbortController();
     this.asking = mine;
     try {
