@@ -366,6 +366,7 @@ PUBLIC_BASE_URL = os.environ.get("FLEETCHARGE_PUBLIC_URL", f"http://127.0.0.1:{R
 RESERVATION_MINUTES = int(os.environ.get("FLEETCHARGE_RESERVATION_MINUTES", "30"))
 DRIVER_LINK_HOURS = int(os.environ.get("FLEETCHARGE_DRIVER_LINK_HOURS", "12"))
 ROADS_DIR = VAR_DIR / "roads"  # what manage.py load_osm made
+BASEMAP_FILE = VAR_DIR / "basemap.pmtiles"  # what manage.py build_basemap made
 ROAD_ENGINES = _chosen("FLEETCHARGE_ROAD_ENGINES", "cch,valhalla,osrm")
 VALHALLA_URL = _server("FLEETCHARGE_VALHALLA_URL")
 OSRM_URL = _server("FLEETCHARGE_OSRM_URL")

@@ -37,6 +37,7 @@ urlpatterns = [
     path("api/v1/", include("billing.payments.urls")),
     path("scan/", include("stations.cpo.ubc.urls")),
     path("wallet/", include("billing.pages.urls")),
+    path("basemap/", include("dispatch.basemap.urls")),
     path("", include("ocpp_bridge.urls")),
     path("", include("dispatch.urls")),
 ]

@@ -1,5 +1,7 @@
-// The schematic base: hand-placed roads, water, parks and names of Bengaluru; quiet land elsewhere. No tiles, no network.
+// The ground: street tiles of our own server where it has them; else hand-placed roads, water, parks and names of
+// Bengaluru, quiet land elsewhere. No outside request.
 import { CITIES, HIGHWAYS, LAKES, METRO, PARKS, PLACES, ROADS } from "fc/basemap-data";
+import { StreetTiles } from "fc/street-tiles";
 import { mercatorX, mercatorY } from "fc/table";
 import { colour } from "fc/theme";
 
@@ -44,12 +46,30 @@ function buildStreets(random, gap) {
 const blocks = buildBlocks();
 
 export class Basemap {
-  constructor() {
+  /** `onChange` is called when there is more to draw. */
+  constructor(onChange) {
     this.show = { streets: true, labels: true };
     this.boxes = () => []; // what names must not cover, in canvas pixels
+    this.tiles = new StreetTiles(onChange);
   }
 
   draw(context, view) {
+    const hasTiles = this.tiles.covers(view);
+    this.tiles.tell(hasTiles);
+    if (hasTiles) this.#drawTiles(context, view);
+    else this.#drawSchematic(context, view);
+  }
+
+  #drawTiles(context, view) {
+    context.lineJoin = context.lineCap = "round";
+    const names = this.tiles.draw(context, view, { colour, areStreetsShown: this.show.streets });
+    if (!this.show.labels) return;
+    const taken = this.boxes(view);
+    context.textAlign = "center";
+    for (const { x, y, name, rank } of names) write(context, [x, y], name, rank < 2, taken);
+  }
+
+  #drawSchematic(context, view) {
     const at = ([x, y]) => [x * view.scale - view.left, y * view.scale - view.top];
     const grow = 2 ** (view.zoom - REFERENCE_ZOOM);
     const sees = ([x, y], margin) => x > -margin && y > -margin && x < view.width + margin && y < view.height + margin;

@@ -29,9 +29,10 @@ export class LiveMap {
     this.past = null; // a replay: drawn in place of what is
     this.map = djangoLeaflet();
     this.map.setView(HOME.center, HOME.zoom, { animate: false });
-    this.base = new Basemap();
+    this.base = new Basemap(() => this.baseLayer?.redraw());
     this.base.boxes = (view) => [...this.pinned.map((pin) => pin.box), ...this.#routeBoxes(view)];
     this.#addLayers(hasTiles);
+    if (!hasTiles) this.base.tiles.begin();
     this.#listen();
   }
 
