@@ -2,6 +2,7 @@
 
 import gzip
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -21,20 +22,20 @@ NORTH_WEST_TILE = (14, 11722, 7596)
 
 
 @pytest.fixture
-def basemap(tmp_path: Path, settings) -> Path:
+def basemap(tmp_path: Path, settings: Any) -> Path:
     settings.BASEMAP_FILE = tmp_path / "basemap.pmtiles"
     call_command("build_basemap", str(town(tmp_path / "town.osm.pbf")), verbosity=0)
-    return settings.BASEMAP_FILE
+    return Path(settings.BASEMAP_FILE)
 
 
-def things(tmp_path: Path) -> dict[str, list]:
-    found: dict[str, list] = {}
+def things(tmp_path: Path) -> dict[str, list[Any]]:
+    found: dict[str, list[Any]] = {}
     for thing in extract.read(town(tmp_path / "town.osm.pbf")):
         found.setdefault(thing.layer, []).append(thing)
     return found
 
 
-def test_an_extract_gives_roads_by_class_water_green_and_names(tmp_path) -> None:
+def test_an_extract_gives_roads_by_class_water_green_and_names(tmp_path: Path) -> None:
     found = things(tmp_path)
     assert sorted(found) == ["green", "places", "roads", "water"]
     assert sorted(road.values["class"] for road in found["roads"]) == [0, 4]
@@ -42,7 +43,7 @@ def test_an_extract_gives_roads_by_class_water_green_and_names(tmp_path) -> None
     assert [len(area.parts) for area in found["water"]] == [1]
 
 
-def test_small_roads_wait_until_there_is_room_for_them(tmp_path) -> None:
+def test_small_roads_wait_until_there_is_room_for_them(tmp_path: Path) -> None:
     everything = [thing for some in things(tmp_path).values() for thing in some]
     classes = {
         zoom: {f.values["class"] for tile in building.cut(everything, zoom).values() for f in tile["roads"]}
@@ -51,7 +52,7 @@ def test_small_roads_wait_until_there_is_room_for_them(tmp_path) -> None:
     assert classes == {6: {0}, 12: {0}, 13: {0, 4}}
 
 
-def test_a_road_across_two_tiles_is_in_both_and_a_name_in_one(tmp_path) -> None:
+def test_a_road_across_two_tiles_is_in_both_and_a_name_in_one(tmp_path: Path) -> None:
     everything = [thing for some in things(tmp_path).values() for thing in some]
     tiles = building.cut(everything, 14)
     holding = [place for place, layers in tiles.items() if any(f.values["class"] == 0 for f in layers["roads"])]
@@ -76,7 +77,7 @@ def test_the_pen_moves_as_the_format_says() -> None:
     assert area == [9, 6, 12, 18, 10, 12, 24, 44, 15]
 
 
-def test_the_archive_is_pmtiles_that_others_read(basemap) -> None:
+def test_the_archive_is_pmtiles_that_others_read(basemap: Path) -> None:
     with basemap.open("rb") as file:
         reader = Reader(MmapSource(file))
     header = reader.header()
@@ -87,14 +88,14 @@ def test_the_archive_is_pmtiles_that_others_read(basemap) -> None:
     assert reader.metadata()["attribution"] == "© OpenStreetMap contributors"
 
 
-def test_the_same_extract_makes_the_same_archive(basemap, tmp_path) -> None:
+def test_the_same_extract_makes_the_same_archive(basemap: Path, tmp_path: Path) -> None:
     before = basemap.read_bytes()
     call_command("build_basemap", str(town(tmp_path / "again.osm.pbf")), verbosity=0)
     assert basemap.read_bytes() == before
 
 
 @pytest.mark.parametrize("content", [b"no map at all", b""])
-def test_a_bad_extract_says_so_and_the_old_tiles_stay(basemap, tmp_path, content) -> None:
+def test_a_bad_extract_says_so_and_the_old_tiles_stay(basemap: Path, tmp_path: Path, content: bytes) -> None:
     before = basemap.read_bytes()
     (tmp_path / "bad.osm.pbf").write_bytes(content)
     with pytest.raises(CommandError, match=r"bad\.osm\.pbf (is no OpenStreetMap file|has no roads)"):
@@ -105,7 +106,7 @@ def test_a_bad_extract_says_so_and_the_old_tiles_stay(basemap, tmp_path, content
     assert [path.name for path in basemap.parent.glob("basemap.*")] == ["basemap.pmtiles"]
 
 
-def test_anybody_may_have_a_tile_and_keeps_it(basemap, client: Client) -> None:
+def test_anybody_may_have_a_tile_and_keeps_it(basemap: Path, client: Client) -> None:
     about = client.get("/basemap/").json()
     assert (about["first_zoom"], about["last_zoom"]) == (6, 14)
     address = "/basemap/{}/{}/{}/{}.mvt".format(about["version"], *NORTH_WEST_TILE)
@@ -119,7 +120,7 @@ def test_anybody_may_have_a_tile_and_keeps_it(basemap, client: Client) -> None:
     assert (again.status_code, again.content) == (304, b"")
 
 
-def test_a_page_of_before_gets_the_new_tiles_but_does_not_keep_them(basemap, client: Client) -> None:
+def test_a_page_of_before_gets_the_new_tiles_but_does_not_keep_them(basemap: Path, client: Client) -> None:
     answer = client.get("/basemap/older/{}/{}/{}.mvt".format(*NORTH_WEST_TILE))
     assert (answer.status_code, answer["Cache-Control"]) == (200, "public, max-age=60")
 
@@ -128,7 +129,9 @@ def test_a_page_of_before_gets_the_new_tiles_but_does_not_keep_them(basemap, cli
     ("path", "status"),
     [("14/0/0", 204), ("15/0/0", 404), ("5/0/0", 404), ("6/64/0", 404), ("6/0/99999999999999999999", 404)],
 )
-def test_where_there_is_nothing_to_draw_and_where_no_tile_can_be(basemap, client: Client, path, status) -> None:
+def test_where_there_is_nothing_to_draw_and_where_no_tile_can_be(
+    basemap: Path, client: Client, path: str, status: int
+) -> None:
     assert client.get(f"/basemap/x/{path}.mvt").status_code == status
 
 
@@ -142,7 +145,7 @@ def test_without_an_archive_or_with_a_broken_one_the_page_draws_its_own_ground(
     assert client.get("/basemap/x/14/0/0.mvt").status_code == 404
 
 
-def test_removing_the_tiles(basemap) -> None:
+def test_removing_the_tiles(basemap: Path) -> None:
     call_command("build_basemap", remove=True, verbosity=0)
     assert not basemap.exists()
     with pytest.raises(CommandError, match="Name an extract"):
