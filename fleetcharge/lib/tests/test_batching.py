@@ -54,6 +54,31 @@ async def test_what_queues_during_a_write_is_the_next_batch(store: Store) -> Non
     await batcher.close()
 
 
+async def test_of_many_that_wait_half_is_written_while_the_others_are_told(store: Store) -> None:
+    """Else all callers end in one batch, and come again only when it is written: nobody works at the same time."""
+    began: list[int] = []
+    told: list[int] = []
+    told_before: list[int] = []
+
+    async def write(items: Sequence[int]) -> list[int]:
+        began.append(len(items))
+        told_before.append(len(told))
+        await asyncio.sleep(0)  # a database takes its time
+        return await store.write(items)
+
+    batcher = Batcher(write, name="t")
+    store.open.clear()
+    for item in range(201):
+        receipt = batcher.offer(item)
+        assert receipt is not None
+        receipt.tell = lambda result, _: told.append(result or 0)
+    store.open.set()
+    await batcher.close()
+    assert told == [item * 10 for item in range(201)]
+    assert began == [101, 50, 32, 18]
+    assert told_before == [0, 0, 101, 151]  # the next leaves for the database first
+
+
 async def test_batches_are_bounded(store: Store) -> None:
     batcher = Batcher(store.write, name="t", max_rows=2)
     await asyncio.gather(*map(batcher.submit, range(5)))
