@@ -409,9 +409,12 @@ RAZORPAY_TIMEOUT_SECONDS = float(os.environ.get("FLEETCHARGE_RAZORPAY_TIMEOUT_SE
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {
-        "()": "fleetcharge.lib.logs.DiscreetFormatter", "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
-    }},
+    "formatters": {
+        "line": {
+            "()": "fleetcharge.lib.logs.DiscreetFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s %(message)s",
+        }
+    },
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": os.environ.get("FLEETCHARGE_LOG_LEVEL", "INFO")},
     "loggers": {
