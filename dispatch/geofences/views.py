@@ -35,7 +35,9 @@ class GeofenceForm(forms.Form):
     def clean(self) -> dict[str, Any]:
         cleaned: dict[str, Any] = super().clean() or {}
         latitude, longitude, drawn = cleaned.get("latitude"), cleaned.get("longitude"), cleaned.get("geojson")
-        if drawn and latitude is None:
+        if drawn and latitude is not None:  # which of both is wanted, nobody can tell
+            return cleaned | {"geometry": None, "radius_m": None}
+        if drawn:
             is_point = isinstance(drawn, dict) and drawn.get("type") == "Point"
             return cleaned | {"geometry": drawn, "radius_m": cleaned.get("radius_m") if is_point else None}
         if latitude is None or longitude is None:

@@ -68,6 +68,10 @@ def test_one_is_changed_in_the_form_that_shows_it(desk, yard) -> None:
         ({"geojson": "7"}, "or paste GeoJSON"),
         ({}, "Click the map"),
         ({"latitude": "12.97", "longitude": "77.59"}, "needs a radius"),
+        (
+            {"latitude": "12.97", "longitude": "77.59", "radius_m": "200", "geojson": json.dumps(SQUARE)},
+            "Click the map for a circle, or paste GeoJSON",
+        ),
         ({"name": "yard <B>", "latitude": "12.97", "longitude": "77.59", "radius_m": "200"}, "has this name"),
     ],
 )

@@ -59,6 +59,14 @@ function fromForm({ latitude, longitude, radius_m: radius, geojson }) {
   } catch { return null; }
 }
 
+/** A circle or GeoJSON: what was typed last empties the other. */
+function input({ target: { name, value } }) {
+  const { latitude, longitude, geojson } = form.elements;
+  if (value && name === "geojson") latitude.value = longitude.value = "";
+  if (value && (name === "latitude" || name === "longitude")) geojson.value = "";
+  preview();
+}
+
 function click({ latlng }) {
   const { latitude, longitude, radius_m: radius, geojson } = form.elements;
   latitude.value = latlng.lat.toFixed(6);
@@ -74,7 +82,7 @@ const shown = sketch.getLayers().length ? sketch : fences;
 if (shown.getLayers().length) map.fitBounds(shown.getBounds().pad(0.3), { maxZoom: 15, animate: false });
 if (form) {
   map.on("click", click);
-  form.addEventListener("input", preview);
+  form.addEventListener("input", input);
 }
 map.on("moveend zoomend", () => ground?.redraw());
 onTheme(() => { paint(); preview(); ground?.redraw(); });

@@ -20,6 +20,13 @@ def test_a_click_draws_a_circle(web: Watched, city: City, owner: User) -> None:
     fence_map.click(position={"x": 200, "y": 150})
     expect(page.get_by_label("Latitude")).not_to_have_value("")
     expect(drawn).to_have_count(1)
+    page.get_by_label("GeoJSON").fill('{"type": "Polygon"')  # half typed; the circle is not meant any more
+    expect(page.get_by_label("Latitude")).to_have_value("")
+    expect(page.get_by_label("Longitude")).to_have_value("")
+    expect(drawn).to_have_count(0)
+    fence_map.click(position={"x": 200, "y": 150})
+    expect(page.get_by_label("GeoJSON")).to_have_value("")
+    expect(drawn).to_have_count(1)
     page.get_by_label("Name").fill("<i>Yard</i>")
     page.get_by_label("Radius, m").fill("900")
     page.get_by_role("button", name="Draw it").click()
