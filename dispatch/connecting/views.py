@@ -114,7 +114,10 @@ def move(request: FleetRequest, vehicle_id: int) -> HttpResponse:
         services.release_device(vehicle_id=van.pk)
         messages.success(request, _("The device reports for nobody from now on."))
         return HttpResponseRedirect(reverse("connect-vehicle", args=[van.pk]))
-    other = _own(request, _number(request.POST.get("vehicle", "")))
+    if not request.POST.get("vehicle"):
+        messages.error(request, _("Choose a vehicle"))
+        return HttpResponseRedirect(reverse("connect-vehicle", args=[van.pk]))
+    other = _own(request, _number(request.POST["vehicle"]))
     if van.device_id:
         services.claim_device(vehicle_id=other.pk, device_id=van.device_id, is_move=True)
         messages.success(

@@ -157,7 +157,10 @@ def test_a_device_moves_to_another_vehicle_and_off_it(desk, organisation, other_
     theirs = make_vehicle(other_organisation, device_id=None)
     assert desk.post(f"/fleet/{van.pk}/connect/move/", {"vehicle": theirs.pk}).status_code == 404
     assert desk.post(f"/fleet/{theirs.pk}/connect/move/", {"vehicle": van.pk}).status_code == 404
-    assert desk.post(f"/fleet/{van.pk}/connect/move/", {"vehicle": ""}).status_code == 404
+    nowhere = desk.post(f"/fleet/{van.pk}/connect/move/", {"vehicle": ""}, follow=True)
+    assert nowhere.redirect_chain == [(f"/fleet/{van.pk}/connect/", 302)]
+    assert "Choose a vehicle" in [str(said) for said in nowhere.context["messages"]]
+    assert Vehicle.objects.get(device_id="a-secret") == van
     answer = desk.post(f"/fleet/{van.pk}/connect/move/", {"vehicle": other.pk})
     assert answer.headers["Location"] == f"/fleet/{other.pk}/connect/"
     page = desk.get(f"/fleet/{other.pk}/connect/").content.decode()
