@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
-from django.db.models import Q
+from django.db.models import F, Max, Q
 
 from fleetcharge.lib.events import publish
 from fleetcharge.lib.partitions import DayPartitions
@@ -71,35 +71,50 @@ def _broken_rule(error: IntegrityError) -> str:
 def set_stops(*, vehicle_id: int, stops: Sequence[PlannedStop]) -> list[Stop]:
     """Replace the open stops of a vehicle; those already done stay, and the new ones follow them.
 
-    What keeps its name and place keeps the planner's id, so that its next file does not bring it once more.
+    What keeps its name and place stays the same row: its planner's next file finds it, and whoever waits there too.
     """
     Vehicle.objects.select_for_update().get(pk=vehicle_id)
-    external_ids = _external_ids(vehicle_id)
-    Stop.objects.filter(vehicle_id=vehicle_id, done_at=None).delete()
-    last_done = Stop.objects.filter(vehicle_id=vehicle_id).order_by("-sequence").first()
-    first = last_done.sequence + 1 if last_done else 1
-    return Stop.objects.bulk_create(
-        Stop(
-            vehicle_id=vehicle_id,
-            sequence=first + index,
-            name=stop.name,
-            latitude=stop.latitude,
-            longitude=stop.longitude,
-            due_at=stop.due_at,
-            earliest_at=stop.earliest_at,
-            external_id=(external_ids[stop.name, stop.latitude, stop.longitude] or [""]).pop(0),
-        )
-        for index, stop in enumerate(stops)
-    )
+    known, first = _open_stops(vehicle_id), _first_open(vehicle_id)
+    rows = [_in_line(vehicle_id, first + index, stop, known) for index, stop in enumerate(stops)]
+    kept = [row for row in rows if row.pk]
+    ours = Stop.objects.filter(vehicle_id=vehicle_id, done_at=None)
+    ours.exclude(pk__in=[row.pk for row in kept]).delete()
+    highest = ours.aggregate(highest=Max("sequence"))["highest"] or 0
+    ours.update(sequence=F("sequence") + max(highest, first + len(rows)) + 1)  # so that no two share a place meanwhile
+    Stop.objects.bulk_create(
+        kept, update_conflicts=True, unique_fields=["id"],
+        update_fields=["sequence", "earliest_at", "due_at", "reached_at"],
+    )  # fmt: skip
+    Stop.objects.bulk_create(row for row in rows if not row.pk)
+    return rows
 
 
-def _external_ids(vehicle_id: int) -> dict[tuple[str, float, float], list[str]]:
-    """Of the open stops, by name and place, in their order."""
-    found: dict[tuple[str, float, float], list[str]] = defaultdict(list)
+def _open_stops(vehicle_id: int) -> dict[tuple[str, float, float], list[Stop]]:
+    """By name and place, in their order."""
+    found: dict[tuple[str, float, float], list[Stop]] = defaultdict(list)
     rows = Stop.objects.select_for_update().filter(vehicle_id=vehicle_id, done_at=None).order_by("sequence")
-    for name, latitude, longitude, external_id in rows.values_list("name", "latitude", "longitude", "external_id"):
-        found[name, latitude, longitude].append(external_id)
+    for row in rows:
+        found[row.name, row.latitude, row.longitude].append(row)
     return found
+
+
+def _first_open(vehicle_id: int) -> int:
+    """The place in line behind what is done."""
+    last_done = Stop.objects.filter(vehicle_id=vehicle_id, done_at__isnull=False).order_by("-sequence").first()
+    return last_done.sequence + 1 if last_done else 1
+
+
+def _in_line(
+    vehicle_id: int, sequence: int, stop: PlannedStop, known: dict[tuple[str, float, float], list[Stop]]
+) -> Stop:
+    """The row that there is, or a new one, as it is to be."""
+    alike = known[stop.name, stop.latitude, stop.longitude]
+    new = Stop(vehicle_id=vehicle_id, name=stop.name, latitude=stop.latitude, longitude=stop.longitude)
+    row = alike.pop(0) if alike else new
+    if row.sequence != sequence:
+        row.sequence, row.reached_at = sequence, None
+    row.earliest_at, row.due_at = stop.earliest_at, stop.due_at
+    return row
 
 
 @transaction.atomic
@@ -147,7 +162,7 @@ def replace_id(*, vehicle_id: int, device_id: str) -> Vehicle:
     """A new secret in place of the old one, with which nothing can be sent any more, also nothing of before."""
     old = Vehicle.objects.select_for_update().get(pk=vehicle_id).device_id
     vehicle = claim_device(vehicle_id=vehicle_id, device_id=device_id)
-    if old and old != device_id and not is_imei(old):
+    if old and old != device_id and not is_imei(old):  # also of vehicles of the fleet that had it before
         DeviceAssignment.objects.filter(vehicle_id=vehicle_id, device_id=old).delete()
     return vehicle
 

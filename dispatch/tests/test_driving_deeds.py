@@ -1,5 +1,6 @@
 """What a driver says and does on the page, once each, and only about the plan that the page showed."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ from django.utils import timezone
 
 from billing.models import ChargingSession
 from billing.tests.factories import fund
-from dispatch.driving import links
+from dispatch import candidates
+from dispatch.driving import eta, links
 from dispatch.driving.models import PlugReport
 from dispatch.models import Alert, ChargePlan, Reservation, SessionCommand
 from dispatch.services import close_recovered, dismiss_plan, expire_reservations, plan_charge_stop, session_started
@@ -19,8 +21,16 @@ from fleetcharge.accounts.models import AuditEntry, Organisation
 from stations.cpo import registry
 from stations.models import EVSE, Connector
 from vehicles.models import Stop, VehicleState
+from vehicles.services import PlannedStop, set_stops
 
 pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def fresh_index() -> None:
+    """No test finds the sites of the one before."""
+    candidates.sites.forget()
+    candidates.sites._checked_at = float("-inf")
 
 
 @pytest.fixture
@@ -269,6 +279,41 @@ def test_the_next_one_who_waits_gets_a_link_of_his_own(client: Client, plan: Cha
     shared = list(plan.driver_links.filter(kind="eta").order_by("pk").values_list("stop", flat=True))
     assert shared == [first.pk, second.pk]
     assert links.url_of(plan.driver_links.get(stop=second)) in page(client, plan)
+
+
+def test_a_shared_arrival_outlives_a_new_list_of_stops(client: Client, plan: ChargePlan) -> None:
+    stop = Stop.objects.create(vehicle=plan.vehicle, sequence=1, name="Domlur", latitude=12.98, longitude=77.7)
+    press(client, plan, "share")
+    set_stops(
+        vehicle_id=plan.vehicle_id, stops=[PlannedStop("New", 12.97, 77.6), PlannedStop("Domlur", 12.98, 77.7)]
+    )  # fmt: skip
+    assert "Arrives at about" in shown_to_who_waits(client, plan, stop)
+
+
+def times(plan: ChargePlan, stop: Stop, now: datetime) -> tuple[datetime, datetime, datetime]:
+    """At the plug, done there, and at the stop."""
+    seen = eta.expected(plan.vehicle, plan, stop, now)
+    assert seen.plug_at
+    assert seen.done_at
+    assert seen.stop_at
+    return seen.plug_at, seen.done_at, seen.stop_at
+
+
+def test_who_waits_before_the_charge_is_not_told_to_wait_for_it(organisation: Organisation, plan: ChargePlan) -> None:
+    now = timezone.now()
+    first, second = (
+        Stop.objects.create(vehicle=plan.vehicle, sequence=number, name=name, latitude=12.98, longitude=77.6)
+        for number, name in enumerate(("Domlur", "Whitefield"), 1)
+    )
+    plan.explanation = {"visits": [{"before": "Whitefield"}]}
+    plug_at, done_at, there_at = times(plan, first, now)
+    assert now < there_at < plug_at - eta.WORK
+    assert times(plan, second, now)[:2] == (plug_at, done_at)
+    assert times(plan, second, now)[2] > done_at
+    Stop.objects.filter(pk=first.pk).update(done_at=now)
+    assert times(plan, second, now)[0] < plug_at - eta.WORK
+    second.vehicle = factories.vehicle(organisation)
+    assert eta.expected(plan.vehicle, plan, second, now).stop_at is None
 
 
 def test_without_a_stop_the_plug_is_where_it_is_waited_for(client: Client, plan: ChargePlan) -> None:

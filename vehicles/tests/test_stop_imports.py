@@ -99,6 +99,23 @@ def test_a_list_that_is_put_in_another_order_keeps_the_planners_ids(organisation
     assert [external_id for external_id, _ in plan(vans[0])] == ["A-3", "", "A-1", ""]
 
 
+def test_a_stop_that_keeps_its_name_and_place_in_a_new_list_stays_the_same_row(vans) -> None:
+    def put(*names: str) -> list[Stop]:
+        return services.set_stops(
+            vehicle_id=vans[0].pk, stops=[services.PlannedStop(name, 12.9, 77.6, due_at=NOON) for name in names]
+        )
+
+    hub, shop, _ = put("Hub", "Shop", "Depot")
+    Stop.objects.filter(name__in=("Hub", "Shop")).update(reached_at=NOON, due_at=None)
+    assert [row.pk for row in put("Hub", "New", "Shop")][::2] == [hub.pk, shop.pk]
+    stored = Stop.objects.filter(vehicle=vans[0]).order_by("sequence")
+    assert list(stored.values_list("sequence", "name", "due_at", "reached_at")) == [
+        (1, "Hub", NOON, NOON), (2, "New", NOON, None), (3, "Shop", NOON, None),
+    ]  # fmt: skip
+    put()
+    assert not stored.exists()
+
+
 def test_many_changed_lines_are_written_as_rows_and_not_case_by_case(organisation, vans) -> None:
     lines = [f"KA 03 MX 1,A-{n},Hub,12.9,77.6,," for n in range(900)]
     upload(organisation, HEAD + "\n".join(lines))
