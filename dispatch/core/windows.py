@@ -30,10 +30,11 @@ def free(promised: Sequence[Window]) -> list[Window]:
 
 
 def within(hours: Sequence[Window] | None, gap: Window) -> tuple[Window, ...] | None:
-    """What is left of opening hours in a gap. None: always, of the hours as of the answer."""
+    """What is left of opening hours in a gap. None: always, of the hours as of the answer; no hours: never."""
     if gap == EVER:
         return None if hours is None else tuple(hours)
-    cut = [(max(opens, gap[0]), min(closes, gap[1])) for opens, closes in hours or (EVER,)]
+    opened = (EVER,) if hours is None else hours
+    cut = [(max(opens, gap[0]), min(closes, gap[1])) for opens, closes in opened]
     return tuple((opens, closes) for opens, closes in cut if closes > opens)
 
 

@@ -71,12 +71,14 @@ def _is_lost_to_another(plan: ChargePlan, now: datetime) -> bool:
 
 
 def _is_due(plan: ChargePlan, now: datetime) -> bool:
-    """Who takes its plug now may still be there at its time, unless it is one of ours whose time is before."""
+    """Who takes its plug now may still be there at its time. One of ours whose time is before takes nothing until the
+    vehicle is expected, and then nothing from one that waits beside it."""
     begins = plan.window_starts_at
-    if begins is None or plan.evse_id is None or begins <= now + asking.SOON:
+    if begins is None or plan.evse_id is None or begins <= plan.created_at + asking.SOON:
         return True
     before = ChargePlan.objects.filter(evse_id=plan.evse_id, state__in=FIRM, window_ends_at__lte=begins)
-    return begins <= now + asking.lead() and not before.exists()
+    is_expected = plan.arrived_at is None and (plan.plug_in_at is None or plan.plug_in_at <= now)
+    return begins <= now + asking.lead() and (is_expected or not before.exists())
 
 
 def plans_kept_waiting(*, now: datetime) -> list[tuple[int, str]]:

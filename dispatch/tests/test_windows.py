@@ -166,6 +166,19 @@ def test_who_cannot_be_done_before_comes_after(later, plug, other_organisation):
     assert "The same answer" in out.getvalue()
 
 
+def test_a_closed_site_is_not_open_between_promises(plug, organisation, other_organisation):
+    closed = {"period_begin": (NOW - HOUR).isoformat(), "period_end": (NOW + 72 * HOUR).isoformat()}
+    site = plug.evse.location
+    site.opening_times = {"twentyfourseven": True, "exceptional_closings": [closed]}
+    site.save()
+    Reservation.objects.create(
+        organisation=organisation, vehicle=factories.vehicle(organisation), connector=plug,
+        starts_at=NOW + 3 * HOUR, expires_at=NOW + 4 * HOUR,
+    )  # fmt: skip
+    assert windows.within((), (600.0, inf)) == ()
+    assert plan_for(low_beside(plug, other_organisation)).connector is None
+
+
 def test_on_a_route_the_time_of_arrival_counts(later, organisation, plug):
     second = plan_for(on_a_round(organisation))
     assert second.connector == plug
@@ -301,15 +314,31 @@ def test_who_takes_it_when_the_time_is_near_does(later, plug, other_organisation
     assert later.state != "reserved"
 
 
-def test_one_of_ours_whose_time_is_before_is_no_thief(later, plug, other_organisation, dispatcher):
+@pytest.fixture
+def still_there(later, plug, other_organisation):
+    """A vehicle of ours, planned for the time before, charges; and it takes longer."""
     before = low_beside(plug, other_organisation)
     plan = plan_for(before)
-    at = later.window_starts_at - 20 * MINUTE
     ChargePlan.objects.filter(pk=plan.pk).update(state="charging", window_ends_at=later.window_starts_at)
-    charging(plug, before, at)
+    return charging(plug, before, later.window_starts_at - 20 * MINUTE)
+
+
+@pytest.mark.parametrize("minutes", [-20, -4, 5])
+def test_one_of_ours_whose_time_is_before_is_no_thief(later, plug, still_there, minutes):
+    """Until the vehicle is expected: by then it has left."""
+    at = later.window_starts_at + minutes * MINUTE
     assert services.connector_changed(connector_id=plug.pk, status="charging", now=at) == []
     later.refresh_from_db()
     assert later.state == "reserved"
+
+
+@pytest.mark.parametrize("waits", [True, False])
+def test_who_waits_beside_one_of_ours_that_takes_longer_keeps_its_place(later, plug, still_there, waits):
+    at = later.plug_in_at
+    ChargePlan.objects.filter(pk=later.pk).update(arrived_at=at - MINUTE if waits else None)
+    services.connector_changed(connector_id=plug.pk, status="charging", now=at)
+    later.refresh_from_db()
+    assert (later.state == "reserved") == waits
 
 
 def test_who_is_still_there_when_it_is_time_sends_it_elsewhere(later, plug, other_organisation):
