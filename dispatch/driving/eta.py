@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -60,7 +61,7 @@ def _until(stop: Stop | None, vehicle: Vehicle) -> list[Stop]:
 
 def _before_charging(plan: ChargePlan) -> list[Stop]:
     """Open stops that it visits on its way to the plug, as planned."""
-    visit = next(iter(plan.explanation.get("visits") or []), {})
+    visit: dict[str, Any] = next(iter(plan.explanation.get("visits") or []), {})
     if plan.state == State.CHARGING or plan.arrived_at is not None or not visit.get("before"):
         return []
     ahead = list(Stop.objects.filter(vehicle=plan.vehicle_id, done_at=None).order_by("sequence"))
