@@ -163,7 +163,7 @@ def replace_id(*, vehicle_id: int, device_id: str) -> Vehicle:
     old = Vehicle.objects.select_for_update().get(pk=vehicle_id).device_id
     vehicle = claim_device(vehicle_id=vehicle_id, device_id=device_id)
     if old and old != device_id and not is_imei(old):  # also of vehicles of the fleet that had it before
-        DeviceAssignment.objects.filter(vehicle_id=vehicle_id, device_id=old).delete()
+        DeviceAssignment.objects.filter(vehicle__organisation=vehicle.organisation_id, device_id=old).delete()
     return vehicle
 
 

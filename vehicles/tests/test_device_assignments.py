@@ -72,6 +72,15 @@ class TestTheRows:
         assert (spans("old"), spans("new")) == ([], [(van.pk, True, True)])
         assert spans(IMEI) == [(tracked.pk, True, False)]
 
+    def test_a_new_secret_ends_the_old_one_also_where_it_was_before(self, organisation, other_organisation) -> None:
+        theirs, before = make_vehicle(other_organisation, device_id="old"), make_vehicle(organisation, device_id=None)
+        van = make_vehicle(organisation, device_id=None)
+        services.release_device(vehicle_id=theirs.pk)
+        services.claim_device(vehicle_id=before.pk, device_id="old")
+        services.claim_device(vehicle_id=van.pk, device_id="old", is_move=True)
+        services.replace_id(vehicle_id=van.pk, device_id="new")
+        assert spans("old") == [(theirs.pk, True, False)]
+
     def test_over_the_api(self, organisation, other_organisation) -> None:
         van, other = make_vehicle(organisation, device_id="a"), make_vehicle(organisation, device_id=None)
         api, stranger = client_of(organisation), client_of(other_organisation)
