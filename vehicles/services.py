@@ -90,10 +90,10 @@ def set_stops(*, vehicle_id: int, stops: Sequence[PlannedStop]) -> list[Stop]:
 
 
 def _open_stops(vehicle_id: int) -> dict[tuple[str, float, float], list[Stop]]:
-    """By name and place, in their order."""
+    """By name and place, in their order; locked in that of their ids, as by `visits` and by files of stops."""
     found: dict[tuple[str, float, float], list[Stop]] = defaultdict(list)
-    rows = Stop.objects.select_for_update().filter(vehicle_id=vehicle_id, done_at=None).order_by("sequence")
-    for row in rows:
+    rows = Stop.objects.select_for_update().filter(vehicle_id=vehicle_id, done_at=None).order_by("pk")
+    for row in sorted(rows, key=lambda row: row.sequence):
         found[row.name, row.latitude, row.longitude].append(row)
     return found
 
