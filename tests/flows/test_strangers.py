@@ -14,6 +14,7 @@ from tests.belongings import Belongings, belongings_of
 PUBLIC = {"login/", "healthz/", "api/v1/schema/", "api/v1/docs/", "i18n/setlang/", "admin/login/", "admin/jsi18n/"}
 PUBLIC |= {"go/worker.js", "go/at/<str:code>/"}  # a script, and where a plug's code leads: they name no tenant
 PUBLIC |= {"privacy/"}  # the notice of the DPDP Act
+PUBLIC |= {"basemap/"}  # streets of OpenStreetMap, the same for everybody
 PUBLIC |= {"metrics"}  # guarded by address and token instead (ocpp_bridge/tests/test_metrics.py); names no tenant
 
 
