@@ -25,6 +25,10 @@ TIME_LIMIT_SECONDS = 20.0
 GAP = 1e-6
 
 
+class NoSchedule(Exception):
+    """None was found in the time there is; there may be one."""
+
+
 @dataclass(frozen=True)
 class Plug:
     """`kind`: alike plugs have the same. `cap` names a limit that several plugs share (their charger's)."""
@@ -191,7 +195,7 @@ class _Program:
             options={"time_limit": TIME_LIMIT_SECONDS, "mip_rel_gap": GAP},
         )  # fmt: skip
         if found.x is None:
-            raise RuntimeError(f"no schedule within {TIME_LIMIT_SECONDS:.0f} s: {found.message}")
+            raise NoSchedule(f"no schedule within {TIME_LIMIT_SECONDS:.0f} s: {found.message}")
         return self._read(found.x, float(found.mip_gap or 0.0))
 
     def _row(self, columns: Mapping[int, float], low: float, high: float) -> None:

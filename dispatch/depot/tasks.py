@@ -4,9 +4,11 @@ from celery import shared_task
 from django.utils import timezone
 
 from dispatch.depot import fences, nights
+from fleetcharge.lib.sweeps import survived
 
 
 @shared_task
 def plan_nights() -> int:
-    fences.draw_missing()
+    with survived("the areas of", "depots"):
+        fences.draw_missing()
     return nights.sweep(now=timezone.now())

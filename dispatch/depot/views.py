@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
+from dispatch.core.depot import NoSchedule
 from dispatch.depot import drawing, nights
 from dispatch.depot.conflicts import conflicts_of, name_of
 from dispatch.depot.models import Depot, NightPlan
@@ -46,12 +47,17 @@ def depot_night(request: FleetRequest, public_id: str) -> HttpResponse:
 def plan_again(request: FleetRequest, public_id: str) -> HttpResponse:
     """The running night, now, as it looks now."""
     depot = _own(request, public_id)
-    plan = nights.plan(location_id=depot.pk, now=timezone.now(), reason=ASKED_FOR)
+    back = HttpResponseRedirect(reverse("depot-night", args=[public_id]))
+    try:
+        plan = nights.plan(location_id=depot.pk, now=timezone.now(), reason=ASKED_FOR)
+    except NoSchedule:
+        messages.error(request, _("No schedule was found in time: the last plan stands. Press again in a while."))
+        return back
     if plan is None:
         messages.error(request, _("It is day at this depot: its night is planned in the evening."))
     else:
         messages.success(request, _("Planned again: version %(version)s.") % {"version": plan.version})
-    return HttpResponseRedirect(reverse("depot-night", args=[public_id]))
+    return back
 
 
 def _own(request: FleetRequest, public_id: str) -> Depot:

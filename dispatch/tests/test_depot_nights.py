@@ -431,7 +431,7 @@ def shown(client, place):
 
 
 def test_a_dispatcher_has_the_night_planned_again_with_a_button(
-    client, dispatcher, finance, stranger, depot, organisation, model, place, time_machine
+    client, dispatcher, finance, stranger, depot, organisation, model, place, time_machine, monkeypatch
 ):
     time_machine.move_to(EVENING)
     vehicle = van(organisation, model)
@@ -450,6 +450,10 @@ def test_a_dispatcher_has_the_night_planned_again_with_a_button(
     answer = client.post(url, follow=True)
     assert "Planned again: version 2" in answer.content.decode()
     assert row(NightPlan.objects.first(), vehicle)["soc_percent"] == pytest.approx(10, abs=5)
+    with monkeypatch.context() as slow:
+        slow.setattr("dispatch.core.depot.TIME_LIMIT_SECONDS", 0.0)
+        assert "the last plan stands" in client.post(url, follow=True).content.decode()
+    assert NightPlan.objects.count() == 2
     time_machine.move_to(MORNING + timedelta(hours=6))
     assert "Plan again" not in shown(client, place)
     assert "It is day at this depot" in client.post(url, follow=True).content.decode()
