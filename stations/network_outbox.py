@@ -74,7 +74,7 @@ def _network(event: SourceStateChanged, asked: frozenset[int]) -> Iterator[Fact]
         "name": row.name,
         "old": event.old,
         "state": event.new,
-        "reason": _reason(row) if event.new == Source.State.FAILING else "",
+        "reason": trouble_of(row) if event.new == Source.State.FAILING else "",
         "at": event.at,
     }
     key = f"{row.pk}:{event.new}:{event.at.astimezone(UTC):%Y%m%d%H%M%S%f}"
@@ -97,7 +97,7 @@ OUR_WORDS = frozenset(
 """What these errors say we have written ourselves; all others may quote the network or an address of its."""
 
 
-def _reason(row: Source) -> str:
+def trouble_of(row: Source) -> str:
     """For fleets: what is wrong, never what a peer wrote."""
     code, (kind, _, number) = row.last_error_code, row.last_error_code.partition("_")
     if code in OUR_WORDS:

@@ -10,6 +10,7 @@ from fleetcharge.accounts.models import Organisation
 from stations.belief import freshness_of_networks
 from stations.health.models import Cause, EvseHealth, MaintenanceTicket
 from stations.models import Charger, Connector, PollRun, Source
+from stations.network_outbox import trouble_of
 
 SHOWN = 100
 BEATS_MISSED = 3
@@ -18,12 +19,16 @@ BEATS_MISSED = 3
 
 @dataclass(frozen=True)
 class Network:
-    """`plugs`: how many are live, recent, stale and unheard of. `is_left_alone`: nothing but its next poll is sent."""
+    """`plugs`: how many are live, recent, stale and unheard of. `is_left_alone`: nothing but its next poll is sent.
+
+    `trouble` is what fleets may read of it; what the network itself wrote is for operators.
+    """
 
     source: Source
     plugs: dict[str, int]
     poll: PollRun | None
     is_left_alone: bool
+    trouble: str
 
 
 def networks(organisation: Organisation, *, now: datetime) -> list[Network]:
@@ -36,7 +41,8 @@ def networks(organisation: Organisation, *, now: datetime) -> list[Network]:
 
 def _network(source: Source, plugs: dict[str, int]) -> Network:
     is_left_alone = source.is_ocpi and source.state in {Source.State.FAILING, Source.State.DISABLED}
-    return Network(source, plugs, getattr(source, "poll_run", None), is_left_alone)
+    trouble = trouble_of(source) if source.failures_in_row else ""
+    return Network(source, plugs, getattr(source, "poll_run", None), is_left_alone, trouble)
 
 
 def silent_chargers(organisation: Organisation, *, now: datetime) -> QuerySet[Charger]:

@@ -34,12 +34,15 @@ def test_a_failing_network_comes_first_with_what_is_wrong(desk, organisation):
     factories.public_network(organisation)
     bad = factories.public_network(organisation)
     Source.objects.filter(pk=bad.pk).update(
-        state="failing", failures_in_row=4, last_error="refused our token", next_poll_at=now + timedelta(minutes=5)
-    )
+        state="failing", failures_in_row=4, last_error="Public: 401 ask Ravi at https://10.2.0.7/ocpi",
+        last_error_code="http_401", next_poll_at=now + timedelta(minutes=5),
+    )  # fmt: skip
     answer = desk.get("/monitoring/")
     assert answer.context["networks"][0].source == bad
     assert answer.context["networks"][0].is_left_alone
-    assert "refused our token" in answer.content.decode()
+    text = answer.content.decode()
+    assert f"{bad.name} answers HTTP 401." in text
+    assert "Ravi" not in text and "10.2.0.7" not in text
 
 
 def test_networks_without_access_and_of_others_are_not_shown(desk, other_organisation):

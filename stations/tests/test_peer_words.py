@@ -59,7 +59,7 @@ def test_what_a_test_of_a_network_quotes_is_not_told_to_fleets(usual: Network) -
     tasks.check_source(usual.source.pk)
     source = Source.objects.get()
     assert (source.last_error, source.last_error_code) == ("Test: VoltGrid: 2001 ask Ravi", "ocpi_2001")
-    assert network_outbox._reason(source) == "VoltGrid answers OCPI 2001."
+    assert network_outbox.trouble_of(source) == "VoltGrid answers OCPI 2001."
     usual.peer.broken = None
     tasks.check_source(usual.source.pk)
     source = Source.objects.get()
