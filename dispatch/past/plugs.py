@@ -1,10 +1,12 @@
-"""What the plugs of each site said: today's statuses, with the transitions since taken back one by one."""
+"""What the plugs of each site said: their statuses at the end, with the transitions before it taken back one by one."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import F, OuterRef, QuerySet, Subquery
+from django.db.models.functions import Coalesce
 
 from dispatch import wire
 from dispatch.past.span import Span
@@ -21,7 +23,7 @@ Step = tuple[int, int, int]
 
 def read(span: Span) -> tuple[dict[int, tuple[int, list[Step]]], bool]:
     """By site: how many plugs it has, and its steps; and whether that is all of them."""
-    plugs = list(_plugs(span).values_list("pk", "evse__location_id", "status")[: MAX_CONNECTORS + 1])
+    plugs = list(_plugs(span).values_list("pk", "evse__location_id", "said")[: MAX_CONNECTORS + 1])
     sites = {pk: site for pk, site, _status in plugs[:MAX_CONNECTORS]}
     counts: dict[int, Counter[str]] = defaultdict(Counter)
     for _pk, site, status in plugs[:MAX_CONNECTORS]:
@@ -33,27 +35,28 @@ def read(span: Span) -> tuple[dict[int, tuple[int, list[Step]]], bool]:
     return {site: (totals[site], steps[site]) for site in totals}, is_whole
 
 
-def _plugs(span: Span) -> QuerySet[Connector]:
-    box = span.box
+def _plugs(span: Span) -> QuerySet[Any]:
+    """With what each `said` at the end: the first transition since tells it, however long ago that was."""
+    box, since = span.box, StatusChange.objects.filter(connector=OuterRef("pk"), at__gt=span.end)
+    before = Subquery(since.order_by("at", "pk").values("old")[:1])
     return Connector.objects.visible_to(span.organisation).filter(
         evse__location__latitude__range=(box.south, box.north), evse__location__longitude__range=(box.west, box.east)
-    ).order_by("evse__location_id", "pk")  # fmt: skip
+    ).annotate(said=Coalesce(before, F("status"))).order_by("evse__location_id", "pk")  # fmt: skip
 
 
 def _changes(span: Span, connectors: list[int]) -> QuerySet[StatusChange, Change]:
-    since = StatusChange.objects.filter(connector__in=connectors, at__gt=span.start)
-    return since.order_by("-at", "-pk").values_list("connector_id", "old", "new", "at")
+    within = StatusChange.objects.filter(connector__in=connectors, at__gt=span.start, at__lte=span.end)
+    return within.order_by("-at", "-pk").values_list("connector_id", "old", "new", "at")
 
 
 def steps_of(
     span: Span, counts: dict[int, Counter[str]], sites: dict[int, int], changes: Iterable[Change]
 ) -> dict[int, list[Step]]:
-    """`counts` are of now and are taken back; `changes` begin with the newest."""
+    """`counts` are of the end and are taken back; `changes` begin with the newest."""
     steps: dict[int, list[Step]] = defaultdict(list)
     for connector, old, new, at in changes:
         site = sites[connector]
-        if at <= span.end:
-            steps[site].append((span.second_of(at), *_look(counts[site])))
+        steps[site].append((span.second_of(at), *_look(counts[site])))
         counts[site][new] -= 1
         counts[site][old] += 1
     for site, statuses in counts.items():

@@ -144,6 +144,19 @@ def test_plugs_are_told_as_they_were(ask, organisation, now):
     assert steps_of(before, place) == [(0, 2, 0)]
 
 
+def test_of_what_was_said_since_nothing_is_read(ask, organisation, now, monkeypatch):
+    monkeypatch.setattr(plugs, "MAX_CHANGES", 1)
+    place = factories.location(factories.source(organisation), organisation=organisation)
+    plug = factories.connector(place, at=now, status="faulted")
+    change(plug, "available", "charging", now - timedelta(minutes=150))
+    for minutes in range(100, 0, -20):
+        change(plug, "charging", "available", now - timedelta(minutes=minutes))
+        change(plug, "available", "charging", now - timedelta(minutes=minutes - 10))
+    change(plug, "charging", "faulted", now)
+    told = ask(**{"from": (now - timedelta(hours=3)).isoformat(), "to": (now - timedelta(hours=2)).isoformat()})
+    assert (steps_of(told, place), told["is_complete"]) == ([(0, 1, 0), (1800, 0, 1)], True)
+
+
 def test_a_site_whose_only_plug_fails_changes_its_colour(ask, organisation, now):
     place = factories.location(factories.source(organisation), organisation=organisation)
     plug = factories.connector(place, at=now, status="faulted")
