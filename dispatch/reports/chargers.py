@@ -93,7 +93,7 @@ WITH windows AS (
     FROM plugs k JOIN billing_chargingsession s ON s.connector_id = k.id
     WHERE s.state <> 'invalid' AND s.started_at < %(until)s AND s.started_at > %(since)s - interval '31 days'
 ), busy AS (
-    SELECT evse_id, range_agg(span) AS busy,
+    SELECT evse_id, range_agg(span) AS busy, array_agg(started_at) AS begun,
            COALESCE(range_agg(span) FILTER (WHERE gave), '{}'::tstzmultirange) AS gave
     FROM used GROUP BY evse_id
 ), cared AS (
@@ -102,13 +102,13 @@ WITH windows AS (
     WHERE t.state IN ('planned', 'in_work', 'done') AND t.slot_starts_at IS NOT NULL GROUP BY p.id
 ), judged AS (
     SELECT p.*, d.down - COALESCE(b.gave, '{}'::tstzmultirange) AS outage,
-           COALESCE(b.busy, '{}'::tstzmultirange) AS busy, COALESCE(c.span, '{}'::tstzmultirange) AS cared
+           COALESCE(b.busy, '{}'::tstzmultirange) AS busy, b.begun, COALESCE(c.span, '{}'::tstzmultirange) AS cared
     FROM ports p JOIN (SELECT evse_id, range_intersect_agg(down) AS down FROM plugs_down GROUP BY evse_id) d
       ON d.evse_id = p.id
     LEFT JOIN busy b ON b.evse_id = p.id LEFT JOIN cared c ON c.evse_id = p.id
 )
 SELECT j.id, j.charger, j.label, j.name, j.public_id, w.number,
-       (SELECT count(*) FROM used u WHERE u.evse_id = j.id AND w.span @> u.started_at),
+       (SELECT count(*) FROM unnest(j.begun) AS began WHERE w.span @> began),
        {measured}, {outage}, {excluded}, {busy}
 FROM judged j CROSS JOIN windows w
 CROSS JOIN LATERAL (SELECT tstzmultirange(w.span * j.lifetime) AS whole) x

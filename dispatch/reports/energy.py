@@ -23,13 +23,18 @@ class By(StrEnum):
 
 @dataclass(frozen=True)
 class EnergyLine:
-    """`key` is None for sessions of no known vehicle. Money is in paise with GST, corrections counted."""
+    """`key` is None for sessions of no known vehicle. Money is in paise with GST, corrections counted.
+
+    `priced_wh` is the part of `energy_wh` whose cost is known: what a kWh costs is of it alone. What a km costs is not
+    known while a price is missing.
+    """
 
     key: int | str | None
     name: str
     sessions: int
     unpriced: int
     energy_wh: int
+    priced_wh: int
     seconds: int
     cost_paise: int
     emitted_g: int
@@ -37,11 +42,11 @@ class EnergyLine:
 
     @property
     def paise_per_kwh(self) -> int | None:
-        return per_unit(self.cost_paise, self.energy_wh)
+        return per_unit(self.cost_paise, self.priced_wh)
 
     @property
     def paise_per_km(self) -> int | None:
-        return per_km(self.cost_paise, self.distance_m)
+        return None if self.unpriced else per_km(self.cost_paise, self.distance_m)
 
 
 _KEYS = {
@@ -67,7 +72,8 @@ WITH factors AS (
     WHERE c.organisation_id = %(organisation)s AND c.ended_at >= %(since)s AND c.ended_at < %(until)s
 )
 SELECT r.key, COALESCE(max(r.name), ''), count(*), count(*) FILTER (WHERE r.total_paise IS NULL),
-       sum(r.energy_wh)::bigint, sum(r.lasted_s)::bigint,
+       sum(r.energy_wh)::bigint,
+       COALESCE(sum(r.energy_wh) FILTER (WHERE r.total_paise IS NOT NULL), 0)::bigint, sum(r.lasted_s)::bigint,
        COALESCE(sum(r.total_paise + r.adjusted_paise), 0)::bigint, round(sum(r.energy_wh * f.grams) / 1000.0)::bigint
 FROM records r JOIN factors f
   ON (r.ended_on >= f.day OR f.is_first) AND (f.next_day IS NULL OR r.ended_on < f.next_day)
@@ -110,6 +116,7 @@ def total(found: list[EnergyLine]) -> EnergyLine:
     """Of all lines; kilometres only count where somebody knows them, so there is no sum of them."""
     return EnergyLine(
         None, "", sum(line.sessions for line in found), sum(line.unpriced for line in found),
-        sum(line.energy_wh for line in found), sum(line.seconds for line in found),
+        sum(line.energy_wh for line in found), sum(line.priced_wh for line in found),
+        sum(line.seconds for line in found),
         sum(line.cost_paise for line in found), sum(line.emitted_g for line in found),
     )  # fmt: skip

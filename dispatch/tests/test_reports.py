@@ -2,6 +2,8 @@
 
 import csv
 import io
+import json
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -63,6 +65,12 @@ def session(organisation, plug, *, began, lasted=HOUR, vehicle=None, energy_wh=1
             **priced,
         )  # fmt: skip
     return row
+
+
+def rows_read(plan, name):
+    """How many rows of this part of a statement the others looked at, those that they left out, too."""
+    looked = plan["Actual Rows"] + plan.get("Rows Removed by Filter", 0) if plan.get("CTE Name") == name else 0
+    return looked * plan["Actual Loops"] + sum(rows_read(child, name) for child in plan.get("Plans", []))
 
 
 def only(organisation, by=chargers.By.STATION, period=FEBRUARY, now=LATER):
@@ -162,6 +170,21 @@ class TestUptime:
             chargers.lines(organisation, FEBRUARY, chargers.By.PORT, now=LATER)
         assert len(queries) == 1
 
+    def test_the_sessions_of_one_port_are_not_read_again_for_every_other(self, organisation, own):
+        for _number in range(6):
+            plug = port(organisation, own)
+            for day in range(5):
+                session(organisation, plug, began=BEGIN + day * 10 * 24 * HOUR)
+        months = list(Period(date(2026, 2, 1), date(2026, 3, 31), IST).months())
+        counts = [one.sessions for one in chargers.ports(organisation, months, now=LATER)]
+        assert counts == 6 * [3, 2]
+        with connection.cursor() as cursor:
+            statement = "EXPLAIN (ANALYZE, FORMAT JSON) " + chargers._STATEMENT
+            cursor.execute(statement, chargers._values(organisation, months, LATER))
+            ((told,),) = cursor.fetchall()
+        (plan,) = json.loads(told) if isinstance(told, str) else told
+        assert rows_read(plan["Plan"], "used") <= 30
+
 
 @settings(max_examples=30)
 @given(
@@ -208,6 +231,21 @@ class TestEnergy:
         assert [(one.key, one.energy_wh, one.seconds) for one in months] == [
             ("2026-02", 40_000, 7200), ("2026-03", 5_000, 3600),
         ]  # fmt: skip
+
+    def test_what_has_no_price_yet_makes_no_kwh_and_no_km_cheaper(self, organisation, own):
+        plug, van = factories.connector(factories.location(own)), factories.vehicle(organisation)
+        session(organisation, plug, began=BEGIN + HOUR, vehicle=van, energy_wh=10_000, paise=20_000)
+        session(organisation, plug, began=BEGIN + 9 * HOUR, vehicle=van, energy_wh=30_000, paise=None)
+        (line,) = energy.lines(organisation, FEBRUARY, energy.By.STATION)
+        assert (line.energy_wh, line.priced_wh, line.paise_per_kwh) == (40_000, 10_000, 2_000)
+        assert energy.total([line, line]).paise_per_kwh == 2_000
+        driven = replace(line, distance_m=100_000)
+        assert (driven.paise_per_km, replace(driven, unpriced=0).paise_per_km) == (None, 200)
+
+    def test_what_a_kwh_costs_is_unknown_while_nothing_has_a_price(self, organisation, own):
+        session(organisation, factories.connector(factories.location(own)), began=BEGIN + HOUR, paise=None)
+        (line,) = energy.lines(organisation, FEBRUARY, energy.By.STATION)
+        assert (line.cost_paise, line.paise_per_kwh) == (0, None)
 
     def test_the_day_is_the_fleets_own(self, organisation, own):
         plug = factories.connector(factories.location(own))
