@@ -17,6 +17,14 @@ from tests.e2e.conftest import PHONE, Watched, live
 from vehicles.models import Vehicle, VehicleState
 
 pytestmark = pytest.mark.browser
+ROOM_BESIDE_MENU = """
+(() => {
+    const ends = [...document.querySelectorAll(".top .pri a")].map((link) => link.getBoundingClientRect().right);
+    const tools = [...document.querySelectorAll(".top .end > *")].map((tool) => tool.getBoundingClientRect().right);
+    const begin = document.querySelector(".top .end").getBoundingClientRect().left;
+    return Math.min(begin - Math.max(...ends), innerWidth - Math.max(...tools));
+})()
+"""
 
 
 def test_nothing_fails_and_nobody_else_is_called(dashboard: Callable[..., Page], web: Watched, city: City) -> None:
@@ -137,6 +145,15 @@ def test_names_are_text_and_long_ones_break_nothing(
             "document.getElementById('drawer').scrollWidth <= document.getElementById('drawer').clientWidth"
         )
     assert web.errors == []
+
+
+def test_the_menu_ends_where_the_search_begins(web: Watched, city: City, owner: User) -> None:
+    page = web.page()
+    for path in ("/dispatch/", "/reports/"):
+        web.sign_in(page, owner, path)
+        for width in (1800, 1799, 1440, 1400, 1280, 1100, 1099, 900, 899, 760, 720, 719, 641):
+            page.set_viewport_size({"width": width, "height": 900})
+            assert page.evaluate(ROOM_BESIDE_MENU) >= 0, (path, width)
 
 
 def test_a_phone_shows_the_top_alert_and_five_tabs(dashboard: Callable[..., Page], web: Watched) -> None:
