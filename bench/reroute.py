@@ -26,6 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GOAL_PLAN_MS, GOAL_BROKEN_MS = 150.0, 1_000.0
 PACE_SECONDS = 0.15  # between two vehicles: each is measured alone
 PATIENCE_SECONDS = 30
+ENOUGH_PERCENT = 21  # nobody is foreseen to run low: there are no stops to reach
 State = dict[int, float]
 
 
@@ -65,7 +66,7 @@ Place = tuple[int, float, float]  # vehicle, latitude, longitude
 
 
 def fill(connectors: int, vehicles: int) -> tuple[list[Place], str, str]:
-    """The city of bench.dispatch with vehicles at 21 %; (where they are, API key, a dispatcher's session key)."""
+    """The city of bench.dispatch, all have enough; (where vehicles are, API key, a dispatcher's session key)."""
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
     from django.contrib.sessions.backends.db import SessionStore
     from django.db import connection
@@ -75,10 +76,11 @@ def fill(connectors: int, vehicles: int) -> tuple[list[Place], str, str]:
     from bench.dispatch import fill as city
     from fleetcharge.accounts import services as accounts
     from fleetcharge.accounts.models import Membership, Organisation, Scope, User
-    from vehicles.models import Vehicle, VehicleState
+    from vehicles.models import Stop, Vehicle, VehicleState
 
     city(connectors, vehicles)
-    VehicleState.objects.update(soc_percent=21, is_soc_low=False)
+    Stop.objects.all().delete()
+    VehicleState.objects.update(soc_percent=ENOUGH_PERCENT, is_soc_low=False)
     Vehicle.objects.update(device_id=Concat(Value("van-"), Cast(F("pk"), CharField())))
     fleet = Organisation.objects.get(slug="bench")
     user = User.objects.create(email="asha@bench.example", password="!")
@@ -171,12 +173,15 @@ class Fleet:
         """Milliseconds until it is on the socket, some metres further north."""
         vehicle_id, latitude, longitude = place
         there = round(latitude + 2e-4, 6)
-        began = await self.ping((vehicle_id, there, longitude), 21)
+        began = await self.ping((vehicle_id, there, longitude), ENOUGH_PERCENT)
         came = await until(lambda: self.browser.moves.get(round(there * 1e6)))
         return None if came is None else (came - began) * 1000
 
     async def planned(self, place: Place) -> float | None:
         """Milliseconds until its plan was on the socket."""
+        before, _ = self.browser.plans.get(place[0], (0, 0.0))
+        if before:
+            raise SystemExit(f"vehicle {place[0]} had a plan before it was low: this would measure nothing")
         began = await self.ping(place, 19)
         came = await until(lambda: self.browser.plans.get(place[0]))
         return None if came is None else (came[1] - began) * 1000
