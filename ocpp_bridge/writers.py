@@ -34,7 +34,11 @@ async def _write_statuses(reports: Sequence[StatusReport]) -> list[bool | None]:
 
 
 meter_writer: Batcher[list[MeterReading], bool] = Batcher(
-    _write_meters, name="meter-values", max_rows=1000, bisect_on=(psycopg.DataError, psycopg.IntegrityError)
+    _write_meters,
+    name="meter-values",
+    max_rows=1000,
+    bisect_on=(psycopg.DataError, psycopg.IntegrityError),
+    in_halves=True,
 )
 status_writer: Batcher[StatusReport, bool | None] = Batcher(
     _write_statuses, name="statuses", max_rows=500, bisect_on=(django.db.DataError, django.db.IntegrityError)

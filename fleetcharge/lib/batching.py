@@ -66,9 +66,10 @@ class Batcher(Generic[T, R]):
         max_queue: int = 20_000,
         bisect_on: tuple[type[Exception], ...] = (),
         weigh: Callable[[T], int] = lambda _: 1,
+        in_halves: bool = False,
     ) -> None:
         self._write, self.name, self._max_rows, self._max_queue = write, name, max_rows, max_queue
-        self._bisect_on, self._weigh = bisect_on, weigh
+        self._bisect_on, self._weigh, self._in_halves = bisect_on, weigh, in_halves
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reset()
 
@@ -143,11 +144,12 @@ class Batcher(Generic[T, R]):
     def _take(self) -> list[tuple[T, "_Waiter[R]"]]:
         """The next batch, without those whose caller has gone away (its socket closed, nobody was told anything).
 
-        Of many that wait, half: while it is written, those of the half before are told and come with their next. All
-        of them at once would have database and callers wait for each other in turn, each idle half of the time.
+        `in_halves`: of many that wait, half. While it is written, those of the half before are told and come with
+        their next. All at once would have database and callers wait for each other in turn, each idle half of the time.
         """
         batch: list[tuple[T, _Waiter[R]]] = []
-        rows, most = 0, max(ALL_AT_ONCE, (len(self._queue) + 1) // 2)
+        waiting = len(self._queue)
+        rows, most = 0, max(ALL_AT_ONCE, (waiting + 1) // 2) if self._in_halves else waiting
         while self._queue and rows < self._max_rows and len(batch) < most:
             entry = self._queue.popleft()
             if not entry[1].done():

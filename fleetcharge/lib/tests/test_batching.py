@@ -66,7 +66,7 @@ async def test_of_many_that_wait_half_is_written_while_the_others_are_told(store
         await asyncio.sleep(0)  # a database takes its time
         return await store.write(items)
 
-    batcher = Batcher(write, name="t")
+    batcher = Batcher(write, name="t", in_halves=True)
     store.open.clear()
     for item in range(201):
         receipt = batcher.offer(item)
