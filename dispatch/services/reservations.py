@@ -319,7 +319,9 @@ def cancel_reservation(
     *, number: int, actor: User | None, actor_label: str = "", reason: str = "", now: datetime
 ) -> bool:
     """A dispatcher takes a promise back; the plan behind it is dismissed with it. False when it was not active."""
-    plan_id = Reservation.objects.values_list("plan_id", flat=True).get(pk=number)
+    plan_id, state = Reservation.objects.values_list("plan_id", "state").get(pk=number)
+    if state not in Reservation.ACTIVE_STATES:  # its plan may live on, with a newer promise
+        return False
     if plan_id is not None:
         from dispatch.services import decisions
 

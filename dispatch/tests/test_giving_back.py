@@ -1,5 +1,6 @@
 """A promise that nobody wants any more is given back to its network, whatever gets lost on the way."""
 
+import uuid
 from datetime import timedelta
 
 import pytest
@@ -113,3 +114,18 @@ def test_what_was_never_asked_of_a_network_is_not_given_back(network, vehicle, a
     services.cancel_reservation(number=made.number, actor=dispatcher, now=NOW)
     assert services.give_back(now=NOW + timedelta(minutes=1)) == 0
     assert asked.cancelled == []
+
+
+def test_cancelling_what_is_over_leaves_the_newer_promise_of_its_plan(network, vehicle, asked, dispatcher):
+    accepted(vehicle, dispatcher)
+    newer = Reservation.objects.get()
+    answer(newer, "accepted")
+    older = Reservation.objects.get()
+    older.pk, older.key, older.state, older._state.adding = None, uuid.uuid4(), Reservation.State.CANCELLED, True
+    older.save()
+    assert not services.cancel_reservation(number=older.number, actor=dispatcher, now=NOW)
+    newer.refresh_from_db()
+    assert (newer.state, newer.plan.state) == (Reservation.State.CONFIRMED, "reserved")
+    assert services.cancel_reservation(number=newer.number, actor=dispatcher, now=NOW)
+    newer.refresh_from_db()
+    assert (newer.state, newer.plan.state) == (Reservation.State.CANCELLED, "dismissed")
