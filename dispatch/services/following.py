@@ -17,13 +17,15 @@ from dispatch.wording import Says
 from fleetcharge.lib.geo import distance_m
 from fleetcharge.lib.sweeps import survived
 from stations.models import Charger, Connector, Location
-from vehicles.models import VehicleState
+from vehicles.models import POSITION_STALE_AFTER, VehicleState
 
 State = ChargePlan.State
 UNDER_WAY = (State.PROPOSED, State.ACCEPTED, State.RESERVED)
 FIRM = (State.ACCEPTED, State.RESERVED, State.CHARGING)
 AT_SITE_M = 250
 """A vehicle this close to its plug is presumed to be the one that occupies it, until a session says otherwise."""
+SHOWS_ITSELF_WITHIN = timedelta(minutes=5)
+"""OCPP 2.x: plugged in, no token yet. For so long it may be the vehicle that the place is promised to."""
 EVENT_WITHIN = timedelta(seconds=20)
 """What no event told us of by then is found by a sweep."""
 REASONS = {
@@ -67,7 +69,7 @@ def _replan_each(lost: Sequence[tuple[int, str]], now: datetime) -> list[int]:
 
 
 def _is_lost_to_another(plan: ChargePlan, now: datetime) -> bool:
-    return _is_due(plan, now) and _is_taken_by_another(plan)
+    return _is_due(plan, now) and _is_taken_by_another(plan, now)
 
 
 def _is_due(plan: ChargePlan, now: datetime) -> bool:
@@ -88,8 +90,8 @@ def plans_kept_waiting(*, now: datetime) -> list[tuple[int, str]]:
     )
     others = ChargingSession.objects.active().filter(connector__evse_id=OuterRef("evse_id"))
     others = others.exclude(vehicle_id=OuterRef("vehicle_id"))
-    waiting = expected.filter(Exists(others)).order_by("pk")
-    return [(plan_id, "taken") for plan_id in waiting.values_list("pk", flat=True)]
+    waiting = expected.filter(Exists(others)).order_by("pk").defer("snapshot", "explanation", "route")
+    return [(plan.pk, "taken") for plan in waiting if not _may_have_plugged_in(plan, now)]
 
 
 def plugs_lost_unnoticed(*, now: datetime) -> list[tuple[int, str]]:
@@ -174,11 +176,29 @@ def _expire(plan_id: int, now: datetime) -> None:
         decisions.move(plan, State.EXPIRED, now, closed_at=now)
 
 
-def _is_taken_by_another(plan: ChargePlan) -> bool:
+def _is_taken_by_another(plan: ChargePlan, now: datetime) -> bool:
     session = ChargingSession.objects.active().filter(connector=plan.connector).order_by("-pk").first()
-    if session is not None and (session.id_token_uid or session.vehicle_id is not None):
-        return session.vehicle_id != plan.vehicle_id  # without a token (OCPP 2.x, plugged in first) nobody knows yet
-    return not _is_at_site(plan)
+    if session is not None and not _is_nameless(session):
+        return session.vehicle_id != plan.vehicle_id
+    return not (_is_at_site(plan) or _may_have_plugged_in(plan, now))
+
+
+def _may_have_plugged_in(plan: ChargePlan, now: datetime) -> bool:
+    """Somebody has just plugged in there who has not shown a token: its vehicle, unless it is known to be elsewhere."""
+    sessions = ChargingSession.objects.active().filter(connector__evse_id=plan.evse_id)
+    just_now = [_is_nameless(one) and one.created_at > now - SHOWS_ITSELF_WITHIN for one in sessions]
+    return bool(just_now) and all(just_now) and (_is_at_site(plan) or not _is_seen(plan.vehicle_id, now))
+
+
+def _is_nameless(session: ChargingSession) -> bool:
+    """Without a token (OCPP 2.x, plugged in first) nobody knows yet."""
+    return not session.id_token_uid and session.vehicle_id is None
+
+
+def _is_seen(vehicle_id: int, now: datetime) -> bool:
+    """Its tracker says where it is."""
+    seen = VehicleState.objects.filter(vehicle_id=vehicle_id, latitude__isnull=False)
+    return seen.filter(position_at__gt=now - POSITION_STALE_AFTER).exists()
 
 
 def _is_at_site(plan: ChargePlan) -> bool:

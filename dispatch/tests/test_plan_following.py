@@ -76,6 +76,21 @@ def test_a_stranger_at_the_plug_sends_our_vehicle_elsewhere(network, organisatio
     assert ChargePlan.objects.open().get().connector == network.middle
 
 
+@pytest.mark.parametrize(("seconds", "kept"), [(200, True), (400, False)])
+def test_who_plugs_in_without_a_token_is_ours_for_a_while_where_nobody_knows_better(
+    network, organisation, dispatcher, asked, seconds, kept
+):
+    vehicle = factories.vehicle(organisation)
+    plan = accepted(vehicle, dispatcher)
+    VehicleState.objects.filter(vehicle=vehicle).update(latitude=None, longitude=None)
+    session = session_of(network.near, vehicle)
+    ChargingSession.objects.filter(pk=session.pk).update(vehicle=None, created_at=NOW)
+    at = NOW + timedelta(seconds=seconds)
+    services.connector_changed(connector_id=network.near.pk, status="occupied", now=at)
+    plan.refresh_from_db()
+    assert (plan.state == "accepted") == kept
+
+
 def test_a_recovered_vehicle_needs_no_plan(network, organisation, dispatcher, asked):
     vehicle = factories.vehicle(organisation)
     plan = accepted(vehicle, dispatcher)

@@ -86,11 +86,11 @@ def low_beside(plug, organisation, **fields):
     return factories.vehicle(organisation, latitude=site.latitude - 0.5 / 111.2, longitude=site.longitude, **fields)
 
 
-def charging(plug, vehicle, at, **fields):
+def charging(plug, owner, at, **fields):
     return ChargingSession.objects.create(
-        source=plug.evse.location.source, connector=plug, organisation=vehicle.organisation, vehicle=vehicle,
-        transaction_ref=f"t{vehicle.pk}", start_key=f"s{vehicle.pk}", id_token_uid=f"TOKEN{vehicle.pk}",
-        started_at=at, created_at=at, **fields,
+        source=plug.evse.location.source, connector=plug, organisation=owner.organisation, started_at=at,
+        transaction_ref=f"t{owner.pk}", start_key=f"s{owner.pk}", created_at=at,
+        **{"vehicle": owner, "id_token_uid": f"TOKEN{owner.pk}"} | fields,
     )  # fmt: skip
 
 
@@ -350,6 +350,45 @@ def test_who_is_still_there_when_it_is_time_sends_it_elsewhere(later, plug, othe
     later.refresh_from_db()
     assert later.state not in ("proposed", "accepted", "reserved")
     assert not Reservation.objects.active().exists()
+
+
+def plugged_in(plug, owner, at):
+    """A session whose vehicle has not shown itself yet (OCPP 2.x: cable first, card second)."""
+    session = charging(plug, owner, at, id_token_uid="", vehicle=None)
+    ChargingSession.objects.filter(pk=session.pk).update(created_at=at)
+    return session
+
+
+@pytest.mark.parametrize(
+    ("away_km", "seen_ago", "session_ago", "is_sent_elsewhere"),
+    [
+        (0.1, 1, 1, False),
+        (12, 1, 1, True),  # it is on the road: somebody else plugged in
+        (12, 11, 1, False),  # where it is by now nobody knows
+        (12, 11, 6, True),  # but who shows nothing for so long is not waiting for the charger
+        (0.1, 1, 6, True),
+    ],
+)
+def test_who_plugs_in_without_a_token_may_be_the_one_that_is_expected(
+    later, plug, van, away_km, seen_ago, session_ago, is_sent_elsewhere
+):
+    at, site = later.plug_in_at, plug.evse.location
+    plugged_in(plug, van, at - session_ago * MINUTE)
+    seen = {"latitude": site.latitude - away_km / 111.2, "longitude": site.longitude}
+    VehicleState.objects.filter(vehicle=van).update(**seen, position_at=at - seen_ago * MINUTE)
+    assert services.plans_kept_waiting(now=at) == ([(later.pk, "taken")] if is_sent_elsewhere else [])
+
+
+def test_a_token_says_whose_the_session_is(later, plug, van, organisation):
+    at = later.plug_in_at
+    session = plugged_in(plug, van, at - MINUTE)
+    VehicleState.objects.filter(vehicle=van).update(latitude=None, longitude=None)
+    assert services.plans_kept_waiting(now=at) == []
+    other = factories.vehicle(organisation)
+    ChargingSession.objects.filter(pk=session.pk).update(id_token_uid="TOKEN", vehicle=other)
+    assert services.plans_kept_waiting(now=at) == [(later.pk, "taken")]
+    ChargingSession.objects.filter(pk=session.pk).update(vehicle=van)
+    assert services.plans_kept_waiting(now=at) == []
 
 
 def test_who_does_not_come_in_its_time_has_lost_the_place(later):
