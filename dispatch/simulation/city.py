@@ -79,6 +79,15 @@ class Tally:
     stranded: list[tuple[int, float, bool]] = field(default_factory=list)
     stays: list[tuple[int, float, float, int]] = field(default_factory=list)
     """(connector, from, until, vehicle) of every charge of ours."""
+    booked_ahead_seconds: list[float] = field(default_factory=list)
+    """Of every place that was kept for later: how long before its charge."""
+    shared_places: int = 0
+    """Times a place was kept where another vehicle of ours had one at another time."""
+    overlapping_places: int = 0
+    """Times it had one at the same time."""
+    sent_elsewhere: int = 0
+    """Places that were kept for later and not to be had when the vehicle set out for them."""
+    no_shows: int = 0
 
     def rupees(self, paise_per_minute: float) -> float:
         return (self.price_paise + self.delay_seconds / 60 * paise_per_minute) / 100

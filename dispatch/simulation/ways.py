@@ -9,7 +9,8 @@ from dispatch.core import choose, nearest
 
 @dataclass(frozen=True)
 class Sight:
-    """What can be known at the moment of a decision. `taken`: connectors promised to our others, or in their use."""
+    """What can be known at the moment of a decision. `taken`: connectors that our others have, by promise or session,
+    at some of the time that this charge would take."""
 
     vehicle: choose.VehicleFacts
     rules: choose.Rules
@@ -18,7 +19,7 @@ class Sight:
 
 
 class Way(Protocol):
-    """`promises`: our others see what was chosen, and it is told when a stranger takes the plug meanwhile."""
+    """`promises`: our others see what was chosen, which is kept for its time; a charge hours ahead is chosen then."""
 
     promises: bool
 
@@ -28,7 +29,7 @@ class Way(Protocol):
 
 
 class ByCost:
-    """FleetCharge: the cheapest plug within reach that nobody of ours has or goes to."""
+    """FleetCharge: the cheapest plug within reach that nobody of ours has then."""
 
     promises = True
 

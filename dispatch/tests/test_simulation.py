@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from dispatch.core import choose
+from dispatch.core import choose, windows
+from dispatch.simulation.bays import Bay, Promise
 from dispatch.simulation.city import City, Plug, Stranger, Van
 from dispatch.simulation.ways import ByCost, NearestFree
-from dispatch.simulation.world import simulate
+from dispatch.simulation.world import Trip, World, simulate
 from fleetcharge.demo import week
 from fleetcharge.demo.management.commands.simulate_week import broken_promises
 
@@ -42,8 +43,11 @@ def test_one_day_of_the_demo_city_holds_what_the_week_must(day):
     """Nobody stranded who had a plan, never two of ours on one connector, and a gain."""
     ours, theirs = simulate(day, ByCost(), seed=7), simulate(day, NearestFree(), seed=7)
     assert ours.charges > 15
-    assert (ours.stranded, ours.shared_plugs, ours.own_meetings) == ([], 0, 0)
-    assert ours.rupees(400) / ours.charges < theirs.rupees(400) / theirs.charges
+    assert (ours.stranded, ours.shared_plugs, ours.own_meetings, ours.overlapping_places) == ([], 0, 0, 0)
+    assert len(ours.booked_ahead_seconds) > 15  # most charges are foreseen, hours ahead
+    assert max(ours.booked_ahead_seconds) > 2 * 3600
+    assert ours.shared_places > 0
+    assert ours.rupees(400) < theirs.rupees(400)
     assert broken_promises(ours, theirs, day) == []
 
 
@@ -55,10 +59,13 @@ def test_broken_promises_are_named(day):
     ours = simulate(day, ByCost(), seed=7)
     told = broken_promises(ours, ours, day)
     assert told == ["no gain against the nearest free charger"]
-    worse = replace(ours, stranded=[(1, 0.0, True)], stays=[(1, 0.0, 60.0, 1), (1, 30.0, 90.0, 2)], own_meetings=1)
-    assert [text.split(" ", 1)[1] for text in broken_promises(worse, ours, day)[:3]] == [
+    worse = replace(
+        ours, stranded=[(1, 0.0, True)], stays=[(1, 0.0, 60.0, 1), (1, 30.0, 90.0, 2)], own_meetings=1,
+        overlapping_places=1,
+    )  # fmt: skip
+    assert [text.split(" ", 1)[1] for text in broken_promises(worse, ours, day)[:4]] == [
         "stranded on the way to their plug", "times two own vehicles on one connector",
-        "own vehicles met at a connector",
+        "own vehicles met at a connector", "places kept twice at one time",
     ]  # fmt: skip
 
 
@@ -125,3 +132,60 @@ def test_a_queue_at_the_plug_can_be_the_best_answer():
     tally = simulate(city(*plugs, strangers=[Stranger(1, begins - 60, 1800)]), ByCost())
     assert [(stay[0], stay[1]) for stay in tally.stays] == [(1, pytest.approx(begins - 60 + 1800))]
     assert tally.delay_seconds > 1700
+
+
+def on_a_round(number, morning):
+    """Seven stops up the road and back, five kilometres between them."""
+    return Van(number, FACTS, HOME, [[north(km) for km in (5, 10, 15, 20, 15, 10, 5)]], [morning])
+
+
+ROUNDS = [on_a_round(1, 40.0), on_a_round(2, 51.0)]
+
+
+def test_vans_share_one_plug_by_the_hour():
+    """Both places are kept from the morning on, for different times, and each finds its own free."""
+    tally = simulate(city(plug(1, 15), vans=ROUNDS), ByCost())
+    assert (len(tally.booked_ahead_seconds), tally.shared_places, tally.overlapping_places) == (2, 1, 0)
+    assert min(tally.booked_ahead_seconds) > windows.AT_ONCE_SECONDS
+    first, second = sorted(tally.stays, key=lambda stay: stay[1])
+    assert (first[0], second[0], first[3], second[3]) == (1, 1, 1, 2)
+    assert first[2] <= second[1]
+    assert (tally.own_meetings, tally.sent_elsewhere, tally.no_shows, tally.stranded) == (0, 0, 0, [])
+
+
+def test_who_can_drive_its_day_keeps_no_place():
+    assert simulate(city(plug(1, 15), vans=[on_a_round(1, 60.0)]), ByCost()).booked_ahead_seconds == []
+
+
+def test_two_who_want_one_plug_at_one_time_get_two():
+    """The second one is told so in the morning, not at the plug."""
+    vans = [on_a_round(1, 45.0), on_a_round(2, 45.0)]
+    tally = simulate(city(plug(1, 15), plug(2, 15.5), vans=vans), ByCost())
+    assert {stay[0] for stay in tally.stays} == {1, 2}
+    assert (len(tally.booked_ahead_seconds), tally.overlapping_places, tally.own_meetings) == (2, 0, 0)
+    assert (tally.sent_elsewhere, tally.turned_away) == (0, 0)
+
+
+def test_a_stranger_may_charge_hours_before_a_place_is_kept_and_not_just_before():
+    rounds = [on_a_round(2, 51.0)]
+    alone = simulate(city(plug(1, 15), vans=rounds), ByCost())
+    [(_, begins, _, _)] = alone.stays
+    before, just_before = (Stranger(1, begins - seconds, 1200) for seconds in (5400, 1500))
+    for strangers in ([before], [just_before]):
+        assert simulate(city(plug(1, 15), vans=rounds, strangers=strangers), ByCost()) == alone
+    late = simulate(city(plug(1, 15, is_reservable=False), vans=rounds, strangers=[just_before]), ByCost())
+    assert late.stays == alone.stays  # it leaves in time
+    stays = Stranger(1, begins - 1500, 7200)
+    plugs = (plug(1, 15, is_reservable=False), plug(2, 16))
+    moved = simulate(city(*plugs, vans=rounds, strangers=[stays]), ByCost())
+    assert ([stay[0] for stay in moved.stays], moved.sent_elsewhere, moved.stranded) == ([2], 1, [])
+
+
+def test_who_does_not_come_in_its_time_loses_its_place():
+    bay = Bay(plug(1, 15))
+    world = World(city(plug(1, 15), vans=ROUNDS), ByCost(), seed=1)
+    trip = Trip(ROUNDS[1], 0, HOME, 65.0, list(ROUNDS[1].rounds[0]))
+    promise = Promise(2, 100.0, 5000.0, 1000.0)
+    bay.promises, trip.booked = [promise], (bay, 3)
+    world._expire(trip, bay, promise)
+    assert (bay.promises, trip.booked, world.tally.no_shows) == ([], None, 1)

@@ -1,5 +1,6 @@
 """`manage.py simulate_week`: the demo city's dispatch over a week on a virtual clock, beside driving to the nearest."""
 
+import statistics
 import time
 from argparse import ArgumentParser
 from typing import Any
@@ -31,6 +32,7 @@ class Command(BaseCommand):
         )
         for name, tally in (("FleetCharge", ours), ("Nearest free", theirs)):
             self.stdout.write(_line(name, tally, city))
+        self.stdout.write(_booked(ours))
         self.stdout.write(_gain(ours, theirs, city))
         if broken := broken_promises(ours, theirs, city):
             raise CommandError("; ".join(broken), returncode=1)
@@ -45,7 +47,8 @@ def broken_promises(ours: Tally, theirs: Tally, city: City) -> list[str]:
             (ours.stranded_with_a_plan > 0, f"{ours.stranded_with_a_plan} stranded on the way to their plug"),
             (ours.shared_plugs > 0, f"{ours.shared_plugs} times two own vehicles on one connector"),
             (ours.own_meetings > 0, f"{ours.own_meetings} own vehicles met at a connector"),
-            (_per_charge(ours, rate) >= _per_charge(theirs, rate), "no gain against the nearest free charger"),
+            (ours.overlapping_places > 0, f"{ours.overlapping_places} places kept twice at one time"),
+            (ours.rupees(rate) >= theirs.rupees(rate), "no gain against the nearest free charger"),
         )
         if is_broken
     ]
@@ -65,12 +68,21 @@ def _line(name: str, tally: Tally, city: City) -> str:
     )
 
 
-def _gain(ours: Tally, theirs: Tally, city: City) -> str:
-    rate = city.rules.cost_per_minute_paise
-    minutes = theirs.delay_seconds / max(1, theirs.charges) - ours.delay_seconds / max(1, ours.charges)
-    rupees = _per_charge(theirs, rate) - _per_charge(ours, rate)
+def _booked(ours: Tally) -> str:
+    ahead = ours.booked_ahead_seconds or [0.0]
     return (
-        f"Saved against the nearest free charger: {minutes / 60:.1f} min and ₹{rupees:.2f} per charge, "
-        f"{minutes / 60 * ours.charges:.0f} min and ₹{rupees * ours.charges:.0f} in all, "
+        f"Kept for later: {len(ours.booked_ahead_seconds)} places, {statistics.median(ahead) / 60:.0f} min ahead "
+        f"(at most {max(ahead) / 60:.0f}); {ours.shared_places} beside another one at another time, "
+        f"{ours.sent_elsewhere} not to be had when it was time, {ours.no_shows} given up because nobody came"
+    )
+
+
+def _gain(ours: Tally, theirs: Tally, city: City) -> str:
+    """Of the same rounds, driven both ways."""
+    rate = city.rules.cost_per_minute_paise
+    minutes, rupees = (theirs.delay_seconds - ours.delay_seconds) / 60, theirs.rupees(rate) - ours.rupees(rate)
+    return (
+        f"Saved against the nearest free charger: {minutes:.0f} min and ₹{rupees:.0f} in all, "
+        f"₹{rupees / max(1, len(city.vans) * city.days):.2f} per vehicle and day, "
         f"{len(theirs.stranded) - len(ours.stranded)} strandings"
     )
