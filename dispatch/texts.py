@@ -8,6 +8,7 @@ def script_texts() -> dict[str, str]:
         **_feed(),
         **_fleet(),
         **_queue(),
+        **_late(),
         **_deeds(),
         **_refusals(),
         **_palette(),
@@ -111,6 +112,23 @@ def _queue() -> dict[str, str]:
     }
 
 
+def _late() -> dict[str, str]:
+    """Of decisions that waited for the connection. The first seven are put in the place of `{what}`."""
+    return {
+        "late.accept": _("Accepting the reroute of {plate}"),
+        "late.dismiss": _("Dismissing the reroute of {plate}"),
+        "late.undo": _("Taking back what was decided about {plate}"),
+        "late.snooze": _("Snoozing “{title}”"),
+        "late.wake": _("Showing “{title}” again"),
+        "late.reserve": _("Reserving bay {bay} for {plate}"),
+        "late.giveUp": _("Giving a reservation up"),
+        "late.done": _("Done now that the connection is back: {what}."),
+        "late.refused": _("Not done: {what}. {why}"),
+        "late.changed": _("The plan was changed meanwhile."),
+        "understood": _("Understood"),
+    }
+
+
 def _deeds() -> dict[str, str]:
     return {
         "holding": _("Bay {bay} is being held for {plate}."),
@@ -200,6 +218,10 @@ def _refusals() -> dict[str, str]:
         "refused.in_progress": _("That is being done already."),
         "refused.not_running": _("This session is not running any more."),
         "refused.newer_reading": _("The charge was read later than that."),
+        "refused.undo_too_late": _("Undo lasts ten seconds; they were over."),
+        "refused.connector_lost": _("This bay is out of order now."),
+        "refused.too_old": _("It had waited for more than 15 minutes without a connection."),
+        "refused.decided_by_another": _("Somebody else has signed in here meanwhile."),
         "refused.no_line": _("There is no connection just now. Nothing was done."),
     }
 

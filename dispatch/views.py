@@ -23,6 +23,7 @@ from dispatch.saved import reads as saved
 from dispatch.serializers import AlertSerializer
 from dispatch.texts import script_texts
 from dispatch.wording import told
+from fleetcharge.accounts.idempotency import decider
 from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.tenancy import FleetRequest, organisation_of
 from stations.credits import credits_of
@@ -107,6 +108,7 @@ def _boot(request: FleetRequest, alerts: list[Alert]) -> dict[str, Any]:
         "realtimePort": settings.REALTIME_PORT,
         "serverTime": timezone.now().isoformat(),
         "csrfToken": get_token(request),
+        "who": decider(request),
         "language": get_language(),
         "timeZone": organisation.time_zone,
         "currency": organisation.currency,

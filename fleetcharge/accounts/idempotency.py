@@ -21,6 +21,9 @@ from fleetcharge.accounts.tenancy import FleetRequest
 from fleetcharge.lib import crypto
 
 HEADER = "Idempotency-Key"
+DECIDER_HEADER = "X-Decided-By"
+"""A page says whom it was made for: what waited there for a connection is done in nobody else's name."""
+
 WRITES = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 MAX_KEY = 255
 KEPT_FOR = timedelta(hours=24)
@@ -48,6 +51,8 @@ class IdempotencyMiddleware:
             return None
         if not 0 < len(key) <= MAX_KEY or not key.isascii() or not key.isprintable():
             return _error(400, "bad_idempotency_key", f"{HEADER} is 1 to {MAX_KEY} printable characters.")
+        if request.headers.get(DECIDER_HEADER, decider(request)) != decider(request) and request.organisation:
+            return _error(409, "decided_by_another", "Another person, or the same for another fleet, is signed in now.")
         who = _who(request)
         if not who:
             return None  # the view says 401
@@ -58,6 +63,11 @@ def _action(request: HttpRequest, view: Any) -> str:
     """The name of a view set's method, '' for other views."""
     actions: dict[str, str] = getattr(view, "actions", None) or {}
     return actions.get((request.method or "").lower(), "")
+
+
+def decider(request: FleetRequest) -> str:
+    """The person and the fleet of a page, as `X-Decided-By` names them."""
+    return f"{request.user.pk}.{request.organisation.pk}" if request.organisation else ""
 
 
 def _who(request: FleetRequest) -> str:

@@ -7,3 +7,9 @@ document.addEventListener("DOMContentLoaded", () => {
     part.setAttribute("data-simplebar-aria-label", place > 1 ? `${name} ${place}` : name);
   });
 });
+
+// Signed out here too: no decision waits in this browser any more (kept-actions.js).
+document.addEventListener("submit", (event) => {
+  if (!event.target.action?.endsWith("/logout/")) return;
+  for (const name of Object.keys(localStorage)) if (name.startsWith("fleetcharge.waiting.")) localStorage.removeItem(name);
+});

@@ -3,6 +3,7 @@ import { boot, t } from "fc/boot";
 import { serverNow } from "fc/clock";
 import { badge, byId, h, icon, redraw } from "fc/dom";
 import { hourMinute, integer, percent, rupees, since, tenth, wholeRupees } from "fc/format";
+import { tellRefusal } from "fc/late";
 import { say, sayWithUndo } from "fc/toast";
 
 const UNDO_MS = 10_000;
@@ -37,11 +38,14 @@ export class Queue {
   /** Hidden from the press of the button until the server's word arrives; an undo elsewhere brings it back. */
   #isDecided(alert) {
     const asked = alert.plan && this.decided.get(alert.plan.id);
-    if (!asked) return false;
+    if (!asked || this.#isQueued(alert)) return false;
     if (alert.plan.state !== asked.from) asked.hasMoved = true;
     else if (asked.hasMoved) this.decided.delete(alert.plan.id);
     return alert.plan.state === asked.from && !asked.hasMoved;
   }
+
+  /** Decided, and not with the server yet. */
+  #isQueued(alert) { return this.actions.queued().some((path) => path.startsWith(`plans/${alert.plan?.id}/`)); }
 
   draw() {
     const queue = this.queue();
@@ -77,8 +81,7 @@ export class Queue {
   }
 
   #buttons(alert, isOffer) {
-    const isQueued = this.actions.queued().some((path) => path.includes(`plans/${alert.plan?.id}/`));
-    if (isQueued) return h("p", { class: "queued" }, icon("clock"), t("queued"));
+    if (this.#isQueued(alert)) return h("p", { class: "queued" }, icon("clock"), t("queued"));
     if (!boot.canDispatch) return h("p", {}, t("readOnly"));
     return h("div", { class: "act" },
       isOffer ? h("button", { class: "btn p", type: "button", "data-focus": `accept-${alert.id}`, "aria-keyshortcuts": "A", onclick: () => this.accept(alert) },
@@ -127,29 +130,32 @@ export class Queue {
 
   async #decide(alert, verb, text) {
     const plan = alert?.plan;
-    if (!plan || plan.state !== "proposed" || !boot.canDispatch || this.decided.has(plan.id)) return;
+    if (!plan || plan.state !== "proposed" || !boot.canDispatch || this.decided.has(plan.id) || this.#isQueued(alert)) return;
+    const what = t(`late.${verb}`, { plate: plan.vehicle.registration });
     this.decided.set(plan.id, { from: plan.state });
     this.withOptions = null;
     this.store.select({ alert: null });
     this.draw();
     sayWithUndo(text, serverNow() + UNDO_MS, () => this.#undo(plan));
     try {
-      await this.actions.post(`plans/${plan.id}/${verb}/`);
+      await this.actions.post(`plans/${plan.id}/${verb}/`, {}, what);
     } catch (error) {
       this.decided.delete(plan.id);
       this.draw();
-      say(error.status === 409 ? t("gone") : t("failed", { detail: error.message }));
+      if (error.status === 409) say(t("gone"));
+      else tellRefusal(what, error);
     }
   }
 
   async #undo(plan) {
+    const what = t("late.undo", { plate: plan.vehicle.registration });
     try {
-      const { places_lost: lost = [] } = await this.actions.post(`plans/${plan.id}/undo/`);
+      const { places_lost: lost = [] } = await this.actions.post(`plans/${plan.id}/undo/`, {}, what);
       this.decided.delete(plan.id);
       const places = lost.map(({ station, bay }) => t("bay", { station: station.name, bay })).join("; ");
       say(places ? t("undoneLost", { places }) : t("undone"));
     } catch (error) {
-      say(t("failed", { detail: error.message }));
+      tellRefusal(what, error);
     }
     this.draw();
   }
@@ -159,22 +165,24 @@ export class Queue {
     const held = alert.snoozed_until;
     this.#hide(alert, new Date(serverNow() + SNOOZE_MINUTES * 60_000).toISOString());
     sayWithUndo(t("snoozed"), serverNow() + UNDO_MS, () => this.#wake(alert));
+    const what = t("late.snooze", { title: alert.title });
     try {
-      await this.actions.post(`alerts/${alert.id}/snooze/`, { minutes: SNOOZE_MINUTES });
+      await this.actions.post(`alerts/${alert.id}/snooze/`, { minutes: SNOOZE_MINUTES }, what);
     } catch (error) {
       this.#hide(alert, held);
-      say(t("failed", { detail: error.message }));
+      tellRefusal(what, error);
     }
   }
 
   /** Back in sight at once; the server hears of it after it heard of the snooze. */
   async #wake(alert) {
     this.#hide(alert, null);
+    const what = t("late.wake", { title: alert.title });
     try {
-      await this.actions.post(`alerts/${alert.id}/wake/`);
+      await this.actions.post(`alerts/${alert.id}/wake/`, {}, what);
       say(t("undone"));
     } catch (error) {
-      say(t("failed", { detail: error.message }));
+      tellRefusal(what, error);
     }
   }
 

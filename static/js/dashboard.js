@@ -10,6 +10,7 @@ import { startFeed } from "fc/feed";
 import { listenToKeys } from "fc/keys";
 import { drawKpis } from "fc/kpi";
 import { FleetList } from "fc/list";
+import { tellLate } from "fc/late";
 import { LiveMap } from "fc/map";
 import { Overlays } from "fc/overlays";
 import { Palette } from "fc/palette";
@@ -22,7 +23,7 @@ import { say, undoLast } from "fc/toast";
 import { Views } from "fc/views";
 
 const MARKS_MS = 1000;
-const actions = new Actions();
+const actions = new Actions({ onLate: tellLate });
 const map = new LiveMap({ store, hasTiles: boot.hasTiles, onView: () => feed.lookSoon(), onVehicle: pickVehicle, onStation: pickStation });
 const list = new FleetList({ store, onPick: (id) => { pickVehicle(id); tabs.show("map"); } });
 const queue = new Queue({ store, actions, onOpen: openAlert, onChoose: chose });
@@ -47,6 +48,7 @@ store.on("vehicles", goToSought);
 for (const alert of boot.alerts) store.applyAlert(alert);
 wireButtons();
 for (const text of boot.said) say(text);
+actions.takeUp();
 
 function wireButtons() {
   byId("zoom-in").addEventListener("click", () => map.map.zoomIn());

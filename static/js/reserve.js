@@ -1,8 +1,9 @@
 // Reserving a bay for a vehicle: from the drawer, by R, or by a sentence in the palette.
 import { boot, t } from "fc/boot";
 import { serverNow } from "fc/clock";
-import { followHold, reasonOf } from "fc/deeds";
+import { followHold } from "fc/deeds";
 import { fragment } from "fc/fragment";
+import { tellRefusal } from "fc/late";
 import { say, sayWithUndo } from "fc/toast";
 
 const UNDO_MS = 10_000;
@@ -65,23 +66,25 @@ export class Reserver {
 
   async #send(vehicleId, connectorId, bay, way) {
     const plate = this.plate(vehicleId);
+    const what = t("late.reserve", { bay, plate });
     try {
-      const made = await this.actions.post("reservations/", { vehicle_id: vehicleId, connector_id: connectorId });
+      const made = await this.actions.post("reservations/", { vehicle_id: vehicleId, connector_id: connectorId }, what);
       sayWithUndo(t(way === "soft" ? "holding" : "reserved", { bay, plate }), serverNow() + UNDO_MS, () => this.#undo(made.number));
       this.onChange();
       followHold(made, { bay, plate }, this.onChange);
     } catch (error) {
       if (error.code === "vehicle_has_place") this.onElsewhere({ connector: connectorId, bay, way }, vehicleId);
-      else say(reasonOf(error));
+      else tellRefusal(what, error);
     }
   }
 
   async #undo(number) {
+    const what = t("late.giveUp");
     try {
-      await this.actions.post(`reservations/${number}/cancel/`, { reason: "taken back at once" });
+      await this.actions.post(`reservations/${number}/cancel/`, { reason: "taken back at once" }, what);
       say(t("undone"));
     } catch (error) {
-      say(reasonOf(error));
+      tellRefusal(what, error);
     }
     this.onChange();
   }

@@ -9,13 +9,20 @@ let undoable = null;
 function show(...children) {
   const toast = h("div", { class: "toast", role: "status" }, ...children);
   byId("toasts").append(toast);
-  while (byId("toasts").children.length > 3) byId("toasts").firstChild.remove();
+  const passing = byId("toasts").querySelectorAll(".toast:not(.stays)");
+  if (passing.length > 3) passing[0].remove();
   return toast;
 }
 
 export function say(text) {
   const toast = show(h("span", {}, text));
   setTimeout(() => toast.remove(), PLAIN_MS);
+}
+
+/** For what somebody has to know: it stays until it is put away. */
+export function sayUntilRead(text) {
+  const toast = show(h("span", {}, text), h("button", { type: "button", onclick: () => toast.remove() }, t("understood")));
+  toast.classList.add("stays");
 }
 
 /** A message with Undo until `until` (epoch ms, by the server). `undo` is called once, by the button or by Z. */

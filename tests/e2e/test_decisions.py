@@ -5,11 +5,13 @@ from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
+from django.utils import timezone
 from playwright.sync_api import Page, expect
 
 from dispatch.events import AlertChanged
 from dispatch.models import ChargePlan
-from fleetcharge.accounts.models import Organisation
+from dispatch.services.decisions import dismiss_plan
+from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.lib.events import publish
 from tests.e2e.city import City, make_alert, make_plan
 from tests.e2e.conftest import Server, Watched, live
@@ -71,6 +73,34 @@ def test_a_decision_made_without_a_line_waits_and_is_sent(
     assert state_of(city.plan) == ChargePlan.State.PROPOSED
     answered(page, "/accept/", lambda: page.context.set_offline(False))
     assert state_of(city.plan) == ChargePlan.State.ACCEPTED
+
+
+def test_decisions_that_wait_survive_the_page_and_are_told_when_the_plan_was_changed(
+    dashboard: Callable[..., Page], organisation: Organisation, city: City, dispatcher: User, web: Watched
+) -> None:
+    page = dashboard()
+    second = make_plan(organisation, city.vans[1], city.hubs["Indiranagar 100 Ft"])
+    make_alert(organisation, second, revision=2)
+    page.route("**/accept/", lambda route: route.abort())
+    page.keyboard.press("a")
+    expect(page.get_by_text("Queued until the connection is back")).to_be_visible()
+    dismiss_plan(plan_id=city.plan.pk, actor=dispatcher, now=timezone.now())
+    page.reload()
+    live(page)
+    page.unroute("**/accept/")
+    page.evaluate("window.dispatchEvent(new Event('online'))")
+    refusal = page.get_by_text("Not done: Accepting the reroute of KA 03 MX 4471. The plan was changed meanwhile.")
+    expect(refusal).to_be_visible()
+    assert state_of(city.plan) == ChargePlan.State.DISMISSED
+    page.get_by_role("button", name="Understood").click()
+    expect(refusal).to_have_count(0)
+    page.route("**/accept/", lambda route: route.abort())
+    page.keyboard.press("a")
+    expect(page.get_by_text("Queued until the connection is back")).to_be_visible()
+    page.unroute("**/accept/")
+    answered(page, "/accept/", lambda: page.reload())
+    expect(page.get_by_text("Done now that the connection is back: Accepting the reroute")).to_be_visible()
+    assert state_of(second) == ChargePlan.State.ACCEPTED
 
 
 def test_a_dropped_socket_recovers_and_no_alert_is_lost(

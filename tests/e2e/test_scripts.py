@@ -295,6 +295,105 @@ def test_an_action_waits_for_the_line_and_is_sent_once_with_one_key(page: Page) 
     assert told == [["plans/1/accept/"], {"ok": 1}, 2, 1, []]
 
 
+KEPT = """
+  const {KeptActions, forgetAll, LONGEST_WAIT_MS} = await import("fc/kept-actions");
+  const sent = []; let status = 200; let code = "plan_closed"; const told = []; const left = [];
+  const fetcher = async (url, options) => {
+    sent.push([url.replace(/^undefined/, ""), options.headers["Idempotency-Key"]]);
+    if (!status) throw new TypeError("down");
+    return new Response(JSON.stringify({code}), {status});
+  };
+  const queueOf = (who, more = {}) => new actions.Actions({fetcher, kept: new KeptActions({who, ...more}),
+    leave: (isOut) => left.push(isOut), onLate: ({what}, error) => told.push([what, error?.code ?? "done"])});
+  const settled = async (queue) => { while (queue.isBusy) await new Promise((resolve) => setTimeout(resolve)); };
+  const inBrowser = () => Object.keys(localStorage).filter((name) => name.startsWith("fleetcharge.waiting.")).length;
+"""
+"""An API that answers as a test says, and decisions that are kept in the browser's own storage."""
+
+
+def test_what_waits_outlives_its_page_and_is_sent_once_by_one_page_of_whoever_decided_it(page: Page) -> None:
+    decide = """
+        status = 0;
+        const queue = queueOf("7.1");
+        queue.post("plans/1/accept/", {}, "Accepting");
+        queue.post("plans/1/undo/", {}, "Undoing");
+        await settled(queue);
+        const beside = queueOf("7.1");
+        await beside.takeUp(); // a second page while the first one lives
+        return [sent, beside.waiting.length, inBrowser()];
+    """
+    first, beside, kept = run(page, KEPT + decide)
+    assert (len(first), beside, kept) == (1, 0, 2)
+    page.goto(f"{page.url}?next=/dispatch/")  # not as after a sign-out
+    follow = """
+        const others = [queueOf("8.1"), queueOf("7.2")];
+        for (const other of others) await other.takeUp();
+        const strange = sent.length;
+        const pages = [queueOf("7.1"), queueOf("7.1")];
+        await Promise.all(pages.map((one) => one.takeUp()));
+        for (const one of pages) await settled(one);
+        return [strange, sent, told, inBrowser()];
+    """
+    strange, sent, told, left = run(page, KEPT + follow)
+    assert (strange, [path for path, _key in sent]) == (0, ["plans/1/accept/", "plans/1/undo/"])
+    assert sent[0][1] == first[0][1]
+    assert (told, left) == ([["Accepting", "done"], ["Undoing", "done"]], 0)
+
+
+def test_what_waited_too_long_or_was_refused_is_told_and_what_is_signed_out_is_forgotten(page: Page) -> None:
+    decide = """
+        status = 0;
+        const queue = queueOf("7.1");
+        queue.post("plans/1/accept/", {}, "First").catch(() => {});
+        await settled(queue);
+        return inBrowser();
+    """
+    assert run(page, KEPT + decide) == 1
+    page.goto(f"{page.url}?next=/dispatch/")  # not as after a sign-out
+    follow = """
+        status = 409;
+        await queueOf("7.1").takeUp();
+        let passed = 0;
+        status = 0;
+        const late = queueOf("7.1", {now: () => Date.now() + passed});
+        const old = late.post("plans/2/accept/").catch((error) => error.code);
+        await settled(late);
+        passed = LONGEST_WAIT_MS + 1000;
+        await late.flush();
+        const refusal = await old;
+        const queue = queueOf("7.1");
+        queue.post("plans/3/accept/");
+        await settled(queue);
+        forgetAll();
+        const before = sent.length;
+        status = 200;
+        await queue.flush();
+        return [told, refusal, inBrowser(), sent.length - before, queue.waiting.length];
+    """
+    assert run(page, KEPT + follow) == [[["First", "plan_closed"]], "too_old", 0, 0, 0]
+
+
+@pytest.mark.parametrize(("status", "code", "is_out"), [(401, "", True), (409, "decided_by_another", False)])
+def test_what_another_sign_in_would_send_waits_for_whoever_decided_it(
+    page: Page, status: int, code: str, is_out: bool
+) -> None:
+    told = run(
+        page,
+        KEPT
+        + """
+        [status, code] = [v.status, v.code];
+        const queue = queueOf("7.1");
+        queue.post("plans/1/accept/");
+        await settled(queue);
+        window.dispatchEvent(new Event("online"));
+        return [left, inBrowser(), sent.length, queue.queued()];
+        """,
+        status=status,
+        code=code,
+    )
+    assert told == [[is_out], 1, 1, ["plans/1/accept/"]]
+
+
 def test_what_must_happen_now_never_waits_for_the_line(page: Page) -> None:
     told = run(
         page,

@@ -51,6 +51,20 @@ def test_a_secret_that_is_shown_once_is_shown_again_to_a_retry_and_never_kept_in
     assert first.json()["secret"] not in IdempotentWrite.objects.get().body_encrypted
 
 
+def test_what_one_person_decided_is_not_done_in_the_name_of_another(
+    client: Client, owner: User, organisation: Organisation
+) -> None:
+    client.force_login(owner)
+    answers = {}
+    for decider in (f"{owner.pk}.{organisation.pk}", f"{owner.pk + 1}.{organisation.pk}", f"{owner.pk}.0"):
+        headers = {"Idempotency-Key": f"k {decider}", "X-Decided-By": decider}
+        body = {"name": f"Ravi {decider}"}
+        answers[decider] = client.post("/api/v1/drivers/", body, content_type="application/json", headers=headers)
+    assert [answer.status_code for answer in answers.values()] == [201, 409, 409]
+    assert answers[f"{owner.pk}.0"].json()["code"] == "decided_by_another"
+    assert Driver.objects.count() == 1
+
+
 def test_an_answer_without_a_body_is_repeated_too(machine: Client) -> None:
     endpoint = post(machine, "webhooks", HOOK).json()
     url, headers = f"/api/v1/webhooks/{endpoint['id']}/", {"Idempotency-Key": "k2"}
