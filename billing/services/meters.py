@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import logging
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -9,13 +11,16 @@ from datetime import datetime
 from typing import Any, cast
 
 import orjson
+import psycopg
 from django.db import close_old_connections, connections
 
 from billing.events import SessionMetered
+from billing.services.pace import EVERY_SECONDS, Pace
 from fleetcharge.lib.db import AsyncDatabase, in_one_line
 from fleetcharge.lib.events import publish
 
 ANNOUNCE_EVERY_SECONDS = 0.25
+logger = logging.getLogger(__name__)
 Figures = tuple[int, int, int, int | None, float | None]
 
 # A few rows of a great table, always by their keys: a plan made while it was small and unknown would walk through it.
@@ -53,31 +58,14 @@ class MeterReading:
 # transaction belongs to the session of that EVSE at that time, running or ended; Sample.Clock belongs to none. A
 # register that says more than a megawatt moves no running figure, nor does a SoC of 0 after another: it is that of a
 # vehicle that tells nothing (the end of the session looks at every sample). An ended session is only told that there
-# is news of its time; one UPDATE for both, as the stop may commit meanwhile.
-_WRITE = in_one_line("""
-WITH input AS MATERIALIZED (
-    SELECT r.charger_id, r.evse_number, r.at, r.received_at, r.energy_wh, r.power_w, r.soc_percent, r.context,
-           r.sampled, r.interval_wh, r.sequence, decode(r.dedupe_key, 'hex') AS dedupe_key,
-           CASE WHEN r.transaction_ref <> '' OR r.context = 'Sample.Clock' THEN r.transaction_ref ELSE COALESCE((
-               SELECT s.transaction_ref FROM stations_evse e JOIN stations_connector c ON c.evse_id = e.id
-               JOIN billing_chargingsession s ON s.connector_id = c.id
-               WHERE e.charger_id = r.charger_id AND e.evse_number = r.evse_number AND s.charger_id = r.charger_id
-                 AND s.started_at <= r.at AND (s.state = 'active' OR s.ended_at >= r.at)
-               ORDER BY s.started_at DESC LIMIT 1), '') END AS transaction_ref
-    FROM jsonb_to_recordset(%s::jsonb) AS r(
-        charger_id bigint, evse_number smallint, transaction_ref text, at timestamptz, received_at timestamptz,
-        energy_wh bigint, power_w integer, soc_percent double precision, context text, sampled jsonb, dedupe_key text,
-        interval_wh bigint, sequence bigint)
-), inserted AS (
-    INSERT INTO billing_metervalue (charger_id, evse_number, transaction_ref, at, received_at, energy_wh, power_w,
-                                    soc_percent, context, sampled, dedupe_key, interval_wh, sequence)
-    SELECT charger_id, evse_number, transaction_ref, at, received_at, energy_wh, power_w, soc_percent, context,
-           sampled, dedupe_key, interval_wh, sequence
-    FROM input ORDER BY dedupe_key
-    ON CONFLICT (dedupe_key) DO NOTHING
-    RETURNING dedupe_key, charger_id, transaction_ref, at, energy_wh, power_w, soc_percent,
-              CASE WHEN context <> 'Sample.Clock' THEN interval_wh END AS interval_wh
-), newest AS (
+# is news of its time; one UPDATE for both, as the stop may commit meanwhile. Under load the figures move a few times a
+# second only (pace.py), and at once where they begin.
+
+
+def _moving(*, is_due: str, is_news: str) -> str:
+    """What `inserted` says of each session, and the UPDATE of those that are due (active) or have news (ended)."""
+    return f"""
+newest AS (
     SELECT charger_id, transaction_ref, max(at) AS at, min(at) AS first_at,
            (array_agg(energy_wh ORDER BY at) FILTER (WHERE energy_wh IS NOT NULL))[1] AS first_energy_wh,
            (array_agg(energy_wh ORDER BY at DESC) FILTER (WHERE energy_wh IS NOT NULL))[1] AS energy_wh,
@@ -107,17 +95,62 @@ WITH input AS MATERIALIZED (
     FROM newest n
     WHERE s.charger_id = n.charger_id AND s.transaction_ref = n.transaction_ref
       AND CASE s.state
-          WHEN 'active' THEN s.metered_at IS NULL OR s.metered_at <= n.at
-          WHEN 'ended' THEN NOT s.needs_revision
-               AND (s.is_stop_estimated OR n.first_at <= s.ended_at + interval '1 minute')
+          WHEN 'active' THEN s.metered_at IS NULL OR (s.metered_at <= n.at AND {is_due})
+          WHEN 'ended' THEN {is_news}
           ELSE false END
     RETURNING s.id, s.connector_id, s.energy_wh, s.power_w, s.soc_percent, s.state
 )
+"""  # noqa: S608 (our own words)
+
+
+_DUE = """
+(COALESCE(n.charger_id = ANY(%(due)s::bigint[]), true)
+ OR (s.meter_start_wh IS NULL AND n.first_energy_wh IS NOT NULL)
+ OR (s.soc_start_percent IS NULL AND n.first_soc IS NOT NULL))
+"""
+_IS_NEWS = """
+NOT s.needs_revision AND (s.is_stop_estimated OR n.first_at <= s.ended_at + interval '1 minute')
+"""
+_UPDATED = """(SELECT json_agg(json_build_array(id, connector_id, energy_wh, power_w, soc_percent))::text
+               FROM updated WHERE state = 'active')"""
+
+_WRITE = in_one_line(f"""
+WITH input AS MATERIALIZED (
+    SELECT r.charger_id, r.evse_number,
+           CASE WHEN r.transaction_ref <> '' OR r.context = 'Sample.Clock' THEN r.transaction_ref ELSE COALESCE((
+               SELECT s.transaction_ref FROM stations_evse e JOIN stations_connector c ON c.evse_id = e.id
+               JOIN billing_chargingsession s ON s.connector_id = c.id
+               WHERE e.charger_id = r.charger_id AND e.evse_number = r.evse_number AND s.charger_id = r.charger_id
+                 AND s.started_at <= r.at AND (s.state = 'active' OR s.ended_at >= r.at)
+               ORDER BY s.started_at DESC LIMIT 1), '') END AS transaction_ref,
+           r.at, r.received_at, r.energy_wh, r.power_w, r.soc_percent, r.context, r.sampled,
+           decode(r.dedupe_key, 'hex') AS dedupe_key, r.interval_wh, r.sequence
+    FROM jsonb_to_recordset(%(readings)s::jsonb) AS r(
+        charger_id bigint, evse_number smallint, transaction_ref text, at timestamptz, received_at timestamptz,
+        energy_wh bigint, power_w integer, soc_percent double precision, context text, sampled jsonb, dedupe_key text,
+        interval_wh bigint, sequence bigint)
+), inserted AS (
+    INSERT INTO billing_metervalue (charger_id, evse_number, transaction_ref, at, received_at, energy_wh, power_w,
+                                    soc_percent, context, sampled, dedupe_key, interval_wh, sequence)
+    SELECT * FROM input ORDER BY dedupe_key
+    ON CONFLICT (dedupe_key) DO NOTHING
+    RETURNING dedupe_key, charger_id, transaction_ref, at, energy_wh, power_w, soc_percent,
+              CASE WHEN context <> 'Sample.Clock' THEN interval_wh END AS interval_wh
+), {_moving(is_due=_DUE, is_news=_IS_NEWS)}
 SELECT CASE WHEN (SELECT count(*) FROM inserted) < (SELECT count(*) FROM input)
             THEN ARRAY(SELECT encode(dedupe_key, 'hex') FROM inserted) END,
-       (SELECT json_agg(json_build_array(id, connector_id, energy_wh, power_w, soc_percent))::text
-          FROM updated WHERE state = 'active')
-""")
+       {_UPDATED}
+""")  # noqa: S608
+
+# What was stored without its session being told; an ended one has looked at it.
+_CATCH_UP = in_one_line(f"""
+WITH inserted AS MATERIALIZED (
+    SELECT * FROM jsonb_to_recordset(%(readings)s::jsonb) AS r(
+        charger_id bigint, transaction_ref text, at timestamptz, energy_wh bigint, power_w integer,
+        soc_percent double precision, interval_wh bigint)
+), {_moving(is_due="true", is_news="false")}
+SELECT {_UPDATED}
+""")  # noqa: S608
 
 # A sample that was there already, in another event: its seqNo is no gap.
 _KEEP_NUMBERS = """
@@ -146,7 +179,10 @@ async def write_meter_values(readings: Sequence[MeterReading]) -> list[bool]:
 
     Raises psycopg.Error when nothing was stored. SessionMetered follows from a thread, newest figures first.
     """
-    [(inserted, updated)] = await database.fetch(_WRITE, [orjson.dumps(readings).decode()])
+    due = _catching_up.pace.choose(readings, now=time.monotonic())
+    [(inserted, updated)] = await database.fetch(_WRITE, _params(readings, due))
+    if due is not None:
+        _catching_up.keep(readings, due)
     if updated:
         _announcer.announce(orjson.loads(updated))
     if inserted is None:  # all of them; the list is only worth its parsing when there were repeats
@@ -158,6 +194,12 @@ async def write_meter_values(readings: Sequence[MeterReading]) -> list[bool]:
     return is_new
 
 
+def _params(readings: Sequence[MeterReading], due: Sequence[int] | None) -> dict[str, str | None]:
+    """As texts: by the types of its parameters the connection would prepare the statement more than once."""
+    chargers = None if due is None else f"{{{','.join(map(str, due))}}}"
+    return {"readings": orjson.dumps(readings).decode(), "due": chargers}
+
+
 def _first_of_each(readings: Sequence[MeterReading], fresh: set[str]) -> list[bool]:
     """True for the reading that was stored; a twin in the same batch is a repeat."""
     answers = []
@@ -165,6 +207,50 @@ def _first_of_each(readings: Sequence[MeterReading], fresh: set[str]) -> list[bo
         answers.append(reading.dedupe_key in fresh)
         fresh.discard(reading.dedupe_key)
     return answers
+
+
+class _CatchingUp:
+    """Tells sessions under load what their readings said, a few times a second."""
+
+    def __init__(self) -> None:
+        self.pace = Pace()
+        self._task: asyncio.Task[None] | None = None
+
+    def keep(self, readings: Sequence[MeterReading], due: Sequence[int]) -> None:
+        self.pace.keep(readings, due, now=time.monotonic())
+        loop = asyncio.get_running_loop()
+        if self.pace and (self._task is None or self._task.done() or self._task.get_loop() is not loop):
+            self._task = loop.create_task(self._run(), name="meters-catching-up")
+
+    async def _run(self) -> None:
+        while self.pace:
+            await asyncio.sleep(EVERY_SECONDS)
+            try:
+                await self._tell()
+            except psycopg.Error as error:
+                logger.warning("sessions cannot be told of their readings yet: %s", error)
+
+    async def _tell(self) -> None:
+        readings = self.pace.take(now=time.monotonic())
+        try:
+            [(updated,)] = await database.fetch(_CATCH_UP, {"readings": orjson.dumps(readings).decode()})
+        except BaseException:
+            self.pace.put_back(readings)
+            raise
+        if updated:
+            _announcer.announce(orjson.loads(updated))
+
+    async def close(self) -> None:
+        """Tell what waits, once."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+        self._task = None
+        if self.pace:
+            with contextlib.suppress(psycopg.Error):
+                await self._tell()
+        self.pace = Pace()  # tests use one database each
 
 
 class _Announcer:
@@ -210,10 +296,12 @@ def _publish(event: SessionMetered) -> None:
         close_old_connections()
 
 
+_catching_up = _CatchingUp()
 _announcer = _Announcer()
 
 
 async def close() -> None:
     """Finish and let go of the database (orderly shutdown, end of a test)."""
+    await _catching_up.close()
     await _announcer.close()
     await database.close()

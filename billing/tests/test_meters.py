@@ -1,5 +1,6 @@
 """One statement stores the readings and the figures of their sessions; replays and disorder change nothing."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -12,6 +13,7 @@ from billing.events import SessionMetered
 from billing.models import ChargingSession, MeterValue, SessionMessage
 from billing.services import meters
 from billing.services.meters import MeterReading, write_meter_values
+from billing.services.pace import FEW
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib import events
 from stations.models import EVSE, Charger, Connector, Location, Source
@@ -191,9 +193,11 @@ async def test_intervals_add_up_while_no_register_is_said(session: ChargingSessi
 
 async def test_a_session_is_found_by_its_key_and_rewritten_where_it_lies(session: ChargingSession) -> None:
     """Also in a table so small, or so little known, that a planner would rather read all of it."""
-    plan = "\n".join(row[0] for row in await meters.database.fetch(f"EXPLAIN {meters._WRITE}", ["[]"]))
-    assert "one_session_per_transaction" in plan
-    assert "Seq Scan on billing_chargingsession" not in plan
+    for statement in (meters._WRITE, meters._CATCH_UP):
+        explained = await meters.database.fetch(f"EXPLAIN {statement}", {"readings": "[]", "due": None})
+        plan = "\n".join(row[0] for row in explained)
+        assert "one_session_per_transaction" in plan
+        assert "Seq Scan on billing_chargingsession" not in plan
     where = "SELECT (ctid::text::point)[0]::int FROM billing_chargingsession WHERE id = %s"
     pages: list[tuple[int]] = []
     for minute in range(1, 2000):  # until nobody looks at its old versions any more
@@ -202,3 +206,53 @@ async def test_a_session_is_found_by_its_key_and_rewritten_where_it_lies(session
         if len(pages) >= 40 and len(set(pages[-40:])) == 1:
             return
     raise AssertionError(f"it wanders: {pages[-40:]}")
+
+
+def load(session: ChargingSession, minutes: float, energy_wh: int, **more: Any) -> list[MeterReading]:
+    """As many readings as wait for one commit under load; one is of the session."""
+    others = [reading(session, minutes, number, charger_id=10_000 + number) for number in range(FEW)]
+    return [*others, reading(session, minutes, energy_wh, **more)]
+
+
+async def test_under_load_a_session_is_told_soon_of_all_that_was_stored(
+    session: ChargingSession, heard: list[SessionMetered]
+) -> None:
+    await write_meter_values(load(session, 1, 1500, power_w=7000))
+    session.refresh_from_db()
+    assert (session.energy_wh, session.power_w) == (500, 7000)  # the first of all moves it
+    for minutes, energy_wh, more in ((2, 1700, {"power_w": 9000}), (3, 1900, {"soc_percent": 60.0}), (4, 2100, {})):
+        await write_meter_values(load(session, minutes, energy_wh, **more))
+    assert await MeterValue.objects.filter(charger=session.charger).acount() == 4
+    await meters.close()
+    session.refresh_from_db()
+    assert (session.energy_wh, session.meter_last_wh, session.power_w) == (1100, 2100, 9000)
+    assert (session.soc_percent, session.metered_at) == (60.0, NOW + timedelta(minutes=4))
+    assert [row[2] for event in heard for row in event.readings][-1] == 1100
+
+
+async def test_under_load_it_needs_nobody_who_closes(session: ChargingSession) -> None:
+    await write_meter_values(load(session, 1, 1500))
+    await write_meter_values(load(session, 2, 1700))
+    async with asyncio.timeout(20):
+        while (await ChargingSession.objects.aget()).energy_wh < 700:
+            await asyncio.sleep(0.02)
+
+
+async def test_under_load_the_first_register_and_charge_count_at_once(session: ChargingSession) -> None:
+    ChargingSession.objects.update(meter_start_wh=None, meter_last_wh=None)
+    await write_meter_values([reading(session, 0.5, power_w=1), *load(session, 0.5, 3)[:-1]])
+    await write_meter_values(load(session, 1, 5000, soc_percent=40.0))
+    session.refresh_from_db()
+    assert (session.meter_start_wh, session.soc_start_percent) == (5000, 40.0)
+
+
+async def test_an_ended_session_hears_of_late_samples_under_load_too(session: ChargingSession) -> None:
+    await write_meter_values(load(session, 1, 1500))
+    ChargingSession.objects.update(state="ended", ended_at=NOW + timedelta(minutes=30), energy_wh=4000)
+    await write_meter_values(load(session, 20, 9000))
+    session.refresh_from_db()
+    assert session.needs_revision
+    ChargingSession.objects.update(needs_revision=False)  # it looked at all of them
+    await meters.close()
+    session.refresh_from_db()
+    assert (session.needs_revision, session.energy_wh) == (False, 4000)

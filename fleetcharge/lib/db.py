@@ -35,8 +35,8 @@ def conninfo() -> str:
 
 def in_one_line(query: str) -> str:
     """The query without its layout: psycopg remembers what it made of one of up to 4,096 characters. No texts with
-    more than one space in a row may be in it."""
-    return " ".join(query.split())
+    more than one space in a row, or one behind a comma, may be in it."""
+    return " ".join(query.split()).replace(", ", ",")
 
 
 def fetch_prepared(query: str, params: Any) -> list[TupleRow]:
