@@ -482,6 +482,7 @@ from dispatch.forecasts.models import Calibration as Calibration  # noqa: E402
 from dispatch.forecasts.models import Forecast as Forecast  # noqa: E402
 from dispatch.forecasts.models import LearnedCurve as LearnedCurve  # noqa: E402
 from dispatch.forecasts.models import PlugGroup as PlugGroup  # noqa: E402
+from dispatch.onboarding.models import SampleRow as SampleRow  # noqa: E402
 from dispatch.policies.models import DispatchPolicy as DispatchPolicy  # noqa: E402
 from dispatch.policies.models import PlanOutcome as PlanOutcome  # noqa: E402
 from dispatch.policies.models import PolicyArm as PolicyArm  # noqa: E402

@@ -45,6 +45,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("monitoring/tickets/<int:ticket_id>/", monitoring.step, name="monitoring-step"),
     path("start/", onboarding.start, name="start"),
     path("start/vehicles.csv", onboarding.sample_file, name="start-sample"),
+    path("start/demo/", onboarding.demo, name="start-demo"),
     path("wall/", views.wall, name="wall"),
     path("status/<slug:slug>/", public(status_page.status), name="status"),
     path("", include("dispatch.driving.urls")),

@@ -16,6 +16,7 @@ app.autodiscover_tasks(
         "dispatch.depot",
         "dispatch.driving",
         "dispatch.forecasts",
+        "dispatch.onboarding",
         "dispatch.policies",
         "dispatch.speeds",
         *(f"billing.{name}" for name in ("approvals", "payments", "invoicing", "notices", "prices")),
@@ -46,6 +47,7 @@ app.conf.beat_schedule = {
     "session-command-sweep": {"task": "dispatch.tasks.sweep_commands", "schedule": 10.0},
     "breach-sweep": {"task": "dispatch.tasks.sweep_breaches", "schedule": 10.0},
     "depot-nights": {"task": "dispatch.depot.tasks.plan_nights", "schedule": 60.0},
+    "demo-data": {"task": "dispatch.onboarding.tasks.tell_samples", "schedule": 60.0},
     "plan-outcomes": {"task": "dispatch.policies.tasks.record_outcomes", "schedule": 600.0},
     "experiment-draw": {"task": "dispatch.policies.tasks.draw_new_vehicles", "schedule": 600.0},
     "learn": {"task": "dispatch.forecasts.tasks.learn", "schedule": crontab(hour=20, minute=10)},  # 01:40 in India

@@ -6,13 +6,16 @@ from django.contrib import messages
 from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from billing.models import Wallet
-from dispatch.onboarding import file
+from dispatch.models import SampleRow
+from dispatch.onboarding import file, removing, samples, telling
 from dispatch.views import needs
 from fleetcharge.accounts.models import Organisation, Scope
 from fleetcharge.accounts.tenancy import FleetRequest, author_of, organisation_of
+from fleetcharge.lib.sweeps import survived
 from stations.models import Charger, NetworkAccess, Source
 from vehicles import services
 from vehicles.models import Vehicle, VehicleModel, VehicleState
@@ -22,7 +25,7 @@ SHOWN_PROBLEMS = 50
 
 @dataclass(frozen=True)
 class Steps:
-    """How many of each there are; a step is done when there is one."""
+    """How many of each there are, without demo data; a step is done when there is one."""
 
     vehicles: int
     reporting: int
@@ -36,11 +39,14 @@ class Steps:
 
 
 def steps_of(organisation: Organisation) -> Steps:
+    demo = {kind: SampleRow.objects.ids(organisation, kind) for kind in SampleRow.Kind.values}
     own = Source.objects.filter(organisation=organisation).exclude(kind=Source.Kind.OWN_OCPP)
+    own = own.exclude(pk__in=demo[SampleRow.Kind.SOURCE])
     wallet = Wallet.objects.filter(organisation=organisation).first()
-    reporting = VehicleState.objects.filter(vehicle__organisation=organisation).exclude(Q(received_at=None))
+    states = VehicleState.objects.exclude(vehicle__in=demo[SampleRow.Kind.VEHICLE])
+    reporting = states.filter(vehicle__organisation=organisation).exclude(Q(received_at=None))
     return Steps(
-        vehicles=Vehicle.objects.for_organisation(organisation).filter(is_active=True).count(),
+        vehicles=samples.real_of(organisation)[0],
         reporting=reporting.count(),
         networks=NetworkAccess.objects.filter(organisation=organisation).count() + own.count(),
         chargers=Charger.objects.for_organisation(organisation).count(),
@@ -84,6 +90,7 @@ def _upload(request: FleetRequest) -> HttpResponse:
         return _page(request, refusal=_("One of these vehicles was added at the same moment. Upload the file again."))
     if outcome.problems:
         return _page(request, outcome=outcome)
+    samples.make_way(organisation_of(request))
     told = {"added": outcome.added, "known": outcome.known}
     messages.success(request, _("%(added)s vehicles added, %(known)s were here already.") % told)
     if outcome.ignored:
@@ -92,9 +99,51 @@ def _upload(request: FleetRequest) -> HttpResponse:
     return redirect("start")
 
 
+@needs(Scope.VEHICLES_WRITE)
+def demo(request: FleetRequest) -> HttpResponse:
+    """Loads the demo data, or takes it away again; both for who may change vehicles and stations."""
+    if request.method != "POST":
+        return redirect("start")
+    if Scope.STATIONS_WRITE not in request.scopes:
+        return render(request, "no_access.html", status=403)
+    return _remove(request) if request.POST.get("do") == "remove" else _load(request)
+
+
+def _load(request: FleetRequest) -> HttpResponse:
+    organisation, now = organisation_of(request), timezone.now()
+    try:
+        loaded = samples.load(
+            organisation_id=organisation.pk, is_sure=bool(request.POST.get("sure")), now=now, **author_of(request)
+        )
+    except samples.RealDataHere:
+        return _page(request, refusal=_("Your fleet has vehicles or chargers of its own; say first that you know it."))
+    except services.AlreadyExists:
+        return _page(request, refusal=_("A vehicle of your own has the plate of a demo vehicle."))
+    except file.UnreadableFile as error:
+        return _page(request, refusal=str(error))
+    with survived("demo data of fleet", organisation.pk):  # else the sweep lets them report within a minute
+        telling.tell(organisation, now=now, is_first=True)
+    told = {"vehicles": loaded.vehicles, "stations": loaded.stations}
+    messages.success(request, _("Demo data is here: %(vehicles)s vehicles and %(stations)s stations.") % told)
+    return redirect("start")
+
+
+def _remove(request: FleetRequest) -> HttpResponse:
+    gone = removing.remove(organisation_id=organisation_of(request).pk, now=timezone.now(), **author_of(request))
+    told = {"vehicles": gone.vehicles, "stations": gone.stations}
+    messages.success(request, _("Demo data is removed: %(vehicles)s vehicles and %(stations)s stations.") % told)
+    if gone.kept:
+        names = {"names": ", ".join(gone.kept)}
+        messages.warning(request, _("Out of service, because they were used beside real things: %(names)s.") % names)
+    return redirect("start")
+
+
 def _page(request: HttpRequest, *, refusal: str = "", outcome: file.Outcome | None = None) -> HttpResponse:
+    organisation = organisation_of(request)
     context = {
-        "steps": steps_of(organisation_of(request)),
+        "steps": steps_of(organisation),
+        "has_demo": samples.is_loaded(organisation),
+        "has_real_data": any(samples.real_of(organisation)),
         "models": VehicleModel.objects.order_by("manufacturer", "name"),
         "refusal": refusal,
         "problems": outcome.problems[:SHOWN_PROBLEMS] if outcome else [],

@@ -62,7 +62,7 @@ from stations.services.statuses import (
     switch_connector,
 )
 from stations.services.tariffs import assign_tariff, cache_tariff, set_prices, withdraw_tariff
-from stations.services.tombstones import full_pull_done, still_named
+from stations.services.tombstones import full_pull_done, remove_network, still_named
 
 __all__ = [
     "NOBODYS_PLUG",
@@ -105,6 +105,7 @@ __all__ = [
     "raise_security_profile",
     "register_boots",
     "remove_location",
+    "remove_network",
     "report_evse_status",
     "report_from_source",
     "report_statuses",

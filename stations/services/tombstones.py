@@ -1,9 +1,10 @@
 """Sites that a full list no longer names: first doubted, then hidden, and shown again when their network speaks."""
 
+import contextlib
 from datetime import datetime
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, ProtectedError
 from django.utils import timezone
 
 from fleetcharge.lib.deadlocks import again_after_deadlock
@@ -67,6 +68,28 @@ def _owners(refs: list[ExternalRef]) -> dict[int, int]:
 def _may_miss(ref: ExternalRef, owner_id: int | None) -> bool:
     """Of a site of somebody else, three times: then nothing of it is left to doubt."""
     return owner_id is not None and (owner_id == ref.source_id or ref.missed_syncs < GONE_AFTER)
+
+
+@transaction.atomic
+def remove_network(*, source_id: int) -> int:
+    """A network that nobody wants any more goes with its sites; how many were shown. What the books name stays, hidden."""
+    source = Source.objects.select_for_update().get(pk=source_id)
+    shown = 0
+    for site in source.locations.order_by("pk"):
+        shown += not site.is_removed
+        _hide(site.pk)
+        _delete(site)
+    if source.locations.exists():
+        Source.objects.filter(pk=source_id).update(state=Source.State.DISABLED)
+    else:
+        source.tariffs.all().delete()
+        source.delete()
+    return shown
+
+
+def _delete(site: Location) -> None:
+    with contextlib.suppress(ProtectedError), transaction.atomic():
+        site.delete()
 
 
 def _hide(location_id: int) -> None:
