@@ -17,7 +17,7 @@ from vehicles.models import Vehicle
 
 WEEKS, FAULT_DAYS, SHOWN = 4, 30, 20
 CURVE, STEP, SILENCE = timedelta(hours=24), timedelta(minutes=10), timedelta(hours=1)
-WIDTH, HEIGHT, LEFT, TOP = 960, 190, 34, 8
+WIDTH, HEIGHT, LEFT, TOP = 960, 190, 52, 8
 """Of the drawn curve, in its own units."""
 MONDAY = date(2024, 1, 1)  # any one: for the names of the days
 
@@ -116,12 +116,17 @@ def charge_curve(vehicle: Vehicle, *, now: datetime) -> Curve | None:
 
 
 def _lines(told: list[tuple[datetime, float]], since: datetime) -> list[str]:
+    """The last point of each stands twice, so that one by itself can be seen, too."""
     pieces = [[told[0]]]
     for before, point in pairwise(told):
         if point[0] - before[0] > SILENCE:
             pieces.append([])
         pieces[-1].append(point)
-    return [" ".join(f"{_x(at, since)},{_y(percent)}" for at, percent in piece) for piece in pieces]
+    return [" ".join(_point(at, percent, since) for at, percent in (*piece, piece[-1])) for piece in pieces]
+
+
+def _point(at: datetime, percent: float, since: datetime) -> str:
+    return f"{_x(at, since)},{_y(percent)}"
 
 
 def _x(at: datetime, since: datetime) -> float:

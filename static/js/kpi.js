@@ -9,7 +9,7 @@ export function drawKpis(kpi) {
   const peak = Math.max(0, ...(kpi.history?.charging_power_w ?? []));
   set("chargers", { main: integer(kpi.chargers_available), of: [kpi.chargers_total], side: `${share} %` }, kpi.history?.chargers_available);
   set("low", { main: integer(kpi.vehicles_low), side: [kpi.vehicles_rerouted] }, kpi.history?.vehicles_low).classList.toggle("on", kpi.vehicles_low > 0);
-  set("charging", { main: integer(kpi.charging_now), of: power(kpi.charging_power_w), side: peak ? power(peak) : "" }, kpi.history?.charging_now);
+  set("charging", { main: integer(kpi.charging_now), of: power(kpi.charging_power_w), side: peak > kpi.charging_power_w ? power(peak) : "" }, kpi.history?.charging_now);
   set("energy", { main: integer(Math.round(kpi.energy_today_wh / 1000)) }, kpi.history?.energy_today_wh);
   set("spend", { main: rupees(kpi.spend_today_paise) }, kpi.history?.spend_today_paise);
   set("exceptions", { main: integer(kpi.exceptions_open), side: [kpi.held_paise, rupees] }, kpi.history?.exceptions_open);

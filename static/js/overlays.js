@@ -12,6 +12,7 @@ const READ_AFTER_MS = 1500; // changes come in bursts
 const READ_EVERY_MS = 60_000;
 const TAG_ZOOM = 11;
 const MOST_TAGS = 80;
+const WORTH_SAYING_M = 100;
 const unit = (latitude, longitude) => [mercatorX(longitude), mercatorY(latitude)];
 
 export class Overlays {
@@ -144,7 +145,7 @@ export class Overlays {
     context.arc(x, y, 4, 0, 7);
     context.fillStyle = colour("--bad");
     context.fill();
-    tag(context, [x, y], t("overlay.gap", { km: tenth(gap.distance_m / 1000) }), "--bad");
+    if (gap.distance_m >= WORTH_SAYING_M) tag(context, [x, y], t("overlay.gap", { km: tenth(gap.distance_m / 1000) }), "--bad");
   }
 
   #site(id) {
