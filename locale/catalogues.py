@@ -26,6 +26,7 @@ PYTHON = [
     *(f"dispatch/reports/{name}.py" for name in ("forms", "views")),
     *(f"dispatch/onboarding/{name}.py" for name in ("file", "views")),
     "dispatch/monitoring/views.py",
+    *(f"dispatch/policies/{name}.py" for name in ("forms", "views")),
     "dispatch/templatetags/report.py",
     *(f"fleetcharge/accounts/{name}.py" for name in ("privacy", "settings_page")),
     "dispatch/offers.py",

@@ -103,6 +103,58 @@ def _created(**values: Any) -> PolicyExperiment:
 
 
 @transaction.atomic
+def assign(
+    *, organisation: Organisation, policy_id: int, vehicle_ids: Iterable[int], now: datetime, actor: User | None,
+    actor_label: str,
+) -> list[int]:  # fmt: skip
+    """Let these vehicles follow a policy from now on, chosen by people: no draw, the others keep the fleet's rules.
+
+    Returns those that did not follow it before. What they follow ends for all at once (`end`); until then a vehicle
+    keeps its policy, so that every plan has one.
+    """
+    policy = DispatchPolicy.objects.for_organisation(organisation).filter(pk=policy_id).first()
+    if policy is None:
+        raise PolicyRefused("unknown_policy", "There is no such policy.")
+    wanted = set(vehicle_ids)
+    fleet = Vehicle.objects.for_organisation(organisation).filter(is_active=True, pk__in=wanted)
+    if not wanted or fleet.count() < len(wanted):
+        raise PolicyRefused("unknown_vehicle", "There is no such vehicle.")
+    run = _by_hand(organisation, policy, now, actor)
+    new = _joined(run, policy, wanted, now)
+    audit(
+        action="policy.assign", target=run, actor=actor, actor_label=actor_label,
+        after={"policy": policy.pk, "vehicles": new},
+    )  # fmt: skip
+    return new
+
+
+def _by_hand(
+    organisation: Organisation, policy: DispatchPolicy, now: datetime, actor: User | None
+) -> PolicyExperiment:  # fmt: skip
+    """The running choice of the fleet, begun if there is none. Locked: nobody ends it meanwhile."""
+    own = PolicyExperiment.objects.for_organisation(organisation).running().select_for_update(no_key=True)
+    run = own.first()
+    if run is not None and run.is_drawn:
+        raise PolicyRefused("experiment_running", "Another experiment is running; end it first.")
+    return run or _created(
+        organisation=organisation, name=policy.name, started_at=now, created_by=actor, is_drawn=False
+    )
+
+
+def _joined(run: PolicyExperiment, policy: DispatchPolicy, wanted: set[int], now: datetime) -> list[int]:
+    followed = dict(run.assignments.filter(vehicle__in=wanted).values_list("vehicle", "policy"))
+    if any(policy_id != policy.pk for policy_id in followed.values()):
+        raise PolicyRefused("has_a_policy", "One of these vehicles follows another policy; end that first.")
+    new = sorted(wanted - followed.keys())
+    PolicyArm.objects.get_or_create(experiment=run, policy=policy, defaults={"share_percent": 100})
+    PolicyAssignment.objects.bulk_create(
+        PolicyAssignment(experiment=run, vehicle_id=vehicle_id, policy=policy, assigned_at=now) for vehicle_id in new
+    )
+    _hand_down(policy, new)
+    return new
+
+
+@transaction.atomic
 def end(*, experiment: PolicyExperiment, now: datetime, actor: User | None, actor_label: str) -> bool:
     """Every vehicle follows its fleet's rules again; False when it was over already."""
     ended = PolicyExperiment.objects.running().filter(pk=experiment.pk).update(ended_at=now)
@@ -117,7 +169,7 @@ def end(*, experiment: PolicyExperiment, now: datetime, actor: User | None, acto
 def draw(experiment: PolicyExperiment, *, now: datetime) -> int:
     """Give every active vehicle of the fleet that has none its policy; how many were new."""
     running = PolicyExperiment.objects.running().select_for_update(no_key=True).filter(pk=experiment.pk).first()
-    if running is None:
+    if running is None or not running.is_drawn:
         return 0
     arms = list(running.arms.select_related("policy"))
     fleet = Vehicle.objects.filter(organisation=running.organisation_id, is_active=True)

@@ -65,12 +65,15 @@ class PolicyExperimentQuerySet(models.QuerySet["PolicyExperiment"]):
 
 
 class PolicyExperiment(models.Model):
-    """Several policies at once, each on its share of the fleet. One runs at a time per fleet."""
+    """Several policies at once, each on its share of the fleet or on chosen vehicles. One runs at a time per fleet."""
 
     organisation = models.ForeignKey(Organisation, models.PROTECT, related_name="policy_experiments")
     name = models.CharField(max_length=60)
     started_at = models.DateTimeField(default=timezone.now)
     ended_at = models.DateTimeField(null=True, blank=True)
+    is_drawn = models.BooleanField(
+        default=True, db_default=True, help_text=_("Vehicles were drawn by the shares; else people chose them.")
+    )
     created_by = models.ForeignKey(User, models.SET_NULL, null=True, blank=True, related_name="+")
 
     objects = PolicyExperimentQuerySet.as_manager()
@@ -86,7 +89,8 @@ class PolicyExperiment(models.Model):
 
 
 class PolicyArm(models.Model):
-    """A policy and the share of the fleet that follows it; the shares of an experiment make 100."""
+    """A policy and the share of the fleet that follows it; the shares of an experiment make 100 (of vehicles that
+    people chose they say nothing)."""
 
     experiment = models.ForeignKey(PolicyExperiment, models.CASCADE, related_name="arms")
     policy = models.ForeignKey(DispatchPolicy, models.PROTECT, related_name="arms")

@@ -8,6 +8,14 @@ from dispatch.core.comparing import FEWEST_VEHICLES, Interval
 from dispatch.policies.comparison import Arm
 from dispatch.policies.models import DispatchPolicy
 
+REFUSED: dict[str, Promise] = {
+    "unknown_policy": gettext_lazy("There is no such policy."),
+    "unknown_vehicle": gettext_lazy("There is no such vehicle."),
+    "shares_must_be_100": gettext_lazy("Two policies or more, whose shares add up to 100."),
+    "experiment_running": gettext_lazy("Another experiment is running; end it first."),
+    "has_a_policy": gettext_lazy("One of these vehicles follows another policy; end that first."),
+}
+"""By the code of `assignment.PolicyRefused`."""
 LESS, MORE, UNSURE = range(3)
 SENTENCES: dict[str, tuple[Promise, Promise, Promise]] = {
     "delay_minutes": (

@@ -280,3 +280,111 @@ def test_words_tell_direction_and_interval(name, interval, direction, figures):
     assert re.findall(r"\d+\.\d", said) == list(figures)
     if interval.is_sure:
         assert not re.search("more" if "less" in direction else "less|fewer", said)
+
+
+# --- from the page ------------------------------------------------------------------------------------------------
+
+
+TYPED = {
+    "reserve_soc_percent": 5, "soc_low_percent": 22, "soc_clear_percent": 27, "target_soc_percent": 85,
+    "rupees_per_minute": "4.50",
+}  # fmt: skip
+
+
+def post(client, address, **values):
+    return client.post(f"/dispatch/policies/{address}/", values)
+
+
+def test_a_policy_is_made_and_changed_from_the_page(client, dispatcher, stranger, organisation):
+    client.force_login(dispatcher)
+    assert post(client, "save", name="town", **TYPED).status_code == 302
+    first = DispatchPolicy.objects.get()
+    assert (str(first), first.cost_per_minute_paise, first.created_by) == ("town v1", 450, dispatcher)
+    form = client.get(f"/dispatch/policies/?edit={first.pk}").context["forms"]["policy"]
+    assert (form.initial["name"], form.initial["soc_low_percent"]) == ("town", 22)
+    post(client, "save", name="town", **{**TYPED, "target_soc_percent": 90})
+    assert DispatchPolicy.objects.get(version=2).target_soc_percent == 90
+    assert set(AuditEntry.objects.values_list("action", "actor")) == {("policy.version", dispatcher.pk)}
+    client.force_login(stranger)
+    assert client.get(f"/dispatch/policies/?edit={first.pk}").status_code == 404
+
+
+def test_limits_out_of_order_are_told_and_what_was_typed_stays(client, dispatcher, organisation):
+    client.force_login(dispatcher)
+    answer = post(client, "save", name="upside down", **{**TYPED, "soc_low_percent": 30})
+    assert answer.status_code == 400
+    assert b"The limits must rise" in answer.content
+    assert b'value="upside down"' in answer.content
+    assert not DispatchPolicy.objects.exists()
+
+
+def test_an_experiment_begins_and_ends_from_the_page(client, dispatcher, organisation):
+    vans = [factories.vehicle(organisation) for _ in range(3)]
+    one, two = policy(organisation, "as now"), policy(organisation, "early", **EARLY)
+    client.force_login(dispatcher)
+    assert b"No experiment yet: begin one above" in client.get("/dispatch/policies/").content
+    short = post(client, "begin", name="March", **{f"share_{one.pk}": 50, f"share_{two.pk}": 40})
+    assert (short.status_code, PolicyExperiment.objects.count()) == (400, 0)
+    assert b"add up to 100" in short.content
+    assert post(client, "begin", name="March", **{f"share_{one.pk}": 50, f"share_{two.pk}": 50}).status_code == 302
+    run = PolicyExperiment.objects.get()
+    assert run.assignments.count() == len(vans)
+    page = client.get("/dispatch/policies/").content
+    assert b"End March" in page
+    assert b"/dispatch/policies/begin/" not in page
+    assert post(client, f"{run.pk}/end").status_code == 302
+    run.refresh_from_db()
+    assert run.ended_at is not None
+    assert set(AuditEntry.objects.values_list("action", flat=True)) >= {"policy.start", "policy.end"}
+
+
+def test_a_policy_is_given_to_chosen_vehicles(client, dispatcher, organisation):
+    chosen, later, other = (factories.vehicle(organisation) for _ in range(3))
+    mine, second = policy(organisation, "town", **EARLY), policy(organisation, "far")
+    client.force_login(dispatcher)
+    plates = chosen.registration.replace(" ", "").lower() + ",\n"
+    assert post(client, "give", policy=mine.pk, plates=plates).status_code == 302
+    assert (
+        post(client, "give", policy=mine.pk, plates=f"{chosen.registration}\n{later.registration}").status_code == 302
+    )
+    run = PolicyExperiment.objects.get()
+    assert (run.is_drawn, run.assignments.count()) == (False, 2)
+    assert [assignment.policy_of(van).policy_id for van in (chosen, later, other)] == [mine.pk, mine.pk, None]
+    chosen.refresh_from_db()
+    assert chosen.soc_limits == (30, 40)
+    factories.vehicle(organisation)
+    assert assignment.draw_new_vehicles(now=NOW) == 0  # nobody is drawn
+    refused = post(client, "give", policy=second.pk, plates=chosen.registration)
+    assert refused.status_code == 400
+    assert b"follows another policy" in refused.content
+    assert b"vehicles chosen by people" in client.get("/dispatch/policies/").content
+    post(client, f"{run.pk}/end")
+    assert assignment.policy_of(Vehicle.objects.get(pk=chosen.pk)).policy_id is None
+    assert AuditEntry.objects.filter(action="policy.assign", actor=dispatcher).count() == 2
+
+
+def test_nobody_is_given_anything_of_another_fleet(client, dispatcher, organisation, other_organisation):
+    own, theirs = factories.vehicle(organisation), factories.vehicle(other_organisation)
+    mine, secret = policy(organisation, "town"), policy(other_organisation, "secret")
+    client.force_login(dispatcher)
+    for values in (
+        {"policy": mine.pk, "plates": theirs.registration}, {"policy": secret.pk, "plates": own.registration},
+        {"policy": mine.pk, "plates": ""}, {"policy": "x", "plates": own.registration},
+    ):  # fmt: skip
+        assert post(client, "give", **values).status_code == 400
+    run = experiment(other_organisation, **EARLY)
+    assert post(client, f"{run.pk}/end").status_code == 404
+    assert PolicyAssignment.objects.filter(vehicle=own).count() == 0
+    for policy_id, vehicle in ((secret.pk, own), (mine.pk, theirs)):
+        with pytest.raises(assignment.PolicyRefused):
+            assignment.assign(organisation=organisation, policy_id=policy_id, vehicle_ids=[vehicle.pk], now=NOW, **ME)
+
+
+def test_who_may_only_read_sees_no_forms(client, finance, organisation):
+    policy(organisation, "town")
+    client.force_login(finance)
+    page = client.get("/dispatch/policies/")
+    assert page.status_code == 200
+    assert b"/dispatch/policies/save/" not in page.content
+    for address in ("save", "begin", "give", "1/end"):
+        assert post(client, address).status_code == 403
