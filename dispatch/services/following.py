@@ -185,6 +185,8 @@ def _is_taken_by_another(plan: ChargePlan, now: datetime) -> bool:
 
 def _may_have_plugged_in(plan: ChargePlan, now: datetime) -> bool:
     """Somebody has just plugged in there who has not shown a token: its vehicle, unless it is known to be elsewhere."""
+    if plan.evse_id is None:
+        return False
     sessions = ChargingSession.objects.active().filter(connector__evse_id=plan.evse_id)
     just_now = [_is_nameless(one) and one.created_at > now - SHOWS_ITSELF_WITHIN for one in sessions]
     return bool(just_now) and all(just_now) and (_is_at_site(plan) or not _is_seen(plan.vehicle_id, now))
