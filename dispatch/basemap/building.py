@@ -15,7 +15,7 @@ from dispatch.basemap.geometry import EXTENT, THIN, Line, Tile, at_zoom, cut_lin
 from dispatch.basemap.mvt import Feature, Shape, tile
 
 FIRST_ZOOM, LAST_ZOOM = 6, 14
-LAYERS = ("green", "water", "roads", "places")
+LAYERS = ("green", "water", "buildings", "roads", "places")
 ATTRIBUTION = "© OpenStreetMap contributors"
 Layers = dict[str, list[Feature]]
 
@@ -104,5 +104,5 @@ def _bounds(things: Sequence[Thing]) -> dict[str, int]:
 
 
 def _described() -> list[dict[str, object]]:
-    fields = {"roads": {"class": "Number"}, "places": {"name": "String", "rank": "Number"}}
+    fields = {"roads": {"class": "Number"}, "places": {"name": "String", "name:hi": "String", "rank": "Number"}}
     return [{"id": layer, "fields": fields.get(layer, {})} for layer in LAYERS]

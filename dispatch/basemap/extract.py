@@ -1,4 +1,4 @@
-"""What a base map shows of an OpenStreetMap extract: roads by class, water, green, names of places."""
+"""What a base map shows of an OpenStreetMap extract: roads by class, water, green, buildings, names of places."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import osmium
 
-from dispatch.basemap.geometry import unit_square
+from dispatch.basemap.geometry import EXTENT, THIN, unit_square
 from dispatch.basemap.mvt import Shape, Value
 
-KEYS = ("highway", "natural", "landuse", "leisure", "waterway", "place")
+KEYS = ("highway", "natural", "landuse", "leisure", "waterway", "place", "building")
 ROADS = {
     "motorway": (0, 6), "trunk": (0, 6), "primary": (1, 8), "secondary": (2, 10), "tertiary": (3, 11),
     "unclassified": (4, 13), "residential": (4, 13), "living_street": (4, 13), "service": (5, 14), "road": (4, 13),
@@ -28,6 +28,9 @@ GREEN = {
     ("landuse", "forest"), ("landuse", "grass"), ("landuse", "recreation_ground"), ("natural", "wood"),
 }  # fmt: skip
 FIRST_ZOOM_OF_AREAS = 8
+FIRST_ZOOM_OF_BUILDINGS = 14
+LEAST_BUILDING = 2 * THIN / (EXTENT << FIRST_ZOOM_OF_BUILDINGS)
+"""Of the unit square, some 14 m: a city has a million that nobody would see, and everything is held in memory."""
 LONGEST_NAME = 80
 
 
@@ -55,7 +58,7 @@ def read(path: Path) -> list[Thing]:
     except (RuntimeError, OSError) as error:
         raise NoBasemap(f"{path} is no OpenStreetMap file: {error}") from error
     if not things:
-        raise NoBasemap(f"{path} has no roads, water, green or places.")
+        raise NoBasemap(f"{path} has no roads, water, green, buildings or places.")
     return things
 
 
@@ -82,12 +85,23 @@ def _way(way: Any, tags: Mapping[str, str]) -> Thing | None:
 
 
 def _area(area: Any, tags: Mapping[str, str]) -> Thing | None:
-    layer = "water" if WATER & tags.items() else "green" if GREEN & tags.items() else ""
+    layer = _layer(tags)
     if not layer:
         return None
     rings = [ring for outer in area.outer_rings() for ring in (outer, *area.inner_rings(outer))]
     parts = [unit_square((node.lat, node.lon) for node in ring) for ring in rings]
-    return Thing(layer, Shape.AREA, parts, {}, FIRST_ZOOM_OF_AREAS)
+    if layer != "buildings":
+        return Thing(layer, Shape.AREA, parts, {}, FIRST_ZOOM_OF_AREAS)
+    parts = [part for part in parts if np.ptp(part, axis=0).max() > LEAST_BUILDING]
+    return Thing(layer, Shape.AREA, parts, {}, FIRST_ZOOM_OF_BUILDINGS) if parts else None
+
+
+def _layer(tags: Mapping[str, str]) -> str:
+    if WATER & tags.items():
+        return "water"
+    if GREEN & tags.items():
+        return "green"
+    return "buildings" if tags.get("building", "no") != "no" else ""
 
 
 def _place(node: Any, tags: Mapping[str, str]) -> Thing | None:
@@ -95,4 +109,7 @@ def _place(node: Any, tags: Mapping[str, str]) -> Thing | None:
     if place is None or not name:
         return None
     spot = unit_square([(node.location.lat, node.location.lon)])
-    return Thing("places", Shape.POINT, [spot], {"name": name[:LONGEST_NAME], "rank": place[0]}, place[1])
+    values: dict[str, Value] = {"name": name[:LONGEST_NAME], "rank": place[0]}
+    if hindi := tags.get("name:hi"):
+        values["name:hi"] = hindi[:LONGEST_NAME]
+    return Thing("places", Shape.POINT, [spot], values, place[1])

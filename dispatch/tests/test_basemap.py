@@ -35,11 +35,12 @@ def things(tmp_path: Path) -> dict[str, list[Any]]:
     return found
 
 
-def test_an_extract_gives_roads_by_class_water_green_and_names(tmp_path: Path) -> None:
+def test_an_extract_gives_roads_by_class_water_green_buildings_and_names(tmp_path: Path) -> None:
     found = things(tmp_path)
-    assert sorted(found) == ["green", "places", "roads", "water"]
+    assert sorted(found) == ["buildings", "green", "places", "roads", "water"]
     assert sorted(road.values["class"] for road in found["roads"]) == [0, 4]
-    assert [place.values["name"] for place in found["places"]] == ["Cubbon Town"]
+    assert [place.values for place in found["places"]] == [{"name": "Cubbon Town", "name:hi": "कब्बन", "rank": 0}]
+    assert [len(area.parts) for area in found["buildings"]] == [1]  # no shed, and nothing that is no building
     assert [len(area.parts) for area in found["water"]] == [1]
 
 

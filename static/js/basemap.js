@@ -1,13 +1,16 @@
-// The ground: street tiles of our own server where it has them; else hand-placed roads, water, parks and names of
-// Bengaluru, quiet land elsewhere. No outside request.
-import { CITIES, HIGHWAYS, LAKES, METRO, PARKS, PLACES, ROADS } from "fc/basemap-data";
+// The ground of every map, a ladder: street tiles of our own server where it has them; below and beside them India, its
+// states and places; and around Bengaluru, where the demo drives, a city of hand-placed roads. No outside request.
+import { HIGHWAYS, LAKES, METRO, PARKS, PLACES, ROADS } from "fc/basemap-data";
+import { Credits } from "fc/credits";
+import { Ground } from "fc/ground";
 import { StreetTiles } from "fc/street-tiles";
 import { mercatorX, mercatorY } from "fc/table";
 import { colour } from "fc/theme";
 
 const REFERENCE_ZOOM = 12.05; // sizes below are pixels at this zoom
 const CITY_ZOOM = 10;
-const NAMES_ZOOM = 10.6;
+const LOCALITIES_ZOOM = 10.6;
+const CITY = { west: 77.34, south: 12.76, east: 77.86, north: 13.22 }; // what is hand-placed
 const STREETS_ZOOM = 11.2;
 const unit = ([latitude, longitude]) => [mercatorX(longitude), mercatorY(latitude)];
 const lines = (set) => set.map((line) => line.map(unit));
@@ -50,39 +53,42 @@ export class Basemap {
   constructor(onChange) {
     this.show = { streets: true, labels: true };
     this.boxes = () => []; // what names must not cover, in canvas pixels
+    this.ground = new Ground(onChange);
     this.tiles = new StreetTiles(onChange);
+    this.credits = new Credits();
   }
 
   draw(context, view) {
-    const hasTiles = this.tiles.covers(view);
-    this.tiles.tell(hasTiles);
-    if (hasTiles) this.#drawTiles(context, view);
-    else this.#drawSchematic(context, view);
-  }
-
-  #drawTiles(context, view) {
     context.lineJoin = context.lineCap = "round";
-    const names = this.tiles.draw(context, view, { colour, areStreetsShown: this.show.streets });
-    if (!this.show.labels) return;
-    const taken = this.boxes(view);
-    context.textAlign = "center";
-    for (const { x, y, name, rank } of names) write(context, [x, y], name, rank < 2, taken);
+    const isOutlined = this.ground.draw(context, view, colour);
+    const tiled = this.tiles.box(view);
+    const city = !tiled && view.zoom > CITY_ZOOM ? cityBox(view) : null;
+    const streets = tiled ? this.tiles.draw(context, view, { colour, areStreetsShown: this.show.streets }) : [];
+    if (city) this.#drawCity(context, view);
+    const local = city && view.zoom > LOCALITIES_ZOOM ? localities(view) : streets.map(asName);
+    const places = this.show.labels ? this.ground.names(view).filter((place) => !local.length || !holds(tiled ?? city, place)) : [];
+    if (this.show.labels) this.#names(context, view, [...local, ...places]);
+    this.credits.tell({ tiles: tiled && this.tiles.about.attribution, city, outline: isOutlined, places: places.length > 0 });
   }
 
-  #drawSchematic(context, view) {
+  #drawCity(context, view) {
     const at = ([x, y]) => [x * view.scale - view.left, y * view.scale - view.top];
     const grow = 2 ** (view.zoom - REFERENCE_ZOOM);
     const sees = ([x, y], margin) => x > -margin && y > -margin && x < view.width + margin && y < view.height + margin;
-    context.lineJoin = context.lineCap = "round";
-    if (this.show.streets && view.zoom > CITY_ZOOM) this.#blocks(context, at, grow, sees, view.zoom);
+    if (this.show.streets) this.#blocks(context, at, grow, sees);
     this.#blobs(context, at, PARKS, grow, "--m-park");
     if (this.show.streets && view.zoom > STREETS_ZOOM) this.#streets(context, at, grow, sees);
     this.#blobs(context, at, LAKES, grow, "--m-water");
     const wide = Math.min(2.2, Math.max(0.35, grow ** 0.6));
     stroke(context, at, shapes.roads, "--m-case", 5 * wide, "--m-road", 3.4 * wide);
     stroke(context, at, shapes.highways, "--m-highway-case", 7.2 * wide, "--m-highway", 5 * wide);
-    if (view.zoom > CITY_ZOOM) metro(context, at, wide);
-    if (this.show.labels) this.#names(context, at, view);
+    metro(context, at, wide);
+  }
+
+  #names(context, view, names) {
+    const taken = this.boxes(view);
+    context.textAlign = "center";
+    for (const { x, y, name, isMain } of names) write(context, [x, y], name, isMain, taken);
   }
 
   #blocks(context, at, grow, sees) {
@@ -121,13 +127,24 @@ export class Basemap {
       });
     }
   }
+}
 
-  #names(context, at, view) {
-    const taken = this.boxes(view);
-    context.textAlign = "center";
-    if (view.zoom > NAMES_ZOOM) for (const [name, latitude, longitude, isMain] of PLACES) write(context, at(unit([latitude, longitude])), name, isMain, taken);
-    else for (const [name, latitude, longitude] of CITIES) write(context, at(unit([latitude, longitude])), name, true, taken);
-  }
+const asName = ({ x, y, name, rank }) => ({ x, y, name, isMain: rank < 2 });
+const holds = (box, { x, y }) => x > box[0] && y > box[1] && x < box[2] && y < box[3];
+
+/** Where on the canvas the hand-placed city is; null when it is out of view. */
+function cityBox({ scale, left, top, width, height }) {
+  const [x1, y1] = unit([CITY.north, CITY.west]);
+  const [x2, y2] = unit([CITY.south, CITY.east]);
+  const box = [x1 * scale - left, y1 * scale - top, x2 * scale - left, y2 * scale - top];
+  return box[0] < width && box[1] < height && box[2] > 0 && box[3] > 0 ? box : null;
+}
+
+function localities(view) {
+  return PLACES.map(([name, latitude, longitude, isMain]) => {
+    const [x, y] = unit([latitude, longitude]);
+    return { x: x * view.scale - view.left, y: y * view.scale - view.top, name, isMain: Boolean(isMain) };
+  });
 }
 
 function turned(context, [x, y], angle, grow, paint) {

@@ -1,10 +1,11 @@
 // Street tiles of our own server (docs/ui.md): fetched for what is in view, decoded once, drawn as paths.
-import { t } from "fc/boot";
+import { mercatorX, mercatorY } from "fc/table";
 import { readTile } from "fc/vector-tile";
 
 const KEPT_TILES = 160;
 const AT_ONCE = 6;
-const RETRY_MS = 5000;
+const FIRST_REST_MS = 1000;
+const LONGEST_REST_MS = 60_000;
 const ROADS = [ // by class: widths in pixels at zoom 14, and tokens
   { wide: 8, token: "--m-highway", edge: "--m-highway-case" },
   { wide: 6.4, token: "--m-highway", edge: "--m-highway-case" },
@@ -14,6 +15,8 @@ const ROADS = [ // by class: widths in pixels at zoom 14, and tokens
   { wide: 1.6, token: "--m-minor", edge: "--m-case" },
 ];
 const CASED_FROM_ZOOM = 11;
+const BUILDINGS_ZOOM = 13.5;
+const isHindi = document.documentElement.lang.startsWith("hi");
 
 export class StreetTiles {
   /** `onChange` is called when there is more to draw. */
@@ -22,38 +25,29 @@ export class StreetTiles {
     this.about = null; // null until the server has said, and where it has no tiles
     this.tiles = new Map(); // by "z/x/y", the longest unused first; null while on its way
     this.waiting = new Set();
-    this.isTold = false;
     this.onItsWay = 0;
+    this.failures = 0; // one after the other
+    this.isResting = false;
   }
 
   async begin() {
     try {
-      const about = await (await fetch("/basemap/")).json();
+      const answer = await fetch("/basemap/");
+      if (!answer.ok) throw new Error(answer.status);
+      const about = await answer.json();
+      this.failures = 0;
       if (!about.version) return;
       this.about = about;
       this.onChange();
-    } catch { /* without it the page draws its own ground */ }
+    } catch { this.#rest(() => this.begin()); }
   }
 
-  /** Are there tiles for the middle of what is in view? */
-  covers({ scale, left, top, width, height, zoom }) {
-    if (!this.about || zoom < this.about.first_zoom - 0.5) return false;
+  /** Where on the canvas tiles are, if they can be seen at all: `[left, top, right, bottom]`. */
+  box({ scale, left, top, width, height, zoom }) {
+    if (!this.about || zoom < this.about.first_zoom - 0.5) return null;
     const [west, south, east, north] = this.about.bounds;
-    const longitude = ((left + width / 2) / scale) * 360 - 180;
-    const latitude = (Math.atan(Math.sinh(Math.PI * (1 - (2 * (top + height / 2)) / scale))) * 180) / Math.PI;
-    return longitude >= west && longitude <= east && latitude >= south && latitude <= north;
-  }
-
-  /** Names what is drawn; whose data it is, also where room is short. */
-  tell(isShown) {
-    if (isShown === this.isTold) return;
-    this.isTold = isShown;
-    const line = document.querySelector(".attr");
-    const pill = document.querySelector("#basemap-name > span");
-    line.dataset.schematic ??= line.textContent;
-    line.textContent = isShown ? this.about.attribution : line.dataset.schematic;
-    line.toggleAttribute("data-owed", isShown);
-    if (pill) pill.textContent = t(isShown ? "baseTiles" : "baseSchematic");
+    const box = [mercatorX(west) * scale - left, mercatorY(north) * scale - top, mercatorX(east) * scale - left, mercatorY(south) * scale - top];
+    return box[0] < width && box[1] < height && box[2] > 0 && box[3] > 0 ? box : null;
   }
 
   /** Paints what is there, and gives back the names to be written, the greatest first. */
@@ -62,9 +56,16 @@ export class StreetTiles {
     for (const token of ["green", "water"]) {
       for (const { tile, left, top, unit } of placed) fillIn(context, tile[token], left, top, unit, colour(`--m-${token === "green" ? "park" : "water"}`));
     }
+    if (areStreetsShown && view.zoom >= BUILDINGS_ZOOM) this.#buildings(context, placed, colour);
     if (areStreetsShown) this.#roads(context, view, placed, colour);
-    return placed.flatMap(({ tile, left, top, unit }) => tile.places.map(({ x, y, name, rank }) => ({ x: left + x * unit, y: top + y * unit, name, rank })))
-      .sort((one, two) => one.rank - two.rank);
+    return placed.flatMap((each) => each.tile.places.map((place) => written(place, each))).sort((one, two) => one.rank - two.rank);
+  }
+
+  #buildings(context, placed, colour) {
+    for (const each of placed) {
+      fillIn(context, each.tile.buildings, each.left, each.top, each.unit, colour("--m-block"));
+      strokeIn(context, each, each.tile.buildings, 0.7, colour("--m-case"));
+    }
   }
 
   /** Small roads first, each class with its casing below it: crossings stay open. */
@@ -73,8 +74,8 @@ export class StreetTiles {
     for (let n = ROADS.length - 1; n >= 0; n--) {
       const { wide, token, edge } = ROADS[n];
       const width = Math.max(0.7, wide * grow);
-      if (view.zoom >= CASED_FROM_ZOOM) for (const each of placed) strokeIn(context, each, n, width + 1.6, colour(edge));
-      for (const each of placed) strokeIn(context, each, n, width, colour(view.zoom < CASED_FROM_ZOOM && n > 1 ? edge : token));
+      if (view.zoom >= CASED_FROM_ZOOM) for (const each of placed) strokeIn(context, each, each.tile.roads[n], width + 1.6, colour(edge));
+      for (const each of placed) strokeIn(context, each, each.tile.roads[n], width, colour(view.zoom < CASED_FROM_ZOOM && n > 1 ? edge : token));
     }
   }
 
@@ -107,7 +108,7 @@ export class StreetTiles {
 
   #fetchMore() {
     for (const key of this.waiting) {
-      if (this.onItsWay >= AT_ONCE) return;
+      if (this.onItsWay >= AT_ONCE || this.isResting) return;
       this.waiting.delete(key);
       this.tiles.set(key, null);
       this.#fetch(key);
@@ -118,15 +119,35 @@ export class StreetTiles {
     this.onItsWay++;
     try {
       const answer = await fetch(`/basemap/${this.about.version}/${key}.mvt`);
-      if (answer.status === 200 || answer.status === 204) this.tiles.set(key, readTile(answer.status === 204 ? new ArrayBuffer(0) : await answer.arrayBuffer()));
+      if (!answer.ok && answer.status !== 404) throw new Error(answer.status);
+      this.tiles.set(key, decoded(answer.status === 200 ? await answer.arrayBuffer() : new ArrayBuffer(0)));
+      this.failures = 0;
     } catch {
-      setTimeout(() => { this.tiles.delete(key); this.onChange(); }, RETRY_MS);
+      this.tiles.delete(key); // it is asked for again when the map is drawn after the rest
+      this.#rest(this.onChange);
     }
     this.onItsWay--;
     for (const old of this.tiles.keys()) { if (this.tiles.size <= KEPT_TILES) break; this.tiles.delete(old); }
     this.#fetchMore();
     this.onChange();
   }
+
+  /** A server in trouble is left alone, twice as long each time and not by all pages at once; then `resume`. */
+  #rest(resume) {
+    if (this.isResting) return;
+    this.isResting = true;
+    const longest = Math.min(LONGEST_REST_MS, FIRST_REST_MS * 2 ** this.failures++);
+    setTimeout(() => { this.isResting = false; resume(); }, longest * (0.5 + Math.random() / 2));
+  }
+}
+
+/** A tile that cannot be read stays empty: asking again brings the same bytes. */
+function decoded(bytes) {
+  try { return readTile(bytes); } catch { return readTile(new ArrayBuffer(0)); }
+}
+
+function written({ x, y, name, hindi, rank }, { left, top, unit }) {
+  return { x: left + x * unit, y: top + y * unit, name: (isHindi && hindi) || name, rank };
 }
 
 function fillIn(context, path, left, top, unit, colour) {
@@ -138,8 +159,7 @@ function fillIn(context, path, left, top, unit, colour) {
   context.restore();
 }
 
-function strokeIn(context, { tile, left, top, unit }, roadClass, width, colour) {
-  const path = tile.roads[roadClass];
+function strokeIn(context, { left, top, unit }, path, width, colour) {
   if (!path) return;
   context.save();
   context.translate(left, top);

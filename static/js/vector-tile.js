@@ -1,11 +1,12 @@
-// Mapbox Vector Tiles, read: roads by class, water and green as paths in units of the tile, places as points.
+// Mapbox Vector Tiles, read: roads by class, water, green and buildings as paths in units of the tile, places as points.
 const AREA = 3;
 const CLOSE_PATH = 7;
 const MOVE_TO = 1;
+const AREAS = ["water", "green", "buildings"];
 
-/** `{extent, roads: [Path2D by class], water, green, places: [{x, y, name, rank}]}`; nothing of what it does not know. */
+/** `{extent, roads: [Path2D by class], water, green, buildings, places: [{x, y, name, hindi, rank}]}`; nothing of what it does not know. */
 export function readTile(buffer) {
-  const tile = { extent: 4096, roads: [], water: new Path2D(), green: new Path2D(), places: [] };
+  const tile = { extent: 4096, roads: [], water: new Path2D(), green: new Path2D(), buildings: new Path2D(), places: [] };
   each(new Uint8Array(buffer), (field, value) => { if (field === 3) readLayer(tile, value); });
   return tile;
 }
@@ -62,13 +63,16 @@ function readFeature(tile, layer, bytes) {
     else if (field === 3) shape = value;
     else if (field === 4) steps = numbers(value);
   });
-  if (layer.name === "places") { const [x, y] = firstPoint(steps); tile.places.push({ x, y, name: String(said.name), rank: said.rank }); }
+  if (layer.name === "places") tile.places.push(readPlace(said, steps));
   else if (layer.name === "roads") trace(tile.roads[said.class] ??= new Path2D(), steps);
-  else if (shape === AREA && (layer.name === "water" || layer.name === "green")) trace(tile[layer.name], steps);
+  else if (shape === AREA && AREAS.includes(layer.name)) trace(tile[layer.name], steps);
 }
 
 const unzigzag = (number) => (number % 2 ? -(number + 1) / 2 : number / 2);
-const firstPoint = (steps) => [unzigzag(steps[1] ?? 0), unzigzag(steps[2] ?? 0)];
+
+function readPlace({ name, "name:hi": hindi = "", rank }, steps) {
+  return { x: unzigzag(steps[1] ?? 0), y: unzigzag(steps[2] ?? 0), name: String(name), hindi: String(hindi), rank };
+}
 
 function trace(path, steps) {
   let x = 0;

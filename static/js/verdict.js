@@ -13,10 +13,11 @@ const fit = () => map.fitBounds(L.latLngBounds([data.station, ...data.focus]).pa
 map.invalidateSize(false);
 fit();
 
-const base = new Basemap();
+const base = new Basemap(() => ground.redraw());
 const pane = map.createPane("schematic");
 Object.assign(pane.style, { zIndex: 150, pointerEvents: "none" });
 const ground = canvasLayer({ pane: "schematic", draw: base.draw.bind(base) }).addTo(map);
+base.tiles.begin();
 const marks = L.layerGroup().addTo(map);
 
 function draw() {

@@ -16,7 +16,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("file", type=Path, nargs="?", help="of your city or region, without one with --remove")
-        parser.add_argument("--remove", action="store_true", help="forget the tiles: back to the schematic ground")
+        parser.add_argument("--remove", action="store_true", help="forget the tiles: back to the bundled ground")
 
     def handle(self, *args: Any, file: Path | None, remove: bool, **options: Any) -> None:
         if (file is None) != remove:
