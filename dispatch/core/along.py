@@ -4,7 +4,7 @@ Pure: everything follows from the stored problem. Its chargers stand in the orde
 few are each tried as the vehicle's first charge, so that a dispatcher sees what every other choice would have cost.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -61,7 +61,8 @@ def decide(problem: Problem, known: Answer | None = None) -> Decision:
         return Decision(best, {})
     count = FORCED if len(problem.stops) <= LONG_ROUTE else FORCED_ON_LONG_ROUTES
     tried = dict.fromkeys((*range(min(count, len(problem.chargers))), best.visits[0].charger))
-    forced = {charger: _forced(problem, best, charger) for charger in tried}
+    begun = None if problem.paise_per_minute is None else routes.Begun(problem)
+    forced = {charger: _forced(problem, begun, best, charger) for charger in tried}
     best = min([best, *(plan for plan in forced.values() if plan)], key=lambda plan: plan.objective)
     forced[best.visits[0].charger] = best
     return Decision(best, forced, _backups(problem, best))
@@ -135,18 +136,24 @@ def _few(problem: Problem, best: Plan, first: int | None = None) -> list[int]:
     return list(dict.fromkeys([*asked, *visited, *range(min(COMPANIONS, len(problem.chargers)))]))
 
 
-def _forced(problem: Problem, best: Plan, charger: int) -> Plan | None:
+def _forced(problem: Problem, begun: routes.Begun | None, best: Plan, charger: int) -> Plan | None:
     """The best plan found whose first charge is there: where the way over it is shortest, or where the best one has
     its first charge."""
     if charger == best.visits[0].charger:
         return best
     few = _few(problem, best, charger)
-    rest = part_of(problem, few)
     gaps = {_gap(problem, charger), best.visits[0].before_stop - 1}
-    plans = [plan for gap in sorted(gaps) if (plan := routes.solve(_begun_with_first(rest, gap))) is not None]
-    plans = [plan for plan in plans if plan.visits]
-    found = min(plans, key=lambda plan: plan.objective, default=None)
-    return None if found is None else _numbered(found, few.__getitem__)
+    plans = [_begun_at_first(problem, begun, few, gap) for gap in sorted(gaps)]
+    return min((plan for plan in plans if plan and plan.visits), key=lambda plan: plan.objective, default=None)
+
+
+def _begun_at_first(problem: Problem, begun: routes.Begun | None, few: Sequence[int], gap: int) -> Plan | None:
+    """The best plan over a few chargers that goes to the first of them after stop `gap`."""
+    sure = begun.at(few[0], gap, few) if begun else None
+    if sure is not None:
+        return sure.plan
+    plan = routes.solve(_begun_with_first(part_of(problem, few), gap))
+    return None if plan is None else _numbered(plan, few.__getitem__)
 
 
 def _gap(problem: Problem, charger: int) -> int:

@@ -3,6 +3,7 @@
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from math import ceil, isfinite
 
@@ -108,9 +109,14 @@ def charge_curve(
     power = np.minimum(curve, plug_power_w) * CHARGING_EFFICIENCY
     if power.min() < 1:
         return None
-    seconds = np.concatenate([[0.0], np.cumsum(battery_wh / 100 * 3600 / power)])
+    return _broken_line(power.tobytes(), battery_wh, max(1, min(100, round(to_percent))), within_seconds)
+
+
+@lru_cache(maxsize=4096)
+def _broken_line(power: bytes, battery_wh: float, last: int, within_seconds: float) -> ChargeCurve:
+    """The vehicles of a model share one at plugs that are alike: it takes a millisecond to find."""
+    seconds = np.concatenate([[0.0], np.cumsum(battery_wh / 100 * 3600 / np.frombuffer(power))])
     wh = np.arange(101) / 100 * battery_wh
-    last = max(1, min(100, round(to_percent)))
     kept = [0]
     while kept[-1] < last:
         kept.append(_farthest(seconds, kept[-1], last, within_seconds))

@@ -5,6 +5,7 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -40,8 +41,7 @@ class Habit:
     profile: forecast.Profile | None = None
 
 
-@dataclass(frozen=True)
-class Habits:
+class Habits(NamedTuple):
     """Of some sites, of every class, and what forecasts were worth."""
 
     at_sites: Mapping[int, Mapping[Kind, Habit]]
@@ -74,6 +74,7 @@ def raw_p_free(habit: Habit, state: waits.PlugState, *, hour: float, ahead_secon
     return 1 - habit.profile.p_busy(is_busy=not state.is_free, hour=hour, ahead_hours=ahead_seconds / 3600)
 
 
+@lru_cache(maxsize=64)
 def hour_of_week(at: datetime, zone: ZoneInfo) -> float:
     """From Monday 00:00 where the plug is."""
     local = at.astimezone(zone)

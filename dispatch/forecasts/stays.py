@@ -29,6 +29,8 @@ def elapsed_seconds(row: PlugRow, now: datetime) -> float:
 
 
 def stay_at(row: PlugRow, state: waits.PlugState, *, arrives_in_seconds: float, now: datetime) -> Stay:
+    if state.is_free and not state.inbound:
+        return Stay(0.0, 0.0, _p_taken(row, state, arrives_in_seconds, now))
     p50, p90 = (
         waits.wait_seconds(state, arrives_in_seconds=arrives_in_seconds, share=share)
         for share in (waits.P50, waits.P90)
@@ -40,6 +42,9 @@ def _p_taken(row: PlugRow, state: waits.PlugState, arrives_in_seconds: float, no
     if not state.is_free:
         return None
     habits = known.habits.at([row.location_id])
-    habit, hour = habits.of(row.location_id, row.plug, row.power_w), known.hour_of_week(now, zone_of(row.time_zone))
+    habit = habits.of(row.location_id, row.plug, row.power_w)
+    if habit.profile is None:
+        return None
+    hour = known.hour_of_week(now, zone_of(row.time_zone))
     p_free = habits.p_free(habit, state, hour=hour, ahead_seconds=arrives_in_seconds)
     return None if p_free is None else round(1 - p_free, 3)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dispatch.core.routes import answers, clocked
+from dispatch.core.routes.begun import Begun
 from dispatch.core.routes.ground import Ground
 from dispatch.core.routes.labelling import Search
 from dispatch.core.routes.problem import (
@@ -29,8 +30,8 @@ from dispatch.core.routes.problem import (
 from dispatch.core.routes.walk import Walk
 
 __all__ = [
-    "VERSION", "Answer", "Arrival", "Backup", "Charger", "Infeasible", "Plan", "Problem", "Stop", "Visit", "WayOut",
-    "answer", "backups", "from_snapshot", "replay", "solve", "to_snapshot", ]  # fmt: skip
+    "VERSION", "Answer", "Arrival", "Backup", "Begun", "Charger", "Infeasible", "Plan", "Problem", "Stop", "Visit",
+    "WayOut", "answer", "backups", "from_snapshot", "replay", "solve", "to_snapshot", ]  # fmt: skip
 
 
 def solve(problem: Problem) -> Plan | None:

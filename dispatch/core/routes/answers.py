@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from dispatch.core.routes.ground import Ground
-from dispatch.core.routes.levels import NEVER
+from dispatch.core.routes.levels import NEVER, TINY
 from dispatch.core.routes.problem import Answer, Backup, Charger, Infeasible, Plan, Problem, Stop, WayOut
 
 Solve = Callable[[Problem], Plan | None]
@@ -185,7 +185,7 @@ def _economically(problem: Problem, solve: Solve) -> list[WayOut]:
 
 
 def _is_enough(problem: Problem) -> bool:
-    return Ground(unclocked(problem)).ahead.onward[0] <= problem.start_wh
+    return Ground(unclocked(problem)).ahead.onward[0] <= problem.start_wh + TINY
 
 
 def _most(holds: Callable[[float], bool], low: float, high: float) -> float | None:
@@ -221,9 +221,17 @@ def _backup(problem: Problem, plan: Plan, number: int, answer: Callable[[Problem
     leaves = {0: (0.0, problem.start_wh)} | {one.stop: (one.leaves_seconds, one.arrival_wh) for one in plan.arrivals}
     for stop in range(visit.before_stop - 1, -1, -1):
         ahead = list(range(stop + 1, len(problem.stops)))
-        if isinstance(answer(_rest(problem, stop, ahead, visit.charger, *leaves[stop])), Plan):
+        if _can_be_driven(_rest(problem, stop, ahead, visit.charger, *leaves[stop]), answer):
             return Backup(number, on_arrival, stop)
     return Backup(number, on_arrival, None)
+
+
+def _can_be_driven(problem: Problem, answer: Callable[[Problem], Answer]) -> bool:
+    """Where nothing is closed, and nobody turned away, the charge alone decides that."""
+    may_be_too_late = any(stop.latest_seconds is not None for stop in problem.stops) or any(
+        one.hours or one.ready_seconds == NEVER for one in problem.chargers
+    )
+    return isinstance(answer(problem), Plan) if may_be_too_late else _is_enough(problem)
 
 
 def _rest(problem: Problem, here: int, left: list[int], without: int, now: float, wh: float) -> Problem:

@@ -8,8 +8,9 @@ says how far the best could be below.
 
 from dataclasses import replace
 
-from dispatch.core.routes.ground import Ground, Terms
+from dispatch.core.routes.ground import Fixed, Ground, Terms
 from dispatch.core.routes.labelling import Found, Search
+from dispatch.core.routes.levels import TINY
 from dispatch.core.routes.problem import Charger, Plan, Problem, Visit
 from dispatch.core.routes.walk import Charging, Walk, charging
 
@@ -21,13 +22,21 @@ SAME_SECONDS, SAME_PAISE = 1.0, 0.5
 
 def cheapest(problem: Problem) -> Plan | None:
     """The best plan found; None when none keeps to the clock."""
-    quickest = Search(Ground(replace(problem, paise_per_minute=None))).run()
+    at_best = replace(problem, chargers=[replace(one, paise_per_kwh=least_price(one)) for one in problem.chargers])
+    ground = Ground(at_best)
+    free = Search(ground).run()
+    if free is None:
+        return None
+    plan = Walk(problem).go(free.charges).plan()
+    if plan is not None and plan.objective <= free.bound + TINY:  # who waits, or pays more, does no better
+        return plan
+    quickest = Search(Ground(replace(problem, paise_per_minute=None), None, ground.fixed)).run()
     if quickest is None:  # and that search is exact: nothing is possible
         return None
     best = Walk(problem).go(quickest.charges).plan()
     for terms in (_on_the_way(problem), {}):
-        best = _cheaper(best, _settled(problem, terms))
-    return None if best is None else replace(best, bound=min(best.objective, _bound(problem, quickest)))
+        best = _cheaper(best, _settled(problem, terms, ground.fixed))
+    return None if best is None else replace(best, bound=min(best.objective, _bound(ground, free, quickest)))
 
 
 Known = dict[tuple[int, int], Terms]
@@ -55,11 +64,11 @@ def _terms(problem: Problem, charger: Charger, wait: float, met: Charging, low: 
     )
 
 
-def _settled(problem: Problem, terms: Known) -> Plan | None:
+def _settled(problem: Problem, terms: Known, fixed: Fixed) -> Plan | None:
     """The cheapest plan on the way to one whose waits and prices are what it was made with."""
     best = None
     for _ in range(ROUNDS):
-        found = Search(Ground(problem, terms), LABELS_OF_A_GUESS).run()
+        found = Search(Ground(problem, terms, fixed), LABELS_OF_A_GUESS).run()
         if found is None:
             break
         walk = Walk(problem).go(found.charges)
@@ -94,16 +103,14 @@ def _learn(problem: Problem, terms: Known, visits: list[Visit]) -> bool:
     return is_news
 
 
-def _bound(problem: Problem, quickest: Found) -> float:
-    """What no plan can beat, in paise."""
-    chargers = [replace(one, paise_per_kwh=least_price(one)) for one in problem.chargers]
-    ground = Ground(replace(problem, chargers=chargers))
-    free = Search(ground).run()
-    bought = 0.0
-    if problem.start_wh < ground.ahead.straight_wh[0] and chargers:
+def _bound(ground: Ground, free: Found, quickest: Found) -> float:
+    """What no plan can beat, in paise. `ground`: at the best prices, where `free` is the best when nobody waits."""
+    problem, bought = ground.problem, 0.0
+    if problem.start_wh < ground.ahead.straight_wh[0] and problem.chargers:
         metered = max(0.0, ground.ahead.more_wh[0] - problem.start_wh) / 1000 / problem.battery_per_metered
-        bought = metered * min(one.paise_per_kwh for one in chargers) + min(one.fee_paise for one in chargers)
-    return max(free.bound if free else 0.0, quickest.bound * ground.scale + bought)
+        least = min(one.paise_per_kwh for one in problem.chargers), min(one.fee_paise for one in problem.chargers)
+        bought = metered * least[0] + least[1]
+    return max(free.bound, quickest.bound * ground.scale + bought)
 
 
 def least_price(charger: Charger) -> float:

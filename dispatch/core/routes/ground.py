@@ -62,11 +62,42 @@ class FarAhead(NamedTuple):
     is_dead_end: npt.NDArray[np.bool_]
 
 
-class Ground:
-    """Arcs, gauges and bounds. `is_timed` False leaves the clock out: nothing opens, closes or gets ready."""
+class Fixed(NamedTuple):
+    """What neither prices nor the clock change: seconds and Wh from place to place (NEVER: no way), what must be left,
+    and between chargers the least Wh by one hop and by any."""
 
-    def __init__(self, problem: Problem, terms: Mapping[tuple[int, int], Terms] | None = None) -> None:
+    seconds: Array
+    wh: Array
+    least: Array
+    wh_rows: list[list[float]]
+    least_rows: list[list[float]]
+    hops_wh: Array
+    ways_wh: Array
+
+
+def fixed_of(problem: Problem) -> Fixed:
+    last, first = len(problem.stops) - 1, len(problem.stops)
+    seconds, wh = _matrix(problem.seconds), _matrix(problem.wh)
+    is_way = np.isfinite(seconds) & np.isfinite(wh)
+    seconds, wh = np.where(is_way, seconds, NEVER), np.where(is_way, wh, NEVER)
+    least = np.maximum(problem.reserve_wh, problem.reserve_share_of_leg * np.where(is_way, wh, 0))
+    least[:, last] = np.maximum(least[:, last], problem.final_wh)
+    hops_wh = wh[first:, first:].copy()
+    np.fill_diagonal(hops_wh, NEVER)
+    return Fixed(seconds, wh, least, wh.tolist(), least.tolist(), hops_wh, _closed(hops_wh))
+
+
+class Ground:
+    """Arcs, gauges and bounds. `is_timed` False leaves the clock out: nothing opens, closes or gets ready.
+
+    `fixed`: of the same problem, where another ground was made of it already.
+    """
+
+    def __init__(
+        self, problem: Problem, terms: Mapping[tuple[int, int], Terms] | None = None, fixed: Fixed | None = None
+    ) -> None:
         self.problem = problem
+        self.fixed = fixed or fixed_of(problem)
         self.last = len(problem.stops) - 1
         self.count = len(problem.chargers)
         self.is_timed = problem.paise_per_minute is None
@@ -98,15 +129,8 @@ class Ground:
 
     def _fill(self, terms: Mapping[tuple[int, int], Terms]) -> None:
         problem = self.problem
-        arcs, wh = _matrix(problem.seconds) * self.scale, _matrix(problem.wh)
-        self._arcs = np.where(np.isfinite(wh), arcs, NEVER)
-        self._wh = np.where(np.isfinite(arcs), wh, NEVER)
-        least = np.maximum(
-            problem.reserve_wh, problem.reserve_share_of_leg * np.where(np.isfinite(self._wh), self._wh, 0)
-        )
-        least[:, self.last] = np.maximum(least[:, self.last], problem.final_wh)
-        self._least = least
-        self.arcs, self.wh, self.least = self._arcs.tolist(), self._wh.tolist(), least.tolist()
+        self._arcs, self._wh, self._least = self.fixed.seconds * self.scale, self.fixed.wh, self.fixed.least
+        self.arcs, self.wh, self.least = self._arcs.tolist(), self.fixed.wh_rows, self.fixed.least_rows
         own = [Terms(one.wait_seconds, one.paise_per_kwh) for one in problem.chargers]
         rows = [[terms.get((i + 1, c), own[c]) for c in range(self.count)] for i in range(self.last)]
         made: dict[tuple[int, float], Gauge] = {}
@@ -133,10 +157,7 @@ class _Backwards:
     """The bounds, from the end of the route to its beginning."""
 
     def __init__(self, ground: Ground) -> None:
-        self.ground, first = ground, ground.last + 1
-        self.hops_wh = ground._wh[first:, first:].copy()
-        np.fill_diagonal(self.hops_wh, NEVER)
-        self.ways_wh = _closed(self.hops_wh)
+        self.ground, self.hops_wh, self.ways_wh = ground, ground.fixed.hops_wh, ground.fixed.ways_wh
         self.over: list[float] | None = None
         last, count = ground.last, ground.count
         self.straight, self.straight_wh, self.more, self.more_wh, self.onward, self.rest, self.rest_wh = (

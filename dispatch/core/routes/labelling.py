@@ -7,7 +7,7 @@ and curves need not be concave. A label is dropped when another one at its place
 or when even its bound is no better than a plan at hand.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from heapq import heappop, heappush
 from typing import NamedTuple
 
@@ -16,6 +16,7 @@ import numpy as np
 from dispatch.core.curves import line_at
 from dispatch.core.routes.ground import Array, Ground
 from dispatch.core.routes.levels import (
+    ALWAYS,
     NEVER,
     TINY,
     Gauge,
@@ -67,10 +68,14 @@ class Found(NamedTuple):
 
 
 class Search:
-    """One search on one ground."""
+    """One search on one ground. `among`: only over these chargers; None: over any."""
 
-    def __init__(self, ground: Ground, labels_at_most: int = LABELS_AT_MOST) -> None:
+    def __init__(
+        self, ground: Ground, labels_at_most: int = LABELS_AT_MOST, among: Collection[int] | None = None
+    ) -> None:
         self.ground, self.labels_at_most = ground, labels_at_most
+        self.barred = np.full(ground.count, among is not None)
+        self.barred[list(among or ())] = False
         self.ahead = ground.ahead
         self.stops = ground.problem.stops
         self.has_windows = ground.is_timed and any(
@@ -85,7 +90,21 @@ class Search:
 
     def run(self) -> Found | None:
         """The best way; None when there is none."""
-        start = self._begin()
+        return self.run_from(self._begin())
+
+    def begun_at(self, gap: int, c: int, wait_seconds: float) -> Label | None:
+        """Straight to stop `gap`, and from there to a charger, where it waits for so long; None: it does not get there.
+
+        On a ground that leaves the clock out.
+        """
+        label = self._begin()
+        for _ in range(gap):
+            label = label and self._gone_on(label, label.stop)
+        more = (wait_seconds - self.ground.problem.chargers[c].wait_seconds) * self.ground.scale
+        return label and self._arrived(label, c, more)
+
+    def run_from(self, start: Label | None) -> Found | None:
+        """The best of the ways that begin so."""
         if start is None:
             return None
         self._offer(start)
@@ -166,34 +185,42 @@ class Search:
             straight[(ahead.straight_wh > ahead.top) & (missing > 0)] = NEVER
         more = begins + ahead.more + np.maximum(0.0, ahead.more_wh - left) / self.ground.rate
         promise = np.minimum(straight, more)
-        promise[ahead.is_dead_end] = NEVER
+        promise[ahead.is_dead_end | self.barred] = NEVER
         if label.charger >= 0:
             promise[label.charger] = NEVER
         for c in np.flatnonzero(promise <= min(self.best + TINY, MOST)).tolist():
             yield c, float(promise[c])
 
     def _go_on(self, label: Label, place: int) -> None:
-        """To the next stop of the route."""
+        if (on := self._gone_on(label, place)) is not None:
+            self._offer(on)
+
+    def _gone_on(self, label: Label, place: int) -> Label | None:
+        """At the next stop of the route."""
         ground, j = self.ground, label.stop + 1
         least = max(ground.least[place][j], self.ahead.onward[j])
         level = driven(label.level, ground.arcs[place][j], ground.wh[place][j], least)
         if level is not None and ground.is_timed:
             level = _in_time(level, self.stops[j].earliest_seconds, self.stops[j].latest_seconds)
-        if level is not None:
-            service = ground.service[j]
-            done = Level([t + service for t in level.at], level.wh) if service else level
-            self._offer(Label(j, -1, done, label))
+        if level is None:
+            return None
+        service = ground.service[j]
+        done = Level([t + service for t in level.at], level.wh) if service else level
+        return Label(j, -1, done, label)
 
     def _arrive(self, label: Label, c: int) -> None:
-        """Charge at a charger on the way to the next stop."""
+        if (there := self._arrived(label, c)) is not None:
+            self._offer(there)
+
+    def _arrived(self, label: Label, c: int, more: float = 0.0) -> Label | None:
+        """Charging at a charger on the way to the next stop, with a wait that is so much longer."""
         ground, i = self.ground, label.stop
         place = i if label.charger < 0 else ground.last + 1 + label.charger
         there = ground.last + 1 + c
-        arcs = ground.arcs[place][there] + ground.over[i][c]
+        arcs = ground.arcs[place][there] + ground.over[i][c] + more
         arrival = driven(label.level, arcs, ground.wh[place][there], ground.least[place][there])
         level = arrival and charged(arrival, ground.gauges[i][c], ground.windows[c])
-        if arrival is not None and level is not None:
-            self._offer(Label(i, c, level, label, arrival))
+        return None if arrival is None or level is None else Label(i, c, level, label, arrival)
 
     def _traced(self, label: Label) -> list[Charge]:
         """The charges of the way to `label`, from which it goes straight on."""
@@ -225,6 +252,8 @@ class Search:
         """The instant to begin charging at for the most charge by `instant`."""
         assert label.arrival is not None  # noqa: S101 (labels at chargers have one)
         gauge, windows = self.ground.gauges[label.stop][label.charger], self.ground.windows[label.charger]
+        if len(label.arrival.at) == 1 and windows is ALWAYS:  # nobody gains by beginning later than on arrival
+            return min(label.arrival.at[0], instant)
         begins = [t for t in _beginnings(label.arrival, gauge, windows) if t <= instant] or [instant]
         reached = [(_charged_by(label.arrival, gauge, windows, t, instant), t) for t in [*begins, instant]]
         most = max(wh for wh, _ in reached)
