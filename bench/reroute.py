@@ -1,11 +1,14 @@
 """From a ping to the plan on the dispatcher's socket, and from broken plugs to new plans, through the whole system.
 
-    python -m bench.reroute [--connectors 5000] [--vehicles 120] [--broken 50]
+    python -m bench.reroute [--connectors 5000] [--vehicles 120] [--broken 50] [--rounds 3] [--automatic]
 
 Runs `fleetcharge.embedded.run` as a user would (realtime, worker and web process, PostgreSQL with fsync on) in a
 temporary folder. A vehicle's ping takes it below 20 %; the time runs from the first byte of its HTTP request until its
 alert with a plan arrives at a browser's WebSocket. Floor: a ping that changes only a position, until that arrives.
-Then plugs that plans lead to break all at once, and each vehicle's next plan is waited for on the same socket.
+Then plugs that plans lead to break all at once: each belongs to a charger of its own, which says so on its own OCPP
+socket. The time runs from the first byte of the first StatusNotification until each vehicle's next plan is on the
+browser's socket. `--automatic`: plans are accepted by themselves, so places are given up and others reserved; then a
+plan counts when it has its place.
 """
 
 import argparse
@@ -26,6 +29,7 @@ ROOT = Path(__file__).resolve().parent.parent
 GOAL_PLAN_MS, GOAL_BROKEN_MS = 150.0, 1_000.0
 PACE_SECONDS = 0.15  # between two vehicles: each is measured alone
 PATIENCE_SECONDS = 30
+PAUSE_SECONDS = 2.0  # between rounds: what follows from one is done before the next
 ENOUGH_PERCENT = 21  # nobody is foreseen to run low: there are no stops to reach
 State = dict[int, float]
 
@@ -65,7 +69,7 @@ class System:
 Place = tuple[int, float, float]  # vehicle, latitude, longitude
 
 
-def fill(connectors: int, vehicles: int) -> tuple[list[Place], str, str]:
+def fill(connectors: int, vehicles: int, *, is_automatic: bool) -> tuple[list[Place], str, str]:
     """The city of bench.dispatch, all have enough; (where vehicles are, API key, a dispatcher's session key)."""
     from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
     from django.contrib.sessions.backends.db import SessionStore
@@ -76,13 +80,17 @@ def fill(connectors: int, vehicles: int) -> tuple[list[Place], str, str]:
     from bench.dispatch import fill as city
     from fleetcharge.accounts import services as accounts
     from fleetcharge.accounts.models import Membership, Organisation, Scope, User
+    from stations.models import Connector
     from vehicles.models import Stop, Vehicle, VehicleState
 
     city(connectors, vehicles)
+    Connector.objects.update(reported_status=F("status"))
     Stop.objects.all().delete()
     VehicleState.objects.update(soc_percent=ENOUGH_PERCENT, is_soc_low=False)
     Vehicle.objects.update(device_id=Concat(Value("van-"), Cast(F("pk"), CharField())))
     fleet = Organisation.objects.get(slug="bench")
+    if is_automatic:
+        Organisation.objects.update(dispatch_mode=Organisation.DispatchMode.AUTOMATIC)
     user = User.objects.create(email="asha@bench.example", password="!")
     Membership.objects.create(user=user, organisation=fleet, role="dispatcher")
     session = SessionStore()
@@ -100,7 +108,8 @@ def fill(connectors: int, vehicles: int) -> tuple[list[Place], str, str]:
 class Browser:
     """One page's socket: when each vehicle's newest plan and position came."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_automatic: bool) -> None:
+        self.counting = ("accepted", "reserved") if is_automatic else ("proposed",)
         self.plans: dict[int, tuple[int, float]] = {}  # by vehicle: plan, when it came
         self.moves: dict[int, float] = {}  # by latitude in millionths
         self.ready = asyncio.Event()
@@ -124,7 +133,9 @@ class Browser:
     def _told(self, message: dict[str, Any]) -> None:
         self.ready.set()
         plan = message.get("plan") if message["type"] == "alert" else None
-        if plan and plan["connector"] and self.plans.get(message["vehicle_id"], (0, 0.0))[0] < plan["id"]:
+        if not plan or not plan["connector"] or plan["state"] not in self.counting:
+            return
+        if self.plans.get(message["vehicle_id"], (0, 0.0))[0] < plan["id"]:
             self.plans[message["vehicle_id"]] = plan["id"], time.perf_counter()
 
     def _drawn(self, frame: bytes) -> int:
@@ -195,41 +206,105 @@ async def one_by_one(work: Callable[[Place], Any], places: list[Place]) -> list[
     return taken
 
 
-def break_plugs(connector_ids: list[int]) -> None:
-    """Their network says, in one go, that they are out of order."""
-    from django.utils import timezone
-
-    from stations.models import Connector
-    from stations.services import report_from_source
-
-    for evse_id in Connector.objects.filter(pk__in=connector_ids).values_list("evse_id", flat=True):
-        now = timezone.now()
-        report_from_source(evse_id=evse_id, raw_status="OUTOFORDER", status="faulted", at=now, received_at=now)
-
-
-def offered(count: int) -> dict[int, tuple[int, int]]:
-    """Vehicles with a proposal: the plan and its plug."""
+def sent_to(count: int) -> dict[int, tuple[int, int]]:
+    """Vehicles on their way to a plug that works: the plan and the plug."""
     from dispatch.models import ChargePlan
 
-    plans = ChargePlan.objects.filter(state="proposed", connector__isnull=False).order_by("pk")[:count]
-    return {plan.vehicle_id: (plan.pk, plan.connector_id) for plan in plans if plan.connector_id}
+    under_way = ChargePlan.objects.filter(state__in=("proposed", "accepted", "reserved"), connector__isnull=False)
+    plans = under_way.order_by("pk").values_list("vehicle_id", "pk", "connector_id")[:count]
+    return {vehicle_id: (plan_id, int(connector_id or 0)) for vehicle_id, plan_id, connector_id in plans}
 
 
-async def broken(browser: Browser, count: int) -> list[float | None]:
+def give_chargers(connector_ids: list[int], first: int) -> dict[int, str]:
+    """A charger for each of these plugs, numbered from `first`; what each says of its plug, by its number."""
+    from bench.ocpp.stations import KEY
+    from fleetcharge.accounts.models import Organisation
+    from fleetcharge.lib import crypto
+    from stations.models import EVSE, Charger, Connector
+
+    fleet, secret = Organisation.objects.get(slug="bench"), crypto.keyed_hash(KEY, purpose=Charger.KEY_PURPOSE)
+    plugs = Connector.objects.filter(pk__in=connector_ids).select_related("evse").order_by("pk")
+    says = {}
+    for number, plug in enumerate(plugs, first):
+        charger = Charger.objects.create(
+            organisation=fleet, location_id=plug.evse.location_id, ocpp_identity=f"BENCH-{number}", auth_key_hash=secret
+        )
+        EVSE.objects.filter(pk=plug.evse_id).update(charger=charger, evse_number=1)
+        says[number] = plug.reported_status.capitalize()
+    plugs.update(connector_id=1)
+    return says
+
+
+class Chargers:
+    """Their sockets. Each boots and says how its plug is; then all break."""
+
+    def __init__(self, says: dict[int, str]) -> None:
+        self._says = says
+        self._answered: set[tuple[int, bytes]] = set()
+        self.sockets: list[Any] = []
+
+    async def come(self, port: int) -> None:
+        from bench.ocpp.stations import connect
+
+        self.sockets = await connect(port, range(min(self._says), max(self._says) + 1), self._heard)
+        for socket in self.sockets:
+            socket.send(b'[2,"boot","BootNotification",{"chargePointVendor":"Bench","chargePointModel":"One"}]')
+        await self._until_answered(b"boot")
+        for socket in self.sockets:
+            socket.send(status_of("is", self._says[socket.number], "NoError"))
+        await self._until_answered(b"is")
+
+    async def break_all(self) -> tuple[float, float]:
+        """When the first one began to say so, and the milliseconds until the last one had its answer."""
+        began = time.perf_counter()
+        for socket in self.sockets:
+            socket.send(status_of("broken", "Faulted", "GroundFailure"))
+        await self._until_answered(b"broken")
+        return began, (time.perf_counter() - began) * 1000
+
+    def _heard(self, socket: Any, payload: bytes) -> None:
+        if payload.startswith(b"[3,"):
+            self._answered.add((socket.number, payload[4:].partition(b'"')[0]))
+
+    async def _until_answered(self, name: bytes) -> None:
+        wanted = {(socket.number, name) for socket in self.sockets}
+        if not await until(lambda: wanted <= self._answered):
+            raise SystemExit(f"not every charger was answered: {name.decode()}")
+
+
+def status_of(name: str, status: str, error: str) -> bytes:
+    said = {"connectorId": 1, "errorCode": error, "status": status}
+    return json.dumps([2, name, "StatusNotification", said]).encode()
+
+
+async def broken(system: System, browser: Browser, count: int, first: int) -> list[float | None]:
     """Milliseconds from the first of the reports until each vehicle's next plan was on the socket."""
-    before = await asyncio.to_thread(offered, count)
-    began = time.perf_counter()
-    await asyncio.to_thread(break_plugs, sorted({plug for _, plug in before.values()}))
-    told = time.perf_counter()
-    await until(lambda: all(browser.plans[vehicle][0] > plan for vehicle, (plan, _) in before.items()))
-    print(f"  {len(before)} plugs told broken in {(told - began) * 1000:.0f} ms")
+    plugs = {plug for _, plug in (await asyncio.to_thread(sent_to, count)).values()}
+    chargers = Chargers(await asyncio.to_thread(give_chargers, sorted(plugs), first))
+    await chargers.come(system.realtime)
+    going = await asyncio.to_thread(sent_to, count)
+    before = {vehicle: plan for vehicle, (plan, plug) in going.items() if plug in plugs}
+    if len(before) < count:
+        raise SystemExit(f"only {len(before)} vehicles are on their way to these chargers")
+    began, told_ms = await chargers.break_all()
+    await until(lambda: all(browser.plans[vehicle][0] > plan for vehicle, plan in before.items()))
+    print(f"  {len(chargers.sockets)} chargers said that they are broken, and were answered within {told_ms:.0f} ms")
     came = [browser.plans[vehicle] for vehicle in before]
-    old = [plan for plan, _ in before.values()]
-    return [(at - began) * 1000 if plan > was else None for (plan, at), was in zip(came, old, strict=True)]
+    return [(at - began) * 1000 if plan > was else None for (plan, at), was in zip(came, before.values(), strict=True)]
 
 
-async def measure(system: System, count: int, places: list[Place], key: str, session: str) -> bool:
-    browser = Browser()
+async def broken_in_rounds(system: System, browser: Browser, options: argparse.Namespace) -> list[float | None]:
+    taken: list[float | None] = []
+    for number in range(options.rounds):
+        taken += await broken(system, browser, options.broken, 1 + number * options.broken)
+        last = max((one for one in taken[-options.broken :] if one is not None), default=0.0)
+        print(f"  round {number + 1}: the last of their plans after {last:.0f} ms")
+        await asyncio.sleep(PAUSE_SECONDS)
+    return taken
+
+
+async def measure(system: System, options: argparse.Namespace, places: list[Place], key: str, session: str) -> bool:
+    browser = Browser(is_automatic=options.automatic)
     page = asyncio.create_task(browser.run(system.realtime, session))
     await asyncio.wait_for(browser.ready.wait(), 30)
     fleet = Fleet(system, key, browser)
@@ -239,7 +314,8 @@ async def measure(system: System, count: int, places: list[Place], key: str, ses
     least, _ = shown("ping to position on the socket (floor)", floor, None)
     median, is_quick = shown("ping to plan on the socket", plans, GOAL_PLAN_MS)
     print(f"  ratio {median / least:.1f}")
-    _, is_mended = shown("broken plug to the next plan", await broken(browser, count), GOAL_BROKEN_MS)
+    plans = await broken_in_rounds(system, browser, options)
+    _, is_mended = shown("broken plug to the next plan", plans, GOAL_BROKEN_MS)
     page.cancel()
     return is_quick and is_mended
 
@@ -259,6 +335,8 @@ def main() -> int:
     parser.add_argument("--connectors", type=int, default=5000)
     parser.add_argument("--vehicles", type=int, default=120)
     parser.add_argument("--broken", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--automatic", action="store_true")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="fleetcharge-bench-") as folder:
         os.chmod(folder, 0o755)  # noqa: PTH101 (the engines may run under another uid)
@@ -281,9 +359,9 @@ def _in_system(system: System, options: argparse.Namespace) -> int:
     from fleetcharge.embedded import release_engines
 
     try:
-        places, key, session = fill(options.connectors, options.vehicles + 10)
+        places, key, session = fill(options.connectors, options.vehicles + 10, is_automatic=options.automatic)
         print(f"{options.connectors} connectors, {options.vehicles} vehicles one after the other")
-        return int(not asyncio.run(measure(system, options.broken, places, key, session)))
+        return int(not asyncio.run(measure(system, options, places, key, session)))
     finally:
         release_engines()
 

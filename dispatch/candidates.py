@@ -1,9 +1,10 @@
 """Which plugs a vehicle could use now: fitting sites from memory, live rows of their plugs in one query."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from dispatch import pricing
 from dispatch.core import choose, curves, energy, waits, windows
 from dispatch.engines.base import Matrix, RoutingEngine
 from dispatch.forecasts import known, stays
-from dispatch.plug_rows import PlugRow, at_sites, parsed
+from dispatch.plug_rows import AtHand, PlugRow, at_sites, parsed
 from dispatch.site_index import Access, Kind, Near, sites
 from dispatch.situation import StopAhead
 from stations import hours
@@ -77,16 +78,35 @@ class Found:
     problem: str
 
 
-def find(question: Question, *, rules: choose.Rules, engine: RoutingEngine) -> Found:
+class Around(NamedTuple):
+    """What was looked up for many vehicles at once: the sites near this one, and the plugs at them all."""
+
+    near: Near
+    plugs: AtHand
+
+
+def around_each(questions: Mapping[int, Sequence[Question]]) -> dict[int, Around]:
+    """By vehicle. `questions` are of one fleet and moment, by model: what was learned at a plug is of one model."""
+    found: dict[int, Around] = {}
+    for alike in questions.values():
+        near = {question.vehicle_id: _near(question) for question in alike}
+        first = {place_id for one in near.values() for place_id in one.ids[:NEAREST_SITES]}
+        of = {"organisation_id": alike[0].organisation_id, "any_vehicle_id": alike[0].vehicle_id}
+        plugs = AtHand(first, **of, now=alike[0].now)
+        found |= {vehicle_id: Around(one, plugs) for vehicle_id, one in near.items()}
+    return found
+
+
+def find(question: Question, *, rules: choose.Rules, engine: RoutingEngine, around: Around | None = None) -> Found:
     """Fast, fitting, believable plugs the fleet may use: those of the nearest sites and of sites on the way, and while
     they are few, of others as far as the charge leads."""
-    near = _near(question)
+    near = around.near if around else _near(question)
     reach_m = _reach_m(question.facts, rules)
     rows: dict[int, PlugRow] = {}
     found: list[choose.Candidate] = []
     first, count = 0, NEAREST_SITES
     while first < len(near.ids) and not _is_enough(found) and (first == 0 or near.crow_m[first] <= reach_m):
-        usable = _usable(question, near.ids[first : first + count])
+        usable = _usable(question, near.ids[first : first + count], around)
         found += _with_ways(question, usable, rules, engine)
         rows |= {row.connector_id: row for row, _ in usable}
         first, count = first + count, count * 4
@@ -135,10 +155,10 @@ def suits(question: Question, kind: Kind) -> bool:
     return question.facts.is_fast(is_dc=kind.is_dc, plug_power_w=kind.power_w)
 
 
-def _usable(question: Question, place_ids: list[int]) -> list[tuple[PlugRow, str]]:
+def _usable(question: Question, place_ids: list[int], around: Around | None = None) -> list[tuple[PlugRow, str]]:
     """Rows that can be offered, each with its freshness."""
     of = {"organisation_id": question.organisation_id, "vehicle_id": question.vehicle_id}
-    asked = at_sites(place_ids, **of, now=question.now)
+    asked = around.plugs.at_sites(place_ids, **of) if around else at_sites(place_ids, **of, now=question.now)
     rows = [_without_own_hold(row) if _is_hold_known(question, row) else row for row in asked]
     taken_evses = {row.evse_id for row in rows if row.has_session or row.is_held}
     fitting = [row for row in rows if _fits(question, row) and (row.status in BUSY or row.evse_id not in taken_evses)]
@@ -148,7 +168,7 @@ def _usable(question: Question, place_ids: list[int]) -> list[tuple[PlugRow, str
 
 def _is_hold_known(question: Question, row: PlugRow) -> bool:
     """It is held for this vehicle, or for another one of ours whose time we know."""
-    return row.connector_id == question.promised or any(begins <= HOLD_SHOWN for begins, _ in promises_at(row))
+    return row.connector_id == question.promised or any(begins <= HOLD_SHOWN for begins, _ in row.promised)
 
 
 def _without_own_hold(row: PlugRow) -> PlugRow:
@@ -251,15 +271,10 @@ def open_windows(question: Question, row: PlugRow) -> tuple[hours.Window, ...] |
     return _windows(row.opening_times, row.time_zone, question.now) if row.opening_times else None
 
 
-def promises_at(row: PlugRow) -> list[windows.Window]:
-    """When other vehicles have its EVSE, in seconds from now."""
-    return [(begins, ends) for begins, ends in parsed(row.promised) or ()]
-
-
 def times_at(question: Question, row: PlugRow) -> list[tuple[windows.Window, tuple[hours.Window, ...] | None]]:
     """Each gap between promises to others with when the site is open in it; None: always."""
     opened = open_windows(question, row)
-    gaps = windows.free(promises_at(row)) if row.promised else [windows.EVER]
+    gaps = windows.free(row.promised) if row.promised else [windows.EVER]
     cut = [(gap, windows.within(opened, gap)) for gap in gaps]
     return [(gap, left) for gap, left in cut if left != ()]
 
@@ -285,9 +300,12 @@ def _windows(opening_times: str, time_zone: str, now: datetime) -> tuple[hours.W
     return hours.windows(parsed(opening_times), zone=zone_of(time_zone), since=now, until=now + 2 * OPENS_WITHIN)
 
 
+_FREE = waits.PlugState(True)
+
+
 def plug_state(row: PlugRow, now: datetime) -> waits.PlugState:
     if row.status == Connector.Status.AVAILABLE:
-        return waits.PlugState(True)
+        return _FREE
     return waits.PlugState(False, stays.elapsed_seconds(row, now), _remaining_by_curve(row), law=stays.law_at(row))
 
 

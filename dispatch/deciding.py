@@ -55,9 +55,13 @@ class Answer:
         return 0 if self.best else round(missing or 0.0)
 
 
-def decide(question: Question, rules: choose.Rules, engine: RoutingEngine, *, clear_percent: float) -> Answer:
-    """The best charge along the route of a vehicle, where it will be let charge when it gets there."""
-    found = candidates.find(question, rules=rules, engine=engine)
+def decide(
+    question: Question, rules: choose.Rules, engine: RoutingEngine, *, clear_percent: float,
+    around: candidates.Around | None = None,
+) -> Answer:  # fmt: skip
+    """The best charge along the route of a vehicle, where it will be let charge when it gets there. `around`: what was
+    read for it and others together."""
+    found = candidates.find(question, rules=rules, engine=engine, around=around)
 
     def look(among: Sequence[choose.Candidate], before: float) -> "Looked":
         return _look(question, rules, replace(found, candidates=list(among)), engine, clear_percent, before)

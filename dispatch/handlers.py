@@ -50,14 +50,17 @@ def show_session_on_live_map(event: SessionMetered) -> None:
     live.send_to_map("sessions", rows=event.readings)
 
 
-@subscribe(PlanChanged)
-def mark_vehicle_on_live_map(event: PlanChanged) -> None:
-    live.send_marks(event.organisation_id, [event.vehicle_id])
+@subscribe_many(PlanChanged)
+def mark_vehicles_on_live_map(events: tuple[PlanChanged, ...]) -> None:
+    for organisation_id in {event.organisation_id for event in events}:
+        live.send_marks(organisation_id, [one.vehicle_id for one in events if one.organisation_id == organisation_id])
 
 
-@subscribe(AlertChanged)
-def tell_browsers_of_alert(event: AlertChanged) -> None:
-    live.send_to_map("alerts", o=event.organisation_id, ids=[event.alert_id])
+@subscribe_many(AlertChanged)
+def tell_browsers_of_alerts(events: tuple[AlertChanged, ...]) -> None:
+    for organisation_id in {event.organisation_id for event in events}:
+        ids = sorted({event.alert_id for event in events if event.organisation_id == organisation_id})
+        live.send_to_map("alerts", o=organisation_id, ids=ids)
 
 
 @subscribe(SocLow)

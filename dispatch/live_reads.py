@@ -1,7 +1,7 @@
 """What the live channel reads from the database: vehicle rows, station rows, marks, the revision of the static part."""
 
 import zlib
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -187,14 +187,18 @@ def alerts_after(organisation_id: int, last_revision: int) -> list[dict[str, Any
     missed = Alert.objects.filter(organisation_id=organisation_id, revision__gt=last_revision).for_display()
     if last_revision <= 0:
         missed = missed.open()
-    return [alert_message(alert) for alert in missed.order_by("revision")]
+    return alert_messages(missed.order_by("revision"))
 
 
-def alert_message(alert: Alert) -> dict[str, Any]:
-    """With its words in every language, of which each browser gets one (`spoken`)."""
+def alert_messages(alerts: Iterable[Alert]) -> list[dict[str, Any]]:
+    """With their words in every language, of which each browser gets one (`spoken`)."""
+    shape = AlertSerializer()  # to make one costs more than to fill it
+    return [{"type": "alert", **shape.to_representation(alert), "words": _in_all_languages(alert)} for alert in alerts]
+
+
+def _in_all_languages(alert: Alert) -> dict[str, dict[str, str]]:
     zone_name = alert.organisation.time_zone
-    words = {code: wording.told(alert, zone_name, code) for code, _name in settings.LANGUAGES}
-    return {"type": "alert", **AlertSerializer(alert).data, "words": words}
+    return {code: wording.told(alert, zone_name, code) for code, _name in settings.LANGUAGES}
 
 
 def spoken(message: dict[str, Any], language: str) -> dict[str, Any]:

@@ -1,30 +1,31 @@
 """The plugs at some sites with all that decides about them (promises, sessions, prices), in one statement."""
 
 import json
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from django.db import connection
 from django.utils import timezone
 
+from fleetcharge.lib.db import fetch_prepared, in_one_line
 from stations.belief import IS_AWAY
 
-# Building this query and its rows with the ORM costs several times as much as running it.
-PLUGS = f"""
+# Building this query and its rows with the ORM costs several times as much as running it, and so does planning it.
+PLUGS = in_one_line(f"""
 SELECT c.id, c.evse_id, l.id, l.name, l.latitude, l.longitude, c.plug, c.power_type, c.max_power_w, c.status,
        c.heard_at, c.has_session, c.is_held, e.charger_id, coalesce(h.is_online, false), e.capabilities,
        o.last_push_at, o.state = 'failing' OR {IS_AWAY}, t.elements, t.terms, l.time_zone,
-       (SELECT json_agg(json_build_array(extract(epoch FROM w.begins - %(now)s), extract(epoch FROM w.ends - %(now)s))
-                        ORDER BY w.begins, w.ends)::text
-        FROM (SELECT r.starts_at AS begins, greatest(r.expires_at, r.stay_ends_at) AS ends
-              FROM dispatch_reservation r WHERE r.evse_id = c.evse_id AND r.vehicle_id <> %(vehicle_id)s
-              AND r.state IN ('requested', 'confirmed')
+       (SELECT json_agg(json_build_array(extract(epoch FROM w.begins - %(now)s), extract(epoch FROM w.ends - %(now)s),
+                                         w.vehicle_id) ORDER BY w.begins, w.ends)::text
+        FROM (SELECT r.starts_at AS begins, greatest(r.expires_at, r.stay_ends_at) AS ends, r.vehicle_id
+              FROM dispatch_reservation r WHERE r.evse_id = c.evse_id AND r.state IN ('requested', 'confirmed')
               UNION ALL
               SELECT coalesce(p.window_starts_at, %(now)s),
                      greatest(p.window_ends_at, CASE WHEN p.window_ends_at IS NULL THEN %(now)s + interval '10 years'
-                              WHEN p.plug_in_at < %(now)s THEN %(now)s + p.charge_seconds * interval '1 second' END)
-              FROM dispatch_chargeplan p WHERE p.evse_id = c.evse_id AND p.vehicle_id <> %(vehicle_id)s
+                              WHEN p.plug_in_at < %(now)s THEN %(now)s + p.charge_seconds * interval '1 second' END),
+                     p.vehicle_id
+              FROM dispatch_chargeplan p WHERE p.evse_id = c.evse_id
               AND p.state IN ('proposed', 'accepted', 'reserved')) w
         WHERE w.ends > %(now)s AND w.begins < %(now)s + interval '1 day'),
        s.started_at, s.soc_percent, s.battery_wh, s.charge_curve, s.max_dc_power_w,
@@ -56,11 +57,11 @@ WHERE l.id = ANY(%(place_ids)s)
       SELECT 1 FROM stations_networkaccess a WHERE a.source_id = o.id AND a.organisation_id = %(organisation_id)s))
   AND NOT EXISTS (SELECT 1 FROM dispatch_plugreport g WHERE g.connector_id = c.id
                   AND g.organisation_id = %(organisation_id)s AND g.at > now() - interval '1 hour')
-"""  # noqa: S608 (our own words)
+""")  # noqa: S608 (our own words)
 
 
 class PlugRow(NamedTuple):
-    """One plug as the database has it. `promised`: [[from, to], ...] in seconds from now, within a day, when plans and
+    """One plug as the database has it. `promised`: (from, to) in seconds from now, within a day, when plans and
     reservations of other vehicles, whoever's fleet they are, speak for its EVSE (one that is late will need it for as
     long as it was to charge); a vehicle that charges shows as busy instead. `session_*` and `busy_since` are None for a
     free plug, `p_unusable` where nothing is known of its health, `learned_curve` where too few such vehicles charged.
@@ -87,7 +88,7 @@ class PlugRow(NamedTuple):
     elements: str | None
     terms: str | None
     time_zone: str
-    promised: str | None
+    promised: tuple[tuple[float, float], ...]
     session_started_at: datetime | None
     session_soc_percent: float | None
     session_battery_wh: int | None
@@ -106,19 +107,44 @@ class PlugRow(NamedTuple):
         return self.charger_id is not None or "RESERVABLE" in self.capabilities
 
 
+_LOCATION, _PROMISED = (PlugRow._fields.index(name) for name in ("location_id", "promised"))
+
+
 def at_sites(
     place_ids: Collection[int], *, organisation_id: int, vehicle_id: int, now: datetime | None = None
 ) -> list[PlugRow]:
     """Every plug there that this fleet may use."""
+    return [_seen_by(vehicle_id, row) for row in _read(place_ids, organisation_id, vehicle_id, now or timezone.now())]
+
+
+class AtHand:
+    """Plugs that were read once for many vehicles of one fleet and model."""
+
+    def __init__(self, place_ids: Iterable[int], *, organisation_id: int, any_vehicle_id: int, now: datetime) -> None:
+        self._now, self._ids, self._at = now, set(place_ids), defaultdict[int, list[tuple[Any, ...]]](list)
+        for row in _read(self._ids, organisation_id, any_vehicle_id, now):
+            self._at[row[_LOCATION]].append(row)
+
+    def at_sites(self, place_ids: Collection[int], *, organisation_id: int, vehicle_id: int) -> list[PlugRow]:
+        """As the function of this name; sites that were not thought of are read."""
+        if not self._ids.issuperset(place_ids):
+            return at_sites(place_ids, organisation_id=organisation_id, vehicle_id=vehicle_id, now=self._now)
+        return [_seen_by(vehicle_id, row) for place_id in place_ids for row in self._at.get(place_id, ())]
+
+
+def _read(place_ids: Collection[int], organisation_id: int, vehicle_id: int, now: datetime) -> list[tuple[Any, ...]]:
+    """Rows whose promises are text and say whose they are."""
     values: dict[str, Any] = {
-        "place_ids": list(place_ids),
-        "organisation_id": organisation_id,
-        "vehicle_id": vehicle_id,
-        "now": now or timezone.now(),
-    }
-    with connection.cursor() as cursor:
-        cursor.execute(PLUGS, values)
-        return [PlugRow(*row) for row in cursor.fetchall()]
+        "place_ids": list(place_ids), "organisation_id": organisation_id, "vehicle_id": vehicle_id, "now": now,
+    }  # fmt: skip
+    return fetch_prepared(PLUGS, values)
+
+
+def _seen_by(vehicle_id: int, row: tuple[Any, ...]) -> PlugRow:
+    """Its own promises stand in nobody's way."""
+    said = parsed(row[_PROMISED]) or ()
+    others = tuple((begins, ends) for begins, ends, whose in said if whose != vehicle_id)
+    return PlugRow._make((*row[:_PROMISED], others, *row[_PROMISED + 1 :]))
 
 
 def parsed(text: str | None) -> Any:

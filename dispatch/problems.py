@@ -198,7 +198,7 @@ def _driven(question: Question, engine: RoutingEngine) -> Sequence[StopAhead]:
 
 
 def _surest(question: Question, one: choose.Candidate, row: PlugRow) -> tuple[float, ...]:
-    is_own, is_promised = one.connector_id == question.promised, row.promised is not None
+    is_own, is_promised = one.connector_id == question.promised, bool(row.promised)
     return not is_own, one.wait_seconds, is_promised, choose.risk_of(one), one.connector_id
 
 

@@ -1,6 +1,7 @@
 """The shapes of plans, alerts, reservations and figures on the wire (API and live channel alike)."""
 
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from django.utils import timezone
@@ -49,6 +50,17 @@ class ReservationBriefSerializer(serializers.ModelSerializer[Reservation]):
         fields = ["number", "state", "starts_at", "expires_at", "reason"]
 
 
+@cache
+def _station() -> StationBriefSerializer:
+    """Made once, as that takes longer than to fill it."""
+    return StationBriefSerializer()
+
+
+@cache
+def _reservation() -> ReservationBriefSerializer:
+    return ReservationBriefSerializer()
+
+
 class RouteSerializer(serializers.Serializer[Any]):
     old = Line(required=False)
     new = Line(required=False)
@@ -76,12 +88,12 @@ class PlanSerializer(serializers.ModelSerializer[ChargePlan]):
 
     @extend_schema_field(StationBriefSerializer(allow_null=True))  # type: ignore[untyped-decorator]
     def get_station(self, plan: ChargePlan) -> dict[str, Any] | None:
-        return StationBriefSerializer(plan.connector.evse.location).data if plan.connector else None
+        return _station().to_representation(plan.connector.evse.location) if plan.connector else None
 
     @extend_schema_field(ReservationBriefSerializer(allow_null=True))  # type: ignore[untyped-decorator]
     def get_reservation(self, plan: ChargePlan) -> dict[str, Any] | None:
         newest = max(plan.reservations.all(), key=lambda reservation: reservation.number, default=None)
-        return ReservationBriefSerializer(newest).data if newest else None
+        return _reservation().to_representation(newest) if newest else None
 
 
 class AcceptedPlanSerializer(PlanSerializer):

@@ -1,17 +1,19 @@
-"""What is known of one vehicle at the moment of decision: battery, place, stops, its fleet's rules; one query."""
+"""What is known of vehicles at the moment of decision: battery, place, stops, their fleet's rules; one query."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
-from django.db import connection, models
+from django.db import models
 
 from dispatch.plug_rows import parsed
 from dispatch.policies.assignment import policies_of
+from dispatch.policies.models import DispatchPolicy
 from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib.db import fetch_prepared, in_one_line
 from vehicles.models import POSITION_STALE_AFTER, Vehicle
 
-SITUATION = """
+SITUATION = in_one_line("""
 SELECT v.id, v.registration, v.organisation_id, m.plugs, m.battery_wh, m.consumption_wh_per_km * v.appetite,
        m.max_dc_power_w,
        m.max_ac_power_w, m.max_voltage_v, m.charge_curve,
@@ -32,7 +34,8 @@ SELECT v.id, v.registration, v.organisation_id, m.plugs, m.battery_wh, m.consump
                  SELECT 1 FROM dispatch_chargeplan n WHERE n.replaces_id = p.id AND n.trigger = 'stale')),
        token.uid,
        ARRAY(SELECT a.source_id FROM stations_networkaccess a WHERE a.organisation_id = v.organisation_id),
-       ARRAY(SELECT g.location_id FROM billing_allowedsite g WHERE g.vehicle_id = v.id OR g.id_token_id = token.id)
+       ARRAY(SELECT g.location_id FROM billing_allowedsite g WHERE g.vehicle_id = v.id OR g.id_token_id = token.id),
+       m.id
 FROM vehicles_vehicle v
 JOIN vehicles_vehiclemodel m ON m.id = v.model_id
 JOIN accounts_organisation o ON o.id = v.organisation_id
@@ -44,8 +47,8 @@ LEFT JOIN LATERAL (
              (t.vehicle_id IS NOT DISTINCT FROM v.id) DESC, t.id
     LIMIT 1
 ) token ON true
-WHERE v.id = %(vehicle_id)s
-"""
+WHERE v.id = ANY(%(vehicle_ids)s)
+""")
 EXCLUDED_FOR = timedelta(minutes=15)
 """A plug that failed this vehicle is not offered again for so long."""
 LONGEST_SESSION = timedelta(days=3)
@@ -104,6 +107,7 @@ class Situation(NamedTuple):
     token_uid: str | None
     network_ids: list[int]
     allowed_site_ids: list[int]
+    model_id: int
 
     @property
     def is_automatic(self) -> bool:
@@ -120,22 +124,31 @@ class Situation(NamedTuple):
 
 def read(vehicle_id: int, *, now: datetime) -> Situation:
     """Raises Vehicle.DoesNotExist."""
+    found = read_each([vehicle_id], now=now).get(vehicle_id)
+    if found is None:
+        raise Vehicle.DoesNotExist(vehicle_id)
+    return found
+
+
+def read_each(vehicle_ids: Collection[int], *, now: datetime) -> dict[int, Situation]:
+    """Of many in two queries; a vehicle that there is not is missing."""
     values: dict[str, Any] = {
-        "vehicle_id": vehicle_id, "now": now, "failed_since": now - EXCLUDED_FOR,
+        "vehicle_ids": list(vehicle_ids), "now": now, "failed_since": now - EXCLUDED_FOR,
         "sessions_since": now - LONGEST_SESSION, "most_stops": MOST_STOPS,
     }  # fmt: skip
-    with connection.cursor() as cursor:
-        cursor.execute(SITUATION, values)
-        row = cursor.fetchone()
-    if row is None:
-        raise Vehicle.DoesNotExist(vehicle_id)
-    found = Situation(*row)
-    return _by_policy(found._replace(charge_curve=parsed(found.charge_curve) or [], stops=_stops(found.stops)))
+    rows = [Situation(*row) for row in fetch_prepared(SITUATION, values)]
+    policies = policies_of([row.vehicle_id for row in rows])
+    return {
+        row.vehicle_id: _by_policy(
+            row._replace(charge_curve=parsed(row.charge_curve) or [], stops=_stops(row.stops)),
+            policies.get(row.vehicle_id),
+        )
+        for row in rows
+    }
 
 
-def _by_policy(found: Situation) -> Situation:
+def _by_policy(found: Situation, policy: DispatchPolicy | None) -> Situation:
     """With the rules of the experiment that the vehicle takes part in, if any."""
-    policy = policies_of([found.vehicle_id]).get(found.vehicle_id)
     return found if policy is None else found._replace(
         reserve_percent=policy.reserve_soc_percent, target_percent=policy.target_soc_percent,
         clear_percent=policy.soc_clear_percent, cost_per_minute_paise=policy.cost_per_minute_paise,

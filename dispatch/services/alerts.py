@@ -1,6 +1,8 @@
 """Alerts: one open row per cause, and a revision that browsers resume from."""
 
+import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,22 +14,36 @@ from dispatch.models import Alert, ChargePlan
 from dispatch.wording import Says
 from fleetcharge.accounts.models import Organisation, User
 from fleetcharge.accounts.services import audit
-from fleetcharge.lib.events import publish
+from fleetcharge.lib.events import publish, publish_together
 from fleetcharge.lib.sweeps import survived
 
 _LOCK_SPACE = 7301
 NO_CODES: dict[str, Any] = {"code": "", "body_codes": [], "parameters": {}}
+_COLUMNS = {
+    "kind": "text", "severity": "text", "title": "text", "body": "text", "code": "text", "body_codes": "text[]",
+    "parameters": "jsonb", "data": "jsonb", "vehicle_id": "bigint", "location_id": "bigint", "plan_id": "bigint",
+    "revision": "bigint",
+}  # fmt: skip
+_UPDATE = f"""
+UPDATE dispatch_alert AS a SET {", ".join(f"{name} = v.{name}" for name in _COLUMNS)},
+    snoozed_until = CASE WHEN a.kind = v.kind THEN a.snoozed_until END
+FROM jsonb_to_recordset(%s::jsonb) AS v(pk bigint, {", ".join(f"{name} {kind}" for name, kind in _COLUMNS.items())})
+WHERE a.id = v.pk
+"""  # noqa: S608 (names of our own columns)
 
 
 def next_revision(organisation_id: int) -> int:
     """The next revision. Alert writes of one fleet wait for each other's commit, so that a browser which has seen
     revision n has seen everything below it. Taken after plan and reservation locks, before alert rows."""
+    return next_revisions(organisation_id, 1)[0]
+
+
+def next_revisions(organisation_id: int, count: int) -> list[int]:
+    """So many of them, rising."""
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s, %s)", [_LOCK_SPACE, organisation_id])
-        cursor.execute("SELECT nextval('dispatch_alert_revision')")
-        row = cursor.fetchone()
-    assert row is not None  # noqa: S101 (nextval always answers)
-    return int(row[0])
+        cursor.execute("SELECT nextval('dispatch_alert_revision') FROM generate_series(1, %s)", [count])
+        return sorted(int(revision) for (revision,) in cursor.fetchall())
 
 
 @transaction.atomic(savepoint=False)
@@ -55,10 +71,63 @@ def open_alert(
     return alert
 
 
+@dataclass(frozen=True)
+class Opening:
+    """An alert as `open_alerts` takes it; what it says can be told in any language."""
+
+    dedupe_key: str
+    kind: str
+    severity: str
+    says: Says
+    vehicle_id: int
+    plan_id: int
+    location_id: int | None
+    data: dict[str, Any]
+
+
+@transaction.atomic(savepoint=False)
+def open_alerts(*, organisation_id: int, openings: Sequence[Opening], now: datetime) -> None:
+    """Open the alerts of many causes of one fleet, or bring the open ones up to date; no cause twice. As many
+    statements as for one."""
+    revisions = next_revisions(organisation_id, len(openings))
+    zone_name = Organisation.objects.values_list("time_zone", flat=True).get(pk=organisation_id)
+    open_ones = Alert.objects.open().filter(organisation_id=organisation_id)
+    keys = [opening.dedupe_key for opening in openings]
+    known = dict(open_ones.filter(dedupe_key__in=keys).values_list("dedupe_key", "pk"))
+    rows = [
+        {**vars(opening), "revision": revision, **_spoken(opening.says, zone_name)}
+        for opening, revision in zip(openings, revisions, strict=True)
+    ]
+    for row in rows:
+        del row["says"]
+    added = Alert.objects.bulk_create(
+        Alert(organisation_id=organisation_id, opened_at=now, opened_revision=row["revision"], **row)
+        for row in rows if row["dedupe_key"] not in known
+    )  # fmt: skip
+    _update([{"pk": known[row["dedupe_key"]], **row} for row in rows if row["dedupe_key"] in known])
+    ids = known | {alert.dedupe_key: alert.pk for alert in added}
+    publish_together(
+        AlertChanged(
+            ids[row["dedupe_key"]], organisation_id, "upd" if row["dedupe_key"] in known else "add", row["revision"]
+        )
+        for row in rows
+    )
+
+
+def _update(rows: Sequence[dict[str, Any]]) -> None:
+    if rows:
+        with connection.cursor() as cursor:
+            cursor.execute(_UPDATE, [json.dumps(rows)])
+
+
 def _words(says: Says | None, organisation_id: int, title: str, body: str) -> dict[str, Any]:
     if says is None:
         return {"title": title[:160], "body": body, **NO_CODES}
     zone_name = Organisation.objects.values_list("time_zone", flat=True).get(pk=organisation_id)
+    return _spoken(says, zone_name)
+
+
+def _spoken(says: Says, zone_name: str) -> dict[str, Any]:
     english = wording.in_english(says, zone_name)
     return {"title": english["title"][:160], "body": english["body"][:400], **says.columns()}
 

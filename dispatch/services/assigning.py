@@ -10,12 +10,14 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from dispatch import deciding
+from dispatch import candidates, deciding, situation
+from dispatch.candidates import Question
 from dispatch.core import assign
 from dispatch.core.assign import NOWHERE, Candidates, City, Connectors, Vehicles
 from dispatch.engines import current
 from dispatch.engines.base import RoutingEngine
 from dispatch.models import ChargePlan
+from dispatch.questions import question_of
 from dispatch.services import planning
 from dispatch.services.planning import Want
 from dispatch.situation import Situation
@@ -42,48 +44,83 @@ def plan_together(wants: Sequence[Want], *, now: datetime) -> list[ChargePlan]:
     """
     plans: list[ChargePlan] = []
     for first in range(0, len(wants), MOST_AT_ONCE):
-        by_fleet: defaultdict[int, list[Looked]] = defaultdict(list)
-        for want in wants[first : first + MOST_AT_ONCE]:
-            with survived("vehicle", want.vehicle_id):
-                if (known := planning.known_plan(want)) is not None:
-                    plans.append(known)
-                elif (looked := _look(want, now)) is not None:
-                    by_fleet[looked.seen.organisation_id].append(looked)
-        for fleet in by_fleet.values():
+        some = wants[first : first + MOST_AT_ONCE]
+        known = planning.known_plans(some)
+        plans += known.values()
+        for fleet in _looked_at([want for want in some if want.trigger_key not in known], now):
             plans += _settle_all(fleet, now)
     return plans
 
 
-def _look(want: Want, now: datetime) -> Looked | None:
-    seen = planning.ready(want, now)
-    if seen is None:
-        return None
-    engine = current(law_of(seen.organisation_id, now))
-    answer = planning.look(seen, now=now, engine=engine, excluded=want.excluded)
-    return Looked(want, seen, answer, engine)
+def _looked_at(wants: Sequence[Want], now: datetime) -> list[list[Looked]]:
+    """What is best for each vehicle alone, by fleet; what they have in common is read once."""
+    situations = situation.read_each([want.vehicle_id for want in wants], now=now)
+    fleets: defaultdict[int, list[tuple[Want, Situation]]] = defaultdict(list)
+    for want in wants:
+        with survived("vehicle", want.vehicle_id):
+            if (seen := planning.seen_for(want, situations[want.vehicle_id], now)) is not None:
+                fleets[seen.organisation_id].append((want, seen))
+    return [_look_each(fleet, now) for fleet in fleets.values()]
+
+
+def _look_each(fleet: Sequence[tuple[Want, Situation]], now: datetime) -> list[Looked]:
+    law = law_of(fleet[0][1].organisation_id, now)
+    asked = [(want, seen, question_of(seen, now=now, excluded=want.excluded)) for want, seen in fleet]
+    by_model: defaultdict[int, list[Question]] = defaultdict(list)
+    for _, seen, question in asked:
+        by_model[seen.model_id].append(question)
+    around = candidates.around_each(by_model)
+    looked = []
+    for want, seen, question in asked:
+        with survived("vehicle", want.vehicle_id):
+            engine = current(law)  # each plan has its own time
+            answer = planning.decided(seen, question, engine, around[want.vehicle_id])
+            looked.append(Looked(want, seen, answer, engine))
+    return looked
 
 
 def _settle_all(fleet: Sequence[Looked], now: datetime) -> list[ChargePlan]:
-    """Those with a place first: whoever got none is planned for when the places are taken."""
+    """Those with a place first, all at once: whoever got none is planned for when the places are taken."""
     given = places_of(fleet)
-    order = sorted(fleet, key=lambda one: one.want.vehicle_id not in given)
-    plans = []
-    for looked in order:
+    plans = _store_each([one for one in fleet if one.want.vehicle_id in given], given, now)
+    left = [one for one in fleet if one.want.vehicle_id not in {plan.vehicle_id for plan in plans}]
+    for looked in sorted(left, key=lambda one: one.want.vehicle_id not in given):
         with survived("vehicle", looked.want.vehicle_id):
             plan = _settle(looked, given.get(looked.want.vehicle_id), now)
             plans += [plan] if plan is not None else []
     return plans
 
 
+def _store_each(fleet: Sequence[Looked], given: dict[int, int], now: datetime) -> list[ChargePlan]:
+    """The plans of those whose place is still to be had; in automatic mode they are accepted at once."""
+    drafts = []
+    for one in fleet:
+        with survived("vehicle", one.want.vehicle_id):
+            answer = _answer_at(one, given[one.want.vehicle_id])
+            drafts += [planning.drafted(one.seen, one.want, answer, one.engine)] if answer else []
+    stored = planning.store_each(drafts, now)
+    return [_accepted(plan, now) for plan in stored] if fleet and fleet[0].seen.is_automatic else stored
+
+
+def _accepted(plan: ChargePlan, now: datetime) -> ChargePlan:
+    """In automatic mode; what goes wrong with one leaves it as a proposal."""
+    with survived("plan", plan.pk):
+        return planning.accept_by_itself(plan, now)
+    return plan
+
+
+def _answer_at(looked: Looked, connector_id: int) -> deciding.Answer | None:
+    """What was found for the vehicle, with the plug that the matching gave it; None: it cannot charge there."""
+    best = looked.answer.best
+    if best is not None and best.connector_id == connector_id:
+        return looked.answer
+    return deciding.beginning_at(looked.answer, connector_id)
+
+
 def _settle(looked: Looked, connector_id: int | None, now: datetime) -> ChargePlan | None:
-    answer: deciding.Answer | None = looked.answer
-    if answer is not None and answer.best is not None and answer.best.connector_id != connector_id:
-        answer = None if connector_id is None else deciding.beginning_at(answer, connector_id)
-    if answer is not None:
-        try:
-            return planning.settle(looked.seen, looked.want, answer, looked.engine, now)
-        except planning.PlugGone:
-            pass
+    """One that was not stored with the others: its place is gone, or there was none for it."""
+    if looked.answer.best is None:
+        return planning.settle(looked.seen, looked.want, looked.answer, looked.engine, now)
     return planning.plan_charge_stop(**looked.want._asdict(), now=now)
 
 

@@ -1,8 +1,10 @@
 """What a dispatcher (or the house, in automatic mode) decides about a plan."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 
 from dispatch.events import PlanChanged
 from dispatch.models import ChargePlan, Reservation
@@ -131,10 +133,23 @@ def _undo(plan_id: int, actor: User | None, actor_label: str, now: datetime) -> 
     return plan
 
 
+_RELATED = ("vehicle__organisation", "vehicle__state", "connector__evse__location__source", "replaces")
+_LARGE = ("snapshot", "replaces__snapshot", "replaces__route", "replaces__explanation")
+"""Of use to who replays a plan, or not read of one that is replaced."""
+
+
 def locked(plan_id: int) -> ChargePlan:
     """The plan, locked; ChargePlan.DoesNotExist when there is none."""
-    related = ("vehicle__organisation", "vehicle__state", "connector__evse__location__source", "replaces")
-    return ChargePlan.objects.select_for_update(of=("self",)).select_related(*related).get(pk=plan_id)
+    return _whole().select_for_update(of=("self",)).get(pk=plan_id)
+
+
+def as_they_are(plan_ids: Collection[int]) -> dict[int, ChargePlan]:
+    """Plans as `locked` has them, not locked."""
+    return _whole().in_bulk(plan_ids)
+
+
+def _whole() -> QuerySet[ChargePlan]:
+    return ChargePlan.objects.select_related(*_RELATED).defer(*_LARGE)
 
 
 def move(plan: ChargePlan, state: str, now: datetime, **fields: object) -> None:

@@ -42,13 +42,11 @@ def connector_changed(*, connector_id: int, status: str, now: datetime) -> list[
 
 def connectors_changed(*, changes: Sequence[tuple[int, str]], now: datetime) -> list[int]:
     """Plugs changed their states, (connector, status): where many are lost at once, the new places are shared out."""
-    lost: list[tuple[int, str]] = []
-    for connector_id, status in changes:
-        reason = REASONS.get(Connector.Status(status))
-        with survived("connector", connector_id):
-            if status in rebooking.BROKEN and reason:
-                rebooking.lose_place(connector_id=connector_id, reason=reason, now=now)
-            lost += [(connector_id, reason)] if reason else []
+    told = [(connector_id, status, REASONS.get(Connector.Status(status))) for connector_id, status in changes]
+    lost = [(connector_id, reason) for connector_id, _, reason in told if reason]
+    broken = {connector_id: reason for connector_id, status, reason in told if status in rebooking.BROKEN and reason}
+    with survived("connectors", sorted(broken)):
+        rebooking.lose_places(reasons=broken, now=now)
     return _replan_each(lost, now)
 
 
@@ -63,7 +61,7 @@ def replan_affected(connector_id: int, reason: str, now: datetime) -> list[int]:
 def _replan_each(lost: Sequence[tuple[int, str]], now: datetime) -> list[int]:
     reasons: dict[int | None, str] = dict(lost)
     plans = ChargePlan.objects.filter(connector_id__in=list(dict(lost)), state__in=UNDER_WAY).order_by("pk")
-    affected = [(plan, reasons[plan.connector_id]) for plan in plans]
+    affected = [(plan, reasons[plan.connector_id]) for plan in plans.defer("snapshot", "explanation", "route")]
     away = [(plan.pk, reason) for plan, reason in affected if reason != "taken" or _is_lost_to_another(plan, now)]
     return [plan.pk for plan in replan_together(plans=away, now=now)]
 
@@ -136,20 +134,25 @@ def replan_together(*, plans: Sequence[tuple[int, str]], now: datetime) -> list[
     wants = _let_go_each(plans, now)
     made = [planning.plan_charge_stop(**want._asdict(), now=now) for want in wants] if len(wants) == 1 else []
     made += assigning.plan_together(wants, now=now) if len(wants) > 1 else []
-    for want in wants:
-        if want.replaces is not None:
-            with _alone(plans, want.replaces.pk):
-                _expire(want.replaces.pk, now)
+    replaced = [want.replaces.pk for want in wants if want.replaces is not None]
+    left = ChargePlan.objects.filter(pk__in=replaced, state__in=UNDER_WAY).order_by("pk")
+    for plan_id in left.values_list("pk", flat=True):
+        with _alone(plans, plan_id):
+            _expire(plan_id, now)
     return [plan for plan in made if plan is not None]
 
 
 def _let_go_each(plans: Sequence[tuple[int, str]], now: datetime) -> list[Want]:
-    """Where there are several, one that cannot be let go leaves the others no worse."""
+    """Where there are several, one that cannot be let go leaves the others no worse. Who was promised nothing is only
+    read: planning looks again whether its plan is open."""
+    known = decisions.as_they_are([plan_id for plan_id, _ in plans])
+    held = Reservation.objects.active().filter(plan__in=known).values_list("plan_id", flat=True)
+    promised = set(held)
     wants: list[Want] = []
     for plan_id, reason in plans:
         with _alone(plans, plan_id):
-            if (want := _let_go(plan_id, reason, now)) is not None:
-                wants.append(want)
+            want = _let_go(plan_id, reason, now) if plan_id in promised else _want_for(known[plan_id], reason)
+            wants += [want] if want is not None else []
     return wants
 
 
@@ -161,9 +164,16 @@ def _alone(plans: Sequence[tuple[int, str]], plan_id: int) -> contextlib.Abstrac
 def _let_go(plan_id: int, reason: str, now: datetime) -> Want | None:
     """Take the promise back; None: the plan is over."""
     plan = decisions.locked(plan_id)
+    want = _want_for(plan, reason)
+    if want is not None:
+        reservations.release(plan, state=Reservation.State.CANCELLED, reason=reason, now=now)
+    return want
+
+
+def _want_for(plan: ChargePlan, reason: str) -> Want | None:
+    """Another plan in place of this one; None: it is over."""
     if plan.state not in UNDER_WAY:
         return None
-    reservations.release(plan, state=Reservation.State.CANCELLED, reason=reason, now=now)
     excluded = [plan.connector_id] if plan.connector_id and reason != "stale" else []
     return Want(plan.vehicle_id, reason, f"{reason}:{plan.pk}", plan, excluded)
 
@@ -173,6 +183,7 @@ def _expire(plan_id: int, now: datetime) -> None:
     """Nobody knows where the vehicle is: an offer from here would bind a plug for nothing."""
     plan = decisions.locked(plan_id)
     if plan.state in UNDER_WAY:
+        reservations.release(plan, state=Reservation.State.CANCELLED, reason="not planned again", now=now)
         decisions.move(plan, State.EXPIRED, now, closed_at=now)
 
 
@@ -305,6 +316,6 @@ def charger_lost(*, charger_id: int, now: datetime) -> list[int]:
         data={"charger_id": charger_id, "ocpp_identity": charger.ocpp_identity},
     )  # fmt: skip
     connectors = Connector.objects.filter(evse__charger_id=charger_id).values_list("pk", flat=True)
-    for connector_id in connectors:
-        rebooking.lose_place(connector_id=connector_id, reason="silent", now=now)
-    return _replan_each([(connector_id, "silent") for connector_id in connectors], now)
+    silent = dict.fromkeys(connectors, "silent")
+    rebooking.lose_places(reasons=silent, now=now)
+    return _replan_each(list(silent.items()), now)

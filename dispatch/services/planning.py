@@ -16,22 +16,33 @@ from dispatch.engines.base import RoutingEngine
 from dispatch.events import PlanChanged
 from dispatch.models import Alert, ChargePlan
 from dispatch.plug_rows import PlugRow
-from dispatch.services import decisions, elsewhere, stories
+from dispatch.services import decisions, elsewhere, reservations, stories
 from dispatch.situation import Situation, known_part
 from dispatch.speeds.learning import law_of
 from fleetcharge.lib.deadlocks import again_after_deadlock
-from fleetcharge.lib.events import publish
+from fleetcharge.lib.events import publish, publish_together
 from stations.models import EVSE, Connector, Location
 from vehicles.models import Vehicle
 
 State = ChargePlan.State
 MOST_TIMES = 10
 """Of those who want one plug at once, each time one gets it."""
+TRIES = 3
 KNOWN = """
-SELECT coalesce((SELECT id FROM dispatch_chargeplan WHERE trigger_key = %(trigger_key)s),
-                (SELECT id FROM dispatch_chargeplan WHERE %(is_first)s AND vehicle_id = %(vehicle_id)s
-                 AND state IN ('proposed', 'accepted', 'reserved', 'charging')))
+SELECT w.trigger_key, coalesce(
+    (SELECT id FROM dispatch_chargeplan p WHERE p.trigger_key = w.trigger_key),
+    (SELECT id FROM dispatch_chargeplan p WHERE w.is_first AND p.vehicle_id = w.vehicle_id
+     AND p.state IN ('proposed', 'accepted', 'reserved', 'charging')))
+FROM unnest(%s::text[], %s::bigint[], %s::bool[]) AS w(trigger_key, vehicle_id, is_first)
 """
+TAKEN = """
+SELECT w.vehicle_id FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
+    AS w(vehicle_id, evse_id, begins, ends)
+WHERE EXISTS (SELECT 1 FROM dispatch_chargeplan p
+    WHERE p.evse_id = w.evse_id AND p.state IN ('proposed', 'accepted', 'reserved') AND NOT p.id = ANY(%s::bigint[])
+      AND tstzrange(p.window_starts_at, p.window_ends_at) && tstzrange(w.begins, w.ends))
+"""
+"""Those whose place another vehicle has then; plans that make way do not count."""
 
 
 class PlugGone(Exception):
@@ -78,12 +89,26 @@ def plan_charge_stop(
 
 def known_plan(want: Want) -> ChargePlan | None:
     """The one that was made for this trigger, or another open one of the vehicle."""
-    return _existing(want.vehicle_id, want.trigger_key, is_first=want.replaces is None)
+    return known_plans([want]).get(want.trigger_key)
+
+
+def known_plans(wants: Sequence[Want]) -> dict[str, ChargePlan]:
+    """The same of many, by trigger."""
+    columns = zip(*((want.trigger_key, want.vehicle_id, want.replaces is None) for want in wants), strict=True)
+    with connection.cursor() as cursor:
+        cursor.execute(KNOWN, [list(column) for column in columns])
+        found = {key: plan_id for key, plan_id in cursor.fetchall() if plan_id}
+    plans = ChargePlan.objects.in_bulk(found.values()) if found else {}
+    return {key: plans[plan_id] for key, plan_id in found.items() if plan_id in plans}
 
 
 def ready(want: Want, now: datetime) -> Situation | None:
     """What is known of the vehicle; None: it cannot be planned for. Its silence becomes the alert."""
-    seen = situation.read(want.vehicle_id, now=now)
+    return seen_for(want, situation.read(want.vehicle_id, now=now), now)
+
+
+def seen_for(want: Want, seen: Situation, now: datetime) -> Situation | None:
+    """What is known of the vehicle, if it can be planned for by that."""
     if seen.has_session or seen.latitude is None or seen.longitude is None or seen.soc_percent is None:
         return None
     if seen.is_silent(now):
@@ -97,18 +122,24 @@ def settle(
     seen: Situation, want: Want, answer: deciding.Answer, engine: RoutingEngine, now: datetime
 ) -> ChargePlan | None:
     """Store the answer, and in automatic mode accept it. PlugGone: another vehicle is sent to the plug meanwhile."""
-    draft, replaces = draft_of(seen, answer, engine), want.replaces
-    draft.trigger, draft.trigger_key, draft.replaces = want.trigger, want.trigger_key, replaces
-    draft.explanation["cause"] = replaces.explanation.get("cause", replaces.trigger) if replaces else want.trigger
-    if draft.state == State.INFEASIBLE and replaces is None and (same := _refreshed(draft, seen, now)) is not None:
+    draft = drafted(seen, want, answer, engine)
+    if draft.state == State.INFEASIBLE and want.replaces is None and (same := _refreshed(draft, seen, now)) is not None:
         return same
-    plan = _store(draft, replaces, now)
+    plan = _store(draft, want.replaces, now)
     if plan is draft and plan.state == State.PROPOSED and seen.is_automatic:
-        return _accept_by_itself(plan, now)
+        return accept_by_itself(plan, now)
     return plan
 
 
-def _accept_by_itself(plan: ChargePlan, now: datetime) -> ChargePlan | None:
+def drafted(seen: Situation, want: Want, answer: deciding.Answer, engine: RoutingEngine) -> ChargePlan:
+    """The plan that answers this want, not stored."""
+    draft, replaces = draft_of(seen, answer, engine), want.replaces
+    draft.trigger, draft.trigger_key, draft.replaces = want.trigger, want.trigger_key, replaces
+    draft.explanation["cause"] = replaces.explanation.get("cause", replaces.trigger) if replaces else want.trigger
+    return draft
+
+
+def accept_by_itself(plan: ChargePlan, now: datetime) -> ChargePlan:
     """Automatic mode. When the plug went meanwhile, accepting has planned (and accepted) again: that plan counts."""
     with contextlib.suppress(decisions.DecisionRefused):
         return decisions.accept_plan(
@@ -117,23 +148,20 @@ def _accept_by_itself(plan: ChargePlan, now: datetime) -> ChargePlan | None:
     return ChargePlan.objects.open().filter(vehicle_id=plan.vehicle_id).first() or plan
 
 
-def _existing(vehicle_id: int, trigger_key: str, *, is_first: bool) -> ChargePlan | None:
-    """`is_first`: any open plan of the vehicle will do."""
-    values: dict[str, Any] = {"vehicle_id": vehicle_id, "trigger_key": trigger_key, "is_first": is_first}
-    with connection.cursor() as cursor:
-        cursor.execute(KNOWN, values)
-        row = cursor.fetchone()
-    return ChargePlan.objects.filter(pk=row[0]).first() if row and row[0] else None
-
-
 def look(
     seen: Situation, *, now: datetime, engine: RoutingEngine, excluded: Collection[int] = (),
     promised: int | None = None,
 ) -> deciding.Answer:  # fmt: skip
     """What would be planned for the vehicle; nothing is written. `promised`: the plug it is sent to already."""
-    question = questions.question_of(seen, now=now, excluded=excluded, promised=promised)
+    return decided(seen, questions.question_of(seen, now=now, excluded=excluded, promised=promised), engine)
+
+
+def decided(
+    seen: Situation, question: candidates.Question, engine: RoutingEngine, around: candidates.Around | None = None
+) -> deciding.Answer:
+    """The same of a question that was asked already."""
     rules = questions.rules_of(seen, question, engine)
-    return deciding.decide(question, rules, engine, clear_percent=float(seen.clear_percent))
+    return deciding.decide(question, rules, engine, clear_percent=float(seen.clear_percent), around=around)
 
 
 def draft_of(seen: Situation, answer: deciding.Answer, engine: RoutingEngine) -> ChargePlan:
@@ -201,7 +229,7 @@ def _store(draft: ChargePlan, replaces: ChargePlan | None, now: datetime) -> Cha
     """Write the draft; whoever else planned for this vehicle, trigger or plug first wins, by constraint."""
     try:
         with transaction.atomic():
-            if replaces is not None and not close_replaced(replaces, now):
+            if replaces is not None and not close_replaced(replaces, draft.trigger, now):
                 return ChargePlan.objects.open().filter(vehicle_id=draft.vehicle_id).first()
             draft.save(force_insert=True)
             stories.tell(draft, now=now)
@@ -209,8 +237,56 @@ def _store(draft: ChargePlan, replaces: ChargePlan | None, now: datetime) -> Cha
     except IntegrityError as error:
         if elsewhere.constraint_of(error) == "one_vehicle_under_way_per_evse":
             raise PlugGone from error
-        return _existing(draft.vehicle_id, draft.trigger_key, is_first=True)
+        return known_plan(Want(draft.vehicle_id, draft.trigger, draft.trigger_key))
     return draft
+
+
+def store_each(drafts: Sequence[ChargePlan], now: datetime) -> list[ChargePlan]:
+    """Write proposals to vehicles of one fleet in one transaction; those that were written.
+
+    The others have to be looked at alone: their place is another vehicle's by now, or their plan is not the one that
+    they were to replace any more. Nobody is written where somebody else writes the same time and again.
+    """
+    proposals = [draft for draft in drafts if draft.state == State.PROPOSED]
+    for _ in range(TRIES if proposals else 0):
+        with contextlib.suppress(IntegrityError):
+            return _store_each(proposals, now)
+        for draft in proposals:  # what was undone has no number
+            draft.pk, draft._state.adding = None, True
+    return []
+
+
+@again_after_deadlock
+@transaction.atomic
+def _store_each(drafts: Sequence[ChargePlan], now: datetime) -> list[ChargePlan]:
+    stored = _to_be_had(drafts)
+    if not stored:
+        return stored
+    replaced = [draft.replaces for draft in stored if draft.replaces is not None]
+    ChargePlan.objects.filter(pk__in=[plan.pk for plan in replaced]).update(state=State.REPLACED, closed_at=now)
+    reservations.release_each({draft.replaces_id: draft.trigger for draft in stored if draft.replaces_id}, now=now)
+    ChargePlan.objects.bulk_create(stored)
+    stories.tell_each(stored, now=now)
+    facts = [(plan, State.REPLACED) for plan in replaced] + [(draft, State.PROPOSED) for draft in stored]
+    publish_together(PlanChanged(plan.pk, plan.organisation_id, plan.vehicle_id, state, now) for plan, state in facts)
+    return stored
+
+
+def _to_be_had(drafts: Sequence[ChargePlan]) -> list[ChargePlan]:
+    """Those whose place is still free, and whose plan, which they replace, is open; it is locked then."""
+    replaced = [draft.replaces_id for draft in drafts if draft.replaces_id is not None]
+    locked = ChargePlan.objects.open().select_for_update().filter(pk__in=replaced).order_by("pk")
+    still_open = {None, *locked.values_list("pk", flat=True)}
+    rows = ((draft.vehicle_id, _evse_id(draft), draft.window_starts_at, draft.window_ends_at) for draft in drafts)
+    with connection.cursor() as cursor:
+        cursor.execute(TAKEN, [*(list(column) for column in zip(*rows, strict=True)), replaced])
+        taken = {vehicle_id for (vehicle_id,) in cursor.fetchall()}
+    free = [draft for draft in drafts if draft.replaces_id in still_open and draft.vehicle_id not in taken]
+    return sorted(free, key=_evse_id)  # two who write at once ask for places in one order
+
+
+def _evse_id(draft: ChargePlan) -> int:
+    return draft.connector.evse_id if draft.connector else 0
 
 
 @transaction.atomic
@@ -247,9 +323,10 @@ def _figures(plan: ChargePlan) -> tuple[int | str, ...]:
     return (*reason, round(plan.soc_percent), round(missing / 100), round(reach / 100))
 
 
-def close_replaced(plan: ChargePlan, now: datetime) -> bool:
-    """Close a plan in favour of another; False when it was closed already."""
+def close_replaced(plan: ChargePlan, reason: str, now: datetime) -> bool:
+    """Close a plan in favour of another, with what was promised to it meanwhile; False when it was closed already."""
     closed = ChargePlan.objects.open().filter(pk=plan.pk).update(state=State.REPLACED, closed_at=now)
     if closed:
+        reservations.release_each({plan.pk: reason}, now=now)
         publish(PlanChanged(plan.pk, plan.organisation_id, plan.vehicle_id, State.REPLACED, now))
     return bool(closed)

@@ -3,7 +3,8 @@
 Reservations that belong to a plan are planned again instead (following.replan).
 """
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from django.db import transaction
@@ -32,11 +33,21 @@ AVAILABLE_NOW = timedelta(hours=1)
 
 def lose_place(*, connector_id: int, reason: str, now: datetime) -> list[int]:
     """A plug broke or fell silent: reservations there that no plan stands behind are moved; the numbers of the new."""
+    return lose_places(reasons={connector_id: reason}, now=now)
+
+
+def lose_places(*, reasons: Mapping[int, str], now: datetime) -> list[int]:
+    """The same of many plugs, each with its reason; one query where nobody has such a place."""
     affected = Reservation.objects.active().filter(
-        connector_id=connector_id, plan=None, is_rebooked=True, starts_at__lt=now + AVAILABLE_NOW, expires_at__gt=now
-    )
-    made = [move(str(key), reason, now) for key in affected.values_list("key", flat=True)]
-    return [row.number for row in made if row is not None]
+        connector_id__in=list(reasons), plan=None, is_rebooked=True, starts_at__lt=now + AVAILABLE_NOW,
+        expires_at__gt=now,
+    ).order_by("pk")  # fmt: skip
+    made: list[int] = []
+    for key, connector_id in affected.values_list("key", "connector_id"):
+        with survived("connector", connector_id) if len(reasons) > 1 else contextlib.nullcontext():
+            row = move(str(key), reasons[connector_id], now)
+            made += [] if row is None else [row.number]
+    return made
 
 
 def move(reservation_key: str, reason: str, now: datetime) -> Reservation | None:

@@ -1,7 +1,7 @@
 """Promises of plugs: made in our database, asked of the network outside any transaction, settled by its answer."""
 
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -301,6 +301,12 @@ def release(plan: ChargePlan, *, state: str, reason: str, now: datetime) -> bool
     _settle(reservation, state, reason, now)
     _show_hold(reservation.connector_id, now)
     return True
+
+
+def release_each(reasons: Mapping[int, str], *, now: datetime) -> None:
+    """Of plans that are locked and need no place any more, by plan."""
+    for row in Reservation.objects.select_for_update().active().filter(plan__in=list(reasons)).order_by("pk"):
+        settle(row, State.CANCELLED, reasons[row.plan_id or 0], now)
 
 
 def use(reservation: Reservation, now: datetime) -> None:

@@ -1,6 +1,6 @@
 """What an alert says about a vehicle and its plan: kind, severity, codes and figures, decided in one place."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -8,7 +8,7 @@ from dispatch.candidates import NO_PLUG_MATCH, NONE_FREE, OUT_OF_REACH
 from dispatch.models import Alert, ChargePlan, Reservation
 from dispatch.permitted import MAY_NOT_CHARGE
 from dispatch.services import roads
-from dispatch.services.alerts import close_alert_by_key, open_alert
+from dispatch.services.alerts import Opening, close_alert_by_key, open_alert, open_alerts
 from dispatch.services.asking import SOON
 from dispatch.situation import Situation
 from dispatch.wording import Says
@@ -32,11 +32,20 @@ def tell(plan: ChargePlan, *, now: Any) -> None:
             organisation_id=plan.organisation_id, dedupe_key=key_of(plan.vehicle_id), reason=plan.state, now=now
         )
         return
+    open_alert(organisation_id=plan.organisation_id, now=now, **vars(_opening(plan)))
+
+
+def tell_each(plans: Sequence[ChargePlan], *, now: datetime) -> None:
+    """The same of plans of one fleet that are open, one of each vehicle."""
+    open_alerts(organisation_id=plans[0].organisation_id, openings=[_opening(plan) for plan in plans], now=now)
+
+
+def _opening(plan: ChargePlan) -> Opening:
     kind, severity = _kind(plan)
-    open_alert(
-        organisation_id=plan.organisation_id, kind=kind, dedupe_key=key_of(plan.vehicle_id), says=_says(plan),
-        severity=severity, vehicle_id=plan.vehicle_id, plan=plan, now=now,
-        location_id=plan.connector.evse.location_id if plan.connector else None, data=_data(plan),
+    return Opening(
+        dedupe_key=key_of(plan.vehicle_id), kind=kind, severity=severity, says=_says(plan),
+        vehicle_id=plan.vehicle_id, plan_id=plan.pk, data=_data(plan),
+        location_id=plan.connector.evse.location_id if plan.connector else None,
     )  # fmt: skip
 
 

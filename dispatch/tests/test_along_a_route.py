@@ -131,14 +131,15 @@ def test_of_a_route_that_is_too_long_as_much_is_planned_as_can_be_driven(source,
 def test_every_other_plug_is_told_with_what_it_would_really_cost(source, organisation):
     """Were it the only one, that would be the plan."""
     for km in (2, 4, 6):
-        plug_at(source, km)
+        plug_at(source, km, status="charging" if km == 4 else "available", status_since=NOW)
+    states = dict(Connector.objects.values_list("pk", "status"))
     plan = plan_for(organisation, (15, None))
     services.dismiss_plan(plan_id=plan.pk, actor=None, now=NOW)
     told = {one["connector_id"]: one for one in plan.explanation["candidates"]}
     assert len(told) == 3
     for number, connector in enumerate(Connector.objects.all()):
         Connector.objects.update(status="faulted")
-        Connector.objects.filter(pk=connector.pk).update(status="available")
+        Connector.objects.filter(pk=connector.pk).update(status=states[connector.pk])
         plan = plan_for(organisation, (15, None), key=f"alone:{number}")
         (alone,) = plan.explanation["candidates"]
         assert alone == told[connector.pk]

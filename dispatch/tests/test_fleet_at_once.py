@@ -5,10 +5,12 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from dispatch import candidates, replaying, services, tasks
 from dispatch.models import Alert, ChargePlan, Reservation
-from dispatch.services import assigning, following
+from dispatch.services import assigning, following, planning
 from dispatch.tests import factories
 from dispatch.tests.factories import HERE, NOW
 from stations.models import EVSE, Charger, Connector
@@ -155,15 +157,113 @@ def test_a_plan_that_cannot_be_let_go_keeps_nobody_else_at_a_dead_plug(source, r
     first, second = plug_at(source, 1), plug_at(source, 1.2)
     free = plug_at(source, 2)
     sweep()
-    let_go, stuck = following._let_go, ChargePlan.objects.open().get(vehicle=rivals[1])
+    let_go, stuck = following._want_for, ChargePlan.objects.open().get(vehicle=rivals[1])
 
-    def fail_once(plan_id, reason, now):
-        if plan_id == stuck.pk:
+    def fail_once(plan, reason):
+        if plan == stuck:
             raise RuntimeError("a bad row")
-        return let_go(plan_id, reason, now)
+        return let_go(plan, reason)
 
-    monkeypatch.setattr(following, "_let_go", fail_once)
+    monkeypatch.setattr(following, "_want_for", fail_once)
     Connector.objects.filter(pk__in=[first.pk, second.pk]).update(status="faulted")
     services.connectors_changed(changes=[(first.pk, "faulted"), (second.pk, "faulted")], now=NOW)
     other = ChargePlan.objects.open().exclude(pk=stuck.pk).get()
     assert (other.trigger, other.connector) == ("faulted", free)
+
+
+def sent_out(organisation, count):
+    """So many vehicles, each with a plan of its own."""
+    vehicles = [factories.vehicle(organisation) for _ in range(count)]
+    IdToken.objects.all().delete()  # whether they may charge is asked one by one
+    for vehicle in vehicles:
+        services.plan_charge_stop(vehicle_id=vehicle.pk, trigger="soc_low", trigger_key=f"soc:{vehicle.pk}", now=NOW)
+    return ChargePlan.objects.open().filter(vehicle__in=vehicles)
+
+
+def broken(plans):
+    changes = [(connector_id, "faulted") for connector_id in plans.values_list("connector_id", flat=True)]
+    Connector.objects.filter(pk__in=dict(changes)).update(status="faulted")
+    return changes
+
+
+def test_many_cost_the_statements_of_two(source, organisation, monkeypatch):
+    model = factories.vehicle_model()
+    monkeypatch.setattr(factories, "vehicle_model", lambda **fields: model)
+    for km in range(1, 25):
+        plug_at(source, km / 4)
+    counts = []
+    for count in (2, 2, 7):  # the first ones fill the memory of sites
+        changes = broken(sent_out(organisation, count))
+        with CaptureQueriesContext(connection) as asked:
+            made = services.connectors_changed(changes=changes, now=NOW)
+        assert len(made) == count
+        counts.append(len(asked))
+    assert counts[2] == counts[1] < 30
+
+
+def test_all_are_told_of_in_one_message(source, organisation, monkeypatch, django_capture_on_commit_callbacks):
+    for km in (1, 2, 3, 4):
+        plug_at(source, km)
+    plans = sent_out(organisation, 2)
+    vehicles, changes, told = set(plans.values_list("vehicle_id", flat=True)), broken(plans), []
+    monkeypatch.setattr("dispatch.live.send_to_map", lambda kind, **payload: told.append((kind, payload)))
+    with django_capture_on_commit_callbacks(execute=True):
+        services.connectors_changed(changes=changes, now=NOW)
+    ids = sorted(Alert.objects.values_list("pk", flat=True))
+    assert [payload for kind, payload in told if kind == "alerts"] == [{"o": organisation.pk, "ids": ids}]
+    assert [payload for kind, payload in told if kind == "marks"] == [{"o": organisation.pk, "ids": sorted(vehicles)}]
+    alert = Alert.objects.get(vehicle=min(vehicles))
+    plan = ChargePlan.objects.open().get(vehicle=min(vehicles))
+    assert (alert.plan, alert.kind, alert.location) == (plan, "reservation_lost", plan.connector.evse.location)
+    assert alert.body_codes[0] == "plug_faulted" and alert.data["lost_connector_id"] == plan.replaces.connector_id
+
+
+def test_its_own_old_place_is_in_nobodys_way(source, organisation):
+    plug_at(source, 1)
+    plug_at(source, 2)
+    before = dict(sent_out(organisation, 2).values_list("vehicle_id", "connector_id"))
+    stale = [(pk, "stale") for pk in ChargePlan.objects.values_list("pk", flat=True)]
+    assert len(services.replan_together(plans=stale, now=NOW)) == 2
+    assert set(connectors().values()) == set(before.values())
+    assert Counter(ChargePlan.objects.values_list("state", flat=True)) == {"replaced": 2, "proposed": 2}
+
+
+def test_who_loses_its_place_to_a_quicker_one_is_planned_for_alone(
+    source, organisation, other_organisation, monkeypatch
+):
+    factories.NetworkAccess.objects.create(organisation=other_organisation, source=source)
+    plug_at(source, 1)
+    plug_at(source, 1.2)
+    changes = broken(sent_out(organisation, 2))
+    free = {plug_at(source, km).pk for km in (2, 3, 4)}
+    candidates.sites.forget()
+    honest = assigning.places_of
+
+    def somebody_is_quicker(fleet):
+        sent_out(other_organisation, 1)
+        return honest(fleet)
+
+    monkeypatch.setattr(assigning, "places_of", somebody_is_quicker)
+    assert len(services.connectors_changed(changes=changes, now=NOW)) == 2
+    assert set(connectors().values()) == free
+    assert Counter(ChargePlan.objects.values_list("state", flat=True)) == {"replaced": 2, "proposed": 3}
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_was_promised_while_another_place_was_looked_for_is_given_back(
+    source, organisation, dispatcher, monkeypatch, count
+):
+    for km in (1, 2, 3, 4):
+        plug_at(source, km)
+    old = sent_out(organisation, count).order_by("pk").first()
+    honest = planning.drafted
+
+    def accepted_meanwhile(seen, want, answer, engine):
+        if want.replaces == old:
+            services.accept_plan(plan_id=old.pk, actor=dispatcher, now=NOW)
+        return honest(seen, want, answer, engine)
+
+    monkeypatch.setattr(planning, "drafted", accepted_meanwhile)
+    services.replan_together(plans=[(pk, "taken") for pk in ChargePlan.objects.values_list("pk", flat=True)], now=NOW)
+    old.refresh_from_db()
+    assert (old.state, Reservation.objects.get().state) == ("replaced", "cancelled")

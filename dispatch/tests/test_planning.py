@@ -175,14 +175,14 @@ def test_the_price_of_a_plan_is_the_price_of_its_energy(organisation, network, v
 
 def test_one_unreadable_tariff_keeps_nobody_else_waiting(organisation, network, vehicle, monkeypatch):
     second = factories.vehicle(organisation, soc_percent=19)
-    sound = services.planning.look
+    sound = services.planning.decided
 
-    def shaky(seen, **values):
+    def shaky(seen, *values):
         if seen.vehicle_id == vehicle.pk:
             raise RuntimeError("a defect of ours")
-        return sound(seen, **values)
+        return sound(seen, *values)
 
-    monkeypatch.setattr(services.planning, "look", shaky)
+    monkeypatch.setattr(services.planning, "decided", shaky)
     with time_machine.travel(NOW, tick=False):
         tasks.sweep_low_vehicles()
     assert [plan.vehicle_id for plan in ChargePlan.objects.all()] == [second.pk]
