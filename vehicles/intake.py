@@ -81,6 +81,8 @@ async def _accept(decoded: Sequence[Fix | Problem], organisation_id: int | None,
     if not fixes:
         return [item for item in judged if isinstance(item, Problem)]
     outcomes = await telemetry.submit(Delivery(organisation_id, received_us, fixes))
+    if len(fixes) == len(judged) and UNKNOWN not in outcomes:
+        return list(zip(outcomes, fixes, strict=True))
     if UNKNOWN in outcomes:
         strangers = {fix.device for fix, outcome in zip(fixes, outcomes, strict=True) if outcome == UNKNOWN}
         await unknown_devices.remember(organisation_id, sorted(strangers), raw)

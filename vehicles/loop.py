@@ -78,7 +78,7 @@ CROSS JOIN LATERAL (
 """
 
 # Only where the reading and the count are still those that were read. `step` -1: below the limit, 1: clear of it. Who
-# stands keeps what it shows; only the count goes on.
+# stands keeps what it shows; only the count goes on. Answers how many were written, beside each that crossed a limit.
 WRITE = """
 WITH news AS (
     SELECT vehicle_id, percent, sigma, step, is_estimate, odometer_m, gps_m, gap_m, charged_wh,
@@ -99,8 +99,7 @@ WITH news AS (
     ORDER BY n.vehicle_id FOR NO KEY UPDATE OF s
 ), judged AS (
     SELECT l.*, coalesce(l.below_at > coalesce(l.clear_at, '-infinity'), false) AS is_low FROM locked l
-)
-UPDATE vehicles_vehiclestate s SET
+), written AS (UPDATE vehicles_vehiclestate s SET
     soc_base_percent = CASE WHEN j.goes_on THEN s.soc_base_percent ELSE s.soc_percent END,
     soc_base_source = CASE WHEN j.goes_on THEN s.soc_base_source ELSE s.soc_source END,
     soc_base_at = s.soc_at,
@@ -114,7 +113,9 @@ UPDATE vehicles_vehiclestate s SET
     soc_low_at = CASE WHEN j.is_low AND j.was_low THEN s.soc_low_at WHEN j.is_low THEN j.below_at END,
     version = s.version + (j.is_low <> j.was_low)::int
 FROM judged j WHERE s.vehicle_id = j.vehicle_id
-RETURNING s.vehicle_id, j.was_low, j.is_low, s.version
+RETURNING s.vehicle_id, j.was_low, j.is_low, s.version)
+SELECT n.written, w.vehicle_id, w.is_low, w.version
+FROM (SELECT count(*) AS written FROM written) n LEFT JOIN written w ON w.was_low <> w.is_low
 """
 
 
@@ -183,9 +184,9 @@ def estimate_charges(*, now: datetime) -> int:
         return 0
     step = np.where(is_estimate, step, 0)
     columns = {"percent": percent, "sigma": sigma, "step": step, "is_estimate": is_estimate}
-    written = _write(rows, chosen, columns, now)
-    _tell(rows, written, tenth, now)
-    return len(written)
+    written, crossed = _write(rows, chosen, columns, now)
+    _tell(rows, crossed, tenth, now)
+    return written
 
 
 def _steps(rows: Rows, percent: Floats, sigma: Floats, tenth: Floats) -> Any:
@@ -264,14 +265,16 @@ def _is_behind(rows: Rows) -> Any:
     return rows.is_due | (rows.until_us - before_us > COUNT_BEHIND_US)
 
 
-def _write(rows: Rows, chosen: Any, estimated: dict[str, Any], now: datetime) -> list[Any]:
+def _write(rows: Rows, chosen: Any, estimated: dict[str, Any], now: datetime) -> tuple[int, list[tuple[Any, ...]]]:
+    """How many, and (vehicle, is low, version) of each that crossed a limit."""
     columns: dict[str, Any] = estimated | {name: getattr(rows, name) for name in (
         "vehicle_id", "odometer_m", "gps_m", "gap_m", "charged_wh", "soc_us", "before_us", "until_us",
     )}  # fmt: skip
     with connection.cursor() as cursor:
         params: dict[str, Any] = {name: _literal(column[chosen]) for name, column in columns.items()}
         cursor.execute(WRITE, params | {"now": now, "epoch": EPOCH})
-        return list(cursor.fetchall())
+        answer = cursor.fetchall()
+    return answer[0][0], [tuple(crossed) for _, *crossed in answer if crossed[0] is not None]
 
 
 def _literal(column: Column) -> str:
@@ -279,8 +282,7 @@ def _literal(column: Column) -> str:
     return "{" + orjson.dumps(np.ascontiguousarray(column), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1].decode() + "}"
 
 
-def _tell(rows: Rows, written: list[Any], tenth: Floats, now: datetime) -> None:
-    crossed = [(pk, is_low, version) for pk, was_low, is_low, version in written if was_low != is_low]
+def _tell(rows: Rows, crossed: list[tuple[Any, ...]], tenth: Floats, now: datetime) -> None:
     if not crossed:
         return
     events: list[SocLow | SocRecovered] = []

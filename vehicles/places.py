@@ -3,23 +3,17 @@
 from fleetcharge.lib.geo import is_coordinate
 from vehicles.fixes import NO_PLACE, Fix, Problem
 
-INDIA_LATITUDES, INDIA_LONGITUDES = (6.0, 38.0), (68.0, 98.0)
+SOUTH, NORTH, WEST, EAST = 6.0, 38.0, 68.0, 98.0  # of India
 
 
 def place_problem(fix: Fix) -> Problem | None:
     """Why these coordinates cannot be right, or None."""
-    if _is_india(fix.latitude, fix.longitude):
+    if SOUTH <= fix.latitude <= NORTH and WEST <= fix.longitude <= EAST:
         return None
     if fix.flags & NO_PLACE:
         return None
-    if _is_india(fix.longitude, fix.latitude):
+    if SOUTH <= fix.longitude <= NORTH and WEST <= fix.latitude <= EAST:
         return Problem("coordinates", "Latitude and longitude look swapped: the other way round the place is in India.")
     if not is_coordinate(fix.latitude, fix.longitude):
         return Problem("coordinates", f"({fix.latitude}, {fix.longitude}) is no place a vehicle can be.")
     return None
-
-
-def _is_india(latitude: float, longitude: float) -> bool:
-    return (
-        INDIA_LATITUDES[0] <= latitude <= INDIA_LATITUDES[1] and INDIA_LONGITUDES[0] <= longitude <= INDIA_LONGITUDES[1]
-    )

@@ -10,7 +10,7 @@ from vehicles.telemetry import ACCEPTED
 
 def report(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     """The answer: how many were stored (and how many of those came late) or known, and each refused one by index."""
-    if all(_is_plain(verdict) for verdict in verdicts):
+    if _are_plain(verdicts):
         return {"accepted": len(verdicts), "duplicate": 0, "late": 0, "rejected": [], "warnings": []}
     accepted = [verdict for verdict in verdicts if not isinstance(verdict, Problem) and verdict[0] == ACCEPTED]
     rejected = [(i, verdict) for i, verdict in enumerate(verdicts) if isinstance(verdict, Problem)]
@@ -28,10 +28,12 @@ def report(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     }
 
 
-def _is_plain(verdict: Verdict) -> bool:
-    """Stored, and nothing to say about it: nearly every ping."""
-    return (
-        not isinstance(verdict, Problem)
-        and verdict[0] == ACCEPTED
-        and not (verdict[1].flags & LATE or verdict[1].warning)
-    )
+def _are_plain(verdicts: Sequence[Verdict]) -> bool:
+    """Stored, and nothing to say about any: nearly every batch."""
+    for verdict in verdicts:
+        if isinstance(verdict, Problem):
+            return False
+        outcome, fix = verdict
+        if outcome != ACCEPTED or fix.flags & LATE or fix.warning:
+            return False
+    return True

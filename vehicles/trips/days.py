@@ -13,6 +13,11 @@ def day_number(at_us: int) -> int:
     return (at_us + INDIA_AHEAD_US) // DAY
 
 
+def begin_of(number: int) -> int:
+    """Its first instant, in microseconds since 1970."""
+    return number * DAY - INDIA_AHEAD_US
+
+
 def day_of(number: int) -> date:
     return _EPOCH_DAY + timedelta(days=number)
 
