@@ -3,10 +3,11 @@
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, Q
 
 from fleetcharge.lib.events import publish
 from vehicles.events import TrackerAlarmCleared, TrackerAlarmRaised
-from vehicles.models import TrackerAlarm, Vehicle
+from vehicles.models import DeviceAssignment, TrackerAlarm, Vehicle
 
 LATE_AFTER = timedelta(minutes=10)
 # A pressed button is repeated every few seconds; a wire stays cut, and some trackers say so at every turn of the key.
@@ -64,12 +65,16 @@ def _is_new(vehicle: Vehicle, kind: str, at: datetime, received_at: datetime) ->
 
 @transaction.atomic
 def clear_alarm(*, device_id: str, kind: str, at: datetime) -> bool:
-    """The tracker says it is over; False when nothing older than `at` stood."""
-    holding = Vehicle.objects.holding(device_id, at)
-    standing = TrackerAlarm.objects.standing().filter(vehicle__in=holding, kind=kind, raised_at__lte=at)
-    alarm = standing.select_for_update(of=("self",)).select_related("vehicle").first()
-    if alarm is None:
-        return False
-    TrackerAlarm.objects.filter(pk=alarm.pk).update(cleared_at=at)
-    publish(TrackerAlarmCleared(alarm.vehicle_id, alarm.vehicle.organisation_id, kind, at))
-    return True
+    """The tracker says it is over, whichever vehicle of the fleet it was in when it called; False when nothing older
+    than `at` stood."""
+    fleet = Vehicle.objects.holding(device_id, at).values("organisation")
+    began = Q(starts_at=None) | Q(starts_at__lte=OuterRef("raised_at"))
+    its = DeviceAssignment.objects.filter(began, vehicle=OuterRef("vehicle"), device_id=device_id)
+    its = its.filter(Q(ends_at=None) | Q(ends_at__gt=OuterRef("raised_at")))
+    standing = TrackerAlarm.objects.standing().filter(Exists(its), vehicle__organisation__in=fleet, kind=kind)
+    standing = standing.filter(raised_at__lte=at).select_for_update(of=("self",)).select_related("vehicle")
+    alarms = list(standing.order_by("pk"))
+    for alarm in alarms:
+        TrackerAlarm.objects.filter(pk=alarm.pk).update(cleared_at=at)
+        publish(TrackerAlarmCleared(alarm.vehicle_id, alarm.vehicle.organisation_id, kind, at))
+    return bool(alarms)

@@ -214,10 +214,11 @@ class VehicleViewSet(SavedRowsViewSet):
 
     @extend_schema(
         request=shapes.DeviceSerializer,
-        responses={200: shapes.VehicleSerializer, 409: DEVICE_REFUSED},
+        responses={200: shapes.AssignedVehicleSerializer, 409: DEVICE_REFUSED},
         description=(
             "Let a device report for this vehicle from now on; `move` takes it from another vehicle of yours. What it "
-            "measured before stays that vehicle's, also when it comes later."
+            "measured before stays that vehicle's, also when it comes later. `since` dates it back: what comes late, "
+            "measured from then on, is this vehicle's; what is stored already stays where it is."
         ),
     )
     @devices.mapping.post
@@ -226,8 +227,13 @@ class VehicleViewSet(SavedRowsViewSet):
         serializer = shapes.DeviceSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         wanted = serializer.validated_data
-        _claim(vehicle_id=vehicle.pk, device_id=wanted["device_id"], is_move=wanted["move"])
-        return Response(shapes.VehicleSerializer(self.get_queryset().get(pk=vehicle.pk)).data)
+        told = services.changed_by_claim(vehicle, wanted["device_id"])
+        _claim(
+            vehicle_id=vehicle.pk, device_id=wanted["device_id"], is_move=wanted["move"], since=wanted.get("since")
+        )  # fmt: skip
+        changed = self.get_queryset().get(pk=vehicle.pk)
+        changed.moved_from, changed.released_device_id = told
+        return Response(shapes.AssignedVehicleSerializer(changed).data)
 
     @extend_schema(responses={204: None}, description="Its device reports for nobody from now on.")
     @devices.mapping.delete
@@ -370,6 +376,8 @@ def _claim(**wanted: Any) -> Vehicle:
     except services.DeviceTaken as error:
         move = " Send `move` to take it from there." if error.is_own else ""
         raise Conflict(f"This device reports for another vehicle.{move}", code="device_taken") from error
+    except services.MovedTooEarly as error:
+        raise Conflict(str(error), code="moved_too_early") from error
     except services.DeviceNotHeard as error:
         if error.wait_seconds:
             raise Throttled(error.wait_seconds, str(error), code="throttled") from error

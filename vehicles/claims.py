@@ -1,10 +1,14 @@
 """Who may have a device report for a vehicle: an IMEI is printed on the box, so knowing it is no right to it."""
 
+from datetime import timedelta
+
 from fleetcharge.accounts import throttling
 from vehicles.fixes import is_imei
 from vehicles.models import UnknownDevice, Vehicle
 
 WRONG_IMEIS = throttling.Rate(30, 3600)
+MOVED_BACK_MOST = timedelta(days=7)
+"""Trackers keep what they could not send for some days."""
 
 
 class DeviceTaken(Exception):
@@ -13,6 +17,13 @@ class DeviceTaken(Exception):
     def __init__(self, device_id: str, *, is_own: bool = False) -> None:
         self.is_own = is_own
         super().__init__(device_id)
+
+
+class MovedTooEarly(Exception):
+    """It cannot have gone there then: over a week ago, at another vehicle's later time, or in another fleet's."""
+
+    def __init__(self) -> None:
+        super().__init__("The device was elsewhere then: a later move, another fleet, or more than seven days ago.")
 
 
 class DeviceNotHeard(Exception):

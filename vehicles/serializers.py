@@ -245,6 +245,28 @@ class DeviceSerializer(serializers.Serializer[Any]):
 
     device_id = serializers.CharField(max_length=64)
     move = serializers.BooleanField(default=False)
+    since = serializers.DateTimeField(
+        required=False, allow_null=True, help_text="When it went there, seven days ago at most; without: now."
+    )
+
+    def validate_since(self, since: datetime | None) -> datetime | None:
+        if since is not None and since > timezone.now():
+            raise serializers.ValidationError("A device is assigned now or since an earlier instant.")
+        return since
+
+
+class AssignedVehicleSerializer(VehicleSerializer):
+    """The vehicle, and what else has changed: nobody should find out by a van that fell silent."""
+
+    moved_from = serializers.CharField(
+        read_only=True, allow_null=True, help_text="Registration of the vehicle that has no device any more."
+    )
+    released_device_id = serializers.CharField(
+        read_only=True, allow_null=True, help_text="The device that reported for this vehicle, and for nobody now."
+    )
+
+    class Meta(VehicleSerializer.Meta):
+        fields = [*VehicleSerializer.Meta.fields, "moved_from", "released_device_id"]
 
 
 class DeviceAssignmentSerializer(serializers.ModelSerializer[DeviceAssignment]):

@@ -9,12 +9,14 @@ from typing import TypeVar
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Max, Q
+from django.utils import timezone
 
 from fleetcharge.lib.events import publish
 from fleetcharge.lib.partitions import DayPartitions
+from vehicles.claims import MOVED_BACK_MOST, check_device, forget_unknown
 from vehicles.claims import DeviceNotHeard as DeviceNotHeard
 from vehicles.claims import DeviceTaken as DeviceTaken
-from vehicles.claims import check_device, forget_unknown
+from vehicles.claims import MovedTooEarly as MovedTooEarly
 from vehicles.decoders.instants import to_microseconds
 from vehicles.events import StopDone
 from vehicles.fixes import Fix, is_imei
@@ -134,12 +136,15 @@ def reopen_stop(*, stop_id: int) -> bool:
 
 
 @transaction.atomic
-def claim_device(*, vehicle_id: int, device_id: str, is_move: bool = False) -> Vehicle:
+def claim_device(
+    *, vehicle_id: int, device_id: str, is_move: bool = False, since: datetime | None = None
+) -> Vehicle:  # fmt: skip
     """From now on this device reports for this vehicle; ingest honours it within 15 s. Claiming twice changes nothing.
 
     What it measured before stays another vehicle's, also when it comes later. `is_move`: take it from another vehicle
-    of the same fleet. Raises DeviceTaken when another vehicle has it, and DeviceNotHeard for an IMEI that nobody heard
-    by TCP.
+    of the same fleet. `since`: it went there earlier, so what it measured from then on and comes late is this
+    vehicle's; rows that are stored stay whose they are. Raises DeviceTaken when another vehicle has it, DeviceNotHeard
+    for an IMEI that nobody heard by TCP, and MovedTooEarly.
     """
     organisation_id = Vehicle.objects.get(pk=vehicle_id).organisation_id
     touched = Q(pk=vehicle_id)
@@ -151,10 +156,42 @@ def claim_device(*, vehicle_id: int, device_id: str, is_move: bool = False) -> V
         Vehicle.objects.filter(pk__in=rows).update(device_id=None)
     else:
         check_device(device_id=device_id, organisation_id=organisation_id, vehicle_id=vehicle_id)
-    vehicle.device_id = device_id
-    vehicle.save(update_fields=["device_id"])
+    _mount(vehicle, device_id)
+    if since is not None:
+        _date_back(vehicle, device_id, since)
     forget_unknown(device_id=device_id, organisation_id=organisation_id)
     return vehicle
+
+
+def changed_by_claim(vehicle: Vehicle, device_id: str) -> tuple[str | None, str | None]:
+    """Whom of its fleet the device would leave without one, and which device the vehicle would lose; to be told."""
+    others = Vehicle.objects.filter(organisation=vehicle.organisation_id, device_id=device_id).exclude(pk=vehicle.pk)
+    lost = vehicle.device_id if vehicle.device_id != device_id else None
+    return others.values_list("registration", flat=True).first(), lost or None
+
+
+def _mount(vehicle: Vehicle, device_id: str) -> None:
+    """Who claims it at the same moment for another vehicle, and is second, hears so."""
+    vehicle.device_id = device_id
+    try:
+        with transaction.atomic():
+            vehicle.save(update_fields=["device_id"])
+    except IntegrityError as error:
+        raise DeviceTaken(device_id) from error
+
+
+def _date_back(vehicle: Vehicle, device_id: str, since: datetime) -> None:
+    """Its time at this vehicle began earlier, and that of the fleet's vehicle before it ended then."""
+    spans = DeviceAssignment.objects.select_for_update().filter(device_id=device_id)
+    mine = spans.get(vehicle=vehicle, ends_at=None)
+    if mine.starts_at is None or mine.starts_at <= since:
+        return
+    before = spans.exclude(pk=mine.pk).filter(ends_at__gt=since)
+    is_others = before.exclude(vehicle__organisation=vehicle.organisation_id).exists()
+    if since < timezone.now() - MOVED_BACK_MOST or is_others or before.filter(starts_at__gte=since).exists():
+        raise MovedTooEarly
+    before.update(ends_at=since)
+    spans.filter(pk=mine.pk).update(starts_at=since)
 
 
 @transaction.atomic

@@ -12,6 +12,9 @@ FLAGS = {
     SUSPECT_SOC: _("charge not believed"),
     MOCK_LOCATION: _("made-up position"),
 }
+TOO_EARLY = _("The device was elsewhere then: a later move, another fleet, or more than seven days ago.")
+WHEN = _("Say when it was moved: a date and a time that have passed, or nothing for now.")
+STORED_STAYS = _("What it measured since then and comes late is this vehicle's; what is stored stays where it is.")
 TOO_MANY = _("Too many IMEIs that nobody heard; try again in an hour.")
 
 NOTES = {

@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import segno
+from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.http import HttpResponse, HttpResponseRedirect
@@ -16,7 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from dispatch.connecting.texts import FLAGS, NOT_HEARD, NOTES, TOO_MANY
+from dispatch.connecting.texts import FLAGS, NOT_HEARD, NOTES, STORED_STAYS, TOO_EARLY, TOO_MANY, WHEN
 from dispatch.views import needs
 from fleetcharge.accounts.models import Organisation, Scope
 from fleetcharge.accounts.tenancy import FleetRequest, organisation_of
@@ -115,15 +116,42 @@ def move(request: FleetRequest, vehicle_id: int) -> HttpResponse:
         messages.success(request, _("The device reports for nobody from now on."))
         return HttpResponseRedirect(reverse("connect-vehicle", args=[van.pk]))
     if not request.POST.get("vehicle"):
-        messages.error(request, _("Choose a vehicle"))
-        return HttpResponseRedirect(reverse("connect-vehicle", args=[van.pk]))
+        return _not_moved(request, van, _("Choose a vehicle"))
     other = _own(request, _number(request.POST["vehicle"]))
+    try:
+        since = forms.DateTimeField(required=False).clean(request.POST.get("since"))
+    except forms.ValidationError:
+        return _not_moved(request, van, str(WHEN))
+    return _moved(request, van, other, since)
+
+
+def _moved(request: FleetRequest, van: Vehicle, other: Vehicle, since: datetime | None) -> HttpResponse:
+    if since is not None and since > timezone.now():
+        return _not_moved(request, van, str(WHEN))
     if van.device_id:
-        services.claim_device(vehicle_id=other.pk, device_id=van.device_id, is_move=True)
-        messages.success(
-            request, _("The device reports for %(vehicle)s from now on.") % {"vehicle": other.registration}
-        )
+        lost = services.changed_by_claim(other, van.device_id)[1]
+        try:
+            services.claim_device(vehicle_id=other.pk, device_id=van.device_id, is_move=True, since=since)
+        except services.MovedTooEarly:
+            return _not_moved(request, van, str(TOO_EARLY))
+        except (services.DeviceTaken, services.DeviceNotHeard):  # somebody else has moved it meanwhile
+            return _not_moved(request, van, _("This device reports for another vehicle."))
+        _tell_moved(request, other, since, lost)
     return HttpResponseRedirect(reverse("connect-vehicle", args=[other.pk]))
+
+
+def _tell_moved(request: FleetRequest, other: Vehicle, since: datetime | None, lost: str | None) -> None:
+    told = {"vehicle": other.registration}
+    messages.success(request, _("The device reports for %(vehicle)s from now on.") % told)
+    if since is not None:
+        messages.success(request, str(STORED_STAYS))
+    if lost:
+        messages.success(request, _("Its tracker so far, %(device)s, reports for nobody now.") % {"device": lost})
+
+
+def _not_moved(request: FleetRequest, van: Vehicle, why: str) -> HttpResponse:
+    messages.error(request, why)
+    return HttpResponseRedirect(reverse("connect-vehicle", args=[van.pk]))
 
 
 def _packets(van: Vehicle) -> list[dict[str, Any]]:

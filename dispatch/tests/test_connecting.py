@@ -6,6 +6,7 @@ import pytest
 from django.db import connection
 
 from fleetcharge.accounts.models import Membership, User
+from vehicles import services
 from vehicles.fixes import CLOCK_CORRECTED, INDIAN_CLOCK
 from vehicles.models import RawPacket, UnknownDevice, Vehicle
 from vehicles.tests.factories import make_vehicle
@@ -169,3 +170,33 @@ def test_a_device_moves_to_another_vehicle_and_off_it(desk, organisation, other_
     assert "still" not in desk.get(f"/fleet/{van.pk}/connect/").content.decode()
     desk.post(f"/fleet/{other.pk}/connect/move/", {"vehicle": "", "release": "1"})
     assert not Vehicle.objects.exclude(device_id=None).exists()
+
+
+def test_a_move_that_cannot_be_is_told_and_one_of_before_says_what_stays(desk, organisation) -> None:
+    van, other = make_vehicle(organisation, device_id="a"), make_vehicle(organisation, device_id="b")
+    address, now = f"/fleet/{van.pk}/connect/move/", datetime.now(UTC)
+
+    def told(**values) -> str:
+        return desk.post(address, {"vehicle": other.pk, **values}, follow=True).content.decode()
+
+    assert "Say when it was moved" in told(since="yesterday")
+    assert "Say when it was moved" in told(since=(now + timedelta(days=2)).strftime("%Y-%m-%dT%H:%M"))
+    assert "The device was elsewhere then" in told(since=(now - timedelta(days=9)).strftime("%Y-%m-%dT%H:%M"))
+    van.refresh_from_db()
+    assert van.device_id == "a"
+    page = told(since=(now - timedelta(days=2)).strftime("%Y-%m-%dT%H:%M"))
+    assert "what is stored stays where it is" in page
+    assert "Its tracker so far, b, reports for nobody now." in page
+    other.refresh_from_db()
+    assert other.device_id == "a"
+
+
+def test_a_move_that_somebody_else_was_quicker_with_is_told(desk, organisation, monkeypatch) -> None:
+    van, other = make_vehicle(organisation, device_id="a"), make_vehicle(organisation, device_id=None)
+
+    def taken(**wanted) -> None:
+        raise services.DeviceTaken("a")
+
+    monkeypatch.setattr(services, "claim_device", taken)
+    answer = desk.post(f"/fleet/{van.pk}/connect/move/", {"vehicle": other.pk}, follow=True)
+    assert "This device reports for another vehicle." in answer.content.decode()

@@ -6,6 +6,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from vehicles import alarms, services
+from vehicles.intake import telemetry
 from vehicles.models import DeviceAssignment, Position, TrackerAlarm, Vehicle
 from vehicles.tests.conftest import in_thread
 from vehicles.tests.factories import make_vehicle
@@ -102,6 +103,58 @@ class TestTheRows:
         services.release_device(vehicle_id=theirs.pk)
         assert not Vehicle.objects.filter(pk__in=(van.pk, other.pk)).exclude(device_id=None).exists()
 
+    def test_a_move_is_dated_back_within_bounds(self, organisation, other_organisation) -> None:
+        van, other = make_vehicle(organisation, device_id="a"), make_vehicle(organisation, device_id=None)
+        now = datetime.now(UTC)
+        since = now - timedelta(days=2)
+        with pytest.raises(services.MovedTooEarly):
+            services.claim_device(vehicle_id=other.pk, device_id="a", is_move=True, since=now - timedelta(days=8))
+        assert spans("a") == [(van.pk, True, True)]  # nothing half done
+        services.claim_device(vehicle_id=other.pk, device_id="a", is_move=True, since=since)
+        first, second = DeviceAssignment.objects.filter(device_id="a").order_by("pk")
+        assert (first.ends_at, second.starts_at, second.ends_at) == (since, since, None)
+        services.claim_device(vehicle_id=van.pk, device_id="a", is_move=True, since=since + timedelta(days=1))
+        with pytest.raises(services.MovedTooEarly):  # it was at `other` in between, which began later
+            services.claim_device(vehicle_id=van.pk, device_id="a", since=since - timedelta(hours=1))
+        services.release_device(vehicle_id=van.pk)
+        theirs = make_vehicle(other_organisation, device_id=None)
+        with pytest.raises(services.MovedTooEarly):
+            services.claim_device(vehicle_id=theirs.pk, device_id="a", since=since)
+
+    def test_who_is_second_hears_that_it_is_taken(self, organisation, monkeypatch) -> None:
+        """Another claim was committed after this one had looked."""
+        make_vehicle(organisation, device_id="a")
+        van = make_vehicle(organisation, device_id=None)
+        monkeypatch.setattr(services, "check_device", lambda **_: None)
+        with pytest.raises(services.DeviceTaken):
+            services.claim_device(vehicle_id=van.pk, device_id="a")
+        answer = client_of(organisation).post(f"/api/v1/vehicles/{van.pk}/devices/", {"device_id": "a"})
+        assert (answer.status_code, answer.json()["code"]) == (409, "device_taken")
+
+    def test_the_answer_tells_what_else_has_changed(self, organisation) -> None:
+        van, other = make_vehicle(organisation, device_id="a"), make_vehicle(organisation, device_id="b")
+        api, address = client_of(organisation), f"/api/v1/vehicles/{other.pk}/devices/"
+        since = (datetime.now(UTC) - timedelta(hours=3)).isoformat()
+        answer = api.post(address, {"device_id": "a", "move": True, "since": since}).json()
+        assert (answer["device_id"], answer["moved_from"], answer["released_device_id"]) == ("a", van.registration, "b")
+        assert DeviceAssignment.objects.get(vehicle=other, device_id="a").starts_at == datetime.fromisoformat(since)
+        for days, status in ((-1, 400), (20, 409)):
+            when = (datetime.now(UTC) - timedelta(days=days)).isoformat()
+            assert api.post(address, {"device_id": "a", "since": when}).status_code == status
+        again = api.post(address, {"device_id": "a"}).json()
+        assert (again["moved_from"], again["released_device_id"]) == (None, None)
+
+    def test_a_button_let_go_after_the_move_ends_the_call_of_before(self, organisation, other_organisation) -> None:
+        van, other = make_vehicle(organisation, device_id=IMEI), make_vehicle(organisation, device_id=None)
+        bystander = make_vehicle(organisation, device_id="b")
+        now = datetime.now(UTC)
+        call = {"kind": "emergency", "at": now - timedelta(minutes=3), "received_at": now}
+        alarms.raise_alarm(device_id=IMEI, **call)
+        alarms.raise_alarm(device_id="b", **call)
+        moved(IMEI, van, other, now - timedelta(minutes=2))
+        assert alarms.clear_alarm(device_id=IMEI, kind="emergency", at=now)
+        assert TrackerAlarm.objects.get(cleared_at=None).vehicle == bystander
+
     def test_an_alarm_of_before_is_the_old_vehicles(self, organisation) -> None:
         van, other = make_vehicle(organisation, device_id=IMEI), make_vehicle(organisation, device_id=None)
         now = datetime.now(UTC)
@@ -146,6 +199,21 @@ class TestPings:
         report = (await tracker.post("/ingest/v1/pings", json={"pings": pings})).json()
         assert (report["accepted"], report["rejected"]) == (4, [])
         assert await in_thread(whose) == [van.pk, van.pk, other.pk, other.pk]
+
+    async def test_what_comes_late_goes_to_whom_it_is_of_since_the_move_was_dated_back(
+        self, tracker, organisation
+    ) -> None:
+        van, other = [await in_thread(make_vehicle, organisation, device_id=name) for name in ("van-1", None)]
+        now = datetime.now(UTC)
+        stored = {"pings": [ping(now - timedelta(minutes=50))]}
+        await tracker.post("/ingest/v1/pings", json=stored)
+        claim = {"vehicle_id": other.pk, "device_id": "van-1", "is_move": True, "since": now - timedelta(hours=1)}
+        await in_thread(lambda: services.claim_device(**claim))
+        telemetry.registry.forget()
+        pings = [ping(now - timedelta(minutes=minutes)) for minutes in (1, 40, 80)]
+        report = (await tracker.post("/ingest/v1/pings", json={"pings": pings})).json()
+        assert (report["accepted"], report["rejected"]) == (3, [])
+        assert await in_thread(whose) == [van.pk, van.pk, other.pk, other.pk]  # stored stays; then by its instant
 
     async def test_in_between_it_was_nobodys(self, tracker, organisation) -> None:
         van = await in_thread(make_vehicle, organisation, device_id="van-1")
