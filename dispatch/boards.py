@@ -1,7 +1,7 @@
 """What the live map shows right now, as arrays; and what one browser has of it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,9 @@ from dispatch import wire
 
 Indexes = npt.NDArray[np.intp]
 Flags = npt.NDArray[np.bool_]
+Row = tuple[int, ...]
+FACTS = np.dtype([("at", "<f8"), ("marks", "<u2"), ("base", "u1")])
+"""Of a vehicle: when it was where it is, its marks, and state nibble and LOW as the last ping said."""
 
 
 class Board:
@@ -40,6 +43,12 @@ class Board:
         self.records[index], self.alive[index] = fresh, True
         return index
 
+    def put_all(self, indexes: Indexes, records: wire.Records) -> Indexes:
+        """Store records at these indexes, each once; the indexes of what changed."""
+        is_new: Flags = ~self.alive[indexes] | (self.records[indexes] != records)
+        self.records[indexes], self.alive[indexes] = records, True
+        return indexes[is_new]
+
     def drop(self, record_id: int) -> int | None:
         """Take a record off the board; its index if it was there."""
         index = self.index.get(record_id)
@@ -56,71 +65,114 @@ class Board:
     def live_records(self) -> wire.Records:
         return self.records[: len(self.index)][self.alive[: len(self.index)]]
 
+    def box(self) -> list[float] | None:
+        """West, south, east, north of all of them in degrees; None when there are none."""
+        records = self.live_records()
+        if not len(records):
+            return None
+        lat, lon = records["lat"], records["lon"]
+        return [int(edge) / 1e6 for edge in (lon.min(), lat.min(), lon.max(), lat.max())]
+
     def _grow(self) -> None:
         self.records = np.concatenate([self.records, np.zeros_like(self.records)])
         self.alive = np.concatenate([self.alive, np.zeros_like(self.alive)])
 
 
-@dataclass
 class VehicleBoard:
     """The vehicles of one fleet. Times and flags stay beside the wire records: they decide the state byte."""
-
-    board: Board = field(default_factory=lambda: Board(wire.VEHICLE))
-    position_at: dict[int, float] = field(default_factory=dict)
-    marks: dict[int, int] = field(default_factory=dict)
-    """EXCEPTION, REROUTED and IN_SESSION by vehicle id."""
-    base: dict[int, int] = field(default_factory=dict)
-    """State nibble and LOW by vehicle id, as the last ping said."""
-
-    active: frozenset[int] | None = None
-    """The vehicles in service; None until they were read."""
 
     STALE_AFTER_SECONDS = 120.0
     OFFLINE_AFTER_SECONDS = 600.0
 
-    def move(self, values: tuple[int, ...], at: float, now: float) -> int | None:
-        """A newer position (`state` holds nibble and LOW only); older news, or a retired vehicle's, changes nothing."""
-        vehicle_id = values[0]
-        if self.active is not None and vehicle_id not in self.active:
-            return None
-        if at < self.position_at.get(vehicle_id, float("-inf")):
-            return None
-        self.position_at[vehicle_id], self.base[vehicle_id] = at, values[-1]
-        return self.board.put((*values[:-1], self.state_byte(vehicle_id, now)))
+    def __init__(self) -> None:
+        self.board = Board(wire.VEHICLE)
+        self.active: frozenset[int] | None = None
+        """The vehicles in service; None until they were read."""
+        self._facts = np.zeros(0, FACTS)
+        self._marks: dict[int, int] = {}
+
+    @property
+    def marks(self) -> dict[int, int]:
+        """EXCEPTION, REROUTED and IN_SESSION by vehicle id, of vehicles that are not on the board, too."""
+        return self._marks
+
+    @marks.setter
+    def marks(self, marks: dict[int, int]) -> None:
+        self._marks = marks
+        self._facts["marks"] = 0
+        self._note_marks(marks)
+
+    def move_all(self, rows: Iterable[tuple[Row, float]], now: float) -> Indexes:
+        """Newer positions with their times (`state` holds nibble and LOW only); the indexes of what changed.
+
+        Older news, or a retired vehicle's, changes nothing.
+        """
+        told = [(values, at) for values, at in rows if self.active is None or values[0] in self.active]
+        if not told:
+            return np.zeros(0, np.intp)
+        indexes = np.array([self._row(values[0]) for values, _ in told], np.intp)
+        at = np.array([at for _, at in told])
+        chosen = _newest_of_each(indexes, at)
+        chosen = chosen[at[chosen] >= self._facts["at"][indexes[chosen]]]
+        records = np.array([told[number][0] for number in chosen.tolist()], wire.VEHICLE)
+        indexes = indexes[chosen]
+        self._facts["at"][indexes], self._facts["base"][indexes] = at[chosen], records["state"]
+        records["state"] = self._states(indexes, now)
+        return self.board.put_all(indexes, records)
 
     def newest_at(self) -> float:
         """The time of the newest position of any vehicle, 0 when there is none."""
-        return max(self.position_at.values(), default=0.0)
+        return float(self._facts["at"].max(initial=0.0))
 
-    def mark(self, vehicle_id: int, marks: int, now: float) -> int | None:
-        """Set the exception and rerouted flags of one vehicle."""
-        self.marks[vehicle_id] = marks
-        return self.refresh(vehicle_id, now)
+    def mark_all(self, marks: dict[int, int], now: float) -> Indexes:
+        """Set the flags of these vehicles; the indexes of those that look different now."""
+        self._marks |= marks
+        return self._refresh(self._note_marks(marks), now)
 
-    def refresh(self, vehicle_id: int, now: float) -> int | None:
-        """Let time pass: recompute the state byte."""
-        index = self.board.index.get(vehicle_id)
-        if index is None or not self.board.alive[index]:
-            return None
-        state = self.state_byte(vehicle_id, now)
-        if self.board.records[index]["state"] == state:
-            return None
-        self.board.records[index]["state"] = state
+    def refresh_all(self, now: float) -> Indexes:
+        """Let time pass: the indexes of those that look different now."""
+        return self._refresh(np.arange(len(self.board.index)), now)
+
+    def _row(self, vehicle_id: int) -> int:
+        index = self.board.row(vehicle_id)
+        if index >= len(self._facts):
+            new = np.zeros(len(self.board.records) - len(self._facts), FACTS)
+            new["at"] = float("-inf")
+            self._facts = np.concatenate([self._facts, new])
+        if self._facts["at"][index] == float("-inf"):
+            self._facts["marks"][index] = self._marks.get(vehicle_id, 0)
         return index
 
-    def refresh_all(self, now: float) -> list[int]:
-        return [index for vehicle_id in self.base if (index := self.refresh(vehicle_id, now)) is not None]
+    def _note_marks(self, marks: dict[int, int]) -> Indexes:
+        known = [(index, value) for pk, value in marks.items() if (index := self.board.index.get(pk)) is not None]
+        indexes = np.array([index for index, _ in known], np.intp)
+        self._facts["marks"][indexes] = [value for _, value in known]
+        return indexes
 
-    def state_byte(self, vehicle_id: int, now: float) -> int:
-        age = now - self.position_at[vehicle_id]
-        marks = self.marks.get(vehicle_id, 0)
-        state = self.base[vehicle_id] | marks & 0xF0
-        if age > self.STALE_AFTER_SECONDS:
-            state |= wire.STALE
-        if age > self.OFFLINE_AFTER_SECONDS:
-            state = state & 0xF0 | wire.OFFLINE
+    def _refresh(self, indexes: Indexes, now: float) -> Indexes:
+        indexes = indexes[self.board.alive[indexes]]
+        states, held = self._states(indexes, now), self.board.records["state"]
+        is_new: Flags = held[indexes] != states
+        held[indexes[is_new]] = states[is_new]
+        return indexes[is_new]
+
+    def _states(self, indexes: Indexes, now: float) -> npt.NDArray[np.uint8]:
+        """The state bytes as they are at `now`."""
+        facts = self._facts[indexes]
+        age, marks = now - facts["at"], facts["marks"]
+        state = facts["base"] | marks & 0xF0
+        state = np.where(age > self.STALE_AFTER_SECONDS, state | wire.STALE, state)
+        state = np.where(age > self.OFFLINE_AFTER_SECONDS, state & 0xF0 | wire.OFFLINE, state)
         is_driving = state & 0x0F == wire.DRIVING  # its card is used elsewhere
-        return state & 0xF0 | wire.CHARGING if marks & wire.IN_SESSION and not is_driving else state
+        is_charging = (marks & wire.IN_SESSION != 0) & ~is_driving
+        states: npt.NDArray[np.uint8] = np.where(is_charging, state & 0xF0 | wire.CHARGING, state).astype(np.uint8)
+        return states
+
+
+def _newest_of_each(indexes: Indexes, at: npt.NDArray[np.float64]) -> Indexes:
+    """Where the newest of each index stands; of equally new ones the last."""
+    newest_first = np.argsort(at, kind="stable")[::-1]
+    return newest_first[np.unique(indexes[newest_first], return_index=True)[1]]
 
 
 @dataclass(frozen=True)
@@ -149,23 +201,57 @@ class Viewport:
         return inside
 
 
-class StatusLayer:
-    """Charge and state of the whole fleet as one browser was told: its list is whole where its map is not."""
+class StatusBook:
+    """Charge and state of one fleet, compared once for all browsers that ask at about the same time."""
+
+    AGAIN_SECONDS = 0.1
 
     def __init__(self, board: Board) -> None:
         self.board = board
-        self.told = np.zeros(0, wire.VEHICLE_STATUS)
+        self.version = 0
+        self._current = np.zeros(0, wire.VEHICLE_STATUS)
+        self._changed_in = np.zeros(0, np.int64)
+        self._compared_at = float("-inf")
+        self._since: dict[int, npt.NDArray[np.void]] = {}
 
-    def changed(self) -> npt.NDArray[np.void]:
-        """What differs from what was told, and is told now."""
-        records, alive = self.board.records[: len(self.board.index)], self.board.alive[: len(self.board.index)]
-        current = np.zeros(len(records), wire.VEHICLE_STATUS)
+    def since(self, version: int, now: float) -> npt.NDArray[np.void]:
+        """What differs from how it was at that version; 0: everything."""
+        if now - self._compared_at >= self.AGAIN_SECONDS:
+            self._compared_at = now
+            self._compare()
+        if version not in self._since:
+            is_there = self._current["id"] != 0
+            self._since[version] = self._current[(self._changed_in > version) & is_there]
+        return self._since[version]
+
+    def _compare(self) -> None:
+        rows = len(self.board.index)
+        records, alive = self.board.records[:rows], self.board.alive[:rows]
+        current = np.zeros(rows, wire.VEHICLE_STATUS)
         for column in ("id", "soc", "state"):
             current[column] = np.where(alive, records[column], 0)
-        is_new = alive.copy()
-        is_new[: len(self.told)] &= current[: len(self.told)] != self.told
-        self.told = current
-        return current[is_new]
+        is_new = np.ones(rows, np.bool_)
+        is_new[: len(self._current)] = current[: len(self._current)].view("<u8") != self._current.view("<u8")
+        self._since = {}
+        if is_new.any():
+            self.version += 1
+            self._changed_in = np.concatenate([self._changed_in, np.zeros(rows - len(self._changed_in), np.int64)])
+            self._changed_in[is_new] = self.version
+            self._current = current
+
+
+class StatusLayer:
+    """Charge and state of the whole fleet as one browser was told: its list is whole where its map is not."""
+
+    def __init__(self, book: StatusBook) -> None:
+        self.book = book
+        self._told = 0
+
+    def changed(self, now: float) -> npt.NDArray[np.void]:
+        """What differs from what was told, and is told now."""
+        records = self.book.since(self._told, now)
+        self._told = self.book.version
+        return records
 
 
 class Layer:
@@ -184,8 +270,13 @@ class Layer:
             self.pending[indexes] = True
             self.has_pending = True
 
-    def snapshot(self, view: Viewport, focus: frozenset[int]) -> wire.Records:
-        """Everything in view; from here on only changes are due."""
+    @property
+    def count(self) -> int:
+        """How many rows the browser holds."""
+        return int(np.count_nonzero(self.known))
+
+    def snapshot(self, view: Viewport | None, focus: frozenset[int]) -> wire.Records:
+        """Everything in view, or only what is in focus; from here on only changes are due."""
         self._fit()
         rows = len(self.board.index)
         records = self.board.records[:rows]
@@ -196,11 +287,11 @@ class Layer:
         self.has_pending = False
         return records[visible]
 
-    def delta(self, view: Viewport, focus: frozenset[int]) -> tuple[wire.Records, npt.NDArray[np.uint32]]:
+    def delta(self, view: Viewport | None, focus: frozenset[int]) -> tuple[wire.Records, npt.NDArray[np.uint32]]:
         """What changed in view, and the ids that left it."""
         self._fit()
-        changed = np.flatnonzero(self.pending)
-        self.pending[:] = False
+        changed = self._changed(view, focus)
+        self.pending[changed] = False
         self.has_pending = False
         records = self.board.records[changed]
         visible = self._visible(records, changed, view, focus)
@@ -208,8 +299,15 @@ class Layer:
         self.known[changed] = visible
         return records[visible], records["id"][left]
 
-    def _visible(self, records: wire.Records, rows: Indexes, view: Viewport, focus: frozenset[int]) -> Flags:
-        inside = view.holds(records)
+    def _changed(self, view: Viewport | None, focus: frozenset[int]) -> Indexes:
+        """Without a view nothing but the focus is looked at: what waits elsewhere is told by the next snapshot."""
+        if view is not None:
+            return np.flatnonzero(self.pending)
+        rows = [row for record_id in focus if (row := self.board.index.get(record_id)) is not None]
+        return np.array([row for row in rows if self.pending[row]], np.intp)
+
+    def _visible(self, records: wire.Records, rows: Indexes, view: Viewport | None, focus: frozenset[int]) -> Flags:
+        inside = np.zeros(len(rows), np.bool_) if view is None else view.holds(records)
         if focus:
             inside |= np.isin(records["id"], list(focus))
         return inside & self.board.alive[rows]

@@ -5,13 +5,16 @@ import contextlib
 import logging
 import time
 from collections import deque
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+import numpy as np
 import orjson
 
 from dispatch import doorkeeper, live_reads, wire, wording
 from dispatch.boards import Board, Indexes, Layer, StatusLayer, Viewport
+from dispatch.cells import Overview, is_crowded
 from dispatch.hub import LiveHub, hub
 from fleetcharge.lib import asgi
 
@@ -29,6 +32,11 @@ MAX_FOCUS = 200
 TOO_SLOW, BAD_MESSAGES = 4408, 4400
 COULD_NOT_TELL = 1011
 
+NEAR = 18.0
+"""The zoom of a page that does not say."""
+Frame = tuple[int, int, Any]
+"""Kind, flags, body."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -45,13 +53,15 @@ class LiveSocket:
         self._kpi: str | None = None
         self._held_alerts: list[dict[str, Any]] | None = []
         self._view: Viewport | None = None
+        self._zoom = NEAR
         self._layers_on = {"vehicles", "stations"}
         self._focus: dict[str, frozenset[int]] = {"vehicles": frozenset(), "stations": frozenset()}
         self._vehicles = Layer(the_hub.vehicles[guest.organisation_id].board)
-        self._status = StatusLayer(self._vehicles.board)
+        self._status = StatusLayer(the_hub.statuses_of(guest.organisation_id))
         self._status_at = float("-inf")
         self._stations = [Layer(the_hub.stations), Layer(the_hub.depots[guest.organisation_id])]
-        self._is_snapshot_due = self._is_revision_due = False
+        self._overview = Overview(the_hub.cells_of(guest.organisation_id))
+        self._is_snapshot_due = self._is_revision_due = self._is_far = False
         self._has_details = False
         self._seq = 0
         self._unacked: deque[tuple[int, float]] = deque()
@@ -67,6 +77,7 @@ class LiveSocket:
         for layer in (self._vehicles, *self._stations):
             if (indexes := changed.get(layer.board)) is not None:
                 layer.mark(indexes)
+                self._overview.mark()
                 self._wake.set()
 
     def alert(self, payload: dict[str, Any]) -> None:
@@ -188,11 +199,17 @@ class LiveSocket:
 
     def _look(self, message: dict[str, Any]) -> None:
         pad = min(1.0, max(0.0, float(message.get("pad", 0.25))))
-        self._view = Viewport.of(message["bbox"], pad)
-        self._layers_on = set(message.get("layers") or self._layers_on)
+        zoom = min(NEAR, max(0.0, float(message.get("z", NEAR))))
+        self._view, self._zoom = Viewport.of(message["bbox"], pad), zoom
+        self._turn_on(set(message.get("layers") or self._layers_on))
         self._is_snapshot_due = True
         self._last_frame_at = 0.0
         self._wake.set()
+
+    def _turn_on(self, layers: set[str]) -> None:
+        if "status" in layers - self._layers_on:
+            self._status_at = float("-inf")  # at once: what the map held may be told no longer
+        self._layers_on = layers
 
     def _focus_on(self, message: dict[str, Any]) -> None:
         self._focus = {
@@ -249,8 +266,8 @@ class LiveSocket:
 
     def _are_frames_due(self) -> bool:
         """Anything to send, and the pace allows it; otherwise the writer is woken when it does."""
-        layers = (self._vehicles, *self._stations)
-        if not (self._is_snapshot_due or self._is_revision_due or any(layer.has_pending for layer in layers)):
+        waiting = [self._overview.has_pending, *(layer.has_pending for layer in (self._vehicles, *self._stations))]
+        if not (self._is_snapshot_due or self._is_revision_due or any(waiting)):
             return False
         now = time.monotonic()
         wait = self._last_frame_at + 1 / self._pace(now) - now
@@ -265,11 +282,12 @@ class LiveSocket:
         return next((hz for seconds, hz in SLOWER_AFTER_SECONDS if lag > seconds), HZ)
 
     async def _send_frames(self, view: Viewport) -> None:
+        self._choose(view)
         frames = self._snapshot(view) if self._is_snapshot_due else self._delta(view)
         self._is_snapshot_due = self._is_revision_due = False
         await self._put_frames(frames)
 
-    async def _put_frames(self, frames: list[tuple[int, int, Any]]) -> None:
+    async def _put_frames(self, frames: list[Frame]) -> None:
         for kind, flags, body in frames:
             self._seq += 1
             self._unacked.append((self._seq, time.monotonic()))
@@ -281,12 +299,37 @@ class LiveSocket:
         if now - self._status_at < STATUS_SECONDS or self._pace(now) < HZ:
             return
         is_first, self._status_at = self._status_at < 0, now
-        records = self._status.changed()
+        records = self._status.changed(now)
         if len(records) or is_first:
             await self._put_frames([(wire.STATUS, flags, part) for flags, part in wire.parts(records)])
 
-    def _snapshot(self, view: Viewport) -> list[tuple[int, int, Any]]:
-        frames: list[tuple[int, int, Any]] = []
+    def _choose(self, view: Viewport) -> None:
+        """Records, or cells where too many are in view; going from one to the other takes a snapshot."""
+        is_wanted = "grid" in self._layers_on
+        is_far = is_wanted and is_crowded(self._count(view), self._zoom, is_already=self._overview.is_on)
+        if is_far != self._overview.is_on or self._overview.is_outdated:
+            self._is_snapshot_due = True
+        if not is_far:
+            self._overview.leave()
+        self._is_far = is_far
+
+    def _count(self, view: Viewport) -> int:
+        layers = (self._vehicles, *self._stations)
+        if self._is_snapshot_due:
+            return sum(int(np.count_nonzero(view.holds(layer.board.live_records()))) for layer in layers)
+        return self._overview.count() if self._overview.is_on else sum(layer.count for layer in layers)
+
+    def _snapshot(self, view: Viewport) -> list[Frame]:
+        """What replaces the last picture goes before what takes it away, so that the map is never empty."""
+        records = self._records(None if self._is_far else view)
+        if "grid" not in self._layers_on:
+            return records
+        cells = self._overview.snapshot(view, self._zoom) if self._is_far else np.zeros(0, wire.CELL)
+        grid = self._grid(wire.parts(cells))
+        return grid + records if self._is_far else records + grid
+
+    def _records(self, view: Viewport | None) -> list[Frame]:
+        frames: list[Frame] = []
         if "vehicles" in self._layers_on:
             records = self._vehicles.snapshot(view, self._focus["vehicles"])
             frames += [(wire.SNAPSHOT, flags, part) for flags, part in wire.parts(records)]
@@ -295,15 +338,23 @@ class LiveSocket:
             frames += [(wire.STATIONS, flags, part) for flags, part in wire.parts(wire.joined(boards))]
         return frames
 
-    def _delta(self, view: Viewport) -> list[tuple[int, int, Any]]:
-        frames: list[tuple[int, int, Any]] = []
+    def _grid(self, parts: Iterable[tuple[int, Any]]) -> list[Frame]:
+        return [(wire.GRID, flags | self._overview.level << wire.LEVEL_SHIFT, part) for flags, part in parts]
+
+    def _delta(self, view: Viewport) -> list[Frame]:
+        frames: list[Frame] = []
+        if len(cells := self._overview.delta()):
+            frames += self._grid((flags & wire.LAST_PART, part) for flags, part in wire.parts(cells))
+        seen = None if self._is_far else view
         if "vehicles" in self._layers_on:
-            records, left = self._vehicles.delta(view, self._focus["vehicles"])
+            records, left = self._vehicles.delta(seen, self._focus["vehicles"])
             frames += _frames(wire.DELTA, records, left, 0, is_forced=self._is_revision_due)
         if "stations" in self._layers_on:
-            for layer in self._stations:
-                records, left = layer.delta(view, self._focus["stations"])
-                frames += _frames(wire.STATIONS, records, left, wire.STATION_IDS)
+            told = [layer.delta(seen, self._focus["stations"]) for layer in self._stations]
+            records, left = wire.joined([one for one, _ in told]), np.concatenate([gone for _, gone in told])
+            frames += _frames(
+                wire.STATIONS, records, left, wire.STATION_IDS
+            )  # who went from one board may be on another
         return frames
 
     async def _put(self, *, text: str | None = None, data: bytes | None = None) -> None:
@@ -312,8 +363,8 @@ class LiveSocket:
         self._sending_since = None
 
 
-def _frames(kind: int, records: Any, left: Any, id_flag: int, *, is_forced: bool = False) -> list[tuple[int, int, Any]]:
-    frames: list[tuple[int, int, Any]] = [(wire.REMOVE, wire.LAST_PART | id_flag, left)] if len(left) else []
+def _frames(kind: int, records: Any, left: Any, id_flag: int, *, is_forced: bool = False) -> list[Frame]:
+    frames: list[Frame] = [(wire.REMOVE, wire.LAST_PART | id_flag, left)] if len(left) else []
     if len(records) or is_forced:
         frames += [(kind, flags & wire.LAST_PART, part) for flags, part in wire.parts(records)]
     return frames

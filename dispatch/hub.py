@@ -17,7 +17,8 @@ from django.conf import settings
 from django.db import close_old_connections, connections
 
 from dispatch import details, live, live_reads, wire
-from dispatch.boards import Board, Indexes, VehicleBoard
+from dispatch.boards import Board, Indexes, StatusBook, VehicleBoard
+from dispatch.cells import FleetCells
 from dispatch.details import DetailBook
 
 T = TypeVar("T")
@@ -56,6 +57,8 @@ class LiveHub:
         self.depots: dict[int, Board] = defaultdict(lambda: Board(wire.STATION))
         self.vehicles: dict[int, VehicleBoard] = {}
         self.revisions: dict[int, int] = {}
+        self._cells: dict[int, FleetCells] = {}
+        self._statuses: dict[int, StatusBook] = {}
         self._details: dict[int, DetailBook] = defaultdict(DetailBook)
         self._alerts_told: dict[int, int] = {}
         """The last revision of each fleet's alerts that its browsers were told of."""
@@ -104,6 +107,18 @@ class LiveHub:
             if not self._of(organisation_id):
                 self._alerts_told[organisation_id] = revision
 
+    def cells_of(self, organisation_id: int) -> FleetCells:
+        """The overviews of one fleet, which its browsers share."""
+        if organisation_id not in self._cells:
+            sites = (self.stations, self.depots[organisation_id])
+            self._cells[organisation_id] = FleetCells(self.vehicles[organisation_id].board, sites)
+        return self._cells[organisation_id]
+
+    def statuses_of(self, organisation_id: int) -> StatusBook:
+        if organisation_id not in self._statuses:
+            self._statuses[organisation_id] = StatusBook(self.vehicles[organisation_id].board)
+        return self._statuses[organisation_id]
+
     def sockets_of(self, user_id: int) -> int:
         return sum(listener.user_id == user_id for listener in self.listeners)
 
@@ -125,9 +140,9 @@ class LiveHub:
         state = await self.read(live_reads.fleet_state, organisation_id)
         now = time.time()
         board.marks, board.active = state.marks, state.active
-        changed = [board.move(row, at, now) for row, at in state.vehicles]
-        changed += board.board.keep_only(row[0] for row, _ in state.vehicles)
-        self._mark(board.board, [*changed, *board.refresh_all(now)])
+        self._mark(board.board, board.move_all(state.vehicles, now).tolist())
+        self._mark(board.board, board.board.keep_only(row[0] for row, _ in state.vehicles))
+        self._mark(board.board, board.refresh_all(now).tolist())
         self.revisions[organisation_id] = state.revision
 
     def _place_stations(self, rows: list[tuple[live_reads.Row, int | None]], asked: Iterable[int] | None) -> None:
@@ -180,11 +195,13 @@ class LiveHub:
         self._flush_soon()
 
     def _move_vehicles(self, rows: list[list[Any]]) -> None:
-        now = time.time()
+        by_fleet: dict[int, list[tuple[live_reads.Row, float]]] = defaultdict(list)
         for organisation_id, at, *row in rows:
+            by_fleet[organisation_id].append((tuple(row), at))
+        for organisation_id, told in by_fleet.items():
             board = self.vehicles.get(organisation_id)
             if board is not None:
-                self._mark(board.board, [board.move(tuple(row), at, now)])
+                self._mark(board.board, board.move_all(told, time.time()).tolist())
 
     # --- telling browsers -----------------------------------------------------------------------------------------
     def _mark(self, board: Board, indexes: Iterable[int | None]) -> None:
@@ -204,6 +221,8 @@ class LiveHub:
         if self._dirty:
             changed = {board: np.fromiter(rows, np.intp, len(rows)) for board, rows in self._dirty.items()}
             self._dirty = defaultdict(set)
+            for cells in self._cells.values():
+                cells.mark(changed)
             for listener in self.listeners:
                 listener.boards_changed(changed)
 
@@ -236,21 +255,19 @@ class LiveHub:
         board = self.vehicles.get(organisation_id)
         if board is not None:
             marks = await self.read(live_reads.vehicle_marks, organisation_id, vehicle_ids)
-            now = time.time()
-            self._mark(board.board, [board.mark(vehicle_id, value, now) for vehicle_id, value in marks.items()])
+            self._mark(board.board, board.mark_all(marks, time.time()).tolist())
 
     async def _remark_all(self, organisation_id: int) -> None:
         """A hint may have been lost: read every mark of the fleet."""
         board = self.vehicles[organisation_id]
         board.marks = await self.read(live_reads.vehicle_marks, organisation_id)
-        self._mark(board.board, board.refresh_all(time.time()))
+        self._mark(board.board, board.refresh_all(time.time()).tolist())
 
     async def _recharge(self, organisation_id: int) -> None:
         """Charges that no ping brings; positions that the bus brought meanwhile are newer and win."""
         board = self.vehicles[organisation_id]
         rows = await self.read(live_reads.untold_rows, organisation_id)
-        now = time.time()
-        self._mark(board.board, [board.move(row, at, now) for row, at in rows])
+        self._mark(board.board, board.move_all(rows, time.time()).tolist())
 
     async def _tell_alerts(self, organisation_id: int) -> None:
         """By revision, not by what the hint names: hints get lost, and who has seen one revision has seen all below."""
@@ -301,13 +318,17 @@ class LiveHub:
         for listener in self._of(organisation_id):
             listener.kpi(text)
 
-    def _freshness(self, organisation_id: int) -> dict[str, str | None]:
-        """The line may be well while no position comes through; the page says how old the newest is."""
+    def _freshness(self, organisation_id: int) -> dict[str, Any]:
+        """The line may be well while no position comes through; the page says how old the newest is.
+
+        `fleet_box`: where the fleet is, for pages that see a part of it or none.
+        """
         now = datetime.now(UTC)
         board = self.vehicles.get(organisation_id)
         newest = min(board.newest_at(), now.timestamp()) if board else 0.0
         newest_at = datetime.fromtimestamp(newest, UTC).isoformat() if newest > 0 else None
-        return {"server_time": now.isoformat(), "newest_position_at": newest_at}
+        box = board.board.box() if board else None
+        return {"server_time": now.isoformat(), "newest_position_at": newest_at, "fleet_box": box}
 
     async def _watch_clock(self) -> None:
         """What changes because time passes: vehicles grow silent, words about chargers grow old."""
@@ -316,7 +337,9 @@ class LiveHub:
             await asyncio.sleep(CLOCK_SECONDS)
             now = time.time()
             for board in self.vehicles.values():
-                self._mark(board.board, board.refresh_all(now))
+                self._mark(board.board, board.refresh_all(now).tolist())
+            for cells in self._cells.values():
+                cells.forget(time.monotonic())
             if self.listeners:
                 await self._check_revisions()
             for organisation_id in {listener.organisation_id for listener in self.listeners}:

@@ -1,4 +1,4 @@
-"""The binary frames of the live channel (docs/live.md): 16-byte header, 16-byte records, little-endian."""
+"""The binary frames of the live channel (docs/live.md): 16-byte header, records of fixed size, little-endian."""
 
 import struct
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,8 @@ HEADER = struct.Struct("<BBBBIII")
 MAGIC, VERSION = 0xFC, 1
 SNAPSHOT, DELTA, REMOVE, GRID, STATIONS, STATUS = 1, 2, 3, 4, 5, 6
 LAST_PART, STATION_IDS, FIRST_PART = 1, 2, 4
+LEVEL_SHIFT = 4
+"""The high nibble of the flags of a grid frame is the level of its cells."""
 RECORDS_PER_FRAME = 4096
 
 Records = npt.NDArray[np.void]
@@ -18,6 +20,8 @@ _PLACE = [("id", "<u4"), ("lat", "<i4"), ("lon", "<i4")]
 VEHICLE = np.dtype([*_PLACE, ("heading", "u1"), ("speed", "u1"), ("soc", "u1"), ("state", "u1")])
 STATION = np.dtype([*_PLACE, ("free", "u1"), ("total", "u1"), ("worst", "u1"), ("power", "u1")])
 VEHICLE_STATUS = np.dtype([("id", "<u4"), ("soc", "u1"), ("state", "u1"), ("reserved", "<u2")])
+_CELL_COUNTS = [(name, "<u4") for name in ("vehicles", "needing", "free", "plugs")]
+CELL = np.dtype([("x", "<u2"), ("y", "<u2"), *_CELL_COUNTS, ("sites", "<u2"), ("place", "u1"), ("worst", "u1")])
 
 IDLE, DRIVING, CHARGING, OFFLINE = range(4)
 STATE_NAMES = ["idle", "driving", "charging", "offline"]

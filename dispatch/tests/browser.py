@@ -87,6 +87,10 @@ class Page:
         self._parts: dict[int, tuple[int, ...]] = {}
         self.seqs: list[int] = []
         self.statuses: dict[int, tuple[int, ...]] = {}
+        self.cells: dict[tuple[int, int], tuple[int, ...]] = {}
+        self._cell_parts: dict[tuple[int, int], tuple[int, ...]] | None = None
+        self.level = 0
+        self.told_cells = 0
         self.kinds: list[int] = []
         self.flags: list[int] = []
         self.rev = 0
@@ -139,6 +143,9 @@ class Page:
             assert len(records) == count
             self.statuses |= {row[0]: row[1:3] for row in records.tolist()}
             return
+        if kind == wire.GRID:
+            self._take_cells(np.frombuffer(body, wire.CELL).tolist(), flags, count)
+            return
         records = np.frombuffer(body, wire.STATION if kind == wire.STATIONS else wire.VEHICLE)
         assert len(records) == count
         rows = {row[0]: row for row in records.tolist()}
@@ -150,6 +157,19 @@ class Page:
             self.vehicles |= rows
         else:
             self.stations = rows if flags & wire.FIRST_PART else self.stations | rows
+
+    def _take_cells(self, records: list[tuple[int, ...]], flags: int, count: int) -> None:
+        assert len(records) == count
+        self.told_cells += count
+        if flags & wire.FIRST_PART:
+            self._cell_parts = {}
+        cells = self.cells if self._cell_parts is None else self._cell_parts
+        for x, y, *figures in records:
+            cells[x, y] = tuple(figures)
+            if not figures[0] and not figures[4]:
+                del cells[x, y]
+        if flags & wire.LAST_PART and self._cell_parts is not None:
+            self.cells, self._cell_parts, self.level = self._cell_parts, None, flags >> wire.LEVEL_SHIFT
 
 
 @contextlib.asynccontextmanager

@@ -4,14 +4,18 @@ import { serverNow } from "fc/clock";
 import { byId } from "fc/dom";
 import { hourMinute, hourMinuteSecond, since, tenth } from "fc/format";
 import { LiveSocket, liveUrl } from "fc/socket";
+import { OVERVIEW_ZOOM } from "fc/wire";
 
 const BANNER_AFTER_MS = 2000;
 const FROZEN_AFTER_MS = 60_000;
-const WHOLE_FLEET = 5000; // up to here everything; above, only what is in view, and the status of all for the list
+const WHOLE_FLEET = 5000; // vehicles and stations: up to here everything; above, only what is in view, and the status of all for the list
 const VIEW_DELAY_MS = 150;
 const NAMES_RETRY_MS = 4000;
 const OLD_POSITION_MS = 30_000; // the line may be well while nobody's position comes through
 const LOST = new Set(["reconnecting", "refused"]);
+
+/** How large cells are; from a zoom on there are none where everything is told. */
+const detail = (zoom) => Math.min(OVERVIEW_ZOOM, Math.floor(zoom));
 
 export function startFeed({ store, queue, map, actions, watched }) {
   let etag = null;
@@ -39,17 +43,18 @@ export function startFeed({ store, queue, map, actions, watched }) {
     }
   }
 
+  /** Before the names are there, nobody knows how large the fleet is. From afar it may be told as cells. */
   function look() {
-    const isWhole = store.vehicleNames.size <= WHOLE_FLEET && store.stationNames.size <= WHOLE_FLEET;
+    const isWhole = store.vehicleNames.size + store.stationNames.size <= WHOLE_FLEET;
     const { bbox, z } = map.box();
-    store.isPart = !isWhole;
-    socket.look({ bbox: isWhole ? null : bbox, z, layers: ["vehicles", "stations", ...(isWhole ? [] : ["status"])] });
+    store.isPart = !isWhole || !store.rev || z < OVERVIEW_ZOOM;
+    socket.look({ bbox: isWhole ? null : bbox, z, layers: ["vehicles", "stations", "grid", ...(store.isPart ? ["status"] : [])] });
   }
 
   /** The map moved; tell the hub when it rests, if it needs to know at all. */
   function lookSoon() {
     clearTimeout(viewTimer);
-    if (socket.view?.bbox === null) return;
+    if (socket.view?.bbox === null && detail(socket.view.z) === detail(map.box().z)) return;
     viewTimer = setTimeout(look, VIEW_DELAY_MS);
   }
 

@@ -8,6 +8,7 @@ import { GROUPS } from "fc/store";
 const GROUP_HEIGHT = 28;
 const SPARE_ROWS = 4;
 const CALM_MS = 400; // the list re-sorts at most this often
+const LEISURE = 12;
 const SOURCES = { measured: "gauge", charger: "plug", driver: "person", estimated: "about" };
 const collator = new Intl.Collator("en-IN", { numeric: true });
 
@@ -21,6 +22,7 @@ export class FleetList {
     this.items = [];
     this.slots = [];
     this.isReady = false;
+    this.calm = CALM_MS;
     this.box.addEventListener("scroll", () => this.#paint(), { passive: true });
     new ResizeObserver(() => this.#paint()).observe(this.box);
     store.on("vehicles names alerts sessions", () => this.#soon());
@@ -53,7 +55,14 @@ export class FleetList {
 
   #soon() {
     if (this.timer) return;
-    this.timer = setTimeout(() => { this.timer = null; this.#build(); }, this.isReady ? CALM_MS : 0);
+    this.timer = setTimeout(() => { this.timer = null; this.#buildAtLeisure(); }, this.isReady ? this.calm : 0);
+  }
+
+  /** The larger the fleet, the seldomer: sorting it takes a small part of the time. */
+  #buildAtLeisure() {
+    const begun = performance.now();
+    this.#build();
+    this.calm = Math.max(CALM_MS, LEISURE * (performance.now() - begun));
   }
 
   /** Sort, group, count; then draw what is in sight. Waits for names: plates are what people read. */

@@ -6,9 +6,11 @@ import { canvasLayer } from "fc/canvas-layer";
 import { byId, h } from "fc/dom";
 import { integer } from "fc/format";
 import { describe } from "fc/notes";
+import { Overview } from "fc/overview";
 import { drawDot, drawPin, drawVehicle, pinBox, toneOf } from "fc/sprites";
 import { mercatorX, mercatorY } from "fc/table";
 import { colour, onTheme } from "fc/theme";
+import { KIND } from "fc/wire";
 
 const CELL = 32;
 const HOME = { center: [12.955, 77.644], zoom: 12.05 };
@@ -30,11 +32,13 @@ export class LiveMap {
     this.map = djangoLeaflet();
     this.map.setView(HOME.center, HOME.zoom, { animate: false });
     this.base = new Basemap(() => this.baseLayer?.redraw());
-    this.base.boxes = (view) => [...this.pinned.map((pin) => pin.box), ...this.#routeBoxes(view)];
+    this.base.boxes = (view) => [...this.pinned.map((pin) => pin.box), ...this.overview.boxes, ...this.#routeBoxes(view)];
     this.#addLayers(hasTiles);
     if (!hasTiles) this.base.tiles.begin();
     this.#listen();
   }
+
+  get isStill() { return isStill; }
 
   /** What is drawn: the live store, or the past while it is replayed. */
   get fleet() { return this.past ?? this.store; }
@@ -50,6 +54,7 @@ export class LiveMap {
     this.stationLayer = layer("stations", 430, draw.stations.bind(this));
     this.routeLayer = layer("routes", 410, draw.routes.bind(this));
     this.vehicleLayer = layer("vehicles", 420, draw.vehicles.bind(this));
+    this.overview = new Overview(this);
     this.baseLayer = hasTiles ? null : layer("schematic", 150, this.base.draw.bind(this.base));
     const marks = this.map.createPane("marks");
     marks.style.zIndex = 440;
@@ -63,6 +68,7 @@ export class LiveMap {
     this.map.on("mouseout movestart", () => { byId("hover").hidden = true; });
     this.map.on("dragstart", () => { this.following = null; });
     this.store.on("vehicles", () => { this.findFleet(); this.vehicleLayer.redraw(); this.#moveMarks(); });
+    this.store.on("cells kpi", () => this.findFleet());
     this.store.on("stations names", () => this.redrawStations());
     this.store.on("names", () => this.vehicleLayer.redraw());
     onTheme(() => this.redraw());
@@ -74,6 +80,7 @@ export class LiveMap {
     this.stationLayer.redraw();
     this.routeLayer.redraw();
     this.vehicleLayer.redraw();
+    this.overview.redraw();
   }
 
   redrawStations() {
@@ -244,6 +251,7 @@ export class LiveMap {
   showPast(past, hasMovedPins = true) {
     this.past = past;
     this.vehicleLayer.redraw();
+    this.overview.redraw();
     this.#moveMarks();
     if (hasMovedPins) this.redrawStations();
   }
@@ -263,20 +271,33 @@ export class LiveMap {
   }
 
   fitAll() {
+    const corners = this.#fleetCorners();
+    if (corners) this.map.fitBounds(L.latLngBounds(corners), { padding: [40, 40], maxZoom: 14, animate: !isStill });
+  }
+
+  /** Of the whole fleet, by the server's word where the page holds a part of it. */
+  #fleetCorners() {
+    const box = this.store.kpi?.fleet_box;
+    if (this.store.isPart && box) return [[box[1], box[0]], [box[3], box[2]]];
     const { count, latitude, longitude } = this.store.vehicles;
-    if (!count) return;
-    const points = Array.from({ length: count }, (_, n) => [latitude[n], longitude[n]]);
-    this.map.fitBounds(L.latLngBounds(points), { padding: [40, 40], maxZoom: 14, animate: !isStill });
+    return count ? Array.from({ length: count }, (_, n) => [latitude[n], longitude[n]]) : null;
   }
 
   /** At the first positions: when the view holds none of the fleet, go where the fleet is. */
   findFleet() {
     const { count, latitude, longitude } = this.store.vehicles;
-    if (this.hasFound || !count) return;
+    if (this.hasFound || !this.#knowsWhere()) return;
     this.hasFound = true;
     const bounds = this.map.getBounds();
+    if (this.overview.hasFleetIn(bounds)) return;
     for (let n = 0; n < count; n++) if (bounds.contains([latitude[n], longitude[n]])) return;
     this.fitAll();
+  }
+
+  /** Has enough been told to say that nobody is in view? */
+  #knowsWhere() {
+    const { vehicles, kpi, isPart, heardOf } = this.store;
+    return isPart ? Boolean(kpi?.fleet_box) && heardOf.has(KIND.SNAPSHOT) && heardOf.has(KIND.GRID) : vehicles.count > 0;
   }
 
   goTo(place, zoom = 13.5) {
@@ -295,7 +316,9 @@ export class LiveMap {
       && point.y - top >= box[1] && point.y - top <= box[3]);
     if (pin) return { station: pin.id };
     const vehicle = this.#nearestVehicle(point);
-    return vehicle === null ? null : { vehicle };
+    if (vehicle !== null) return { vehicle };
+    const cell = this.overview.at(point);
+    return cell && { cell };
   }
 
   #nearestVehicle(point) {
@@ -317,6 +340,7 @@ export class LiveMap {
     const hit = this.#at(event);
     if (hit?.station) this.onStation(hit.station);
     else if (hit?.vehicle) this.onVehicle(hit.vehicle);
+    else if (hit?.cell) this.overview.enter(hit.cell);
   }
 
   #hover(event) {
@@ -325,11 +349,16 @@ export class LiveMap {
     this.map.getContainer().style.cursor = hit ? "pointer" : "";
     box.hidden = !hit;
     if (!hit) return;
-    const [title, text] = hit.station ? this.#stationTip(hit.station) : this.#vehicleTip(hit.vehicle);
+    const [title, text] = this.#tip(hit);
     box.replaceChildren(h("b", { class: "cut" }, title), h("span", { class: "muted num" }, text));
     const { x, y } = event.containerPoint;
     const isRight = x > this.map.getSize().x - 260;
     box.style.transform = `translate(${isRight ? x - 14 - box.offsetWidth : x + 14}px, ${Math.max(4, y - 46)}px)`;
+  }
+
+  #tip({ station, vehicle, cell }) {
+    if (cell) return this.overview.tip(cell);
+    return station ? this.#stationTip(station) : this.#vehicleTip(vehicle);
   }
 
   #stationTip(id) {

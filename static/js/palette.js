@@ -60,8 +60,8 @@ export class Palette {
     const found = query ? best(this.store.stationNames.values(), query, (one) => [one.name, one.network, one.address, one.city, one.public_id]) : [];
     return found.map((name) => {
       const station = this.store.station(name.id);
-      const free = station?.free === null ? t("noFree") : t("freeOf", { free: station.free, total: station.total });
-      return { icon: "plug", tone: toneOf(station?.worst ?? 4), title: name.name, detail: `${name.network} · ${free}`, hint: t("open"), station: name.id, run: () => this.onStation(name.id) };
+      const free = station?.free === null ? (this.store.isPart ? "" : t("noFree")) : t("freeOf", { free: station.free, total: station.total });
+      return { icon: "plug", tone: toneOf(station?.worst ?? 4), title: name.name, detail: [name.network, free].filter(Boolean).join(" · "), hint: t("open"), station: name.id, run: () => this.onStation(name.id) };
     });
   }
 
@@ -80,8 +80,9 @@ export class Palette {
 
   #actions(query) {
     const station = query ? this.#firstStation(query) : null;
+    const isFar = this.store.cells.size > 0; // who is near is not known then
     const about = station && boot.canDispatch ? [
-      { icon: "route", tone: "off", title: t("sendNearest", { percent: NEAR_SOC, name: station.name }), run: () => this.onReserve({ station: station.id, nearestBelow: NEAR_SOC }) },
+      ...(isFar ? [] : [{ icon: "route", tone: "off", title: t("sendNearest", { percent: NEAR_SOC, name: station.name }), run: () => this.onReserve({ station: station.id, nearestBelow: NEAR_SOC }) }]),
       { icon: "clock", tone: "off", title: t("reserveAt", { name: station.name }), key: "R", run: () => this.onReserve({ station: station.id }) },
     ] : [];
     const general = this.commands.filter((command) => !query || fold(command.title).includes(query)).map((command) => ({ icon: "more", tone: "off", ...command }));

@@ -57,20 +57,29 @@ export class Past extends Store {
     return (track.speed[at] > DRIVING_ABOVE_KMH ? STATE.DRIVING : STATE.IDLE) | low | stale;
   }
 
-  /** Every site of the live map; of one outside what was told, nothing is known. */
+  /** Every site of the live map, and those told that it shows as cells; of one outside what was told, nothing is known. */
   #plugs() {
     let hasMoved = false;
-    const { count, id, latitude, longitude, b, d } = this.live.stations;
-    for (let n = 0; n < count; n++) {
-      const site = this.sites.get(id[n]);
-      const [free, worst] = site ? stepAt(site.steps, this.second) : [0, UNKNOWN_SITE];
-      const before = this.stations.index.get(id[n]);
-      const colour = worst | (site && worst !== UNKNOWN_SITE ? 0 : NOT_HEARD << 4);
-      if (before !== undefined && this.stations.a[before] === Math.min(255, free) && this.stations.c[before] === colour) continue;
-      hasMoved = true;
-      this.stations.put(id[n], latitude[n], longitude[n], Math.min(255, free), Math.min(255, site?.total ?? b[n]), colour, d[n]);
-    }
+    const { count, id, latitude, longitude, b, d, index } = this.live.stations;
+    for (let n = 0; n < count; n++) if (this.#plug(id[n], latitude[n], longitude[n], b[n], d[n])) hasMoved = true;
+    for (const site of this.sites.keys()) if (!index.has(site) && this.#unseen(site)) hasMoved = true;
     return hasMoved;
+  }
+
+  #unseen(id) {
+    const name = this.live.stationNames.get(id);
+    return name && this.#plug(id, name.latitude, name.longitude, name.total, Math.min(255, Math.round((name.max_power_w ?? 0) / 10_000)));
+  }
+
+  /** True when its pin looks different from before. */
+  #plug(id, latitude, longitude, total, power) {
+    const site = this.sites.get(id);
+    const [free, worst] = site ? stepAt(site.steps, this.second) : [0, UNKNOWN_SITE];
+    const before = this.stations.index.get(id);
+    const colour = worst | (site && worst !== UNKNOWN_SITE ? 0 : NOT_HEARD << 4);
+    if (before !== undefined && this.stations.a[before] === Math.min(255, free) && this.stations.c[before] === colour) return false;
+    this.stations.put(id, latitude, longitude, Math.min(255, free), Math.min(255, site?.total ?? total), colour, power);
+    return true;
   }
 }
 

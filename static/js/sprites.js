@@ -1,8 +1,10 @@
 // Vehicles and pins drawn once per look and heading, then blitted: thousands of them cost a copy each.
+import { WORST } from "fc/cells";
 import { onTheme, colour } from "fc/theme";
 
 const HEADINGS = 32;
 const SIZE = 30;
+const MOST_SPRITES = 1000; // figures of cells are many: begin anew before they fill the memory
 const cache = new Map();
 const PIN_TONES = ["ok", "chg", "warn", "bad", "off"];
 const path = (text) => new Path2D(text);
@@ -18,6 +20,7 @@ onTheme(() => cache.clear());
 function sprite(key, width, height, ratio, paint) {
   const id = `${key}@${ratio}`;
   if (!cache.has(id)) {
+    if (cache.size >= MOST_SPRITES) cache.clear();
     const canvas = document.createElement("canvas");
     canvas.width = Math.ceil(width * ratio);
     canvas.height = Math.ceil(height * ratio);
@@ -123,20 +126,23 @@ function pinShape(pen, tone, text, isBig, width, height, isOld) {
   pen.setLineDash([]);
   pen.save();
   pen.translate(-width / 2 + height / 2 + 0.5, -height / 2 - 5);
-  pen.beginPath();
-  pen.arc(0, 0, height / 2 - 3.5, 0, 7);
-  pen.fillStyle = ink;
-  pen.fill();
-  pen.strokeStyle = ground;
-  pen.fillStyle = ground;
-  pen.lineWidth = 1.7;
-  if (tone === "chg") pen.fill(PIN_GLYPHS.chg);
-  else pen.stroke(PIN_GLYPHS[tone]);
+  pinGlyph(pen, tone, height / 2 - 3.5, ink);
   pen.restore();
   pen.font = `600 ${isBig ? 12.5 : 11.5}px Inter, system-ui, sans-serif`;
   pen.textAlign = "center";
   pen.fillStyle = isBig ? ground : colour("--text");
   pen.fillText(text, height / 2 - 2, -height / 2 - 0.8, width - height - 4);
+}
+
+function pinGlyph(pen, tone, radius, ink) {
+  pen.beginPath();
+  pen.arc(0, 0, radius, 0, 7);
+  pen.fillStyle = ink;
+  pen.fill();
+  pen.strokeStyle = pen.fillStyle = colour("--raised");
+  pen.lineWidth = 1.7;
+  if (tone === "chg") pen.fill(PIN_GLYPHS.chg);
+  else pen.stroke(PIN_GLYPHS[tone]);
 }
 
 /** A site too close to another for a pin of its own. */
@@ -148,4 +154,99 @@ export function drawDot(context, x, y, tone, ratio) {
     paint(pen, tone === "off" ? colour("--raised") : colour(`--${tone}`), tone === "off" ? colour("--off") : colour("--surface"), 1.6);
   });
   context.drawImage(image, x - 7, y - 7, 14, 14);
+}
+
+const CELL_FONT = "Inter, system-ui, sans-serif";
+const RADII = [0, 15, 17, 19, 21, 23, 26, 29, 32]; // by the characters of the count
+const PILL = 19;
+const EDGE = 4;
+const pillWidth = (text) => Math.ceil(26 + text.length * 6.4);
+const radiusOf = (look) => RADII[Math.min(look.count.length, RADII.length - 1)];
+
+/** Left, top, right, bottom of a cell around its place. */
+export function cellBox(look) {
+  const radius = radiusOf(look);
+  const half = Math.max(radius, look.plugs ? pillWidth(look.plugs) / 2 : 0);
+  if (!look.count) return [-half, -PILL / 2, half, PILL / 2];
+  return [-half, -radius, half, look.plugs ? radius - 3 + PILL : radius];
+}
+
+/** A cell: the vehicles in a circle, who of them needs a person beside a triangle, the free plugs of its stations below. */
+export function drawCell(context, x, y, look, ratio) {
+  const [left, top, right, bottom] = cellBox(look).map((edge, side) => edge + (side < 2 ? -1 : 1) * (EDGE + (look.needing ? 10 : 0)));
+  const key = `c:${look.count}:${look.needing}:${look.worst}:${look.plugs}:${look.tone}:${look.isLive}`;
+  const image = sprite(key, right - left, bottom - top, ratio, (pen) => {
+    pen.translate(-left, -top);
+    pen.textAlign = "center";
+    pen.textBaseline = "middle";
+    if (look.count) cellCircle(pen, look);
+    if (look.plugs) cellPill(pen, look);
+    if (look.needing) cellBadge(pen, look);
+  });
+  context.drawImage(image, Math.round(x + left), Math.round(y + top), right - left, bottom - top); // whole pixels: figures stay sharp
+}
+
+/** Dashed: none of them sends. Two rings: an alert of the worst kind. */
+function cellCircle(pen, look) {
+  const radius = radiusOf(look);
+  const isUrgent = look.worst >= WORST.NEEDED;
+  const ink = colour({ [WORST.SILENT]: "--off", [WORST.NEEDED]: "--bad", [WORST.ALARM]: "--bad" }[look.worst] ?? "--ok");
+  ring(pen, radius, colour("--raised"), colour("--surface"), 4);
+  if (look.worst === WORST.SILENT) pen.setLineDash([4, 3]);
+  ring(pen, radius - 1.5, colour("--raised"), ink, isUrgent ? 3 : 2.2);
+  pen.setLineDash([]);
+  if (look.worst === WORST.ALARM) ring(pen, radius - 5, null, ink, 1);
+  pen.font = `640 ${look.count.length > 4 ? 12 : 13}px ${CELL_FONT}`;
+  pen.fillStyle = colour("--text");
+  pen.fillText(look.count, 0, 0.5);
+}
+
+function ring(pen, radius, fill, line, width) {
+  pen.beginPath();
+  pen.arc(0, 0, radius, 0, 7);
+  if (fill) { pen.fillStyle = fill; pen.fill(); }
+  pen.strokeStyle = line;
+  pen.lineWidth = width;
+  pen.stroke();
+}
+
+/** Several pins behind each other: glyph and free/total; a dashed edge as of pins: no word of them is live. */
+function cellPill(pen, look) {
+  const width = pillWidth(look.plugs);
+  pen.save();
+  pen.translate(0, look.count ? radiusOf(look) - 3 + PILL / 2 : 0);
+  const ink = colour(`--${look.tone}`);
+  pen.beginPath();
+  pen.roundRect(-width / 2, -PILL / 2, width, PILL, PILL / 2);
+  paint(pen, colour("--raised"), colour("--surface"), 4);
+  if (!look.isLive) pen.setLineDash([3, 2.5]);
+  paint(pen, colour("--raised"), ink, 1.6);
+  pen.setLineDash([]);
+  pen.font = `600 11px ${CELL_FONT}`;
+  pen.fillStyle = colour("--text");
+  pen.fillText(look.plugs, 8, 0.5);
+  pen.translate(-width / 2 + PILL / 2, 0);
+  pen.scale(0.82, 0.82);
+  pinGlyph(pen, look.tone, 7.8, ink);
+  pen.restore();
+}
+
+/** How many need a person: a triangle with its figure, at the upper right. */
+function cellBadge(pen, look) {
+  const width = 19 + look.needing.length * 6.4;
+  const radius = radiusOf(look);
+  pen.save();
+  pen.translate(Math.min(radius * 0.72, radius + 10 - width / 2), -radius * 0.82);
+  pen.beginPath();
+  pen.roundRect(-width / 2, -8, width, 16, 8);
+  paint(pen, colour("--bad"), colour("--surface"), 1.6);
+  pen.fillStyle = colour("--surface");
+  pen.font = `640 10.5px ${CELL_FONT}`;
+  pen.fillText(look.needing, 5.5, 0.5);
+  pen.translate(-width / 2 + 9, 0.3);
+  pen.fill(path("M0-5 4.8 3.6H-4.8z"));
+  pen.strokeStyle = colour("--bad");
+  pen.lineWidth = 1.2;
+  pen.stroke(path("M0-1.8V.6M0 2V2.1"));
+  pen.restore();
 }

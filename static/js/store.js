@@ -1,4 +1,5 @@
 // What this page knows: vehicles, stations, names, alerts, figures, what is selected. Knows nothing of the screen.
+import { Cells } from "fc/cells";
 import { serverNow } from "fc/clock";
 import { Table } from "fc/table";
 import { FLAG, KIND, MARK, SOC_UNKNOWN, STATE, eachRecord, eachStatus, readFrame, removedIds } from "fc/wire";
@@ -12,6 +13,7 @@ export class Store {
   constructor() {
     this.vehicles = new Table(); // a heading, b speed, c state of charge, d state and marks
     this.stations = new Table(); // a free, b total, c worst | freshness << 4, d power / 10 kW
+    this.cells = new Cells(); // counts in place of vehicles and stations, where too many are in view
     this.statuses = new Map(); // by vehicle id, c << 8 | d: of the whole fleet when the map holds a part of it
     this.isPart = false; // does the table hold only what is in view?
     this.heardOf = new Set(); // kinds of frames that tell of the fleet and were heard to their end
@@ -55,17 +57,21 @@ export class Store {
     if (frame.kind === KIND.SNAPSHOT || frame.kind === KIND.DELTA) this.#records(this.vehicles, frame);
     else if (frame.kind === KIND.STATUS) eachStatus(frame, (id, c, d) => this.statuses.set(id, (c << 8) | d));
     else if (frame.kind === KIND.STATIONS) this.#records(this.stations, frame);
+    else if (frame.kind === KIND.GRID) this.cells.take(frame);
     else if (frame.kind === KIND.REMOVE) {
       const table = frame.flags & FLAG.STATION_IDS ? this.stations : this.vehicles;
       for (const id of removedIds(frame)) table.remove(id);
     }
     if (frame.flags & FLAG.LAST_PART) this.heardOf.add(frame.kind);
-    this.touch(frame.kind === KIND.STATIONS || frame.flags & FLAG.STATION_IDS ? "stations" : "vehicles");
+    this.touch(topicOf(frame));
     return frame;
   }
 
   /** The parts of a snapshot whose socket died: the rest never comes. */
-  forgetParts() { this.vehicles.staging = this.stations.staging = null; }
+  forgetParts() {
+    this.vehicles.staging = this.stations.staging = null;
+    this.cells.forgetParts();
+  }
 
   #records(table, frame) {
     if (frame.flags & FLAG.FIRST_PART) table.beginSnapshot();
@@ -173,6 +179,11 @@ export class Store {
     this.plans ??= new Map([...this.alerts.values()].reverse().filter((alert) => alert.plan).map((alert) => [alert.vehicle_id, alert.plan]));
     return this.plans.get(vehicleId) ?? null;
   }
+}
+
+function topicOf({ kind, flags }) {
+  if (kind === KIND.GRID) return "cells";
+  return kind === KIND.STATIONS || (kind === KIND.REMOVE && flags & FLAG.STATION_IDS) ? "stations" : "vehicles";
 }
 
 export const store = new Store();

@@ -1,6 +1,8 @@
-// The binary frames of the live channel (docs/live.md): 16-byte header, 16-byte records, little-endian.
+// The binary frames of the live channel (docs/live.md): 16-byte header, records of fixed size, little-endian.
 export const KIND = { SNAPSHOT: 1, DELTA: 2, REMOVE: 3, GRID: 4, STATIONS: 5, STATUS: 6 };
 export const FLAG = { LAST_PART: 1, STATION_IDS: 2, FIRST_PART: 4 };
+const LEVEL_SHIFT = 4; // in the flags of a grid
+export const OVERVIEW_ZOOM = 9; // below, the server may tell cells in place of records; as it has it
 export const STATE = { IDLE: 0, DRIVING: 1, CHARGING: 2, OFFLINE: 3 };
 export const MARK = { LOW: 0x10, STALE: 0x20, EXCEPTION: 0x40, REROUTED: 0x80 };
 export const SOC_UNKNOWN = 255;
@@ -10,6 +12,8 @@ const VERSION = 1;
 export const HEADER_BYTES = 16;
 export const RECORD_BYTES = 16;
 const STATUS_BYTES = 8;
+const CELL_BYTES = 24;
+const CELL_BITS = 2; // 64 px of the 256 of a tile
 const ID_BYTES = 4;
 
 export class BadFrame extends Error {}
@@ -23,7 +27,7 @@ export function readFrame(buffer) {
     kind: view.getUint8(2), flags: view.getUint8(3), seq: view.getUint32(4, true), rev: view.getUint32(8, true),
     count: view.getUint32(12, true), view,
   };
-  const size = { [KIND.REMOVE]: ID_BYTES, [KIND.STATUS]: STATUS_BYTES }[frame.kind] ?? RECORD_BYTES;
+  const size = { [KIND.REMOVE]: ID_BYTES, [KIND.STATUS]: STATUS_BYTES, [KIND.GRID]: CELL_BYTES }[frame.kind] ?? RECORD_BYTES;
   if (buffer.byteLength < HEADER_BYTES + frame.count * size) throw new BadFrame("cut off");
   return frame;
 }
@@ -41,6 +45,20 @@ export function eachRecord({ view, count }, each) {
 /** Calls `each(id, c, d)` per vehicle: charge and state as the last two bytes of its record have them. */
 export function eachStatus({ view, count }, each) {
   for (let n = 0, at = HEADER_BYTES; n < count; n++, at += STATUS_BYTES) each(view.getUint32(at, true), view.getUint8(at + 4), view.getUint8(at + 5));
+}
+
+/** Calls `each(key, cell)` per cell; `x`, `y` and `size` are of the unit Mercator square, `at` says where in it things are (0 to 1). */
+export function eachCell({ view, count, flags }, each) {
+  const size = 0.5 ** ((flags >> LEVEL_SHIFT) + CELL_BITS);
+  for (let n = 0, at = HEADER_BYTES; n < count; n++, at += CELL_BYTES) {
+    const [x, y, place, worst] = [view.getUint16(at, true), view.getUint16(at + 2, true), view.getUint8(at + 22), view.getUint8(at + 23)];
+    each(x * 65536 + y, {
+      x: x * size, y: y * size, size, at: [((place >> 4) + 0.5) / 16, ((place & 15) + 0.5) / 16],
+      vehicles: view.getUint32(at + 4, true), needing: view.getUint32(at + 8, true), free: view.getUint32(at + 12, true),
+      plugs: view.getUint32(at + 16, true), sites: view.getUint16(at + 20, true),
+      worst: worst & 15, worstSite: (worst >> 4) & 7, isLive: worst < 128,
+    });
+  }
 }
 
 export function removedIds({ view, count }) {
