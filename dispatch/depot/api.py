@@ -184,7 +184,7 @@ class NightDetail(APIView):
     def post(self, request: Request, public_id: str) -> Response:
         """Plan the running night anew, now."""
         depot = _depot(request, public_id)
-        plan = nights.plan(location_id=depot.pk, now=timezone.now(), reason="asked for")
+        plan = nights.plan(location_id=depot.pk, now=timezone.now(), reason=nights.ASKED_FOR)
         if plan is None:
             raise Conflict("It is day at this depot, or its nights are not planned.", code="no_night")
         return Response(NightPlanSerializer(plan).data)

@@ -24,6 +24,7 @@ LEAST_W = 4_200
 NEED_DIFFERS_WH = 1_500.0
 LATE = timedelta(minutes=15)
 KEEP = timedelta(days=400)
+ASKED_FOR = "asked for"
 Rows = list[dict[str, Any]]
 
 

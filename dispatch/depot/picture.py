@@ -4,6 +4,7 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import pairwise
+from math import cos, radians
 
 import numpy as np
 from django.db.models import Q
@@ -26,6 +27,7 @@ DAY = timedelta(hours=18)
 """Stops so long after departure belong to the day that the night is for."""
 LEAVES_EARLY = timedelta(hours=4)
 """A stop that is due so long before the hour at which all are ready is already the next day's."""
+METRES_PER_DEGREE, BOX = 111_000, 1.05
 Followed = DispatchPolicy | Organisation
 Place = tuple[float, float]
 
@@ -89,11 +91,20 @@ def vehicles_of(depot: Depot) -> list[Vehicle]:
     """Active vehicles that belong here: named, or with their depot within the radius, not named elsewhere, and not
     nearer to another depot of the fleet."""
     rows = Vehicle.objects.filter(organisation=depot.organisation_id, is_active=True)
-    rows = rows.filter(Q(depot_place__depot=depot) | Q(depot_place=None, depot_latitude__isnull=False))
+    rows = rows.filter(Q(depot_place__depot=depot) | Q(depot_place=None) & _around(depot))
     rows = rows.select_related("model", "state", "organisation", "depot_place").order_by("pk")
     depots = Depot.objects.filter(organisation=depot.organisation_id, is_active=True).select_related("location")
     rivals = [depot, *depots.exclude(pk=depot.pk)]
     return [one for one in rows if _place(one) or _nearest(rivals, one.depot_latitude, one.depot_longitude) == depot]
+
+
+def _around(depot: Depot) -> Q:
+    """A box about its circle, so that a large fleet is not measured to each of its depots."""
+    latitude, longitude = _home(depot)
+    north = BOX * depot.radius_m / METRES_PER_DEGREE
+    east = north / max(0.01, cos(radians(latitude)))
+    in_latitude = Q(depot_latitude__range=(latitude - north, latitude + north))
+    return in_latitude & Q(depot_longitude__range=(longitude - east, longitude + east))
 
 
 def _place(vehicle: Vehicle) -> DepotVehicle | None:

@@ -1,6 +1,7 @@
 """The pages of depots: which plug charges whom and when, under the limit of the site; planned again by a button."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.contrib import messages
 from django.http import HttpResponse, HttpResponseRedirect
@@ -10,8 +11,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
-from dispatch.core.depot import NoSchedule
-from dispatch.depot import drawing, nights
+from dispatch.depot import drawing, nights, tasks
 from dispatch.depot.conflicts import conflicts_of, name_of
 from dispatch.depot.models import Depot, NightPlan
 from dispatch.views import needs
@@ -19,7 +19,9 @@ from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.tenancy import FleetRequest, organisation_of
 from stations.models import EVSE
 
-ASKED_FOR = "asked for"
+LOOK_AGAIN_SECONDS = 2
+GIVE_UP_SECONDS = 45
+"""Twice what deciding may take, and some: a worker may have to finish something else first."""
 
 
 @needs(Scope.DISPATCH_READ)
@@ -31,33 +33,53 @@ def depot_list(request: FleetRequest) -> HttpResponse:
 
 @needs(Scope.DISPATCH_READ)
 def depot_night(request: FleetRequest, public_id: str) -> HttpResponse:
+    """The newest plan; while a newer one is made that was asked for, the page looks again by itself."""
     depot = _own(request, public_id)
     plan = nights.latest(depot)
+    asked = _number(request.GET.get("asked", ""))
+    waits = bool(asked) and _still_planning(request, plan, asked)
+    if asked and not waits:
+        return HttpResponseRedirect(reverse("depot-night", args=[public_id]))
     with timezone.override(depot.location.time_zone):
         context = {
-            "depot": depot, "plan": plan, "can_plan": Scope.DISPATCH_WRITE in request.scopes,
+            "depot": depot, "plan": plan, "can_plan": Scope.DISPATCH_WRITE in request.scopes, "waits": waits,
             "is_night": depot.is_active and nights.span_of(depot, timezone.now()) is not None,
             **(_night(depot, plan) if plan else {}),
         }  # fmt: skip
-        return render(request, "dispatch/depot.html", context)
+        response = render(request, "dispatch/depot.html", context)
+    if waits:
+        response["Refresh"] = str(LOOK_AGAIN_SECONDS)
+    return response
 
 
 @needs(Scope.DISPATCH_WRITE)
 @require_POST
 def plan_again(request: FleetRequest, public_id: str) -> HttpResponse:
-    """The running night, now, as it looks now."""
+    """The running night, as it looks now, by a worker: deciding can take twenty seconds."""
     depot = _own(request, public_id)
-    back = HttpResponseRedirect(reverse("depot-night", args=[public_id]))
-    try:
-        plan = nights.plan(location_id=depot.pk, now=timezone.now(), reason=ASKED_FOR)
-    except NoSchedule:
-        messages.error(request, _("No schedule was found in time: the last plan stands. Press again in a while."))
-        return back
-    if plan is None:
+    address = reverse("depot-night", args=[public_id])
+    if not depot.is_active or nights.span_of(depot, timezone.now()) is None:
         messages.error(request, _("It is day at this depot: its night is planned in the evening."))
-    else:
+        return HttpResponseRedirect(address)
+    plan = nights.latest(depot)
+    asked = {"asked": int(timezone.now().timestamp()), "after": plan.pk if plan else 0}
+    tasks.plan_again.delay(depot.pk)
+    return HttpResponseRedirect(f"{address}?{urlencode(asked)}")
+
+
+def _still_planning(request: FleetRequest, plan: NightPlan | None, asked: int) -> bool:
+    """Whether what the address asks for is still to come; what has become of it is told once it is known."""
+    if plan is not None and plan.pk > _number(request.GET.get("after", "")):
         messages.success(request, _("Planned again: version %(version)s.") % {"version": plan.version})
-    return back
+        return False
+    if timezone.now().timestamp() - asked > GIVE_UP_SECONDS:
+        messages.error(request, _("No schedule was found in time: the last plan stands. Press again in a while."))
+        return False
+    return True
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else 0
 
 
 def _own(request: FleetRequest, public_id: str) -> Depot:

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from billing.models import ChargingSession
 from dispatch.core import depot as core
-from dispatch.depot import clock, drawing, nights, picture
+from dispatch.depot import clock, drawing, nights, picture, tasks
 from dispatch.depot.models import Depot, DepotVehicle, NightPlan
 from dispatch.tests import factories
 from ocpp_bridge.charging import planning
@@ -309,6 +309,17 @@ def test_a_vehicle_near_two_depots_is_planned_for_at_the_nearer_one(depot, organ
     assert [one.pk for one in picture.vehicles_of(depot)] == [here.pk, there.pk]
 
 
+def test_only_vehicles_about_a_depot_are_measured_to_it(depot, organisation, model, monkeypatch):
+    """Those of a large fleet live elsewhere."""
+    here = van(organisation, model, depot_latitude=factories.HERE[0] + 0.1 / 111.2)
+    for number in range(5):
+        van(organisation, model, depot_latitude=factories.HERE[0] + 20 + number)
+    measured: list[float] = []
+    monkeypatch.setattr(picture, "_nearest", lambda rivals, latitude, longitude: measured.append(latitude) or depot)
+    assert [one.pk for one in picture.vehicles_of(depot)] == [here.pk]
+    assert measured == [here.depot_latitude]
+
+
 @pytest.mark.parametrize("reason", ["", "asked for"])
 def test_of_two_who_plan_one_night_the_first_to_be_done_has_planned_it(depot, organisation, model, monkeypatch, reason):
     van(organisation, model)
@@ -447,12 +458,24 @@ def test_a_dispatcher_has_the_night_planned_again_with_a_button(
     assert NightPlan.objects.count() == 1
     VehicleState.objects.update(soc_percent=10)
     assert "Plan again" in shown(client, place)
+    asked: list[int] = []
+    monkeypatch.setattr("dispatch.depot.tasks.plan_again.delay", asked.append)
     answer = client.post(url, follow=True)
+    assert "is being planned again" in answer.content.decode()
+    assert (answer["Refresh"], asked, NightPlan.objects.count()) == ("2", [depot.pk], 1)
+    waiting = answer.redirect_chain[-1][0]
+    assert tasks.plan_again(depot.pk) == 2
+    answer = client.get(waiting, follow=True)
     assert "Planned again: version 2" in answer.content.decode()
+    assert "Refresh" not in answer
     assert row(NightPlan.objects.first(), vehicle)["soc_percent"] == pytest.approx(10, abs=5)
     with monkeypatch.context() as slow:
         slow.setattr("dispatch.core.depot.TIME_LIMIT_SECONDS", 0.0)
-        assert "the last plan stands" in client.post(url, follow=True).content.decode()
+        waiting = client.post(url, follow=True).redirect_chain[-1][0]
+        assert tasks.plan_again(depot.pk) is None
+        assert "is being planned again" in client.get(waiting, follow=True).content.decode()
+        time_machine.shift(60)
+        assert "the last plan stands" in client.get(waiting, follow=True).content.decode()
     assert NightPlan.objects.count() == 2
     time_machine.move_to(MORNING + timedelta(hours=6))
     assert "Plan again" not in shown(client, place)

@@ -8,7 +8,7 @@ import pytest
 from django.utils import timezone
 from playwright.sync_api import expect
 
-from dispatch.depot import nights
+from dispatch.depot import nights, tasks
 from dispatch.depot.models import Depot
 from dispatch.policies import assignment
 from dispatch.tests import factories
@@ -78,6 +78,9 @@ def test_a_night_and_the_policies_can_be_read_by_all(
     assert violations(page) == []
     Connector.objects.filter(pk=Connector.objects.order_by("pk")[0].pk).update(status="faulted")
     page.get_by_role("button", name="Plan again").click()
+    expect(page.get_by_role("status")).to_contain_text("is being planned again")
+    assert violations(page) == []
+    assert tasks.plan_again(depot.pk) == 2  # as a worker does
     expect(page.get_by_role("status")).to_contain_text("Planned again: version 2.")
     expect(page.get_by_text("is not planned with: Faulted.")).to_be_visible()
     assert violations(page) == []
