@@ -36,11 +36,11 @@ class LiveStaticView(APIView):
         etag = etag_of(organisation.pk, revision, details_revision)
         if etag in request.headers.get("If-None-Match", ""):
             return Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": etag})
-        body = _static(organisation, revision, details_revision)
+        body = static_of(organisation, revision, details_revision)
         return Response(body, headers={"ETag": etag, "Cache-Control": "private, no-cache"})
 
 
-def _static(organisation: Organisation, revision: int, details_revision: int) -> dict[str, Any]:
+def static_of(organisation: Organisation, revision: int, details_revision: int) -> dict[str, Any]:
     names = ("id", "name", "currency", "time_zone", "soc_low_percent")
     return {
         "rev": revision,

@@ -189,6 +189,9 @@ class LiveSocket:
             self._say(live_reads.spoken(payload, self._language))
 
     def _ask_details(self, message: dict[str, Any]) -> None:
+        """Drivers and next stops are not for a screen that anybody may look at."""
+        if self.guest.is_screen:
+            return
         self._start(self._tell_details(int(message["rev"])))
 
     async def _tell_details(self, revision: int) -> None:
@@ -393,7 +396,7 @@ async def admit(scope: asgi.Scope, the_hub: LiveHub, *, is_own: bool) -> doorkee
     """Who asks, or the close code that says why not; `is_own`: a page of this host does."""
     if not is_own:
         return doorkeeper.NOT_ALLOWED
-    guest = await the_hub.read(doorkeeper.identify, doorkeeper.session_key_of(scope))
+    guest = await the_hub.read(doorkeeper.identify, doorkeeper.credential_of(scope))
     if isinstance(guest, doorkeeper.Guest) and the_hub.sockets_of(guest.user_id) >= MAX_SOCKETS_PER_USER:
         return doorkeeper.TOO_MANY
     return guest

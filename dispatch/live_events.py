@@ -17,7 +17,6 @@ from dispatch.consumers import MAX_TEXT_BYTES, LiveSocket, admit
 from dispatch.hub import LiveHub, hub
 from fleetcharge.lib import asgi
 
-PATH = "/ws/live/"
 MAX_SAID = 8
 OVER, GOING = 1000, 1012
 RETRY_MS = 1000
@@ -83,7 +82,7 @@ def _saying(texts: list[str], receive: asgi.Receive) -> asgi.Receive:
 
 async def live_events(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
     """ASGI application of `GET /ws/live/`. Refusals are told as `bye`: a page cannot read the status of a stream."""
-    if scope["path"] != PATH:
+    if not doorkeeper.is_known(scope["path"]):
         await asgi.send_error(send, 404, "not_found", "There is nothing at this address.")
         return
     if scope["method"] != "GET":

@@ -490,3 +490,4 @@ from dispatch.policies.models import PolicyAssignment as PolicyAssignment  # noq
 from dispatch.policies.models import PolicyExperiment as PolicyExperiment  # noqa: E402
 from dispatch.saved.models import SavedView as SavedView  # noqa: E402
 from dispatch.speeds.models import SpeedLaw as SpeedLaw  # noqa: E402
+from dispatch.wall.models import WallLink as WallLink  # noqa: E402

@@ -12,6 +12,7 @@ from dispatch.policies import views as policies
 from dispatch.reports import views as reports
 from dispatch.saved import views as saved
 from dispatch.tables import views as tables
+from dispatch.wall import views as screens
 from fleetcharge.accounts.public import public
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -51,6 +52,10 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("start/vehicles.csv", onboarding.sample_file, name="start-sample"),
     path("start/demo/", onboarding.demo, name="start-demo"),
     path("wall/", views.wall, name="wall"),
+    path("wall/links/", screens.manage, name="wall-links"),
+    path("tv/<str:token>/", screens.screen, name="tv"),
+    path("tv/<str:token>/api/live/static/", screens.names, name="tv-names"),
+    path("tv/<str:token>/api/live/overlays/", screens.marks, name="tv-marks"),
     path("status/<slug:slug>/", public(status_page.status), name="status"),
     path("", include("dispatch.driving.urls")),
 ]

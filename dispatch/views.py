@@ -18,6 +18,7 @@ from django.utils.translation import get_language
 from billing.models import ChargingSession
 from billing.services import gst_rates
 from dispatch import figures, histories, pages
+from dispatch.doorkeeper import PATH
 from dispatch.models import Alert, ChargePlan
 from dispatch.saved import reads as saved
 from dispatch.serializers import AlertSerializer
@@ -53,16 +54,17 @@ def needs(scope: Scope) -> Callable[[View], View]:
 @needs(Scope.DISPATCH_READ)
 def index(request: FleetRequest) -> HttpResponse:
     """The live page. Figures, first rows and alerts are in the HTML; the map comes with the script."""
-    return render(request, "dispatch/index.html", _live(request))
+    return render(request, "dispatch/index.html", live(request))
 
 
 @needs(Scope.DISPATCH_READ)
 def wall(request: FleetRequest) -> HttpResponse:
     """The live page for a screen on the wall: nothing on it can be touched, everything can be read from afar."""
-    return render(request, "dispatch/wall.html", _live(request))
+    return render(request, "dispatch/wall.html", live(request))
 
 
-def _live(request: FleetRequest) -> dict[str, Any]:
+def live(request: FleetRequest) -> dict[str, Any]:
+    """What the live page needs, for whoever looks at it on behalf of the request's fleet."""
     organisation, now = organisation_of(request), timezone.now()
     fleet = pages.fleet_by_urgency(organisation, now=now)
     counts = pages.group_counts(fleet)
@@ -118,6 +120,7 @@ def _boot(request: FleetRequest, alerts: list[Alert]) -> dict[str, Any]:
         "hasTiles": bool(settings.TILES_URL),
         "urls": {
             "api": "/api/v1/",
+            "live": PATH,
             "station": reverse("station-drawer", args=["ID"]),
             "vehicle": reverse("vehicle-drawer", args=[0]),
             "session": reverse("admin:billing_chargingsession_change", args=[0]) if _has_session_admin() else "",

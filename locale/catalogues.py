@@ -23,6 +23,7 @@ PYTHON = [
     "dispatch/tables/bulk.py",
     "dispatch/tables/files.py",
     "dispatch/tables/views.py",
+    "dispatch/wall/views.py",
     *(f"dispatch/reports/{name}.py" for name in ("forms", "views")),
     *(f"dispatch/onboarding/{name}.py" for name in ("file", "views")),
     "dispatch/monitoring/views.py",

@@ -3,8 +3,8 @@
 import logging
 import re
 
-SECRET_PATHS = re.compile(r"(/(?:go|eta|invitations)/)(?!at/|worker\.js)[^/\s?\"'<>]+")
-"""A driver's page, an arrival, an invitation: whoever has the address is in. `/go/at/` is the code on a plug."""
+SECRET_PATHS = re.compile(r"(/(?:go|eta|invitations|tv)/)(?!at/|worker\.js)[^/\s?\"'<>]+")
+"""A driver's page, an arrival, an invitation, a screen: whoever has the address is in. `/go/at/` is a plug's code."""
 
 
 class DiscreetFormatter(logging.Formatter):

@@ -82,7 +82,7 @@ export class Queue {
 
   #buttons(alert, isOffer) {
     if (this.#isQueued(alert)) return h("p", { class: "queued" }, icon("clock"), t("queued"));
-    if (!boot.canDispatch) return h("p", {}, t("readOnly"));
+    if (!boot.canDispatch) return h("p", { class: "look" }, t("readOnly"));
     return h("div", { class: "act" },
       isOffer ? h("button", { class: "btn p", type: "button", "data-focus": `accept-${alert.id}`, "aria-keyshortcuts": "A", onclick: () => this.accept(alert) },
         icon("route"), h("span", { class: "cut" }, t("accept")), h("kbd", { "aria-hidden": "true" }, "A")) : this.#openButton(alert, "btn p"),

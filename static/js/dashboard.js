@@ -145,7 +145,7 @@ function chose(alert) {
   chosenAlert = alert;
   map.showPlan(alert?.plan ?? null);
   drawTip(byId("tip"), alert);
-  if (isNew && alert?.plan?.station && (!drawer.shown || drawer.isAuto) && innerWidth > 640) {
+  if (isNew && boot.urls.station && alert?.plan?.station && (!drawer.shown || drawer.isAuto) && innerWidth > 640) {
     drawer.isAuto = true;
     store.select({ station: alert.plan.station.id, vehicle: alert.vehicle_id });
     drawer.show("station", alert.plan.station.id, { isAsked: false });

@@ -23,7 +23,7 @@ export function startFeed({ store, queue, map, actions, watched }) {
   let viewTimer = null;
   const loadedAt = serverNow();
   const socket = new LiveSocket({
-    store, url: liveUrl(boot.realtimePort), language: boot.language,
+    store, url: liveUrl(boot.realtimePort, location, boot.urls.live), language: boot.language,
     onState: (state) => { if (state === "live") { actions.flush(); } drawAge(); },
     onSignedOut: () => { location.href = boot.urls.login; },
     onRev: () => loadNames(),
@@ -35,7 +35,7 @@ export function startFeed({ store, queue, map, actions, watched }) {
     isLoading = true;
     try {
       const answer = await fetch(`${boot.urls.api}live/static/`, { headers: etag ? { "If-None-Match": etag } : {} });
-      if (answer.status === 401) { socket.onSignedOut(); return; }
+      if (answer.status === 401 || answer.status === 410) { socket.onSignedOut(); return; }
       if (answer.status === 200) { etag = answer.headers.get("ETag"); store.applyStatic(await answer.json()); look(); socket.askDetails(); }
       isLoading = false;
     } catch {

@@ -15,10 +15,10 @@ const TRIES = 2; // of each kind of line, until one of them was heard
 const OTHER_FLEET = 4409;
 const TOO_MANY = 4429;
 
-export function liveUrl(port, place = location) {
+export function liveUrl(port, place = location, path = "/ws/live/") {
   const scheme = place.protocol === "https:" ? "wss" : "ws";
   const chosen = port || place.port;
-  return `${scheme}://${place.hostname}${chosen ? `:${chosen}` : ""}/ws/live/`;
+  return `${scheme}://${place.hostname}${chosen ? `:${chosen}` : ""}${path}`;
 }
 
 export class LiveSocket {
