@@ -4,7 +4,9 @@ from importlib import import_module
 from importlib.util import find_spec
 
 from django.apps import apps
+from django.contrib import admin
 from django.contrib.admin.apps import SimpleAdminConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class FleetAdminConfig(SimpleAdminConfig):
@@ -15,6 +17,7 @@ class FleetAdminConfig(SimpleAdminConfig):
 
     def ready(self) -> None:
         super().ready()
+        admin.site.index_title = _("Finance desk")
         for config in apps.get_app_configs():
             if config.name != "leaflet" and find_spec(f"{config.name}.admin"):
                 import_module(f"{config.name}.admin")
