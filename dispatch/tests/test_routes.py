@@ -1,6 +1,7 @@
 """Charging along a fixed route is planned exactly: against published optima, another solver and trying everything."""
 
 import gzip
+import itertools
 import json
 import os
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatch.core import curves, routes
+from dispatch.core import along, curves, routes
 from dispatch.core.routes import Charger, Plan, Problem, Stop
 from dispatch.core.routes.ground import Ground
 from dispatch.core.routes.labelling import Search
@@ -96,6 +97,26 @@ def test_rupees_by_the_clock_come_with_a_true_bound():
             planned_ones += best < float("inf")
             best_found += plan.objective <= best + 1e-4
     assert best_found >= 0.9 * planned_ones > 0
+
+
+@pytest.mark.parametrize("variants", [{}, {"waits": True}, {"waits": True, "hours": True, "windows": True}])
+def test_what_begins_at_one_charger_is_planned_as_if_there_were_no_other_way(variants):
+    """All on one ground; where the clock would have to be asked nothing is claimed."""
+    sure = 0
+    for seed in range(INSTANCES):
+        problem = route_oracles.in_small_numbers(seed, prices=True, reserve=True, **variants)
+        begun, chargers = routes.Begun(problem), range(len(problem.chargers))
+        for charger, gap in itertools.product(chargers, range(len(problem.stops) - 1)):
+            order = [charger, *(c for c in chargers if c != charger)]
+            solved = routes.solve(along._begun_with_first(along.part_of(problem, order), gap))
+            if (found := begun.at(charger, gap, order)) is None:
+                continue
+            sure += 1
+            assert (found.plan is None) == (solved is None), seed
+            if found.plan and solved:
+                assert found.plan.visits[0].charger == charger and found.plan.visits[0].before_stop == gap + 1
+                assert solved.bound - 1e-4 <= found.plan.objective <= solved.objective + 1e-4, seed
+    assert sure > INSTANCES / 2
 
 
 def test_only_what_is_missing_is_charged():
