@@ -94,8 +94,11 @@ def _delay(plan: ChargePlan, started_at: datetime, ended_at: datetime) -> int:
 
 
 def _saved(plan: ChargePlan) -> dict[str, Any]:
-    """Nothing to compare: no snapshot, no plug in reach, or none that was free."""
-    saving = nearest.against_nearest(plan.snapshot, connector_id=plan.connector_id) if plan.snapshot else None
+    """Nothing to compare: no snapshot or one that cannot be read any more, no plug in reach, or none that was free."""
+    saving = None
+    if plan.snapshot:
+        with survived("snapshot of plan", plan.pk):  # the plan has its row all the same, so this is tried once
+            saving = nearest.against_nearest(plan.snapshot, connector_id=plan.connector_id)
     if plan.connector_id is None or saving is None or saving.nearest is None:
         return {}
     return {

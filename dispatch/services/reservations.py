@@ -67,8 +67,9 @@ def create_reservation(
     """A dispatcher reserves by hand, from now or from `starts_at` on; None when the place is promised to another then.
 
     The network is asked after the commit. Asking again for the same vehicle and time (a retry after a lost answer)
-    returns the promise there is. ValueError: it would end before it begins, or is over. VehicleIsElsewhere: it has
-    another place then, which `replaces_others` gives up if this one is to be had.
+    returns the promise there is, also for the rest of a charge that a plan was promised. ValueError: it would end
+    before it begins, or is over. VehicleIsElsewhere: it has another place then, which `replaces_others` gives up if
+    this one is to be had.
     """
     starts_at = max(starts_at or now, now)
     if expires_at <= starts_at:
@@ -89,7 +90,8 @@ def create_reservation(
             )  # fmt: skip
     except IntegrityError as error:
         same = Reservation.objects.active().filter(vehicle=vehicle, connector_id=connector_id)
-        same = same.filter(starts_at__lt=expires_at, expires_at__gt=starts_at)
+        lasts = Q(expires_at__gt=starts_at) | Q(stay_ends_at__gt=starts_at)
+        same = same.filter(lasts, starts_at__lt=expires_at)
         if elsewhere.is_about_vehicle(error) and not same.exists():
             raise elsewhere.refusal(others) from None
         return same.first()

@@ -91,6 +91,25 @@ def test_what_nobody_signed_opens_nothing(client: Client, plan: ChargePlan, toke
     assert client.get(f"/go/{token}/").status_code == 404
 
 
+def test_a_link_that_somebody_was_quicker_with_and_took_back_is_made_anew(plan: ChargePlan, monkeypatch: Any) -> None:
+    quicker: list[str] = []
+    create = links._create
+
+    def late(*what: Any) -> Any:
+        """The first time somebody else has made one and has revoked it since."""
+        quicker.append("made and taken back")
+        return None if len(quicker) == 1 else create(*what)
+
+    links.revoke(plan_id=plan.pk, actor=None, now=timezone.now())
+    monkeypatch.setattr(links, "_create", late)
+    made = links.make(plan_id=plan.pk, actor=None, now=timezone.now())
+    assert (len(quicker), "/go/" in made.url) == (2, True)
+    links.revoke(plan_id=plan.pk, actor=None, now=timezone.now())
+    monkeypatch.setattr(links, "_create", lambda *what: None)
+    with pytest.raises(links.NothingToShow):
+        links.make(plan_id=plan.pk, actor=None, now=timezone.now())
+
+
 def test_a_token_opens_only_its_own_kind_of_page(client: Client, plan: ChargePlan) -> None:
     press(client, plan, "share")
     shared = DriverLink.objects.get(kind="eta")

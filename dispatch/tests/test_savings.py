@@ -124,9 +124,18 @@ def test_an_outcome_is_what_the_session_was_and_is_written_once(organisation):
 def test_an_old_plan_that_cannot_be_told_keeps_no_newer_one_waiting(organisation, monkeypatch):
     monkeypatch.setattr(outcomes, "CHUNK", 1)
     broken, fine = (completed(organisation, session=False) for _ in range(2))
-    ChargePlan.objects.filter(pk=broken.pk).update(snapshot={"vehicle": None})
+    monkeypatch.setattr(outcomes, "is_stranded", lambda plan: plan.explanation["nobody"] if plan == broken else False)
     assert outcomes.record(now=LATER) == 1
     assert PlanOutcome.objects.get().plan == fine
+
+
+def test_a_snapshot_that_cannot_be_read_is_tried_once_and_compared_with_nothing(organisation):
+    broken, fine = (completed(organisation, session=False) for _ in range(2))
+    ChargePlan.objects.filter(pk=broken.pk).update(snapshot={"vehicle": None})
+    assert [outcomes.record(now=LATER) for _ in range(2)] == [2, 0]
+    row = PlanOutcome.objects.get(plan=broken)
+    assert (row.saved_paise, row.delay_seconds) == (None, broken.delay_seconds)
+    assert PlanOutcome.objects.compared().get().plan == fine
 
 
 def test_without_a_session_the_plan_is_all_there_is(organisation):

@@ -391,6 +391,18 @@ def test_a_token_says_whose_the_session_is(later, plug, van, organisation):
     assert services.plans_kept_waiting(now=at) == []
 
 
+@pytest.mark.parametrize("minutes", [-5, 5])
+def test_the_rest_of_its_own_charge_is_its_own_place(later, plug, van, organisation, minutes):
+    """Reserved by hand around the end of the hold, while the plan's charge goes on."""
+    held = Reservation.objects.get()
+    begins = held.expires_at + minutes * MINUTE
+    assert begins < held.stay_ends_at
+    wish = {"connector_id": plug.pk, "starts_at": begins, "expires_at": begins + HOUR, "actor": None, "now": NOW}
+    assert services.create_reservation(vehicle_id=van.pk, **wish) == held
+    other = factories.vehicle(organisation)
+    assert services.create_reservation(vehicle_id=other.pk, **wish) is None
+
+
 def test_who_does_not_come_in_its_time_has_lost_the_place(later):
     held = Reservation.objects.get()
     assert services.expire_reservations(now=held.expires_at - MINUTE) == 0

@@ -25,4 +25,3 @@ class GeofenceEventAdmin(ReadOnlyAdmin):
     list_filter = ["kind"]
     search_fields = ["geofence__name", "vehicle__registration"]
     readonly_fields = ["organisation", "geofence", "vehicle", "kind", "at", "latitude", "longitude"]
-    date_hierarchy = "at"
