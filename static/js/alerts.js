@@ -55,7 +55,7 @@ export class Queue {
     if (counter) { counter.hidden = !queue.length; counter.textContent = queue.length; }
     const cards = queue.map((alert, n) => (alert === current ? this.#card(alert) : this.#row(alert, n)));
     cards[0]?.classList?.contains("min") || queue.length < 2 || cards.find((card) => card.classList.contains("min"))?.classList.add("next");
-    redraw(this.box, cards.length ? cards : [this.#nothing()]);
+    redraw(this.box, byId("queue-title"), cards.length ? cards : [this.#nothing()]);
     this.#tick();
     this.onChoose(current);
   }

@@ -3,7 +3,7 @@ import { Actions } from "fc/actions";
 import { Queue, drawTip } from "fc/alerts";
 import { boot, t } from "fc/boot";
 import { Deeds } from "fc/deeds";
-import { byId } from "fc/dom";
+import { byId, focusAgain } from "fc/dom";
 import { Drawer } from "fc/drawer";
 import { handLinks } from "fc/driver-link";
 import { startFeed } from "fc/feed";
@@ -29,7 +29,7 @@ const list = new FleetList({ store, onPick: (id) => { pickVehicle(id); tabs.show
 const queue = new Queue({ store, actions, onOpen: openAlert, onChoose: chose });
 const reserver = new Reserver({ store, actions, pickFromPalette: (done) => palette.open(done), currentVehicle, onChange: () => drawer.refresh() });
 const deeds = new Deeds({ actions, reserver, store, onDone: (focus, isChanged) => (isChanged ? drawer.refresh(focus) : drawer.focusOn(focus)) });
-const drawer = new Drawer({ store, onReserve: (connector, bay, way) => reserver.reserve(connector, bay, way), onDeed: (button) => deeds.begin(button), onFollow: follow, onClose: closed });
+const drawer = new Drawer({ store, onReserve: (connector, bay, way) => reserver.reserve(connector, bay, way), onDeed: (button) => deeds.begin(button), onFollow: follow, onClose: closed, onFocusBack: focusBack });
 const palette = new Palette({ store, commands: commands(), onVehicle: pickVehicle, onStation: pickStation, onReserve: (wish) => reserver.byWish(wish) });
 const tabs = startTabs();
 const views = new Views({ map, list });
@@ -185,6 +185,13 @@ function tagOf(vehicle) {
 function closed() {
   drawer.isAuto = false;
   store.select({ station: null });
+}
+
+/** From a drawer that was closed to the alert it was opened from, to its vehicle's row, or to what had it; else to the map. */
+function focusBack({ kind, id }, opener) {
+  const toRow = () => kind === "vehicle" && list.focusRow(id);
+  if (!opener?.dataset?.focus && toRow()) return;
+  if (!focusAgain(opener) && !toRow()) byId("map").focus();
 }
 
 function back() {

@@ -27,9 +27,17 @@ export function icon(name, tone = "") {
 export const badge = (name, tone) => h("span", { class: `g b-${tone}` }, icon(name));
 export const byId = (id) => document.getElementById(id);
 
-/** Replace the children and give the focus back to the element with the same `data-focus`. */
-export function redraw(parent, ...children) {
-  const held = parent.contains(document.activeElement) ? document.activeElement.dataset.focus : null;
+/** Replace the children; who had the focus among them keeps it, or gets it `elsewhere` when its place has gone. */
+export function redraw(parent, elsewhere, ...children) {
+  const held = parent.contains(document.activeElement) ? document.activeElement : null;
   parent.replaceChildren(...children.flat());
-  if (held) parent.querySelector(`[data-focus="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
+  if (held && !focusAgain(held)) elsewhere.focus({ preventScroll: true });
+}
+
+/** Give the focus to an element, or to the one that took its place (`data-focus`); false when there is neither. */
+export function focusAgain(element) {
+  const name = element?.dataset?.focus;
+  const same = element?.isConnected ? element : name && document.querySelector(`[data-focus="${CSS.escape(name)}"]`);
+  same?.focus?.({ preventScroll: true });
+  return document.activeElement === same && same !== document.body;
 }

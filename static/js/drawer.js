@@ -6,8 +6,8 @@ import { fragment } from "fc/fragment";
 const REFRESH_MS = 1500;
 
 export class Drawer {
-  constructor({ store, onReserve, onDeed, onFollow, onClose }) {
-    Object.assign(this, { store, onReserve, onDeed, onFollow, onClose });
+  constructor({ store, onReserve, onDeed, onFollow, onClose, onFocusBack }) {
+    Object.assign(this, { store, onReserve, onDeed, onFollow, onClose, onFocusBack });
     this.box = byId("drawer");
     this.shown = null; // what was asked for
     this.placed = null; // the key of what is in the box; another one's buttons must never be pressed
@@ -22,16 +22,17 @@ export class Drawer {
     const isHeld = this.box.contains(document.activeElement);
     if (this.shown?.key !== key) this.opener = isAsked ? document.activeElement : null;
     this.shown = { kind, id, key };
-    if (this.placed !== key) this.#wait();
+    if (this.placed !== key) this.#wait(isHeld);
     await this.#load(key, isAsked || isHeld);
   }
 
   /** Nothing of the one shown before may be read, or reserved, while this one is on its way. */
-  #wait() {
+  #wait(isHeld) {
     const name = this.#name();
     this.box.style.minHeight = `${this.box.offsetHeight}px`; // the queue above stays where it is
     this.placed = this.print = this.wanted = null;
     this.box.replaceChildren(this.#head(name), h("div", { class: "empty", "aria-busy": "true" }, h("span", {}, t("loading"))));
+    if (isHeld) this.#focusHead();
   }
 
   /** Of a drawer that has nothing to show yet, or could not get it: on a phone it covers everything else. */
@@ -46,12 +47,16 @@ export class Drawer {
   }
 
   close() {
+    const { shown, opener } = this;
+    const isHeld = this.box.contains(document.activeElement) || document.activeElement === document.body;
     this.shown = this.placed = null;
     this.box.style.minHeight = "";
     this.box.replaceChildren();
-    if (this.opener?.isConnected) this.opener.focus();
     this.onClose();
+    if (isHeld) this.onFocusBack(shown, opener);
   }
+
+  #focusHead() { this.box.querySelector("h2")?.focus({ preventScroll: true }); }
 
   #url() {
     const { kind, id } = this.shown;
@@ -86,7 +91,7 @@ export class Drawer {
     const same = wanted ? this.box.querySelector(`[data-focus="${CSS.escape(wanted)}"]:not([disabled])`)
       : held && this.box.querySelector(`[class="${CSS.escape(held.className)}"]`);
     if (same) same.focus({ preventScroll: true });
-    else if (isAsked || held || wanted) this.box.querySelector("h2")?.focus({ preventScroll: true });
+    else if (isAsked || held || wanted) this.#focusHead();
     this.#lookAgain();
   }
 
@@ -109,8 +114,10 @@ export class Drawer {
   }
 
   #failed(key) {
+    const isHeld = this.box.contains(document.activeElement);
     this.box.replaceChildren(this.#head(this.#name()), h("div", { class: "empty" }, h("b", {}, t("loadFailed")),
       h("button", { class: "btn", type: "button", onclick: () => this.#load(key, true) }, t("retry"))));
+    if (isHeld) this.#focusHead();
   }
 
   #figures() {

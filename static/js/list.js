@@ -1,6 +1,6 @@
 // The fleet by urgency as a virtual list: fixed heights, some thirty nodes, however many vehicles.
 import { boot, t } from "fc/boot";
-import { badge, byId, h, icon } from "fc/dom";
+import { badge, byId, focusAgain, h, icon } from "fc/dom";
 import { integer } from "fc/format";
 import { LOOKS, describe } from "fc/notes";
 import { GROUPS } from "fc/store";
@@ -121,8 +121,12 @@ export class FleetList {
     const first = this.tops.findLastIndex((at) => at <= top);
     const visible = [];
     for (let n = Math.max(0, first - SPARE_ROWS); n < this.items.length && this.tops[n] < top + this.box.clientHeight + SPARE_ROWS * 54; n++) visible.push(n);
+    const held = this.slots.find((slot) => !slot.isGroup && slot.node.contains(document.activeElement));
+    const heldAt = held ? this.items.findIndex((item) => !item.label && item.id === held.id) : -1;
+    if (heldAt >= 0 && !visible.includes(heldAt)) visible.push(heldAt); // it may be out of sight, but not gone
     this.#recycle(visible);
     this.#nothing();
+    if (held && heldAt < 0) this.box.focus({ preventScroll: true });
   }
 
   #measure() {
@@ -237,7 +241,11 @@ export class FleetList {
     this.#paint();
   }
 
-  focusRow(id) { this.slots.find((slot) => slot.id === id && !slot.isGroup)?.button.focus(); }
+  /** False when it is not in the list, or the list is not shown. */
+  focusRow(id) {
+    this.reveal(id);
+    return focusAgain(this.slots.find((slot) => slot.id === id && !slot.isGroup)?.button);
+  }
 }
 
 /** Who says so: the vehicle, a charger, the driver, or an estimate. */

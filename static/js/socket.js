@@ -105,9 +105,9 @@ export class LiveSocket {
 
   #heard(data) {
     this.heardAt = performance.now();
-    this.lastGoodAt = serverNow();
     if (typeof data === "string") this.#text(JSON.parse(data));
     else this.#binary(data);
+    this.lastGoodAt = serverNow(); // afterwards: it may have told the time to a machine that slept
   }
 
   #binary(data) {

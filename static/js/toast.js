@@ -1,27 +1,36 @@
 // Short messages at the foot of the screen; one of them may be taken back.
 import { t } from "fc/boot";
 import { serverNow } from "fc/clock";
-import { byId, h } from "fc/dom";
+import { byId, focusAgain, h } from "fc/dom";
 
 const PLAIN_MS = 6000;
 let undoable = null;
+const before = new WeakMap(); // what had the focus before one of its buttons
 
 function show(...children) {
   const toast = h("div", { class: "toast", role: "status" }, ...children);
+  toast.addEventListener("focusin", ({ relatedTarget }) => { if (!toast.contains(relatedTarget)) before.set(toast, relatedTarget); });
   byId("toasts").append(toast);
   const passing = byId("toasts").querySelectorAll(".toast:not(.stays)");
-  if (passing.length > 3) passing[0].remove();
+  if (passing.length > 3) away(passing[0]);
   return toast;
+}
+
+/** Whoever pressed its button goes on from where they came. */
+function away(toast) {
+  const isHeld = toast.contains(document.activeElement);
+  toast.remove();
+  if (isHeld && !focusAgain(before.get(toast))) byId("map")?.focus();
 }
 
 export function say(text) {
   const toast = show(h("span", {}, text));
-  setTimeout(() => toast.remove(), PLAIN_MS);
+  setTimeout(() => away(toast), PLAIN_MS);
 }
 
 /** For what somebody has to know: it stays until it is put away. */
 export function sayUntilRead(text) {
-  const toast = show(h("span", {}, text), h("button", { type: "button", onclick: () => toast.remove() }, t("understood")));
+  const toast = show(h("span", {}, text), h("button", { type: "button", onclick: () => away(toast) }, t("understood")));
   toast.classList.add("stays");
 }
 
@@ -41,7 +50,7 @@ export function sayWithUndo(text, until, undo) {
   }
   function close() {
     clearInterval(timer);
-    toast.remove();
+    away(toast);
     if (undoable === mine) undoable = null;
   }
   function take() { close(); undo(); }

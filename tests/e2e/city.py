@@ -49,7 +49,7 @@ def build_city(fleet: Organisation, *, vans: int = 24) -> City:
     )
     NetworkAccess.objects.create(organisation=fleet, source=source)
     tariff = make_tariff(source)
-    hubs = {name: _hub(fleet, source, tariff, name, lat, lon, plugs) for name, lat, lon, plugs in HUBS}
+    hubs = {name: make_hub(fleet, source, tariff, name, lat, lon, plugs) for name, lat, lon, plugs in HUBS}
     model = VehicleModel.objects.create(
         manufacturer="Test", name=f"eVan {fleet.pk}", battery_wh=30_000, plugs=["ccs2"], max_dc_power_w=50_000,
         consumption_wh_per_km=135,
@@ -68,7 +68,7 @@ def make_tariff(source: Source) -> Tariff:
     )
 
 
-def _hub(
+def make_hub(
     fleet: Organisation, source: Source, tariff: Tariff, name: str, latitude: float, longitude: float, plugs: str
 ) -> Location:
     site = Location.objects.create(

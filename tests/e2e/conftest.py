@@ -9,7 +9,7 @@ import shutil
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -54,17 +54,18 @@ class Server:
     """uvicorn in a thread of its own, on a port below the ephemeral range."""
 
     def __init__(self) -> None:
-        self.socket = _listen()
-        self.url = f"http://127.0.0.1:{self.socket.getsockname()[1]}"
+        self.socket = _listen(random.sample(range(20_000, 32_000), 200))
+        self.port = self.socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
         self._loop: asyncio.AbstractEventLoop | None = None
         self.has_line = True
+
+    def start(self) -> None:
         config = uvicorn.Config(
             self._application(), log_level="warning", ws="fleetcharge.lib.sockets:LeanWebSocketProtocol", lifespan="off"
         )
         self._server = PromptServer(config)
         self._thread = threading.Thread(target=self._run, daemon=True)
-
-    def start(self) -> None:
         self._thread.start()
         deadline = time.monotonic() + 120
         while not self._server.started:
@@ -108,9 +109,16 @@ class Server:
 
         return whole
 
+    def start_again(self) -> None:
+        """After `stop`: at the same address, and knowing nothing of what it knew."""
+        self.socket = _listen([self.port])
+        self.start()
+
     def stop(self) -> None:
-        self._server.leave()
-        self._thread.join(60)
+        if self._thread.is_alive():
+            self.call(_stop_hub())
+            self._server.leave()
+            self._thread.join(60)
 
 
 @functools.cache
@@ -123,8 +131,8 @@ def _static(path: str) -> tuple[int, bytes, tuple[tuple[bytes, bytes], ...]]:
     return 200, Path(found).read_bytes(), ((b"content-type", kind.encode()), (b"cache-control", b"max-age=3600"))
 
 
-def _listen() -> socket.socket:
-    for port in random.sample(range(20_000, 32_000), 200):
+def _listen(ports: Sequence[int]) -> socket.socket:
+    for port in ports:
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -145,7 +153,6 @@ def server(transactional_db: None, settings: Any, monkeypatch: pytest.MonkeyPatc
     running = Server()
     running.start()
     yield running
-    running.call(_stop_hub())
     running.stop()
 
 

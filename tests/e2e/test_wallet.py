@@ -198,7 +198,7 @@ def test_every_page_is_for_everybody(
     web: Watched, wallet: Wallet, finance: User, organisation: Organisation, theme: Theme
 ) -> None:
     """axe finds nothing, at a desk and on a phone; nothing is wider than the phone; in Hindi there is Devanagari."""
-    _a_month(organisation)
+    a_month(organisation)
     phone: dict[str, Any] = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
     sizes: list[tuple[str, dict[str, Any]]] = [("desk", {}), ("phone", phone)]
     for size, options in sizes:
@@ -239,7 +239,7 @@ def _wishes(organisation: Organisation) -> None:
     approvals.decline(approval_id=wish.pk, decided_by=me, reason="After the audit", now=now)
 
 
-def _a_month(organisation: Organisation) -> None:
+def a_month(organisation: Organisation) -> None:
     """A few sessions, a mandate that failed once, one that is over, and an account number."""
     belongings_of(organisation)
     fleet = factories.make_fleet(organisation, has_wallet=False)
