@@ -253,9 +253,6 @@ def _palette() -> dict[str, str]:
 
 def _map() -> dict[str, str]:
     return {
-        "baseSchematic": _("Schematic basemap"),
-        "baseTiles": _("Map tiles"),
-        "attribution": _("Schematic basemap · no tiles loaded"),
         "mapLabel": _("Live map. Everything on it is also in the fleet list and the queue."),
         "stationTip": _("{network} · {free} of {total} free · up to {kw} kW"),
         "vehicleTip": _("{soc} · {note}"),

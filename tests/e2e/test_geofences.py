@@ -33,5 +33,9 @@ def test_a_click_draws_a_circle(web: Watched, city: City, owner: User) -> None:
     expect(page.get_by_role("status")).to_have_text("The geofence is drawn.")
     expect(fence_map.get_by_text("<i>Yard</i>")).to_be_visible()
     assert Axe().run(page).response["violations"] == []
+    for _ in range(9):
+        fence_map.get_by_role("button", name="Zoom out").click()
+        expect(fence_map.locator(".leaflet-zoom-anim")).to_have_count(0)  # meanwhile it takes no click
+    expect(page.locator("#attribution")).to_have_text("Boundaries indicative · Places: GeoNames")
     fence = Geofence.objects.get()
     assert (fence.name, fence.radius_m, fence.geometry["type"]) == ("<i>Yard</i>", 900, "Point")
