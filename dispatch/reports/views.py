@@ -19,12 +19,15 @@ from dispatch.reports.energy import EnergyLine
 from dispatch.reports.forms import ReportFilter
 from dispatch.reports.periods import Period
 from dispatch.reports.uptime import REQUIRED_PERCENT
+from dispatch.tables import files
 from dispatch.tables.forms import Choices
 from dispatch.views import needs
 from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.tenancy import FleetRequest, organisation_of
 
 SHOWN = 200
+FILES = ("csv", "xlsx")
+TEXTS = ("name", "station")
 ENERGY_WAYS: Choices = (
     (energy.By.STATION, _("Station")), (energy.By.VEHICLE, _("Vehicle")), (energy.By.MONTH, _("Month")),
 )  # fmt: skip
@@ -43,14 +46,14 @@ CHARGER_FIELDS = (
 
 @needs(Scope.BILLING_READ)
 def energy_report(request: FleetRequest) -> HttpResponse:
-    """What was charged, what it cost and emitted; `?export=csv` is the whole of it."""
+    """What was charged, what it cost and emitted; `?export=csv` (or xlsx) is the whole of it."""
     form = _form(request, ENERGY_WAYS)
     if not form.is_valid():
         return _page(request, "energy", form, {}, status=400)
     by, period = energy.By(form.cleaned_data["by"] or energy.By.STATION), form.period()
     found = energy.lines(organisation_of(request), period, by)
-    if request.GET.get("export") == "csv":
-        return _file("energy", by, period, ENERGY_FIELDS, map(_energy_record, found))
+    if (kind := request.GET.get("export")) in FILES:
+        return _file(kind, "energy", by, period, ENERGY_FIELDS, map(_energy_record, found))
     return _page(request, "energy", form, {
         "by": by, "period": period, "rows": _named(found, by, SHOWN), "count": len(found),
         "total": energy.total(found), "most_wh": max((line.energy_wh for line in found), default=0),
@@ -66,8 +69,8 @@ def charger_report(request: FleetRequest) -> HttpResponse:
         return _page(request, "chargers", form, {}, status=400)
     by, period = chargers.By(form.cleaned_data["by"] or chargers.By.STATION), form.period()
     found = chargers.lines(organisation_of(request), period, by, now=timezone.now())
-    if request.GET.get("export") == "csv":
-        return _file("chargers", by, period, CHARGER_FIELDS, map(_charger_record, found))
+    if (kind := request.GET.get("export")) in FILES:
+        return _file(kind, "chargers", by, period, CHARGER_FIELDS, map(_charger_record, found))
     return _page(request, "chargers", form, {
         "by": by, "period": period, "rows": _named(found, by, SHOWN), "count": len(found),
         "total": chargers.total(found), "required": REQUIRED_PERCENT,
@@ -82,10 +85,14 @@ def _form(request: FleetRequest, ways: Choices) -> ReportFilter:
 def _page(
     request: HttpRequest, at: str, form: ReportFilter, context: dict[str, Any], status: int = 200
 ) -> HttpResponse:
-    asked = request.GET.copy()
-    asked["export"] = "csv"
-    told = {"at": at, "form": form, "export": f"?{asked.urlencode()}", **context}
+    told = {"at": at, "form": form, "exports": [(kind.upper(), _address(request, kind)) for kind in FILES], **context}
     return render(request, f"dispatch/reports/{at}.html", told, status=status)
+
+
+def _address(request: HttpRequest, kind: str) -> str:
+    asked = request.GET.copy()
+    asked["export"] = kind
+    return f"?{asked.urlencode()}"
 
 
 def _named(found: Sequence[Any], by: str, most: int) -> list[tuple[date | None, Any]]:
@@ -136,9 +143,18 @@ def _percent(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
 
 
-def _file(name: str, by: str, period: Period, fields: Sequence[str], records: Iterable[Sequence[Any]]) -> HttpResponse:
-    """UTF-8 with the mark by which a spreadsheet knows it; the rows are read already."""
-    text = "".join(csv_of([fields, *records]))
-    file = f"{name}-by-{by}-{period.first}-{period.last}.csv"
+def _file(
+    kind: str, name: str, by: str, period: Period, fields: Sequence[str], records: Iterable[Sequence[Any]]
+) -> HttpResponse:
+    """UTF-8 with the mark by which a spreadsheet knows it, or a sheet of numbers that add up; the rows are read."""
+    file = f"{name}-by-{by}-{period.first}-{period.last}.{kind}"
     headers = {"Content-Disposition": f'attachment; filename="{file}"', "Cache-Control": "private, no-store"}
+    if kind == "xlsx":
+        body = files.sheet_of(fields, ([*map(_cell, fields, record)] for record in records))
+        return HttpResponse(body, content_type=files.XLSX, headers=headers)
+    text = "".join(csv_of([fields, *records]))
     return HttpResponse("\ufeff" + text, content_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _cell(field: str, value: Any) -> Any:
+    return float(value) if isinstance(value, str) and value and field not in TEXTS else value

@@ -1,7 +1,7 @@
 """A table as a file: CSV, written while it is read, or a sheet with real numbers and instants."""
 
 import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from datetime import datetime, tzinfo
 from typing import Any
 
@@ -55,19 +55,25 @@ def is_too_long(rows: QuerySet[Any]) -> bool:
 
 
 def sheet_file(table: Table, rows: QuerySet[Any], order: tuple[str, ...]) -> HttpResponse:
+    return HttpResponse(
+        sheet_of(table.fields, _records(table, rows, order)), content_type=XLSX, headers=_headers(table, "xlsx")
+    )
+
+
+def sheet_of(fields: Sequence[str], records: Iterable[Sequence[Any]]) -> bytes:
     """Row by row in constant memory; what is text stays text, also where it looks like a formula or an address."""
     out = io.BytesIO()
     book = xlsxwriter.Workbook(out, {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False})
     sheet = book.add_worksheet()
     bold, instant = book.add_format({"bold": True}), book.add_format({"num_format": "yyyy-mm-dd hh:mm:ss"})
     sheet.freeze_panes(1, 0)
-    sheet.set_column(0, len(table.fields) - 1, COLUMN_WIDTH)
-    sheet.write_row(0, 0, table.fields, bold)
-    for number, row in enumerate(_records(table, rows, order), start=1):
+    sheet.set_column(0, len(fields) - 1, COLUMN_WIDTH)
+    sheet.write_row(0, 0, fields, bold)
+    for number, row in enumerate(records, start=1):
         for column, value in enumerate(row):
             _write(sheet, number, column, value, instant)
     book.close()
-    return HttpResponse(out.getvalue(), content_type=XLSX, headers=_headers(table, "xlsx"))
+    return out.getvalue()
 
 
 def _records(table: Table, rows: QuerySet[Any], order: tuple[str, ...]) -> Iterator[list[Any]]:

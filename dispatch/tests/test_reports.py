@@ -18,8 +18,10 @@ from billing.models import CDR, ChargingSession
 from dispatch.reports import chargers, energy
 from dispatch.reports.periods import Period
 from dispatch.reports.uptime import Time, together
+from dispatch.reports.views import CHARGER_FIELDS, ENERGY_FIELDS
 from dispatch.templatetags.report import hours, kilogram
 from dispatch.tests import factories
+from dispatch.tests.test_tables import sheet_of
 from stations.models import EVSE, Charger, Connector, MaintenanceTicket, StatusChange
 
 IST = ZoneInfo("Asia/Kolkata")
@@ -306,6 +308,17 @@ class TestPages:
         assert "0.15 %" in answer.content.decode()
         (record,) = records(desk.get("/reports/chargers/", {**DAYS, "by": by, "export": "csv"}))
         assert (record["outage_minutes"], record["uptime_percent"]) == (f"{(28 * 24 - 1) * 60:.1f}", "0.149")
+
+    def test_each_report_is_a_sheet_of_figures_that_add_up(self, desk, organisation, own):
+        place = factories.location(own, name="=1+1")
+        session(organisation, factories.connector(place), began=BEGIN + HOUR)
+        head, row = sheet_of(desk.get("/reports/", {**DAYS, "export": "xlsx"}))
+        assert tuple(head.values()) == ENERGY_FIELDS
+        assert (row["A"], float(row["D"]), float(row["F"])) == ("=1+1", 10, 200)
+        port(organisation, own)
+        head, *rows = sheet_of(desk.get("/reports/chargers/", {**DAYS, "export": "xlsx"}))
+        assert tuple(head.values()) == CHARGER_FIELDS and len(rows) == 1
+        assert float(rows[0]["E"]) == 28 * 24 * 60
 
     @pytest.mark.parametrize("path", ["/reports/", "/reports/chargers/"])
     def test_a_stranger_sees_and_exports_nothing(self, client, stranger, organisation, own, path):
