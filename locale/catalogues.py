@@ -21,6 +21,7 @@ PYTHON = [
     "dispatch/saved/models.py",
     "dispatch/saved/views.py",
     "dispatch/tables/bulk.py",
+    "dispatch/tables/deeds.py",
     "dispatch/tables/files.py",
     "dispatch/tables/views.py",
     "dispatch/wall/views.py",

@@ -4,13 +4,15 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.db.models import F, Max, Q
 from django.utils import timezone
 
+from fleetcharge.accounts.models import User
+from fleetcharge.accounts.services import audit
 from fleetcharge.lib.events import publish
 from fleetcharge.lib.partitions import DayPartitions
 from vehicles.claims import MOVED_BACK_MOST, check_device, forget_unknown
@@ -62,6 +64,32 @@ def save(*, row: Row) -> Row:
     except IntegrityError as error:
         raise AlreadyExists(_broken_rule(error)) from error
     return row
+
+
+ASSIGNED = frozenset({
+    "default_driver_id", "cost_centre", "depot_name", "depot_latitude", "depot_longitude", "is_active",
+})  # fmt: skip
+
+
+@transaction.atomic
+def assign(
+    *, vehicle_id: int, values: dict[str, Any], only_if: dict[str, Any] | None = None, actor: User | None,
+    actor_label: str = "",
+) -> dict[str, Any] | None:  # fmt: skip
+    """Set some of ASSIGNED, with an entry in the trail; what they were. None when nothing is to be changed, or when
+    they are no longer what `only_if` says."""
+    vehicle = Vehicle.objects.select_for_update().get(pk=vehicle_id)
+    before = {name: getattr(vehicle, name) for name in values if name in ASSIGNED}
+    if before == values or (only_if is not None and any(before[name] != value for name, value in only_if.items())):
+        return None
+    for name in before:
+        setattr(vehicle, name, values[name])
+    vehicle.save(update_fields=list(before))
+    audit(
+        action="vehicle.assign", target=vehicle, actor=actor, actor_label=actor_label,
+        before=before, after={name: values[name] for name in before},
+    )  # fmt: skip
+    return before
 
 
 def _broken_rule(error: IntegrityError) -> str:

@@ -1,23 +1,52 @@
-"""What can be done with many rows of a table at once. Each row for itself: one that is over stops no other."""
+"""What can be done with many rows of a table at once. Each row for itself: one that refuses stops no other."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.utils import timezone
 from django.utils.functional import Promise
 from django.utils.translation import gettext
-from django.utils.translation import gettext_lazy as _
 
-from dispatch import services
-from dispatch.models import Alert, Reservation
-from fleetcharge.accounts.models import Organisation
-from fleetcharge.accounts.tenancy import Author
+from fleetcharge.accounts.models import Membership, Organisation, Scope
+from fleetcharge.accounts.tenancy import Author, FleetRequest
 
 MOST_ROWS = 200
-SNOOZES = {"snooze": timedelta(minutes=15), "snooze-hour": timedelta(hours=1)}
-Do = Callable[[int, Author, datetime], bool]
+UNDO_FOR = timedelta(minutes=2)
+Choice = tuple[str, str]
+
+
+class Refused(Exception):
+    """Not this row; the text says why, in the reader's language."""
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a deed must be told for all rows: one of `choices`, or a text of `longest` letters."""
+
+    label: Promise
+    choices: Callable[[Organisation], list[Choice]] | None = None
+    longest: int = 40
+
+    def is_answered(self, organisation: Organisation, value: str) -> bool:
+        if self.choices is None:
+            return 0 < len(value) <= self.longest
+        return value in [key for key, _label in self.choices(organisation)]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Who wants it for which fleet, when, and what was answered where the deed asks."""
+
+    organisation: Organisation
+    author: Author
+    now: datetime
+    value: str = ""
+
+
+Do = Callable[[int, Wish], Any]
+"""Does it to one row, or raises Refused; what it returns (JSON) tells `undo` how the row was before."""
+Undo = Callable[[int, Any, Wish], None]
 
 
 @dataclass(frozen=True)
@@ -28,53 +57,64 @@ class Deed:
     label: Promise
     do: Do
     sure: Promise | str = ""
+    ask: Ask | None = None
+    undo: Undo | None = None
+    scope: Scope = Scope.DISPATCH_WRITE
+    is_for_owners: bool = False
+
+    def is_offered_to(self, request: FleetRequest) -> bool:
+        is_owner = request.role == Membership.Role.OWNER
+        return self.scope in request.scopes and (is_owner or not self.is_for_owners)
 
 
-def _snooze(name: str) -> Do:
-    def do(pk: int, author: Author, now: datetime) -> bool:
-        return services.snooze_alert(alert_id=pk, until=now + SNOOZES[name], **author)
+@dataclass(frozen=True)
+class Kind:
+    """The rows of one table, as its deeds find and name them."""
 
-    return do
-
-
-def _close(pk: int, author: Author, now: datetime) -> bool:
-    return services.close_alert(alert_id=pk, reason="dealt with", now=now, **author)
+    rows: Callable[[Organisation], Any]
+    name_of: Callable[[Any], str]
+    deeds: Sequence[Deed]
 
 
-def _cancel(pk: int, author: Author, now: datetime) -> bool:
-    try:
-        return services.cancel_reservation(number=pk, reason="cancelled by the dispatcher", now=now, **author)
-    except services.DecisionRefused:
-        return False  # its plan has been decided otherwise meanwhile
+@dataclass
+class Outcome:
+    """`done`: each row with what it was before; `refused`: its name and why."""
+
+    done: list[tuple[int, Any]] = field(default_factory=list)
+    refused: list[tuple[str, str]] = field(default_factory=list)
+
+    def told(self) -> str:
+        words = gettext("%(done)s done.") % {"done": len(self.done)}
+        if not self.refused:
+            return words
+        return f"{words} {gettext('%(refused)s not, see below.') % {'refused': len(self.refused)}}"
 
 
-DEEDS: dict[str, tuple[type[Any], Sequence[Deed]]] = {
-    "alert-list": (Alert, (
-        Deed("snooze", _("Snooze 15 minutes"), _snooze("snooze")),
-        Deed("snooze-hour", _("Snooze 1 hour"), _snooze("snooze-hour")),
-        Deed("close", _("Close"), _close, sure=_("Yes, close the chosen alerts")),
-    )),
-    "reservation-list": (Reservation, (
-        Deed("cancel", _("Cancel"), _cancel, sure=_("Yes, give the chosen places up")),
-    )),
-}  # fmt: skip
+def do(kind: Kind, deed: Deed, chosen: Sequence[str], wish: Wish) -> Outcome:
+    """The deed for the rows of this fleet among the chosen."""
+    outcome = Outcome()
+    for pk, name in _named(kind, chosen, wish.organisation):
+        try:
+            outcome.done.append((pk, deed.do(pk, wish)))
+        except Refused as refusal:
+            outcome.refused.append((name, str(refusal)))
+    return outcome
 
 
-def deeds_of(table_name: str) -> Sequence[Deed]:
-    return DEEDS[table_name][1] if table_name in DEEDS else ()
+def undo(kind: Kind, deed: Deed, done: Sequence[tuple[int, Any]], wish: Wish) -> Outcome:
+    """Each row as it was before, unless somebody else has changed it since."""
+    outcome, before = Outcome(), dict(done)
+    for pk, name in _named(kind, [str(pk) for pk in before], wish.organisation):
+        try:
+            if deed.undo:
+                deed.undo(pk, before[pk], wish)
+            outcome.done.append((pk, None))
+        except Refused as refusal:
+            outcome.refused.append((name, str(refusal)))
+    return outcome
 
 
-def do(
-    table_name: str, deed: Deed, chosen: Sequence[str], organisation: Organisation, author: Author
-) -> tuple[int, int]:
-    """(done, over already) of the rows of this fleet among the chosen."""
+def _named(kind: Kind, chosen: Sequence[str], organisation: Organisation) -> Iterator[tuple[int, str]]:
     ids = [int(text) for text in chosen[:MOST_ROWS] if text.isdecimal() and len(text) < 19]
-    rows = DEEDS[table_name][0].objects.for_organisation(organisation).filter(pk__in=ids).order_by("pk")
-    now = timezone.now()
-    done = [deed.do(pk, author, now) for pk in rows.values_list("pk", flat=True)]
-    return sum(done), len(done) - sum(done)
-
-
-def told(done: int, over: int) -> str:
-    words = gettext("%(done)s done.") % {"done": done}
-    return f"{words} {gettext('%(over)s were over already.') % {'over': over}}" if over else words
+    for row in list(kind.rows(organisation).filter(pk__in=ids).order_by("pk")):
+        yield row.pk, kind.name_of(row)

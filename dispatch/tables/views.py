@@ -8,19 +8,21 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext
 
 from dispatch.saved import reads as saved
 from dispatch.tables import bulk, files, kinds, paging
-from dispatch.tables.bulk import Deed
+from dispatch.tables import deeds as offered
+from dispatch.tables.bulk import Deed, Outcome, Wish
 from dispatch.tables.forms import Filter
 from dispatch.tables.kinds import Table
 from dispatch.views import needs
-from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.tenancy import FleetRequest, author_of, organisation_of
 
 PAGE_ROWS = 50
 MOST_COUNTED = 10_000
+UNDO, REFUSED = "bulk_undo", "bulk_refused"
 
 
 def page_of(table: Table) -> Callable[..., HttpResponse]:
@@ -59,20 +61,71 @@ def _sheet(
 
 def _do(request: FleetRequest, table: Table) -> HttpResponse:
     """A deed for the chosen rows, and back to the same page."""
-    deed = next((one for one in _deeds(request, table) if one.name == request.POST.get("do")), None)
-    if deed is None:
+    wanted, is_undo = request.POST.get("do"), "undo" in request.POST
+    held = request.session.pop(UNDO, None) if is_undo else None
+    name = held["deed"] if held and _is_of(held, request, table) else None if is_undo else wanted
+    deed = next((one for one in _deeds(request, table) if one.name == name), None)
+    if deed is None and is_undo:
+        messages.error(request, gettext("It is too late to take that back."))
+    elif deed is None:
         return render(request, "no_access.html", status=403)
-    chosen = request.POST.getlist("row")
-    if not chosen:
-        messages.error(request, gettext("Choose rows first."))
+    elif held:
+        _tell(request, table, bulk.undo(offered.KINDS[table.name], deed, held["rows"], _wish(request, "")))
     else:
-        done, over = bulk.do(table.name, deed, chosen, organisation_of(request), author_of(request))
-        messages.success(request, bulk.told(done, over))
+        _do_chosen(request, table, deed)
     return redirect(request.get_full_path())
 
 
+def _do_chosen(request: FleetRequest, table: Table, deed: Deed) -> None:
+    wish = _wish(request, request.POST.get(f"for-{deed.name}", "").strip())
+    chosen = request.POST.getlist("row")
+    if not chosen:
+        messages.error(request, gettext("Choose rows first."))
+    elif deed.ask and not deed.ask.is_answered(wish.organisation, wish.value):
+        messages.error(request, gettext("Say first: %(what)s.") % {"what": deed.ask.label})
+    else:
+        outcome = bulk.do(offered.KINDS[table.name], deed, chosen, wish)
+        _tell(request, table, outcome)
+        if deed.undo and outcome.done:
+            until = (wish.now + bulk.UNDO_FOR).isoformat()
+            request.session[UNDO] = {"table": table.name, "fleet": wish.organisation.pk, "deed": deed.name,
+                                     "rows": outcome.done, "until": until}  # fmt: skip
+
+
+def _wish(request: FleetRequest, value: str) -> Wish:
+    return Wish(organisation_of(request), author_of(request), timezone.now(), value)
+
+
+def _tell(request: FleetRequest, table: Table, outcome: Outcome) -> None:
+    messages.success(request, outcome.told())
+    request.session[REFUSED] = {"table": table.name, "rows": outcome.refused} if outcome.refused else None
+
+
+def _is_of(held: dict[str, Any], request: FleetRequest, table: Table) -> bool:
+    """For this page, in this fleet, and not too late."""
+    until = parse_datetime(held["until"])
+    is_here = held["table"] == table.name and held["fleet"] == organisation_of(request).pk
+    return is_here and until is not None and timezone.now() <= until
+
+
+def _afterwards(request: FleetRequest, table: Table) -> dict[str, Any]:
+    """What a deed left to be told once, and whether it can be taken back."""
+    held: dict[str, Any] | None = request.session.get(UNDO)
+    refused: dict[str, Any] | None = request.session.get(REFUSED)
+    is_here = refused is not None and refused["table"] == table.name
+    return {
+        "can_undo": held is not None and _is_of(held, request, table),
+        "refused": request.session.pop(REFUSED)["rows"] if is_here else [],
+    }
+
+
 def _deeds(request: FleetRequest, table: Table) -> Sequence[Deed]:
-    return bulk.deeds_of(table.name) if Scope.DISPATCH_WRITE in request.scopes else ()
+    return [deed for deed in offered.KINDS[table.name].deeds if deed.is_offered_to(request)]
+
+
+def _asked(request: FleetRequest, table: Table) -> list[tuple[Deed, list[bulk.Choice]]]:
+    fleet = organisation_of(request)
+    return [(deed, deed.ask.choices(fleet) if deed.ask and deed.ask.choices else []) for deed in _deeds(request, table)]
 
 
 def _page(request: HttpRequest, table: Table, rows: QuerySet[Any], order: tuple[str, ...]) -> dict[str, Any]:
@@ -109,7 +162,7 @@ def _context(request: FleetRequest, table: Table, form: Filter) -> dict[str, Any
     is_filtered = any(request.GET.get(name) for name in form.fields if name != "sort")
     return {
         "table": table, "form": form, "heads": heads, "is_filtered": is_filtered, "rows": [],
-        "cells": f"dispatch/tables/_{table.name}.html", "deeds": _deeds(request, table),
+        "cells": f"dispatch/tables/_{table.name}.html", "deeds": _asked(request, table), **_afterwards(request, table),
         "kept": saved.of_page(request, organisation_of(request), table.name), "page": table.name,
         "query": _address(request).removeprefix("?"),
         "exports": [("CSV", _address(request, export="csv")), ("XLSX", _address(request, export="xlsx"))],

@@ -313,7 +313,7 @@ def test_chosen_alerts_are_snoozed_and_closed_at_once(desk, organisation):
     assert set(hidden) == {first, second}
     services.close_alert(alert_id=third.pk, actor=None, reason="gone", now=timezone.now())
     answer = desk.post("/alerts/", {"do": "close", "row": [second.pk, third.pk]}, follow=True)
-    assert "1 done. 1 were over already." in answer.text
+    assert "1 done. 1 not, see below." in answer.text
     assert Alert.objects.open().get() == first
 
 
@@ -324,7 +324,7 @@ def test_chosen_places_are_given_up(desk, organisation):
     answer = desk.post(
         "/reservations/", {"do": "cancel", "row": [row.pk for row in Reservation.objects.all()]}, follow=True
     )
-    assert "1 done. 1 were over already." in answer.text
+    assert "1 done. 1 not, see below." in answer.text
     assert set(Reservation.objects.values_list("state", flat=True)) == {"cancelled"}
 
 

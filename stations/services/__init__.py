@@ -30,6 +30,7 @@ from stations.services.presence import (
 )
 from stations.services.progress import poll_began, poll_ended, poll_went_on
 from stations.services.proofs import note_proof
+from stations.services.publishing import NotTheirs, is_theirs, show_to_everybody
 from stations.services.roaming import (
     drop_document,
     keep_document,
@@ -70,6 +71,7 @@ __all__ = [
     "Arrival",
     "Boot",
     "Departure",
+    "NotTheirs",
     "ProfileOnlyRises",
     "StatusReport",
     "TooManyPlugs",
@@ -88,6 +90,7 @@ __all__ = [
     "full_pull_done",
     "is_push_noted",
     "is_silent",
+    "is_theirs",
     "keep_document",
     "new_charger_key",
     "nobodys_plug",
@@ -113,6 +116,7 @@ __all__ = [
     "set_prices",
     "set_session",
     "show_silent",
+    "show_to_everybody",
     "source_failed",
     "source_polled",
     "source_silent",

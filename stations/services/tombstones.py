@@ -72,7 +72,7 @@ def _may_miss(ref: ExternalRef, owner_id: int | None) -> bool:
 
 @transaction.atomic
 def remove_network(*, source_id: int) -> int:
-    """A network that nobody wants any more goes with its sites; how many were shown. What the books name stays, hidden."""
+    """A network that nobody wants any more goes with its sites; how many were shown. What books name stays, hidden."""
     source = Source.objects.select_for_update().get(pk=source_id)
     shown = 0
     for site in source.locations.order_by("pk"):
