@@ -75,8 +75,9 @@ def _kept(operator: Organisation) -> Standing:
 
 
 def standing_of(operator: Organisation, *, now: datetime) -> Standing:
-    """Of the operator's own sites that are open to everybody; a private depot is none. Two queries."""
-    existing = Q(evses__is_removed=False, evses__connectors__is_removed=False)
+    """Of the operator's own plugs at sites that are open to everybody; a private depot is none. Two queries."""
+    theirs = Q(evses__charger__organisation=operator) | Q(evses__charger=None, source__organisation=operator)
+    existing = Q(evses__is_removed=False, evses__connectors__is_removed=False) & theirs
     works = Q(evses__connectors__status__in=["available", "occupied", "charging", "reserved"])
     believed = existing & has_believed_connector(now)
     own = Q(source__organisation=operator) | Q(chargers__organisation=operator)

@@ -25,10 +25,11 @@ from dispatch.serializers import AlertSerializer
 from dispatch.texts import script_texts
 from dispatch.wording import told
 from fleetcharge.accounts.idempotency import decider
-from fleetcharge.accounts.models import Scope
+from fleetcharge.accounts.models import Membership, Scope
 from fleetcharge.accounts.tenancy import FleetRequest, organisation_of
 from stations.credits import credits_of
 from stations.models import Connector, Location
+from stations.services import is_theirs
 from vehicles.models import Stop
 
 FIRST_ROWS = 40
@@ -160,7 +161,10 @@ def station_drawer(request: FleetRequest, public_id: str) -> HttpResponse:
     }
     return _partial_or_page(
         request, "dispatch/_station.html", location.name, context,
-        beside=lambda: histories.of_station(location, organisation, now=now),
+        beside=lambda: {
+            **histories.of_station(location, organisation, now=now),
+            "decides_who_sees": request.role == Membership.Role.OWNER and is_theirs(location, organisation),
+        },
     )  # fmt: skip
 
 

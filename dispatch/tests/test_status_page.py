@@ -64,3 +64,15 @@ def test_the_database_is_asked_once_a_minute(client, shown, django_assert_max_nu
     plug_at(shown)
     with django_assert_max_num_queries(2):
         assert len(client.get("/status/namma/").context["standing"].sites) == 1
+
+
+def test_a_site_of_two_operators_shows_each_only_their_plugs(client, shown, other_organisation, monkeypatch):
+    own = plug_at(shown, name="Hoodi Plaza")
+    site = own.evse.location
+    strange = factories.connector(site, charger=factories.charger(site, other_organisation), at=timezone.now())
+    Connector.objects.filter(pk=strange.pk).update(status="faulted")
+    (place,) = client.get("/status/namma/").context["standing"].sites
+    assert (place.free, place.working, place.total, place.tone) == (1, 1, 1, "ok")
+    Organisation.objects.filter(pk=other_organisation.pk).update(shows_status=True)
+    (place,) = client.get("/status/stranger/").context["standing"].sites
+    assert (place.free, place.working, place.total, place.tone) == (0, 0, 1, "bad")
