@@ -50,7 +50,7 @@ def own_states(path: Path) -> list[State]:
         raise NoGround(f"{path} is no GeoJSON of areas: {error}") from error
     if not found or any(state.area.geom_type not in {"Polygon", "MultiPolygon"} for state in found):
         raise NoGround(f"{path} is no GeoJSON of areas: every feature is to be a Polygon or a MultiPolygon.")
-    return found
+    return [State(state.name, shapely.make_valid(state.area)) for state in found]
 
 
 def _name(properties: dict[str, Any]) -> str:
