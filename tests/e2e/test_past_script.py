@@ -30,10 +30,12 @@ def at(web: Watched) -> Any:
               live.vehicleNames.set(7, {registration: "KA 7"});
               live.stations.put(3, 12.97, 77.59, 9, 9, 0, 6);
               live.stations.put(4, 28.6, 77.2, 9, 9, 0, 6);
+              live.stationNames.set(5, {latitude: 19, longitude: 73, total: 6, max_power_w: 120_000});
               const past = new Past(live, told, 20);
               const moved = [past.seek(second), past.seek(second)];
               const shown = {moved, live: live.station(3).free, second: past.second};
-              return {...shown, van: past.vehicle(7), hub: past.station(3), other: past.station(4)};
+              const [hub, other, far] = [3, 4, 5].map((id) => past.station(id));
+              return {...shown, van: past.vehicle(7), hub, other, far};
             }""",
             {"told": told, "second": second},
         )
@@ -80,3 +82,11 @@ def test_plugs_change_when_they_did_and_live_ones_stay(at: Any) -> None:
 
 def test_nothing_is_shown_beyond_the_ends(at: Any) -> None:
     assert [at(-5)["second"], at(9999)["second"]] == [0, 7200]
+
+
+def test_a_site_that_the_live_map_counts_in_a_cell_has_its_past_all_the_same(at: Any) -> None:
+    told = {**TOLD, "stations": [*TOLD["stations"], {"id": 5, "total": 6, "steps": [0, 2, 0, 3600, 0, 3]}]}
+    shown = at(100, told)
+    far = shown["far"]
+    assert [far[name] for name in ("free", "total", "worst", "fresh", "powerKw", "latitude")] == [2, 6, 0, 0, 120, 19]
+    assert shown["moved"] == [True, False]
