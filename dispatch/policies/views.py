@@ -145,7 +145,6 @@ def _page(request: FleetRequest, filled: dict[str, forms.Form], *, status: int =
         "rules": _rules(organisation),
         "experiments": [_compared(experiment) for experiment in experiments],
         "can_change": Scope.DISPATCH_WRITE in request.scopes,
-        "edited": request.GET.get("edit", ""),
         "forms": _forms(organisation) | filled,
         "running": next((one for one in experiments if one.ended_at is None), None),
     }
