@@ -12,6 +12,7 @@ PARTS = (
     "dispatch",
     "reroute",
     "live",
+    "ui",
     "billing",
     "desk",
     "payments",

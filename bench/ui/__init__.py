@@ -1,0 +1,1 @@
+"""The dispatcher's screen: frames, first sight, telemetry to pixel, a thousand browsers, bytes."""
