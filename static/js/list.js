@@ -3,14 +3,13 @@ import { boot, t } from "fc/boot";
 import { badge, byId, focusAgain, h, icon } from "fc/dom";
 import { integer } from "fc/format";
 import { LOOKS, describe } from "fc/notes";
-import { GROUPS } from "fc/store";
+import { byPlate, inOrder } from "fc/order";
 
 const GROUP_HEIGHT = 28;
 const SPARE_ROWS = 4;
 const CALM_MS = 400; // the list re-sorts at most this often
 const LEISURE = 12;
 const SOURCES = { measured: "gauge", charger: "plug", driver: "person", estimated: "about" };
-const collator = new Intl.Collator("en-IN", { numeric: true });
 
 export class FleetList {
   constructor({ store, onPick }) {
@@ -69,39 +68,42 @@ export class FleetList {
   #build() {
     if (!this.store.vehicleNames.size && !this.store.vehicles.count) return;
     if (!this.store.knowsFleet()) return; // until then the server's rows stand
-    const all = this.#everyVehicle();
-    this.#counts(all);
-    const shown = all.filter((vehicle) => this.#matches(vehicle));
-    this.items = this.sort === "urgency" ? grouped(this.store, shown) : sorted(shown, this.sort);
+    const ids = this.#everyId();
+    const { order, counts } = inOrder(this.store, ids, this.sort, (id, group) => this.#matches(id, group));
+    this.#counts(ids.length, counts);
+    this.items = this.sort === "urgency" ? grouped(order) : numbered(order);
     if (!this.isReady) this.#takeOver();
     this.#paint();
   }
 
-  /** Vehicles on the stream, and those with a name that never reported. */
-  #everyVehicle() {
-    const ids = new Set(this.store.vehicleNames.keys());
-    for (let n = 0; n < this.store.vehicles.count; n++) ids.add(this.store.vehicles.id[n]);
-    return [...ids].map((id) => this.store.known(id) ?? this.#silent(id));
+  /** Those with a name by their plates, and before them those on the stream that have none yet. */
+  #everyId() {
+    const names = this.store.vehicleNames;
+    if (names !== this.namesInOrder) [this.namesInOrder, this.ids] = [names, byPlate(names)];
+    const { count, id } = this.store.vehicles;
+    const nameless = [];
+    for (let n = 0; n < count; n++) if (!names.has(id[n])) nameless.push(id[n]);
+    return nameless.length ? [...nameless, ...this.ids] : this.ids;
   }
+
+  #vehicle(id) { return this.store.known(id) ?? this.#silent(id); }
 
   #silent(id) {
     const [state, group] = this.store.isInSession(id) ? [2, "charging"] : [3, "offline"];
     return { id, soc: null, state, group, isLow: false, isRerouted: false, name: this.store.vehicleNames.get(id) };
   }
 
-  #matches(vehicle) {
-    if (this.filter && vehicle.group !== this.filter) return false;
+  #matches(id, group) {
+    if (this.filter && group !== this.filter) return false;
     if (!this.query) return true;
-    const { registration = "", driver = "", model = "" } = vehicle.name ?? {};
+    const { registration = "", driver = "", model = "" } = this.store.vehicleNames.get(id) ?? {};
     const squeeze = (text) => text.toLowerCase().replaceAll(" ", "");
     return squeeze(`${registration} ${driver} ${model}`).includes(squeeze(this.query));
   }
 
-  #counts(all) {
-    byId("fleet-count").textContent = integer(all.length);
-    for (const chip of document.querySelectorAll("[data-filter]")) {
-      chip.querySelector("b").textContent = integer(all.filter((vehicle) => vehicle.group === chip.dataset.filter).length);
-    }
+  #counts(all, counts) {
+    byId("fleet-count").textContent = integer(all);
+    for (const chip of document.querySelectorAll("[data-filter]")) chip.querySelector("b").textContent = integer(counts[chip.dataset.filter]);
   }
 
   #takeOver() {
@@ -179,7 +181,7 @@ export class FleetList {
     slot.node.setAttribute("aria-posinset", item.place);
     slot.node.setAttribute("aria-setsize", this.items.rows);
     slot.button.setAttribute("aria-pressed", String(this.store.selection.vehicle === item.id));
-    return this.#fillRow(slot, item);
+    return this.#fillRow(slot, this.#vehicle(item.id));
   }
 
   #fillGroup(slot, item) {
@@ -218,7 +220,7 @@ export class FleetList {
   #nothing() {
     this.empty?.remove();
     if (this.items.length) return;
-    this.empty = h("div", { class: "empty" }, h("b", {}, t("emptyFilter")),
+    this.empty = h("div", { class: "empty", role: "listitem" }, h("b", {}, t("emptyFilter")),
       h("button", { class: "btn", type: "button", onclick: () => { this.query = ""; byId("find").value = ""; this.setFilter(null); } }, t("clearFilter")));
     this.box.append(this.empty);
   }
@@ -255,25 +257,22 @@ function source(vehicle) {
 }
 
 const keyOf = (item) => (item.label ? `group:${item.key}` : `row:${item.id}`);
-const isWaiting = (store, vehicle) => (store.planOf(vehicle.id)?.state === "proposed" ? 0 : 1);
-const byCharge = (one, two) => (one.soc ?? 999) - (two.soc ?? 999) || byPlate(one, two);
-const byPlate = (one, two) => collator.compare(one.name?.registration ?? "", two.name?.registration ?? "");
 
-function grouped(store, vehicles) {
+/** Rows under the headings of their groups; what is in a row is looked up when it is in sight. */
+function grouped(order) {
   const items = [];
-  let place = 0;
-  for (const group of GROUPS) {
-    const members = vehicles.filter((vehicle) => vehicle.group === group).sort((one, two) => isWaiting(store, one) - isWaiting(store, two) || byCharge(one, two));
-    if (!members.length) continue;
-    items.push({ key: group, label: t(`group.${group}`, { percent: boot.socLowPercent }), count: members.length });
-    for (const vehicle of members) items.push({ ...vehicle, place: ++place });
-  }
-  items.rows = place;
+  let heading = null;
+  order.forEach(([id, group], n) => {
+    if (group !== heading?.key) items.push(heading = { key: group, label: t(`group.${group}`, { percent: boot.socLowPercent }), count: 0 });
+    heading.count++;
+    items.push({ id, place: n + 1 });
+  });
+  items.rows = order.length;
   return items;
 }
 
-function sorted(vehicles, by) {
-  const items = vehicles.sort(by === "soc" ? byCharge : byPlate).map((vehicle, n) => ({ ...vehicle, place: n + 1 }));
+function numbered(order) {
+  const items = order.map(([id], n) => ({ id, place: n + 1 }));
   items.rows = items.length;
   return items;
 }

@@ -7,23 +7,22 @@ import { byId, h } from "fc/dom";
 import { integer } from "fc/format";
 import { describe } from "fc/notes";
 import { Overview } from "fc/overview";
-import { drawDot, drawPin, drawVehicle, pinBox, toneOf } from "fc/sprites";
+import { Pace } from "fc/pace";
+import { drawDot, drawPin, drawVehicles, pinBox, toneOf } from "fc/sprites";
 import { mercatorX, mercatorY } from "fc/table";
 import { colour, onTheme } from "fc/theme";
 import { KIND } from "fc/wire";
 
-const CELL = 32;
 const HOME = { center: [12.955, 77.644], zoom: 12.05 };
 const PIN_ZOOM = 10.4;
 const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches;
-const LOOKS = ["parked", "driving", "charging", "offline"];
+const NEAR_PX = 14;
 const unit = ([latitude, longitude]) => [mercatorX(longitude), mercatorY(latitude)];
 
 export class LiveMap {
   constructor({ store, hasTiles, onView, onVehicle, onStation }) {
     Object.assign(this, { store, onView, onVehicle, onStation });
     this.layers = { vehicles: true, stations: true, freeOnly: false };
-    this.hits = new Map();
     this.pinned = [];
     this.marks = new Map();
     this.following = null;
@@ -54,6 +53,7 @@ export class LiveMap {
     this.stationLayer = layer("stations", 430, draw.stations.bind(this));
     this.routeLayer = layer("routes", 410, draw.routes.bind(this));
     this.vehicleLayer = layer("vehicles", 420, draw.vehicles.bind(this));
+    this.pace = new Pace(() => this.vehicleLayer.redraw());
     this.overview = new Overview(this);
     this.baseLayer = hasTiles ? null : layer("schematic", 150, this.base.draw.bind(this.base));
     const marks = this.map.createPane("marks");
@@ -67,7 +67,7 @@ export class LiveMap {
     this.map.on("mousemove", (event) => this.#hover(event));
     this.map.on("mouseout movestart", () => { byId("hover").hidden = true; });
     this.map.on("dragstart", () => { this.following = null; });
-    this.store.on("vehicles", () => { this.findFleet(); this.vehicleLayer.redraw(); this.#moveMarks(); });
+    this.store.on("vehicles", () => { this.findFleet(); this.pace.soon(); this.#moveMarks(); });
     this.store.on("cells kpi", () => this.findFleet());
     this.store.on("stations names", () => this.redrawStations());
     this.store.on("names", () => this.vehicleLayer.redraw());
@@ -108,29 +108,7 @@ export class LiveMap {
 
   // --- drawing -------------------------------------------------------------------------------------------------
   #drawVehicles(context, view) {
-    this.hits.clear();
-    if (!this.layers.vehicles) return;
-    const { count, x, y, a, d, id } = this.fleet.vehicles;
-    const hidden = new Set(this.marks.keys());
-    for (const urgent of [false, true]) {
-      for (let n = 0; n < count; n++) {
-        const isLow = (d[n] & 0x10) !== 0;
-        if (isLow !== urgent) continue;
-        const px = x[n] * view.scale - view.left;
-        const py = y[n] * view.scale - view.top;
-        if (px < -16 || py < -16 || px > view.width + 16 || py > view.height + 16) continue;
-        const look = isLow && !hidden.has(id[n]) ? "low" : isLow ? "low" : LOOKS[d[n] & 0x0f] ?? "offline";
-        drawVehicle(context, px, py, look, (a[n] * 360) / 256, view.ratio, d[n] & 0x20 && !isLow ? 0.5 : 1);
-        this.#remember(px + view.left, py + view.top, id[n]);
-      }
-    }
-  }
-
-  #remember(px, py, id) {
-    const key = `${Math.floor(px / CELL)}:${Math.floor(py / CELL)}`;
-    const cell = this.hits.get(key);
-    if (cell) cell.push([px, py, id]);
-    else this.hits.set(key, [[px, py, id]]);
+    if (this.layers.vehicles) drawVehicles(context, this.fleet.vehicles, view);
   }
 
   #drawStations(context, view) {
@@ -322,16 +300,14 @@ export class LiveMap {
   }
 
   #nearestVehicle(point) {
+    if (!this.layers.vehicles) return null;
+    const { count, x, y, id } = this.fleet.vehicles;
+    const scale = 256 * 2 ** this.map.getZoom();
     let best = null;
-    let nearest = 14 ** 2;
-    for (let dx = -1; dx <= 1; dx++) {
-      for (let dy = -1; dy <= 1; dy++) {
-        const cell = this.hits.get(`${Math.floor(point.x / CELL) + dx}:${Math.floor(point.y / CELL) + dy}`) ?? [];
-        for (const [px, py, id] of cell) {
-          const far = (px - point.x) ** 2 + (py - point.y) ** 2;
-          if (far < nearest) { nearest = far; best = id; }
-        }
-      }
+    let nearest = NEAR_PX ** 2;
+    for (let n = 0; n < count; n++) {
+      const far = (x[n] * scale - point.x) ** 2 + (y[n] * scale - point.y) ** 2;
+      if (far < nearest) { nearest = far; best = id[n]; }
     }
     return best;
   }

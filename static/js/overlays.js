@@ -26,8 +26,8 @@ export class Overlays {
     Object.assign(pane.style, { zIndex: 435, pointerEvents: "none" });
     this.layer = canvasLayer({ pane: "overlays", draw: (context, view) => this.#draw(context, view) }).addTo(map.map);
     store.on("alerts stations", () => this.#readSoon());
-    store.on("vehicles names alerts", () => this.redraw());
-    store.on("vehicles", () => this.#lengthen());
+    store.on("names alerts", () => this.redraw());
+    store.on("vehicles", () => this.#follow());
     store.on("selection", () => this.#focus());
     setInterval(() => { if (!document.hidden) this.#readSoon(); }, READ_EVERY_MS);
     onTheme(() => this.redraw());
@@ -69,7 +69,12 @@ export class Overlays {
     } catch { /* the trail grows from here on */ }
   }
 
-  /** The chosen vehicle moved. */
+  /** Vehicles moved: their ways to what is kept for them begin elsewhere, and the trail grows. */
+  #follow() {
+    this.#lengthen();
+    if (this.trail.id !== null || this.held.length) this.redraw();
+  }
+
   #lengthen() {
     const vehicle = this.trail.id !== null && this.store.vehicle(this.trail.id);
     if (!vehicle) return;

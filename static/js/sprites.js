@@ -1,11 +1,14 @@
 // Vehicles and pins drawn once per look and heading, then blitted: thousands of them cost a copy each.
 import { WORST } from "fc/cells";
 import { onTheme, colour } from "fc/theme";
+import { MARK, STATE } from "fc/wire";
 
 const HEADINGS = 32;
 const SIZE = 30;
 const MOST_SPRITES = 1000; // figures of cells are many: begin anew before they fill the memory
 const cache = new Map();
+const stamps = new Map(); // by ratio
+const OFFLINE = STATE.OFFLINE;
 const PIN_TONES = ["ok", "chg", "warn", "bad", "off"];
 const path = (text) => new Path2D(text);
 const ARROW = path("M0-8.5 6.3 6.5 0 3.3-6.3 6.5z");
@@ -15,7 +18,7 @@ const PIN_GLYPHS = {
   ok: path("m-3.2 .2 2.2 2.2 4.2-4.6"), chg: path("M.8-4.6-2.8 .9H0L-.8 4.6 2.8-.9H0z"),
   warn: path("M0-2.8V.3L2.2 1.7"), bad: path("M0-4V1M0 3.5V3.7"), off: path("M-3 3 3-3"),
 };
-onTheme(() => cache.clear());
+onTheme(() => { cache.clear(); stamps.clear(); });
 
 function sprite(key, width, height, ratio, paint) {
   const id = `${key}@${ratio}`;
@@ -34,12 +37,16 @@ function sprite(key, width, height, ratio, paint) {
   return cache.get(id);
 }
 
-function vehicleSprite(look, heading, ratio) {
-  const turn = look === "driving" ? Math.round((heading / 360) * HEADINGS) % HEADINGS : 0;
-  return sprite(`v:${look}:${turn}`, SIZE, SIZE, ratio, (context) => {
+const LOOKS = ["parked", "driving", "charging", "offline", "low"];
+const LOW = LOOKS.indexOf("low");
+const TURNED = LOOKS.indexOf("driving");
+
+/** Pictures by look and heading in one row: an array is quicker to ask than a name. */
+function vehicleSprites(ratio) {
+  return LOOKS.flatMap((look, n) => Array.from({ length: HEADINGS }, (_, turn) => sprite(`v:${look}:${n === TURNED ? turn : 0}`, SIZE, SIZE, ratio, (context) => {
     context.translate(SIZE / 2, SIZE / 2);
     PAINT[look](context, turn);
-  });
+  })));
 }
 
 const PAINT = {
@@ -93,9 +100,25 @@ function filled(context, shape, fill, line, width) {
   context.stroke(shape);
 }
 
-export function drawVehicle(context, x, y, look, heading, ratio, alpha) {
-  context.globalAlpha = alpha;
-  context.drawImage(vehicleSprite(look, heading, ratio), x - SIZE / 2, y - SIZE / 2, SIZE, SIZE);
+/** All of a table that are in view, those that need charge above the others, on whole pixels: they are copied as they are. */
+export function drawVehicles(context, table, view) {
+  if (!stamps.has(view.ratio)) stamps.set(view.ratio, vehicleSprites(view.ratio));
+  for (const isLow of [false, true]) drawThose(context, table, view, stamps.get(view.ratio), isLow ? MARK.LOW : 0);
+}
+
+function drawThose(context, { count, x, y, a, d }, { scale, left, top, width, height, ratio }, pictures, low) {
+  let alpha = 1;
+  for (let n = 0; n < count; n++) {
+    if ((d[n] & MARK.LOW) !== low) continue;
+    const px = x[n] * scale - left;
+    const py = y[n] * scale - top;
+    if (px < -16 || py < -16 || px > width + 16 || py > height + 16) continue;
+    const wanted = d[n] & MARK.STALE && !low ? 0.5 : 1;
+    if (wanted !== alpha) context.globalAlpha = alpha = wanted;
+    const look = low ? LOW : Math.min(d[n] & 0x0f, OFFLINE);
+    const picture = pictures[look * HEADINGS + (((a[n] + 4) >> 3) & (HEADINGS - 1))];
+    context.drawImage(picture, Math.round((px - SIZE / 2) * ratio) / ratio, Math.round((py - SIZE / 2) * ratio) / ratio, SIZE, SIZE);
+  }
   context.globalAlpha = 1;
 }
 

@@ -6,6 +6,8 @@ import { FLAG, KIND, MARK, SOC_UNKNOWN, STATE, eachRecord, eachStatus, readFrame
 
 export const GROUPS = ["low", "charging", "driving", "parked", "offline"];
 const GROUP_OF_STATE = { [STATE.IDLE]: "parked", [STATE.DRIVING]: "driving", [STATE.CHARGING]: "charging", [STATE.OFFLINE]: "offline" };
+/** The group of a vehicle by the last byte of its record. */
+export const groupOf = (d) => (d & MARK.LOW ? "low" : GROUP_OF_STATE[d & 0x0f] ?? "offline");
 const SESSION_HEARD_MS = 120_000;
 const SEVERITY = { bad: 0, warn: 1, info: 2 };
 
@@ -140,13 +142,19 @@ export class Store {
     return this.vehicle(id) ?? (told === undefined ? null : this.#status(id, told >> 8, told & 0xff));
   }
 
+  /** Charge and state of a vehicle wherever it is, c << 8 | d; -1 when it never reported. */
+  code(id) {
+    const at = this.vehicles.index.get(id);
+    return at === undefined ? this.statuses.get(id) ?? -1 : (this.vehicles.c[at] << 8) | this.vehicles.d[at];
+  }
+
   #status(id, c, d) {
     const state = d & 0x0f;
     const isLow = Boolean(d & MARK.LOW);
     return {
       id, soc: c === SOC_UNKNOWN ? null : c, state, isLow, isStale: Boolean(d & MARK.STALE),
       isException: Boolean(d & MARK.EXCEPTION), isRerouted: Boolean(d & MARK.REROUTED),
-      group: isLow ? "low" : GROUP_OF_STATE[state] ?? "offline", name: this.vehicleNames.get(id) ?? null,
+      group: groupOf(d), name: this.vehicleNames.get(id) ?? null,
     };
   }
 

@@ -89,6 +89,34 @@ def test_a_vehicle_out_of_view_is_known_by_its_status(page: Page) -> None:
     assert told == [[14, "low", 12.9595], [12, "low", None], [None, "offline", None], None]
 
 
+def test_the_list_is_in_the_order_of_urgency_charge_and_plates(page: Page) -> None:
+    """Figures count by their value; who waits for a decision goes first in its group; unknown charge goes last."""
+    vans = [
+        (1, 0, 0, 0, 0, 40, wire.DRIVING), (2, 0, 0, 0, 0, 40, wire.DRIVING), (3, 0, 0, 0, 0, 255, wire.DRIVING),
+        (4, 0, 0, 0, 0, 18, wire.DRIVING | wire.LOW), (5, 0, 0, 0, 0, 19, wire.DRIVING | wire.LOW),
+        (6, 0, 0, 0, 0, 7, wire.CHARGING),
+    ]  # fmt: skip
+    plates = {1: "KA 10", 2: "ka 9", 3: "KA 1", 4: "B 1", 5: "B 2", 6: "C 1", 7: "A 1"}
+    told = run(
+        page,
+        """const {byPlate, inOrder} = await import("fc/order"); const s = new Store();
+          s.applyFrame(bytes(v.frame));
+          s.applyStatic({rev: 1, details_rev: 1, stations: [], vehicles: v.names});
+          s.applyAlert({id: 1, revision: 1, op: "add", vehicle_id: 5, plan: {id: 1, state: "proposed"}});
+          const ids = byPlate(s.vehicleNames);
+          const by = (sort, isShown = () => true) => inOrder(s, ids, sort, isShown).order.map(([id]) => id);
+          return {urgency: by("urgency"), soc: by("soc"), plate: by("plate"),
+            low: by("urgency", (id, group) => group === "low"),
+            counts: inOrder(s, ids, "urgency", () => false).counts};""",
+        frame=frame(wire.SNAPSHOT, vans, flags=5),
+        names=[{"id": pk, "registration": plate} for pk, plate in plates.items()],
+    )
+    assert told == {
+        "urgency": [5, 4, 6, 2, 1, 3, 7], "soc": [6, 4, 5, 2, 1, 7, 3], "plate": [7, 4, 5, 6, 3, 2, 1], "low": [5, 4],
+        "counts": {"low": 2, "charging": 1, "driving": 3, "parked": 0, "offline": 1},
+    }  # fmt: skip
+
+
 def test_unknown_charge_is_not_255_percent(page: Page) -> None:
     row = (*VAN[:5], wire.SOC_UNKNOWN, wire.OFFLINE)
     soc = run(page, "const s = new Store(); s.applyFrame(bytes(v.f)); return s.vehicle(7).soc", f=frame(2, [row]))
