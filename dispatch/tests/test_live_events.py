@@ -46,6 +46,22 @@ async def test_events_tell_what_a_socket_tells_and_to_nobody_else(city, dispatch
         assert page.seqs == list(range(1, len(page.seqs) + 1))
 
 
+@pytest.mark.parametrize("is_once", [False, True], ids=["events", "polls"])
+async def test_who_watches_what_is_another_fleets_is_told_nothing_of_it(city, stranger, organisation, is_once):  # noqa: F811
+    await in_thread(services.open_alert)(
+        organisation_id=organisation.pk, kind="money", dedupe_key="a", says=Says("session_held"), now=timezone.now()
+    )
+    watched = {"veh": [city.mine.pk, city.theirs.pk], "stn": [city.my_depot.pk, city.their_depot.pk]}
+    said = [HELLO, {"type": "focus", **watched}, {**VIEW, "bbox": [10.0, 10.0, 11.0, 11.0], "pad": 0}]
+    session = await in_thread(sign_in)(stranger)
+    async with served() as address, told(address, session, *said, once=is_once) as page:
+        await page.until(lambda: page.vehicles and page.stations and page.of_type("kpi"))
+        if is_once:
+            await page.until(lambda: codes(page))
+        assert (set(page.vehicles), set(page.stations)) == ({city.theirs.pk}, {city.their_depot.pk})
+        assert page.of_type("alert") == []
+
+
 async def test_alerts_that_were_missed_and_new_ones_are_told(city, dispatcher, organisation):  # noqa: F811
     @in_thread
     def alert(key):

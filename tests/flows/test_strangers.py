@@ -1,5 +1,7 @@
 """Tenants never see each other: every route, walked by nobody, by a stranger's session and by a stranger's key."""
 
+import io
+import zipfile
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +18,9 @@ PUBLIC |= {"go/worker.js", "go/at/<str:code>/"}  # a script, and where a plug's 
 PUBLIC |= {"privacy/"}  # the notice of the DPDP Act
 PUBLIC |= {"basemap/"}  # streets of OpenStreetMap, the same for everybody
 PUBLIC |= {"metrics"}  # guarded by address and token instead (ocpp_bridge/tests/test_metrics.py); names no tenant
+
+TABLES = {"stations/", "fleet/", "sessions/", "alerts/", "reservations/"}
+STATEMENTS = {"wallet/statement/file/", "api/v1/wallet/statement/file/"}
 
 
 def routes(patterns: list[URLPattern | URLResolver], prefix: str = "") -> Iterator[str]:
@@ -47,18 +52,24 @@ def fleet(organisation: Organisation) -> Belongings:
     return belongings_of(organisation)
 
 
-def _leaks(client: Client, fleet: Belongings, headers: dict[str, str]) -> list[tuple[str, int, str]]:
+def _leaks(client: Client, fleet: Belongings, headers: dict[str, str], asked: str = "") -> list[tuple[str, int, str]]:
     """Routes where a row, a name or a number of the fleet shows; what the asker wrote into the address is no secret."""
     found = []
     for route in ALL:
-        if "logout" in route or route in PUBLIC:
+        if "logout" in route or route in PUBLIC or (asked and route.startswith("admin/")):  # where files have addresses
             continue
-        path = "/" + fleet.fill(route)
+        path = "/" + fleet.fill(route) + (f"?{asked}" if asked else "")
         answer: Any = client.get(path, headers=headers)
-        body = b"".join(answer.streaming_content) if answer.streaming else answer.content
-        shown = [sign for sign in fleet.signs if sign not in path and sign.encode() in body]
-        found += [(path, answer.status_code, sign) for sign in shown]
+        found += [(path, answer.status_code, sign) for sign in _signs_in(answer, fleet) if sign not in path]
     return found
+
+
+def _signs_in(answer: Any, fleet: Belongings) -> list[str]:
+    body = b"".join(answer.streaming_content) if answer.streaming else answer.content
+    if body.startswith(b"PK"):  # a sheet is an archive
+        with zipfile.ZipFile(io.BytesIO(body)) as archive:
+            body = b"".join(map(archive.read, archive.namelist()))
+    return [sign for sign in fleet.signs if sign.encode() in body]
 
 
 @pytest.mark.parametrize("role", [Membership.Role.OWNER, Membership.Role.DISPATCHER, Membership.Role.FINANCE])
@@ -83,6 +94,20 @@ def test_the_signs_do_show_to_the_owner(client: Client, fleet: Belongings, owner
     client.force_login(owner)
     seen = {sign for _, _, sign in _leaks(client, fleet, {})}
     assert seen == set(fleet.signs)
+
+
+@pytest.mark.parametrize(
+    ("asked", "files"),
+    [("export=csv", TABLES), ("export=xlsx", TABLES), ("as=csv", STATEMENTS), ("as=xlsx", STATEMENTS)],
+)
+def test_no_file_tells_a_stranger_anything(
+    client: Client, fleet: Belongings, owner: User, stranger: User, asked: str, files: set[str]
+) -> None:
+    """Every page and every part of the API is asked for its file; those of the owner show what there is to be seen."""
+    client.force_login(owner)
+    assert {path for path, _, _ in _leaks(client, fleet, {}, asked)} >= {f"/{route}?{asked}" for route in files}
+    client.force_login(stranger)
+    assert _leaks(client, fleet, {}, asked) == []
 
 
 def test_a_strangers_key_changes_nothing(client: Client, fleet: Belongings, other_organisation: Organisation) -> None:
