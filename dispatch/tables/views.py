@@ -124,8 +124,14 @@ def _deeds(request: FleetRequest, table: Table) -> Sequence[Deed]:
 
 
 def _asked(request: FleetRequest, table: Table) -> list[tuple[Deed, list[bulk.Choice]]]:
-    fleet = organisation_of(request)
-    return [(deed, deed.ask.choices(fleet) if deed.ask and deed.ask.choices else []) for deed in _deeds(request, table)]
+    """Each deed with what can be answered; one that asks for a choice of nothing is not offered."""
+    fleet, found = organisation_of(request), list[tuple[Deed, list[bulk.Choice]]]()
+    for deed in _deeds(request, table):
+        choose = deed.ask.choices if deed.ask else None
+        choices = choose(fleet) if choose else []
+        if choices or not choose:
+            found.append((deed, choices))
+    return found
 
 
 def _page(request: HttpRequest, table: Table, rows: QuerySet[Any], order: tuple[str, ...]) -> dict[str, Any]:

@@ -83,8 +83,10 @@ def test_undo_is_for_two_minutes_and_for_its_own_page(desk: Client, organisation
 
 def test_chosen_vehicles_belong_to_a_depot_with_its_place(desk: Client, organisation: Organisation) -> None:
     site = factories.location(factories.source(organisation), organisation=organisation, name="Hoodi", latitude=12.5)
-    Depot.objects.create(location=site, organisation=organisation)
     first, second, third = vans(organisation)
+    assert 'name="for-depot"' not in desk.get("/fleet/").content.decode()  # there is none to choose
+    Depot.objects.create(location=site, organisation=organisation)
+    assert f'value="site {site.pk}"' in desk.get("/fleet/").content.decode()
     post(desk, "/fleet/", "depot", [first], **{"for-depot": f"site {site.pk}"})
     first.refresh_from_db()
     assert (first.depot_name, first.depot_latitude, first.depot_longitude) == ("Hoodi", 12.5, site.longitude)
