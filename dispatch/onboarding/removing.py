@@ -44,10 +44,11 @@ def remove(*, organisation_id: int, actor: User | None, actor_label: str = "", n
     places = set(Location.objects.filter(source_id__in=rows[Kind.SOURCE]).values_list("pk", flat=True))
     vehicles = list(Vehicle.objects.for_organisation(organisation).filter(pk__in=rows[Kind.VEHICLE]).order_by("pk"))
     kept = [row.registration for row in vehicles if not _remove_vehicle(row, places, author, now)]
-    drivers = Driver.objects.filter(organisation=organisation, pk__in=rows[Kind.DRIVER]).order_by("pk")
-    people = len([_remove_driver(row) for row in drivers])
+    drivers = list(Driver.objects.filter(organisation=organisation, pk__in=rows[Kind.DRIVER]).order_by("pk"))
+    for driver in drivers:
+        _remove_driver(driver)
     networks = Source.objects.filter(organisation=organisation, pk__in=rows[Kind.SOURCE]).values_list("pk", flat=True)
-    removed = Removed(len(vehicles), people, sum(remove_network(source_id=pk) for pk in networks), kept)
+    removed = Removed(len(vehicles), len(drivers), sum(remove_network(source_id=pk) for pk in networks), kept)
     _forget(organisation)
     if was_loaded:
         audit(
@@ -59,9 +60,13 @@ def remove(*, organisation_id: int, actor: User | None, actor_label: str = "", n
 
 def _forget(organisation: Organisation) -> None:
     """What stays in the books stays marked: loaded again, it is used again."""
-    for kind, model in ((Kind.VEHICLE, Vehicle), (Kind.DRIVER, Driver), (Kind.SOURCE, Source)):
-        rows = SampleRow.objects.filter(organisation=organisation, kind=kind)
-        rows.exclude(object_id__in=model._base_manager.values("pk")).delete()
+    there = {
+        Kind.VEHICLE: Vehicle.objects.values_list("pk", flat=True),
+        Kind.DRIVER: Driver.objects.values_list("pk", flat=True),
+        Kind.SOURCE: Source.objects.values_list("pk", flat=True),
+    }
+    for kind, ids in there.items():
+        SampleRow.objects.filter(organisation=organisation, kind=kind).exclude(object_id__in=ids).delete()
 
 
 def _remove_vehicle(row: Vehicle, places: set[int], author: Author, now: datetime) -> bool:
