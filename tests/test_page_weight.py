@@ -23,7 +23,7 @@ def read(address: str) -> str:
 
 
 @pytest.mark.django_db
-def test_a_first_visit_of_the_live_page_loads_at_most_180_kb(
+def test_a_first_visit_of_the_live_page_loads_at_most_180_kb_before_the_ground_of_its_map(
     client: Client, organisation: Organisation, dispatcher: User
 ) -> None:
     for number in range(ALERTS):

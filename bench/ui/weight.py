@@ -7,6 +7,7 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 
 IMPORT = re.compile(r"""(?:\bfrom|^import)\s*["']([^"']+)["']""", re.MULTILINE)
+LATE = re.compile(r"""\bimport\(\s*["']([^"']+)["']""")
 
 
 class _Tags(HTMLParser):
@@ -32,8 +33,8 @@ class _Tags(HTMLParser):
         self._is_map = False
 
 
-def loaded(html: str, read: Callable[[str], str]) -> dict[str, str]:
-    """By address; `read` gives the text of one. What a script imports later, when it needs it, does not count."""
+def loaded(html: str, read: Callable[[str], str], *, is_late_too: bool = False) -> dict[str, str]:
+    """By address; `read` gives the text of one. `is_late_too`: with what comes once the page runs, the map's ground."""
     tags = _Tags()
     tags.feed(html)
     found: dict[str, str] = {}
@@ -43,7 +44,8 @@ def loaded(html: str, read: Callable[[str], str]) -> dict[str, str]:
         if address not in found:
             found[address] = read(address)
             if address.endswith(".js"):
-                waiting += [tags.modules[name] for name in IMPORT.findall(found[address]) if name in tags.modules]
+                names = IMPORT.findall(found[address]) + (LATE.findall(found[address]) if is_late_too else [])
+                waiting += [tags.modules[name] for name in names if name in tags.modules]
     return found
 
 
