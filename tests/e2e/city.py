@@ -45,7 +45,7 @@ class City:
 
 def build_city(fleet: Organisation, *, vans: int = 24) -> City:
     source = Source.objects.create(
-        slug=f"own-{fleet.pk}", name="VoltGrid", kind="ocpp-own", organisation=fleet, state="connected"
+        slug=f"voltgrid-{fleet.pk}", name="VoltGrid", kind="ocpp-own", organisation=fleet, state="connected"
     )
     NetworkAccess.objects.create(organisation=fleet, source=source)
     tariff = make_tariff(source)

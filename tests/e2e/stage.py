@@ -47,7 +47,7 @@ def set_up(city: City, organisation: Organisation, depot: Depot, charger: Charge
 def names_nobody_should_choose(city: City) -> None:
     van = city.vans[1]
     Vehicle.objects.filter(pk=van.pk).update(registration=SCRIPT)
-    Driver.objects.filter(pk=van.default_driver_id).update(name=LONG[:120])
+    Driver.objects.filter(pk=van.default_driver_id or 0).update(name=LONG[:120])
     Location.objects.filter(pk=city.hubs["Marathahalli Hub"].pk).update(name=LONG)
 
 

@@ -12,7 +12,7 @@ from ocpp_bridge.models import Command
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.test_frames_api import NOW, record
 from stations.models import Charger
-from tests.e2e.conftest import PHONE, Watched
+from tests.e2e.conftest import Watched
 from tests.e2e.test_accessibility import THEMES, violations
 
 pytestmark = pytest.mark.browser
@@ -46,13 +46,6 @@ def test_axe_finds_nothing_in_any_section(web: Watched, opened: Callable[..., Pa
     expect(page.get_by_role("dialog")).to_be_visible()
     assert violations(page) == []
     assert (web.errors, web.strangers) == ([], [])
-
-
-@THEMES
-def test_a_phone_shows_it_without_scrolling_sideways(opened: Callable[..., Page], theme: str) -> None:
-    page = opened(theme=theme, viewport=PHONE, has_touch=True, is_mobile=True)
-    assert violations(page) == []
-    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
 def test_new_frames_come_in_by_themselves_and_open(opened: Callable[..., Page], charger: Charger) -> None:

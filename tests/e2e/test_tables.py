@@ -1,11 +1,11 @@
-"""The tables in a browser: at the desk and on a phone, in both themes, in Hindi, and without a script."""
+"""The tables in a browser: what is done with their rows, in Hindi, and without a script."""
 
 import re
 from datetime import timedelta
 
 import pytest
 from django.utils import timezone
-from playwright.sync_api import Page, ViewportSize, expect
+from playwright.sync_api import expect
 
 from billing.models import ChargingSession
 from dispatch import services
@@ -14,11 +14,10 @@ from dispatch.wording import Says
 from fleetcharge.accounts.models import User
 from stations.models import Connector
 from tests.e2e.city import City
-from tests.e2e.conftest import DESKTOP, PHONE, Theme, Watched
-from tests.e2e.test_accessibility import THEMES, violations
+from tests.e2e.conftest import DESKTOP, PHONE, Watched
+from tests.e2e.test_accessibility import violations
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
-PAGES = ("stations", "fleet", "sessions", "alerts", "reservations")
 
 
 @pytest.fixture
@@ -41,30 +40,6 @@ def busy(city: City) -> City:
         alert = services.open_alert(organisation_id=fleet.pk, kind=kind, dedupe_key=key, says=says, now=now)
     services.close_alert(alert_id=alert.pk, actor=None, reason="came back", now=now)
     return city
-
-
-def shown(page: Page, web: Watched, name: str) -> None:
-    page.goto(f"{web.server.url}/{name}/")
-    expect(page.locator("tbody tr").first).to_be_visible()
-
-
-@THEMES
-@pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desk", "phone"])
-def test_every_table_is_fit_for_everybody(
-    web: Watched, busy: City, dispatcher: User, theme: Theme, viewport: ViewportSize
-) -> None:
-    page = web.sign_in(web.page(theme=theme, viewport=viewport), dispatcher, "/fleet/")
-    for name in PAGES:
-        shown(page, web, name)
-        assert violations(page) == [], name
-        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), name
-    page.goto(f"{web.server.url}/fleet/?state=flying")
-    expect(page.get_by_role("alert")).to_be_visible()
-    assert violations(page) == []
-    page.goto(f"{web.server.url}/fleet/?q=nowhere")
-    expect(page.get_by_text("Nothing matches")).to_be_visible()
-    assert violations(page) == []
-    web.errors.clear()  # the 400 is told to the console
 
 
 def test_a_table_is_filtered_sorted_and_exported_without_a_script(web: Watched, busy: City, dispatcher: User) -> None:
