@@ -38,7 +38,7 @@ export class Drawer {
   /** Of a drawer that has nothing to show yet, or could not get it: on a phone it covers everything else. */
   #head(name) {
     const close = h("button", { class: "icon", type: "button", "data-close": true, "data-focus": "close", "aria-label": t("closed") }, icon("close"));
-    return h("div", { class: "hd" }, h("h2", { tabindex: "-1" }, name ?? ""), h("span", { class: "r" }, close));
+    return h("div", { class: "hd" }, h("h2", { tabindex: "-1" }, name ?? t("loading")), h("span", { class: "r" }, close));
   }
 
   #name() {
