@@ -93,7 +93,7 @@ class Client(asyncio.Protocol):
 
     def _count(self, frame: bytes, now: float) -> None:
         """A frame with a later mark tells of those before it, too."""
-        at = frame.find(self._marker, 16) if self._marker else 16
+        at = _place_of(self._marker, frame) if self._marker else 16
         if at < 0:
             return
         newest = int.from_bytes(frame[at + 4 : at + 8], "little") - MARK
@@ -122,6 +122,14 @@ class Client(asyncio.Protocol):
 
     def close(self) -> None:
         self._transport.abort()
+
+
+def _place_of(marker: bytes, frame: bytes) -> int:
+    """Where the record of this id begins, -1 when there is none; the same bytes within another record are no id."""
+    at = frame.find(marker, 16)
+    while at >= 0 and at % 16:
+        at = frame.find(marker, at + 1)
+    return at
 
 
 def _frame(buffer: bytes, at: int) -> tuple[int, int, int] | None:
