@@ -24,7 +24,7 @@ def state_of(plan: ChargePlan) -> str:
     return plan.state
 
 
-def answered(page: Page, path: str, act: Callable[[], None]) -> None:
+def answered(page: Page, path: str, act: Callable[[], object]) -> None:
     """Do it, and wait for the server's yes."""
     with page.expect_response(lambda answer: path in answer.url) as waiting:
         act()
