@@ -80,7 +80,7 @@ def _look(report: "Report", parts: list[str], *, is_profiled: bool) -> None:
         "pixel": lambda look: browser.pixel(look, many, slug="many", rate=PINGS, goal_ms=500),
     }
     for part in parts:
-        are_all_sprites = part in ("sight", "fleet", "crowd")
+        are_all_sprites = part not in ("served", "weight")
         with running(are_all_sprites=are_all_sprites) as system, browser.chromium(is_profiled=is_profiled) as eyes:
             runs[part](browser.Look(report, eyes, system))
 

@@ -158,7 +158,7 @@ def layer(
     """Frames of the page with the whole fleet in view, every vehicle moved each second."""
     report, eyes, count = look.report, look.eyes, len(fleet.vehicle_ids)
     report.title(f"{count} vehicles, all moved each second" + (", as the product tells them" if are_cells else ""))
-    drawn = 1 if are_cells else int(count * 0.95)
+    drawn = 0 if are_cells else int(count * 0.95)
     with eyes.visit(look.system.url, fleet.session, f"bench.firstSight({drawn});") as page:
         page.evaluate(f"bench.until('interactive', {PATIENCE_MS})")
         size = page.evaluate("bench.layer()")
