@@ -72,8 +72,8 @@ WORDS = """() => {
   }
   return [document.title, ...words].filter(Boolean);
 }"""
-OURS = re.compile("FleetCharge|Ctrl|kWh|kW|MW|km|CCS2|Type|GST|IST|OpenStreetMap|API|CSV|XLSX")
-"""Our name, keys, units, and abbreviations that have no Hindi."""
+OURS = re.compile("FleetCharge|Ctrl|kWh|kW|MW|km|ms|CCS2|Type|cable|GroundFailure|GST|IST|OpenStreetMap|API|CSV|XLSX")
+"""Our name, keys, units, plugs, a code of OCPP, and abbreviations that have no Hindi."""
 
 
 @pytest.fixture
