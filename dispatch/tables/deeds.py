@@ -3,6 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
+from django.db import transaction
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -10,6 +12,7 @@ from billing.models import ChargingSession
 from dispatch import services, tasks
 from dispatch.depot.models import Depot
 from dispatch.models import Alert, ChargePlan, Reservation, SampleRow
+from dispatch.services.alerts import next_revision
 from dispatch.tables.bulk import Ask, Choice, Deed, Kind, Refused, Wish
 from dispatch.tables.bulk import Do as Do
 from fleetcharge.accounts.models import Organisation, Scope
@@ -31,15 +34,29 @@ def _unless_over(is_done: bool) -> None:
 
 # --- alerts and reservations --------------------------------------------------------------------------------------
 def _snooze(name: str) -> Do:
-    def do(pk: int, wish: Wish) -> None:
+    def do(pk: int, wish: Wish) -> Any:
         until = wish.now + timedelta(minutes=SNOOZE_MINUTES[name])
+        before = Alert.objects.values_list("snoozed_until", flat=True).get(pk=pk)
         _unless_over(services.snooze_alert(alert_id=pk, until=until, **wish.author))
+        return [before.isoformat() if before else None, until.isoformat()]
 
     return do
 
 
-def _wake(pk: int, before: Any, wish: Wish) -> None:
-    _unless_over(services.wake_alert(alert_id=pk, **wish.author))
+@transaction.atomic
+def _snooze_back(pk: int, before: Any, wish: Wish) -> None:
+    """As long as it was out of sight before, unless somebody has chosen another time or shown it since."""
+    held, given = before
+    next_revision(wish.organisation.pk)  # no other write to the fleet's alerts until this one is done
+    alert = Alert.objects.get(pk=pk)
+    _unless_over(alert.closed_at is None)
+    if alert.snoozed_until != parse_datetime(given):
+        raise Refused(gettext("It was changed meanwhile."))
+    until = parse_datetime(held) if held else None
+    if until is None or until <= wish.now:
+        services.wake_alert(alert_id=pk, **wish.author)
+    else:
+        services.snooze_alert(alert_id=pk, until=until, **wish.author)
 
 
 def _close(pk: int, wish: Wish) -> None:
@@ -157,8 +174,8 @@ def _show_again(pk: int, was_set_to: Any, wish: Wish) -> None:
 
 KINDS: dict[str, Kind] = {
     "alert-list": Kind(Alert.objects.for_organisation, lambda row: row.title, (
-        Deed("snooze", _("Snooze 15 minutes"), _snooze("snooze"), undo=_wake),
-        Deed("snooze-hour", _("Snooze 1 hour"), _snooze("snooze-hour"), undo=_wake),
+        Deed("snooze", _("Snooze 15 minutes"), _snooze("snooze"), undo=_snooze_back),
+        Deed("snooze-hour", _("Snooze 1 hour"), _snooze("snooze-hour"), undo=_snooze_back),
         Deed("close", _("Close"), _close, sure=_("Yes, close the chosen alerts")),
     )),
     "reservation-list": Kind(

@@ -144,6 +144,19 @@ def test_a_snooze_of_many_is_taken_back_at_once(desk: Client, organisation: Orga
     assert Alert.objects.filter(snoozed_until=None).count() == 2
 
 
+def test_an_undone_snooze_gives_back_the_time_of_before_and_leaves_what_somebody_chose_since(
+    desk: Client, organisation: Organisation
+) -> None:
+    fill(organisation, 2)
+    first, second = Alert.objects.order_by("pk")
+    before, since = timezone.now() + timedelta(hours=5), timezone.now() + timedelta(hours=2)
+    Alert.objects.filter(pk=first.pk).update(snoozed_until=before)
+    post(desk, "/alerts/", "snooze", [first, second])
+    Alert.objects.filter(pk=second.pk).update(snoozed_until=since)
+    assert "It was changed meanwhile." in undo(desk, "/alerts/")
+    assert [*Alert.objects.order_by("pk").values_list("snoozed_until", flat=True)] == [before, since]
+
+
 def test_what_nothing_brings_back_offers_no_undo(desk: Client, organisation: Organisation) -> None:
     fill(organisation, 1)
     Reservation.objects.update(state="confirmed")
