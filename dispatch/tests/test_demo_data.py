@@ -8,6 +8,7 @@ from django.test import Client
 from django.utils import timezone
 
 from billing.models import ChargingSession
+from billing.prices.models import NegotiatedRate
 from dispatch import services
 from dispatch.models import SampleRow
 from dispatch.onboarding import samples, tasks
@@ -115,6 +116,21 @@ def test_a_plan_and_its_place_go_with_the_vehicle(desk: Client, organisation: Or
     services.accept_plan(plan_id=plan.pk, actor=None, actor_label="t", now=timezone.now())
     desk.post("/start/demo/", {"do": "remove"})
     assert kept_of(organisation) == [0] * 6
+
+
+def test_a_demo_network_for_which_a_rate_was_agreed_is_switched_off_and_all_else_goes(
+    desk: Client, organisation: Organisation, owner: User, dispatcher: User
+) -> None:
+    load(desk)
+    network, now = Source.objects.get(organisation=organisation), timezone.now()
+    NegotiatedRate.objects.create(
+        organisation=organisation, source=network, version=1, name="Ours", elements=[], is_end=True, valid_from=now,
+        asked_by=owner, approved_by=dispatcher, reason="cheap", created_at=now,
+    )  # fmt: skip
+    assert desk.post("/start/demo/", {"do": "remove"}).status_code == 302
+    network.refresh_from_db()
+    assert network.state == Source.State.DISABLED
+    assert kept_of(organisation)[:4] == [0, 0, 0, 1]
 
 
 def test_a_demo_vehicle_that_charged_is_kept_in_the_books_and_out_of_service(

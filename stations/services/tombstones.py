@@ -79,12 +79,20 @@ def remove_network(*, source_id: int) -> int:
         shown += not site.is_removed
         _hide(site.pk)
         _delete(site)
-    if source.locations.exists():
+    if not _delete_source(source):
         Source.objects.filter(pk=source_id).update(state=Source.State.DISABLED)
-    else:
-        source.tariffs.all().delete()
-        source.delete()
     return shown
+
+
+def _delete_source(source: Source) -> bool:
+    """False where a site, a bill or a rate that was agreed still names it."""
+    try:
+        with transaction.atomic():
+            source.tariffs.all().delete()
+            source.delete()
+    except ProtectedError:
+        return False
+    return True
 
 
 def _delete(site: Location) -> None:
