@@ -84,7 +84,11 @@ class LiveSocket:
         if self._held_alerts is not None:  # until the browser has said what it already knows
             self._held_alerts.append(payload)
         else:
-            self._say(live_reads.spoken(payload, self._language))
+            self._say_alert(payload)
+
+    def _say_alert(self, payload: dict[str, Any]) -> None:
+        spoken = live_reads.spoken_on_screens if self.guest.is_screen else live_reads.spoken
+        self._say(spoken(payload, self._language))
 
     def session(self, payload: dict[str, Any]) -> None:
         is_watched = payload["vehicle_id"] in self._focus["vehicles"]
@@ -186,7 +190,7 @@ class LiveSocket:
         missed = await self.hub.read(live_reads.alerts_after, self.organisation_id, last_revision)
         held, self._held_alerts = self._held_alerts or [], None
         for payload in [*missed, *held]:
-            self._say(live_reads.spoken(payload, self._language))
+            self._say_alert(payload)
 
     def _ask_details(self, message: dict[str, Any]) -> None:
         """Drivers and next stops are not for a screen that anybody may look at."""

@@ -193,18 +193,38 @@ def alerts_after(organisation_id: int, last_revision: int) -> list[dict[str, Any
 def alert_messages(alerts: Iterable[Alert]) -> list[dict[str, Any]]:
     """With their words in every language, of which each browser gets one (`spoken`)."""
     shape = AlertSerializer()  # to make one costs more than to fill it
-    return [{"type": "alert", **shape.to_representation(alert), "words": _in_all_languages(alert)} for alert in alerts]
+    return [{"type": "alert", **shape.to_representation(alert), **_in_all_languages(alert)} for alert in alerts]
 
 
-def _in_all_languages(alert: Alert) -> dict[str, dict[str, str]]:
+def _in_all_languages(alert: Alert) -> dict[str, dict[str, dict[str, str]]]:
     zone_name = alert.organisation.time_zone
-    return {code: wording.told(alert, zone_name, code) for code, _name in settings.LANGUAGES}
+    words = {code: wording.told(alert, zone_name, code) for code, _name in settings.LANGUAGES}
+    if wording.is_for_screens(alert):
+        return {"words": words, "screen_words": words}
+    on_screens = {code: wording.told_on_screens(alert, zone_name, code) for code, _name in settings.LANGUAGES}
+    return {"words": words, "screen_words": on_screens}
 
 
 def spoken(message: dict[str, Any], language: str) -> dict[str, Any]:
     """The message about an alert as a reader of this language gets it."""
-    words = message["words"].get(language, {})
-    return {**{name: value for name, value in message.items() if name != "words"}, **words}
+    return {**_without_words(message), **message["words"].get(language, {})}
+
+
+def spoken_on_screens(message: dict[str, Any], language: str) -> dict[str, Any]:
+    """The same for a screen that anybody may look at: no stop, no card, no address, and nothing of what is over."""
+    if message["closed_at"]:
+        return {name: message[name] for name in ("type", "id", "revision", "op", "closed_at")}
+    words = message["screen_words"].get(language) or message["screen_words"][wording.ENGLISH]
+    return {**_without_words(message), **words, "parameters": {}, "data": {}, "plan": _way_to_charger(message["plan"])}
+
+
+def _without_words(message: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in message.items() if name not in ("words", "screen_words")}
+
+
+def _way_to_charger(plan: dict[str, Any] | None) -> dict[str, Any] | None:
+    """The ways before and after it lead to customers."""
+    return plan and {**plan, "explanation": {}, "route": {"new": plan["route"].get("new", [])}}
 
 
 def sessions(meters: dict[int, list[Any]]) -> list[tuple[int, dict[str, Any]]]:

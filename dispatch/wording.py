@@ -114,6 +114,11 @@ REASONS: dict[str, Promise] = {
 }
 """Of a lost place, where it is a word of ours; what a network said stays as it said it."""
 
+NOT_ON_SCREENS = frozenset({
+    "stop", "late_stop", "beyond_stop", "blocked_stop", "skipped_stop", "token", "endpoint", "told",
+})  # fmt: skip
+"""To whom a vehicle goes, with which card somebody charges, what an address says: no screen on the wall tells it."""
+
 
 @dataclass(frozen=True)
 class Says:
@@ -139,6 +144,20 @@ def told(alert: "Alert", zone_name: str, language: str | None = None) -> dict[st
         return {"title": alert.title, "body": alert.body}
     with translation.override(language or translation.get_language()):
         return _words(alert.code, alert.body_codes, alert.parameters, zone_of(zone_name))
+
+
+def told_on_screens(alert: "Alert", zone_name: str, language: str | None = None) -> dict[str, str]:
+    """The same for everybody's eyes; of an alert that is only text, which nobody can look through, its kind."""
+    with translation.override(language or translation.get_language()):
+        if alert.code not in TITLES:
+            return {"title": alert.get_kind_display(), "body": ""}
+        shown = {**alert.parameters, **dict.fromkeys(NOT_ON_SCREENS & alert.parameters.keys())}
+        return _words(alert.code, alert.body_codes, shown, zone_of(zone_name))
+
+
+def is_for_screens(alert: "Alert") -> bool:
+    """Every word of it, as it is."""
+    return alert.code in TITLES and NOT_ON_SCREENS.isdisjoint(alert.parameters)
 
 
 def in_english(says: Says, zone_name: str) -> dict[str, str]:

@@ -12,11 +12,16 @@ from asgiref.sync import sync_to_async
 from django.test import Client
 from django.utils import timezone
 
+from dispatch import live_reads
 from dispatch.doorkeeper import NOT_SIGNED_IN, identify, screen_path
+from dispatch.models import ChargePlan
+from dispatch.services import open_alert
+from dispatch.services.alerts import close_alert_by_key
 from dispatch.tests import factories
 from dispatch.tests.browser import opened, served, told
 from dispatch.wall import links
 from dispatch.wall.models import WallLink
+from dispatch.wording import Says
 from fleetcharge.accounts.models import AuditEntry, Organisation, User
 from fleetcharge.lib.logs import DiscreetFormatter
 from tests.belongings import PERSON, PLATE, SITE, belongings_of
@@ -59,6 +64,44 @@ def test_it_shows_the_live_page_of_its_fleet_without_a_cookie_and_nothing_to_do(
     assert again.status_code == 304
     link = WallLink.objects.get()
     assert link.opened_at is not None
+
+
+STOP, CARD, OLD = "Quilla Zzyx, 3rd floor", "04ZZ99QQ", "Vexed Zzyx"
+
+
+def alerts_that_name_people(organisation: Organisation, plan: ChargePlan) -> None:
+    """A customer in words, parameters, data, ways and reasons; a card; and one alert that is over."""
+    now = timezone.now()
+    onward = [[12.9, 77.6], [12.345, 77.678]]
+    ChargePlan.objects.filter(pk=plan.pk).update(
+        explanation={"visits": [{"stop": STOP}]}, route={"new": onward[:1], "onward": onward, "old": onward}
+    )
+    fleet: dict[str, Any] = {"organisation_id": organisation.pk, "now": now}
+    open_alert(**fleet, kind="money", dedupe_key="4", title=f"Ask {OLD}")
+    late = Says("will_not_reach", ("not_beyond",), {"registration": PLATE, "stop": STOP, "beyond_stop": STOP})
+    open_alert(
+        **fleet, kind="will_not_reach", dedupe_key="1", says=late, plan_id=plan.pk, data={"next_stop": {"name": STOP}}
+    )
+    taken = Says("reserved_place_taken", ("token_took",), {"place": "Hoodi", "token": CARD})
+    open_alert(**fleet, kind="reservation_lost", dedupe_key="2", says=taken)
+    open_alert(**fleet, kind="vehicle_silent", dedupe_key="3", title=f"Call {OLD}", body=OLD)
+    close_alert_by_key(organisation_id=organisation.pk, dedupe_key="4", reason="done", now=now)
+
+
+def test_its_alerts_tell_no_customer_no_card_and_nothing_of_what_is_over(
+    client: Client, organisation: Organisation
+) -> None:
+    belongings_of(organisation)
+    alerts_that_name_people(organisation, ChargePlan.objects.get())
+    text = client.get(links.path_of(link_of(organisation))).content.decode()
+    told = [live_reads.spoken_on_screens(one, lang) for one in live_reads.alerts_after(organisation.pk, 1) for lang in
+            ("en", "hi", "xx")]  # fmt: skip
+    assert sum(one["op"] == "del" for one in told) == 3
+    for body in (text, json.dumps(told, default=str, ensure_ascii=False)):
+        assert f"{PLATE} will not reach –" in body and "A reserved place at Hoodi was taken" in body
+        assert "Low and does not report" in body
+        assert [sign for sign in (STOP, CARD, OLD, "12.345") if sign in body] == []
+    assert STOP in json.dumps(live_reads.alerts_after(organisation.pk, 0), default=str)
 
 
 def test_it_leads_to_no_other_fleet_and_to_nothing_else(
@@ -143,12 +186,14 @@ def test_the_log_tells_no_link(organisation: Organisation) -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-async def test_its_live_channel_is_its_fleets_and_tells_no_drivers(
+async def test_its_live_channel_is_its_fleets_and_tells_no_drivers_and_stops(
     organisation: Organisation, other_organisation: Organisation
 ) -> None:
     def fill() -> tuple[Vehicle, str]:
         now = timezone.now()
         factories.vehicle(other_organisation, at=now)
+        says = Says("will_not_reach", (), {"registration": PLATE, "stop": STOP})
+        open_alert(organisation_id=organisation.pk, kind="will_not_reach", dedupe_key="1", says=says, now=now)
         return factories.vehicle(organisation, at=now), links.token_of(link_of(organisation))
 
     mine, token = await sync_to_async(fill)()
@@ -158,7 +203,8 @@ async def test_its_live_channel_is_its_fleets_and_tells_no_drivers(
             await page.say("hello", v=1, last_alert=0)
             await page.say("view", **EVERYTHING)
             await page.say("details", rev=1)
-            await page.until(lambda: page.vehicles and page.of_type("kpi"))
+            await page.until(lambda: page.vehicles and page.of_type("kpi") and page.of_type("alert"))
+            assert [one["title"] for one in page.of_type("alert")] == [f"{PLATE} will not reach –"]
             assert set(page.vehicles) == {mine.pk}
             assert page.of_type("details") == []
         async with told(screen, "", {"type": "hello", "v": 1, "last_alert": 0}) as page:

@@ -7,11 +7,11 @@ from django.contrib import messages
 from django.http import HttpResponse, JsonResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils import timezone
+from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
 
-from dispatch import api_static, live_reads, views
+from dispatch import api_static, live_reads, views, wording
 from dispatch.doorkeeper import screen_path
 from dispatch.overlays import reads as overlays
 from dispatch.wall import doors, links
@@ -28,15 +28,24 @@ WITHHELD: dict[str, Any] = {"driver": "", "next_stop": None}
 def screen(request: FleetRequest, link: WallLink) -> HttpResponse:
     """The live page as the wall shows it; nothing on it leads anywhere, and its rows of vehicles stay away."""
     context = {**views.live(request), "groups": [], "kept": []}
+    for alert in context["alerts"]:
+        alert.words = wording.told_on_screens(alert, link.organisation.time_zone)
     path = links.path_of(link)
     context["boot"] = {
         **context["boot"], "who": "", "csrfToken": "", "canDispatch": False, "isStaff": False, "said": [],
+        "alerts": _alerts(link),
         "urls": {
             "api": f"{path}api/", "live": screen_path(links.token_of(link)), "login": path, "station": "",
             "vehicle": "", "session": "", "sessions": "", "wallet": "", "topUp": "", "webhooks": "",
         },
     }  # fmt: skip
     return render(request, "dispatch/tv.html", context)
+
+
+def _alerts(link: WallLink) -> list[dict[str, Any]]:
+    language = get_language() or wording.ENGLISH
+    opened = live_reads.alerts_after(link.organisation_id, 0)
+    return [live_reads.spoken_on_screens(message, language) for message in opened]
 
 
 @doors.by_link
