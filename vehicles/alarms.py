@@ -68,13 +68,19 @@ def clear_alarm(*, device_id: str, kind: str, at: datetime) -> bool:
     """The tracker says it is over, whichever vehicle of the fleet it was in when it called; False when nothing older
     than `at` stood."""
     fleet = Vehicle.objects.holding(device_id, at).values("organisation")
-    began = Q(starts_at=None) | Q(starts_at__lte=OuterRef("raised_at"))
-    its = DeviceAssignment.objects.filter(began, vehicle=OuterRef("vehicle"), device_id=device_id)
-    its = its.filter(Q(ends_at=None) | Q(ends_at__gt=OuterRef("raised_at")))
-    standing = TrackerAlarm.objects.standing().filter(Exists(its), vehicle__organisation__in=fleet, kind=kind)
+    standing = TrackerAlarm.objects.standing().filter(_called_by(device_id), vehicle__organisation__in=fleet, kind=kind)
     standing = standing.filter(raised_at__lte=at).select_for_update(of=("self",)).select_related("vehicle")
     alarms = list(standing.order_by("pk"))
     for alarm in alarms:
         TrackerAlarm.objects.filter(pk=alarm.pk).update(cleared_at=at)
         publish(TrackerAlarmCleared(alarm.vehicle_id, alarm.vehicle.organisation_id, kind, at))
     return bool(alarms)
+
+
+def _called_by(device_id: str) -> Q:
+    """Alarms of this device: it was in the vehicle then, or its time there was cut short since and no other's it is."""
+    devices = DeviceAssignment.objects.filter(vehicle=OuterRef("vehicle"))
+    began = Q(starts_at=None) | Q(starts_at__lte=OuterRef("raised_at"))
+    then = devices.filter(began, Q(ends_at=None) | Q(ends_at__gt=OuterRef("raised_at")))
+    was_here = Q(Exists(devices.filter(device_id=device_id)))
+    return Q(Exists(then.filter(device_id=device_id))) | was_here & ~Q(Exists(then))

@@ -155,6 +155,19 @@ class TestTheRows:
         assert alarms.clear_alarm(device_id=IMEI, kind="emergency", at=now)
         assert TrackerAlarm.objects.get(cleared_at=None).vehicle == bystander
 
+    def test_a_call_between_the_move_and_its_entry_ends_with_the_button(self, organisation) -> None:
+        """It was stored for the vehicle of then, whose time was cut short afterwards."""
+        earlier, van, other = [make_vehicle(organisation, device_id=name) for name in (IMEI, None, None)]
+        now = datetime.now(UTC)
+        moved(IMEI, earlier, van, now - timedelta(minutes=20))
+        services.claim_device(vehicle_id=earlier.pk, device_id="b")
+        for device_id in (IMEI, "b"):
+            alarms.raise_alarm(device_id=device_id, kind="emergency", at=now - timedelta(minutes=3), received_at=now)
+        dated_back = {"device_id": IMEI, "is_move": True, "since": now - timedelta(minutes=9)}
+        services.claim_device(vehicle_id=other.pk, **dated_back)
+        assert alarms.clear_alarm(device_id=IMEI, kind="emergency", at=now)
+        assert TrackerAlarm.objects.get(cleared_at=None).vehicle == earlier  # whose call is that of another device
+
     def test_an_alarm_of_before_is_the_old_vehicles(self, organisation) -> None:
         van, other = make_vehicle(organisation, device_id=IMEI), make_vehicle(organisation, device_id=None)
         now = datetime.now(UTC)
