@@ -24,7 +24,8 @@ Rows = dict[str, dict[int, list[float]]]
 
 @dataclass(frozen=True)
 class Arm:
-    """One policy's plans; `against` are differences to the experiment's first policy (empty for that one)."""
+    """One policy's plans; `against` are differences to the experiment's first policy. Empty for that one, and where
+    people chose the vehicles: those are no sample, so nothing is concluded from them."""
 
     policy: DispatchPolicy
     share_percent: int
@@ -40,12 +41,8 @@ def compare(experiment: PolicyExperiment) -> list[Arm]:
     rows = _rows(experiment)
     arms = list(experiment.arms.select_related("policy"))
     samples = {arm.policy_id: _samples(rows[arm.policy_id]) for arm in arms}
-    first = arms[0].policy if arms else None
-    return [
-        _arm(arm.policy, arm.share_percent, rows[arm.policy_id], samples, first, experiment.pk)
-        for arm in arms
-        if first is not None
-    ]
+    first = arms[0].policy if arms and experiment.is_drawn else None
+    return [_arm(arm.policy, arm.share_percent, rows[arm.policy_id], samples, first, experiment.pk) for arm in arms]
 
 
 def _rows(experiment: PolicyExperiment) -> dict[int, Rows]:
@@ -63,16 +60,15 @@ def _samples(rows: Rows) -> dict[str, Sample]:
 
 def _arm(
     policy: DispatchPolicy, share_percent: int, rows: Rows, samples: dict[int, dict[str, Sample]],
-    first: DispatchPolicy, seed: int,
+    first: DispatchPolicy | None, seed: int,
 ) -> Arm:  # fmt: skip
-    own, base = samples[policy.pk], samples[first.pk]
-    is_first = policy.pk == first.pk
-    against = {} if is_first else {name: difference(own[name], base[name], seed=seed) for name in FIGURES}
+    own, base = samples[policy.pk], samples[first.pk] if first is not None and first.pk != policy.pk else None
+    against = {} if base is None else {name: difference(own[name], base[name], seed=seed) for name in FIGURES}
     counted = rows["stranded_percent"]  # every plan has it
     return Arm(
         policy, share_percent, len(counted), sum(map(len, counted.values())),
         {name: interval(own[name], seed=seed) for name in FIGURES}, against,
-        "" if is_first else sentence(policy, first, against),
+        sentence(policy, first, against) if first is not None and against else "",
     )  # fmt: skip
 
 

@@ -183,7 +183,5 @@ def _followers(organisation: Organisation) -> dict[int | None, list[str]]:
 
 
 def _compared(experiment: PolicyExperiment) -> dict[str, Any]:
-    """Vehicles that people chose are no sample: their figures are shown, and nothing is concluded from them."""
     arms = comparison.compare(experiment)
-    words = [in_words(arm, arms[0].policy) if experiment.is_drawn else [] for arm in arms]
-    return {"experiment": experiment, "arms": list(zip(arms, words, strict=True))}
+    return {"experiment": experiment, "arms": [(arm, in_words(arm, arms[0].policy)) for arm in arms]}

@@ -165,6 +165,27 @@ def test_a_difference_of_ten_minutes_is_found_and_said(organisation):
     assert comparison.compare(run)[1].against == second.against  # the same rows, the same intervals
 
 
+def test_nothing_is_concluded_from_vehicles_that_people_chose(client, dispatcher, organisation):
+    """A difference that would be sure of a sample, on the page and over the API."""
+    one, two = policy(organisation, "town"), policy(organisation, "far", **EARLY)
+    for rules, delay in ((one, 600), (two, 1200)):
+        chosen = [factories.vehicle(organisation) for _ in range(5)]
+        ids = [van.pk for van in chosen]
+        assignment.assign(organisation=organisation, policy_id=rules.pk, vehicle_ids=ids, now=NOW, **ME)
+        for van in chosen:
+            _plan(van, 1, NOW, delay_seconds=delay)
+    outcomes.record(now=NOW + timedelta(days=1))
+    run = PolicyExperiment.objects.get()
+    arms = comparison.compare(run)
+    assert [(arm.plans, arm.figures["delay_minutes"].mean) for arm in arms] == [(5, 10), (5, 20)]
+    client.force_login(dispatcher)
+    told = client.get(f"/api/v1/policy-experiments/{run.pk}/comparison/").json()
+    assert [(row["plans"], row["against_first"], row["sentence"]) for row in told] == [(5, None, "")] * 2
+    assert b"minutes more per plan" not in client.get("/dispatch/policies/").content
+    PolicyExperiment.objects.update(is_drawn=True)
+    assert b"minutes more per plan" in client.get("/dispatch/policies/").content
+
+
 def test_too_few_vehicles_are_said_to_be_too_few(organisation):
     for van in [factories.vehicle(organisation) for _ in range(4)]:
         _plan(van, 1, NOW)
