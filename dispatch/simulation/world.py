@@ -199,11 +199,12 @@ class World:
             trip.booked = None
 
     def _keep_booking(self, trip: Trip, bay: Bay[Trip], now: float) -> None:
-        """It is time: to the plug, unless somebody is still there then."""
+        """It is time: to the plug, unless somebody will still be there then, by what can be known now."""
         trip.booked = None
         trip.had_plan, trip.due_at = True, now + self._way(trip.place, trip.left[0])[1]
-        arrives = now + self._way(trip.place, bay.plug.place)[1]
-        if bay.is_free(arrives):
+        arrives = self._way(trip.place, bay.plug.place)[1]
+        waits_for = waits.wait_seconds(bay.state(now), arrives_in_seconds=arrives)
+        if not bay.queue and waits_for <= waits.CHANGEOVER_SECONDS:
             self._drive_to(trip, bay, now)
             return
         self.tally.sent_elsewhere += 1

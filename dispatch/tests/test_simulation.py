@@ -59,6 +59,8 @@ def test_broken_promises_are_named(day):
     ours = simulate(day, ByCost(), seed=7)
     told = broken_promises(ours, ours, day)
     assert told == ["no gain against the nearest free charger"]
+    cheap = replace(ours, delay_seconds=0.0, price_paise=0.0, stranded=[(1, 0.0, False)])
+    assert broken_promises(cheap, ours, day) == ["1 stranded, 0 at the nearest free charger"]
     worse = replace(
         ours, stranded=[(1, 0.0, True)], stays=[(1, 0.0, 60.0, 1), (1, 30.0, 90.0, 2)], own_meetings=1,
         overlapping_places=1,
@@ -179,6 +181,17 @@ def test_a_stranger_may_charge_hours_before_a_place_is_kept_and_not_just_before(
     plugs = (plug(1, 15, is_reservable=False), plug(2, 16))
     moved = simulate(city(*plugs, vans=rounds, strangers=[stays]), ByCost())
     assert ([stay[0] for stay in moved.stays], moved.sent_elsewhere, moved.stranded) == ([2], 1, [])
+
+
+def test_nobody_knows_when_a_stranger_leaves():
+    """One that is gone in time and one that stays for hours are the same when the van sets out."""
+    rounds, plugs = [on_a_round(2, 51.0)], (plug(1, 17, is_reservable=False), plug(2, 18))
+    [(first, begins, _, _)] = simulate(city(*plugs, vans=rounds), ByCost()).stays
+    assert first == 1
+    strangers = [[Stranger(1, begins - 1500, seconds)] for seconds in (1440, 7200)]
+    gone, there = (simulate(city(*plugs, vans=rounds, strangers=one), ByCost()) for one in strangers)
+    assert gone == there
+    assert [stay[0] for stay in gone.stays] == [2]
 
 
 def test_who_does_not_come_in_its_time_loses_its_place():

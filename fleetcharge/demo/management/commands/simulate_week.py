@@ -48,10 +48,16 @@ def broken_promises(ours: Tally, theirs: Tally, city: City) -> list[str]:
             (ours.shared_plugs > 0, f"{ours.shared_plugs} times two own vehicles on one connector"),
             (ours.own_meetings > 0, f"{ours.own_meetings} own vehicles met at a connector"),
             (ours.overlapping_places > 0, f"{ours.overlapping_places} places kept twice at one time"),
+            (len(ours.stranded) > len(theirs.stranded), _more_stranded(ours, theirs)),
             (ours.rupees(rate) >= theirs.rupees(rate), "no gain against the nearest free charger"),
         )
         if is_broken
     ]
+
+
+def _more_stranded(ours: Tally, theirs: Tally) -> str:
+    """Who is towed pays for no charge: that must not count as a gain."""
+    return f"{len(ours.stranded)} stranded, {len(theirs.stranded)} at the nearest free charger"
 
 
 def _per_charge(tally: Tally, rate: float) -> float:
