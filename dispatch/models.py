@@ -398,7 +398,7 @@ class AlertQuerySet(models.QuerySet["Alert"]):
     def for_display(self) -> Self:
         """With everything AlertSerializer shows; two queries in all."""
         plan = ("plan__vehicle", "plan__connector__evse__location__source")
-        return self.select_related("organisation", *plan).prefetch_related("plan__reservations")
+        return self.select_related("organisation", "vehicle", *plan).prefetch_related("plan__reservations")
 
 
 class Alert(models.Model):

@@ -147,10 +147,11 @@ def told(alert: "Alert", zone_name: str, language: str | None = None) -> dict[st
 
 
 def told_on_screens(alert: "Alert", zone_name: str, language: str | None = None) -> dict[str, str]:
-    """The same for everybody's eyes; of an alert that is only text, which nobody can look through, its kind."""
+    """The same for everybody's eyes; of an alert that is only text, which nobody can look through, plate and kind."""
     with translation.override(language or translation.get_language()):
         if alert.code not in TITLES:
-            return {"title": alert.get_kind_display(), "body": ""}
+            whose = f"{alert.vehicle} · " if alert.vehicle else ""
+            return {"title": f"{whose}{alert.get_kind_display()}", "body": ""}
         shown = {**alert.parameters, **dict.fromkeys(NOT_ON_SCREENS & alert.parameters.keys())}
         return _words(alert.code, alert.body_codes, shown, zone_of(zone_name))
 
