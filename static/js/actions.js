@@ -1,5 +1,6 @@
 // Decisions sent to the API: each has a key, so a retry after a lost answer changes nothing twice; offline they wait.
 import { boot } from "fc/boot";
+import { serverNow } from "fc/clock";
 import { KeptActions } from "fc/kept-actions";
 
 const RETRY_MS = 3000;
@@ -18,7 +19,7 @@ export class Refused extends Error {
 }
 
 export class Actions {
-  constructor({ fetcher = (...all) => fetch(...all), onChange = () => {}, onLate = () => {}, leave = leaveFor, kept = new KeptActions({ who: boot.who }) } = {}) {
+  constructor({ fetcher = (...all) => fetch(...all), onChange = () => {}, onLate = () => {}, leave = leaveFor, kept = new KeptActions({ who: boot.who, now: serverNow }) } = {}) {
     Object.assign(this, { fetcher, onChange, onLate, leave, kept });
     this.waiting = [];
     this.isBusy = false;

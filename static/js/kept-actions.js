@@ -10,7 +10,7 @@ export function forgetAll(storage = storageHere()) {
 }
 
 export class KeptActions {
-  constructor({ who, storage = who ? storageHere() : null, locks = navigator.locks, now = () => Date.now() }) {
+  constructor({ who, storage = who ? storageHere() : null, locks = navigator.locks, now = () => performance.timeOrigin + performance.now() }) {
     Object.assign(this, { storage, locks, now });
     this.prefix = `${PREFIX}${who}.`;
     this.page = Math.random().toString(36).slice(2);

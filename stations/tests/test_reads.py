@@ -243,6 +243,7 @@ def test_another_fleet_cannot_use_the_etag_of_this_one(
 
 
 def test_old_notes_of_changes_are_forgotten(db: None) -> None:
+    forget_changes()  # of tests before
     with connection.cursor() as cursor:
         cursor.execute("INSERT INTO stations_registrychange VALUES ('7', now() - interval '1 hour')")
         assert forget_changes() == 1
