@@ -142,13 +142,13 @@ SELECT CASE WHEN (SELECT count(*) FROM inserted) < (SELECT count(*) FROM input)
        {_UPDATED}
 """)  # noqa: S608
 
-# What was stored without its session being told; an ended one has looked at it.
+# What was stored without its session being told. One that has ended since may have looked before that was committed.
 _CATCH_UP = in_one_line(f"""
 WITH inserted AS MATERIALIZED (
     SELECT * FROM jsonb_to_recordset(%(readings)s::jsonb) AS r(
         charger_id bigint, transaction_ref text, at timestamptz, energy_wh bigint, power_w integer,
         soc_percent double precision, interval_wh bigint)
-), {_moving(is_due="true", is_news="false")}
+), {_moving(is_due="true", is_news="NOT s.needs_revision")}
 SELECT {_UPDATED}
 """)  # noqa: S608
 

@@ -252,7 +252,7 @@ async def test_an_ended_session_hears_of_late_samples_under_load_too(session: Ch
     await write_meter_values(load(session, 20, 9000))
     session.refresh_from_db()
     assert session.needs_revision
-    ChargingSession.objects.update(needs_revision=False)  # it looked at all of them
+    ChargingSession.objects.update(needs_revision=False)  # it may have looked before this was committed
     await meters.close()
     session.refresh_from_db()
-    assert (session.needs_revision, session.energy_wh) == (False, 4000)
+    assert (session.needs_revision, session.energy_wh) == (True, 4000)
