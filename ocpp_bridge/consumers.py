@@ -19,7 +19,8 @@ from ocpp_bridge.handshake import Admission, Known, Refused
 from ocpp_bridge.hub import hub
 from ocpp_bridge.lane import Lane
 from ocpp_bridge.lean import LeanConsumer
-from ocpp_bridge.recorder import IN, Noted, recorder
+from ocpp_bridge.packs import IN
+from ocpp_bridge.recorder import Noted, recorder
 from ocpp_bridge.station import Station
 from ocpp_bridge.threads import in_database
 from ocpp_bridge.throttle import Bucket, Throttle

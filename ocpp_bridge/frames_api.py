@@ -15,12 +15,13 @@ from rest_framework.response import Response
 from fleetcharge.accounts.models import Scope
 from fleetcharge.accounts.tenancy import organisation_of
 from ocpp_bridge import recordings
-from ocpp_bridge.models.frames import Frame, FrameQuerySet
+from ocpp_bridge.models.frames import Direction, FramePack
+from ocpp_bridge.recordings import Recording
 from stations.models import Charger
 
 MAX_ROWS = 200
 SHOWN_CHARACTERS = 2_000
-DIRECTIONS = {"in": Frame.Direction.IN.value, "out": Frame.Direction.OUT.value}
+DIRECTIONS = {"in": Direction.IN.value, "out": Direction.OUT.value}
 
 
 class FrameSerializer(serializers.Serializer[Any]):
@@ -62,10 +63,10 @@ class FrameQuerySerializer(serializers.Serializer[Any]):
     limit = serializers.IntegerField(min_value=1, max_value=MAX_ROWS, required=False, default=50)
 
 
-class FrameViewSet(viewsets.GenericViewSet[Frame]):
+class FrameViewSet(viewsets.GenericViewSet[FramePack]):
     """Every frame of the organisation's own chargers, for as long as the recorder keeps them."""
 
-    queryset = Frame.objects.none()
+    queryset = FramePack.objects.none()
     serializer_class = FrameSerializer
     pagination_class = None
     filter_backends = []
@@ -81,19 +82,19 @@ class FrameViewSet(viewsets.GenericViewSet[Frame]):
             found = found.newer_than(wanted["after"])
         if "before" in wanted:
             found = found.older_than(wanted["before"])
-        rows = list(found[: wanted["limit"] + 1])
+        rows = found.newest(wanted["limit"] + 1)
         has_more, rows = len(rows) > wanted["limit"], rows[: wanted["limit"]]
         page = {
             "results": [_short(recordings.as_json(frame)) for frame in rows],
-            "next_before": rows[-1].pk if has_more else None,
-            "newest": rows[0].pk if rows else wanted.get("after", 0),
+            "next_before": rows[-1].id if has_more else None,
+            "newest": rows[0].id if rows else wanted.get("after", 0),
         }
         return Response(FramePageSerializer(page).data)
 
     @extend_schema(responses=FrameSerializer, parameters=[OpenApiParameter("id", int, OpenApiParameter.PATH)])
     def retrieve(self, request: Request, pk: str) -> Response:
         """One frame, whole."""
-        frame = Frame.objects.for_organisation(organisation_of(request)).with_id(int(pk)).first()
+        frame = recordings.frame_of(organisation_of(request), int(pk))
         if frame is None:
             raise NotFound("There is no such frame.", code="unknown_frame")
         return Response(FrameSerializer(recordings.as_json(frame)).data)
@@ -119,7 +120,7 @@ def _query(request: Request) -> dict[str, Any]:
     return asked
 
 
-def _search(request: Request, wanted: dict[str, Any]) -> FrameQuerySet:
+def _search(request: Request, wanted: dict[str, Any]) -> Recording:
     chargers = Charger.objects.for_organisation(organisation_of(request)).filter(ocpp_identity=wanted["charger"])
     charger_id = chargers.values_list("pk", flat=True).first()
     if charger_id is None:

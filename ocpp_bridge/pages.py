@@ -24,7 +24,6 @@ from ocpp_bridge.models import (
     Command,
     ConfigurationRollout,
     ConfigurationValue,
-    Frame,
     OddMessage,
     SecurityEvent,
     Upload,
@@ -106,18 +105,18 @@ def frames(charger: Charger, organisation: Organisation, wanted: dict[str, Any])
     )
     if wanted.get("before"):
         rows = rows.older_than(wanted["before"])
-    found = list(rows[: ROWS + 1])
+    found = rows.newest(ROWS + 1)
     shown = found[:ROWS]
     return {
         "frames": [_frame_row(frame) for frame in shown],
-        "newest": shown[0].pk if shown else 0,
-        "older": shown[-1].pk if len(found) > ROWS else None,
+        "newest": shown[0].id if shown else 0,
+        "older": shown[-1].id if len(found) > ROWS else None,
         "wanted": wanted,
         "is_filtered": any(value for name, value in wanted.items() if name != "before"),
     }
 
 
-def _frame_row(frame: Frame) -> dict[str, Any]:
+def _frame_row(frame: recordings.Frame) -> dict[str, Any]:
     return {**recordings.as_json(frame), "pretty": pretty(frame.payload)}
 
 

@@ -1,20 +1,23 @@
 """The flight recorder: every frame of every socket, noted in a microsecond, written when there is time.
 
 The hot path only counts and appends to a bounded buffer. One background task takes out tags and secrets and writes the
-rest. It never uses more than a share of the loop's time; what does not fit is dropped and counted. Answers never wait
-for it.
+rest, the frames of a charger together in a row (packs.py). It never uses more than a share of the loop's time; what
+does not fit is dropped and counted. Answers never wait for it.
 
-An empty answer, as every meter sample gets, is kept on the row of its CALL, as a latency, when that is not written
-yet; the view that readers see (models/frames.py) shows both frames all the same.
+An empty answer, as every meter sample gets, is kept with its CALL, as a latency, when that is not written yet; readers
+(recordings.py) see both frames all the same.
 """
 
 import asyncio
 import contextlib
 import functools
 import logging
+import math
+import struct
 import time
-from collections import deque
-from datetime import UTC, datetime
+from collections import defaultdict, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import msgspec
 import orjson
@@ -23,16 +26,16 @@ from django.conf import settings
 
 from fleetcharge.lib import crypto
 from fleetcharge.lib.db import AsyncDatabase
-from ocpp_bridge import frames, metrics
-from ocpp_bridge.models.frames import Frame
+from ocpp_bridge import frames, metrics, packs
+from ocpp_bridge.packs import OUT, Kept
 from ocpp_bridge.redaction import needs_reading, redact_frame, redact_text
 
 _ANSWERS = frozenset({frames.RESULT, frames.ERROR, frames.RESULT_ERROR})
-IN, OUT = Frame.Direction.IN.value, Frame.Direction.OUT.value
 TAG_PURPOSE = "recorded-tag"
 BUFFER_FRAMES, BUFFER_CHARACTERS = 50_000, 64 * 1024 * 1024
 KEPT_CHARACTERS = 256 * 1024
-BATCH, SLICE = 1_000, 50
+BATCH = 10_000
+SLICE_SECONDS = 0.0002
 IDLE_SECONDS = 0.5
 SHARE = 5  # after each slice of work the loop belongs to others for (SHARE - 1) times as long
 ALIKE_CHARACTERS = 2048
@@ -40,12 +43,10 @@ LONG_CHARACTERS = 16 * 1024  # is read in a thread
 LONGEST_REMEMBERED = 300
 WARN_EVERY_SECONDS = 60.0
 
-_COPY = """
-COPY ocpp_bridge_frame
-(charger_id, at, direction, kind, action, message_id, error_code, size_bytes, latency_ms, is_cut, payload) FROM STDIN
-"""
-_ABSENT = "\\N"
-_ESCAPES = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r", "\x00": None})
+_COPY = "COPY ocpp_bridge_frame_pack (charger_id, at, until, frames) FROM STDIN (FORMAT BINARY)"
+_COPY_HEAD, _COPY_END = b"PGCOPY\n\xff\r\n\0" + bytes(8), b"\xff\xff"
+_ROW = struct.Struct("!hiqiqiqi")  # four fields, each behind its length; the last is the frames
+_SECONDS_TO_2000 = 946_684_800  # where PostgreSQL's time begins
 
 logger = logging.getLogger(__name__)
 
@@ -66,14 +67,13 @@ class Noted(msgspec.Struct, gc=False):
     error_code: str
     answered_after: float | None
 
-    @property
-    def directions(self) -> tuple[int, ...]:
-        """Of the frames that its row shows."""
-        is_both = self.kind == frames.CALL and self.answered_after is not None
-        return (IN, OUT) if is_both else (self.direction,)
 
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """Frames of one charger as a row of COPY's binary format."""
 
-Row = tuple[Noted, bytes]  # with a line of COPY's text format
+    kept: Sequence[Kept]
+    row: bytes
 
 
 class Recorder:
@@ -155,41 +155,40 @@ class Recorder:
             except Exception:
                 logger.exception("the flight recorder stumbled")
 
-    async def _read(self, limit: int) -> list[Row]:
-        """Up to `limit` frames as rows of the table, in slices that leave the loop to others in between."""
-        rows: list[Row] = []
-        while self._buffer and len(rows) < limit:
-            began = time.perf_counter()
-            for _ in range(min(SLICE, len(self._buffer))):
-                noted = self._buffer.popleft()
-                self._characters -= len(noted.frame)
-                if len(noted.frame) > LONG_CHARACTERS:
-                    rows.append((noted, await _long_row_of(noted)))
-                    break
-                rows.append((noted, row_of(noted)))
-                noted.frame = ""  # an answer gets a row of its own from now on
-            await asyncio.sleep((time.perf_counter() - began) * (SHARE - 1))
-        return rows
+    async def _read(self, limit: int) -> list[Pack]:
+        """Up to `limit` frames, those of a charger together."""
+        by_charger: defaultdict[int, list[Kept]] = defaultdict(list)
+        breath = Breath()
+        for _ in range(min(limit, len(self._buffer))):
+            if not self._buffer:  # emptied by a start in another loop
+                break
+            noted = self._buffer.popleft()
+            self._characters -= len(noted.frame)
+            by_charger[noted.charger_id].append(await self._kept(noted))
+            if breath.is_due:
+                await breath.take()
+        return await _packed(by_charger, breath)
+
+    async def _kept(self, noted: Noted) -> Kept:
+        """From now on an answer to this is kept by itself."""
+        if len(noted.frame) > LONG_CHARACTERS:
+            return await _long_kept_of(noted)
+        kept = kept_of(noted)
+        noted.frame = ""
+        return kept
 
     # --- writing --------------------------------------------------------------------------------------------------
 
-    async def _write(self, rows: list[Row]) -> None:
+    async def _write(self, rows: list[Pack]) -> None:
         """One COPY; when the database is away, these frames are lost and counted, nobody waits."""
         if not rows:
             return
         try:
-            await self._copy(b"".join(data for _, data in rows))
-        except psycopg.DataError as error:  # one frame must not take those of a thousand others with it
-            if len(rows) > 1:
-                await self._write(rows[: len(rows) // 2])
-                await self._write(rows[len(rows) // 2 :])
-                return
-            _count_dropped(rows, "unfit")
-            self._warn("the flight recorder cannot keep a frame: %s", error)
+            await self._copy(b"".join((_COPY_HEAD, *(pack.row for pack in rows), _COPY_END)))
         except (psycopg.Error, OSError, TimeoutError) as error:
-            _count_dropped(rows, "database")
+            lost = _count_dropped(rows, "database")
             await self.database.close()
-            self._warn("the flight recorder lost %d frames: %s", len(rows), error)
+            self._warn("the flight recorder lost %d frames: %s", lost, error)
 
     async def _copy(self, data: bytes) -> None:
         async with asyncio.timeout(20):
@@ -206,10 +205,49 @@ class Recorder:
             logger.warning(text, *values)
 
 
-def _count_dropped(rows: list[Row], reason: str) -> None:
-    for noted, _ in rows:
-        for direction in noted.directions:
-            metrics.frames_dropped.add((direction, reason))
+class Breath:
+    """After each slice of the recorder's work the loop belongs to others, for (SHARE - 1) times as long."""
+
+    def __init__(self) -> None:
+        self._began = time.perf_counter()
+
+    @property
+    def is_due(self) -> bool:
+        return time.perf_counter() - self._began > SLICE_SECONDS
+
+    async def take(self) -> None:
+        await asyncio.sleep((time.perf_counter() - self._began) * (SHARE - 1))
+        self._began = time.perf_counter()
+
+
+async def _packed(by_charger: dict[int, list[Kept]], breath: Breath) -> list[Pack]:
+    found = []
+    for charger_id, kept in by_charger.items():
+        for portion in packs.portions(kept):
+            found.append(Pack(portion, _row(charger_id, portion)))
+            if breath.is_due:
+                await breath.take()
+    return found
+
+
+def _row(charger_id: int, kept: Sequence[Kept]) -> bytes:
+    """One row of COPY's binary format."""
+    data = packs.pack(kept)
+    ends = max(one.ended_at for one in kept)
+    began, ended = math.floor(_moment(kept[0].at)), math.ceil(_moment(ends))  # around them, however they are rounded
+    return _ROW.pack(4, 8, charger_id, 8, began, 8, ended, len(data)) + data
+
+
+def _moment(at: float) -> float:
+    """Microseconds since 2000, as PostgreSQL sends a timestamptz."""
+    return (at - _SECONDS_TO_2000) * 1e6
+
+
+def _count_dropped(rows: list[Pack], reason: str) -> int:
+    lost = [direction for pack in rows for one in pack.kept for direction in one.directions]
+    for direction in lost:
+        metrics.frames_dropped.add((direction, reason))
+    return len(lost)
 
 
 def hash_tag(tag: str) -> str:
@@ -230,32 +268,38 @@ def _says_nothing(call: Noted, text: str, head: frames.Head) -> bool:
     return type(message_id) is str and len(text) == len(message_id) + 9 and text.endswith("{}]")  # no escapes in it
 
 
-def row_of(noted: Noted) -> bytes:
-    """One line of COPY's text format."""
+def kept_of(noted: Noted) -> Kept:
+    """The frame without secrets, cut to what we keep."""
     frame = noted.frame
     text = frame if isinstance(frame, str) else frame.decode("utf-8", "replace")
     size = len(frame) if isinstance(frame, bytes) or frame.isascii() else len(frame.encode("utf-8", "replace"))
-    is_cut = len(text) > KEPT_CHARACTERS
     seconds = noted.answered_after
-    return (
-        f"{noted.charger_id}\t{_second(int(noted.at))}.{int(noted.at % 1.0 * 1e6):06d}+00\t"
-        f"{noted.direction}\t{noted.kind}\t{_word(noted.action[:60])}\t{_escaped(str(noted.message_id)[:64])}\t"
-        f"{_word(noted.error_code[:40])}\t{size}\t{_ABSENT if seconds is None else f'{seconds * 1000:.2f}'}\t"
-        f"{'t' if is_cut else 'f'}\t{_escaped(_redacted(text, noted.message_id))}\n"
-    ).encode("utf-8", "replace")
+    return Kept(
+        noted.at,
+        noted.direction,
+        noted.kind,
+        _clean(noted.action[:60]),
+        _clean(str(noted.message_id)[:64]),
+        _clean(noted.error_code[:40]),
+        size,
+        None if seconds is None else round(seconds * 1000, 2),
+        len(text) > KEPT_CHARACTERS,
+        _clean(_redacted(text, noted.message_id)),
+    )
 
 
-async def _long_row_of(noted: Noted) -> bytes:
+async def _long_kept_of(noted: Noted) -> Kept:
     """A frame full of tags takes a tenth of a second and more: nobody's answer waits for it."""
     copy = msgspec.structs.replace(noted)
     noted.frame = ""
-    return await asyncio.to_thread(row_of, copy)
+    return await asyncio.to_thread(kept_of, copy)
 
 
-@functools.lru_cache(maxsize=512)
-def _word(text: str) -> str:
-    """The same few hundred make up nearly every row; cut before, so that little is remembered."""
-    return _escaped(text)
+def _clean(text: str) -> str:
+    """Nearly always as it is: no U+0000, which readers stumble over, and nothing that is no UTF-8."""
+    if text.isascii() and "\x00" not in text:
+        return text
+    return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def _redacted(text: str, message_id: frames.MessageId = "") -> str:
@@ -281,18 +325,6 @@ def _needs_reading(text: str, message_id: frames.MessageId) -> bool:
 @functools.lru_cache(maxsize=2048)
 def _is_of_a_kind_to_read(kind: bytes) -> bool:
     return needs_reading(kind.decode())
-
-
-@functools.lru_cache(maxsize=16)
-def _second(epoch: int) -> str:
-    return datetime.fromtimestamp(epoch, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _escaped(text: str) -> str:
-    """Nearly always as it is: machines write no line breaks."""
-    if "\\" in text or "\n" in text or "\t" in text or "\r" in text or "\x00" in text:
-        return text.translate(_ESCAPES)
-    return text
 
 
 recorder = Recorder()

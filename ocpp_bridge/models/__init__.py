@@ -11,7 +11,7 @@ from ocpp_bridge.models.configuration import (
     ConfigurationValue,
     DesiredConfiguration,
 )
-from ocpp_bridge.models.frames import Frame
+from ocpp_bridge.models.frames import FramePack
 from ocpp_bridge.models.jobs import ChargerJob
 from ocpp_bridge.models.local_lists import LocalList
 from ocpp_bridge.models.money import Settlement, StationCost
@@ -38,7 +38,7 @@ __all__ = [
     "ConfigurationValue",
     "DesiredConfiguration",
     "ExternalLimit",
-    "Frame",
+    "FramePack",
     "HeldProfile",
     "LocalList",
     "Node",

@@ -242,6 +242,6 @@ def test_a_frame_beyond_the_thousandth_is_still_reached_by_its_id(
 ) -> None:
     record(station, action="Heartbeat")
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE ocpp_bridge_frame SET id = 5441000")
+        cursor.execute("UPDATE ocpp_bridge_frame_pack SET id = 5441000")
     client.force_login(dispatcher)
     assert 'data-id="5441000"' in page(client)

@@ -9,6 +9,7 @@ from django.db import connection
 from django.test import Client
 
 from fleetcharge.accounts.models import Organisation, User
+from ocpp_bridge import packs
 from ocpp_bridge.tests import factories
 from stations.models import Charger
 
@@ -18,11 +19,17 @@ NOW = datetime.now(UTC).replace(microsecond=0)
 def record(
     charger: Charger, *, action: str, direction: int = 0, kind: int = 2, payload: str = "{}", age: float = 0
 ) -> int:
+    """The id of a frame as the recorder would have kept it."""
+    at = NOW - timedelta(minutes=age)
+    kept = packs.Kept(at.timestamp(), direction, kind, action, f"m-{action}", "", len(payload), None, False, payload)
+    return insert(charger.pk, at, [kept])
+
+
+def insert(charger_id: int, at: datetime, kept: list[packs.Kept]) -> int:
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO ocpp_bridge_frame (charger_id, at, direction, kind, action, message_id, error_code,"
-            " size_bytes, payload) VALUES (%s, %s, %s, %s, %s, %s, '', %s, %s) RETURNING id",
-            [charger.pk, NOW - timedelta(minutes=age), direction, kind, action, f"m-{action}", len(payload), payload],
+            "INSERT INTO ocpp_bridge_frame_pack (charger_id, at, until, frames) VALUES (%s, %s, %s, %s) RETURNING id",
+            [charger_id, at, at, packs.pack(kept)],
         )
         return int(cursor.fetchone()[0])
 

@@ -2,6 +2,8 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
 import orjson
@@ -10,14 +12,16 @@ import pytest
 from django.db import connection
 
 from fleetcharge.accounts.models import Organisation
-from ocpp_bridge import metering, metrics, recordings
+from ocpp_bridge import metering, metrics, packs, recordings
 from ocpp_bridge import recorder as module
 from ocpp_bridge.hub import hub
-from ocpp_bridge.models.frames import Frame, FrameQuerySet
-from ocpp_bridge.recorder import IN, OUT, Recorder, hash_tag, recorder
-from ocpp_bridge.recordings import Wanted, search
+from ocpp_bridge.models.frames import FramePack, Kind
+from ocpp_bridge.packs import IN, OUT
+from ocpp_bridge.recorder import Recorder, hash_tag, recorder
+from ocpp_bridge.recordings import Frame, Recording, Wanted, search
 from ocpp_bridge.tests import factories
 from ocpp_bridge.tests.conftest import Connect
+from ocpp_bridge.tests.test_frames_api import insert
 from ocpp_bridge.threads import in_database
 
 BOOT = {"chargePointVendor": "Zz", "chargePointModel": "Z1"}
@@ -28,7 +32,7 @@ START = {"connectorId": 1, "idTag": "S3CR3T-4711", "meterStart": 5, "timestamp":
 async def frames_of(charger_id: int) -> list[Frame]:
     """Oldest first."""
     await recorder.flush()
-    return await in_database(lambda: list(Frame.objects.filter(charger_id=charger_id).order_by("id")))
+    return await in_database(lambda: list(search(charger_id=charger_id, wanted=Wanted()).oldest_first()))
 
 
 async def test_both_sides_of_an_exchange_are_kept_with_the_answers_latency(
@@ -68,12 +72,12 @@ async def test_malformed_frames_and_our_refusals_are_kept_too(connect: Connect, 
     await charger.send("no json \x00 at all")
     error = await charger.call("NoSuchThing", {}, "odd-1")
     kept = await frames_of(row.pk)
-    broken = next(frame for frame in kept if frame.kind == Frame.Kind.MALFORMED)
+    broken = next(frame for frame in kept if frame.kind == Kind.MALFORMED)
     assert broken.payload == "no json  at all"
-    refusal = next(frame for frame in kept if frame.kind == Frame.Kind.ERROR)
+    refusal = next(frame for frame in kept if frame.kind == Kind.ERROR)
     assert (refusal.action, refusal.error_code, refusal.message_id) == ("NoSuchThing", error[2], "odd-1")
     wrong = await in_database(lambda: list(search(charger_id=row.pk, wanted=Wanted(has_error=True))))
-    assert {frame.pk for frame in wrong} == {broken.pk, refusal.pk}
+    assert {frame.id for frame in wrong} == {broken.id, refusal.id}
 
 
 async def test_long_names_are_cut_to_their_columns(connect: Connect, organisation: Organisation) -> None:
@@ -86,21 +90,6 @@ async def test_long_names_are_cut_to_their_columns(connect: Connect, organisatio
     assert [frame.kind for frame in kept] == [2, 3, 4, 2, 4]
     assert (kept[2].error_code, kept[3].action) == ('"' * 40, '"' * 60)
     assert kept[2].message_id == '"' * 64
-
-
-async def test_a_frame_that_does_not_fit_takes_no_other_with_it(
-    connect: Connect, organisation: Organisation, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    row = factories.charger(organisation, "BLR-1")
-    charger = await connect("BLR-1")
-    await recorder.flush()
-    monkeypatch.setattr(metrics.frames_dropped, "totals", {})
-    for number in range(20):
-        charger_id = 2**63 if number in {3, 11} else row.pk  # no bigint
-        recorder.note(charger_id, IN, f'[2,"m{number}","Heartbeat",{{}}]', (2, f"m{number}", "Heartbeat", "", None))
-    await charger.call("BootNotification", BOOT)
-    assert len(await frames_of(row.pk)) == 20
-    assert metrics.frames_dropped.totals == {(IN, "unfit"): 2}
 
 
 async def test_a_full_buffer_drops_and_counts_and_nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,10 +166,9 @@ ASKED = (2, "m-1", "MeterValues", "", None)
 ANSWERED = (3, ASKED[1], "MeterValues", "", 0.0125)
 
 
-def rows_of(charger_id: int) -> int:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT count(*) FROM ocpp_bridge_frame WHERE charger_id = %s", [charger_id])
-        return int(cursor.fetchone()[0])
+def kept_of(charger_id: int) -> int:
+    """How many frames are written; an empty answer is not one."""
+    return sum(len(packs.unpack(bytes(pack.frames))) for pack in FramePack.objects.filter(charger_id=charger_id))
 
 
 async def test_an_empty_answer_is_kept_with_its_call_and_seen_as_a_frame(
@@ -193,7 +181,7 @@ async def test_an_empty_answer_is_kept_with_its_call_and_seen_as_a_frame(
     status = {"connectorId": 1, "status": "Available", "errorCode": "NoError"}
     assert await charger.call("StatusNotification", status, "s-1") == {}
     asked, answered = (await frames_of(row.pk))[before:]
-    assert await in_database(rows_of, row.pk) == before + 1
+    assert await in_database(kept_of, row.pk) == before + 1
     assert (asked.direction, asked.kind, asked.latency_ms) == (IN, 2, None)
     assert (answered.direction, answered.kind, answered.action, answered.message_id) == (
         OUT, 3, "StatusNotification", "s-1",
@@ -201,7 +189,7 @@ async def test_an_empty_answer_is_kept_with_its_call_and_seen_as_a_frame(
     assert (answered.payload, answered.size_bytes) == ('[3,"s-1",{}]', len('[3,"s-1",{}]'))
     assert answered.latency_ms is not None
     assert abs((answered.at - asked.at).total_seconds() * 1000 - answered.latency_ms) < 0.1
-    assert (answered.pk, answered.row_id) == (asked.pk + 1, asked.pk)
+    assert answered.id == asked.id + 1
 
 
 @pytest.mark.parametrize(
@@ -213,17 +201,17 @@ async def test_an_empty_answer_is_kept_with_its_call_and_seen_as_a_frame(
         ("[3,1,{}]", (3, 1, *ANSWERED[2:])),
     ],
 )
-async def test_any_other_answer_has_a_row_of_its_own(
+async def test_any_other_answer_is_kept_by_itself(
     organisation: Organisation, text: str, head: Any, transactional_db: None
 ) -> None:
     charger_id = (await in_database(factories.charger, organisation, "BLR-1")).pk
     call = recorder.note(charger_id, IN, SAID, ASKED)
     recorder.note_answer(call, charger_id, text, head)
     assert [frame.payload for frame in await frames_of(charger_id)] == [SAID, text]
-    assert await in_database(rows_of, charger_id) == 2
+    assert await in_database(kept_of, charger_id) == 2
 
 
-async def test_an_answer_after_its_call_was_written_has_a_row_of_its_own(
+async def test_an_answer_after_its_call_was_written_is_kept_by_itself(
     organisation: Organisation, transactional_db: None
 ) -> None:
     charger_id = (await in_database(factories.charger, organisation, "BLR-1")).pk
@@ -235,7 +223,7 @@ async def test_an_answer_after_its_call_was_written_has_a_row_of_its_own(
     assert (asked.latency_ms, first.latency_ms, second.latency_ms) == (None, 12.5, 12.5)
 
 
-async def test_pages_and_searches_find_the_answers_that_share_a_row(
+async def test_pages_and_searches_find_the_answers_that_are_kept_with_calls(
     organisation: Organisation, transactional_db: None
 ) -> None:
     charger_id = (await in_database(factories.charger, organisation, "BLR-1")).pk
@@ -246,27 +234,27 @@ async def test_pages_and_searches_find_the_answers_that_share_a_row(
     everything = (await frames_of(charger_id))[::-1]
     assert [frame.direction for frame in everything] == [OUT, IN] * 3
 
-    def found(wanted: Wanted) -> FrameQuerySet:
+    def found(wanted: Wanted) -> Recording:
         return search(charger_id=charger_id, wanted=wanted)
 
     def look() -> None:
         assert list(found(Wanted())) == everything
         for place, frame in enumerate(everything):
-            assert list(found(Wanted()).older_than(frame.pk)) == everything[place + 1 :]
-            assert list(found(Wanted()).newer_than(frame.pk)) == everything[:place]
-            assert Frame.objects.with_id(frame.pk).get() == frame
+            assert list(found(Wanted()).older_than(frame.id)) == everything[place + 1 :]
+            assert list(found(Wanted()).newer_than(frame.id)) == everything[:place]
+            assert recordings.frame_of(organisation, frame.id) == frame
             assert list(found(Wanted(since=frame.at))) == [one for one in everything if one.at >= frame.at]
             assert list(found(Wanted(until=frame.at))) == [one for one in everything if one.at < frame.at]
         assert list(found(Wanted(direction=OUT))) == everything[::2]
         assert list(found(Wanted(text='[3,"m-1"'))) == [everything[2]]
         assert list(found(Wanted(message_id="m-2"))) == everything[:2]
         lines = [orjson.loads(line) for line in recordings.as_lines(found(Wanted()))]
-        assert [line["id"] for line in lines] == [frame.pk for frame in everything[::-1]]
+        assert [line["id"] for line in lines] == [frame.id for frame in everything[::-1]]
 
     await in_database(look)
 
 
-async def test_a_lost_row_counts_for_both_of_its_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_lost_call_counts_with_its_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     async def no_database(data: bytes) -> None:
         raise psycopg.OperationalError("away")
 
@@ -283,15 +271,95 @@ def test_a_page_of_frames_is_read_from_the_index_of_its_charger(organisation: Or
     charger = factories.charger(organisation, "BLR-1")
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO ocpp_bridge_frame (charger_id, at, direction, kind, action, message_id, error_code,"
-            " size_bytes, latency_ms, payload) SELECT %s + n %% 50, now(), 0, 2, 'Heartbeat', n, '', 9, 1, '{}'"
-            " FROM generate_series(1, 20000) n",
+            "INSERT INTO ocpp_bridge_frame_pack (charger_id, at, until, frames)"
+            " SELECT %s + n %% 50, now(), now(), '\\x90' FROM generate_series(1, 20000) n",
             [charger.pk],
         )
-        cursor.execute("ANALYZE ocpp_bridge_frame")
-    plan = search(charger_id=charger.pk, wanted=Wanted()).older_than(10**15)[:51].explain()
-    assert "frames_of_a_charger" in plan or "charger_id_id_idx" in plan, plan
-    assert "Seq Scan on ocpp_bridge_frame_2" not in plan, plan
+        cursor.execute("ANALYZE ocpp_bridge_frame_pack")
+    found = search(charger_id=charger.pk, wanted=Wanted()).older_than(10**15)
+    plan = found._packs().order_by("-pk")[:16].explain()
+    assert "packs_of_a_charger" in plan or "charger_id_id_idx" in plan, plan
+    assert "Seq Scan on ocpp_bridge_frame_pack_2" not in plan, plan
+
+
+# --- packs ----------------------------------------------------------------------------------------------------------
+def said(number: int, *, at: float = 0.0, payload: str = SAID) -> packs.Kept:
+    return packs.Kept(at, IN, 2, "MeterValues", f"m-{number}", "", len(payload), None, False, payload)
+
+
+async def test_what_a_charger_says_in_a_row_is_one_row_and_a_fraction_of_its_size(
+    organisation: Organisation, transactional_db: None
+) -> None:
+    first, second = [(await in_database(factories.charger, organisation, f"BLR-{n}")).pk for n in (1, 2)]
+    text = '[2,"m-%d","MeterValues",{"connectorId":1,"meterValue":[{"sampledValue":[{"value":"%d","unit":"Wh"}]}]}]'
+    for number in range(100):
+        for charger_id in (first, second):
+            recorder.note(charger_id, IN, text % (number, number), (2, f"m-{number}", "MeterValues", "", None))
+    for charger_id in (first, second):
+        assert [frame.payload for frame in await frames_of(charger_id)] == [text % (n, n) for n in range(100)]
+        pack = await in_database(FramePack.objects.filter(charger_id=charger_id).get)
+        assert len(bytes(pack.frames)) < 100 * len(text) / 4
+        assert pack.at <= pack.until
+
+
+def test_packs_end_before_they_hold_too_much() -> None:
+    many = [said(number) for number in range(1_200)]
+    assert [len(part) for part in packs.portions(many)] == [512, 512, 176]
+    long = [said(number, payload="x" * 200_000) for number in range(3)]
+    assert [len(part) for part in packs.portions(long)] == [1, 1, 1]
+    slow = [said(number, at=400.0 * number) for number in range(4)]
+    assert [len(part) for part in packs.portions(slow)] == [2, 2]
+    assert list(packs.portions([])) == []
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 512])
+def test_packs_are_read_as_they_were_written(count: int) -> None:
+    kept = [said(number, payload='[2,"ü\U0001f50c",0]') for number in range(count)]
+    assert packs.unpack(packs.pack(kept)) == kept
+
+
+async def test_a_long_recording_is_read_in_parts_without_losing_or_doubling(
+    organisation: Organisation, transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recordings, "FIRST_PACKS", 2)
+    monkeypatch.setattr(recordings, "MOST_PACKS", 3)
+    charger_id = (await in_database(factories.charger, organisation, "BLR-1")).pk
+    for number in range(15):
+        recorder.note(charger_id, IN, f"[2,{number}]", (2, str(number), "Heartbeat", "", None))
+        await recorder.flush()
+    everything = await frames_of(charger_id)
+    assert [frame.message_id for frame in everything] == [str(number) for number in range(15)]
+    assert await in_database(lambda: list(search(charger_id=charger_id, wanted=Wanted()))) == everything[::-1]
+
+
+def test_a_search_from_the_beginning_of_time_is_one_for_everything(organisation: Organisation) -> None:
+    charger = factories.charger(organisation, "BLR-1")
+    insert(charger.pk, datetime.now(UTC), [said(1, at=datetime.now(UTC).timestamp())])
+    first_day = datetime(1, 1, 1, tzinfo=UTC)
+    assert len(list(search(charger_id=charger.pk, wanted=Wanted(since=first_day)))) == 1
+
+
+def test_single_frames_of_an_earlier_release_are_packed(organisation: Organisation) -> None:
+    migration = import_module("ocpp_bridge.migrations.0016_frames_in_packs")
+    first, second = (factories.charger(organisation, f"BLR-{number}").pk for number in (1, 2))
+    old = datetime.now(UTC) - timedelta(days=3)
+    with connection.cursor() as cursor:
+        cursor.execute(migration.CREATE_SINGLE)
+        for charger_id, number in ((first, 1), (second, 2), (first, 3)):
+            cursor.execute(
+                "INSERT INTO ocpp_bridge_frame (charger_id, at, direction, kind, action, message_id, error_code,"
+                " size_bytes, latency_ms, payload) VALUES (%s, %s, 0, 2, 'MeterValues', %s, '', 9, %s, 'x')",
+                [charger_id, old, f"m-{number}", 12.5 if number == 3 else None],
+            )
+    editor = SimpleNamespace(connection=connection)
+    migration.make_days(None, editor)
+    migration.pack_what_there_is(None, editor)
+    kept = list(search(charger_id=first, wanted=Wanted()).oldest_first())
+    assert [(frame.message_id, frame.kind) for frame in kept] == [("m-1", 2), ("m-3", 2), ("m-3", 3)]
+    assert kept[0].at == old
+    assert kept[2].latency_ms == 12.5
+    assert [frame.message_id for frame in search(charger_id=second, wanted=Wanted())] == ["m-2"]
+    assert old.date() in recordings.PARTITIONS.days()
 
 
 # --- tags -----------------------------------------------------------------------------------------------------------
@@ -311,25 +379,21 @@ def test_old_days_are_dropped_and_the_days_ahead_exist(db: None, settings) -> No
     made, _ = recordings.keep_partitions(today=today)
     assert today in made
     assert recordings.keep_partitions(today=today) == ([], [])
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO ocpp_bridge_frame (charger_id, at, direction, kind, action, message_id, error_code,"
-            " size_bytes, payload) VALUES (1, '2031-03-10', 0, 2, 'Heartbeat', 'm', '', 2, '{}')"
-        )
-    assert Frame.objects.filter(at__year=2031).count() == 1
+    at = datetime(2031, 3, 10, tzinfo=UTC)
+    insert(1, at, [said(1, at=at.timestamp())])
+    assert FramePack.objects.filter(at__year=2031).count() == 1
     _, dropped = recordings.keep_partitions(today=today + timedelta(days=8))
     assert today in dropped
-    assert Frame.objects.filter(at__year=2031).count() == 0
+    assert FramePack.objects.filter(at__year=2031).count() == 0
 
 
 def test_what_chargers_make_up_is_not_remembered_at_length() -> None:
     module._hash_of.cache_clear()
-    module._word.cache_clear()
     long = "Tag" * 100_000
     assert hash_tag(long) == hash_tag(long.lower())
     assert module._hash_of.cache_info().currsize == 0
-    module.row_of(module.Noted(1, IN, "[2]", 0.0, 2, "m1", long, long, None))
-    assert module._word.cache_info().currsize == 2
+    kept = module.kept_of(module.Noted(1, IN, "[2]", 0.0, 2, "m1", long, long, None))
+    assert (len(kept.action), len(kept.error_code)) == (60, 40)
     metering._PLANS.clear()
     metering.normalise([{"value": "1", "unit": long}])
     assert not metering._PLANS
