@@ -51,7 +51,13 @@ def gap_in_words(gap: dict[str, Any]) -> str:
         return f"the {gap['kind']}"
     if gap["kind"] == "messages":
         return f"messages {gap['from']} to {gap['to']}"
-    return f"samples from {gap['from'][11:19]} to {gap['to'][11:19]} UTC"
+    return f"samples from {_clock(gap['from'])} to {_clock(gap['to'])}"
+
+
+def _clock(moment: str) -> str:
+    """By the clock of the page."""
+    at = parse_datetime(moment)
+    return f"{localtime(at):%H:%M:%S}" if at else moment
 
 
 def correction_rows(

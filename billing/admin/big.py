@@ -14,7 +14,9 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 from django.utils.translation import gettext_lazy
 
+from billing.desk.words import named
 from billing.invoicing.exports.tables import csv_of
+from billing.pages.wording import LEDGER
 
 PIECE = 64 * 1024
 MOST_COUNTED, MONTHS_OFFERED = 10_000, 24
@@ -73,7 +75,7 @@ class KindFilter(admin.SimpleListFilter):
     parameter_name = "kind__exact"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [(kind, kind.replace("_", " ")) for kind in kinds_in_use(model_admin.model._meta.db_table)]
+        return [(kind, named(LEDGER, kind)) for kind in kinds_in_use(model_admin.model._meta.db_table)]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         return queryset.filter(kind=self.value()) if self.value() else queryset

@@ -23,12 +23,12 @@ from unfold.widgets import (
 
 from billing.admin.big import stream
 from billing.admin.bill_lines import rows_shown
-from billing.admin.shown import Label, money, user_of
+from billing.admin.shown import FinanceAdmin, Label, group_indian, money, user_of
 from billing.cpo_bills import files, services, uploads
 from billing.cpo_bills.reading import NAMES, NEEDED, Layout
 from billing.models import BillUpload, NetworkBillRow
 from billing.utility.admin.forms import DayWidget
-from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ask, back_to
+from fleetcharge.accounts.admin import DESK, ask, back_to
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.api import Conflict
 from stations.models import Source
@@ -124,9 +124,11 @@ class TakeForm(forms.Form):
 
 
 @admin.register(BillUpload)
-class BillUploadAdmin(ReadOnlyAdmin):
+class BillUploadAdmin(FinanceAdmin):
     change_form_before_template = "admin/billing/bill_upload.html"
-    list_display = ["uploaded_at", "source", "number", "starts_on", "ends_on", "shown", "lines", "total", "uploaded_by"]
+    list_display = [
+        "uploaded_at", "source", "number", "starts_on", "ends_on", "shown", "counted", "total", "uploaded_by",
+    ]  # fmt: skip
     list_filter = ["state"]
     list_select_related = ["source", "uploaded_by", "bill__source"]
     search_fields = ["number", "file_name"]
@@ -164,6 +166,10 @@ class BillUploadAdmin(ReadOnlyAdmin):
     @display(description=gettext_lazy("State"), ordering="state", label=COLOURS)
     def shown(self, row: BillUpload) -> Any:
         return Label(row.state, row.get_state_display())
+
+    @display(description=gettext_lazy("Lines"), ordering="lines")
+    def counted(self, row: BillUpload) -> str:
+        return group_indian(row.lines)
 
     @display(description=gettext_lazy("Bill"))
     def taken_as(self, row: BillUpload) -> Any:
@@ -244,9 +250,9 @@ def page_of(row: BillUpload) -> dict[str, Any]:
         "was_tried": row.state == BillUpload.State.TRIED and row.forgotten_at is None, "problems": row.problems,
         "not_shown": row.unusable - len(row.problems), "is_short": row.unusable <= SHORT,
         "told": [
-            (_("Lines"), f"{row.lines:,}", ""), (_("Billed"), money(row.total_paise), ""),
-            *((label, f"{row.outcomes[name]:,}", "") for name, label in OUTCOMES if name in row.outcomes),
-            (_("Cannot be used"), f"{row.unusable:,}", ""),
+            (_("Lines"), group_indian(row.lines), ""), (_("Billed"), money(row.total_paise), ""),
+            *((label, group_indian(row.outcomes[name]), "") for name, label in OUTCOMES if name in row.outcomes),
+            (_("Cannot be used"), group_indian(row.unusable), ""),
         ],
         "rows": rows_shown(row.report),
     }  # fmt: skip

@@ -16,13 +16,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from billing.admin.shown import TotalsMixin, money, user_of
+from billing.admin.shown import FinanceAdmin, Label, TotalsMixin, group_indian, money, user_of
 from billing.approvals import write_offs
 from billing.dashboard import AGES, AT_STAKE
 from billing.desk import fixes
 from billing.models import BillingException
 from billing.services import exceptions, ledger
-from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
+from fleetcharge.accounts.admin import DESK, ReasonForm, ask, back_to
 from fleetcharge.lib.api import Conflict
 
 
@@ -81,12 +81,17 @@ EVIDENCE = ("session__verdict__evidence", "session__verdict__findings", "session
 
 
 @admin.register(BillingException)
-class BillingExceptionAdmin(TotalsMixin, ReadOnlyAdmin):
+class BillingExceptionAdmin(TotalsMixin, FinanceAdmin):
     list_display = ["title", "kind", "vehicle", "amount", "age_shown", "due_shown", "owner", "fix_shown"]
     list_filter = [OpenFilter, AgeFilter, OwnerFilter, "kind"]
     list_select_related = ["session__vehicle", "session__verdict", "session__cdr", "owner"]
     search_fields = ["title", "session__vehicle__registration", "reference"]
     ordering = ["opened_at"]
+    fields = [
+        "title", "kind", "organisation", "session", "vehicle", "amount", "details", "reference", "opened_at",
+        "due_shown", "owner", "resolved_at", "resolved_by", "resolution",
+    ]  # fmt: skip
+    readonly_fields = ["vehicle", "amount", "due_shown"]
     actions = ["resolve_selected", "take"]
     actions_detail = ["fix", "take_one", "resolve", "ask_write_off"]
 
@@ -99,7 +104,7 @@ class BillingExceptionAdmin(TotalsMixin, ReadOnlyAdmin):
 
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
         sums = rows.aggregate(count=Count("pk"), amount=Sum(AT_STAKE))
-        return [(_("Exceptions"), f"{sums['count']}"), (_("Amount"), money(sums["amount"] or 0))]
+        return [(_("Exceptions"), group_indian(sums["count"])), (_("Amount"), money(sums["amount"] or 0))]
 
     @display(description=gettext_lazy("Vehicle"))
     def vehicle(self, row: BillingException) -> Any:
@@ -118,12 +123,12 @@ class BillingExceptionAdmin(TotalsMixin, ReadOnlyAdmin):
     @display(description=gettext_lazy("Due"), label={"late": "danger", "soon": "warning", "fine": "info"})
     def due_shown(self, row: BillingException) -> Any:
         if row.resolved_at is not None:
-            return "fine", _("decided")
+            return Label("fine", _("decided"))
         due, now = fixes.due_at(row), timezone.now()
         if due < now:
-            return "late", _("late by %(time)s") % {"time": timesince(due, now, depth=1)}
+            return Label("late", _("late by %(time)s") % {"time": timesince(due, now, depth=1)})
         is_soon = due - now < timedelta(hours=12)
-        return "soon" if is_soon else "fine", _("in %(time)s") % {"time": timeuntil(due, now, depth=1)}
+        return Label("soon" if is_soon else "fine", _("in %(time)s") % {"time": timeuntil(due, now, depth=1)})
 
     @display(description=gettext_lazy("Settle"))
     def fix_shown(self, row: BillingException) -> SafeString | str:

@@ -12,10 +12,19 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
 from billing.admin.big import BigTable, KindFilter, MonthFilter, stream
-from billing.admin.shown import TotalsMixin, money
+from billing.admin.shown import (
+    FinanceAdmin,
+    TotalsMixin,
+    choices_filter,
+    code_column,
+    group_indian,
+    money,
+    reference_column,
+)
 from billing.dispute import rupees
 from billing.models import LedgerAccount, LedgerTransfer
-from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin
+from billing.pages.wording import LEDGER
+from fleetcharge.accounts.admin import DESK
 from vehicles.models import Vehicle
 
 MOST_MATCHES = 200
@@ -23,13 +32,27 @@ HEADER = ("Recorded", "Occurred", "Entry", "Leg", "Kind", "Debit", "Credit", "Am
           "By")  # fmt: skip
 
 
+KIND = code_column("kind", gettext_lazy("Kind"), LEDGER)
+
+
 @admin.register(LedgerTransfer)
-class LedgerTransferAdmin(BigTable, TotalsMixin, ReadOnlyAdmin):
+class LedgerTransferAdmin(BigTable, TotalsMixin, FinanceAdmin):
     """Append-only: the database refuses what this page does not offer."""
 
-    list_display = ["occurred_at", "kind", "debit", "credit", "amount", "vehicle", "memo", "entry_key", "actor"]
-    list_filter = [KindFilter, MonthFilter, "debit__kind", "credit__kind"]
-    list_select_related = ["debit", "credit", "vehicle"]
+    list_display = [
+        "occurred_at", KIND, "debited", "credited", "amount", "vehicle", "memo",
+        reference_column("entry_key", gettext_lazy("Entry")), "actor",
+    ]  # fmt: skip
+    list_filter = [
+        KindFilter, MonthFilter, ("debit__kind", choices_filter(gettext_lazy("debited account"))),
+        ("credit__kind", choices_filter(gettext_lazy("credited account"))),
+    ]  # fmt: skip
+    list_select_related = ["debit__organisation", "credit__organisation", "vehicle"]
+    fields = [
+        "occurred_at", "recorded_at", KIND, "debited", "credited", "amount", "memo", "organisation",
+        "session", "vehicle", "location", "cost_centre", "reverses", "entry_key", "leg", "actor", "request_hash",
+    ]  # fmt: skip
+    readonly_fields = ["debited", "credited", "amount"]
     search_fields = ["entry_key"]
     search_help_text = gettext_lazy("An entry, a part of an account or of a plate")
     ordering = ["-pk"]
@@ -58,11 +81,19 @@ class LedgerTransferAdmin(BigTable, TotalsMixin, ReadOnlyAdmin):
             out=Sum("amount_paise", filter=Q(debit__in=wallets)),
         )  # fmt: skip
         return [
-            (_("Transfers"), f"{sums['count']}"),
+            (_("Transfers"), group_indian(sums["count"])),
             (_("Into wallets"), money(sums["into"] or 0)),
             (_("Out of wallets"), money(sums["out"] or 0)),
             (_("Moved in all"), money(sums["total"] or 0)),
         ]
+
+    @display(description=gettext_lazy("Debited account"))
+    def debited(self, row: LedgerTransfer) -> str:
+        return account_shown(row.debit)
+
+    @display(description=gettext_lazy("Credited account"))
+    def credited(self, row: LedgerTransfer) -> str:
+        return account_shown(row.credit)
 
     @display(description=gettext_lazy("Amount"))
     def amount(self, row: LedgerTransfer) -> str:
@@ -72,6 +103,11 @@ class LedgerTransferAdmin(BigTable, TotalsMixin, ReadOnlyAdmin):
     def export(self, request: HttpRequest) -> HttpResponseBase:
         """The list as it is filtered, as CSV; read and written row by row."""
         return stream("ledger", _lines(self.get_changelist_instance(request).queryset.order_by("pk")))
+
+
+def account_shown(account: LedgerAccount) -> str:
+    """`wallet:12` by its name and whose it is."""
+    return f"{account.name} · {account.organisation}" if account.organisation else account.name
 
 
 def _lines(rows: QuerySet[LedgerTransfer]) -> Iterator[tuple[Any, ...]]:
@@ -88,8 +124,8 @@ def _lines(rows: QuerySet[LedgerTransfer]) -> Iterator[tuple[Any, ...]]:
 
 
 @admin.register(LedgerAccount)
-class LedgerAccountAdmin(ReadOnlyAdmin):
-    list_display = ["code", "name", "kind", "currency", "organisation", "closed_at"]
+class LedgerAccountAdmin(FinanceAdmin):
+    list_display = ["name", "kind", "organisation", "code", "currency", "closed_at"]
     list_filter = ["kind"]
     list_select_related = ["organisation"]
     search_fields = ["code", "name"]

@@ -9,21 +9,24 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from billing.admin.shown import Label, explained_in_rows, money
+from billing.admin.shown import FinanceAdmin, Label, explained_in_rows, money
 from billing.models import OrderSettlement, PriceCheck
 from billing.price_check_api import RELATED, file_of
-from fleetcharge.accounts.admin import ReadOnlyAdmin, back_to
+from fleetcharge.accounts.admin import back_to
+from fleetcharge.lib.ids import short
 
 STATES = {"agrees": "success", "differs": "danger", "taken_back": "info"}
 
 
 @admin.register(PriceCheck)
-class PriceCheckAdmin(ReadOnlyAdmin):
+class PriceCheckAdmin(FinanceAdmin):
     """A record of a network beside our price by its tariff."""
 
-    list_display = ["checked_at", "network", "record", "shown", "ours", "theirs", "difference"]
+    list_display = [
+        "checked_at", "network", "vehicle", "record_short", "shown", "ours", "theirs", "difference",
+    ]  # fmt: skip
     list_filter = ["state", "roaming_cdr__source"]
-    list_select_related = ["roaming_cdr__source"]
+    list_select_related = ["roaming_cdr__source", "session__vehicle"]
     search_fields = ["roaming_cdr__key", "session__transaction_ref"]
     date_hierarchy = "checked_at"
     ordering = ["-checked_at"]
@@ -41,6 +44,14 @@ class PriceCheckAdmin(ReadOnlyAdmin):
     @display(description=gettext_lazy("Record"), ordering="roaming_cdr__key")
     def record(self, row: PriceCheck) -> str:
         return row.roaming_cdr.key
+
+    @display(description=gettext_lazy("Record"), ordering="roaming_cdr__key")
+    def record_short(self, row: PriceCheck) -> str:
+        return short(row.roaming_cdr.key)
+
+    @display(description=gettext_lazy("Vehicle"))
+    def vehicle(self, row: PriceCheck) -> Any:
+        return row.session.vehicle
 
     @display(description=gettext_lazy("State"), ordering="state", label=STATES)
     def shown(self, row: PriceCheck) -> Any:
@@ -83,15 +94,38 @@ class PriceCheckAdmin(ReadOnlyAdmin):
 
 
 @admin.register(OrderSettlement)
-class OrderSettlementAdmin(ReadOnlyAdmin):
+class OrderSettlementAdmin(FinanceAdmin):
     """What of each UBC order is in the ledger."""
 
-    list_display = ["settled_at", "order", "paid", "value", "refunded", "carried"]
-    list_select_related = ["order"]
+    list_display = ["settled_at", "network", "order_short", "state", "paid", "value", "refunded", "carried"]
+    list_select_related = ["order__network__source"]
     search_fields = ["order__order_id"]
     ordering = ["-settled_at"]
-    fields = ["order", "paid", "value", "refunded", "carried", "postings", "settled_at"]
-    readonly_fields = ["paid", "value", "refunded", "carried"]
+    fields = [
+        "network", "order_name", "transaction", "state", "paid", "value", "refunded", "carried", "postings",
+        "settled_at",
+    ]  # fmt: skip
+    readonly_fields = ["network", "order_name", "transaction", "state", "paid", "value", "refunded", "carried"]
+
+    @display(description=gettext_lazy("Network"))
+    def network(self, row: OrderSettlement) -> Any:
+        return row.order.network.source
+
+    @display(description=gettext_lazy("Order"))
+    def order_short(self, row: OrderSettlement) -> str:
+        return short(row.order.order_id or str(row.order.transaction_id))
+
+    @display(description=gettext_lazy("Order"))
+    def order_name(self, row: OrderSettlement) -> str:
+        return row.order.order_id or "—"
+
+    @display(description=gettext_lazy("Our reference of it"))
+    def transaction(self, row: OrderSettlement) -> str:
+        return str(row.order.transaction_id)
+
+    @display(description=gettext_lazy("State of the order"))
+    def state(self, row: OrderSettlement) -> str:
+        return row.order.get_state_display()
 
     @display(description=gettext_lazy("Paid with the order"))
     def paid(self, row: OrderSettlement) -> str:

@@ -16,12 +16,22 @@ from unfold.decorators import action, display
 
 from billing.admin.big import stream
 from billing.admin.bill_lines import rows_shown
-from billing.admin.shown import Label, TotalsMixin, kwh, money, user_of
+from billing.admin.shown import (
+    FinanceAdmin,
+    Label,
+    TotalsMixin,
+    group_indian,
+    kwh,
+    money,
+    reference_column,
+    user_of,
+)
 from billing.cpo_bills import files, services
+from billing.desk import words
 from billing.matching import UnusableTerms, with_changes
 from billing.models import BillFormat, NetworkBill, NetworkBillRow, RuleTerms, StationPoint
 from billing.reconciliation import points, terms
-from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, TenantAdmin, ask, back_to
+from fleetcharge.accounts.admin import DESK, ReasonForm, TenantAdmin, ask, back_to
 from fleetcharge.lib.api import Conflict
 
 MOST_LINES_SHOWN = 50
@@ -53,10 +63,19 @@ class RuleTermsAdmin(TenantAdmin):
 
     form = RuleTermsForm
     change_roles = DESK
-    list_display = ["valid_from", "organisation", "changes", "reason", "created_by", "created_at"]
+    list_display = ["valid_from", "organisation", "changed", "reason", "created_by", "created_at"]
     list_select_related = ["organisation", "created_by"]
     search_fields = ["reason"]
     ordering = ["-valid_from", "-pk"]
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
+        return RuleTermsForm.Meta.fields if obj is None else [
+            "organisation", "valid_from", "changed", "reason", "created_by", "created_at",
+        ]  # fmt: skip
+
+    @display(description=gettext_lazy("Changes"))
+    def changed(self, row: RuleTerms) -> Any:
+        return words.told(row.changes)
 
     def has_change_permission(self, request: Any, obj: Any = None) -> bool:
         return False
@@ -73,20 +92,29 @@ class RuleTermsAdmin(TenantAdmin):
 
 
 @admin.register(StationPoint)
-class StationPointAdmin(ReadOnlyAdmin):
+class StationPointAdmin(FinanceAdmin):
     """Public stations belong to nobody: the platform's own people accept their points."""
 
     organisation_path = "location__organisation"
-    list_display = ["location", "off_m", "spread_m", "sessions", "vehicles", "state", "learned_at"]
+    list_display = ["location", "off", "spread", "sessions", "vehicles", "state", "learned_at"]
     list_filter = ["state"]
     list_select_related = ["location"]
     search_fields = ["location__name"]
     ordering = ["-learned_at"]
     fields = [
-        "location", "latitude_e7", "longitude_e7", "off_m", "spread_m", "sessions", "vehicles", "state", "learned_at",
+        "location", "latitude_e7", "longitude_e7", "off", "spread", "sessions", "vehicles", "state", "learned_at",
         "decided_by", "decision_reason",
     ]  # fmt: skip
+    readonly_fields = ["off", "spread"]
     actions_detail = ["accept", "refuse"]
+
+    @display(description=gettext_lazy("Off what its network tells"), ordering="off_m")
+    def off(self, row: StationPoint) -> str:
+        return f"{group_indian(row.off_m)} m"
+
+    @display(description=gettext_lazy("Nine of ten stood within"), ordering="spread_m")
+    def spread(self, row: StationPoint) -> str:
+        return f"{group_indian(row.spread_m)} m"
 
     def has_decide_permission(self, request: Any, obj: Any = None) -> bool:
         return self._has_role(request, DESK)
@@ -118,13 +146,18 @@ class StationPointAdmin(ReadOnlyAdmin):
 @admin.register(BillFormat)
 class BillFormatAdmin(TenantAdmin):
     view_roles = change_roles = DESK
-    list_display = ["source", "organisation", "date_format", "time_zone", "is_energy_in_wh"]
+    list_display = ["source", "organisation", "dates", "time_zone", "is_energy_in_wh"]
     list_select_related = ["source", "organisation"]
     search_fields = ["source__name"]
 
+    @display(description=gettext_lazy("How dates are written"))
+    def dates(self, row: BillFormat) -> str:
+        """Now, as that network would write it."""
+        return timezone.localtime().strftime(row.date_format)
+
 
 @admin.register(NetworkBill)
-class NetworkBillAdmin(TotalsMixin, ReadOnlyAdmin):
+class NetworkBillAdmin(TotalsMixin, FinanceAdmin):
     """The history of bills that were taken, and each with what it asks."""
 
     change_form_before_template = "admin/billing/bill.html"
@@ -142,7 +175,8 @@ class NetworkBillAdmin(TotalsMixin, ReadOnlyAdmin):
     actions_detail = ["dispute"]
 
     def get_queryset(self, request: Any) -> QuerySet[Any]:
-        return super().get_queryset(request).filter(is_draft=False)
+        """With its network, by which each is called: in the filter of the lines, too."""
+        return super().get_queryset(request).filter(is_draft=False).select_related(*self.list_select_related)
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
         row = super().get_object(request, object_id, from_field)
@@ -155,7 +189,7 @@ class NetworkBillAdmin(TotalsMixin, ReadOnlyAdmin):
             count=Count("pk"), lines=Sum("lines"), billed=Sum("total_paise"), asked=Sum("asked_paise")
         )  # fmt: skip
         return [
-            (_("Bills"), f"{sums['count']:,}"), (_("Lines"), f"{sums['lines'] or 0:,}"),
+            (_("Bills"), group_indian(sums["count"])), (_("Lines"), group_indian(sums["lines"] or 0)),
             (_("Billed"), money(sums["billed"] or 0)), (_("Asked too much"), money(sums["asked"] or 0)),
         ]  # fmt: skip
 
@@ -165,7 +199,7 @@ class NetworkBillAdmin(TotalsMixin, ReadOnlyAdmin):
 
     @display(description=gettext_lazy("Lines that differ"))
     def differing(self, row: NetworkBill) -> str:
-        return f"{sum(row.outcomes.get(name, 0) for name in services.ASKED):,}"
+        return group_indian(sum(row.outcomes.get(name, 0) for name in services.ASKED))
 
     @display(description=gettext_lazy("Asked too much"), ordering="asked_paise")
     def asked(self, row: NetworkBill) -> str:
@@ -183,31 +217,24 @@ def page_of(row: NetworkBill) -> dict[str, Any]:
     """Template context: each outcome with the way to its lines, and the dearest lines."""
     every = f"{reverse('admin:billing_networkbillrow_changelist')}?bill__id__exact={row.pk}"
     found = [
-        (label, f"{row.outcomes[name]:,}", f"{every}&outcome__exact={name}")
+        (label, group_indian(row.outcomes[name]), f"{every}&outcome__exact={name}")
         for name, label in NetworkBillRow.Outcome.choices if name in row.outcomes
     ]  # fmt: skip
     rows = list(services.rows_of(row).values(*services.SHOWN)[:MOST_LINES_SHOWN])
+    asked = (_("Asked too much"), money(row.asked_paise), "")
     return {
-        "told": [(_("Lines"), f"{row.lines:,}", every), *found, (_("Asked too much"), money(row.asked_paise), "")],
+        "told": [(_("Lines"), group_indian(row.lines), every), *found, asked],
         "rows": rows_shown(rows), "not_shown": sum(row.outcomes.values()) - len(rows), "all_url": every,
     }  # fmt: skip
 
 
 @admin.register(NetworkBillRow)
-class NetworkBillRowAdmin(TotalsMixin, ReadOnlyAdmin):
+class NetworkBillRowAdmin(TotalsMixin, FinanceAdmin):
     organisation_path = "bill__organisation"
     list_display = [
-        "bill",
-        "line",
-        "reference",
-        "judged",
-        "billed",
-        "record",
-        "difference",
-        "energy",
-        "by_record",
-        "by_meter",
-    ]
+        "bill", "line", reference_column("reference", gettext_lazy("The network's id")), "judged", "billed", "record",
+        "difference", "energy", "by_record", "by_meter",
+    ]  # fmt: skip
     list_filter = ["outcome", "bill"]
     list_select_related = ["bill__source"]
     search_fields = ["reference", "bill__number"]
@@ -224,7 +251,7 @@ class NetworkBillRowAdmin(TotalsMixin, ReadOnlyAdmin):
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
         sums = rows.aggregate(count=Count("pk"), billed=Sum("total_paise"), off=Sum("difference_paise"))
         return [
-            (_("Lines"), f"{sums['count']}"), (_("Billed"), money(sums["billed"] or 0)),
+            (_("Lines"), group_indian(sums["count"])), (_("Billed"), money(sums["billed"] or 0)),
             (_("Asked too much"), money(sums["off"] or 0)),
         ]  # fmt: skip
 

@@ -1,6 +1,5 @@
 """Sessions with what they cost, their records, and what the evidence says of them."""
 
-from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
@@ -13,9 +12,22 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
 from billing import evidence
-from billing.admin.shown import VERDICT_COLOURS, Label, TotalsMixin, explained_in_rows, findings_shown, kwh, money
+from billing.admin.shown import (
+    VERDICT_COLOURS,
+    FinanceAdmin,
+    Label,
+    TotalsMixin,
+    code_column,
+    code_filter,
+    explained_in_rows,
+    findings_shown,
+    group_indian,
+    kwh,
+    money,
+    yes_no_filter,
+)
+from billing.desk import words
 from billing.models import CDR, ChargingSession, ReconciliationVerdict
-from fleetcharge.accounts.admin import ReadOnlyAdmin
 
 
 class VerdictFilter(admin.SimpleListFilter):
@@ -31,20 +43,27 @@ class VerdictFilter(admin.SimpleListFilter):
         return queryset.filter(verdict__verdict=self.value()) if self.value() else queryset
 
 
+AUTHORISED = ("authorisation_reason", gettext_lazy("Allowed to charge?"), words.AUTHORISATION)
+STOPPED = code_column("stop_reason", gettext_lazy("Why it stopped"), words.STOPPED)
+
+
 @admin.register(ChargingSession)
-class ChargingSessionAdmin(TotalsMixin, ReadOnlyAdmin):
+class ChargingSessionAdmin(TotalsMixin, FinanceAdmin):
     list_display = [
         "started_at", "vehicle", "driver", "location", "energy", "duration", "cost", "judged", "state", "quality",
     ]  # fmt: skip
-    list_filter = [VerdictFilter, "state", "quality", "authorisation_reason"]
+    list_filter = [VerdictFilter, "state", "quality", code_filter(*AUTHORISED)]
     list_select_related = ["vehicle", "driver", "connector__evse__location", "cdr", "verdict"]
     search_fields = ["vehicle__registration", "id_token_uid", "transaction_ref", "connector__evse__location__name"]
     date_hierarchy = "started_at"
     ordering = ["-started_at"]
     fieldsets = [
-        (None, {"fields": ["vehicle", "driver", "id_token_uid", "authorisation_reason", "connector", "source"]}),
+        (None, {"fields": [
+            "vehicle", "driver", "location", "connector", "source", "id_token_uid", code_column(*AUTHORISED),
+            "transaction_ref",
+        ]}),
         (gettext_lazy("What happened"), {"fields": [
-            "state", "quality", "started_at", "ended_at", "stop_reason", "energy", "meter_start_wh", "meter_stop_wh",
+            "state", "quality", "started_at", "ended_at", STOPPED, "energy", "meter_start_wh", "meter_stop_wh",
             "soc_start_percent", "soc_percent",
         ]}),
         (gettext_lazy("Is it complete?"), {"fields": ["reasons", "missing", "corrected"]}),
@@ -52,7 +71,7 @@ class ChargingSessionAdmin(TotalsMixin, ReadOnlyAdmin):
         (gettext_lazy("Does the evidence agree?"), {"fields": ["verdict_shown", "findings"]}),
     ]  # fmt: skip
     readonly_fields = [
-        "energy", "cost", "reasons", "missing", "corrected", "explanation", "verdict_shown", "findings",
+        "location", "energy", "cost", "reasons", "missing", "corrected", "explanation", "verdict_shown", "findings",
     ]  # fmt: skip
 
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
@@ -60,7 +79,7 @@ class ChargingSessionAdmin(TotalsMixin, ReadOnlyAdmin):
             count=Count("pk"), energy=Sum("energy_wh"), cost=Sum("cdr__total_paise"), adjusted=Sum("adjusted_paise")
         )
         return [
-            (_("Sessions"), f"{sums['count']}"),
+            (_("Sessions"), group_indian(sums["count"])),
             (_("Energy, kWh"), kwh(sums["energy"] or 0)),
             (_("Cost incl. GST"), money((sums["cost"] or 0) + (sums["adjusted"] or 0))),
         ]
@@ -75,7 +94,7 @@ class ChargingSessionAdmin(TotalsMixin, ReadOnlyAdmin):
 
     @display(description=gettext_lazy("Duration"))
     def duration(self, row: ChargingSession) -> str:
-        return str(timedelta(seconds=row.duration_seconds))
+        return words.duration(row.duration_seconds)
 
     @display(description=gettext_lazy("Cost incl. GST"), ordering="cdr__total_paise")
     def cost(self, row: ChargingSession) -> str:
@@ -121,36 +140,34 @@ class ChargingSessionAdmin(TotalsMixin, ReadOnlyAdmin):
 
 
 @admin.register(CDR)
-class CDRAdmin(TotalsMixin, ReadOnlyAdmin):
+class CDRAdmin(TotalsMixin, FinanceAdmin):
     list_display = [
-        "ended_at",
-        "vehicle",
-        "location",
-        "energy",
-        "taxable",
-        "tax",
-        "total",
-        "tariff",
+        "ended_at", "vehicle", "location", "energy", "taxable", "tax", "total", "price", "is_blocked", "booked_at",
+    ]  # fmt: skip
+    list_filter = [
         "is_blocked",
-        "captured_at",
+        yes_no_filter(
+            "captured_at", gettext_lazy("ledger"), yes=gettext_lazy("In the ledger"), no=gettext_lazy("Not there yet")
+        ),
     ]
-    list_filter = ["is_blocked", ("captured_at", admin.EmptyFieldListFilter)]
-    list_select_related = ["session__vehicle", "session__connector__evse__location", "tariff"]
+    list_select_related = [
+        "session__vehicle", "session__connector__evse__location", "tariff", "negotiated_rate", "plan_version__plan",
+    ]  # fmt: skip
     search_fields = ["session__vehicle__registration", "session__transaction_ref"]
     date_hierarchy = "ended_at"
     ordering = ["-ended_at"]
     fields = [
-        "session", "started_at", "ended_at", "energy", "charging_seconds", "idle_seconds", "tariff", "taxable", "tax",
+        "session", "started_at", "ended_at", "energy", "charging_seconds", "idle_seconds", "price", "taxable", "tax",
         "total", "explained", "is_blocked", "rated_at", "captured_at",
     ]  # fmt: skip
-    readonly_fields = ["energy", "taxable", "tax", "total", "explained"]
+    readonly_fields = ["energy", "price", "taxable", "tax", "total", "explained"]
 
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
         sums = rows.aggregate(
             count=Count("pk"), taxable=Sum("taxable_paise"), tax=Sum("tax_paise"), total=Sum("total_paise")
         )
         return [
-            (_("Records"), f"{sums['count']}"),
+            (_("Records"), group_indian(sums["count"])),
             (_("Taxable"), money(sums["taxable"] or 0)),
             ("GST", money(sums["tax"] or 0)),
             (_("Total"), money(sums["total"] or 0)),
@@ -167,6 +184,15 @@ class CDRAdmin(TotalsMixin, ReadOnlyAdmin):
     @display(description="kWh", ordering="energy_wh")
     def energy(self, row: CDR) -> str:
         return kwh(row.energy_wh)
+
+    @display(description=gettext_lazy("Price by"))
+    def price(self, row: CDR) -> str:
+        """What came first: the fleet's own agreement, its subscription, the tariff."""
+        return str(row.negotiated_rate or row.plan_version or row.tariff or "—")
+
+    @display(description=gettext_lazy("In the ledger since"), ordering="captured_at")
+    def booked_at(self, row: CDR) -> Any:
+        return row.captured_at
 
     @display(description=gettext_lazy("Taxable"), ordering="taxable_paise")
     def taxable(self, row: CDR) -> str:

@@ -8,10 +8,10 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from billing.admin.shown import user_of
+from billing.admin.shown import FinanceAdmin, user_of
 from billing.limits import shortfalls
 from billing.models import Wallet
-from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
+from fleetcharge.accounts.admin import DESK, ReasonForm, ask, back_to
 
 
 class PolicyForm(ReasonForm):
@@ -22,7 +22,7 @@ class PolicyForm(ReasonForm):
     )  # fmt: skip
 
 
-class DecidesShortfalls(ReadOnlyAdmin):
+class DecidesShortfalls(FinanceAdmin):
     """For the wallet's page; the fleet's own owner and finance may."""
 
     def has_decide_permission(self, request: HttpRequest, obj: Wallet | None = None) -> bool:

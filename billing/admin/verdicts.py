@@ -13,10 +13,10 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from billing.admin.shown import VERDICT_COLOURS, Label, findings_shown, user_of
+from billing.admin.shown import VERDICT_COLOURS, FinanceAdmin, Label, findings_shown, user_of
 from billing.models import ReconciliationVerdict
 from billing.reconciliation import deciding, files, page
-from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
+from fleetcharge.accounts.admin import DESK, ReasonForm, ask, back_to
 from fleetcharge.lib.api import Conflict
 
 Outcome = ReconciliationVerdict.Outcome
@@ -50,19 +50,22 @@ def outcome_form(choices: list[Outcome]) -> type[ReasonForm]:
 
 
 @admin.register(ReconciliationVerdict)
-class ReconciliationVerdictAdmin(ReadOnlyAdmin):
+class ReconciliationVerdictAdmin(FinanceAdmin):
     organisation_path = "session__organisation"
     change_form_before_template = "admin/billing/verdict.html"
-    list_display = ["decided_at", "session", "vehicle", "judged", "points", "first_finding", "decision"]
+    list_display = [
+        "decided_at", "vehicle", "driver", "site", "started", "judged", "points", "first_finding", "decision",
+    ]  # fmt: skip
     list_filter = [ToLookAtFilter, "verdict", "outcome", "ruleset_version"]
-    list_select_related = ["session__vehicle"]
+    list_select_related = ["session__vehicle", "session__driver", "session__connector__evse__location"]
     search_fields = ["session__vehicle__registration", "session__transaction_ref"]
     ordering = ["-decided_at"]
     fields = [
-        "session", "judged", "points", "shown", "decision", "outcome_reason", "outcome_by", "outcome_at",
+        "session", "site", "driver", "judged", "points", "shown", "decision", "outcome_reason", "outcome_by",
+        "outcome_at",
         "ruleset_version", "input_hash", "decided_at",
     ]  # fmt: skip
-    readonly_fields = ["judged", "shown", "decision"]
+    readonly_fields = ["site", "driver", "judged", "shown", "decision"]
     actions_detail = ["bill", "keep_off", "evidence_csv", "evidence_json"]
 
     def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
@@ -83,6 +86,18 @@ class ReconciliationVerdictAdmin(ReadOnlyAdmin):
     @display(description=gettext_lazy("Vehicle"))
     def vehicle(self, row: ReconciliationVerdict) -> Any:
         return row.session.vehicle
+
+    @display(description=gettext_lazy("Driver"))
+    def driver(self, row: ReconciliationVerdict) -> Any:
+        return row.session.driver
+
+    @display(description=gettext_lazy("Site"))
+    def site(self, row: ReconciliationVerdict) -> Any:
+        return row.session.connector.evse.location
+
+    @display(description=gettext_lazy("Session began"), ordering="session__started_at")
+    def started(self, row: ReconciliationVerdict) -> Any:
+        return row.session.started_at
 
     @display(description=gettext_lazy("Verdict"), label=VERDICT_COLOURS)
     def judged(self, row: ReconciliationVerdict) -> Any:

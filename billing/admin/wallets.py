@@ -1,5 +1,8 @@
 """Wallets: what is in them and held, top-ups and terms."""
 
+from collections.abc import Iterable
+from typing import Any
+
 from django import forms
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
@@ -11,13 +14,14 @@ from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidge
 
 from billing.admin.operators import OperatorDeeds, operators_only
 from billing.admin.shortfalls import DecidesShortfalls
-from billing.admin.shown import money, user_of
+from billing.admin.shown import FinanceAdmin, money, user_of
 from billing.approvals import top_ups, wallet_terms
 from billing.approvals.following import follow
-from billing.models import Hold, Wallet
+from billing.models import ChargingSession, Hold, Wallet
 from billing.wallet_opening import OpensWallets
-from fleetcharge.accounts.admin import ReadOnlyAdmin, ReasonForm, ask, back_to
+from fleetcharge.accounts.admin import ReasonForm, ask, back_to
 from fleetcharge.lib.api import Conflict
+from fleetcharge.lib.ids import short
 from fleetcharge.lib.money import PAISE_PER_RUPEE
 
 
@@ -134,14 +138,65 @@ class WalletAdmin(OpensWallets, OperatorDeeds, DecidesShortfalls):
 
 
 @admin.register(Hold)
-class HoldAdmin(ReadOnlyAdmin):
+class HoldAdmin(FinanceAdmin):
     organisation_path = "wallet__organisation"
-    list_display = ["created_at", "session_key", "amount", "state", "expires_at", "closed_at"]
+    list_display = [
+        "created_at", "organisation", "vehicle", "site", "amount", "state", "expires_at", "closed_at", "held_for",
+    ]  # fmt: skip
     list_filter = ["state"]
     list_select_related = ["wallet__organisation"]
     search_fields = ["session_key"]
     ordering = ["-created_at"]
+    fields = [
+        "created_at", "organisation", "vehicle", "site", "amount", "energy_wh", "limits", "state", "expires_at",
+        "closed_at", "session_key",
+    ]  # fmt: skip
+    readonly_fields = ["organisation", "vehicle", "site", "amount"]
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changelist = super().get_changelist_instance(request)
+        _name_sessions(changelist.result_list)
+        return changelist
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        row = super().get_object(request, object_id, from_field)
+        _name_sessions([row] if row is not None else [])
+        return row
+
+    @display(description=gettext_lazy("Organisation"), ordering="wallet__organisation__name")
+    def organisation(self, row: Hold) -> Any:
+        return row.wallet.organisation
+
+    @display(description=gettext_lazy("Vehicle"))
+    def vehicle(self, row: Any) -> Any:
+        return row.session and row.session.vehicle
+
+    @display(description=gettext_lazy("Site"))
+    def site(self, row: Any) -> Any:
+        return row.session and row.session.connector.evse.location
+
+    @display(description=gettext_lazy("For"), ordering="session_key")
+    def held_for(self, row: Any) -> str:
+        return str(row.session or short(row.session_key))
 
     @display(description=gettext_lazy("Amount"), ordering="amount_paise")
     def amount(self, row: Hold) -> str:
         return money(row.amount_paise)
+
+
+OF_A_SESSION = "session:"
+
+
+def _name_sessions(holds: Iterable[Any]) -> None:
+    """Which session each is for, with one question for all of them; None: it is for something else."""
+    rows = list(holds)
+    wanted = {pk for row in rows if (pk := _session_of(row)) is not None}
+    related = ("vehicle", "connector__evse__location")
+    found = ChargingSession.objects.select_related(*related).in_bulk(wanted)
+    for row in rows:
+        row.session = found.get(_session_of(row) or 0)
+
+
+def _session_of(hold: Hold) -> int | None:
+    kind, _colon, key = hold.session_key.partition(":")
+    return int(key) if f"{kind}:" == OF_A_SESSION and key.isdecimal() else None

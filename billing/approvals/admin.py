@@ -11,10 +11,10 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
 from billing.admin.operators import is_operator
-from billing.admin.shown import Label, TotalsMixin, money, user_of
+from billing.admin.shown import FinanceAdmin, Label, TotalsMixin, group_indian, money, user_of
 from billing.approvals import services
 from billing.approvals.models import Approval
-from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
+from fleetcharge.accounts.admin import DESK, ReasonForm, ask, back_to
 from fleetcharge.lib.api import Conflict
 
 STATE_COLOURS = {
@@ -70,7 +70,7 @@ class KindFilter(admin.SimpleListFilter):
 
 
 @admin.register(Approval)
-class ApprovalAdmin(TotalsMixin, ReadOnlyAdmin):
+class ApprovalAdmin(TotalsMixin, FinanceAdmin):
     """A fleet sees the wishes that are its own to decide; those about our own money are the operators'."""
 
     list_display = [
@@ -105,12 +105,12 @@ class ApprovalAdmin(TotalsMixin, ReadOnlyAdmin):
 
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
         sums = rows.aggregate(count=Count("pk"), total=Sum("amount_paise"))
-        return [(_("Wishes"), f"{sums['count']}"), (_("Amount"), money(sums["total"] or 0))]
+        return [(_("Wishes"), group_indian(sums["count"])), (_("Amount"), money(sums["total"] or 0))]
 
     @display(description=gettext_lazy("Kind"), ordering="kind")
     def kind_shown(self, row: Approval) -> Any:
         kind = services.kinds().get(row.kind)
-        return kind.label if kind else row.kind
+        return kind.label if kind else row.kind.replace("_", " ")
 
     @display(description=gettext_lazy("Amount"), ordering="amount_paise")
     def amount(self, row: Approval) -> str:

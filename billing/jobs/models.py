@@ -6,6 +6,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib.ids import short
 
 
 class Job(models.Model):
@@ -39,4 +40,4 @@ class Job(models.Model):
         indexes = [models.Index(F("next_try_at"), F("id"), condition=Q(state="waiting"), name="jobs_to_do")]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.key}"
+        return f"{self.kind.replace('_', ' ')} {short(self.key)}"

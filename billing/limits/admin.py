@@ -11,13 +11,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from billing.admin.shown import kwh, money, user_of
+from billing.admin.shown import FinanceAdmin, kwh, money, user_of
 from billing.approvals import spend_limits
 from billing.approvals.following import follow
 from billing.limits import changing, standing
 from billing.limits.forms import WH_PER_KWH, BoundsForm, NewLimitForm
 from billing.models import LimitUsage, SpendLimit
-from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
+from fleetcharge.accounts.admin import DESK, ReasonForm, ask, back_to
 from fleetcharge.lib.api import Conflict
 from fleetcharge.lib.money import PAISE_PER_RUPEE
 
@@ -25,18 +25,18 @@ WHOSE = ["organisation", "vehicle", "driver", "location", "tariff"]
 
 
 @admin.register(SpendLimit)
-class SpendLimitAdmin(ReadOnlyAdmin):
+class SpendLimitAdmin(FinanceAdmin):
     """Looked at; set, changed and removed by the service alone, with bounds and a reason."""
 
-    list_display = ["__str__", "scope", "period", "amount", "energy", "is_hard", "used_now"]
+    list_display = ["__str__", "scope", "period", "amount", "energy", "refuses", "used_now"]
     list_filter = ["scope", "period", "is_hard"]
     list_select_related = WHOSE
     search_fields = ["vehicle__registration", "driver__name", "cost_centre", "location__name"]
     fields = [
         "organisation", "scope", "vehicle", "driver", "location", "tariff", "cost_centre", "period", "amount", "energy",
-        "is_hard", "used_now",
+        "refuses", "used_now",
     ]  # fmt: skip
-    readonly_fields = ["amount", "energy", "used_now"]
+    readonly_fields = ["amount", "energy", "refuses", "used_now"]
     actions_detail = ["change_bounds", "remove"]
 
     def get_queryset(self, request: HttpRequest) -> Any:
@@ -104,6 +104,10 @@ class SpendLimitAdmin(ReadOnlyAdmin):
         title = _("Remove the limit of %(limit)s") % {"limit": limit}
         return ask(request, self, title=title, form=form, submit=_("Remove"))
 
+    @display(description=gettext_lazy("Refuses what is beyond it"), boolean=True, ordering="is_hard")
+    def refuses(self, row: SpendLimit) -> bool:
+        return row.is_hard
+
     @display(description=gettext_lazy("Amount"), ordering="amount_paise")
     def amount(self, row: SpendLimit) -> str:
         return money(row.amount_paise)
@@ -119,15 +123,24 @@ class SpendLimitAdmin(ReadOnlyAdmin):
 
 
 @admin.register(LimitUsage)
-class LimitUsageAdmin(ReadOnlyAdmin):
+class LimitUsageAdmin(FinanceAdmin):
     """What is reserved and spent of each limit, period by period."""
 
     organisation_path = "limit__organisation"
-    list_display = ["limit", "period_start", "reserved", "spent", "cap", "over", "is_hard"]
+    list_display = ["limit", "period_start", "reserved", "spent", "cap", "over", "refuses"]
     list_filter = ["limit__scope", "limit__period", "is_hard"]
     list_select_related = [f"limit__{name}" for name in WHOSE]
     search_fields = ["limit__vehicle__registration", "limit__driver__name", "limit__cost_centre"]
     ordering = ["-period_start", "limit"]
+    fields = [
+        "limit", "period_start", "zone", "refuses", "cap_paise", "reserved_paise", "spent_paise", "excess_paise",
+        "cap_wh", "reserved_wh", "spent_wh", "excess_wh",
+    ]  # fmt: skip
+    readonly_fields = ["refuses"]
+
+    @display(description=gettext_lazy("Refuses what is beyond it"), boolean=True, ordering="is_hard")
+    def refuses(self, row: LimitUsage) -> bool:
+        return row.is_hard
 
     @display(description=gettext_lazy("Reserved"), ordering="reserved_paise")
     def reserved(self, row: LimitUsage) -> str:

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.models.sessions import ChargingSession
 from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib.ids import short
 from stations.models import Charger, Connector, Location
 from vehicles.models import Driver, IdToken, Vehicle
 
@@ -141,4 +142,4 @@ class AuthorisationDecision(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.id_token_uid}: {self.reason}"
+        return f"{short(self.id_token_uid) or '?'}: {self.reason.replace('_', ' ')}"

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.models.sessions import ChargingSession
 from fleetcharge.accounts.models import Organisation, User
+from fleetcharge.lib.ids import short
 from stations.cpo.ocpi.models import RoamingCDR
 from stations.models import Source
 
@@ -176,4 +177,4 @@ class NetworkBillRow(models.Model):
         indexes = [models.Index(fields=["bill", "outcome"], name="bill_rows_by_outcome")]
 
     def __str__(self) -> str:
-        return f"{self.bill_id}/{self.line} {self.reference}"
+        return f"{short(self.reference) or '—'} ({self.line})"

@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib.ids import short
 
 
 class LedgerAccount(models.Model):
@@ -79,7 +80,7 @@ class LedgerTransfer(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.entry_key}/{self.leg}"
+        return f"{short(self.entry_key)} ({self.leg})"
 
 
 class JournalCheckpoint(models.Model):

@@ -115,7 +115,7 @@ class PaymentRule(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.name} {self.kind} {self.valid_from}"
+        return f"{self.get_name_display()}, {self.get_kind_display()}"
 
 
 class AutoTopUp(models.Model):

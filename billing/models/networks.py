@@ -8,6 +8,8 @@ from django.utils.translation import gettext_lazy as _
 
 from billing.models.sessions import ChargingSession
 from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib.ids import short
+from fleetcharge.lib.money import format_inr
 from stations.cpo.ocpi.models import RoamingCDR
 from stations.cpo.ubc.models import UBCOrder
 from stations.models import Tariff
@@ -54,7 +56,7 @@ class PriceCheck(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.roaming_cdr_id}: {self.difference_paise}"
+        return f"{short(self.roaming_cdr.key)}: {format_inr(self.difference_paise)}"
 
 
 class OrderSettlement(models.Model):
@@ -70,4 +72,4 @@ class OrderSettlement(models.Model):
     settled_at = models.DateTimeField()
 
     def __str__(self) -> str:
-        return f"{self.order_id}: {self.postings}"
+        return f"{short(self.order.order_id or str(self.order.transaction_id))}: {format_inr(self.value_paise)}"

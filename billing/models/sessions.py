@@ -9,6 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from fleetcharge.accounts.models import Organisation, User
+from fleetcharge.lib.ids import short
 from stations.cpo.ocpi.models import RoamingCDR
 from stations.models import Charger, Connector, Source, Tariff
 from vehicles.models import Driver, IdToken, Vehicle
@@ -127,7 +128,7 @@ class ChargingSession(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.transaction_ref} · {self.vehicle or self.id_token_uid or '?'}"
+        return f"{short(self.transaction_ref)} · {self.vehicle or short(self.id_token_uid) or '?'}"
 
     @property
     def duration_seconds(self) -> int:
@@ -379,7 +380,7 @@ class ReconciliationVerdict(models.Model):
         ]  # fmt: skip
 
     def __str__(self) -> str:
-        return f"{self.session_id}: {self.verdict}"
+        return f"{self.session}: {self.get_verdict_display()}"
 
 
 class BillingExceptionQuerySet(models.QuerySet["BillingException"]):

@@ -90,4 +90,4 @@ class SettlementRow(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.entity_id}"
+        return f"{self.kind.capitalize()} {self.entity_id}"

@@ -79,4 +79,4 @@ class Hold(models.Model):
         indexes = [models.Index(fields=["expires_at"], condition=Q(state="active"), name="active_holds_by_expiry")]
 
     def __str__(self) -> str:
-        return f"{self.session_key} ({self.state})"
+        return f"{self.session_key.replace(':', ' ')} ({self.get_state_display()})"

@@ -8,17 +8,17 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from billing.admin.operators import is_operator
-from billing.admin.shown import user_of
+from billing.admin.shown import FinanceAdmin, user_of
 from billing.approvals import services as approvals
 from billing.notices import sending
 from billing.notices.models import Letter
-from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin
+from fleetcharge.accounts.admin import DESK
 
 OF_WISHES = [Letter.Kind.APPROVAL_ASKED, Letter.Kind.APPROVAL_DECIDED]
 
 
 @admin.register(Letter)
-class LetterAdmin(ReadOnlyAdmin):
+class LetterAdmin(FinanceAdmin):
     """Newest first; the filter shows what was given up or may not have arrived."""
 
     list_display = ["kind", "organisation", "address", "state", "attempts", "error", "created_at", "sent_at"]

@@ -58,4 +58,4 @@ class Letter(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.key}"
+        return f"{self.get_kind_display()} → {self.address}"

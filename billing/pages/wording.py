@@ -22,6 +22,9 @@ LEDGER: dict[str, str | Promise] = {
     "subscription": gettext_lazy("Subscription fee"),
     "dispute": gettext_lazy("Disputed by your bank"),
     "dispute_lost": gettext_lazy("Dispute lost"),
+    "write_off": gettext_lazy("Write-off"),
+    "utility": gettext_lazy("Electricity of depots"),
+    "settlement": gettext_lazy("Payout of the payment service"),
 }
 HELD: dict[str, str | Promise] = {
     "charging": gettext_lazy("Vehicles that are charging"),

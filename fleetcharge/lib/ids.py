@@ -20,3 +20,11 @@ def evse_id() -> str:
 
 def connector_public_id() -> str:
     return public_id("FCC")
+
+
+LONGEST_WHOLE, SHORTENED_TO = 24, 8
+
+
+def short(reference: str) -> str:
+    """`3f2a91c4-…` as `3f2a91c4…`: a UUID or a hash where the whole of it is one click away; what is short stays."""
+    return reference if len(reference) <= LONGEST_WHOLE else f"{reference[:SHORTENED_TO]}…"

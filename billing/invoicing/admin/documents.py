@@ -19,16 +19,26 @@ from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminDecimalFieldWidget, UnfoldAdminSelectWidget
 
 from billing.admin.operators import OperatorDeeds, operators_only
-from billing.admin.shown import Label, TotalsMixin, money, user_of
+from billing.admin.shown import (
+    FinanceAdmin,
+    Label,
+    TotalsMixin,
+    choices_filter,
+    code_column,
+    code_filter,
+    money,
+    user_of,
+)
 from billing.approvals import goodwill
 from billing.approvals.following import follow
+from billing.desk.words import SUPPLIES
 from billing.gst.states import name_of
 from billing.invoicing import files
 from billing.invoicing.irp.client import portal
 from billing.invoicing.models import EInvoice, OrganisationRegistration, SupplierRegistration, TaxDocument
 from billing.invoicing.rendering.pdf import quantity_shown
 from billing.invoicing.services import einvoices, late_notes, mailing, moving
-from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
+from fleetcharge.accounts.admin import DESK, ReasonForm, ask, back_to
 from fleetcharge.lib.api import Conflict
 from fleetcharge.lib.money import PAISE_PER_RUPEE, group_indian
 
@@ -87,12 +97,18 @@ def _net(field: str, plus: Q, minus: Q) -> Any:
     return Coalesce(Sum(field, filter=plus), 0) - Coalesce(Sum(field, filter=minus), 0)
 
 
+SUPPLIED = code_column("supply_kind", gettext_lazy("Supply"), SUPPLIES)
+
+
 @admin.register(TaxDocument)
-class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
+class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, FinanceAdmin):
     list_display = [
         "dated_on", "number", "kind", "organisation", "recipient", "taxable", "tax", "total", "sessions", "portal",
     ]  # fmt: skip
-    list_filter = ["kind", "financial_year", "e_invoice__state", "supply_kind"]
+    list_filter = [
+        "kind", "financial_year", ("e_invoice__state", choices_filter(gettext_lazy("portal"))),
+        code_filter("supply_kind", gettext_lazy("supply"), SUPPLIES),
+    ]  # fmt: skip
     list_select_related = ["organisation", "e_invoice", "original", "month", "supplier", "registration"]
     search_fields = ["number", "recipient_facts__gstin", "recipient_facts__legal_name"]
     date_hierarchy = "dated_on"
@@ -101,7 +117,7 @@ class TaxDocumentAdmin(OperatorDeeds, TotalsMixin, ReadOnlyAdmin):
         (None, {"fields": [
             "number", "kind", "dated_on", "month", "organisation", "original_shown", "reason", "late_shown",
         ]}),
-        (gettext_lazy("Parties"), {"fields": ["from_shown", "recipient", "place", "supply_kind"]}),
+        (gettext_lazy("Parties"), {"fields": ["from_shown", "recipient", "place", SUPPLIED]}),
         (gettext_lazy("Amounts"), {"fields": ["lines_shown", "taxable", "heads", "round_off", "total", "paid"]}),
         (gettext_lazy("E-invoice"), {"fields": ["portal", "irn_shown", "portal_error"]}),
         (gettext_lazy("Annexure"), {"fields": ["sessions", "annexure_sha256"]}),

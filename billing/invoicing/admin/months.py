@@ -18,13 +18,13 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
-from billing.admin.shown import money, user_of
+from billing.admin.shown import FinanceAdmin, money, user_of
 from billing.invoicing import files
 from billing.invoicing.models import AccountingMonth, NumberSeries, TaxDocument
 from billing.invoicing.rendering import pdf
 from billing.invoicing.rendering.sheet import sheet_of_draft
 from billing.invoicing.services import checklist, drafting, months
-from fleetcharge.accounts.admin import ReadOnlyAdmin, ask, back_to
+from fleetcharge.accounts.admin import ask, back_to
 from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.api import Conflict
 
@@ -59,7 +59,7 @@ RETURN_TABLE = gettext_lazy("The same as a table, to look through.")
 FLEETS_PER_PAGE = 20  # each draft is worked out anew, as the close would
 
 
-class OurOwn(ReadOnlyAdmin):
+class OurOwn(FinanceAdmin):
     """Rows of the supplier, not of a fleet: superusers alone see them."""
 
     view_roles: frozenset[str] = frozenset()

@@ -44,7 +44,7 @@ class TaxRuleAdmin(OurOwnEditable):
 @admin.register(OrganisationRegistration)
 class OrganisationRegistrationAdmin(TenantAdmin):
     change_roles = DESK
-    list_display = ["gstin", "legal_name", "state_code", "is_sez", "is_default", "email"]
+    list_display = ["legal_name", "gstin", "organisation", "state_code", "is_sez", "is_default", "email"]
     list_select_related = ["organisation"]
     search_fields = ["gstin", "legal_name"]
     readonly_fields: list[str] = []
@@ -63,7 +63,7 @@ class OrganisationRegistrationAdmin(TenantAdmin):
 @admin.register(RegistrationMapping)
 class RegistrationMappingAdmin(TenantAdmin):
     change_roles = DESK
-    list_display = ["__str__", "vehicle", "cost_centre", "registration"]
+    list_display = ["registration", "vehicle", "cost_centre", "organisation"]
     list_select_related = ["vehicle", "registration", "organisation"]
     search_fields = ["vehicle__registration", "cost_centre", "registration__gstin"]
     readonly_fields: list[str] = []

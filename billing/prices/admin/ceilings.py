@@ -13,15 +13,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from billing.admin.shown import user_of
+from billing.admin.shown import FinanceAdmin, Label, user_of
 from billing.gst.numbering import day_in_india
 from billing.invoicing.admin.registrations import OurOwnEditable
 from billing.prices.admin.forms import GuidelineForm
 from billing.prices.admin.rates import Operators
 from billing.prices.models import CeilingCheck, PriceBenchmark
-from billing.prices.services import guidelines
+from billing.prices.services import guidelines, rates
 from billing.prices.services.guidelines import Benchmarks, MissingBenchmark
-from fleetcharge.accounts.admin import ReadOnlyAdmin, ask, back_to
+from fleetcharge.accounts.admin import ask, back_to
 from stations.models import Connector, Source
 
 COLOURS = {"within": "success", "above": "danger", "unknown": "info"}
@@ -56,15 +56,15 @@ class PriceBenchmarkAdmin(Operators, OurOwnEditable):
 
 
 @admin.register(CeilingCheck)
-class CeilingCheckAdmin(ReadOnlyAdmin):
+class CeilingCheckAdmin(FinanceAdmin):
     """Current tariffs of our own chargers; the benchmarks are read once for a page."""
 
     organisation_path = "source__organisation"
     list_display = ["name", "version", "source", "judged", "where", "valid_from"]
     list_select_related = ["source"]
     search_fields = ["name", "external_id", "source__name"]
-    fields = ["name", "version", "source", "judged", "where", "elements", "valid_from"]
-    readonly_fields = ["judged", "where"]
+    fields = ["name", "version", "source", "judged", "where", "prices", "valid_from"]
+    readonly_fields = ["judged", "where", "prices"]
 
     def get_queryset(self, request: Any) -> QuerySet[Any]:
         rows: QuerySet[Any] = super().get_queryset(request).filter(source__kind=Source.Kind.OWN_OCPP, valid_to=None)
@@ -87,7 +87,11 @@ class CeilingCheckAdmin(ReadOnlyAdmin):
     @display(description=gettext_lazy("Ceiling"), label=COLOURS)
     def judged(self, row: Any) -> Any:
         verdict = row.judgement.verdict
-        return verdict, WORDS[verdict]
+        return Label(verdict, WORDS[verdict])
+
+    @display(description=gettext_lazy("Prices"))
+    def prices(self, row: Any) -> str:
+        return rates.in_words(row.elements) if row.elements else "—"
 
     @display(description=gettext_lazy("Where"))
     def where(self, row: Any) -> Any:

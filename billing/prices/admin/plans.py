@@ -10,11 +10,12 @@ from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
 from billing.admin.shown import kwh, money, user_of
+from billing.desk.words import told
 from billing.invoicing.admin.registrations import OurOwnEditable
 from billing.prices.admin.forms import PAISE_PER_RUPEE, WH_PER_KWH, VersionForm
 from billing.prices.admin.rates import Operators
 from billing.prices.models import Plan, PlanVersion
-from billing.prices.services import plans
+from billing.prices.services import plans, rates
 from fleetcharge.accounts.admin import ask, back_to
 
 
@@ -44,9 +45,11 @@ class PlanAdmin(Operators, OurOwnEditable):
 
 @admin.register(PlanVersion)
 class PlanVersionAdmin(OurOwnEditable):
-    list_display = ["__str__", "fee", "included", "pool", "discount_percent", "created_at"]
+    list_display = ["__str__", "fee", "included", "pool", "discount", "created_at"]
     list_filter = ["plan"]
     list_select_related = ["plan"]
+    fields = ["plan", "number", "fee", "included", "pool", "discount", "prices", "conditions", "currency", "created_at"]
+    readonly_fields = fields
 
     def has_add_permission(self, request: Any, obj: Any = None) -> bool:
         return False
@@ -60,6 +63,18 @@ class PlanVersionAdmin(OurOwnEditable):
     @display(description=gettext_lazy("Fee"), ordering="fee_paise")
     def fee(self, row: PlanVersion) -> str:
         return money(row.fee_paise)
+
+    @display(description=gettext_lazy("Discount"), ordering="discount_percent")
+    def discount(self, row: PlanVersion) -> str:
+        return f"{row.discount_percent.normalize():f} %"
+
+    @display(description=gettext_lazy("Prices"))
+    def prices(self, row: PlanVersion) -> str:
+        return rates.in_words(row.elements)
+
+    @display(description=gettext_lazy("Terms"))
+    def conditions(self, row: PlanVersion) -> Any:
+        return told(row.terms)
 
     @display(description=gettext_lazy("Included kWh"), ordering="included_wh")
     def included(self, row: PlanVersion) -> str:

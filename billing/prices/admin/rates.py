@@ -9,11 +9,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from billing.admin.shown import user_of
+from billing.admin.shown import FinanceAdmin, user_of
 from billing.prices.admin.forms import RateForm
 from billing.prices.models import NegotiatedRate
 from billing.prices.services import rates
-from fleetcharge.accounts.admin import ReadOnlyAdmin, ask, back_to
+from fleetcharge.accounts.admin import ask, back_to
 from fleetcharge.lib.api import Conflict
 
 
@@ -25,20 +25,29 @@ class Operators:
 
 
 @admin.register(NegotiatedRate)
-class NegotiatedRateAdmin(Operators, ReadOnlyAdmin):
-    list_display = ["name", "version", "organisation", "source", "site", "valid_from", "valid_to", "is_end"]
+class NegotiatedRateAdmin(Operators, FinanceAdmin):
+    list_display = ["name", "version", "organisation", "source", "site", "prices", "valid_from", "valid_to", "ends"]
     list_filter = ["source"]
     list_select_related = ["organisation", "source", "location"]
     search_fields = ["name", "organisation__name", "location__name"]
     fields = [
-        "name", "version", "organisation", "source", "location", "currency", "elements", "terms", "valid_from",
-        "valid_to", "is_end", "asked_by", "approved_by", "reason", "created_at",
+        "name", "version", "organisation", "source", "site", "currency", "prices", "terms", "valid_from", "valid_to",
+        "ends", "asked_by", "approved_by", "reason", "created_at",
     ]  # fmt: skip
+    readonly_fields = ["site", "prices", "ends"]
     actions_list = ["ask_rate"]
 
     @display(description=gettext_lazy("Site"), ordering="location__name")
     def site(self, row: NegotiatedRate) -> str:
         return row.location.name if row.location else _("All sites")
+
+    @display(description=gettext_lazy("Prices"))
+    def prices(self, row: NegotiatedRate) -> str:
+        return rates.in_words(row.elements) if row.elements else "—"
+
+    @display(description=gettext_lazy("Ends what was agreed"), boolean=True, ordering="is_end")
+    def ends(self, row: NegotiatedRate) -> bool:
+        return row.is_end
 
     @action(description=gettext_lazy("Ask for a rate"), url_path="ask", permissions=["operate"])
     def ask_rate(self, request: HttpRequest) -> HttpResponse:

@@ -10,12 +10,12 @@ from django.utils.translation import gettext_lazy
 from unfold.admin import TabularInline
 from unfold.decorators import action, display
 
-from billing.admin.shown import TotalsMixin, kwh, money, user_of
+from billing.admin.shown import FinanceAdmin, TotalsMixin, group_indian, kwh, money, user_of
 from billing.prices.admin.forms import ChangeForm, EndForm, SubscribeForm
 from billing.prices.admin.rates import Operators
 from billing.prices.models import AllowanceUse, Subscription, SubscriptionFee, SubscriptionTerm
 from billing.prices.services import subscriptions
-from fleetcharge.accounts.admin import ReadOnlyAdmin, TenantScope, ask, back_to
+from fleetcharge.accounts.admin import TenantScope, ask, back_to
 from fleetcharge.lib.api import Conflict
 
 
@@ -39,7 +39,7 @@ class TermInline(TenantScope, TabularInline):
 
 
 @admin.register(Subscription)
-class SubscriptionAdmin(Operators, ReadOnlyAdmin):
+class SubscriptionAdmin(Operators, FinanceAdmin):
     list_display = ["organisation", "plan", "cycle", "starts_on", "ends_before"]
     list_filter = ["cycle"]
     list_select_related = ["organisation"]
@@ -110,15 +110,20 @@ class SubscriptionAdmin(Operators, ReadOnlyAdmin):
 
 
 @admin.register(SubscriptionFee)
-class SubscriptionFeeAdmin(TotalsMixin, ReadOnlyAdmin):
+class SubscriptionFeeAdmin(TotalsMixin, FinanceAdmin):
     list_display = ["organisation", "period_start", "period_end", "taxable", "total", "charged_at", "document"]
     list_filter = ["period_start"]
     list_select_related = ["organisation", "document"]
     search_fields = ["organisation__name", "document__number"]
+    fields = [
+        "organisation", "subscription", "period_start", "period_end", "shares", "taxable", "cgst_paise", "sgst_paise",
+        "igst_paise", "total", "charged_at", "document",
+    ]  # fmt: skip
+    readonly_fields = ["taxable", "total"]
 
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
         sums = rows.aggregate(count=Count("pk"), total=Sum("total_paise"))
-        return [(_("Rows"), f"{sums['count']}"), (_("Amount"), money(sums["total"] or 0))]
+        return [(_("Rows"), group_indian(sums["count"])), (_("Amount"), money(sums["total"] or 0))]
 
     @display(description=gettext_lazy("Without tax"), ordering="taxable_paise")
     def taxable(self, row: SubscriptionFee) -> str:
@@ -130,16 +135,18 @@ class SubscriptionFeeAdmin(TotalsMixin, ReadOnlyAdmin):
 
 
 @admin.register(AllowanceUse)
-class AllowanceUseAdmin(TotalsMixin, ReadOnlyAdmin):
+class AllowanceUseAdmin(TotalsMixin, FinanceAdmin):
     organisation_path = "subscription__organisation"
     list_display = ["started_at", "organisation", "vehicle", "period_start", "used"]
     list_select_related = ["subscription__organisation", "vehicle"]
     search_fields = ["vehicle__registration", "subscription__organisation__name"]
     ordering = ["-started_at"]
+    fields = ["started_at", "organisation", "vehicle", "cdr", "period_start", "used"]
+    readonly_fields = ["organisation", "used"]
 
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
         sums = rows.aggregate(count=Count("pk"), wh=Sum("wh"))
-        return [(_("Rows"), f"{sums['count']}"), (_("Included kWh"), kwh(sums["wh"] or 0))]
+        return [(_("Rows"), group_indian(sums["count"])), (_("Included kWh"), kwh(sums["wh"] or 0))]
 
     @display(description=gettext_lazy("Organisation"))
     def organisation(self, row: AllowanceUse) -> str:

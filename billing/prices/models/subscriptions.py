@@ -82,7 +82,7 @@ class AllowanceUse(models.Model):
         indexes = [models.Index(fields=["subscription", "period_start", "started_at"], name="uses_of_an_allowance")]
 
     def __str__(self) -> str:
-        return f"{self.cdr_id}: {self.wh} Wh"
+        return f"{self.vehicle or self.subscription}: {self.wh / 1000:.2f} kWh"
 
 
 class SubscriptionFee(models.Model):

@@ -16,11 +16,11 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from billing.admin.shown import TotalsMixin, kwh, money, user_of
+from billing.admin.shown import FinanceAdmin, TotalsMixin, group_indian, kwh, money, user_of, yes_no_filter
 from billing.invoicing.exports.tables import csv_of
 from billing.utility import exports, posting, report
 from billing.utility.models import UtilityAllocation
-from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
+from fleetcharge.accounts.admin import DESK, ReasonForm, ask, back_to
 from fleetcharge.lib.api import Conflict
 
 NAMES = {
@@ -30,9 +30,16 @@ NAMES = {
 
 
 @admin.register(UtilityAllocation)
-class UtilityAllocationAdmin(TotalsMixin, ReadOnlyAdmin):
+class UtilityAllocationAdmin(TotalsMixin, FinanceAdmin):
     list_display = ["bill", "version", "site", "total", "loss", "state", "made_at", "made_by"]
-    list_filter = [("posted_at", admin.EmptyFieldListFilter), ("reversed_at", admin.EmptyFieldListFilter)]
+    list_filter = [
+        yes_no_filter(
+            "posted_at", gettext_lazy("ledger"), yes=gettext_lazy("Was posted"), no=gettext_lazy("Never posted")
+        ),
+        yes_no_filter(
+            "reversed_at", gettext_lazy("taken back"), yes=gettext_lazy("Taken back"), no=gettext_lazy("Not taken back")
+        ),
+    ]
     list_select_related = ["bill__supply__location"]
     search_fields = ["bill__number", "bill__supply__location__name"]
     ordering = ["-pk"]
@@ -55,7 +62,10 @@ class UtilityAllocationAdmin(TotalsMixin, ReadOnlyAdmin):
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
         posted = rows.filter(posted_at__isnull=False, reversed_at=None)
         sums = posted.aggregate(count=Count("pk"), total=Sum("total_paise"))
-        return [(_("In the ledger"), f"{sums['count']}"), (_("Amount in the ledger"), money(sums["total"] or 0))]
+        return [
+            (_("In the ledger"), group_indian(sums["count"])),
+            (_("Amount in the ledger"), money(sums["total"] or 0)),
+        ]
 
     @display(description=gettext_lazy("Site"))
     def site(self, row: UtilityAllocation) -> Any:

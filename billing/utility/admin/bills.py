@@ -14,15 +14,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from unfold.decorators import action, display
 
-from billing.admin.shown import TotalsMixin, kwh, money, user_of
+from billing.admin.shown import FinanceAdmin, TotalsMixin, group_indian, kwh, money, user_of, yes_no_filter
 from billing.utility import bills, dividing
 from billing.utility.models import UtilityAllocation, UtilityBill
-from fleetcharge.accounts.admin import DESK, ReadOnlyAdmin, ReasonForm, ask, back_to
+from fleetcharge.accounts.admin import DESK, ReasonForm, ask, back_to
 from fleetcharge.lib.api import Conflict
 
 
 @admin.register(UtilityBill)
-class UtilityBillAdmin(TotalsMixin, ReadOnlyAdmin):
+class UtilityBillAdmin(TotalsMixin, FinanceAdmin):
     list_display = [
         "number",
         "supply",
@@ -34,7 +34,12 @@ class UtilityBillAdmin(TotalsMixin, ReadOnlyAdmin):
         "payable",
         "origin",
     ]
-    list_filter = [("withdrawn_at", admin.EmptyFieldListFilter), "origin"]
+    list_filter = [
+        yes_no_filter(
+            "withdrawn_at", gettext_lazy("state"), yes=gettext_lazy("Withdrawn"), no=gettext_lazy("In force")
+        ),
+        "origin",
+    ]
     list_select_related = ["supply__location"]
     search_fields = ["number", "supply__consumer_number", "supply__location__name"]
     date_hierarchy = "starts_on"
@@ -56,7 +61,7 @@ class UtilityBillAdmin(TotalsMixin, ReadOnlyAdmin):
     def totals(self, rows: QuerySet[Any]) -> list[tuple[str, str]]:
         sums = rows.aggregate(count=Count("pk"), charges=Sum("charges_paise"), arrears=Sum("arrears_paise"))
         return [
-            (_("Bills"), f"{sums['count']}"), (_("Charges"), money(sums["charges"] or 0)),
+            (_("Bills"), group_indian(sums["count"])), (_("Charges"), money(sums["charges"] or 0)),
             (_("Arrears"), money(sums["arrears"] or 0)),
         ]  # fmt: skip
 
