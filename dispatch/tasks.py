@@ -215,7 +215,8 @@ def sweep_reservations() -> int:
     for plan_id in stranded(now).values_list("pk", flat=True):
         with survived("plan", plan_id):
             services.replan(plan_id=plan_id, reason="rejected", now=now)
-    services.connectors_changed(changes=services.plugs_lost_unnoticed(now=now), now=now)
+    with survived("plugs", "lost unnoticed"):
+        services.connectors_changed(changes=services.plugs_lost_unnoticed(now=now), now=now)
     with survived("plans", "kept waiting"):
         services.replan_together(plans=services.plans_kept_waiting(now=now), now=now)
     services.remind(now=now)

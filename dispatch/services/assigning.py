@@ -44,11 +44,27 @@ def plan_together(wants: Sequence[Want], *, now: datetime) -> list[ChargePlan]:
     """
     plans: list[ChargePlan] = []
     for first in range(0, len(wants), MOST_AT_ONCE):
-        some = wants[first : first + MOST_AT_ONCE]
-        known = planning.known_plans(some)
-        plans += known.values()
-        for fleet in _looked_at([want for want in some if want.trigger_key not in known], now):
-            plans += _settle_all(fleet, now)
+        plans += _planned(wants[first : first + MOST_AT_ONCE], now)
+    return plans
+
+
+def _planned(wants: Sequence[Want], now: datetime) -> list[ChargePlan]:
+    """All together; where one of them makes that impossible, each alone, and those that have their plan keep it."""
+    with survived("vehicles", [want.vehicle_id for want in wants]):
+        return _shared_out(wants, now)
+    plans = []
+    for want in wants:
+        with survived("vehicle", want.vehicle_id):
+            plan = planning.plan_charge_stop(**want._asdict(), now=now)
+            plans += [plan] if plan is not None else []
+    return plans
+
+
+def _shared_out(wants: Sequence[Want], now: datetime) -> list[ChargePlan]:
+    known = planning.known_plans(wants)
+    plans = list(known.values())
+    for fleet in _looked_at([want for want in wants if want.trigger_key not in known], now):
+        plans += _settle_all(fleet, now)
     return plans
 
 

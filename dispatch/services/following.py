@@ -1,11 +1,11 @@
 """What the world does to a plan: plugs fault or are taken, sessions start and end, vehicles recover."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import CharField, Exists, F, OuterRef, Q, Value
+from django.db.models import CharField, Exists, F, OuterRef, Q, QuerySet, Value
 from django.db.models.functions import Cast, Concat
 
 from billing.models import ChargingSession
@@ -14,13 +14,14 @@ from dispatch.services import asking, assigning, decisions, planning, rebooking,
 from dispatch.services.alerts import close_alert_by_key, close_alerts_by_key, open_alert
 from dispatch.services.planning import Want
 from dispatch.wording import Says
+from fleetcharge.accounts.models import Organisation
 from fleetcharge.lib.geo import distance_m
 from fleetcharge.lib.sweeps import survived
 from stations.models import Charger, Connector, Location
 from vehicles.models import POSITION_STALE_AFTER, VehicleState
 
 State = ChargePlan.State
-UNDER_WAY = (State.PROPOSED, State.ACCEPTED, State.RESERVED)
+UNDER_WAY = planning.UNDER_WAY
 FIRM = (State.ACCEPTED, State.RESERVED, State.CHARGING)
 AT_SITE_M = 250
 """A vehicle this close to its plug is presumed to be the one that occupies it, until a session says otherwise."""
@@ -60,10 +61,16 @@ def replan_affected(connector_id: int, reason: str, now: datetime) -> list[int]:
 
 def _replan_each(lost: Sequence[tuple[int, str]], now: datetime) -> list[int]:
     reasons: dict[int | None, str] = dict(lost)
-    plans = ChargePlan.objects.filter(connector_id__in=list(dict(lost)), state__in=UNDER_WAY).order_by("pk")
-    affected = [(plan, reasons[plan.connector_id]) for plan in plans.defer("snapshot", "explanation", "route")]
+    plans = _with_places(ChargePlan.objects.filter(connector_id__in=list(dict(lost)), state__in=UNDER_WAY))
+    affected = [(plan, reasons[plan.connector_id]) for plan in plans]
     away = [(plan.pk, reason) for plan, reason in affected if reason != "taken" or _is_lost_to_another(plan, now)]
     return [plan.pk for plan in replan_together(plans=away, now=now)]
+
+
+def _with_places(plans: QuerySet[ChargePlan]) -> QuerySet[ChargePlan]:
+    """With where their vehicles and their plugs are."""
+    related = plans.select_related("vehicle__state", "connector__evse__location")
+    return related.defer("snapshot", "explanation", "route").order_by("pk")
 
 
 def _is_lost_to_another(plan: ChargePlan, now: datetime) -> bool:
@@ -88,8 +95,9 @@ def plans_kept_waiting(*, now: datetime) -> list[tuple[int, str]]:
     )
     others = ChargingSession.objects.active().filter(connector__evse_id=OuterRef("evse_id"))
     others = others.exclude(vehicle_id=OuterRef("vehicle_id"))
-    waiting = expected.filter(Exists(others)).order_by("pk").defer("snapshot", "explanation", "route")
-    return [(plan.pk, "taken") for plan in waiting if not _may_have_plugged_in(plan, now)]
+    waiting = _with_places(expected.filter(Exists(others)))
+    running = _sessions_at({plan.evse_id for plan in waiting})
+    return [(plan.pk, "taken") for plan in waiting if not _may_be_its_own(running[plan.evse_id], plan, now)]
 
 
 def plugs_lost_unnoticed(*, now: datetime) -> list[tuple[int, str]]:
@@ -134,12 +142,18 @@ def replan_together(*, plans: Sequence[tuple[int, str]], now: datetime) -> list[
     wants = _let_go_each(plans, now)
     made = [planning.plan_charge_stop(**want._asdict(), now=now) for want in wants] if len(wants) == 1 else []
     made += assigning.plan_together(wants, now=now) if len(wants) > 1 else []
-    replaced = [want.replaces.pk for want in wants if want.replaces is not None]
-    left = ChargePlan.objects.filter(pk__in=replaced, state__in=UNDER_WAY).order_by("pk")
-    for plan_id in left.values_list("pk", flat=True):
+    for plan_id in _left_over(wants):
         with _alone(plans, plan_id):
             _expire(plan_id, now)
     return [plan for plan in made if plan is not None]
+
+
+def _left_over(wants: Sequence[Want]) -> list[int]:
+    """The plans that nothing has taken the place of, and that shall not stand all the same."""
+    replaced = [(want.replaces, want.trigger) for want in wants if want.replaces is not None]
+    plans = ChargePlan.objects.filter(pk__in=[plan.pk for plan, _ in replaced])
+    states = dict(plans.values_list("pk", "state"))
+    return [plan.pk for plan, reason in replaced if states.get(plan.pk) in planning.makes_way(plan, reason)]
 
 
 def _let_go_each(plans: Sequence[tuple[int, str]], now: datetime) -> list[Want]:
@@ -171,11 +185,17 @@ def _let_go(plan_id: int, reason: str, now: datetime) -> Want | None:
 
 
 def _want_for(plan: ChargePlan, reason: str) -> Want | None:
-    """Another plan in place of this one; None: it is over."""
-    if plan.state not in UNDER_WAY:
+    """Another plan in place of this one; None: it is over, or somebody has decided for it and nothing is wrong."""
+    if plan.state not in UNDER_WAY or (reason in planning.BY_CHOICE and not _is_undecided(plan)):
         return None
     excluded = [plan.connector_id] if plan.connector_id and reason != "stale" else []
     return Want(plan.vehicle_id, reason, f"{reason}:{plan.pk}", plan, excluded)
+
+
+def _is_undecided(plan: ChargePlan) -> bool:
+    """A proposal, or what its fleet's automatic mode accepted while no driver has set off."""
+    is_automatic = plan.vehicle.organisation.dispatch_mode == Organisation.DispatchMode.AUTOMATIC
+    return plan.state == State.PROPOSED or (is_automatic and plan.decided_by_id is None and plan.set_off_at is None)
 
 
 @transaction.atomic
@@ -196,11 +216,21 @@ def _is_taken_by_another(plan: ChargePlan, now: datetime) -> bool:
 
 def _may_have_plugged_in(plan: ChargePlan, now: datetime) -> bool:
     """Somebody has just plugged in there who has not shown a token: its vehicle, unless it is known to be elsewhere."""
-    if plan.evse_id is None:
-        return False
-    sessions = ChargingSession.objects.active().filter(connector__evse_id=plan.evse_id)
-    just_now = [_is_nameless(one) and one.created_at > now - SHOWS_ITSELF_WITHIN for one in sessions]
-    return bool(just_now) and all(just_now) and (_is_at_site(plan) or not _is_seen(plan.vehicle_id, now))
+    return _may_be_its_own(_sessions_at({plan.evse_id})[plan.evse_id], plan, now)
+
+
+def _sessions_at(evse_ids: Collection[int | None]) -> dict[int | None, list[ChargingSession]]:
+    found: dict[int | None, list[ChargingSession]] = {evse_id: [] for evse_id in evse_ids}
+    known = [evse_id for evse_id in found if evse_id is not None]
+    running = ChargingSession.objects.active().filter(connector__evse_id__in=known)
+    for session in running.select_related("connector"):
+        found[session.connector.evse_id].append(session)
+    return found
+
+
+def _may_be_its_own(running: Sequence[ChargingSession], plan: ChargePlan, now: datetime) -> bool:
+    just_now = [_is_nameless(one) and one.created_at > now - SHOWS_ITSELF_WITHIN for one in running]
+    return bool(just_now) and all(just_now) and (_is_at_site(plan) or not _is_seen(plan, now))
 
 
 def _is_nameless(session: ChargingSession) -> bool:
@@ -208,25 +238,34 @@ def _is_nameless(session: ChargingSession) -> bool:
     return not session.id_token_uid and session.vehicle_id is None
 
 
-def _is_seen(vehicle_id: int, now: datetime) -> bool:
+def _is_seen(plan: ChargePlan, now: datetime) -> bool:
     """Its tracker says where it is."""
-    seen = VehicleState.objects.filter(vehicle_id=vehicle_id, latitude__isnull=False)
-    return seen.filter(position_at__gt=now - POSITION_STALE_AFTER).exists()
+    state = _state_of(plan)
+    if state is None or state.latitude is None or state.position_at is None:
+        return False
+    return state.position_at > now - POSITION_STALE_AFTER
 
 
 def _is_at_site(plan: ChargePlan) -> bool:
     """By its driver's word, or by its position."""
-    if plan.connector_id is None:
+    if plan.connector is None:
         return False
-    return plan.arrived_by == ChargePlan.ArrivedBy.DRIVER or is_at(plan.vehicle_id, plan.connector_id)
+    return plan.arrived_by == ChargePlan.ArrivedBy.DRIVER or _is_near(_state_of(plan), plan.connector.evse.location)
+
+
+def _state_of(plan: ChargePlan) -> VehicleState | None:
+    return getattr(plan.vehicle, "state", None)
 
 
 def is_at(vehicle_id: int, connector_id: int) -> bool:
     """Does the vehicle stand where this plug is, as far as it told us?"""
-    state = VehicleState.objects.filter(vehicle_id=vehicle_id, latitude__isnull=False).first()
+    state = VehicleState.objects.filter(vehicle_id=vehicle_id).first()
+    return _is_near(state, Location.objects.get(evses__connectors=connector_id))
+
+
+def _is_near(state: VehicleState | None, site: Location) -> bool:
     if state is None or state.latitude is None or state.longitude is None:
         return False
-    site = Location.objects.get(evses__connectors=connector_id)
     return distance_m(state.latitude, state.longitude, site.latitude, site.longitude) <= AT_SITE_M
 
 

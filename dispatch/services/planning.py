@@ -19,12 +19,16 @@ from dispatch.plug_rows import PlugRow
 from dispatch.services import decisions, elsewhere, reservations, stories
 from dispatch.situation import Situation, known_part
 from dispatch.speeds.learning import law_of
+from dispatch.triggers import BETTER
 from fleetcharge.lib.deadlocks import again_after_deadlock
 from fleetcharge.lib.events import publish, publish_together
 from stations.models import EVSE, Connector, Location
 from vehicles.models import Vehicle
 
 State = ChargePlan.State
+UNDER_WAY = (State.PROPOSED, State.ACCEPTED, State.RESERVED)
+BY_CHOICE = ("stale", BETTER)
+"""Reasons to plan again though nothing is wrong with the place."""
 MOST_TIMES = 10
 """Of those who want one plug at once, each time one gets it."""
 TRIES = 3
@@ -35,14 +39,24 @@ SELECT w.trigger_key, coalesce(
      AND p.state IN ('proposed', 'accepted', 'reserved', 'charging')))
 FROM unnest(%s::text[], %s::bigint[], %s::bool[]) AS w(trigger_key, vehicle_id, is_first)
 """
-TAKEN = """
-SELECT w.vehicle_id FROM unnest(%s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[])
-    AS w(vehicle_id, evse_id, begins, ends)
+GONE = """
+SELECT w.vehicle_id FROM unnest(%(vehicle_ids)s::bigint[], %(keys)s::text[], %(evse_ids)s::bigint[],
+                                %(begins)s::timestamptz[], %(ends)s::timestamptz[])
+    AS w(vehicle_id, trigger_key, evse_id, begins, ends)
 WHERE EXISTS (SELECT 1 FROM dispatch_chargeplan p
-    WHERE p.evse_id = w.evse_id AND p.state IN ('proposed', 'accepted', 'reserved') AND NOT p.id = ANY(%s::bigint[])
+    WHERE p.evse_id = w.evse_id AND p.state IN ('proposed', 'accepted', 'reserved')
+      AND NOT p.id = ANY(%(replaced)s::bigint[])
       AND tstzrange(p.window_starts_at, p.window_ends_at) && tstzrange(w.begins, w.ends))
+  OR EXISTS (SELECT 1 FROM dispatch_chargeplan p
+    WHERE p.vehicle_id = w.vehicle_id AND p.state IN ('proposed', 'accepted', 'reserved', 'charging')
+      AND NOT p.id = ANY(%(replaced)s::bigint[]))
+  OR EXISTS (SELECT 1 FROM dispatch_chargeplan p WHERE p.trigger_key = w.trigger_key)
+  OR EXISTS (SELECT 1 FROM billing_chargingsession b
+    WHERE b.vehicle_id = w.vehicle_id AND b.started_at > %(sessions_since)s
+      AND b.state = 'active' AND b.suspect_reason = '')
 """
-"""Those whose place another vehicle has then; plans that make way do not count."""
+"""Those whose place another vehicle has then, and those that have a plan or charge by now; plans that make way do not
+count."""
 
 
 class PlugGone(Exception):
@@ -259,7 +273,7 @@ def store_each(drafts: Sequence[ChargePlan], now: datetime) -> list[ChargePlan]:
 @again_after_deadlock
 @transaction.atomic
 def _store_each(drafts: Sequence[ChargePlan], now: datetime) -> list[ChargePlan]:
-    stored = _to_be_had(drafts)
+    stored = _to_be_had(drafts, now)
     if not stored:
         return stored
     replaced = [draft.replaces for draft in stored if draft.replaces is not None]
@@ -272,17 +286,27 @@ def _store_each(drafts: Sequence[ChargePlan], now: datetime) -> list[ChargePlan]
     return stored
 
 
-def _to_be_had(drafts: Sequence[ChargePlan]) -> list[ChargePlan]:
-    """Those whose place is still free, and whose plan, which they replace, is open; it is locked then."""
-    replaced = [draft.replaces_id for draft in drafts if draft.replaces_id is not None]
-    locked = ChargePlan.objects.open().select_for_update().filter(pk__in=replaced).order_by("pk")
-    still_open = {None, *locked.values_list("pk", flat=True)}
-    rows = ((draft.vehicle_id, _evse_id(draft), draft.window_starts_at, draft.window_ends_at) for draft in drafts)
-    with connection.cursor() as cursor:
-        cursor.execute(TAKEN, [*(list(column) for column in zip(*rows, strict=True)), replaced])
-        taken = {vehicle_id for (vehicle_id,) in cursor.fetchall()}
-    free = [draft for draft in drafts if draft.replaces_id in still_open and draft.vehicle_id not in taken]
+def _to_be_had(drafts: Sequence[ChargePlan], now: datetime) -> list[ChargePlan]:
+    """Those that can be written still; the plans that they replace are locked then."""
+    replaced = {plan.pk: (plan, draft.trigger) for draft in drafts if (plan := draft.replaces) is not None}
+    locked = ChargePlan.objects.open().select_for_update().filter(pk__in=list(replaced)).order_by("pk")
+    states = dict(locked.values_list("pk", "state"))
+    making_way = [pk for pk, why in replaced.items() if states.get(pk) in makes_way(*why)]
+    gone, possible = _gone(drafts, making_way, now), {None, *making_way}
+    free = [draft for draft in drafts if draft.replaces_id in possible and draft.vehicle_id not in gone]
     return sorted(free, key=_evse_id)  # two who write at once ask for places in one order
+
+
+def _gone(drafts: Sequence[ChargePlan], making_way: Sequence[int], now: datetime) -> set[int]:
+    values: dict[str, Any] = {
+        "vehicle_ids": [draft.vehicle_id for draft in drafts], "keys": [draft.trigger_key for draft in drafts],
+        "evse_ids": [_evse_id(draft) for draft in drafts], "begins": [draft.window_starts_at for draft in drafts],
+        "ends": [draft.window_ends_at for draft in drafts], "replaced": making_way,
+        "sessions_since": now - situation.LONGEST_SESSION,
+    }  # fmt: skip
+    with connection.cursor() as cursor:
+        cursor.execute(GONE, values)
+        return {vehicle_id for (vehicle_id,) in cursor.fetchall()}
 
 
 def _evse_id(draft: ChargePlan) -> int:
@@ -324,9 +348,20 @@ def _figures(plan: ChargePlan) -> tuple[int | str, ...]:
 
 
 def close_replaced(plan: ChargePlan, reason: str, now: datetime) -> bool:
-    """Close a plan in favour of another, with what was promised to it meanwhile; False when it was closed already."""
-    closed = ChargePlan.objects.open().filter(pk=plan.pk).update(state=State.REPLACED, closed_at=now)
+    """Close a plan in favour of another, with what was promised to it meanwhile; False where it stands, or was closed
+    already."""
+    old = ChargePlan.objects.filter(pk=plan.pk, state__in=makes_way(plan, reason))
+    closed = old.update(state=State.REPLACED, closed_at=now)
     if closed:
         reservations.release_each({plan.pk: reason}, now=now)
         publish(PlanChanged(plan.pk, plan.organisation_id, plan.vehicle_id, State.REPLACED, now))
     return bool(closed)
+
+
+def makes_way(plan: ChargePlan, reason: str) -> tuple[str, ...]:
+    """The states in which a plan makes way for another one; `plan` as it was when that was looked for.
+
+    A vehicle that has come and charges stays. Where nothing is wrong with the place, what somebody decided meanwhile
+    stands, too.
+    """
+    return (plan.state,) if reason in BY_CHOICE else UNDER_WAY

@@ -8,9 +8,10 @@ import time_machine
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from billing.models import ChargingSession
 from dispatch import candidates, replaying, services, tasks
 from dispatch.models import Alert, ChargePlan, Reservation
-from dispatch.services import assigning, following, planning
+from dispatch.services import assigning, following, planning, stories
 from dispatch.tests import factories
 from dispatch.tests.factories import HERE, NOW
 from stations.models import EVSE, Charger, Connector
@@ -267,3 +268,101 @@ def test_what_was_promised_while_another_place_was_looked_for_is_given_back(
     services.replan_together(plans=[(pk, "taken") for pk in ChargePlan.objects.values_list("pk", flat=True)], now=NOW)
     old.refresh_from_db()
     assert (old.state, Reservation.objects.get().state) == ("replaced", "cancelled")
+
+
+@pytest.mark.parametrize("reason", ["stale", "better"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_what_somebody_accepts_while_a_newer_plan_is_looked_for_stands(
+    source, organisation, dispatcher, monkeypatch, count, reason
+):
+    for km in (1, 2, 3, 4):
+        plug_at(source, km)
+    old = sent_out(organisation, count).order_by("pk").first()
+    meanwhile(monkeypatch, old, lambda: services.accept_plan(plan_id=old.pk, actor=dispatcher, now=NOW))
+    services.replan_together(plans=[(pk, reason) for pk in ChargePlan.objects.values_list("pk", flat=True)], now=NOW)
+    assert ChargePlan.objects.open().get(vehicle=old.vehicle_id) == old
+    assert (Reservation.objects.get().plan, Reservation.objects.get().state) == (old, "requested")
+    assert Counter(ChargePlan.objects.values_list("state", flat=True))["replaced"] == count - 1
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_who_comes_and_charges_while_another_place_is_looked_for_stays(source, organisation, monkeypatch, count):
+    for km in (1, 2, 3, 4):
+        plug_at(source, km)
+    old = sent_out(organisation, count).order_by("pk").first()
+    meanwhile(monkeypatch, old, lambda: charge_at(old.connector, old.vehicle))
+    services.replan_together(plans=[(pk, "taken") for pk in ChargePlan.objects.values_list("pk", flat=True)], now=NOW)
+    old.refresh_from_db()
+    assert (old.state, ChargePlan.objects.open().get(vehicle=old.vehicle)) == ("charging", old)
+    assert Alert.objects.get(vehicle=old.vehicle).kind == "rerouted"
+    assert Counter(ChargePlan.objects.values_list("state", flat=True))["replaced"] == count - 1
+
+
+def meanwhile(monkeypatch, plan, happens):
+    """Once a place is found for its vehicle, and before that is written."""
+    honest = planning.drafted
+
+    def drafted(seen, want, *values):
+        if want.replaces == plan and plan.state == "proposed":
+            plan.state = "seen"
+            happens()
+        return honest(seen, want, *values)
+
+    monkeypatch.setattr(planning, "drafted", drafted)
+
+
+def charge_at(connector, vehicle):
+    session = ChargingSession.objects.create(
+        organisation=vehicle.organisation, source=connector.evse.location.source, connector=connector, vehicle=vehicle,
+        transaction_ref=f"t{vehicle.pk}", start_key=f"s{vehicle.pk}", started_at=NOW,
+    )  # fmt: skip
+    services.session_started(
+        session_id=session.pk, vehicle_id=vehicle.pk, connector_id=connector.pk,
+        location_id=connector.evse.location_id, now=NOW,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("module", "name"), [(stories, "_opening"), (assigning, "question_of")])
+def test_one_that_cannot_be_told_or_asked_for_keeps_nobody_else_waiting(
+    source, organisation, monkeypatch, module, name
+):
+    for km in (1, 2, 3, 4, 5, 6):
+        plug_at(source, km)
+    plans = sent_out(organisation, 3)
+    bad, *others = plans.order_by("pk").values_list("vehicle_id", flat=True)
+    changes, honest = broken(plans), getattr(module, name)
+
+    def shaky(about, **values):
+        if about.vehicle_id == bad:
+            raise RuntimeError("a defect of ours")
+        return honest(about, **values)
+
+    monkeypatch.setattr(module, name, shaky)
+    services.connectors_changed(changes=changes, now=NOW)
+    planned = ChargePlan.objects.open().filter(trigger="faulted", vehicle__in=others)
+    assert len(set(planned.values_list("connector_id", flat=True))) == 2
+    assert not set(connectors().values()) & set(dict(changes))
+
+
+def test_who_was_planned_for_or_has_come_meanwhile_sends_nobody_else_to_the_end_of_the_queue(
+    source, organisation, monkeypatch
+):
+    plugs = [plug_at(source, km) for km in (1, 2, 3, 4, 5)]
+    quick, there, *others = (factories.vehicle(organisation, soc_percent=10 + number) for number in range(4))
+    honest, alone, plan_alone = assigning.places_of, [], planning.plan_charge_stop
+
+    def places_of(fleet):
+        plan_alone(vehicle_id=quick.pk, trigger="soc_low", trigger_key="soc:event", now=NOW, excluded=[plugs[0].pk])
+        charge_at(plugs[4], there)
+        return honest(fleet)
+
+    def plan_charge_stop(**want):
+        alone.append(want["vehicle_id"])
+        return plan_alone(**want)
+
+    monkeypatch.setattr(assigning, "places_of", places_of)
+    monkeypatch.setattr(planning, "plan_charge_stop", plan_charge_stop)
+    sweep()
+    assert quick.pk in alone and there.pk in alone and len(alone) < 4
+    assert connectors().keys() == {quick.pk, *(one.pk for one in others)}
+    assert ChargePlan.objects.get(vehicle=quick).trigger_key == "soc:event"

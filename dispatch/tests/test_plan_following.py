@@ -3,10 +3,12 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
 
 from billing.models import ChargingSession
 from dispatch import services, tasks
 from dispatch.models import Alert, ChargePlan, Reservation
+from dispatch.services import planning
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
 from dispatch.tests.planned import accepted, answer, asked, fresh_index, network, plan_for, vehicle
@@ -16,6 +18,7 @@ from vehicles.models import VehicleState
 __all__ = ["asked", "fresh_index", "network", "vehicle"]
 
 pytestmark = pytest.mark.django_db
+HOUR = timedelta(hours=1)
 
 
 @pytest.mark.parametrize(
@@ -68,6 +71,13 @@ def test_a_stale_proposal_is_looked_at_again(network, organisation):
     tasks.sweep_low_vehicles()
     new = ChargePlan.objects.open().get()
     assert (new.replaces, new.trigger, new.connector) == (old, "stale", network.near)
+
+
+def test_a_proposal_that_somebody_accepted_since_it_was_found_stale_stands(network, organisation, dispatcher, asked):
+    plan = accepted(factories.vehicle(organisation), dispatcher)
+    for reason in ("stale", "better"):
+        assert services.replan(plan_id=plan.pk, reason=reason, now=NOW) is None
+    assert (ChargePlan.objects.get().state, Reservation.objects.get().state) == ("accepted", "requested")
 
 
 def test_a_stranger_at_the_plug_sends_our_vehicle_elsewhere(network, organisation, dispatcher, asked):
@@ -131,6 +141,28 @@ def test_a_lost_plug_is_found_also_when_its_event_was_not(network, organisation,
     services.connector_changed(connector_id=network.near.pk, status="faulted", now=NOW)
     assert ChargePlan.objects.open().get().connector == network.middle
     assert services.plugs_lost_unnoticed(now=later) == []
+
+
+def test_a_lost_plug_that_cannot_be_followed_keeps_no_promise_waiting(
+    network, organisation, dispatcher, asked, monkeypatch
+):
+    old = accepted(factories.vehicle(organisation), dispatcher)
+    broken = {"status": "faulted", "reported_status": "faulted", "status_since": old.created_at + HOUR}
+    Connector.objects.filter(pk=network.near.pk).update(**broken)
+    over = services.create_reservation(
+        vehicle_id=factories.vehicle(organisation).pk, connector_id=network.far.pk, actor=None, now=NOW,
+        expires_at=NOW + HOUR,
+    )  # fmt: skip
+
+    def shaky(*values):
+        raise RuntimeError("a defect of ours")
+
+    monkeypatch.setattr(planning, "decided", shaky)
+    VehicleState.objects.update(position_at=NOW + 2 * HOUR)
+    with time_machine.travel(NOW + 2 * HOUR, tick=False):
+        tasks.sweep_reservations()
+    over.refresh_from_db()
+    assert over.state == "expired"
 
 
 def test_a_plug_that_was_busy_when_it_was_chosen_is_not_lost(network, organisation, dispatcher, asked):

@@ -10,6 +10,7 @@ import pytest
 import time_machine
 from django.core.management import call_command
 from django.db import IntegrityError, connection, connections, transaction
+from django.test.utils import CaptureQueriesContext
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -389,6 +390,24 @@ def test_a_token_says_whose_the_session_is(later, plug, van, organisation):
     assert services.plans_kept_waiting(now=at) == [(later.pk, "taken")]
     ChargingSession.objects.filter(pk=session.pk).update(vehicle=van)
     assert services.plans_kept_waiting(now=at) == []
+
+
+def test_how_many_wait_costs_no_more_statements(organisation):
+    """Beside some a vehicle has just plugged in that says nothing of itself yet."""
+    network, counts = factories.public_network(organisation), []
+    for count in (1, 4):
+        for number in range(count):
+            place = factories.connector(factories.location(network))
+            ChargePlan.objects.create(
+                organisation=organisation, vehicle=factories.vehicle(organisation), connector=place, state="reserved",
+                trigger="arrival", trigger_key=f"{count}:{number}", soc_percent=20, created_at=NOW - HOUR,
+                plug_in_at=NOW, window_starts_at=NOW - MINUTE, window_ends_at=NOW + HOUR,
+            )  # fmt: skip
+            plugged_in(place, factories.vehicle(organisation), NOW - number * 2 * MINUTE)
+        with CaptureQueriesContext(connection) as asked:
+            waiting = services.plans_kept_waiting(now=NOW)
+        counts.append((len(asked), len(waiting)))
+    assert counts == [(2, 0), (2, 1)]
 
 
 @pytest.mark.parametrize("minutes", [-5, 5])

@@ -7,7 +7,7 @@ from typing import Any
 
 from dispatch.core.curves import CHARGING_EFFICIENCY, ChargeCurve
 
-VERSION = "routes-1"
+VERSION = "routes-2"
 """Goes into every stored problem; changes whenever the same problem would give another plan."""
 
 Matrix = Sequence[Sequence[float | None]]
