@@ -31,6 +31,8 @@ CLOCKS_DIFFER = timedelta(seconds=60)
 LET_GO = Reservation.LET_GO
 NO_SHOW = "NO_SHOW"
 BEGINS_WITHIN = timedelta(seconds=30)
+RETRIED_WITHIN = timedelta(minutes=2)
+"""A wish that is sent again after a lost answer, and counts from now, ends later by no more than this."""
 
 
 def promise(plan: ChargePlan, *, actor: User | None, now: datetime) -> Reservation:
@@ -67,9 +69,9 @@ def create_reservation(
     """A dispatcher reserves by hand, from now or from `starts_at` on; None when the place is promised to another then.
 
     The network is asked after the commit. Asking again for the same vehicle and time (a retry after a lost answer)
-    returns the promise there is, also for the rest of a charge that a plan was promised. ValueError: it would end
-    before it begins, or is over. VehicleIsElsewhere: it has another place then, which `replaces_others` gives up if
-    this one is to be had.
+    returns the promise there is, also for the rest of a charge that a plan was promised; one that ends before is made
+    to last as long. ValueError: it would end before it begins, or is over. VehicleIsElsewhere: it has another place
+    then, which `replaces_others` gives up if this one is to be had.
     """
     starts_at = max(starts_at or now, now)
     if expires_at <= starts_at:
@@ -89,13 +91,38 @@ def create_reservation(
                 after={"connector_id": connector_id},
             )  # fmt: skip
     except IntegrityError as error:
-        same = Reservation.objects.active().filter(vehicle=vehicle, connector_id=connector_id)
-        lasts = Q(expires_at__gt=starts_at) | Q(stay_ends_at__gt=starts_at)
-        same = same.filter(lasts, starts_at__lt=expires_at)
-        if elsewhere.is_about_vehicle(error) and not same.exists():
+        own = _own_at(vehicle_id, connector_id, starts_at, expires_at)
+        if own is None and elsewhere.is_about_vehicle(error):
             raise elsewhere.refusal(others) from None
-        return same.first()
+        if own is None or replaces is not None or own.ends_at >= expires_at - RETRIED_WITHIN:
+            return own
+        given_up = others if replaces_others else others.none()
+        return _lasting(own, expires_at, given_up, actor=actor, actor_label=actor_label, now=now)
     return reservation
+
+
+def _own_at(vehicle_id: int, connector_id: int, starts_at: datetime, expires_at: datetime) -> Reservation | None:
+    """What the vehicle is promised there already, or is to charge there, between these times."""
+    own = Reservation.objects.active().filter(vehicle_id=vehicle_id, connector_id=connector_id)
+    lasts = Q(expires_at__gt=starts_at) | Q(stay_ends_at__gt=starts_at)
+    return own.filter(lasts, starts_at__lt=expires_at).first()
+
+
+def _lasting(
+    own: Reservation, expires_at: datetime, given_up: QuerySet[Reservation], *, actor: User | None, actor_label: str,
+    now: datetime,
+) -> Reservation | None:  # fmt: skip
+    """The promise there is, until then, for other places of its vehicle; None: the place is another's before."""
+    by: dict[str, Any] = {"actor": actor, "actor_label": actor_label, "now": now}
+    try:
+        with transaction.atomic():
+            elsewhere.give_up(given_up, **by)
+            longer = extending.extend_reservation(number=own.pk, expires_at=expires_at, **by)
+            if longer is None:
+                transaction.set_rollback(True)
+    except ValueError:  # it is over, or somebody else has made it last as long
+        return Reservation.objects.active().filter(pk=own.pk, expires_at__gte=expires_at).first()
+    return longer
 
 
 def _create(

@@ -1,5 +1,6 @@
 """A depot's night from the rows: who is there, who comes, what is planned, planned again, and handed to chargers."""
 
+import re
 from datetime import UTC, datetime, time, timedelta
 
 import pytest
@@ -476,6 +477,8 @@ def test_a_dispatcher_has_the_night_planned_again_with_a_button(
         assert "is being planned again" in client.get(waiting, follow=True).content.decode()
         time_machine.shift(60)
         assert "the last plan stands" in client.get(waiting, follow=True).content.decode()
+        never = re.sub(r"asked=\d+", f"asked={10**12}", waiting)
+        assert "Refresh" not in client.get(never, follow=True)
     assert NightPlan.objects.count() == 2
     time_machine.move_to(MORNING + timedelta(hours=6))
     assert "Plan again" not in shown(client, place)

@@ -133,6 +133,48 @@ def test_the_old_place_stays_when_the_new_one_is_taken(
     assert not AuditEntry.objects.filter(action="reservation.cancel").exists()
 
 
+def test_a_wish_for_longer_than_what_is_held_there_makes_that_longer_or_is_refused(
+    api: APIClient, van: Vehicle, plugs: list[Connector], organisation: Organisation
+) -> None:
+    own = hold(van, plugs[0])
+    wish = {"vehicle_id": van.pk, "connector_id": plugs[0].pk, "minutes": 60}
+    made = api.post("/api/v1/reservations/", wish, format="json")
+    own.refresh_from_db()
+    assert (made.status_code, made.json()["number"]) == (201, own.number)
+    assert own.expires_at > timezone.now() + timedelta(minutes=55)
+    assert AuditEntry.objects.filter(action="reservation.extend").count() == 1
+    again = api.post("/api/v1/reservations/", wish, format="json")  # as after a lost answer
+    assert (again.status_code, Reservation.objects.get().expires_at) == (201, own.expires_at)
+    other = factories.vehicle(organisation, at=timezone.now())
+    services.create_reservation(
+        vehicle_id=other.pk, connector_id=plugs[0].pk, starts_at=own.expires_at, actor=None, now=timezone.now(),
+        expires_at=own.expires_at + timedelta(minutes=30),
+    )  # fmt: skip
+    assert api.post("/api/v1/reservations/", wish, format="json").status_code == 201
+    refused = api.post("/api/v1/reservations/", {**wish, "minutes": 90}, format="json")
+    assert (refused.status_code, refused.json()["code"]) == (409, "connector_taken")
+    assert Reservation.objects.get(vehicle=van).expires_at == own.expires_at
+
+
+@pytest.mark.parametrize("is_free", [True, False])
+def test_for_longer_at_its_own_plug_a_place_elsewhere_is_given_up_only_if_it_is_to_be_had(
+    api: APIClient, van: Vehicle, plugs: list[Connector], organisation: Organisation, is_free: bool
+) -> None:
+    own, later = hold(van, plugs[0]), hold(van, plugs[1], hours=1)
+    if not is_free:
+        hold(factories.vehicle(organisation, at=timezone.now()), plugs[0], hours=1.2)
+    wish: dict[str, Any] = {"vehicle_id": van.pk, "connector_id": plugs[0].pk, "minutes": 85}
+    if is_free:
+        refused = api.post("/api/v1/reservations/", wish, format="json")
+        assert (refused.status_code, refused.json()["code"]) == (409, "vehicle_has_place")
+    answer = api.post("/api/v1/reservations/", {**wish, "replaces_others": True}, format="json")
+    assert answer.status_code == (201 if is_free else 409)
+    assert state_of(later)[0] == ("cancelled" if is_free else "requested")
+    before = own.expires_at
+    own.refresh_from_db()
+    assert (own.expires_at > before) == is_free
+
+
 def plan_for(van: Vehicle) -> ChargePlan:
     plan = services.plan_charge_stop(vehicle_id=van.pk, trigger="soc_low", trigger_key="soc:1", now=timezone.now())
     assert plan is not None
