@@ -112,7 +112,10 @@ def _lasting(
     own: Reservation, expires_at: datetime, given_up: QuerySet[Reservation], *, actor: User | None, actor_label: str,
     now: datetime,
 ) -> Reservation | None:  # fmt: skip
-    """The promise there is, until then, for other places of its vehicle; None: the place is another's before."""
+    """The promise there is, made to last until then; what its vehicle holds elsewhere is `given_up` for that.
+
+    None: the place is another's before then.
+    """
     by: dict[str, Any] = {"actor": actor, "actor_label": actor_label, "now": now}
     try:
         with transaction.atomic():
