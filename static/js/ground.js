@@ -1,4 +1,5 @@
 // India, its states, the land around it and names of places, bundled: the ground wherever no street tiles are.
+import { Patience } from "fc/patience";
 import { mercatorX, mercatorY } from "fc/table";
 
 const COAST_ZOOM = 10.75; // nearer, a coast thinned to a kilometre would put streets into the sea
@@ -14,11 +15,12 @@ export class Ground {
     this.shapes = null;
     this.places = [];
     this.hasBegun = false;
+    this.patience = new Patience();
   }
 
   /** Paints sea, land and India; true when a boundary can be seen. */
   draw(context, view, colour) {
-    this.#begin();
+    if (!this.hasBegun) this.#begin();
     if (!this.shapes || view.zoom > COAST_ZOOM) return false;
     context.fillStyle = colour("--m-water");
     context.fillRect(0, 0, view.width, view.height);
@@ -56,18 +58,21 @@ export class Ground {
     return seen;
   }
 
-  /** Once, when a map first needs it; without it the map is plain land. */
+  /** Once, when a map first needs it; until it has come, the map is plain land. */
   async #begin() {
-    if (this.hasBegun) return;
     this.hasBegun = true;
+    const { failures } = this.patience;
     try {
-      const [ground, places] = await Promise.all([import("fc/india"), import("fc/places")]);
+      const [ground, places] = await Promise.all(failures ? [again("india", failures), again("places", failures)] : [import("fc/india"), import("fc/places")]);
       this.shapes = readGround(ground.default);
       this.places = places.default.map(readPlace);
-      this.onChange?.();
-    } catch { /* vehicles and pins stand on plain land */ }
+    } catch { return this.patience.rest(() => this.#begin()); }
+    return this.onChange?.();
   }
 }
+
+/** By another address: some browsers keep in mind that a module did not come, and never ask for it again. */
+const again = (name, time) => import(`${import.meta.resolve(`fc/${name}`)}?again=${time}`);
 
 function readPlace([english, hindi, latitude, longitude, rank]) {
   return { x: mercatorX(longitude), y: mercatorY(latitude), name: (isHindi && hindi) || english, rank };

@@ -1,11 +1,10 @@
 // Street tiles of our own server (docs/ui.md): fetched for what is in view, decoded once, drawn as paths.
+import { Patience } from "fc/patience";
 import { mercatorX, mercatorY } from "fc/table";
 import { readTile } from "fc/vector-tile";
 
 const KEPT_TILES = 160;
 const AT_ONCE = 6;
-const FIRST_REST_MS = 1000;
-const LONGEST_REST_MS = 60_000;
 const ROADS = [ // by class: widths in pixels at zoom 14, and tokens
   { wide: 8, token: "--m-highway", edge: "--m-highway-case" },
   { wide: 6.4, token: "--m-highway", edge: "--m-highway-case" },
@@ -26,8 +25,7 @@ export class StreetTiles {
     this.tiles = new Map(); // by "z/x/y", the longest unused first; null while on its way
     this.waiting = new Set();
     this.onItsWay = 0;
-    this.failures = 0; // one after the other
-    this.isResting = false;
+    this.patience = new Patience();
   }
 
   async begin() {
@@ -35,11 +33,11 @@ export class StreetTiles {
       const answer = await fetch("/basemap/");
       if (!answer.ok) throw new Error(answer.status);
       const about = await answer.json();
-      this.failures = 0;
+      this.patience.forget();
       if (!about.version) return;
       this.about = about;
       this.onChange();
-    } catch { this.#rest(() => this.begin()); }
+    } catch { this.patience.rest(() => this.begin()); }
   }
 
   /** Where on the canvas tiles are, if they can be seen at all: `[left, top, right, bottom]`. */
@@ -108,7 +106,7 @@ export class StreetTiles {
 
   #fetchMore() {
     for (const key of this.waiting) {
-      if (this.onItsWay >= AT_ONCE || this.isResting) return;
+      if (this.onItsWay >= AT_ONCE || this.patience.isResting) return;
       this.waiting.delete(key);
       this.tiles.set(key, null);
       this.#fetch(key);
@@ -121,23 +119,15 @@ export class StreetTiles {
       const answer = await fetch(`/basemap/${this.about.version}/${key}.mvt`);
       if (!answer.ok && answer.status !== 404) throw new Error(answer.status);
       this.tiles.set(key, decoded(answer.status === 200 ? await answer.arrayBuffer() : new ArrayBuffer(0)));
-      this.failures = 0;
+      this.patience.forget();
     } catch {
       this.tiles.delete(key); // it is asked for again when the map is drawn after the rest
-      this.#rest(this.onChange);
+      this.patience.rest(this.onChange);
     }
     this.onItsWay--;
     for (const old of this.tiles.keys()) { if (this.tiles.size <= KEPT_TILES) break; this.tiles.delete(old); }
     this.#fetchMore();
     this.onChange();
-  }
-
-  /** A server in trouble is left alone, twice as long each time and not by all pages at once; then `resume`. */
-  #rest(resume) {
-    if (this.isResting) return;
-    this.isResting = true;
-    const longest = Math.min(LONGEST_REST_MS, FIRST_REST_MS * 2 ** this.failures++);
-    setTimeout(() => { this.isResting = false; resume(); }, longest * (0.5 + Math.random() / 2));
   }
 }
 

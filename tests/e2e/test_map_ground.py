@@ -122,7 +122,7 @@ BACKING_OFF = """async () => {
   }
   await settled();
   const kept = [...tiles.tiles.values()].every(Boolean);
-  return {seen: seen.slice(0, 3), rests: rests.length, failures: tiles.failures, kept};
+  return {seen: seen.slice(0, 3), rests: rests.length, failures: tiles.patience.failures, kept};
 }"""
 
 
@@ -130,6 +130,39 @@ def test_a_server_in_trouble_is_asked_again_after_ever_longer_rests(page: Page) 
     told = page.evaluate(BACKING_OFF)
     assert told["seen"] == [[1, 1000, 0], [2, 2000, 0], [3, 4000, 0]]  # and nothing is asked meanwhile
     assert (told["rests"], told["failures"], told["kept"]) == (3, 0, True)
+
+
+COMING_LATE = """async () => {
+  const rests = [];
+  const soon = window.setTimeout;
+  window.setTimeout = (resume, wait) => rests.push({resume, wait});
+  Math.random = () => 1;
+  const {Ground} = await import("fc/ground");
+  const seen = [];
+  const ground = new Ground(() => seen.push("drawn anew"));
+  const look = () => ground.draw(null, {zoom: 12}, () => "red");
+  const until = async (isSo) => {
+    for (let n = 0; !isSo(); n++) {
+      if (n > 2000) throw new Error(`not: ${isSo}`);
+      await new Promise((resolve) => soon(resolve, 10));
+    }
+  };
+  for (const failures of [1, 2]) {
+    look();
+    await until(() => rests.length === failures);
+    seen.push(rests.at(-1).wait, ground.shapes);
+    rests.at(-1).resume();
+  }
+  await until(() => ground.shapes);
+  return [seen, rests.length, ground.places.length > 100];
+}"""
+
+
+def test_a_ground_that_did_not_come_is_asked_for_again_after_ever_longer_rests(page: Page) -> None:
+    refused = iter([True, True])
+    page.route("**/js/india*.js*", lambda route: route.abort() if next(refused, False) else route.continue_())
+    seen, rests, has_places = page.evaluate(COMING_LATE)
+    assert (seen, rests, has_places) == ([1000, None, 2000, None, "drawn anew"], 2, True)
 
 
 def test_zoomed_out_the_live_map_says_what_it_shows(web: Watched, city: City, dispatcher: User) -> None:
