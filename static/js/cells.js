@@ -28,6 +28,13 @@ export class Cells {
     }
   }
 
+  /** Nothing is counted any more; a whole picture, too. */
+  clear() {
+    this.byKey = new Map();
+    this.staging = null;
+    this.pictures++;
+  }
+
   /** The parts of a picture whose socket died: the rest never comes. */
   forgetParts() { this.staging = null; }
 }

@@ -81,6 +81,7 @@ export class LiveSocket {
   /** What we look at: `{bbox, z, layers}`; sent again after every reconnect. */
   look(view) {
     this.view = { ...view, pad: 0.25 };
+    this.store.lookAt(view.layers);
     this.#sendView();
   }
 

@@ -16,6 +16,7 @@ export class Store {
     this.vehicles = new Table(); // a heading, b speed, c state of charge, d state and marks
     this.stations = new Table(); // a free, b total, c worst | freshness << 4, d power / 10 kW
     this.cells = new Cells(); // counts in place of vehicles and stations, where too many are in view
+    this.areCellsAsked = true; // does the page look at the layer `grid`?
     this.statuses = new Map(); // by vehicle id, c << 8 | d: of the whole fleet when the map holds a part of it
     this.isPart = false; // does the table hold only what is in view?
     this.heardOf = new Set(); // kinds of frames that tell of the fleet and were heard to their end
@@ -59,7 +60,7 @@ export class Store {
     if (frame.kind === KIND.SNAPSHOT || frame.kind === KIND.DELTA) this.#records(this.vehicles, frame);
     else if (frame.kind === KIND.STATUS) eachStatus(frame, (id, c, d) => this.statuses.set(id, (c << 8) | d));
     else if (frame.kind === KIND.STATIONS) this.#records(this.stations, frame);
-    else if (frame.kind === KIND.GRID) this.cells.take(frame);
+    else if (frame.kind === KIND.GRID) this.#counts(frame);
     else if (frame.kind === KIND.REMOVE) {
       const table = frame.flags & FLAG.STATION_IDS ? this.stations : this.vehicles;
       for (const id of removedIds(frame)) table.remove(id);
@@ -75,9 +76,20 @@ export class Store {
     this.cells.forgetParts();
   }
 
+  /** Those on their way when the page went on to layers without them are told to nobody. */
+  #counts(frame) { if (this.areCellsAsked) this.cells.take(frame); }
+
+  /** The page looks at other layers: nothing comes to take away the cells of one that it dropped. */
+  lookAt(layers) {
+    this.areCellsAsked = layers.includes("grid");
+    if (this.areCellsAsked || !this.cells.size) return;
+    this.cells.clear();
+    this.touch("cells");
+  }
+
   #records(table, frame) {
     if (frame.flags & FLAG.FIRST_PART) table.beginSnapshot();
-    eachRecord(frame, (...record) => table.put(...record));
+    eachRecord(frame, (id, latitude, longitude, a, b, c, d) => table.put(id, latitude, longitude, a, b, c, d)); // no array for each
     if (frame.flags & FLAG.LAST_PART) table.endSnapshot();
   }
 

@@ -55,6 +55,22 @@ def test_cells_are_read_as_they_were_written_and_changes_add_up(script_page: Pag
     }  # fmt: skip
 
 
+def test_whoever_looks_at_other_layers_has_no_cells_any_more(script_page: Page) -> None:  # noqa: F811
+    told = run(
+        script_page,
+        FAKE_LINE + "const {s, live, line} = begin(); const seen = [];"
+        "s.on('cells', () => seen.push(s.cells.size));"
+        "const hear = async (...parts) => { for (const part of parts) line.hears(part); await null; await null; };"
+        "const look = async (...layers) => { live.look({bbox: null, z: 7, layers}); await null; await null; };"
+        "await look('vehicles', 'grid'); await hear(v.whole);"
+        "await look('vehicles'); await hear(v.late); await look('grid'); await hear(v.late);"
+        "return [seen, s.cells.pictures]",
+        whole=grid([cell(183, 117, 12), cell(184, 117, 7)], WHOLE, 1),
+        late=grid([cell(184, 117, 8)], PART | 1, 2),
+    )
+    assert told == [[2, 0, 0, 1], 2]
+
+
 def counts(page: Page) -> dict[str, Any]:
     chips = {chip.get_attribute("data-filter") or "": chip.inner_text() for chip in page.locator("[data-filter]").all()}
     return {
