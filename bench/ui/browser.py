@@ -15,7 +15,7 @@ from typing import Any, cast
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from bench.ui import load, weight
-from bench.ui.fleet import MARK_EAST, MARK_WEST, NORTH, SOUTH, Fleet
+from bench.ui.fleet import MARK_EAST, MARK_WEST, NORTH, SOUTH, Fleet, sample
 from bench.ui.report import Report, at_percent
 from bench.ui.system import System
 
@@ -158,8 +158,7 @@ def layer(
     """Frames of the page with the whole fleet in view, every vehicle moved each second."""
     report, eyes, count = look.report, look.eyes, len(fleet.vehicle_ids)
     report.title(f"{count} vehicles, all moved each second" + (", as the product tells them" if are_cells else ""))
-    drawn = 0 if are_cells else int(count * 0.95)
-    with eyes.visit(look.system.url, fleet.session, f"bench.firstSight({drawn});") as page:
+    with eyes.visit(look.system.url, fleet.session, _watch_for([] if are_cells else sample(count))) as page:
         page.evaluate(f"bench.until('interactive', {PATIENCE_MS})")
         size = page.evaluate("bench.layer()")
         with load.driving(fleet.organisation_id, fleet.vehicle_ids):
@@ -173,6 +172,10 @@ def layer(
     report.figure("still", at_rest.fps, "FPS", at_least=still, floor=floors)
     report.figure("panning", moved.fps, "FPS", at_least=panning, floor=floors)
     report.figure("heap, garbage collected", held, "MB", at_most=heap_mb)
+
+
+def _watch_for(places: list[tuple[float, float]]) -> str:
+    return f"bench.firstSight({json.dumps(places)});"
 
 
 def served(look: Look, *fleets: Fleet) -> None:
@@ -229,7 +232,7 @@ def first_sight(look: Look, fleet: Fleet, *, goal_seconds: float) -> None:
 
 
 def _first_sight(eyes: Chromium, system: System, fleet: Fleet) -> dict[str, float]:
-    with eyes.visit(system.url, fleet.session, f"bench.firstSight({int(len(fleet.vehicle_ids) * 0.95)});") as page:
+    with eyes.visit(system.url, fleet.session, _watch_for(sample(len(fleet.vehicle_ids)))) as page:
         page.evaluate(f"bench.until('interactive', {PATIENCE_MS})")
         byte = page.evaluate("performance.getEntriesByType('navigation')[0].responseStart")
         return {"byte": byte, **page.evaluate("bench.at")}
@@ -243,7 +246,7 @@ def pixel(look: Look, fleet: Fleet, *, slug: str, rate: float, goal_ms: float) -
     report, eyes, system = look.report, look.eyes, look.system
     report.title(f"a ping to its pixel, {rate:,.0f} others each second")
     places = random.Random(3)
-    with eyes.visit(system.url, fleet.session, "bench.firstSight(1000);") as page:
+    with eyes.visit(system.url, fleet.session, _watch_for(sample(len(fleet.vehicle_ids), 100))) as page:
         page.evaluate(f"bench.until('interactive', {PATIENCE_MS})")
         quiet = [_seen(page, system, fleet, slug, number, places) for number in range(20)]
         with load.pinging(system.realtime_port, fleet.api_key, slug, len(fleet.vehicle_ids), rate) as sent:
@@ -293,7 +296,7 @@ def weigh(look: Look, fleet: Fleet, *, goal_kb: float) -> None:
     """What a first visit loads, by kind; what crosses the wire is beside it."""
     report, eyes, system = look.report, look.eyes, look.system
     report.title("bytes of a first visit")
-    with eyes.visit(system.url, fleet.session, "bench.firstSight(1);") as page:
+    with eyes.visit(system.url, fleet.session, _watch_for([])) as page:
         page.evaluate(f"bench.until('live', {PATIENCE_MS})")
         page.wait_for_load_state("networkidle")
         html = page.context.request.get(f"{system.url}/dispatch/").body()

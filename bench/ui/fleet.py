@@ -76,6 +76,13 @@ def spread(count: int) -> tuple[Degrees, Degrees]:
     return random.uniform(SOUTH, NORTH, count), random.uniform(WEST, EAST, count)
 
 
+def sample(count: int, of_them: int = 1_000) -> list[tuple[float, float]]:
+    """Where some of so many are."""
+    latitudes, longitudes = (axis.round(6).tolist() for axis in spread(count))
+    step = max(1, count // of_them)
+    return list(zip(latitudes[::step], longitudes[::step], strict=True))
+
+
 def _place(rows: list, now: datetime) -> None:  # type: ignore[type-arg]
     from vehicles.models import Stop, VehicleState
 

@@ -1,8 +1,19 @@
-// A Leaflet layer that is one padded canvas: Leaflet's pane moves it while panning, it redraws past the padding.
+// A Leaflet layer that is one padded canvas: Leaflet's pane moves it while panning; it is drawn anew, ahead of need and
+// one layer in a frame, when little of the padding is left.
 /* global L */
 const PADDING = 0.25;
+const ENOUGH = 0.3; // of the padding: with more than this on every side a layer stays as it is
+const waiting = new Set(); // layers that are due, of all maps
+let turn = 0;
 
-/** `draw(context, project, view)` gets a function from unit Mercator to canvas pixels (written into `view.at`). */
+function nextInTurn() {
+  const [layer] = waiting;
+  waiting.delete(layer);
+  turn = waiting.size ? requestAnimationFrame(nextInTurn) : 0;
+  layer?._update();
+}
+
+/** `draw(context, view, map)` paints from unit Mercator to the canvas; false when there was nothing to paint. */
 export function canvasLayer({ pane, draw }) {
   const Layer = L.Renderer.extend({
     options: { padding: PADDING, pane },
@@ -12,15 +23,8 @@ export function canvasLayer({ pane, draw }) {
       this._layers = {};
       this._frame = 0;
     },
-    onAdd(map) {
-      L.Renderer.prototype.onAdd.call(this, map);
-      map.on("move", this._whilePanning, this);
-      map.on("resize", this._update, this);
-    },
-    onRemove(map) {
-      map.off("move", this._whilePanning, this);
-      map.off("resize", this._update, this);
-      L.Renderer.prototype.onRemove.call(this);
+    getEvents() {
+      return { ...L.Renderer.prototype.getEvents.call(this), move: this._moved, moveend: this._moved, resize: this._update };
     },
     _initContainer() {
       this._container = document.createElement("canvas");
@@ -30,19 +34,32 @@ export function canvasLayer({ pane, draw }) {
     _destroyContainer() {
       cancelAnimationFrame(this._frame);
       this._frame = 0;
+      waiting.delete(this);
       this._container.remove();
     },
     _updatePaths() {},
-    _whilePanning() {
-      if (this._bounds && !this._map._animatingZoom && !this._bounds.contains(this._viewBox())) this._update();
+    _moved(event) {
+      if (this._map._animatingZoom) return;
+      if (this._zoom !== this._map.getZoom() || !this._origin.equals(this._map.getPixelOrigin())) {
+        if (event.type === "moveend") this._update(); // until then it is stretched
+      } else if (!this._bounds.contains(this._viewBox())) this._inTurn();
     },
+    /** The view, and around it what must be there before it is seen. */
     _viewBox() {
+      const size = this._map.getSize();
       const corner = this._map.containerPointToLayerPoint([0, 0]);
-      return L.bounds(corner, corner.add(this._map.getSize()));
+      const spare = size.multiplyBy(PADDING * ENOUGH);
+      return L.bounds(corner.subtract(spare), corner.add(size).add(spare));
+    },
+    _inTurn() {
+      waiting.add(this);
+      turn ||= requestAnimationFrame(nextInTurn);
     },
     _update() {
       if (!this._map || this._map._animatingZoom) return;
+      waiting.delete(this);
       L.Renderer.prototype._update.call(this);
+      this._origin = this._map.getPixelOrigin();
       this._place();
       this._paint();
       this.fire("update");
@@ -66,7 +83,8 @@ export function canvasLayer({ pane, draw }) {
       const size = this._bounds.getSize();
       context.setTransform(this._ratio, 0, 0, this._ratio, 0, 0);
       context.clearRect(0, 0, size.x, size.y);
-      draw(context, this.view(), this._map);
+      const isEmpty = draw(context, this.view(), this._map) === false;
+      this._container.style.display = isEmpty ? "none" : ""; // else each frame blends it, and moves it while panning
     },
     /** Scale and offset from unit Mercator to this canvas, and its size. */
     view() {

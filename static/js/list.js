@@ -133,7 +133,8 @@ export class FleetList {
 
   #measure() {
     let at = 0;
-    this.tops = this.items.map((item) => { const here = at; at += item.label ? GROUP_HEIGHT : this.rowHeight; return here; });
+    const { rowHeight } = this; // asked once: the browser has to look at its window
+    this.tops = this.items.map((item) => { const here = at; at += item.label ? GROUP_HEIGHT : rowHeight; return here; });
     this.total = at;
   }
 

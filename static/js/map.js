@@ -17,6 +17,7 @@ const HOME = { center: [12.955, 77.644], zoom: 12.05 };
 const PIN_ZOOM = 10.4;
 const isStill = matchMedia("(prefers-reduced-motion: reduce)").matches;
 const NEAR_PX = 14;
+const NAMES_MS = 120;
 const unit = ([latitude, longitude]) => [mercatorX(longitude), mercatorY(latitude)];
 
 export class LiveMap {
@@ -31,7 +32,7 @@ export class LiveMap {
     this.map = djangoLeaflet();
     this.map.setView(HOME.center, HOME.zoom, { animate: false });
     this.base = new Basemap(() => this.baseLayer?.redraw());
-    this.base.boxes = (view) => [...this.pinned.map((pin) => pin.box), ...this.overview.boxes, ...this.#routeBoxes(view)];
+    this.base.boxes = (view) => [...boxesOn(view, this.pinned), ...boxesOn(view, this.overview.drawn), ...this.#routeBoxes(view)];
     this.#addLayers(hasTiles);
     if (!hasTiles) this.base.tiles.begin();
     this.#listen();
@@ -62,9 +63,9 @@ export class LiveMap {
   }
 
   #listen() {
-    this.map.on("moveend zoomend", () => this.#moved());
+    this.map.on("moveend zoomend", () => this.onView?.(this.box()));
     this.map.on("click", (event) => this.#click(event));
-    this.map.on("mousemove", (event) => this.#hover(event));
+    this.map.on("mousemove", (event) => { if (!this.map.dragging.moving()) this.#hover(event); });
     this.map.on("mouseout movestart", () => { byId("hover").hidden = true; });
     this.map.on("dragstart", () => { this.following = null; });
     this.store.on("vehicles", () => { this.findFleet(); this.pace.soon(); this.#moveMarks(); });
@@ -83,15 +84,15 @@ export class LiveMap {
     this.overview.redraw();
   }
 
-  redrawStations() {
-    this.stationLayer.redraw();
-    clearTimeout(this.nameTimer); // names give way to pins, but need not hurry
-    this.nameTimer = setTimeout(() => this.baseLayer?.redraw(), 120);
-  }
+  redrawStations() { this.stationLayer.redraw(); }
 
-  #moved() {
-    this.onView?.(this.box());
-    this.baseLayer?.redraw();
+  /** Names give way to pins where those stand otherwise than before; on another piece of ground they are written anew by themselves. */
+  #giveWay({ left, top, scale }) {
+    const before = this.stood;
+    this.stood = { ground: `${left} ${top} ${scale}`, pins: this.pinned.map(({ box }) => box.join()).join(" ") };
+    if (before?.ground !== this.stood.ground || before.pins === this.stood.pins) return;
+    clearTimeout(this.nameTimer);
+    this.nameTimer = setTimeout(() => this.baseLayer?.redraw(), NAMES_MS); // they need not hurry
   }
 
   /** West, south, east, north in degrees, and the zoom. */
@@ -108,12 +109,17 @@ export class LiveMap {
 
   // --- drawing -------------------------------------------------------------------------------------------------
   #drawVehicles(context, view) {
-    if (this.layers.vehicles) drawVehicles(context, this.fleet.vehicles, view);
+    return this.layers.vehicles && drawVehicles(context, this.fleet.vehicles, view);
   }
 
   #drawStations(context, view) {
     this.pinned = [];
-    if (!this.layers.stations) return;
+    if (this.layers.stations) this.#drawPins(context, view);
+    this.#giveWay(view);
+    return this.pinned.length > 0;
+  }
+
+  #drawPins(context, view) {
     const chosen = this.store.selection.station;
     const spots = this.#stationSpots(view, chosen);
     const taken = new Set();
@@ -151,7 +157,7 @@ export class LiveMap {
 
   #drawRoutes(context, view) {
     const route = this.plan?.route;
-    if (!route) return;
+    if (!route) return false;
     const at = ([x, y]) => [x * view.scale - view.left, y * view.scale - view.top];
     const line = (points, token, width, alpha = 1, dash = []) => {
       if (!points || points.length < 2) return;
@@ -172,6 +178,7 @@ export class LiveMap {
     line(route.new, "--accent", 5);
     const goal = route.onward?.at(-1) ?? route.old?.at(-1);
     if (goal) house(context, at(unit(goal)));
+    return true;
   }
 
   /** Places along the drawn plan that a name must not cover. */
@@ -359,6 +366,14 @@ function djangoLeaflet() {
     zoomAnimation: !isStill, fadeAnimation: false, inertia: !isStill });
   made._zoomAnimated = made._zoomAnimated && !isStill;
   return made;
+}
+
+/** What was drawn on another canvas, on this one. */
+function boxesOn(view, drawn) {
+  return drawn.map(({ box, left, top }) => {
+    const [dx, dy] = [left - view.left, top - view.top];
+    return [box[0] + dx, box[1] + dy, box[2] + dx, box[3] + dy];
+  });
 }
 
 /** True, and the place is taken, when no pin stands there yet. */

@@ -87,11 +87,17 @@ export class Overlays {
 
   // --- drawing -----------------------------------------------------------------------------------------------------
   #draw(context, view) {
-    if (this.map.past) return; // they tell of now
+    if (this.map.past || this.#isEmpty()) return false; // they tell of now
     const at = ([x, y]) => [x * view.scale - view.left, y * view.scale - view.top];
     this.#drawTrail(context, at);
     if (this.show.exceptions) this.#drawExceptions(context, at, view);
     if (this.show.reservations) this.#drawReservations(context, at, view);
+    return true;
+  }
+
+  #isEmpty() {
+    const { held, gaps, show, trail } = this;
+    return trail.points.length < 2 && !(show.exceptions && (gaps.length || this.store.alerts.size)) && !(show.reservations && held.length);
   }
 
   #drawTrail(context, at) {

@@ -23,9 +23,6 @@ export class Overview {
 
   redraw() { this.layer.redraw(); }
 
-  /** Places that a name must not cover, in pixels of the canvas. */
-  get boxes() { return this.drawn.map(({ box }) => box); }
-
   #changed() {
     this.layer.redraw();
     if (this.pictures === this.store.cells.pictures) return;
@@ -48,10 +45,11 @@ export class Overview {
   // --- drawing -----------------------------------------------------------------------------------------------------
   #draw(context, view) {
     this.drawn = [];
-    if (this.map.past) return; // cells tell of now
+    if (this.map.past) return false; // cells tell of now
     const cells = [...this.store.cells.values()].filter((cell) => this.#parts(cell));
     cells.sort((one, two) => one.worst - two.worst || one.vehicles - two.vehicles); // who needs somebody lies on top
     for (const cell of cells) this.#drawCell(context, cell, view);
+    return this.drawn.length > 0;
   }
 
   /** What of a cell is shown, by the layers that are switched on; null: nothing. */

@@ -1,13 +1,16 @@
 // Vehicles and pins drawn once per look and heading, then blitted: thousands of them cost a copy each.
 import { WORST } from "fc/cells";
+import { Crowd } from "fc/crowd";
 import { onTheme, colour } from "fc/theme";
 import { MARK, STATE } from "fc/wire";
 
 const HEADINGS = 32;
 const SIZE = 30;
+const CROWDED = 400; // pixels of the canvas for each sprite: with fewer, it is quicker to set them than to copy sprites
 const MOST_SPRITES = 1000; // figures of cells are many: begin anew before they fill the memory
 const cache = new Map();
 const stamps = new Map(); // by ratio
+let crowd = null; // of the last canvas with so many
 const OFFLINE = STATE.OFFLINE;
 const PIN_TONES = ["ok", "chg", "warn", "bad", "off"];
 const path = (text) => new Path2D(text);
@@ -18,7 +21,7 @@ const PIN_GLYPHS = {
   ok: path("m-3.2 .2 2.2 2.2 4.2-4.6"), chg: path("M.8-4.6-2.8 .9H0L-.8 4.6 2.8-.9H0z"),
   warn: path("M0-2.8V.3L2.2 1.7"), bad: path("M0-4V1M0 3.5V3.7"), off: path("M-3 3 3-3"),
 };
-onTheme(() => { cache.clear(); stamps.clear(); });
+onTheme(() => { cache.clear(); stamps.clear(); crowd = null; });
 
 function sprite(key, width, height, ratio, paint) {
   const id = `${key}@${ratio}`;
@@ -103,23 +106,46 @@ function filled(context, shape, fill, line, width) {
 /** All of a table that are in view, those that need charge above the others, on whole pixels: they are copied as they are. */
 export function drawVehicles(context, table, view) {
   if (!stamps.has(view.ratio)) stamps.set(view.ratio, vehicleSprites(view.ratio));
-  for (const isLow of [false, true]) drawThose(context, table, view, stamps.get(view.ratio), isLow ? MARK.LOW : 0);
+  const pictures = stamps.get(view.ratio);
+  const { width, height } = context.canvas;
+  const isCrowded = table.count * CROWDED > width * height;
+  if (!isCrowded) crowd = null;
+  (isCrowded ? drawCrowd : drawFew)(context, table, view, pictures);
+  return table.count > 0;
 }
 
-function drawThose(context, { count, x, y, a, d }, { scale, left, top, width, height, ratio }, pictures, low) {
+function drawFew(context, table, view, pictures) {
   let alpha = 1;
+  eachInView(table, view, (number, left, top, isFaint) => {
+    const wanted = isFaint ? 0.5 : 1;
+    if (wanted !== alpha) context.globalAlpha = alpha = wanted;
+    context.drawImage(pictures[number], left / view.ratio, top / view.ratio, SIZE, SIZE);
+  });
+  context.globalAlpha = 1;
+}
+
+function drawCrowd(context, table, view, pictures) {
+  if (!crowd?.fits(context, pictures)) crowd = new Crowd(context, pictures);
+  crowd.clear();
+  eachInView(table, view, (number, left, top, isFaint) => crowd.put(number, left, top, isFaint));
+  crowd.show(context);
+}
+
+/** Calls `put(number of the picture, left, top, isFaint)` in whole pixels of the canvas; those that need charge last. */
+function eachInView(table, view, put) {
+  for (const isLow of [false, true]) eachOf(table, view, isLow ? MARK.LOW : 0, put);
+}
+
+function eachOf({ count, x, y, a, d }, { scale, left, top, width, height, ratio }, low, put) {
   for (let n = 0; n < count; n++) {
     if ((d[n] & MARK.LOW) !== low) continue;
     const px = x[n] * scale - left;
     const py = y[n] * scale - top;
     if (px < -16 || py < -16 || px > width + 16 || py > height + 16) continue;
-    const wanted = d[n] & MARK.STALE && !low ? 0.5 : 1;
-    if (wanted !== alpha) context.globalAlpha = alpha = wanted;
     const look = low ? LOW : Math.min(d[n] & 0x0f, OFFLINE);
-    const picture = pictures[look * HEADINGS + (((a[n] + 4) >> 3) & (HEADINGS - 1))];
-    context.drawImage(picture, Math.round((px - SIZE / 2) * ratio) / ratio, Math.round((py - SIZE / 2) * ratio) / ratio, SIZE, SIZE);
+    const number = look * HEADINGS + (look === TURNED ? ((a[n] + 4) >> 3) & (HEADINGS - 1) : 0);
+    put(number, Math.round((px - SIZE / 2) * ratio), Math.round((py - SIZE / 2) * ratio), !low && (d[n] & MARK.STALE) !== 0);
   }
-  context.globalAlpha = 1;
 }
 
 export const pinBox = (isBig) => (isBig ? { width: 58, height: 26 } : { width: 50, height: 22 });
