@@ -441,7 +441,7 @@ UNFOLD = {
         {"rel": "icon", "type": "image/svg+xml", "href": lambda request: static("icons/fleetcharge.svg")},
     ],
     "SCRIPTS": [lambda request: static("js/admin-landmarks.js")],
-    "STYLES": [lambda request: static("css/admin.css")],
+    "STYLES": [lambda request: static("css/letters.css"), lambda request: static("css/admin.css")],
     "COLORS": {"primary": {
         "50": "#eef2ff", "100": "#e0e7ff", "200": "#c7d4fe", "300": "#a5b9fc", "400": "#93abff", "500": "#6c8cff",
         "600": "#2f5bea", "700": "#2450d8", "800": "#1e40af", "900": "#1e3a8a", "950": "#1b2748",

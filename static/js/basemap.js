@@ -56,6 +56,7 @@ export class Basemap {
     this.ground = new Ground(onChange);
     this.tiles = new StreetTiles(onChange);
     this.credits = new Credits();
+    document.fonts?.addEventListener("loadingdone", () => onChange()); // names were written in another font until now
   }
 
   draw(context, view) {
@@ -191,7 +192,7 @@ const SHIFTS = [[0, 0], [0, 15], [0, -18], [0, 28], [0, -30], [0, 42]];
 
 /** The name at the first spot that covers nothing; else nowhere. */
 function write(context, [x, y], name, isMain, taken) {
-  context.font = `${isMain ? 600 : 500} ${isMain ? 12.5 : 11.5}px Inter, system-ui, sans-serif`;
+  context.font = `${isMain ? 600 : 500} ${isMain ? 12.5 : 11.5}px Inter, "Noto Sans Devanagari", system-ui, sans-serif`;
   const half = context.measureText(name).width / 2 + 4;
   for (const [dx, dy] of [...SHIFTS, [half + 12, 4], [-half - 12, 4]]) {
     const box = [x + dx - half, y + dy - 12, x + dx + half, y + dy + 4];

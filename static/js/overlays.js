@@ -189,7 +189,7 @@ function stroke(context, points, at, { token, width, alpha, dash = [] }) {
 /** A small label under a place, on a ground of its own so that it can be read over anything. */
 function tag(context, [x, y], text, token) {
   context.save();
-  context.font = "600 10.5px Inter, system-ui, sans-serif";
+  context.font = '600 10.5px Inter, "Noto Sans Devanagari", system-ui, sans-serif';
   const width = context.measureText(text).width + 12;
   context.beginPath();
   context.roundRect(x - width / 2, y + 5, width, 17, 5);

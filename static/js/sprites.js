@@ -177,7 +177,7 @@ function pinShape(pen, tone, text, isBig, width, height, isOld) {
   pen.translate(-width / 2 + height / 2 + 0.5, -height / 2 - 5);
   pinGlyph(pen, tone, height / 2 - 3.5, ink);
   pen.restore();
-  pen.font = `600 ${isBig ? 12.5 : 11.5}px Inter, system-ui, sans-serif`;
+  pen.font = `600 ${isBig ? 12.5 : 11.5}px ${CELL_FONT}`;
   pen.textAlign = "center";
   pen.fillStyle = isBig ? ground : colour("--text");
   pen.fillText(text, height / 2 - 2, -height / 2 - 0.8, width - height - 4);
@@ -205,7 +205,7 @@ export function drawDot(context, x, y, tone, ratio) {
   context.drawImage(image, x - 7, y - 7, 14, 14);
 }
 
-const CELL_FONT = "Inter, system-ui, sans-serif";
+const CELL_FONT = 'Inter, "Noto Sans Devanagari", system-ui, sans-serif';
 const RADII = [0, 15, 17, 19, 21, 23, 26, 29, 32]; // by the characters of the count
 const PILL = 19;
 const EDGE = 4;
