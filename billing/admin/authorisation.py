@@ -9,7 +9,7 @@ from django.db.models import ForeignKey
 from django.utils.translation import gettext_lazy
 from unfold.widgets import UnfoldAdminDecimalFieldWidget
 
-from billing.admin.shown import FinanceAdmin, code_column, code_filter, money, reference_column
+from billing.admin.shown import FinanceAdmin, code_column, code_filter, money, plain_column, reference_column
 from billing.desk import words
 from billing.models import AllowedSite, AuthorisationDecision, ChargingPolicy
 from fleetcharge.accounts.admin import DESK, TenantAdmin
@@ -18,6 +18,7 @@ from fleetcharge.lib.money import PAISE_PER_RUPEE
 from stations.models import Location
 
 Role = Membership.Role
+TOKEN = plain_column("id_token_uid", gettext_lazy("Token"))
 REASON = ("reason", gettext_lazy("Because"), words.AUTHORISATION)
 
 
@@ -36,7 +37,7 @@ class AuthorisationDecisionAdmin(FinanceAdmin):
     date_hierarchy = "decided_at"
     ordering = ["-pk"]
     fields = [
-        "decided_at", "at", "organisation", "id_token_uid", "vehicle", "driver", "charger", "connector", "session",
+        "decided_at", "at", "organisation", TOKEN, "vehicle", "driver", "charger", "connector", "session",
         "door", "is_accepted", code_column(*REASON), "max_paise", "max_energy_wh", "inputs", "duration_us",
     ]  # fmt: skip
 

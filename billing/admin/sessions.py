@@ -24,6 +24,7 @@ from billing.admin.shown import (
     group_indian,
     kwh,
     money,
+    plain_column,
     yes_no_filter,
 )
 from billing.desk import words
@@ -44,6 +45,7 @@ class VerdictFilter(admin.SimpleListFilter):
 
 
 AUTHORISED = ("authorisation_reason", gettext_lazy("Allowed to charge?"), words.AUTHORISATION)
+TOKEN = plain_column("id_token_uid", gettext_lazy("Token"))
 STOPPED = code_column("stop_reason", gettext_lazy("Why it stopped"), words.STOPPED)
 
 
@@ -59,8 +61,8 @@ class ChargingSessionAdmin(TotalsMixin, FinanceAdmin):
     ordering = ["-started_at"]
     fieldsets = [
         (None, {"fields": [
-            "vehicle", "driver", "location", "connector", "source", "id_token_uid", code_column(*AUTHORISED),
-            "transaction_ref",
+            "vehicle", "driver", "location", "connector", "source", TOKEN, code_column(*AUTHORISED),
+            plain_column("transaction_ref", gettext_lazy("Transaction")),
         ]}),
         (gettext_lazy("What happened"), {"fields": [
             "state", "quality", "started_at", "ended_at", STOPPED, "energy", "meter_start_wh", "meter_stop_wh",
@@ -88,7 +90,7 @@ class ChargingSessionAdmin(TotalsMixin, FinanceAdmin):
     def location(self, row: ChargingSession) -> str:
         return str(row.connector.evse.location)
 
-    @display(description="kWh", ordering="energy_wh")
+    @display(description=gettext_lazy("Energy, kWh"), ordering="energy_wh")
     def energy(self, row: ChargingSession) -> str:
         return kwh(row.energy_wh)
 
@@ -142,7 +144,7 @@ class ChargingSessionAdmin(TotalsMixin, FinanceAdmin):
 @admin.register(CDR)
 class CDRAdmin(TotalsMixin, FinanceAdmin):
     list_display = [
-        "ended_at", "vehicle", "location", "energy", "taxable", "tax", "total", "price", "is_blocked", "booked_at",
+        "ended_at", "vehicle", "location", "energy", "taxable", "tax", "total", "price", "waits", "booked_at",
     ]  # fmt: skip
     list_filter = [
         "is_blocked",
@@ -181,7 +183,7 @@ class CDRAdmin(TotalsMixin, FinanceAdmin):
     def location(self, row: CDR) -> Any:
         return row.session.connector.evse.location
 
-    @display(description="kWh", ordering="energy_wh")
+    @display(description=gettext_lazy("Energy, kWh"), ordering="energy_wh")
     def energy(self, row: CDR) -> str:
         return kwh(row.energy_wh)
 
@@ -189,6 +191,10 @@ class CDRAdmin(TotalsMixin, FinanceAdmin):
     def price(self, row: CDR) -> str:
         """What came first: the fleet's own agreement, its subscription, the tariff."""
         return str(row.negotiated_rate or row.plan_version or row.tariff or "—")
+
+    @display(description=gettext_lazy("Waits"), ordering="is_blocked", label={"blocked": "warning"})
+    def waits(self, row: CDR) -> Any:
+        return Label("blocked", _("In the queue")) if row.is_blocked else None
 
     @display(description=gettext_lazy("In the ledger since"), ordering="captured_at")
     def booked_at(self, row: CDR) -> Any:

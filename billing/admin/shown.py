@@ -13,6 +13,7 @@ from django.utils.functional import lazy
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from unfold.decorators import display
 
 from billing import evidence
@@ -26,8 +27,8 @@ from fleetcharge.lib.money import group_indian
 
 __all__ = [
     "VERDICT_COLOURS", "FinanceAdmin", "Label", "TotalsMixin", "choices_filter", "code_column", "code_filter",
-    "explained_in_rows", "findings_shown", "group_indian", "kwh", "money", "reference_column", "unit_column",
-    "user_of", "yes_no_filter",
+    "explained_in_rows", "findings_shown", "group_indian", "kwh", "money", "plain_column", "reference_column",
+    "unit_column", "user_of", "yes_no_filter",
 ]  # fmt: skip
 VERDICT_COLOURS = {
     "verified": "success",
@@ -65,13 +66,24 @@ def code_column(name: str, label: Any, words: Words) -> Column:
     return _column(name, label, lambda row: named(words, getattr(row, name)))
 
 
+def plain_column(name: str, label: Any) -> Column:
+    return _column(name, label, lambda row: getattr(row, name) or "—")
+
+
 def reference_column(name: str, label: Any) -> Column:
     """Long ids by their first signs; the page of the row has all of them."""
     return _column(name, label, lambda row: short(str(getattr(row, name) or "")) or "—")
 
 
+LABELS = {
+    "cgst": "CGST", "sgst": "SGST", "igst": "IGST", "soc": gettext_lazy("State of charge"),
+    "soc start": gettext_lazy("State of charge at the start"),
+}  # fmt: skip
+
+
 def _say(field: Any, unit: str) -> str:
-    return str(capfirst(_(str(field.verbose_name).removesuffix(f" {unit}"))))
+    name = str(field.verbose_name).removesuffix(f" {unit}")
+    return str(capfirst(LABELS.get(name) or _(name)))
 
 
 _label_of: Any = lazy(_say, str)
@@ -88,9 +100,9 @@ def unit_column(model: Any, name: str) -> Column | None:
     in_words = told if isinstance(field, JSONField) else BY_UNIT.get(unit) if stem else None
     if in_words is None:
         return None
-    return _column(
-        name, _label_of(field, unit), lambda row: in_words(getattr(row, name)), is_sortable=in_words is not told
-    )
+    label, is_json = _label_of(field, unit), in_words is told
+    shown_as = f"{name}_told" if is_json else name  # what JSON is made of is no help for who reads its lines
+    return _column(shown_as, label, lambda row: in_words(getattr(row, name)), is_sortable=not is_json)
 
 
 class FinanceAdmin(ReadOnlyAdmin):

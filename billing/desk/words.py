@@ -95,12 +95,17 @@ def milliseconds(microseconds: int | None) -> str:
     return "—" if microseconds is None else f"{microseconds / 1000:.1f} ms"
 
 
+def percent(value: float | None) -> str:
+    return "—" if value is None else f"{value:.0f} %"
+
+
 def apparent_power(va: int | None) -> str:
     return f"{va / 1000:g} kVA" if va else "—"
 
 
 BY_UNIT: dict[str, Callable[[Any], Any]] = {
     "paise": money, "wh": energy, "seconds": duration, "e7": degrees, "us": milliseconds, "va": apparent_power,
+    "percent": percent,
 }  # fmt: skip
 
 
@@ -120,8 +125,8 @@ def lines(value: Any) -> list[str]:
 def facts(told_of: dict[str, Any]) -> Iterable[tuple[str, str]]:
     for name, value in told_of.items():
         stem, _underscore, unit = name.rpartition("_")
-        if unit == "paise" and isinstance(value, int):
-            yield stem.replace("_", " "), format_inr(value)
+        if unit == "paise" and isinstance(value, int | None):
+            yield stem.replace("_", " "), money(value)
         elif isinstance(value, bool | dict | list):
             yield name.replace("_", " "), _on_one_line(value)
         else:

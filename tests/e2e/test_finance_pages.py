@@ -1,31 +1,46 @@
 """Finance's pages with money on them: nothing scrolls sideways and axe finds nothing, on a desk as on a phone.
 
-FLEETCHARGE_SHOTS=<folder> keeps a picture of each page.
+FLEETCHARGE_SHOTS=<folder> keeps a picture of each page, and looks at the page of every row.
 """
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
+from django.db.models import Model
 from django.utils import timezone
+from playwright.sync_api import Page
 
 from billing.approvals import wallet_terms, write_offs
 from billing.models import CDR, Mandate
 from billing.services import ledger, rating
 from billing.services.exceptions import open_exception
 from billing.services.ledger import Leg
+from billing.tests import test_every_list
 from billing.tests.factories import make_fleet, start, stop
 from billing.utility import allocation as a
 from billing.utility import bills, dividing, posting
 from billing.utility.facts import BillFacts, ChargeFacts
 from billing.utility.models import UtilitySupply
 from fleetcharge.accounts.models import Membership, Organisation, User
-from tests.e2e.conftest import PASSWORD, PHONE, Theme, Watched
-from tests.e2e.test_accessibility import violations
+from tests.e2e.conftest import DESKTOP, PASSWORD, PHONE, Watched
+from tests.e2e.test_accessibility import AXE_IS_THERE, COLOURS, told
 
+rows, WIDE = test_every_list.rows, test_every_list.WIDE
+Rows = dict[type[Model], Model]
 SHOTS = os.environ.get("FLEETCHARGE_SHOTS", "")
+MAKES = {"ChargingSession", "AuthorisationDecision", "ChargingPolicy", "AccountingMonth", "TaxDocument"}
+SIDEWAYS = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+DEEDS = [
+    f"/admin/billing/{path}"
+    for path in ("negotiatedrate/ask", "subscription/subscribe", "bankline/upload", "billupload/upload",
+                 "spendlimit/add/", "ruleterms/add/")
+]  # fmt: skip
 TOD = [{"name": "Peak", "from": "18:00", "to": "22:00"}, {"name": "Normal", "from": "22:00", "to": "18:00"}]
 
 
@@ -98,25 +113,57 @@ def paths(chief: User, organisation: Organisation) -> list[str]:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("theme", "is_phone"), [("light", False), ("dark", True), ("dark", False), ("light", True)])
-def test_nothing_scrolls_sideways_and_axe_finds_nothing(
-    web: Watched, chief: User, paths: list[str], theme: Theme, is_phone: bool
-) -> None:
-    options: dict[str, Any] = {"viewport": PHONE, "has_touch": True, "is_mobile": True} if is_phone else {}
-    page = web.sign_in(web.page(theme=theme, **options), chief, "/admin/")
+def look(page: Page, name: str) -> list[Any]:
+    """On a desk in the light and on a phone in the dark every rule; on a desk in the dark what hangs on colours."""
+    found: list[Any] = []
+    page.add_style_tag(content="* { transition: none !important }")
+    axe = Axe()
+    for viewport, themes in ((DESKTOP, ("light", "dark")), (PHONE, ("dark",))):
+        page.set_viewport_size(viewport)
+        for theme in themes:
+            page.evaluate("theme => document.documentElement.classList.toggle('dark', theme === 'dark')", theme)
+            shoot(page, f"{name}-{viewport['width']}-{theme}")
+            is_known = (viewport, theme) == (DESKTOP, "dark")
+            found += told(axe.run(page, options=COLOURS if is_known else None))
+            axe = Axe(AXE_IS_THERE)
+        if (wide := page.evaluate(SIDEWAYS)) > 0:
+            found.append(f"{wide} px too wide at {viewport['width']}")
+    page.set_viewport_size(DESKTOP)
+    return found
+
+
+def shoot(page: Page, name: str) -> None:
+    if SHOTS:
+        page.screenshot(path=Path(SHOTS) / f"{name}.png", full_page=True)
+
+
+def walk(web: Watched, chief: User, paths: list[str]) -> dict[str, Any]:
+    page = web.sign_in(web.page(), chief, "/admin/")
     found = {}
     for path in paths:
+        web.errors.clear()
         answer = page.goto(web.server.url + path)
         assert answer is not None and answer.status == 200, path
-        if SHOTS:
-            name = path.strip("/").replace("/", "-").removeprefix("admin-billing-")
-            page.screenshot(path=Path(SHOTS) / f"{name}-{theme}-{'phone' if is_phone else 'desk'}.png", full_page=True)
-        width = page.evaluate("document.documentElement.clientWidth")
-        wide = page.evaluate("document.documentElement.scrollWidth") > width
-        if wide or (broken := violations(page)):
-            found[path] = "scrolls sideways" if wide else broken
-    assert found == {}
-    assert (web.errors, web.strangers) == ([], [])
+        name = re.sub(r"[^a-z0-9]+", "-", path.removeprefix("/admin/billing/")).strip("-")
+        if problems := [*look(page, name), *web.errors]:
+            found[path] = problems
+    assert web.strangers == []
+    return found
+
+
+def test_nothing_is_wrong_with_any_list_of_finance(web: Watched, chief: User, rows: Rows) -> None:
+    lists = [f"/admin/billing/{model._meta.model_name}/?{urlencode(WIDE.get(model.__name__, {}))}" for model in rows]
+    assert walk(web, chief, lists) == {}
+
+
+def test_nothing_is_wrong_with_the_page_of_one_row(web: Watched, chief: User, rows: Rows) -> None:
+    """One of each make; of every list where pictures are kept."""
+    of = [(model._meta.model_name, row) for model, row in rows.items() if SHOTS or model.__name__ in MAKES]
+    assert walk(web, chief, [f"/admin/billing/{name}/{row.pk}/change/" for name, row in of]) == {}
+
+
+def test_nothing_is_wrong_with_home_its_queues_and_what_is_typed(web: Watched, chief: User, paths: list[str]) -> None:
+    assert walk(web, chief, [*paths, *DEEDS]) == {}
 
 
 def test_one_click_settles_an_exception_from_the_list(web: Watched, chief: User, paths: list[str]) -> None:
