@@ -1,5 +1,6 @@
-"""What the live map shows right now, as arrays; and what one browser has of it."""
+"""What the live map shows right now, as arrays; and what browsers were told of it."""
 
+import copy
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -255,12 +256,11 @@ class StatusLayer:
 
 
 class Layer:
-    """One browser's knowledge of one board: which rows it holds, which changed since it was told."""
+    """What was told of one board: which rows are held, which changed since, which are in the box."""
 
     def __init__(self, board: Board) -> None:
         self.board = board
-        self.known = np.zeros(len(board.records), np.bool_)
-        self.pending = np.zeros(len(board.records), np.bool_)
+        self.known, self.pending, self.inside = (np.zeros(len(board.records), np.bool_) for _ in range(3))
         self.has_pending = False
 
     def mark(self, indexes: Indexes) -> None:
@@ -270,50 +270,72 @@ class Layer:
             self.pending[indexes] = True
             self.has_pending = True
 
+    def look(self, view: Viewport, *, anew: bool = False) -> None:
+        """Which rows are in the box now; only those that changed can have come or gone."""
+        self._fit()
+        rows = self._rows() if anew else np.flatnonzero(self.pending)
+        self.inside[rows] = view.holds(self.board.records[rows]) & self.board.alive[rows]
+
     @property
     def count(self) -> int:
-        """How many rows the browser holds."""
-        return int(np.count_nonzero(self.known))
+        """How many rows are in the box."""
+        return int(np.count_nonzero(self.inside))
 
-    def snapshot(self, view: Viewport | None, focus: frozenset[int]) -> wire.Records:
-        """Everything in view, or only what is in focus; from here on only changes are due."""
-        self._fit()
-        rows = len(self.board.index)
-        records = self.board.records[:rows]
-        visible = self._visible(records, np.arange(rows), view, focus)
-        self.known[:] = False
-        self.known[:rows] = visible
+    def snapshot(self, focus: frozenset[int], *, is_far: bool) -> wire.Records:
+        """Everything in the box, or from afar only what is in focus; from here on only changes are due."""
+        rows = self._rows()
+        visible = self._visible(rows, focus, is_far=is_far)
+        self.known[rows] = visible
         self.pending[:] = False
         self.has_pending = False
-        return records[visible]
+        return self.board.records[rows[visible]]
 
-    def delta(self, view: Viewport | None, focus: frozenset[int]) -> tuple[wire.Records, npt.NDArray[np.uint32]]:
-        """What changed in view, and the ids that left it."""
-        self._fit()
-        changed = self._changed(view, focus)
+    def whole(self, view: Viewport, focus: frozenset[int], *, is_far: bool) -> wire.Records:
+        """A snapshot for one more who is told the same from here on: what it holds goes for all when it goes."""
+        self.look(view, anew=True)
+        rows = self._rows()
+        visible = self._visible(rows, focus, is_far=is_far)
+        self.known[rows] |= visible
+        return self.board.records[rows[visible]]
+
+    def delta(self, focus: frozenset[int], *, is_far: bool) -> tuple[wire.Records, npt.NDArray[np.uint32]]:
+        """What changed and is visible, and the ids that are no longer; after `look`."""
+        changed = np.flatnonzero(self.pending)
         self.pending[changed] = False
         self.has_pending = False
         records = self.board.records[changed]
-        visible = self._visible(records, changed, view, focus)
+        visible = self._visible(changed, focus, is_far=is_far)
         left = self.known[changed] & ~visible
         self.known[changed] = visible
         return records[visible], records["id"][left]
 
-    def _changed(self, view: Viewport | None, focus: frozenset[int]) -> Indexes:
-        """Without a view nothing but the focus is looked at: what waits elsewhere is told by the next snapshot."""
-        if view is not None:
-            return np.flatnonzero(self.pending)
-        rows = [row for record_id in focus if (row := self.board.index.get(record_id)) is not None]
-        return np.array([row for row in rows if self.pending[row]], np.intp)
+    def fork(self) -> "Layer":
+        """The same knowledge, which goes on by itself."""
+        other = copy.copy(self)
+        other.known, other.pending, other.inside = self.known.copy(), self.pending.copy(), self.inside.copy()
+        return other
 
-    def _visible(self, records: wire.Records, rows: Indexes, view: Viewport | None, focus: frozenset[int]) -> Flags:
-        inside = np.zeros(len(rows), np.bool_) if view is None else view.holds(records)
+    def absorb(self, other: "Layer") -> None:
+        """Who was told what `other` knows is told the same as the rest from here on: all that anybody lacks, to all."""
+        self._fit()
+        other._fit()
+        self.known |= other.known
+        self.pending |= other.pending
+        self.has_pending |= other.has_pending
+
+    def _rows(self) -> Indexes:
+        return np.arange(len(self.board.index))
+
+    def _visible(self, rows: Indexes, focus: frozenset[int], *, is_far: bool) -> Flags:
+        visible: Flags = np.zeros(len(rows), np.bool_) if is_far else self.inside[rows]
         if focus:
-            inside |= np.isin(records["id"], list(focus))
-        return inside & self.board.alive[rows]
+            visible |= np.isin(self.board.records["id"][rows], list(focus)) & self.board.alive[rows]
+        return visible
 
     def _fit(self) -> None:
         missing = len(self.board.records) - len(self.known)
         if missing:
-            self.known = np.concatenate([self.known, np.zeros(missing, np.bool_)])
-            self.pending = np.concatenate([self.pending, np.zeros(missing, np.bool_)])
+            more = np.zeros(missing, np.bool_)
+            self.known, self.pending, self.inside = (
+                np.concatenate([flags, more]) for flags in (self.known, self.pending, self.inside)
+            )

@@ -5,6 +5,7 @@ changed is taken out of the cell it was in and put into the one it is in: a tick
 """
 
 import time
+from bisect import bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -65,9 +66,6 @@ class Source:
 
     def __init__(self, board: Board, amounts: Callable[[wire.Records], Amounts], place: tuple[int, int]) -> None:
         self.board, self._amounts, self._place = board, amounts, place
-        self.begin()
-
-    def begin(self) -> None:
         self._seen, self._is_seen = self.board.records.copy(), self.board.alive.copy()
         self._pending = np.zeros(len(self._seen), np.bool_)
         self._has_pending = False
@@ -79,6 +77,10 @@ class Source:
 
     def whole(self) -> Change:
         return self._change(self._seen[:0], self._seen[self._is_seen])
+
+    def places(self) -> tuple[Numbers, Numbers]:
+        records = self._seen[self._is_seen]
+        return _mercator(records["lat"], records["lon"])
 
     def changes(self) -> Change | None:
         """Since it was asked last."""
@@ -149,8 +151,7 @@ class Cells:
 
     def within(self, view: Viewport) -> Flags:
         """Which cells the view touches."""
-        corners = np.array([view.north, view.south]), np.array([view.west, view.east])
-        (west, east), (north, south) = ((axis >> (WORLD_BITS - self._bits)).tolist() for axis in _mercator(*corners))
+        west, north, east, south = _edges(view, self.level)
         x, y = self._records["x"][: len(self._slots)], self._records["y"][: len(self._slots)]
         inside: Flags = (x >= west) & (x <= east) & (y >= north) & (y <= south)
         return inside
@@ -183,20 +184,17 @@ class Cells:
 
 
 class FleetCells:
-    """Every level that somebody of one fleet looks at."""
+    """Every level that somebody of one fleet looks at; nothing while nobody looks from afar."""
 
     def __init__(self, vehicles: Board, sites: Sequence[Board]) -> None:
-        self._sources = [
-            Source(vehicles, vehicle_amounts, VEHICLE_PLACE),
-            *(Source(board, site_amounts, SITE_PLACE) for board in sites),
-        ]
+        self._vehicles, self._sites = vehicles, sites
+        self._sources: list[Source] = []
         self._levels: dict[int, Cells] = {}
 
     def mark(self, changed: Mapping[Board, Indexes]) -> None:
-        if self._levels:
-            for source in self._sources:
-                if (indexes := changed.get(source.board)) is not None:
-                    source.mark(indexes)
+        for source in self._sources:
+            if (indexes := changed.get(source.board)) is not None:
+                source.mark(indexes)
 
     def at(self, level: int) -> Cells:
         """As the boards are now. Another object than before means: what was told of it counts no longer."""
@@ -207,17 +205,29 @@ class FleetCells:
         cells.asked_at = time.monotonic()
         return cells
 
+    def fitting(self, view: Viewport, finest: int) -> int:
+        """The finest level whose cells in view are few enough to be told; found by counting, not by building them."""
+        west, north, east, south = _edges(view, finest)
+        if (east - west + 1) * (south - north + 1) <= MOST_CELLS:
+            return finest
+        self._advance()
+        x, y = (np.concatenate(axis) for axis in zip(*(source.places() for source in self._sources), strict=True))
+        return bisect_right(range(1, finest + 1), MOST_CELLS, key=lambda level: _count_of_cells(x, y, view, level))
+
     def forget(self, now: float) -> None:
         """Levels that nobody looks at any more."""
-        for level, cells in list(self._levels.items()):
-            if now - cells.asked_at > FORGET_SECONDS:
-                del self._levels[level]
+        self._levels = {level: cells for level, cells in self._levels.items() if now - cells.asked_at <= FORGET_SECONDS}
+        if not self._levels:
+            self._sources = []
 
     def _advance(self) -> None:
+        if not self._sources:
+            self._sources = [
+                Source(self._vehicles, vehicle_amounts, VEHICLE_PLACE),
+                *(Source(board, site_amounts, SITE_PLACE) for board in self._sites),
+            ]
         for source in self._sources:
-            if not self._levels:
-                source.begin()  # nobody listened meanwhile
-            elif (change := source.changes()) is not None:
+            if (change := source.changes()) is not None:
                 for cells in self._levels.values():
                     cells.take(change)
 
@@ -229,14 +239,13 @@ class FleetCells:
 
 
 class Overview:
-    """One browser's knowledge of the cells of its fleet."""
+    """What was told of the cells of one fleet."""
 
     def __init__(self, fleet: FleetCells) -> None:
         self._fleet = fleet
         self._cells: Cells | None = None
         self._view = Viewport()
         self._told = 0
-        self.has_pending = False
 
     @property
     def is_on(self) -> bool:
@@ -248,37 +257,37 @@ class Overview:
 
     @property
     def is_outdated(self) -> bool:
-        """Were its cells begun anew, so that only a snapshot can follow?"""
+        """Were its cells, which are as the boards are now, begun anew, so that only a snapshot can follow?"""
         return self._cells is not None and self._fleet.at(self._cells.level) is not self._cells
 
-    def mark(self) -> None:
-        self.has_pending = self.is_on
-
     def leave(self) -> None:
-        self._cells, self.has_pending = None, False
-
-    def count(self) -> int:
-        """Vehicles and sites in the cells it looks at."""
-        cells = self._cells.filled(self._view) if self._cells else np.zeros(0, wire.CELL)
-        return int(cells["vehicles"].sum() + cells["sites"].sum())
+        self._cells = None
 
     def snapshot(self, view: Viewport, zoom: float) -> wire.Records:
         """Every cell in view; from here on only changes are due."""
-        level = level_of(view, zoom)
-        while len(records := self._fleet.at(level).filled(view)) > MOST_CELLS and level:
-            level -= 1
-        self._cells, self._view = self._fleet.at(level), view
-        self._told, self.has_pending = self._cells.version, False
-        return records
+        self._view = view
+        self._cells = self._fleet.at(self._fleet.fitting(view, level_of(view, zoom)))
+        self._told = self._cells.version
+        return self.whole()
+
+    def whole(self) -> wire.Records:
+        """Every cell in view, for one more who is told the same changes from here on; none while it is off."""
+        return self._cells.filled(self._view) if self._cells else np.zeros(0, wire.CELL)
 
     def delta(self) -> wire.Records:
         """The cells in view that changed; an empty one is gone."""
-        self.has_pending = False
         if self._cells is None:
             return np.zeros(0, wire.CELL)
         records = self._cells.changed(self._view, self._told)
         self._told = self._cells.version
         return records
+
+    def absorb(self, other: "Overview") -> bool:
+        """Who was told what `other` knows is told the same changes from here on; False: theirs are not these cells."""
+        if self._cells is not other._cells:
+            return False
+        self._told = min(self._told, other._told)
+        return True
 
 
 def _mercator(lat: npt.NDArray[Any], lon: npt.NDArray[Any]) -> tuple[Numbers, Numbers]:
@@ -287,6 +296,20 @@ def _mercator(lat: npt.NDArray[Any], lon: npt.NDArray[Any]) -> tuple[Numbers, Nu
     x = (lon / 1e6 + 180) / 360
     y = 0.5 - np.log((1 + sine) / (1 - sine)) / (4 * np.pi)
     return _steps(x), _steps(y)
+
+
+def _edges(view: Viewport, level: int) -> tuple[int, int, int, int]:
+    """The outermost cells that the view touches: west, north, east, south."""
+    corners = np.array([view.north, view.south]), np.array([view.west, view.east])
+    x, y = (axis >> (WORLD_BITS - level - CELL_BITS) for axis in _mercator(*corners))
+    return int(x[0]), int(y[0]), int(x[1]), int(y[1])
+
+
+def _count_of_cells(x: Numbers, y: Numbers, view: Viewport, level: int) -> int:
+    """How many cells of that level these places fill in view."""
+    west, north, east, south = _edges(view, level)
+    x, y = (axis >> (WORLD_BITS - level - CELL_BITS) for axis in (x, y))
+    return len(np.unique((x << 16 | y)[(x >= west) & (x <= east) & (y >= north) & (y <= south)]))
 
 
 def _steps(share: npt.NDArray[np.float64]) -> Numbers:

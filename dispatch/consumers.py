@@ -5,22 +5,21 @@ import contextlib
 import logging
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
 import orjson
 
 from dispatch import doorkeeper, live_reads, wire, wording
-from dispatch.boards import Board, Indexes, Layer, StatusLayer, Viewport
-from dispatch.cells import Overview, is_crowded
+from dispatch.boards import StatusLayer, Viewport
 from dispatch.hub import LiveHub, hub
+from dispatch.pictures import LAYERS, Look
 from fleetcharge.lib import asgi
+from fleetcharge.lib.sockets import HEAR, WRITE, WRITE_BYTES
 
-HZ = 5.0
-SLOWER_AFTER_SECONDS = ((5.0, 1.0), (2.0, 2.0))
-"""Age of the oldest frame the page has not acknowledged, and the rate we then fall to."""
+SLOWER_AFTER_SECONDS = ((5.0, 1.0), (2.0, 0.5))
+"""Age of the oldest frame the page has not acknowledged, and the pause between frames that we then make."""
 STATUS_SECONDS = 2.0
 TOO_SLOW_SECONDS = 15.0
 RECHECK_SECONDS = 60.0
@@ -29,57 +28,56 @@ MAX_TEXT_BYTES = 65_536
 MAX_WAITING_TEXTS = 2_000
 MAX_BAD_MESSAGES = 3
 MAX_FOCUS = 200
+MAX_ID = 0xFFFFFFFF
 TOO_SLOW, BAD_MESSAGES = 4408, 4400
 COULD_NOT_TELL = 1011
 
 NEAR = 18.0
 """The zoom of a page that does not say."""
-Frame = tuple[int, int, Any]
-"""Kind, flags, body."""
 
 logger = logging.getLogger(__name__)
 
 
 class LiveSocket:
-    """State of one connection. Events only mark what is due; the writer task sends it when the pace allows."""
+    """State of one connection. What it looks at is told by a sight (dispatch/sights.py), which it shares.
 
-    def __init__(self, guest: doorkeeper.Guest, the_hub: LiveHub, send: asgi.Send) -> None:
+    All goes out in order: at once where nothing stands in the way, else by the writer task.
+    """
+
+    def __init__(
+        self, guest: doorkeeper.Guest, the_hub: LiveHub, send: asgi.Send, short_ways: Mapping[str, Any] | None = None
+    ) -> None:
         self.guest, self.hub, self._send = guest, the_hub, send
         self.user_id, self.organisation_id = guest.user_id, guest.organisation_id
         self.is_paused = False
         self._wake = asyncio.Event()
         self._language = wording.ENGLISH
-        self._texts: deque[str] = deque()
+        self._waiting: deque[str | bytes] = deque()
         self._kpi: str | None = None
         self._held_alerts: list[dict[str, Any]] | None = []
-        self._view: Viewport | None = None
-        self._zoom = NEAR
+        self._place: tuple[Viewport, float] | None = None
         self._layers_on = {"vehicles", "stations"}
         self._focus: dict[str, frozenset[int]] = {"vehicles": frozenset(), "stations": frozenset()}
-        self._vehicles = Layer(the_hub.vehicles[guest.organisation_id].board)
+        self._is_look_due = False
         self._status = StatusLayer(the_hub.statuses_of(guest.organisation_id))
         self._status_at = float("-inf")
-        self._stations = [Layer(the_hub.stations), Layer(the_hub.depots[guest.organisation_id])]
-        self._overview = Overview(the_hub.cells_of(guest.organisation_id))
-        self._is_snapshot_due = self._is_revision_due = self._is_far = False
         self._has_details = False
         self._seq = 0
         self._unacked: deque[tuple[int, float]] = deque()
-        self._last_frame_at = 0.0
         self._sending_since: float | None = None
         self._bye: tuple[int, int] | None = None
         self._bad_messages = 0
         self._checked_at = time.monotonic()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._use_short_ways(short_ways or {})
+
+    def _use_short_ways(self, short_ways: Mapping[str, Any]) -> None:
+        self._write_text = short_ways.get(WRITE, _never)
+        self._write_bytes = short_ways.get(WRITE_BYTES, _never)
+        self._hear_with = short_ways.get(HEAR, _never)
+        self._hear_with(self._hear)
 
     # --- called by the hub ----------------------------------------------------------------------------------------
-    def boards_changed(self, changed: dict[Board, Indexes]) -> None:
-        for layer in (self._vehicles, *self._stations):
-            if (indexes := changed.get(layer.board)) is not None:
-                layer.mark(indexes)
-                self._overview.mark()
-                self._wake.set()
-
     def alert(self, payload: dict[str, Any]) -> None:
         if self._held_alerts is not None:  # until the browser has said what it already knows
             self._held_alerts.append(payload)
@@ -97,15 +95,10 @@ class LiveSocket:
 
     def kpi(self, text: str) -> None:
         self._kpi = text
-        self._wake.set()
+        self._go_on()
 
     def resync(self, why: str) -> None:
         self._say({"type": "resync", "why": why})
-        self._is_snapshot_due = True
-
-    def revision_moved(self) -> None:
-        self._is_revision_due = True
-        self._wake.set()
 
     def details(self, payload: dict[str, Any]) -> None:
         if self._has_details:  # else it has no names yet, and asks once it has
@@ -122,6 +115,27 @@ class LiveSocket:
             self._checked_at = now
             self._start(self._recheck())
 
+    # --- called by what it looks at -------------------------------------------------------------------------------
+    @property
+    def is_free(self) -> bool:
+        return not self._waiting and self._sending_since is None and self._bye is None
+
+    def pause(self, now: float) -> float:
+        lag = now - self._unacked[0][1] if self._unacked else 0.0
+        return next((pause for seconds, pause in SLOWER_AFTER_SECONDS if lag > seconds), 0.0)
+
+    def take(self, frames: list[wire.Frame], now: float) -> None:
+        self._tell(frames, now)
+
+    def _tell(self, frames: list[wire.Frame], now: float) -> None:
+        for frame in frames:
+            self._seq += 1
+            self._unacked.append((self._seq, now))
+            self._put_soon(frame.numbered(self._seq))
+
+    def give_up(self) -> None:
+        self.close(COULD_NOT_TELL, 1000)
+
     # --- life -----------------------------------------------------------------------------------------------------
     async def run(self, receive: asgi.Receive) -> None:
         tasks = {asyncio.create_task(self._write()), asyncio.create_task(self._read(receive))}
@@ -129,6 +143,8 @@ class LiveSocket:
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self._hear_with(None)
+            self.hub.sights.leave(self)
             self._cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
@@ -161,27 +177,31 @@ class LiveSocket:
     # --- reading --------------------------------------------------------------------------------------------------
     async def _read(self, receive: asgi.Receive) -> None:
         while (message := await receive())["type"] == "websocket.receive":
-            try:
-                self._take(message.get("text") or "")
-            except (ValueError, TypeError, KeyError, OverflowError):
-                self._bad_messages += 1
-                if self._bad_messages >= MAX_BAD_MESSAGES:
-                    self.close(BAD_MESSAGES, 60_000)
+            self._hear(message.get("text") or "")
 
-    def _take(self, text: str) -> None:
+    def _hear(self, text: str) -> bool:
+        try:
+            self._heed(text)
+        except (ValueError, TypeError, KeyError, OverflowError):
+            self._bad_messages += 1
+            if self._bad_messages >= MAX_BAD_MESSAGES:
+                self.close(BAD_MESSAGES, 60_000)
+        return True
+
+    def _heed(self, text: str) -> None:
         if len(text) > MAX_TEXT_BYTES:
             raise ValueError("too long")
         message = orjson.loads(text)
-        take = {
+        heed = {
             "hello": self._hello, "view": self._look, "focus": self._focus_on, "ack": self._acked,
             "pause": self._pause, "resume": self._resume, "details": self._ask_details,
         }[message["type"]]  # fmt: skip
-        take(message)
+        heed(message)
 
     def _hello(self, message: dict[str, Any]) -> None:
         self._say({
-            "type": "welcome", "epoch": self.hub.epoch, "hz": HZ, "server_time": datetime.now(UTC).isoformat(),
-            "rev": self._revision, "states": wire.STATE_NAMES,
+            "type": "welcome", "epoch": self.hub.epoch, "hz": self.hub.sights.hz, "states": wire.STATE_NAMES,
+            "server_time": datetime.now(UTC).isoformat(), "rev": self.hub.revision_of(self.organisation_id),
         })  # fmt: skip
         self._language = str(message.get("language") or wording.ENGLISH)
         self._start(self._replay_alerts(int(message.get("last_alert") or 0)))
@@ -207,10 +227,14 @@ class LiveSocket:
     def _look(self, message: dict[str, Any]) -> None:
         pad = min(1.0, max(0.0, float(message.get("pad", 0.25))))
         zoom = min(NEAR, max(0.0, float(message.get("z", NEAR))))
-        self._view, self._zoom = Viewport.of(message["bbox"], pad), zoom
+        self._place = Viewport.of(message["bbox"], pad), zoom
         self._turn_on(set(message.get("layers") or self._layers_on))
-        self._is_snapshot_due = True
-        self._last_frame_at = 0.0
+        self._look_anew()
+
+    def _look_anew(self) -> None:
+        """Nothing more of the old; all of the new, once what is on its way is gone: however often it is asked for."""
+        self.hub.sights.leave(self)
+        self._is_look_due = True
         self._wake.set()
 
     def _turn_on(self, layers: set[str]) -> None:
@@ -219,12 +243,10 @@ class LiveSocket:
         self._layers_on = layers
 
     def _focus_on(self, message: dict[str, Any]) -> None:
-        self._focus = {
-            "vehicles": frozenset(int(value) for value in message.get("veh", [])[:MAX_FOCUS]),
-            "stations": frozenset(int(value) for value in message.get("stn", [])[:MAX_FOCUS]),
-        }
-        self._is_snapshot_due = self._view is not None
-        self._wake.set()
+        focus = {"vehicles": _ids(message.get("veh", [])), "stations": _ids(message.get("stn", []))}
+        if focus != self._focus:
+            self._focus = focus
+            self._look_anew()
 
     def _acked(self, message: dict[str, Any]) -> None:
         seq = int(message["seq"])
@@ -233,148 +255,87 @@ class LiveSocket:
 
     def _pause(self, message: dict[str, Any]) -> None:
         self.is_paused = True
+        self.hub.sights.leave(self)
 
     def _resume(self, message: dict[str, Any]) -> None:
         self.is_paused = False
         self._unacked.clear()
-        self._wake.set()
+        self._look_anew()
 
     # --- writing --------------------------------------------------------------------------------------------------
-    @property
-    def _revision(self) -> int:
-        return self.hub.revisions.get(self.organisation_id, 0)
-
     def _say(self, payload: dict[str, Any]) -> None:
-        if len(self._texts) >= MAX_WAITING_TEXTS:
+        if len(self._waiting) >= MAX_WAITING_TEXTS:
             self.close(TOO_SLOW, 1000)
             return
-        self._texts.append(orjson.dumps(payload).decode())
-        self._wake.set()
+        self._put_soon(orjson.dumps(payload).decode())
+
+    def _put_soon(self, data: str | bytes) -> None:
+        """Now, unless something has to go first; the writer sends it then."""
+        write = self._write_text if isinstance(data, str) else self._write_bytes
+        if self._waiting or self._sending_since is not None or not write(data):
+            self._waiting.append(data)
+            self._wake.set()
 
     async def _write(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            while self._texts:
-                await self._put(text=self._texts.popleft())
-            if self._kpi is not None and not self.is_paused:
-                text, self._kpi = self._kpi, None
-                await self._put(text=text)
-            if self._bye is not None:
+            while self._waiting:
+                await self._put(self._waiting.popleft())
+            self._go_on()
+            if self._bye is not None and not self._waiting:
                 return await self._say_goodbye(*self._bye)
-            if self._view is not None and not self.is_paused and self._are_frames_due():
-                await self._send_frames(self._view)
-            if "status" in self._layers_on and not self.is_paused:
-                await self._send_status()
+
+    def _go_on(self) -> None:
+        """What waits its turn, now that nothing stands in its way."""
+        if self.is_paused or self._waiting or self._sending_since is not None:
+            return  # the writer comes here when all of it is gone
+        if self._kpi is not None:
+            text, self._kpi = self._kpi, None
+            self._put_soon(text)
+        if self._bye is not None:
+            return
+        if self._is_look_due and self._place is not None:
+            self._look_at(*self._place)
+        if "status" in self._layers_on:
+            self._tell_status()
+        self.hub.sights.freed(self)
+
+    def _look_at(self, view: Viewport, zoom: float) -> None:
+        self._is_look_due = False
+        layers = LAYERS & self._layers_on
+        look = Look(self.organisation_id, view, zoom, layers, self._focus["vehicles"], self._focus["stations"])
+        self.hub.sights.look(self, look)
 
     async def _say_goodbye(self, code: int, retry_ms: int) -> None:
-        await self._put(text=orjson.dumps({"type": "bye", "code": code, "retry_ms": retry_ms}).decode())
+        await self._put(orjson.dumps({"type": "bye", "code": code, "retry_ms": retry_ms}).decode())
         await self._send({"type": "websocket.close", "code": code})
 
-    def _are_frames_due(self) -> bool:
-        """Anything to send, and the pace allows it; otherwise the writer is woken when it does."""
-        waiting = [self._overview.has_pending, *(layer.has_pending for layer in (self._vehicles, *self._stations))]
-        if not (self._is_snapshot_due or self._is_revision_due or any(waiting)):
-            return False
-        now = time.monotonic()
-        wait = self._last_frame_at + 1 / self._pace(now) - now
-        if wait > 0:
-            asyncio.get_running_loop().call_later(wait, self._wake.set)
-            return False
-        self._last_frame_at = now
-        return True
-
-    def _pace(self, now: float) -> float:
-        lag = now - self._unacked[0][1] if self._unacked else 0.0
-        return next((hz for seconds, hz in SLOWER_AFTER_SECONDS if lag > seconds), HZ)
-
-    async def _send_frames(self, view: Viewport) -> None:
-        self._choose(view)
-        frames = self._snapshot(view) if self._is_snapshot_due else self._delta(view)
-        self._is_snapshot_due = self._is_revision_due = False
-        await self._put_frames(frames)
-
-    async def _put_frames(self, frames: list[Frame]) -> None:
-        for kind, flags, body in frames:
-            self._seq += 1
-            self._unacked.append((self._seq, time.monotonic()))
-            await self._put(data=wire.frame(kind, flags, self._seq, self._revision, body))
-
-    async def _send_status(self) -> None:
+    def _tell_status(self) -> None:
         """Of the whole fleet, for a list above a map that shows a part of it; woken with the figures."""
         now = time.monotonic()
-        if now - self._status_at < STATUS_SECONDS or self._pace(now) < HZ:
+        if now - self._status_at < STATUS_SECONDS or self.pause(now):
             return
         is_first, self._status_at = self._status_at < 0, now
         records = self._status.changed(now)
         if len(records) or is_first:
-            await self._put_frames([(wire.STATUS, flags, part) for flags, part in wire.parts(records)])
+            rev = self.hub.revision_of(self.organisation_id)
+            self._tell([wire.packed(wire.STATUS, flags, rev, part) for flags, part in wire.parts(records)], now)
 
-    def _choose(self, view: Viewport) -> None:
-        """Records, or cells where too many are in view; going from one to the other takes a snapshot."""
-        is_wanted = "grid" in self._layers_on
-        is_far = is_wanted and is_crowded(self._count(view), self._zoom, is_already=self._overview.is_on)
-        if is_far != self._overview.is_on or self._overview.is_outdated:
-            self._is_snapshot_due = True
-        if not is_far:
-            self._overview.leave()
-        self._is_far = is_far
-
-    def _count(self, view: Viewport) -> int:
-        layers = (self._vehicles, *self._stations)
-        if self._is_snapshot_due:
-            return sum(int(np.count_nonzero(view.holds(layer.board.live_records()))) for layer in layers)
-        return self._overview.count() if self._overview.is_on else sum(layer.count for layer in layers)
-
-    def _snapshot(self, view: Viewport) -> list[Frame]:
-        """What replaces the last picture goes before what takes it away, so that the map is never empty."""
-        records = self._records(None if self._is_far else view)
-        if "grid" not in self._layers_on:
-            return records
-        cells = self._overview.snapshot(view, self._zoom) if self._is_far else np.zeros(0, wire.CELL)
-        grid = self._grid(wire.parts(cells))
-        return grid + records if self._is_far else records + grid
-
-    def _records(self, view: Viewport | None) -> list[Frame]:
-        frames: list[Frame] = []
-        if "vehicles" in self._layers_on:
-            records = self._vehicles.snapshot(view, self._focus["vehicles"])
-            frames += [(wire.SNAPSHOT, flags, part) for flags, part in wire.parts(records)]
-        if "stations" in self._layers_on:
-            boards = [layer.snapshot(view, self._focus["stations"]) for layer in self._stations]
-            frames += [(wire.STATIONS, flags, part) for flags, part in wire.parts(wire.joined(boards))]
-        return frames
-
-    def _grid(self, parts: Iterable[tuple[int, Any]]) -> list[Frame]:
-        return [(wire.GRID, flags | self._overview.level << wire.LEVEL_SHIFT, part) for flags, part in parts]
-
-    def _delta(self, view: Viewport) -> list[Frame]:
-        frames: list[Frame] = []
-        if len(cells := self._overview.delta()):
-            frames += self._grid((flags & wire.LAST_PART, part) for flags, part in wire.parts(cells))
-        seen = None if self._is_far else view
-        if "vehicles" in self._layers_on:
-            records, left = self._vehicles.delta(seen, self._focus["vehicles"])
-            frames += _frames(wire.DELTA, records, left, 0, is_forced=self._is_revision_due)
-        if "stations" in self._layers_on:
-            told = [layer.delta(seen, self._focus["stations"]) for layer in self._stations]
-            records, left = wire.joined([one for one, _ in told]), np.concatenate([gone for _, gone in told])
-            frames += _frames(
-                wire.STATIONS, records, left, wire.STATION_IDS
-            )  # who went from one board may be on another
-        return frames
-
-    async def _put(self, *, text: str | None = None, data: bytes | None = None) -> None:
+    async def _put(self, data: str | bytes) -> None:
         self._sending_since = time.monotonic()
-        await self._send({"type": "websocket.send", **({"text": text} if data is None else {"bytes": data})})
+        await self._send({"type": "websocket.send", "text" if isinstance(data, str) else "bytes": data})
         self._sending_since = None
 
 
-def _frames(kind: int, records: Any, left: Any, id_flag: int, *, is_forced: bool = False) -> list[Frame]:
-    frames: list[Frame] = [(wire.REMOVE, wire.LAST_PART | id_flag, left)] if len(left) else []
-    if len(records) or is_forced:
-        frames += [(kind, flags & wire.LAST_PART, part) for flags, part in wire.parts(records)]
-    return frames
+def _never(_: object) -> bool:
+    """Of servers that know no short way."""
+    return False
+
+
+def _ids(values: list[Any]) -> frozenset[int]:
+    """Those that can be of a record."""
+    return frozenset(number for value in values[:MAX_FOCUS] if 0 < (number := int(value)) <= MAX_ID)
 
 
 async def live_socket(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send) -> None:
@@ -388,12 +349,12 @@ async def live_socket(scope: asgi.Scope, receive: asgi.Receive, send: asgi.Send)
         await send({"type": "websocket.send", "text": orjson.dumps(bye).decode()})
         return await send({"type": "websocket.close", "code": guest})
     await the_hub.prepare(guest.organisation_id)
-    socket = LiveSocket(guest, the_hub, send)
+    socket = LiveSocket(guest, the_hub, send, scope.get("extensions"))
     the_hub.listeners.add(socket)
     try:
         await socket.run(receive)
     finally:
-        the_hub.listeners.discard(socket)
+        the_hub.let_go(socket)
 
 
 async def admit(scope: asgi.Scope, the_hub: LiveHub, *, is_own: bool) -> doorkeeper.Guest | int:

@@ -17,9 +17,11 @@ from django.conf import settings
 from django.db import close_old_connections, connections
 
 from dispatch import details, live, live_reads, wire
-from dispatch.boards import Board, Indexes, StatusBook, VehicleBoard
+from dispatch.boards import Board, StatusBook, VehicleBoard
 from dispatch.cells import FleetCells
 from dispatch.details import DetailBook
+from dispatch.pictures import Look, Picture
+from dispatch.sights import Sights
 
 T = TypeVar("T")
 logger = logging.getLogger(__name__)
@@ -37,12 +39,10 @@ class Listener(Protocol):
     user_id: int
     is_paused: bool
 
-    def boards_changed(self, changed: dict[Board, Indexes]) -> None: ...
     def alert(self, payload: dict[str, Any]) -> None: ...
     def session(self, payload: dict[str, Any]) -> None: ...
     def kpi(self, text: str) -> None: ...
     def resync(self, why: str) -> None: ...
-    def revision_moved(self) -> None: ...
     def details(self, payload: dict[str, Any]) -> None: ...
     def check(self, now: float) -> None: ...
 
@@ -57,6 +57,7 @@ class LiveHub:
         self.depots: dict[int, Board] = defaultdict(lambda: Board(wire.STATION))
         self.vehicles: dict[int, VehicleBoard] = {}
         self.revisions: dict[int, int] = {}
+        self.sights = Sights(self._picture_of, self.revision_of, settings.LIVE_HZ)
         self._cells: dict[int, FleetCells] = {}
         self._statuses: dict[int, StatusBook] = {}
         self._details: dict[int, DetailBook] = defaultdict(DetailBook)
@@ -119,6 +120,21 @@ class LiveHub:
             self._statuses[organisation_id] = StatusBook(self.vehicles[organisation_id].board)
         return self._statuses[organisation_id]
 
+    def let_go(self, listener: Listener) -> None:
+        """It is gone, and with the last one of its fleet what only browsers need."""
+        self.listeners.discard(listener)
+        if all(other.organisation_id != listener.organisation_id for other in self.listeners):
+            self._cells.pop(listener.organisation_id, None)
+            self._statuses.pop(listener.organisation_id, None)
+
+    def _picture_of(self, look: Look) -> Picture:
+        sites = (self.stations, self.depots[look.organisation_id])
+        cells = self.cells_of(look.organisation_id)
+        return Picture(look, self.vehicles[look.organisation_id].board, sites, cells)
+
+    def revision_of(self, organisation_id: int) -> int:
+        return self.revisions.get(organisation_id, 0)
+
     def sockets_of(self, user_id: int) -> int:
         return sum(listener.user_id == user_id for listener in self.listeners)
 
@@ -162,6 +178,7 @@ class LiveHub:
             await self._load(organisation_id)
         for listener in self.listeners:
             listener.resync(why)
+        self.sights.begin_anew()
 
     # --- the bus --------------------------------------------------------------------------------------------------
     async def _listen(self) -> None:
@@ -223,8 +240,7 @@ class LiveHub:
             self._dirty = defaultdict(set)
             for cells in self._cells.values():
                 cells.mark(changed)
-            for listener in self.listeners:
-                listener.boards_changed(changed)
+            self.sights.mark(changed)
 
     async def _follow_hints(self) -> None:
         """Read what the hints point at, all of a kind in one query, until none are left."""
@@ -295,6 +311,7 @@ class LiveHub:
         while True:
             await asyncio.sleep(KPI_SECONDS)
             self._look_for_alerts()
+            self.sights.weigh(time.monotonic())
             watched = {listener.organisation_id for listener in self.listeners if not listener.is_paused}
             for organisation_id in watched:
                 await self._tell_kpis_of(organisation_id)
@@ -373,8 +390,7 @@ class LiveHub:
             if revision != self.revisions.get(organisation_id):
                 self._place_stations(await self.read(live_reads.station_rows), None)
                 await self._load(organisation_id)
-                for listener in self._of(organisation_id):
-                    listener.revision_moved()
+                self.sights.revision_moved(organisation_id)
 
 
 def _with_fresh_connection(function: Callable[..., T], *args: Any) -> T:

@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from dispatch import doorkeeper
+from dispatch import doorkeeper, wire
 from dispatch.consumers import MAX_TEXT_BYTES, LiveSocket, admit
 from dispatch.hub import LiveHub, hub
 from fleetcharge.lib import asgi
@@ -30,10 +30,13 @@ class LiveEvents(LiveSocket):
         super().__init__(guest, the_hub, _speaking_http(send))
         self.is_once, self._has_told = is_once, set[str]()
 
-    async def _put_frames(self, frames: list[tuple[int, int, Any]]) -> None:
-        await super()._put_frames(frames)
-        self._unacked.clear()
+    def take(self, frames: list[wire.Frame], now: float) -> None:
+        super().take(frames, now)
         self._told("frames")
+
+    def _tell(self, frames: list[wire.Frame], now: float) -> None:
+        super()._tell(frames, now)
+        self._unacked.clear()
 
     async def _replay_alerts(self, last_revision: int) -> None:
         await super()._replay_alerts(last_revision)
@@ -46,7 +49,7 @@ class LiveEvents(LiveSocket):
     def _told(self, what: str) -> None:
         """What is on its way already goes out before the end. Who has not said where it looks gets no frames."""
         self._has_told.add(what)
-        due = {"alerts", "figures"} if self._view is None else {"alerts", "figures", "frames"}
+        due = {"alerts", "figures"} if self._place is None else {"alerts", "figures", "frames"}
         if self.is_once and self._has_told >= due:
             self.close(OVER, 0)
 
@@ -107,7 +110,7 @@ async def _tell(scope: asgi.Scope, query: dict[str, list[str]], receive: asgi.Re
     try:
         await told.run(_saying(query.get("say", [])[:MAX_SAID], receive))
     finally:
-        the_hub.listeners.discard(told)
+        the_hub.let_go(told)
 
 
 def is_own_page(scope: asgi.Scope) -> bool:

@@ -2,12 +2,14 @@
 
 import struct
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 HEADER = struct.Struct("<BBBBIII")
+SEQ_AT, SEQ_END = 4, 8
+"""Where in the header the number of the frame stands."""
 MAGIC, VERSION = 0xFC, 1
 SNAPSHOT, DELTA, REMOVE, GRID, STATIONS, STATUS = 1, 2, 3, 4, 5, 6
 LAST_PART, STATION_IDS, FIRST_PART = 1, 2, 4
@@ -58,9 +60,24 @@ def worst_of(*, free: int, busy: int, reserved: int, faulted: int) -> int:
     return STATION_UNKNOWN
 
 
+class Frame(NamedTuple):
+    """One binary frame but for its number, which is each socket's own: packed once, whoever is told it."""
+
+    before: bytes
+    after: bytes
+
+    def numbered(self, seq: int) -> bytes:
+        return self.before + (seq & 0xFFFFFFFF).to_bytes(4, "little") + self.after
+
+
+def packed(kind: int, flags: int, rev: int, body: npt.NDArray[Any]) -> Frame:
+    header = HEADER.pack(MAGIC, VERSION, kind, flags, 0, rev, len(body))
+    return Frame(header[:SEQ_AT], header[SEQ_END:] + body.tobytes())
+
+
 def frame(kind: int, flags: int, seq: int, rev: int, body: npt.NDArray[Any]) -> bytes:
     """One binary frame."""
-    return HEADER.pack(MAGIC, VERSION, kind, flags, seq & 0xFFFFFFFF, rev, len(body)) + body.tobytes()
+    return packed(kind, flags, rev, body).numbered(seq)
 
 
 def parts(records: npt.NDArray[Any]) -> Iterator[tuple[int, npt.NDArray[Any]]]:

@@ -49,6 +49,14 @@ def _dated_factors(name: str, default: str) -> list[tuple[date, int, str]]:
     return factors
 
 
+def _rate(name: str, default: str, *, most: float) -> float:
+    """Times a second; one that could never be kept raises."""
+    hz = float(os.environ.get(name, default))
+    if not 0 < hz <= most:
+        raise ValueError(f"{name} is a rate above 0 and at most {most:g}, not {hz:g}")
+    return hz
+
+
 def _server(name: str) -> str:
     """Address of a server, or nothing; one that could never be asked raises."""
     url = os.environ.get(name, "").strip()
@@ -319,6 +327,7 @@ SPECTACULAR_SETTINGS = {
 # --- Map: no request to outside hosts unless the operator asks for it ---------------------------------------------
 TILES_URL = os.environ.get("FLEETCHARGE_TILES_URL", "")
 TILES_ATTRIBUTION = os.environ.get("FLEETCHARGE_TILES_ATTRIBUTION", "")
+LIVE_HZ = _rate("FLEETCHARGE_LIVE_HZ", "10", most=60)
 LEAFLET_CONFIG = {"TILES": [], "RESET_VIEW": False, "ATTRIBUTION_PREFIX": "", "NO_GLOBALS": False}
 
 # --- How we judge the world ---------------------------------------------------------------------------------------

@@ -98,6 +98,8 @@ class Client(asyncio.Protocol):
             return
         newest = int.from_bytes(frame[at + 4 : at + 8], "little") - MARK
         published = self._marks.published
+        if newest > len(published):  # where it was before the first mark, told again: its state changed
+            return
         self._marks.waited += [now - published[number] for number in range(self._seen, min(newest, len(published)))]
         self._seen = max(self._seen, newest)
 

@@ -76,11 +76,10 @@ def bind() -> Any:
     raise OSError("no free port")
 
 
-class Page:
-    """Applies every frame exactly as docs/live.md says."""
+class Held:
+    """What a page knows: applies every frame exactly as docs/live.md says."""
 
-    def __init__(self, socket: Any) -> None:
-        self.socket = socket
+    def __init__(self) -> None:
         self.texts: list[dict[str, Any]] = []
         self.vehicles: dict[int, tuple[int, ...]] = {}
         self.stations: dict[int, tuple[int, ...]] = {}
@@ -94,35 +93,8 @@ class Page:
         self.kinds: list[int] = []
         self.flags: list[int] = []
         self.rev = 0
-        self.close_code: int | None = None
-        self._changed = asyncio.Event()
-        self._reader = asyncio.create_task(self._read())
 
-    async def say(self, type_: str, **fields: Any) -> None:
-        await self.socket.send(orjson.dumps({"type": type_, **fields}).decode())
-
-    async def until(self, condition: Callable[[], object], seconds: float = 60.0) -> Any:
-        """Wait for a condition over what arrived."""
-        async with asyncio.timeout(seconds):
-            while not (value := condition()):
-                self._changed.clear()
-                await self._changed.wait()
-            return value
-
-    def of_type(self, type_: str) -> list[dict[str, Any]]:
-        return [text for text in self.texts if text["type"] == type_]
-
-    async def _read(self) -> None:
-        try:
-            async for message in self.socket:
-                self._take(message)
-                self._changed.set()
-        except websockets.ConnectionClosed:
-            pass
-        self.close_code = self.socket.close_code
-        self._changed.set()
-
-    def _take(self, message: str | bytes) -> None:
+    def take(self, message: str | bytes) -> None:
         if isinstance(message, str):
             self.texts.append(orjson.loads(message))
             return
@@ -170,6 +142,41 @@ class Page:
                 del cells[x, y]
         if flags & wire.LAST_PART and self._cell_parts is not None:
             self.cells, self._cell_parts, self.level = self._cell_parts, None, flags >> wire.LEVEL_SHIFT
+
+
+class Page(Held):
+    """A page on a socket."""
+
+    def __init__(self, socket: Any) -> None:
+        super().__init__()
+        self.socket = socket
+        self.close_code: int | None = None
+        self._changed = asyncio.Event()
+        self._reader = asyncio.create_task(self._read())
+
+    async def say(self, type_: str, **fields: Any) -> None:
+        await self.socket.send(orjson.dumps({"type": type_, **fields}).decode())
+
+    async def until(self, condition: Callable[[], object], seconds: float = 60.0) -> Any:
+        """Wait for a condition over what arrived."""
+        async with asyncio.timeout(seconds):
+            while not (value := condition()):
+                self._changed.clear()
+                await self._changed.wait()
+            return value
+
+    def of_type(self, type_: str) -> list[dict[str, Any]]:
+        return [text for text in self.texts if text["type"] == type_]
+
+    async def _read(self) -> None:
+        try:
+            async for message in self.socket:
+                self.take(message)
+                self._changed.set()
+        except websockets.ConnectionClosed:
+            pass
+        self.close_code = self.socket.close_code
+        self._changed.set()
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from dispatch import cells, consumers, live, wire
+from dispatch import cells, live, wire
 from dispatch.boards import Board, StatusBook, StatusLayer, VehicleBoard, Viewport
 from dispatch.cells import FleetCells, Overview, is_crowded
 from dispatch.consumers import LiveSocket
@@ -33,6 +33,8 @@ class Line:
 
     def __init__(self):
         self.said, self.told = asyncio.Queue(), asyncio.Queue()
+        self.is_open = asyncio.Event()
+        self.is_open.set()
 
     async def send(self, text):
         await self.said.put({"type": "websocket.receive", "text": text})
@@ -41,7 +43,9 @@ class Line:
         return await self.said.get()
 
     async def tell(self, message):
-        await self.told.put(message.get("text") or message.get("bytes"))
+        await self.is_open.wait()
+        if message["type"] == "websocket.send":
+            await self.told.put(message.get("text") or message.get("bytes"))
 
     async def __aiter__(self):
         while True:
@@ -58,16 +62,16 @@ async def watching(hub, organisation_id):
     try:
         yield page
     finally:
-        hub.listeners.discard(socket)
+        hub.let_go(socket)
         for running in (task, page._reader):
             running.cancel()
         await asyncio.gather(task, page._reader, return_exceptions=True)
 
 
 @pytest.fixture
-def hub(monkeypatch):
+def hub(settings):
     """Its boards are filled by the test; no bus and no database."""
-    monkeypatch.setattr(consumers, "HZ", 500.0)
+    settings.LIVE_HZ = 500.0
     made = LiveHub()
     for organisation_id in (MINE, THEIRS):
         made.vehicles[organisation_id] = VehicleBoard()
@@ -143,6 +147,28 @@ def is_right(page, hub, box, organisation_id=MINE):
     return page.vehicles == in_view(hub.vehicles[organisation_id].board, box) and page.stations == sites
 
 
+async def changed_at_random(hub, dice, turn):
+    """Vehicles come, move, change and go, sites too; now few of them are in the box, now many."""
+    states = (wire.DRIVING, wire.CHARGING | wire.LOW, wire.IDLE | wire.LOW, wire.OFFLINE)
+    share = (0.1, 0.9, 0.5)[turn % 3]  # of those that are in the box
+    for _ in range(dice.randrange(1, 6)):
+        pings = [
+            ping(pk, 13 + dice.uniform(-0.9, 0.9), 78 + dice.uniform(-0.9, 0.9), state=dice.choice(states))
+            if dice.random() < share
+            else ping(pk, 20 + dice.random(), 80.0)
+            for pk in dice.sample(range(1, 81), 50)
+        ]
+        moved(hub, *pings)
+        look, owner = dice.randrange(5) | dice.randrange(4) << 4, dice.choice((None, MINE, THEIRS))
+        lat, free = 12 + 2.5 * dice.random(), dice.randrange(3)
+        site(hub, dice.randrange(1, 12), lat, 78.0, free=free, worst=look, owner=owner)
+        await asyncio.sleep(0)
+    if turn % 5 == 4:
+        gone(hub, dice.sample(range(1, 81), 60))
+        marked = hub.vehicles[MINE].mark_all({5: wire.EXCEPTION}, time.time())
+        hub._mark(hub.vehicles[MINE].board, marked.tolist())
+
+
 # --- what is told
 @pytest.mark.parametrize(("seed", "zoom"), [(1, 7.25), (2, 5.0), (3, 11.5), (4, 8.75)])
 async def test_any_changes_of_cells_and_records_add_up_to_a_fresh_picture(hub, monkeypatch, seed, zoom):
@@ -151,29 +177,11 @@ async def test_any_changes_of_cells_and_records_add_up_to_a_fresh_picture(hub, m
     monkeypatch.setattr(cells, "MANY", 40)
     monkeypatch.setattr(cells, "ROOM", 8)
     dice = random.Random(seed)
-    states = (wire.DRIVING, wire.CHARGING | wire.LOW, wire.IDLE | wire.LOW, wire.OFFLINE)
     modes = set()
     async with watching(hub, MINE) as page:
         await page.say("view", bbox=BOX, z=zoom, pad=0.0, layers=LAYERS)
         for turn in range(24):
-            share = (0.1, 0.9, 0.5)[turn % 3]  # of those that are in the box
-            for _ in range(dice.randrange(1, 6)):
-                pings = [
-                    ping(pk, 13 + dice.uniform(-0.9, 0.9), 78 + dice.uniform(-0.9, 0.9), state=dice.choice(states))
-                    if dice.random() < share
-                    else ping(pk, 20 + dice.random(), 80.0)
-                    for pk in dice.sample(range(1, 81), 50)
-                ]
-                moved(hub, *pings)
-                look, owner = dice.randrange(5) | dice.randrange(4) << 4, dice.choice((None, MINE, THEIRS))
-                lat, free = 12 + 2.5 * dice.random(), dice.randrange(3)
-                site(hub, dice.randrange(1, 12), lat, 78.0, free=free, worst=look, owner=owner)
-                await asyncio.sleep(0)
-            if turn % 5 == 4:
-                gone(hub, dice.sample(range(1, 81), 60))
-                hub._mark(
-                    hub.vehicles[MINE].board, hub.vehicles[MINE].mark_all({5: wire.EXCEPTION}, time.time()).tolist()
-                )
+            await changed_at_random(hub, dice, turn)
             await page.until(lambda: page.seqs and is_right(page, hub, BOX), 20)
             modes.add(bool(page.cells))
             if turn % 4 == 3:

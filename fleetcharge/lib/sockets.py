@@ -18,6 +18,7 @@ LINGER_SECONDS = 5.0
 PATIENCE_SECONDS = 600.0  # for a pong behind what the peer says
 ABORT = "fleetcharge.abort"  # scope["extensions"][ABORT]() ends the connection now, whatever it still had to say
 WRITE = "fleetcharge.write"  # ...[WRITE](text) sends it now; False: nothing happened, `send` it
+WRITE_BYTES = "fleetcharge.write_bytes"  # the same for a binary frame
 HEAR = "fleetcharge.hear"  # ...[HEAR](hear): texts are offered to `hear` first while none waits to be received
 
 
@@ -118,7 +119,8 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
     def handle_connect(self, event: Any) -> None:
         super().handle_connect(event)
         if self.response.status_code == 101:
-            self.scope["extensions"].update({ABORT: self.transport.abort, WRITE: self.write_text, HEAR: self.hear_with})
+            short_ways = {WRITE: self.write_text, WRITE_BYTES: self.write_bytes, HEAR: self.hear_with}
+            self.scope["extensions"].update({ABORT: self.transport.abort, **short_ways})
 
     def send_keepalive_ping(self) -> None:
         self._talks = False
@@ -180,6 +182,13 @@ class LeanWebSocketProtocol(WebSocketsSansIOProtocol):  # type: ignore[misc]  # 
         if not self._may_write:
             return False
         self._write_frame(TEXT, text.encode())
+        return True
+
+    def write_bytes(self, data: bytes) -> bool:
+        """As `write_text`, a binary frame."""
+        if not self._may_write:
+            return False
+        self._write_frame(BINARY, data)
         return True
 
     async def send(self, message: Any) -> None:

@@ -12,7 +12,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from fleetcharge.lib.sockets import HEAR, WRITE, LeanWebSocketProtocol
+from fleetcharge.lib.sockets import HEAR, WRITE, WRITE_BYTES, LeanWebSocketProtocol
 from tests.prompt_server import PromptServer
 from tests.running import port_of_our_own
 
@@ -181,6 +181,36 @@ async def test_a_library_client_is_served_with_and_without_compression(deflate: 
             with pytest.raises(ConnectionClosed) as closed:
                 await client.recv()
         assert closed.value.rcvd is not None and closed.value.rcvd.code == 4001
+
+
+async def test_bytes_go_out_at_once_or_not_at_all() -> None:
+    """A socket that compresses stays on the long way; so does one that has said goodbye."""
+    said: list[bool] = []
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        write = scope["extensions"][WRITE_BYTES]
+        said.append(write(b"too early"))
+        await send({"type": "websocket.accept"})
+        said.extend([write(b"b" * size) for size in (0, 125, 126, 65_536)])
+        await send({"type": "websocket.close", "code": 4001})
+        said.append(write(b"too late"))
+
+    for compression, expected in ((None, [False, True, True, True, True, False]), ("deflate", [False] * 6)):
+        said.clear()
+        async with (
+            serving(LeanWebSocketProtocol, app=app, deflate=True) as port,
+            connect(f"ws://127.0.0.1:{port}/", compression=compression, max_size=None, open_timeout=60) as client,
+        ):
+            heard = [message async for message in _messages(client)]
+        assert said == expected
+        assert heard == [b"b" * size for size in (0, 125, 126, 65_536) if compression is None]
+
+
+async def _messages(client: Any) -> AsyncIterator[bytes]:
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            yield await client.recv()
 
 
 async def test_what_is_heard_at_once_never_overtakes_what_waits() -> None:
