@@ -16,7 +16,7 @@ from fleetcharge.accounts.models import Organisation, Scope
 from fleetcharge.accounts.tenancy import organisation_of
 from fleetcharge.lib.api import etag_of
 from stations.models import Location
-from vehicles.models import Vehicle
+from vehicles.models import Vehicle, VehicleModel
 
 
 class LiveStaticView(APIView):
@@ -53,18 +53,16 @@ def static_of(organisation: Organisation, revision: int, details_revision: int) 
 
 
 def _vehicles(organisation: Organisation) -> list[dict[str, Any]]:
+    """No object for each: a fleet has tens of thousands, of some models."""
     found = details.read(organisation.pk)
-    vehicles = Vehicle.objects.for_organisation(organisation).filter(pk__in=found).select_related("model")
+    active = Vehicle.objects.for_organisation(organisation).filter(is_active=True)
+    rows = list(active.values_list("pk", "registration", "model_id"))
+    models = VehicleModel.objects.in_bulk({model_id for _, _, model_id in rows})
+    figures = {pk: {"model": str(row), "plugs": row.plugs, "battery_wh": row.battery_wh} for pk, row in models.items()}
     return [
-        {
-            "id": vehicle.pk,
-            "registration": vehicle.registration,
-            "model": str(vehicle.model),
-            "plugs": vehicle.model.plugs,
-            "battery_wh": vehicle.model.battery_wh,
-            **found[vehicle.pk],
-        }
-        for vehicle in vehicles
+        {"id": pk, "registration": registration, **figures[model_id], **found[pk]}
+        for pk, registration, model_id in rows
+        if pk in found
     ]
 
 

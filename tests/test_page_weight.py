@@ -1,5 +1,6 @@
 """What the live page weighs at a first visit: bytes, not seconds."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,14 @@ def test_a_first_visit_of_the_live_page_loads_at_most_180_kb_before_the_ground_o
     names = {Path(address).name for address in files}
     assert {"app.css", "dashboard.css", "leaflet.js", "dashboard.js", "canvas-layer.js", "wire.js"} <= names
     assert gzipped([html, *files.values()]) <= MOST_BYTES
+    assert preloaded(html) == modules_of_the_map(html)
+
+
+def preloaded(html: str) -> set[str]:
+    return set(re.findall(r'<link rel="modulepreload" href="([^"]+)">', html))
+
+
+def modules_of_the_map(html: str) -> set[str]:
+    """What its script needs to begin, by the imports of each."""
+    (names,) = re.findall(r'<script type="importmap".*?</script>', html, re.DOTALL)
+    return set(loaded(f'{names}<script src="{settings.STATIC_URL}js/dashboard.js">', read))
