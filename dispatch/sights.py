@@ -40,7 +40,7 @@ class Sight:
     def __init__(self, picture: Picture, sights: "Sights") -> None:
         self.picture, self.sights = picture, sights
         self.viewers: dict[Viewer, None] = {}
-        self._told_at = 0.0
+        self._next_at = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
     def mark(self, changed: Mapping[Board, Indexes]) -> None:
@@ -50,8 +50,7 @@ class Sight:
     def tell_soon(self) -> None:
         """As soon as its pace allows, if anything is due."""
         if self._timer is None and self.picture.is_due:
-            now = time.monotonic()
-            wait = max(0.0, self._told_at + self._pause(now) - now)
+            wait = max(0.0, self._next_at - time.monotonic())
             self._timer = asyncio.get_running_loop().call_later(wait, self._tell)
 
     def join(self, viewer: Viewer) -> None:
@@ -77,9 +76,10 @@ class Sight:
         return self.sights.pause_seconds
 
     def _tell(self) -> None:
-        self._timer, self._told_at, begun = None, time.monotonic(), time.thread_time()
+        self._timer, now, begun = None, time.monotonic(), time.thread_time()
+        self._next_at = next_after(self._next_at, now, self._pause(now))
         try:
-            self._tell_viewers(self._told_at)
+            self._tell_viewers(now)
         except Exception:
             logger.exception("could not tell what %s shows", self.picture.look)
             for viewer in self.viewers:
@@ -93,6 +93,13 @@ class Sight:
             frames = self.picture.frames(self._rev)
             for viewer in self.viewers:
                 viewer.take(frames, now)
+
+
+def next_after(due_at: float, now: float, pause: float) -> float:
+    """When the next frame may go out. One that was late delays no other: changes that come just as often as they are
+    told would all wait for as long as one ever did.
+    """
+    return max(due_at, now - pause) + pause
 
 
 class LoneSight(Sight):

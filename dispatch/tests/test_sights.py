@@ -11,7 +11,7 @@ from dispatch import cells, wire
 from dispatch.boards import VehicleBoard, Viewport
 from dispatch.cells import FleetCells, Overview
 from dispatch.pictures import Look, Picture
-from dispatch.sights import LONGEST_PAUSE_SECONDS, MOST_SHARE, Sights
+from dispatch.sights import LONGEST_PAUSE_SECONDS, MOST_SHARE, Sights, next_after
 from dispatch.tests.browser import Held
 from dispatch.tests.test_cells import (
     BOX,
@@ -404,6 +404,21 @@ def _is_right_beside_focus(reader, hub, focus):
 
 
 # --- pace and size
+def test_one_late_frame_delays_no_other_and_the_rate_is_kept():
+    due_at, waited = 0.0, []
+    for number in range(1, 50):
+        now = number * 0.1 + (0.07 if number == 20 else 0.0)  # changes come as often as they are told, one of them late
+        waited.append(max(0.0, due_at - now))
+        due_at = next_after(due_at, max(now, due_at), 0.1)
+    assert max(waited) < 0.001
+    told = []
+    for tick in range(1000):  # ten times as many: one in ten goes out, after a rest one more
+        if (now := 100 + tick * 0.01) >= due_at:
+            told.append(now)
+            due_at = next_after(due_at, now, 0.1)
+    assert len(told) in (101, 102)
+
+
 def test_telling_that_takes_too_much_of_the_process_is_done_seldomer_and_often_again_when_it_may():
     sights = Sights(lambda _: None, lambda _: 1, hz=10.0)
     begun = sights._weighed_at
