@@ -5,7 +5,6 @@ import uuid
 from datetime import timedelta
 from decimal import Decimal
 from html.parser import HTMLParser
-from typing import Any
 
 import pytest
 from django.db import models
@@ -13,10 +12,12 @@ from django.test import Client
 from django.urls import reverse
 
 from billing.desk import words
+from billing.invoicing.models import TaxDocument
 from billing.models import (
     CDR,
     AuthorisationDecision,
     BillingException,
+    BillUpload,
     ChargingPolicy,
     ChargingSession,
     GatewayPayment,
@@ -31,6 +32,7 @@ from billing.services import wallets
 from billing.tests import test_every_list
 from billing.tests.factories import NOON, make_fleet, start, stop
 from fleetcharge.accounts.models import Organisation, User
+from stations.cpo.ocpi.models import RoamingCDR
 
 rows = test_every_list.rows
 CODE = re.compile(r"^[a-z]+(_[a-z]+)+$")
@@ -155,9 +157,18 @@ def test_the_ledger_names_accounts_and_says_what_moved(
     assert not any(re.search(r"\b(wallet|receivable):\d", text) for text in found)
 
 
-def test_a_hold_says_for_whom_and_where_without_a_question_per_row(
-    operator: Client, organisation: Organisation, django_assert_max_num_queries: Any
+def test_a_job_says_what_it_is_about(
+    operator: Client, rows: dict[type[models.Model], models.Model], organisation: Organisation
 ) -> None:
+    record, upload, document = (model.objects.latest("pk") for model in (RoamingCDR, BillUpload, TaxDocument))
+    for kind, row in (("take_cdr", record), ("network_bill", upload), ("document_letter", document)):
+        Job.objects.create(kind=kind, key=f"{row.pk}", organisation=organisation)
+    Job.objects.create(kind="take_cdr", key="987654", organisation=organisation)  # it is gone
+    about = {f"{record.source} {record.key}", f"{upload.source} {upload.number}", str(document), "987654"}
+    assert about <= set(texts(operator, Job))
+
+
+def test_a_hold_says_for_whom_and_where(operator: Client, organisation: Organisation) -> None:
     fleet = make_fleet(organisation, money_paise=10_000_00)
     begun = [start(fleet, id_token=fleet.token.uid, connector_id=number) for number in (1, 2)]
     wallets.hold(organisation_id=organisation.pk, session_key="subscription:7", amount_paise=1_00, now=NOON)
