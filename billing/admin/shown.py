@@ -83,7 +83,7 @@ LABELS = {
 
 def _say(field: Any, unit: str) -> str:
     name = str(field.verbose_name).removesuffix(f" {unit}")
-    return str(capfirst(LABELS.get(name) or _(name)))
+    return str(capfirst(str(LABELS.get(name) or _(name))))
 
 
 _label_of: Any = lazy(_say, str)
