@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dispatch.core import choose
+from dispatch.core import choose, curves
 
 Point = tuple[float, float]
 DAY_SECONDS = 86_400.0
@@ -76,6 +76,8 @@ class Tally:
     delay_seconds: float = 0.0
     energy_wh: float = 0.0
     price_paise: float = 0.0
+    left_wh: float = 0.0
+    """In the batteries at the ends of all days; each next day begins with a charge of its own."""
     stranded: list[tuple[int, float, bool]] = field(default_factory=list)
     stays: list[tuple[int, float, float, int]] = field(default_factory=list)
     """(connector, from, until, vehicle) of every charge of ours."""
@@ -103,6 +105,19 @@ class Tally:
         for plug, begins, ends, _ in self.stays:
             by_plug[plug].append((begins, ends))
         return sum(_overlaps(sorted(spans)) for spans in by_plug.values())
+
+
+def saved(ours: Tally, theirs: Tally, paise_per_minute: float) -> tuple[float, float]:
+    """Minutes and rupees of the same rounds; who ends its days emptier buys the difference at the average of both."""
+    charged_wh = ours.energy_wh + theirs.energy_wh
+    missing_wh = (theirs.left_wh - ours.left_wh) / curves.CHARGING_EFFICIENCY
+    share = missing_wh / charged_wh if charged_wh else 0.0
+
+    def less(mine: float, other: float) -> float:
+        return other - mine - share * (mine + other)
+
+    seconds = less(ours.delay_seconds, theirs.delay_seconds)
+    return seconds / 60, less(ours.rupees(paise_per_minute), theirs.rupees(paise_per_minute))
 
 
 def _overlaps(spans: list[tuple[float, float]]) -> int:

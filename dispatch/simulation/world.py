@@ -101,6 +101,7 @@ class World:
     def _drive_on(self, trip: Trip, now: float) -> None:
         """To the plug when it is time, to the next stop, or until the charge falls to the limit on the way."""
         if not trip.left:
+            self.tally.left_wh += trip.soc_percent / 100 * trip.van.facts.battery_wh
             return
         if trip.booked and trip.booked[1] == len(trip.left):
             self._keep_booking(trip, trip.booked[0], now)

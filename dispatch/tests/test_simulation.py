@@ -6,7 +6,7 @@ import pytest
 
 from dispatch.core import choose, windows
 from dispatch.simulation.bays import Bay, Promise
-from dispatch.simulation.city import City, Plug, Stranger, Van
+from dispatch.simulation.city import City, Plug, Stranger, Tally, Van, saved
 from dispatch.simulation.ways import ByCost, NearestFree
 from dispatch.simulation.world import Trip, World, simulate
 from fleetcharge.demo import week
@@ -47,7 +47,7 @@ def test_one_day_of_the_demo_city_holds_what_the_week_must(day):
     assert len(ours.booked_ahead_seconds) > 15  # most charges are foreseen, hours ahead
     assert max(ours.booked_ahead_seconds) > 2 * 3600
     assert ours.shared_places > 0
-    assert ours.rupees(400) < theirs.rupees(400)
+    assert saved(ours, theirs, 400)[1] > 0
     assert broken_promises(ours, theirs, day) == []
 
 
@@ -69,6 +69,44 @@ def test_broken_promises_are_named(day):
         "stranded on the way to their plug", "times two own vehicles on one connector",
         "own vehicles met at a connector", "places kept twice at one time",
     ]  # fmt: skip
+
+
+def test_energy_that_is_left_is_paid_for():
+    """Both charged at 20 rupees and 6 seconds a kWh; who saved the charge and came home empty saved nothing."""
+    full = Tally(charges=1, energy_wh=10_000.0, price_paise=20_000.0, delay_seconds=60.0, left_wh=9_300.0)
+    half = Tally(charges=1, energy_wh=5_000.0, price_paise=10_000.0, delay_seconds=30.0, left_wh=4_650.0)
+    assert saved(half, full, 400) == (pytest.approx(0), pytest.approx(0))
+    assert saved(full, half, 400) == (pytest.approx(0), pytest.approx(0))
+    assert "no gain against the nearest free charger" in broken_promises(replace(half, left_wh=0.0), full, city())
+    assert broken_promises(replace(half, left_wh=9_300.0), full, city()) == []
+
+
+def test_what_is_left_is_counted_at_the_end_of_the_day():
+    """Home after one charge: what it began with and drew, less what it drove; nothing of a van that was towed."""
+    short = Van(1, FACTS, HOME, [[HOME]], [50.0])
+    assert simulate(city(plug(1, 10), vans=[short]), ByCost()).left_wh == pytest.approx(10_000)
+    assert simulate(city(plug(1, 200)), ByCost()).left_wh == 0
+
+
+class Careless(ByCost):
+    """It promises places and looks at no other promise."""
+
+    def choose(self, sight):
+        return super().choose(replace(sight, taken=frozenset()))
+
+
+def test_places_that_overlap_are_seen_and_end_the_week():
+    vans = [on_a_round(1, 45.0), on_a_round(2, 45.0)]
+    tally = simulate(city(plug(1, 15), vans=vans), Careless())
+    assert tally.overlapping_places > 0
+    assert any("places kept twice" in text for text in broken_promises(tally, tally, city()))
+
+
+def test_a_plug_that_takes_two_at_once_is_seen_and_ends_the_week(monkeypatch):
+    monkeypatch.setattr(Bay, "is_free", lambda self, now: True)
+    tally = simulate(city(plug(1, 10), vans=[van(1), van(2)]), NearestFree())
+    assert tally.shared_plugs == 1
+    assert any("two own vehicles on one" in text for text in broken_promises(tally, tally, city()))
 
 
 def test_a_charge_takes_its_time_and_is_paid():

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from dispatch.simulation.city import City, Tally
+from dispatch.simulation.city import City, Tally, saved
 from dispatch.simulation.ways import ByCost, NearestFree
 from dispatch.simulation.world import simulate
 from fleetcharge.demo import week
@@ -49,7 +49,7 @@ def broken_promises(ours: Tally, theirs: Tally, city: City) -> list[str]:
             (ours.own_meetings > 0, f"{ours.own_meetings} own vehicles met at a connector"),
             (ours.overlapping_places > 0, f"{ours.overlapping_places} places kept twice at one time"),
             (len(ours.stranded) > len(theirs.stranded), _more_stranded(ours, theirs)),
-            (ours.rupees(rate) >= theirs.rupees(rate), "no gain against the nearest free charger"),
+            (saved(ours, theirs, rate)[1] <= 0, "no gain against the nearest free charger"),
         )
         if is_broken
     ]
@@ -84,11 +84,12 @@ def _booked(ours: Tally) -> str:
 
 
 def _gain(ours: Tally, theirs: Tally, city: City) -> str:
-    """Of the same rounds, driven both ways."""
-    rate = city.rules.cost_per_minute_paise
-    minutes, rupees = (theirs.delay_seconds - ours.delay_seconds) / 60, theirs.rupees(rate) - ours.rupees(rate)
+    """Of the same rounds, driven both ways, with batteries as full at the end."""
+    minutes, rupees = saved(ours, theirs, city.rules.cost_per_minute_paise)
+    emptier_kwh = (theirs.left_wh - ours.left_wh) / 1000
     return (
         f"Saved against the nearest free charger: {minutes:.0f} min and ₹{rupees:.0f} in all, "
         f"₹{rupees / max(1, len(city.vans) * city.days):.2f} per vehicle and day, "
-        f"{len(theirs.stranded) - len(ours.stranded)} strandings"
+        f"{len(theirs.stranded) - len(ours.stranded)} strandings; "
+        f"counted in: batteries end their days {abs(emptier_kwh):.0f} kWh {'emptier' if emptier_kwh > 0 else 'fuller'}"
     )
