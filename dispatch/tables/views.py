@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.contrib import messages
+from django.core.exceptions import BadRequest
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -78,6 +79,8 @@ def _do(request: FleetRequest, table: Table) -> HttpResponse:
 
 def _do_chosen(request: FleetRequest, table: Table, deed: Deed) -> None:
     wish = _wish(request, request.POST.get(f"for-{deed.name}", "").strip())
+    if "\0" in wish.value:
+        raise BadRequest("a character that no text has")
     chosen = request.POST.getlist("row")
     if not chosen:
         messages.error(request, gettext("Choose rows first."))

@@ -102,6 +102,14 @@ def test_what_is_no_answer_changes_nothing(name: str, value: str, desk: Client, 
     assert not AuditEntry.objects.filter(action="vehicle.assign").exists()
 
 
+def test_a_text_that_no_row_can_hold_is_a_bad_request(desk: Client, organisation: Organisation) -> None:
+    [van] = vans(organisation, 1)
+    asked = {"do": "cost-centre", "row": [van.pk], "for-cost-centre": "Pu\0ne"}
+    assert desk.post("/fleet/", asked).status_code == 400
+    van.refresh_from_db()
+    assert van.cost_centre == ""
+
+
 def test_nobody_gets_a_driver_or_a_depot_of_another_fleet(
     desk: Client, organisation: Organisation, other_organisation: Organisation
 ) -> None:
