@@ -66,9 +66,16 @@ def forget_removed() -> int:
 
 
 def forget_old(*, now: datetime) -> int:
-    """Events older than KEEP; the oldest rows are the first ones, so nothing else is looked at."""
+    """Events older than KEEP, bite by bite; the oldest rows are the first ones, so nothing else is looked at."""
+    forgotten = 0
+    while bite := _forget_oldest(before=now - KEEP):
+        forgotten += bite
+    return forgotten
+
+
+def _forget_oldest(*, before: datetime) -> int:
     oldest = GeofenceEvent.objects.order_by("pk").values("pk")[:MOST_FORGOTTEN]
-    return GeofenceEvent.objects.filter(pk__in=oldest, at__lt=now - KEEP).delete()[0]
+    return GeofenceEvent.objects.filter(pk__in=oldest, at__lt=before).delete()[0]
 
 
 def _locked(organisation_id: int) -> GeofenceSet:

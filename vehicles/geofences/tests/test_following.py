@@ -163,6 +163,13 @@ def test_events_are_forgotten_after_four_hundred_days(van) -> None:
     assert events() == [("left", 30)]
 
 
+def test_more_old_events_than_one_bite_are_forgotten_at_once(van, monkeypatch) -> None:
+    monkeypatch.setattr(services, "MOST_FORGOTTEN", 1)
+    drive(van, (10, YARD), (20, AWAY), (30, AWAY))
+    look(30)
+    assert services.forget_old(now=NOON + timedelta(days=401)) == 2
+
+
 def test_fleets_do_not_meet_each_others_fences(van, organisation, other_organisation) -> None:
     theirs = make_vehicle(other_organisation)
     make_state(theirs, position_at=None)
