@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -287,10 +287,20 @@ async def broken(system: System, browser: Browser, count: int, first: int) -> li
     if len(before) < count:
         raise SystemExit(f"only {len(before)} vehicles are on their way to these chargers")
     began, told_ms = await chargers.break_all()
-    await until(lambda: all(browser.plans[vehicle][0] > plan for vehicle, plan in before.items()))
+
+    def newest(vehicle: int) -> tuple[int, float]:
+        return browser.plans.get(vehicle, (0, 0.0))
+
+    await until(lambda: all(newest(vehicle)[0] > plan for vehicle, plan in before.items()))
     print(f"  {len(chargers.sockets)} chargers said that they are broken, and were answered within {told_ms:.0f} ms")
-    came = [browser.plans[vehicle] for vehicle in before]
+    tell_missing(vehicle for vehicle, plan in before.items() if newest(vehicle)[0] <= plan)
+    came = [newest(vehicle) for vehicle in before]
     return [(at - began) * 1000 if plan > was else None for (plan, at), was in zip(came, before.values(), strict=True)]
+
+
+def tell_missing(vehicles: Iterable[int]) -> None:
+    if missing := sorted(vehicles):
+        print(f"  no plan came in {PATIENCE_SECONDS} s for vehicles {', '.join(map(str, missing))}")
 
 
 async def broken_in_rounds(system: System, browser: Browser, options: argparse.Namespace) -> list[float | None]:
@@ -311,18 +321,23 @@ async def measure(system: System, options: argparse.Namespace, places: list[Plac
     await one_by_one(fleet.planned, places[:10])  # caches, connections, prepared statements
     floor = await one_by_one(fleet.moved, places[10:])
     plans = await one_by_one(fleet.planned, places[10:])
+    tell_missing(place[0] for place, taken in zip(places[10:], plans, strict=True) if taken is None)
     least, _ = shown("ping to position on the socket (floor)", floor, None)
     median, is_quick = shown("ping to plan on the socket", plans, GOAL_PLAN_MS)
-    print(f"  ratio {median / least:.1f}")
+    if median is not None and least:
+        print(f"  ratio {median / least:.1f}")
     plans = await broken_in_rounds(system, browser, options)
     _, is_mended = shown("broken plug to the next plan", plans, GOAL_BROKEN_MS)
     page.cancel()
     return is_quick and is_mended
 
 
-def shown(what: str, taken: list[float | None], goal_ms: float | None) -> tuple[float, bool]:
+def shown(what: str, taken: list[float | None], goal_ms: float | None) -> tuple[float | None, bool]:
     """Print percentiles; the median, and whether all came and p95 kept the goal."""
     came = sorted(one for one in taken if one is not None)
+    if not came:
+        print(f"  {what:<40} never came, of {len(taken)}")
+        return None, False
     median, p95 = came[len(came) // 2], came[int(len(came) * 0.95)]
     is_kept = len(came) == len(taken) and (goal_ms is None or p95 <= goal_ms)
     goal = "" if goal_ms is None else f"   goal: p95 <= {goal_ms:.0f} ms: {'reached' if is_kept else 'NOT reached'}"
