@@ -17,6 +17,16 @@ def of_page(request: HttpRequest, organisation: Organisation, page: str) -> list
     return [{"id": row.pk, "name": row.name, "address": address_of(row)} for row in kept]
 
 
+def of_person(person: User) -> list[dict[str, Any]]:
+    """Of all fleets, for the copy of one's own data."""
+    rows = SavedView.objects.filter(user=person).select_related("organisation").order_by("pk")
+    return [
+        {"organisation": row.organisation.name, "page": row.page, "name": row.name, "query": row.query,
+         "created_at": row.created_at}
+        for row in rows
+    ]  # fmt: skip
+
+
 def address_of(row: SavedView) -> str:
     mark = "#" if row.page == SavedView.Page.DISPATCH else "?"
     return f"{reverse(row.page)}{mark}{row.query}"

@@ -29,6 +29,14 @@ def test_a_view_is_kept_shown_opened_and_removed(desk):
     assert answer.request["PATH_INFO"] == "/fleet/" and answer.context["kept"] == []
 
 
+def test_a_copy_of_ones_own_data_has_the_views_and_nobody_elses(desk, client, stranger):
+    keep(desk)
+    (held,) = desk.get("/privacy/mine/").json()["saved_views"]
+    assert (held["name"], held["page"], held["query"]) == ("Low vans", "fleet-list", "state=low&sort=plate")
+    client.force_login(stranger)
+    assert client.get("/privacy/mine/").json()["saved_views"] == []
+
+
 def test_the_same_name_again_means_the_newer_view(desk):
     keep(desk)
     keep(desk, query="state=charging")

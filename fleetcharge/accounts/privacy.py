@@ -1,5 +1,6 @@
 """What is kept of people and for how long (DPDP Act, 2023), a copy of one's own, and the wish to have it erased."""
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -18,6 +19,12 @@ from fleetcharge.accounts.services import audit
 ERASURE = "privacy.erasure_wanted"
 ASKED_ONCE_IN = timedelta(days=1)
 MOST_ENTRIES = 10_000
+_also_held: dict[str, Callable[[User], list[dict[str, Any]]]] = {}
+
+
+def also_held(name: str, read: Callable[[User], list[dict[str, Any]]]) -> None:
+    """What an app above keeps of a person is part of their copy, under this name."""
+    _also_held[name] = read
 
 
 @never_cache
@@ -70,4 +77,5 @@ def _held(person: User) -> dict[str, Any]:
             {"organisation": one.organisation.name, "role": one.role, "since": one.created_at} for one in memberships
         ],
         "deeds": list(entries.values("at", "action", "target_type", "target_id", "reason", "ip_address")),
+        **{name: read(person) for name, read in _also_held.items()},
     }  # fmt: skip
