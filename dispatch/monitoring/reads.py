@@ -50,7 +50,7 @@ def silent_chargers(organisation: Organisation, *, now: datetime) -> QuerySet[Ch
     quiet_since = now - timedelta(seconds=BEATS_MISSED * settings.OCPP_HEARTBEAT_SECONDS)
     quiet = Q(is_online=False) | Q(last_seen_at__lt=quiet_since)
     own = Charger.objects.for_organisation(organisation).filter(quiet)
-    return own.select_related("location").order_by(F("last_seen_at").asc(nulls_first=True), "ocpp_identity")[:SHOWN]
+    return own.select_related("location").order_by(F("last_seen_at").asc(nulls_first=True), "ocpp_identity")
 
 
 @dataclass(frozen=True)
@@ -60,15 +60,14 @@ class Failing:
     is_own: bool
 
 
-def failing_units(organisation: Organisation) -> list[Failing]:
+def failing_units(organisation: Organisation) -> QuerySet[EvseHealth]:
     """Units where the fleet may charge that fail whoever comes and say that they are free, the worst first."""
     usable = Connector.objects.usable_by(organisation).values("evse_id")
     rows = EvseHealth.objects.failing_but_available().filter(evse__in=usable).order_by("score", "pk")
-    shown = rows.select_related("evse__location__source", "evse__charger")[:SHOWN]
-    return [_failing(health, organisation) for health in shown]
+    return rows.select_related("evse__location__source", "evse__charger")
 
 
-def _failing(health: EvseHealth, organisation: Organisation) -> Failing:
+def failing(health: EvseHealth, organisation: Organisation) -> Failing:
     causes = [str(Cause(one["cause"]).label) for one in health.penalties]
     charger = health.evse.charger
     return Failing(health, causes, charger is not None and charger.organisation_id == organisation.pk)
@@ -77,4 +76,4 @@ def _failing(health: EvseHealth, organisation: Organisation) -> Failing:
 def open_tickets(organisation: Organisation) -> QuerySet[MaintenanceTicket]:
     """The oldest first."""
     rows = MaintenanceTicket.objects.for_organisation(organisation).open()
-    return rows.select_related("charger__location", "assignee").order_by("opened_at", "pk")[:SHOWN]
+    return rows.select_related("charger__location", "assignee").order_by("opened_at", "pk")

@@ -27,11 +27,14 @@ class StepForm(forms.Form):
 @needs(Scope.DISPATCH_READ)
 def overview(request: FleetRequest) -> HttpResponse:
     organisation, now = organisation_of(request), timezone.now()
+    silent, failing = reads.silent_chargers(organisation, now=now), reads.failing_units(organisation)
+    tickets_open = reads.open_tickets(organisation)
     context = {
         "networks": reads.networks(organisation, now=now),
-        "silent": reads.silent_chargers(organisation, now=now),
-        "failing": reads.failing_units(organisation),
-        "tickets": reads.open_tickets(organisation),
+        "silent": silent[: reads.SHOWN],
+        "failing": [reads.failing(row, organisation) for row in failing[: reads.SHOWN]],
+        "tickets": tickets_open[: reads.SHOWN],
+        "counts": {"silent": silent.count(), "failing": failing.count(), "tickets": tickets_open.count()},
         "steps": STEPS,
         "can_change": Scope.STATIONS_WRITE in request.scopes,
         "now": now,

@@ -63,6 +63,17 @@ def test_silent_is_who_has_no_line_or_says_nothing_on_it(desk, organisation, oth
     assert talks.ocpp_identity not in desk.get("/monitoring/").content.decode()
 
 
+def test_the_figures_count_what_the_lists_do_not_show(desk, organisation, monkeypatch):
+    monkeypatch.setattr("dispatch.monitoring.reads.SHOWN", 1)
+    place = factories.location(factories.source(organisation))
+    for _number in range(3):
+        factories.charger(place, organisation)
+    Charger.objects.update(is_online=False)
+    answer = desk.get("/monitoring/")
+    assert len(answer.context["silent"]) == 1
+    assert '<dt>Silent chargers</dt><dd class="bad">3</dd>' in answer.content.decode()
+
+
 def test_failing_units_show_where_the_fleet_may_charge(desk, organisation, other_organisation):
     now = timezone.now()
     plugs = [
