@@ -91,6 +91,7 @@ class Recorder:
     def _reset(self) -> None:
         self._buffer: deque[Noted] = deque()
         self._characters = 0
+        self._is_closing, self._is_writing = asyncio.Event(), asyncio.Lock()
 
     def __len__(self) -> int:
         return len(self._buffer)
@@ -134,24 +135,25 @@ class Recorder:
     async def close(self) -> None:
         """Write what is there and stop (orderly shutdown, end of a test)."""
         if self._task is not None and self._loop is asyncio.get_running_loop():
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
+            self._is_closing.set()  # not cancelled: what it is writing would be lost
+            await self._task
+            self._is_closing.clear()
             await self.flush()
         await self.database.close()
 
     async def flush(self) -> None:
         """Write everything noted so far."""
-        while self._buffer:
-            await self._write(await self._read(BATCH))
+        async with self._is_writing:
+            while self._buffer:
+                await self._write(await self._read(BATCH))
 
     async def _run(self) -> None:
-        while True:
+        while not self._is_closing.is_set():
             if len(self._buffer) < BATCH:
-                await asyncio.sleep(IDLE_SECONDS)
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._is_closing.wait(), IDLE_SECONDS)
             try:
-                if self._buffer:
-                    await self._write(await self._read(BATCH))
+                await self.flush()
             except Exception:
                 logger.exception("the flight recorder stumbled")
 

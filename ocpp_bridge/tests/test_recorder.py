@@ -312,6 +312,29 @@ def test_packs_end_before_they_hold_too_much() -> None:
     assert list(packs.portions([])) == []
 
 
+async def test_what_is_being_written_when_the_process_ends_is_kept(
+    organisation: Organisation, transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    charger_id = (await in_database(factories.charger, organisation, "BLR-1")).pk
+    ending, has_begun, may_go_on = Recorder(), asyncio.Event(), asyncio.Event()
+    copy = ending._copy
+
+    async def slow_copy(data: bytes) -> None:
+        has_begun.set()
+        await may_go_on.wait()
+        await copy(data)
+
+    monkeypatch.setattr(ending, "_copy", slow_copy)
+    ending.start()
+    ending.note(charger_id, IN, SAID, ASKED)
+    await has_begun.wait()
+    closing = asyncio.create_task(ending.close())
+    await asyncio.sleep(0)
+    may_go_on.set()
+    await closing
+    assert [frame.payload for frame in await frames_of(charger_id)] == [SAID]
+
+
 @pytest.mark.parametrize("count", [1, 15, 16, 512])
 def test_packs_are_read_as_they_were_written(count: int) -> None:
     kept = [said(number, payload='[2,"ü\U0001f50c",0]') for number in range(count)]
