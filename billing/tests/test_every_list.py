@@ -117,8 +117,8 @@ def test_no_list_asks_a_question_per_row(
             with CaptureQueriesContext(connection) as seen:
                 page = client.get(address, wide)
             assert page.status_code == 200, model
-            assert page.context_data
             counts.append(len(seen))
+        assert page.context_data
         if not page.context_data["cl"].result_list:
             empty.add(model.__name__)
         if counts[1] != counts[2]:
