@@ -82,12 +82,13 @@ class FrameViewSet(viewsets.GenericViewSet[FramePack]):
             found = found.newer_than(wanted["after"])
         if "before" in wanted:
             found = found.older_than(wanted["before"])
+        looked_at = found.looked_at()
         rows = found.newest(wanted["limit"] + 1)
         has_more, rows = len(rows) > wanted["limit"], rows[: wanted["limit"]]
         page = {
             "results": [_short(recordings.as_json(frame)) for frame in rows],
             "next_before": rows[-1].id if has_more else None,
-            "newest": rows[0].id if rows else wanted.get("after", 0),
+            "newest": looked_at,
         }
         return Response(FramePageSerializer(page).data)
 

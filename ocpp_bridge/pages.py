@@ -105,11 +105,12 @@ def frames(charger: Charger, organisation: Organisation, wanted: dict[str, Any])
     )
     if wanted.get("before"):
         rows = rows.older_than(wanted["before"])
+    looked_at = rows.looked_at()
     found = rows.newest(ROWS + 1)
     shown = found[:ROWS]
     return {
         "frames": [_frame_row(frame) for frame in shown],
-        "newest": shown[0].id if shown else 0,
+        "newest": looked_at,
         "older": shown[-1].id if len(found) > ROWS else None,
         "wanted": wanted,
         "is_filtered": any(value for name, value in wanted.items() if name != "before"),

@@ -153,9 +153,15 @@ class Recorder:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._is_closing.wait(), IDLE_SECONDS)
             try:
-                await self.flush()
+                await self._write_some()
             except Exception:
                 logger.exception("the flight recorder stumbled")
+
+    async def _write_some(self) -> None:
+        """What came since the last time, at most BATCH of it."""
+        async with self._is_writing:
+            if self._buffer:
+                await self._write(await self._read(BATCH))
 
     async def _read(self, limit: int) -> list[Pack]:
         """Up to `limit` frames, those of a charger together."""
@@ -235,8 +241,8 @@ async def _packed(by_charger: dict[int, list[Kept]], breath: Breath) -> list[Pac
 def _row(charger_id: int, kept: Sequence[Kept]) -> bytes:
     """One row of COPY's binary format."""
     data = packs.pack(kept)
-    ends = max(one.ended_at for one in kept)
-    began, ended = math.floor(_moment(kept[0].at)), math.ceil(_moment(ends))  # around them, however they are rounded
+    begins, ends = min(one.at for one in kept), max(one.ended_at for one in kept)  # clocks are set back, too
+    began, ended = math.floor(_moment(begins)), math.ceil(_moment(ends))  # around them, however they are rounded
     return _ROW.pack(4, 8, charger_id, 8, began, 8, ended, len(data)) + data
 
 

@@ -78,6 +78,12 @@ class Recording:
     def newer_than(self, frame_id: int) -> "Recording":
         return replace(self, after=frame_id)
 
+    def looked_at(self) -> int:
+        """What comes after this id was not there yet. Ask before the frames: `newer_than` it goes on from here, also
+        where nothing fits, without reading again what did not."""
+        last = FramePack.objects.filter(charger_id=self.charger_id).order_by("-pk").values_list("pk", flat=True).first()
+        return max(self.after or 0, 0 if last is None else last + packs.IDS_OF_A_PACK - 1)
+
     def newest(self, count: int) -> list[Frame]:
         return list(islice(self, count))
 

@@ -86,6 +86,14 @@ VALUES (%s, to_timestamp(%s), to_timestamp(%s), %s)
 """
 
 
+# Processes of the release before wait here, give up after 20 seconds and count what they could not write. Whoever
+# follows a charger's frames goes on from the last id there was.
+STOP_WRITERS = """
+LOCK TABLE ocpp_bridge_frame IN SHARE ROW EXCLUSIVE MODE;
+SELECT setval('ocpp_bridge_frame_pack_id_seq', last_value) FROM ocpp_bridge_frame_id_seq;
+"""
+
+
 def make_days(apps: Any, schema_editor: Any) -> None:
     today = datetime.now(UTC).date()
     with schema_editor.connection.cursor() as cursor:
@@ -99,12 +107,12 @@ def make_days(apps: Any, schema_editor: Any) -> None:
 def pack_what_there_is(apps: Any, schema_editor: Any) -> None:
     database = schema_editor.connection
     with database.connection.cursor(name="single_frames") as single, database.cursor() as cursor:
-        single.itersize = 5_000
+        single.itersize = 500
         single.execute(SINGLE)
         for charger_id, rows in groupby(single, key=lambda row: row[0]):
             for part in _portions(rows):
-                ends = max(one.ended_at for one in part)
-                cursor.execute(INSERT, [charger_id, part[0].at, ends, packs.pack(part)])
+                begins, ends = min(one.at for one in part), max(one.ended_at for one in part)
+                cursor.execute(INSERT, [charger_id, begins, ends, packs.pack(part)])
 
 
 def _portions(rows: Iterator[Any]) -> Iterator[Any]:
@@ -123,6 +131,7 @@ class Migration(migrations.Migration):
     dependencies = [("ocpp_bridge", "0015_goals_by_time")]
     operations = [
         migrations.RunSQL(CREATE, DROP),
+        migrations.RunSQL(STOP_WRITERS, migrations.RunSQL.noop),
         migrations.RunPython(make_days, migrations.RunPython.noop),
         migrations.RunPython(pack_what_there_is, migrations.RunPython.noop),
         migrations.RunSQL(DROP_SINGLE, CREATE_SINGLE),

@@ -75,6 +75,20 @@ def test_pages_go_back_and_the_tail_goes_on(client: Client, dispatcher: User, ch
     assert [row["id"] for row in tail["results"]] == [newest]
 
 
+def test_who_follows_a_filter_that_finds_nothing_does_not_read_everything_again(
+    client: Client, dispatcher: User, charger: Charger
+) -> None:
+    client.force_login(dispatcher)
+    last = record(charger, action="Heartbeat")
+    wanted: dict[str, Any] = {"charger": "BLR-1", "action": "Reset"}
+    page = client.get("/api/v1/frames/", wanted).json()
+    assert page["results"] == []
+    assert page["newest"] >= last
+    found = record(charger, action="Reset")
+    tail = client.get("/api/v1/frames/", {**wanted, "after": page["newest"]}).json()
+    assert [row["id"] for row in tail["results"]] == [found]
+
+
 def test_a_long_frame_is_shortened_in_the_list_and_whole_by_itself(
     client: Client, dispatcher: User, charger: Charger
 ) -> None:

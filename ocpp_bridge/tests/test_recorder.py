@@ -335,6 +335,27 @@ async def test_what_is_being_written_when_the_process_ends_is_kept(
     assert [frame.payload for frame in await frames_of(charger_id)] == [SAID]
 
 
+async def test_frames_wait_for_each_other_also_while_some_are_written(
+    organisation: Organisation, transactional_db: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a busy process would write a row for each frame, as fast as the database allows."""
+    charger_id = (await in_database(factories.charger, organisation, "BLR-1")).pk
+    busy, waits = Recorder(), list[int]()
+    copy = busy._copy
+
+    async def copy_while_more_comes(data: bytes) -> None:
+        busy.note(charger_id, IN, SAID, ASKED)
+        await copy(data)
+        waits.append(len(busy))
+
+    monkeypatch.setattr(busy, "_copy", copy_while_more_comes)
+    busy.note(charger_id, IN, SAID, ASKED)
+    await busy._write_some()
+    assert waits == [1]
+    assert len(busy) == 1
+    await busy.database.close()
+
+
 @pytest.mark.parametrize("count", [1, 15, 16, 512])
 def test_packs_are_read_as_they_were_written(count: int) -> None:
     kept = [said(number, payload='[2,"ü\U0001f50c",0]') for number in range(count)]
@@ -368,6 +389,7 @@ def test_single_frames_of_an_earlier_release_are_packed(organisation: Organisati
     old = datetime.now(UTC) - timedelta(days=3)
     with connection.cursor() as cursor:
         cursor.execute(migration.CREATE_SINGLE)
+        cursor.execute("SELECT setval('ocpp_bridge_frame_id_seq', 10000000000)")
         for charger_id, number in ((first, 1), (second, 2), (first, 3)):
             cursor.execute(
                 "INSERT INTO ocpp_bridge_frame (charger_id, at, direction, kind, action, message_id, error_code,"
@@ -375,11 +397,14 @@ def test_single_frames_of_an_earlier_release_are_packed(organisation: Organisati
                 [charger_id, old, f"m-{number}", 12.5 if number == 3 else None],
             )
     editor = SimpleNamespace(connection=connection)
+    with connection.cursor() as cursor:
+        cursor.execute(migration.STOP_WRITERS)
     migration.make_days(None, editor)
     migration.pack_what_there_is(None, editor)
     kept = list(search(charger_id=first, wanted=Wanted()).oldest_first())
     assert [(frame.message_id, frame.kind) for frame in kept] == [("m-1", 2), ("m-3", 2), ("m-3", 3)]
     assert kept[0].at == old
+    assert kept[0].id > 10000000000
     assert kept[2].latency_ms == 12.5
     assert [frame.message_id for frame in search(charger_id=second, wanted=Wanted())] == ["m-2"]
     assert old.date() in recordings.PARTITIONS.days()
