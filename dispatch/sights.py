@@ -178,6 +178,7 @@ class Sights:
     def set_apart(self, viewer: Viewer, sight: Sight) -> None:
         """It knows what the others know, and is told the rest in its own time."""
         lone = LoneSight(sight.picture.fork(), self)
+        lone._next_at = sight._next_at  # no sooner than it would have been told there
         self._move(viewer, sight, lone)
         self._all[lone] = None
         lone.tell_soon()
@@ -187,6 +188,7 @@ class Sights:
         shared = self._shared.get(lone.picture.look)
         if shared is None:
             shared = Sight(lone.picture, self)
+            shared._next_at = lone._next_at
             self._begin(shared)
             self._move(viewer, lone, shared)
         elif shared.picture.absorb(lone.picture):

@@ -406,7 +406,7 @@ def test_finance_sees_decisions_in_the_admin_and_changes_none(
     page = client.get("/admin/billing/authorisationdecision/")
     assert fleet.token.uid in page.content.decode()
     detail = client.get(f"/admin/billing/authorisationdecision/{row.pk}/change/").content.decode()
-    assert "wallet_state" in detail and 'name="_save"' not in detail
+    assert "Wallet state" in detail and 'name="_save"' not in detail
     assert client.post(f"/admin/billing/authorisationdecision/{row.pk}/delete/").status_code == 403
     client.force_login(stranger)
     assert fleet.token.uid not in client.get("/admin/billing/authorisationdecision/").content.decode()
