@@ -56,6 +56,13 @@ class Sight:
     def join(self, viewer: Viewer) -> None:
         """One more, who knows nothing yet."""
         self.viewers[viewer] = None
+        try:
+            self._welcome(viewer)
+        except Exception:
+            logger.exception("could not show all of %s", self.picture.look)
+            viewer.give_up()
+
+    def _welcome(self, viewer: Viewer) -> None:
         frames = self.picture.whole(self._rev)
         if frames is not None:
             viewer.take(frames, time.monotonic())

@@ -21,8 +21,9 @@ from fleetcharge.accounts.models import AuditEntry, Organisation
 
 pytestmark = pytest.mark.django_db
 LATER = NOON + timedelta(hours=3)
-BY_FLEET = """
-SELECT indexname FROM pg_indexes WHERE tablename = 'billing_chargingsession' AND indexdef LIKE '%(organisation_id%'
+OTHER_INDEXES = """
+SELECT indexname FROM pg_indexes WHERE tablename = 'billing_chargingsession'
+    AND indexdef NOT LIKE '% UNIQUE %' AND indexdef NOT LIKE '%(vehicle_id%'
 """
 
 
@@ -149,8 +150,8 @@ def test_a_vehicle_s_sessions_are_found_by_the_vehicle(organisation: Organisatio
     with connection.cursor() as cursor:
         for dear in ("seqscan", "hashjoin", "mergejoin"):  # cheap only while there are few sessions, or none
             cursor.execute(f"SET LOCAL enable_{dear} = off")
-        cursor.execute(BY_FLEET)
-        for (name,) in cursor.fetchall():  # as good, where one fleet is all there is
+        cursor.execute(OTHER_INDEXES)
+        for (name,) in cursor.fetchall():  # as good, where one fleet and one day are all there is
             cursor.execute(f"DROP INDEX {name}")
         cursor.execute(f"EXPLAIN {sql.SPENT_OTHERWISE}", proving._values(limit=1))
         plan = [row[0] for row in cursor.fetchall()]

@@ -51,6 +51,7 @@ class ChargerLine:
     time: Time
 
 
+# A port is in service from its first word on; one that never said any is down since it was entered.
 # A session counts for at most 31 days: one whose end nobody told would fill its port for ever.
 _HISTORY = """
 WITH windows AS (
@@ -67,6 +68,12 @@ WITH windows AS (
       AND (c.organisation_id = %(organisation)s OR c.id IS NULL AND n.organisation_id = %(organisation)s)
 ), plugs AS (
     SELECT k.id, k.evse_id, k.status FROM ports p JOIN stations_connector k ON k.evse_id = p.id WHERE NOT k.is_removed
+), spoke AS (
+    SELECT k.evse_id, min(CASE WHEN COALESCE(f.old, k.status) <> 'unknown' THEN '-infinity' ELSE f.at END) AS at
+    FROM plugs k
+    LEFT JOIN LATERAL (SELECT h.at, h.old FROM stations_statuschange h WHERE h.connector_id = k.id
+                       ORDER BY h.at, h.id LIMIT 1) f ON true
+    GROUP BY k.evse_id
 ), told AS (
     SELECT k.id, k.evse_id, %(since)s::timestamptz AS at, 0::bigint AS number,
            COALESCE(before.new, after.old, k.status) AS status
@@ -102,16 +109,18 @@ WITH windows AS (
     WHERE t.state IN ('planned', 'in_work', 'done') AND t.slot_starts_at IS NOT NULL GROUP BY p.id
 ), judged AS (
     SELECT p.*, d.down - COALESCE(b.gave, '{}'::tstzmultirange) AS outage,
-           COALESCE(b.busy, '{}'::tstzmultirange) AS busy, b.begun, COALESCE(c.span, '{}'::tstzmultirange) AS cared
+           COALESCE(b.busy, '{}'::tstzmultirange) AS busy, b.begun, COALESCE(c.span, '{}'::tstzmultirange) AS cared,
+           s.at AS spoke_at
     FROM ports p JOIN (SELECT evse_id, range_intersect_agg(down) AS down FROM plugs_down GROUP BY evse_id) d
       ON d.evse_id = p.id
+    JOIN spoke s ON s.evse_id = p.id
     LEFT JOIN busy b ON b.evse_id = p.id LEFT JOIN cared c ON c.evse_id = p.id
 )
 SELECT j.id, j.charger, j.label, j.name, j.public_id, w.number,
        (SELECT count(*) FROM unnest(j.begun) AS began WHERE w.span @> began),
        {measured}, {outage}, {excluded}, {busy}
 FROM judged j CROSS JOIN windows w
-CROSS JOIN LATERAL (SELECT tstzmultirange(w.span * j.lifetime) AS whole) x
+CROSS JOIN LATERAL (SELECT tstzmultirange(w.span * j.lifetime * tstzrange(j.spoke_at, NULL)) AS whole) x
 WHERE NOT isempty(x.whole) ORDER BY j.name, j.charger, j.evse_number, j.id, w.number
 """
 _SECONDS = "(SELECT COALESCE(round(sum(extract(epoch FROM upper(r) - lower(r)))), 0)::bigint FROM unnest({}) AS r)"

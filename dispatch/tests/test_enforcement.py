@@ -357,16 +357,18 @@ def test_a_process_that_dies_before_it_plans_again_is_made_good(
 # --- chargers forget ----------------------------------------------------------------------------------------------
 
 
-def test_a_charger_that_restarted_is_told_again(promised, bay, asked, monkeypatch):
+def test_a_charger_that_restarted_is_told_again(promised, bay, asked, monkeypatch, django_capture_on_commit_callbacks):
     told = []
     monkeypatch.setattr(tasks.send_reservations_again, "apply_async", lambda args, **how: told.append(args))
     boot = ChargerBooted(bay.evse.charger_id, bay.evse.location_id, promised.organisation_id, "Accepted", SOON)
-    handlers.remind_restarted_chargers((boot,))
+    with django_capture_on_commit_callbacks(execute=True):
+        handlers.remind_restarted_chargers((boot,))
     assert told == [(bay.evse.charger_id, SOON.isoformat())]
     assert services.send_again(charger_id=bay.evse.charger_id, booted_at=SOON, now=SOON) == 1
     assert asked.reserved[-1] == (promised.number, f"{SOON:%Y%m%d%H%M%S}", f"VEHICLE-{promised.vehicle_id}")
     Reservation.objects.update(state="used")
-    handlers.remind_restarted_chargers((boot,))
+    with django_capture_on_commit_callbacks(execute=True):
+        handlers.remind_restarted_chargers((boot,))
     assert len(told) == 1
 
 

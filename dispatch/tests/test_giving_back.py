@@ -33,11 +33,12 @@ def test_a_promise_that_is_granted_too_late_is_given_back(network, vehicle, aske
     assert asked.cancelled == [late.number, late.number]
 
 
-def test_a_promise_that_ends_any_way_is_told_to_the_network(network, vehicle, asked, dispatcher, monkeypatch):
+def test_a_promise_that_ends_any_way_is_told_to_the_network(monkeypatch, django_capture_on_commit_callbacks):
     told = []
     monkeypatch.setattr(tasks.cancel_at_network, "apply_async", lambda args, **how: told.append(*args))
-    for state in ("cancelled", "expired", "failed", "rejected", "used", "confirmed"):
-        handlers.let_go_at_the_network(ReservationChanged(1, 1, 1, 1, state, "", NOW))
+    with django_capture_on_commit_callbacks(execute=True):
+        for state in ("cancelled", "expired", "failed", "rejected", "used", "confirmed"):
+            handlers.let_go_at_the_network(ReservationChanged(1, 1, 1, 1, state, "", NOW))
     assert told == [1, 1, 1]
 
 

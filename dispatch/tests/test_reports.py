@@ -145,6 +145,17 @@ class TestUptime:
         assert only(organisation, now=BEGIN + 48 * HOUR).time.measured_s == 24 * 3600
         assert chargers.lines(organisation, FEBRUARY, chargers.By.STATION, now=BEGIN - HOUR) == []
 
+    def test_time_before_its_first_word_is_no_time_and_one_that_never_said_any_is_down(self, organisation, own):
+        plug = port(organisation, own, status="unknown")
+        assert only(organisation).time.outage_s == 28 * 24 * 3600
+        change(plug, BEGIN + 24 * HOUR, "available", old="unknown")
+        change(plug, BEGIN + 30 * HOUR, "unknown")
+        change(plug, BEGIN + 31 * HOUR, "available", old="unknown")
+        time = only(organisation).time
+        assert (time.measured_s, time.outage_s) == (27 * 24 * 3600, 3600)
+        Connector.objects.create(evse=plug.evse, connector_id=2, plug="chademo", status="available")  # was always there
+        assert only(organisation).time.measured_s == 28 * 24 * 3600
+
     def test_months_and_ports_add_up_to_the_whole(self, organisation, own):
         place = factories.location(own)
         for number in range(3):

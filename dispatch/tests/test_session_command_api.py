@@ -4,16 +4,19 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.db import transaction
 from django.utils import timezone
 from rest_framework.test import APIClient
 
 from billing.tests.factories import fund
+from dispatch import tasks
 from dispatch.models import Reservation, SessionCommand
 from dispatch.tests import factories
 from fleetcharge.accounts.models import Organisation, Scope
 from fleetcharge.accounts.services import create_api_key
+from fleetcharge.lib import hints
 from stations.models import Connector
-from vehicles.models import Vehicle
+from vehicles.models import IdToken, Vehicle
 
 pytestmark = pytest.mark.django_db
 RESERVATIONS, COMMANDS = "/api/v1/reservations/", "/api/v1/session-commands/"
@@ -102,3 +105,19 @@ def test_another_fleet_can_neither_see_nor_start_anything(
     reader = client_for(van.organisation, Scope.DISPATCH_READ)
     assert reader.post(f"{COMMANDS}start/", wish, format="json").status_code == 403
     assert SessionCommand.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_worker_is_sent_to_a_click_with_a_key_once_its_row_is_there(
+    api: APIClient, van: Vehicle, plug: Connector, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it finds nothing, and the network's result finds no command."""
+    told: list[tuple[str, bool]] = []
+    monkeypatch.setattr(
+        hints, "_start", lambda task, *how: told.append((task.name, transaction.get_connection().in_atomic_block))
+    )
+    IdToken.objects.create(organisation=van.organisation, vehicle=van, uid="CARD1")
+    body = {"vehicle_id": van.pk, "connector_id": plug.pk}
+    answer = api.post(f"{COMMANDS}start/", body, format="json", HTTP_IDEMPOTENCY_KEY="a-click")
+    assert answer.status_code == 201, answer.json()
+    assert [is_inside for name, is_inside in told if name == tasks.send_command.name] == [False]

@@ -267,6 +267,22 @@ async def test_what_cannot_be_told_sends_its_viewers_away_and_nobody_else(hub, m
         await settled(other, hub, BOX)
 
 
+async def test_who_joins_what_cannot_be_shown_is_sent_away_and_nobody_else(hub, monkeypatch):
+    moved(hub, ping(1, 13, 78))
+    async with watching(hub, MINE) as page, watching(hub, MINE) as late:
+        await look(page)
+        await settled(page, hub, BOX)
+
+        def fail(picture, rev):
+            raise ArithmeticError("no such place")
+
+        monkeypatch.setattr(Picture, "whole", fail)
+        await look(late)
+        await late.until(lambda: [text["code"] for text in late.of_type("bye")] == [1011])
+        moved(hub, ping(1, 13.3, 78))
+        await settled(page, hub, BOX)
+
+
 async def test_a_focus_that_can_be_of_nothing_is_no_harm(hub):
     moved(hub, ping(1, 13, 78))
     site(hub, 1, 13, 78)

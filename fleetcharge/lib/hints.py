@@ -10,6 +10,7 @@ from typing import Any
 
 import redis
 from django.conf import settings
+from django.db import transaction
 from kombu.exceptions import KombuError
 from kombu.pools import ProducerPool, producers
 
@@ -41,7 +42,8 @@ class Breaker:
                 self._has_failed, self._silent_until = True, time.monotonic() + self.quiet_seconds
             logger.warning("%s, and all else for %.0f s, waits for its sweep: %s", what, self.quiet_seconds, error)
         else:
-            self._has_failed = False
+            with self._lock:
+                self._has_failed, self._silent_until = False, 0.0
 
     def _may_try(self) -> bool:
         with self._lock:
@@ -56,10 +58,19 @@ valkey = Breaker()
 
 
 def start(task: Any, *args: object, countdown: float | None = None) -> None:
-    """Have a worker run the task soon. Takes half a second at most, and nothing while Valkey is away.
+    """Have a worker run the task soon after the commit of what is being written, so that it finds the rows it is about.
 
-    Only for work that is also found by a sweep. Where somebody waits for the task, as after a click, say `.delay()`.
+    Takes half a second at most, and nothing while Valkey is away. Only for work that is also found by a sweep. Where
+    somebody waits for the task, as after a click, say `.delay()`.
     """
+    send = functools.partial(_start, task, args, countdown)
+    if transaction.get_connection().in_atomic_block:
+        transaction.on_commit(send)
+    else:  # nor does it take a database that may be away
+        send()
+
+
+def _start(task: Any, args: tuple[object, ...], countdown: float | None) -> None:
     with valkey.attempt(task.name) as is_well:
         if is_well:
             with _producers(task.app).acquire() as producer:

@@ -40,9 +40,13 @@ export function canvasLayer({ pane, draw }) {
     _updatePaths() {},
     _moved(event) {
       if (this._map._animatingZoom) return;
-      if (this._zoom !== this._map.getZoom() || !this._origin.equals(this._map.getPixelOrigin())) {
+      if (!this._fits()) {
         if (event.type === "moveend") this._update(); // until then it is stretched
       } else if (!this._bounds.contains(this._viewBox())) this._inTurn();
+    },
+    /** Whether the map is still where the canvas was placed; not while two fingers are at it, for one. */
+    _fits() {
+      return this._zoom === this._map.getZoom() && Boolean(this._origin?.equals(this._map.getPixelOrigin()));
     },
     /** The view, and around it what must be there before it is seen. */
     _viewBox() {
@@ -98,7 +102,9 @@ export function canvasLayer({ pane, draw }) {
       if (this._frame || !this._map) return;
       this._frame = requestAnimationFrame(() => {
         this._frame = 0;
-        if (this._map && this._bounds && !this._map._animatingZoom) this._paint();
+        if (!this._map || !this._bounds || this._map._animatingZoom) return;
+        if (this._fits()) this._paint();
+        else this._update(); // what is drawn for another zoom would be stretched once more
       });
     },
   });

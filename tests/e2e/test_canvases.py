@@ -44,6 +44,13 @@ MOVED = """async ({leaflet}) => {
   drawn.length = 0;
   map._moveStart(true)._move(L.latLng(12.9004, 77.6), 13, {pinch: true})._moveEnd(true); // two fingers, and as it was
   const pinched = drawn.map(([name]) => name);
+  map._moveStart(true)._move(L.latLng(12.9, 77.6), 13.4, {pinch: true}); // and while they are there it is drawn for it
+  drawn.length = 0;
+  layers[0].redraw();
+  await frames(2);
+  const isStretched = layers[0]._container.style.transform.includes("scale");
+  const between = [...new Set(drawn.map(([name]) => name)), layers[0]._zoom, isStretched, layers[0]._fits()];
+  map._moveEnd(true);
   isThere = false;
   layers[1].redraw();
   await frames(2);
@@ -51,7 +58,7 @@ MOVED = """async ({leaflet}) => {
   isThere = true;
   layers[1].redraw();
   await frames(2);
-  return {little, far, around, zoomed, pinched, empty, full: getComputedStyle(layers[1]._container).display};
+  return {little, far, around, zoomed, pinched, between, empty, full: getComputedStyle(layers[1]._container).display};
 }"""
 
 
@@ -62,6 +69,7 @@ def test_a_layer_is_drawn_anew_when_little_of_its_padding_is_left_and_one_in_a_f
     assert len({at for _, at in told["far"]}) == 2
     assert told["around"] == [[100, 100, 100, 100]] * 2
     assert set(told["zoomed"]) == set(told["pinched"]) == {"one", "two"}  # at once: it would be stretched, or lie askew
+    assert told["between"] == ["one", 13.4, False, True]
     assert (told["empty"], told["full"]) == ("none", "inline")
 
 
