@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from django.db.models import Case, Count, Exists, F, IntegerField, Max, OuterRef, Q, QuerySet, Value, When
-from django.db.models.functions import ExtractHour
+from django.db.models import Case, Count, Exists, F, Func, IntegerField, Max, OuterRef, Q, QuerySet, Value, When
+from django.db.models.functions import ExtractHour, Length
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
@@ -37,6 +37,8 @@ STATUS_LOOKS = {
     Connector.Status.FAULTED: ("warn", "bad"),
 }
 HOUR_BINS = 12
+PAINTED = "evse__physical_reference"
+BEFORE_A_NUMBER = Func(PAINTED, Value(r"\d.*$"), Value(""), function="regexp_replace")  # so that bay 10 follows bay 9
 SOURCE_ICONS = {"measured": "gauge", "charger": "plug", "driver": "person", "estimated": "about"}
 
 
@@ -180,7 +182,7 @@ def plugs_of(location: Location, organisation: Organisation, *, now: datetime) -
 def _connectors_at(location: Location) -> QuerySet[Connector]:
     at = Connector.objects.existing().filter(evse__location=location)
     return at.select_related("evse__charger", "evse__location__source", "evse__location__party", "tariff").order_by(
-        "evse__physical_reference", "evse__evse_number", "evse_id", "connector_id"
+        BEFORE_A_NUMBER, Length(PAINTED), PAINTED, "evse__evse_number", "evse_id", "connector_id"
     )
 
 

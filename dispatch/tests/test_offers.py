@@ -96,6 +96,16 @@ def test_five_queries_for_any_number_of_plugs(
         pages.plugs_of(plug.evse.location, organisation, now=timezone.now())
 
 
+def test_bays_stand_in_the_order_of_their_numbers(organisation: Organisation) -> None:
+    site = factories.location(factories.public_network(organisation))
+    for painted in ("Bay 10", "Bay 9", "B2", "Bay 2", "Bay 1", "B1"):
+        bay = factories.connector(site, at=timezone.now()).evse
+        bay.physical_reference = painted
+        bay.save()
+    rows = pages.plugs_of(site, organisation, now=timezone.now())
+    assert [row.bay for row in rows] == ["B1", "B2", "1", "2", "9", "10"]
+
+
 # --- sessions -----------------------------------------------------------------------------------------------------
 CAN_ALL = {name: f"https://cpo.example/{name}" for name in ("chargingprofiles", "sessions", "commands")}
 OF_SESSIONS = ("can_stop", "can_limit", "can_look", "can_prefer")
