@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from billing.models import ChargingSession
 from dispatch.driving.models import DriverLink, PlugReport  # noqa: F401 (Django looks for models here)
 from fleetcharge.accounts.models import Organisation, User
+from fleetcharge.lib.fields import LargeJSONField
 from stations.models import EVSE, Connector, Location
 from vehicles.models import Vehicle
 
@@ -27,7 +28,8 @@ class ChargePlanQuerySet(models.QuerySet["ChargePlan"]):
 
     def for_display(self) -> Self:
         """With everything PlanSerializer shows; two queries in all."""
-        return self.select_related("vehicle", "connector__evse__location__source").prefetch_related("reservations")
+        shown = self.select_related("vehicle", "connector__evse__location__source").defer("snapshot")
+        return shown.prefetch_related("reservations")
 
 
 class ChargePlan(models.Model):
@@ -82,11 +84,9 @@ class ChargePlan(models.Model):
     done_at = models.DateTimeField(null=True, blank=True)
     window_starts_at = models.DateTimeField(null=True, blank=True, help_text=_("From when on its place is kept."))
     window_ends_at = models.DateTimeField(null=True, blank=True, help_text=_("Until when nobody else is sent there."))
-    route = models.JSONField(
-        default=dict, blank=True, help_text=_("{old: [[lat, lon]], new: [[lat, lon]], onward: ...}")
-    )
-    explanation = models.JSONField(default=dict, blank=True, help_text=_("Candidates with their breakdown in paise."))
-    snapshot = models.JSONField(default=dict, blank=True, help_text=_("Inputs; the same core gives the same plan."))
+    route = LargeJSONField(default=dict, blank=True, help_text=_("{old: [[lat, lon]], new: [[lat, lon]], onward: ...}"))
+    explanation = LargeJSONField(default=dict, blank=True, help_text=_("Candidates with their breakdown in paise."))
+    snapshot = LargeJSONField(default=dict, blank=True, help_text=_("Inputs; the same core gives the same plan."))
     engine = models.CharField(max_length=120, blank=True, help_text=_("Whose distances it rests on, with versions."))
     core_version = models.CharField(max_length=20, blank=True)
     created_at = models.DateTimeField(default=timezone.now)
@@ -398,7 +398,8 @@ class AlertQuerySet(models.QuerySet["Alert"]):
     def for_display(self) -> Self:
         """With everything AlertSerializer shows; two queries in all."""
         plan = ("plan__vehicle", "plan__connector__evse__location__source")
-        return self.select_related("organisation", "vehicle", *plan).prefetch_related("plan__reservations")
+        shown = self.select_related("organisation", "vehicle", *plan).defer("plan__snapshot")
+        return shown.prefetch_related("plan__reservations")
 
 
 class Alert(models.Model):

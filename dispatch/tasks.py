@@ -14,6 +14,7 @@ from billing.models import ChargingSession
 from dispatch import services, triggers
 from dispatch.models import ChargePlan, Reservation
 from dispatch.situation import LONGEST_SESSION
+from fleetcharge.lib.precedence import hurried
 from fleetcharge.lib.sweeps import survived
 from stations.cpo.base import CPOUnavailable
 from vehicles.estimating import TENTH
@@ -36,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 
 @shared_task
+@hurried()
 def plan_charge_stop(vehicle_id: int, telemetry_version: int) -> None:
     services.plan_charge_stop(
         vehicle_id=vehicle_id, trigger="soc_low", trigger_key=soc_key(vehicle_id, telemetry_version), now=timezone.now()
@@ -87,16 +89,19 @@ def send_reservations_again(charger_id: int, booted_at: str) -> None:
 
 
 @shared_task
+@hurried()
 def follow_connector(connector_id: int, status: str) -> None:
     services.connector_changed(connector_id=connector_id, status=status, now=timezone.now())
 
 
 @shared_task
+@hurried()
 def follow_connectors(changes: list[tuple[int, str]]) -> None:
     services.connectors_changed(changes=changes, now=timezone.now())
 
 
 @shared_task
+@hurried()
 def follow_silent_charger(charger_id: int) -> None:
     services.charger_lost(charger_id=charger_id, now=timezone.now())
 
@@ -107,6 +112,7 @@ def follow_network(source_id: int) -> None:
 
 
 @shared_task
+@hurried()
 def look_ahead(vehicle_id: int) -> None:
     services.plan_early(vehicle_id=vehicle_id, now=timezone.now())
 

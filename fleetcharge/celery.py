@@ -1,9 +1,14 @@
 """Celery: a trigger, never the truth. Work that must happen is a row; every beat entry is a sweep over such rows."""
 
 import os
+from typing import Any
 
 from celery import Celery
 from celery.schedules import crontab
+from celery.signals import celeryd_after_setup
+
+from fleetcharge.lib.schedules import spread_out
+from fleetcharge.lib.tuning import tune_for_quick_answers
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "fleetcharge.settings")
 app = Celery("fleetcharge")
@@ -23,7 +28,7 @@ app.autodiscover_tasks(
     ]
 )
 
-app.conf.beat_schedule = {
+SCHEDULE: dict[str, dict[str, Any]] = {
     "poll-networks": {"task": "stations.tasks.poll_due_sources", "schedule": 15.0},
     "ubc-sweep": {"task": "stations.cpo.ubc.tasks.sweep_ubc", "schedule": 5.0},
     "ubc-prune": {"task": "stations.cpo.ubc.tasks.prune_ubc", "schedule": 3600.0},
@@ -90,3 +95,12 @@ app.conf.beat_schedule = {
     "webhook-retention": {"task": "fleetcharge.webhooks.tasks.forget_old", "schedule": 3600.0},
     "command-sweep": {"task": "ocpp_bridge.tasks.sweep_commands", "schedule": 10.0},
 }
+app.conf.beat_schedule = spread_out(SCHEDULE)
+
+
+def be_quick(**_: Any) -> None:
+    """In the worker, before it has threads or children."""
+    tune_for_quick_answers()
+
+
+celeryd_after_setup.connect(be_quick)

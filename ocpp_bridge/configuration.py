@@ -197,7 +197,8 @@ def ask_after_boots(*, now: datetime) -> int:
     waiting = Q(configuration__asked_at__gt=now - timedelta(seconds=30))
     ids = list(accepted.filter(unchecked).exclude(waiting).order_by("pk").values_list("pk", flat=True)[:ASKED_AT_ONCE])
     for charger_id in ids:
-        ask(charger_id=charger_id, actor="boot check", now=now)
+        with survived("charger", charger_id):
+            ask(charger_id=charger_id, actor="boot check", now=now)
     return len(ids)
 
 

@@ -6,6 +6,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
+from fleetcharge.lib.sweeps import survived
 from ocpp_bridge import commands, configuration, rollouts
 from ocpp_bridge.drift import is_same
 from ocpp_bridge.models import ChargerConfiguration, Command, ConfigurationChange, ConfigurationValue
@@ -96,7 +97,11 @@ def sweep(*, now: datetime) -> int:
         reported_at__gte=F("charger__last_boot_at"), charger__is_online=True,
     )  # fmt: skip
     ids = list(said.order_by("reported_at").values_list("charger_id", flat=True)[:AT_ONCE])
-    return sum(set_after_boot(charger_id=charger_id, now=now) for charger_id in ids)
+    told = 0
+    for charger_id in ids:
+        with survived("charger", charger_id):
+            told += set_after_boot(charger_id=charger_id, now=now)
+    return told
 
 
 def _verify(command: Command, now: datetime) -> None:

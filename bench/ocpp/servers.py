@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fleetcharge.embedded.ports import random_free_port
-from fleetcharge.lib.tuning import tune_for_sockets
+from fleetcharge.lib.tuning import tune_for_quick_answers
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STOCK_ECHO, ECHO, PLAIN, ROUTER, BARE, DURABLE = "stock_echo", "echo", "plain", "router", "bare", "durable"
@@ -90,7 +90,7 @@ def _endpoint(*, is_durable: bool = True) -> Any:
 
         if not is_durable:
             writers.meter_writer._write = _write_nothing
-        tune_for_sockets()
+        tune_for_quick_answers()
         _application.append(websocket_routes[0][1])
     return _application[0]
 

@@ -9,6 +9,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from fleetcharge.accounts.models import Organisation
+from fleetcharge.lib.fields import LargeJSONField
 from stations.models import Location
 from vehicles.models import Vehicle
 
@@ -87,8 +88,8 @@ class NightPlan(models.Model):
     missing_wh = models.PositiveIntegerField()
     cost_paise = models.PositiveIntegerField()
     core_version = models.CharField(max_length=20)
-    snapshot = models.JSONField()
-    result = models.JSONField()
+    snapshot = LargeJSONField()
+    result = LargeJSONField()
 
     class Meta:
         ordering = ["-night_on", "-version"]

@@ -177,7 +177,7 @@ def test_samples_of_the_newest_sessions_only_are_read_for_their_peak(depot, van,
 
 
 def test_all_units_have_more_time_than_a_sweep_of_seconds_but_end_before_they_begin_anew():
-    pause = app.conf.beat_schedule["charger-health"]["schedule"]
+    pause = app.conf.beat_schedule["charger-health"]["schedule"].seconds
     assert app.conf.task_time_limit < judge_chargers.time_limit < pause
     assert app.conf.task_time_limit < learn.time_limit
 

@@ -202,6 +202,21 @@ def test_many_cost_the_statements_of_two(source, organisation, monkeypatch):
     assert counts[2] == counts[1] < 30
 
 
+def test_the_documents_of_many_plans_are_written_as_they_are_and_not_read_to_be_shown(source, organisation):
+    for km in (1, 2, 3, 4):
+        plug_at(source, km)
+    changes = broken(sent_out(organisation, 2))
+    with CaptureQueriesContext(connection) as asked:
+        made = services.connectors_changed(changes=changes, now=NOW)
+    [written] = [one["sql"] for one in asked if one["sql"].startswith('INSERT INTO "dispatch_chargeplan"')]
+    assert "UNNEST" not in written  # the driver escapes each quote mark of an array's texts in Python
+    for plan in ChargePlan.objects.filter(pk__in=made):
+        assert plan.explanation["candidates"] and plan.snapshot["candidates"]
+        assert replaying.differences(plan, replaying.replay(plan)) == []
+    shown = [*ChargePlan.objects.for_display(), *(alert.plan for alert in Alert.objects.for_display())]
+    assert len(shown) > 2 and all("snapshot" in plan.get_deferred_fields() for plan in shown)
+
+
 def test_all_are_told_of_in_one_message(source, organisation, monkeypatch, django_capture_on_commit_callbacks):
     for km in (1, 2, 3, 4):
         plug_at(source, km)

@@ -135,6 +135,7 @@ class Postgres:
         if not self.home.data.exists():
             self._initialise(binaries, identity)
             is_new_password = True
+        self.home.data.chmod(0o700)  # PostgreSQL starts with no other, and a copy of the folder may have lost it
         identity.own(self.home.data)
         self._configure(settings, identity)
         if is_new_password:

@@ -1,17 +1,18 @@
-"""How the interpreter of a process with thousands of sockets is set up."""
+"""How the interpreter of a process that must answer at once is set up: with thousands of sockets, or many threads."""
 
 import gc
 import sys
 
 SWITCH_SECONDS = 0.001
-"""A thread that computes lets go of the interpreter this often. The loop lets go with every poll of its sockets, and
-with Python's five milliseconds each poll would wait that long while anything runs in a thread."""
+"""A thread that computes lets go of the interpreter this often. A loop lets go with every poll of its sockets, a
+worker's thread with every statement, and with Python's five milliseconds each of them would wait that long while
+another thread computes."""
 
 
-def tune_for_sockets() -> None:
+def tune_for_quick_answers() -> None:
     """Call it once everything is imported: what exists now is never collected, and collections become rare.
 
-    Pauses of the oldest generation are what makes the slowest answers of thousands of sockets.
+    Pauses of the oldest generation (a third of a second and more in a process of this size) make the slowest answers.
     """
     gc.collect()
     gc.freeze()

@@ -54,7 +54,8 @@ LOOK = """
 import json
 from stations.cpo.ubc.models import UBCOrder
 from stations.models import Connector
-print(json.dumps([Connector.objects.count(), [order.state for order in UBCOrder.objects.all()]]))
+can_be_ordered = Connector.objects.filter(ubc_item__isnull=False).count()  # what it takes to, is kept behind the plugs
+print(json.dumps([can_be_ordered, [order.state for order in UBCOrder.objects.all()]]))
 """
 
 

@@ -105,6 +105,16 @@ def test_a_stale_pid_file_that_names_a_stranger_does_not_matter(user: Start, var
     assert answers(user().database_url)
 
 
+def test_a_folder_that_a_copy_has_opened_to_others_is_closed_again(user: Start, var: Path) -> None:
+    first, data = user(), var / "postgres" / "data"
+    assert first.answer
+    first.leave()
+    wait_for(lambda: not processes_naming(str(var)))
+    data.chmod(0o755)
+    assert answers(user().database_url)
+    assert data.stat().st_mode & 0o777 == 0o700
+
+
 def test_a_start_that_died_half_way_leaves_nothing_in_the_way(user: Start, var: Path) -> None:
     half = var / "postgres" / "data.new"
     half.mkdir(parents=True)
