@@ -38,6 +38,7 @@ class ReservationChanged:
     state: str
     reason: str
     at: datetime
+    plan_id: int | None = None
 
 
 @dataclass(frozen=True)

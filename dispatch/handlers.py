@@ -5,7 +5,7 @@ from django.utils import timezone
 from billing.events import ExceptionOpened, ExceptionResolved, SessionEnded, SessionMetered, SessionStarted
 from dispatch import live, services, tasks
 from dispatch.events import EXTENDED, AlertChanged, PlanChanged, ReservationBreached, ReservationChanged
-from dispatch.models import Alert, ChargePlan, Reservation, ReservationBreach
+from dispatch.models import Alert, Reservation, ReservationBreach
 from dispatch.wording import Says
 from fleetcharge.lib import hints
 from fleetcharge.lib.events import subscribe, subscribe_many
@@ -90,30 +90,24 @@ def help_is_not_needed(event: TrackerAlarmCleared) -> None:
     )
 
 
-@subscribe(PlanChanged)
-def reserve_what_was_accepted(event: PlanChanged) -> None:
-    if event.state == ChargePlan.State.ACCEPTED:
-        hints.start(tasks.reserve, event.plan_id)
+@subscribe_many(ReservationChanged)
+def let_go_at_the_network(events: tuple[ReservationChanged, ...]) -> None:
+    over = [(event.reservation_number,) for event in events if event.state in services.LET_GO]
+    hints.start_each(tasks.cancel_at_network, over)
 
 
-@subscribe(ReservationChanged)
-def let_go_at_the_network(event: ReservationChanged) -> None:
-    if event.state in services.LET_GO:
-        hints.start(tasks.cancel_at_network, event.reservation_number)
+@subscribe_many(ReservationChanged)
+def ask_the_network(events: tuple[ReservationChanged, ...]) -> None:
+    new = [event for event in events if event.state == Reservation.State.REQUESTED]
+    longer = [event for event in events if event not in new and event.reason == EXTENDED]
+    hints.start_each(tasks.send_reservation, [(event.reservation_number,) for event in new])
+    hints.start_each(tasks.send_extension, [(event.reservation_number,) for event in longer])
 
 
-@subscribe(ReservationChanged)
-def ask_the_network(event: ReservationChanged) -> None:
-    if event.state == Reservation.State.REQUESTED:
-        hints.start(tasks.send_reservation, event.reservation_number)
-    elif event.reason == EXTENDED:
-        hints.start(tasks.send_extension, event.reservation_number)
-
-
-@subscribe(ReservationChanged)
-def look_for_another_place(event: ReservationChanged) -> None:
-    if event.state not in (Reservation.State.REQUESTED, Reservation.State.CONFIRMED, Reservation.State.USED):
-        hints.start(tasks.rebook, event.reservation_number)
+@subscribe_many(ReservationChanged)
+def look_for_another_place(events: tuple[ReservationChanged, ...]) -> None:
+    lost = [event for event in events if event.plan_id is None and event.state in Reservation.LOST]
+    hints.start_each(tasks.rebook, [(event.reservation_number,) for event in lost])
 
 
 @subscribe(CommandAnswered)
@@ -170,8 +164,7 @@ def look_for_other_plugs(events: tuple[ConnectorStatusChanged, ...]) -> None:
 @subscribe_many(ConnectorStatusChanged)
 def reserve_plugs_that_came_free(events: tuple[ConnectorStatusChanged, ...]) -> None:
     free = {event.connector_id for event in events if event.new == Connector.Status.AVAILABLE}
-    for number in services.waiting_reservations(free):
-        hints.start(tasks.send_reservation, number)
+    hints.start_each(tasks.send_reservation, [(number,) for number in services.waiting_reservations(free)])
 
 
 @subscribe(ChargerWentSilent)

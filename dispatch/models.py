@@ -171,6 +171,7 @@ class Reservation(models.Model):
     ACTIVE_STATES = ("requested", "confirmed")
     LET_GO = ("cancelled", "expired", "failed")
     """Promises we no longer want; a network that was asked for one may yet grant it, or have granted it unheard."""
+    LOST = (*LET_GO, "rejected")
 
     key = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     number = models.BigAutoField(primary_key=True, help_text=_("Also the OCPP reservationId (int32)."))

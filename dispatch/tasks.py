@@ -49,11 +49,6 @@ def soc_key(vehicle_id: int, telemetry_version: int) -> str:
 
 
 @shared_task
-def reserve(plan_id: int) -> None:
-    services.reserve_plan(plan_id, timezone.now())
-
-
-@shared_task
 def send_reservation(number: int) -> None:
     services.send_reservation(number, timezone.now())
 

@@ -3,10 +3,11 @@
 from dispatch.driving import links
 from dispatch.events import PlanChanged
 from dispatch.models import ChargePlan
-from fleetcharge.lib.events import record
+from fleetcharge.lib.events import record_many
 
 
-@record(PlanChanged)
-def make_the_drivers_link(event: PlanChanged) -> None:
-    if event.state == ChargePlan.State.ACCEPTED:
-        links.make(plan_id=event.plan_id, actor=None, now=event.at)
+@record_many(PlanChanged)
+def make_the_drivers_links(events: tuple[PlanChanged, ...]) -> None:
+    accepted = [event.plan_id for event in events if event.state == ChargePlan.State.ACCEPTED]
+    if accepted:
+        links.make_each(plan_ids=accepted, now=events[0].at)

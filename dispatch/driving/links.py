@@ -1,11 +1,13 @@
 """Links to a drive: signed with their end, one per plan and kind, taken back by their row."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.core import signing
 from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, QuerySet
 from django.urls import reverse
 
 from dispatch.driving import eta
@@ -14,7 +16,7 @@ from dispatch.events import DriverLinkMade
 from dispatch.models import ChargePlan
 from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
-from fleetcharge.lib.events import publish
+from fleetcharge.lib.events import publish, publish_together
 from vehicles.models import Stop
 
 Kind, State = DriverLink.Kind, ChargePlan.State
@@ -49,7 +51,7 @@ def make(*, plan_id: int, actor: User | None, actor_label: str = "", now: dateti
 
     An arrival is the one at the vehicle's next stop, and stays so when that is done.
     """
-    plan = ChargePlan.objects.select_related("vehicle__default_driver").get(pk=plan_id)
+    plan = _plans().get(pk=plan_id)
     if plan.state not in LIVE_STATES:
         raise NothingToShow
     stop = eta.next_stop(plan.vehicle) if kind == Kind.ETA else None
@@ -66,6 +68,33 @@ def make(*, plan_id: int, actor: User | None, actor_label: str = "", now: dateti
     return Made(url_of(link), link.expires_at)
 
 
+def make_each(*, plan_ids: Sequence[int], now: datetime) -> None:
+    """The drivers' links of plans that were accepted at once, by nobody in person; those there are stay."""
+    try:
+        _make_first(plan_ids, now)
+    except IntegrityError:  # somebody else was quicker with one of them
+        for plan_id in plan_ids:
+            make(plan_id=plan_id, actor=None, now=now)
+
+
+@transaction.atomic
+def _make_first(plan_ids: Sequence[int], now: datetime) -> None:
+    there = DriverLink.objects.filter(plan=OuterRef("pk"), kind=Kind.DRIVE, revoked_at=None)
+    plans = _plans().filter(pk__in=plan_ids, state__in=LIVE_STATES).annotate(is_linked=Exists(there))
+    new = DriverLink.objects.bulk_create(
+        _link_of(plan, Kind.DRIVE, None, None, now) for plan in plans if not plan.is_linked
+    )
+    publish_together(DriverLinkMade(link.pk, link.plan_id, link.organisation_id, now) for link in new)
+    for plan in plans:
+        if plan.is_linked:
+            make(plan_id=plan.pk, actor=None, now=now)
+
+
+def _plans() -> QuerySet[ChargePlan]:
+    """With who drives, without how they were decided."""
+    return ChargePlan.objects.select_related("vehicle__default_driver").defer("snapshot", "explanation", "route")
+
+
 def known(plan: ChargePlan, now: datetime) -> Made | None:
     """The driver's link of a plan that leads somewhere, while it lets somebody in."""
     if plan.state not in LIVE_STATES:
@@ -78,15 +107,10 @@ def _create(
     plan: ChargePlan, kind: str, stop: Stop | None, actor: User | None, actor_label: str, now: datetime
 ) -> DriverLink | None:
     """None when somebody else was quicker."""
-    driver = plan.vehicle.default_driver
     try:
         with transaction.atomic():
-            link = DriverLink.objects.create(
-                organisation_id=plan.organisation_id, vehicle=plan.vehicle,
-                driver=driver if driver and driver.is_active else None, plan=plan, kind=kind, stop=stop,
-                created_by=actor, created_at=now,
-                expires_at=now.replace(microsecond=0) + timedelta(hours=settings.DRIVER_LINK_HOURS),
-            )  # fmt: skip
+            link = _link_of(plan, kind, stop, actor, now)
+            link.save(force_insert=True)
             if actor or actor_label:  # nobody: it came with the acceptance, which is in the trail itself
                 audit(
                     action="driver_link.make", target=link, actor=actor, actor_label=actor_label, after={"kind": kind}
@@ -96,6 +120,16 @@ def _create(
     except IntegrityError:
         return None
     return link
+
+
+def _link_of(plan: ChargePlan, kind: str, stop: Stop | None, actor: User | None, now: datetime) -> DriverLink:
+    """As it would be stored."""
+    driver = plan.vehicle.default_driver
+    return DriverLink(
+        organisation_id=plan.organisation_id, vehicle=plan.vehicle, kind=kind, stop=stop, plan=plan,
+        driver=driver if driver and driver.is_active else None, created_by=actor, created_at=now,
+        expires_at=now.replace(microsecond=0) + timedelta(hours=settings.DRIVER_LINK_HOURS),
+    )  # fmt: skip
 
 
 @transaction.atomic

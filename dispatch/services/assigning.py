@@ -18,7 +18,7 @@ from dispatch.engines import current
 from dispatch.engines.base import RoutingEngine
 from dispatch.models import ChargePlan
 from dispatch.questions import question_of
-from dispatch.services import planning
+from dispatch.services import decisions, planning
 from dispatch.services.planning import Want
 from dispatch.situation import Situation
 from dispatch.speeds.learning import law_of
@@ -81,7 +81,9 @@ def _looked_at(wants: Sequence[Want], now: datetime) -> list[list[Looked]]:
 
 def _look_each(fleet: Sequence[tuple[Want, Situation]], now: datetime) -> list[Looked]:
     law = law_of(fleet[0][1].organisation_id, now)
-    asked = [(want, seen, question_of(seen, now=now, excluded=want.excluded)) for want, seen in fleet]
+    asked = [
+        (want, seen, question_of(seen, now=now, excluded=want.excluded, promised=want.promised)) for want, seen in fleet
+    ]
     by_model: defaultdict[int, list[Question]] = defaultdict(list)
     for _, seen, question in asked:
         by_model[seen.model_id].append(question)
@@ -115,7 +117,16 @@ def _store_each(fleet: Sequence[Looked], given: dict[int, int], now: datetime) -
             answer = _answer_at(one, given[one.want.vehicle_id])
             drafts += [planning.drafted(one.seen, one.want, answer, one.engine)] if answer else []
     stored = planning.store_each(drafts, now)
-    return [_accepted(plan, now) for plan in stored] if fleet and fleet[0].seen.is_automatic else stored
+    return _accepted_each(stored, now) if fleet and fleet[0].seen.is_automatic else stored
+
+
+def _accepted_each(plans: Sequence[ChargePlan], now: datetime) -> list[ChargePlan]:
+    """All at once; those that something stands in the way of, each alone."""
+    accepted: dict[int, ChargePlan] = {}
+    with survived("plans", [plan.pk for plan in plans]):
+        each = decisions.accept_each(plans, actor_label=planning.BY_ITSELF, now=now)
+        accepted = {plan.pk: plan for plan in each}
+    return [accepted.get(plan.pk) or _accepted(plan, now) for plan in plans]
 
 
 def _accepted(plan: ChargePlan, now: datetime) -> ChargePlan:

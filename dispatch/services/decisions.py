@@ -1,6 +1,7 @@
 """What a dispatcher (or the house, in automatic mode) decides about a plan."""
 
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from django.db import IntegrityError, transaction
@@ -10,9 +11,10 @@ from dispatch.events import PlanChanged
 from dispatch.models import ChargePlan, Reservation
 from dispatch.services import elsewhere, reservations, stories
 from fleetcharge.accounts.models import User
-from fleetcharge.accounts.services import audit
+from fleetcharge.accounts.services import audit, audit_each
 from fleetcharge.lib.deadlocks import again_after_deadlock
-from fleetcharge.lib.events import publish
+from fleetcharge.lib.events import publish, publish_together
+from fleetcharge.lib.rows import update_each
 
 State = ChargePlan.State
 UNDO_SECONDS = 10
@@ -73,6 +75,54 @@ def _accept(plan_id: int, actor: User | None, actor_label: str, is_by_person: bo
         after={"connector_id": plan.connector_id},
     )  # fmt: skip
     return plan
+
+
+def accept_each(plans: Sequence[ChargePlan], *, actor_label: str, now: datetime) -> list[ChargePlan]:
+    """Accept proposals to vehicles of one fleet, one of each, in one transaction and by no person; those accepted.
+
+    The others have to be accepted alone: something stands in their way, or somebody was quicker with one of them all.
+    """
+    try:
+        return _accept_each(plans, actor_label, now) if plans else []
+    except IntegrityError:
+        return []
+
+
+@again_after_deadlock
+@transaction.atomic
+def _accept_each(plans: Sequence[ChargePlan], actor_label: str, now: datetime) -> list[ChargePlan]:
+    free = _without_obstacles(plans, now)
+    if not free:
+        return free
+    facts = reservations.promise_each(free, now=now)
+    for plan in free:
+        plan.state, plan.decided_at = State.ACCEPTED, now
+        plan.undo_until = now + timedelta(seconds=UNDO_SECONDS)
+    update_each(free, ["state", "decided_at", "undo_until"])
+    stories.tell_each(free, now=now)
+    after = [(plan, {"connector_id": plan.connector_id}) for plan in free]
+    audit_each(action="plan.accept", after=after, actor_label=actor_label)
+    changed = [PlanChanged(plan.pk, plan.organisation_id, plan.vehicle_id, plan.state, now) for plan in free]
+    publish_together([*changed, *facts])
+    return free
+
+
+def _without_obstacles(plans: Sequence[ChargePlan], now: datetime) -> list[ChargePlan]:
+    """Those still proposed, locked, whose plug works and whose vehicle is promised nothing at that time."""
+    proposed = ChargePlan.objects.select_for_update(of=("self",)).filter(
+        pk__in=[plan.pk for plan in plans], state=State.PROPOSED
+    )
+    works = dict(proposed.order_by("pk").values_list("pk", "connector__status"))
+    held = Reservation.objects.active().filter(vehicle__in=[plan.vehicle_id for plan in plans])
+    spans: defaultdict[int, list[tuple[datetime, datetime]]] = defaultdict(list)
+    for vehicle_id, *span in held.values_list("vehicle_id", "starts_at", "expires_at"):
+        spans[vehicle_id].append((span[0], span[1]))
+    free = [plan for plan in plans if works.get(plan.pk, elsewhere.BROKEN[0]) not in elsewhere.BROKEN]
+    return [plan for plan in free if not _overlaps(spans[plan.vehicle_id], *reservations.hold_of(plan, now))]
+
+
+def _overlaps(spans: Sequence[tuple[datetime, datetime]], starts_at: datetime, expires_at: datetime) -> bool:
+    return any(begins < expires_at and ends > starts_at for begins, ends in spans)
 
 
 @transaction.atomic

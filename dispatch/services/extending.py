@@ -39,9 +39,10 @@ def extend_reservation(
                   after={"expires_at": expires_at.isoformat()})  # fmt: skip
             publish(
                 ReservationChanged(
-                    row.number, row.organisation_id, row.connector_id, row.vehicle_id, row.state, EXTENDED, now
+                    row.number, row.organisation_id, row.connector_id, row.vehicle_id, row.state, EXTENDED, now,
+                    row.plan_id,
                 )
-            )
+            )  # fmt: skip
     except IntegrityError as error:
         if elsewhere.is_about_vehicle(error):
             others = elsewhere.others(row.vehicle_id, row.connector_id, row.starts_at, expires_at)

@@ -139,7 +139,7 @@ def replan(*, plan_id: int, reason: str, now: datetime) -> ChargePlan | None:
 
 def replan_together(*, plans: Sequence[tuple[int, str]], now: datetime) -> list[ChargePlan]:
     """Replace plans, (plan, reason); the new ones. Whoever cannot be planned for is sent nowhere any more."""
-    wants = _let_go_each(plans, now)
+    wants = _wants_for(plans)
     made = [planning.plan_charge_stop(**want._asdict(), now=now) for want in wants] if len(wants) == 1 else []
     made += assigning.plan_together(wants, now=now) if len(wants) > 1 else []
     for plan_id in _left_over(wants):
@@ -156,32 +156,21 @@ def _left_over(wants: Sequence[Want]) -> list[int]:
     return [plan.pk for plan, reason in replaced if states.get(plan.pk) in planning.makes_way(plan, reason)]
 
 
-def _let_go_each(plans: Sequence[tuple[int, str]], now: datetime) -> list[Want]:
-    """Where there are several, one that cannot be let go leaves the others no worse. Who was promised nothing is only
-    read: planning looks again whether its plan is open."""
+def _wants_for(plans: Sequence[tuple[int, str]]) -> list[Want]:
+    """Nothing is written yet: whoever takes the place of a plan looks again whether it is open, and gives back what it
+    was promised. Of several, one that goes wrong leaves the others no worse."""
     known = decisions.as_they_are([plan_id for plan_id, _ in plans])
-    held = Reservation.objects.active().filter(plan__in=known).values_list("plan_id", flat=True)
-    promised = set(held)
     wants: list[Want] = []
     for plan_id, reason in plans:
         with _alone(plans, plan_id):
-            want = _let_go(plan_id, reason, now) if plan_id in promised else _want_for(known[plan_id], reason)
-            wants += [want] if want is not None else []
+            plan = known.get(plan_id)
+            want = _want_for(plan, reason) if plan else None
+            wants += [want] if want else []
     return wants
 
 
 def _alone(plans: Sequence[tuple[int, str]], plan_id: int) -> contextlib.AbstractContextManager[None]:
     return survived("plan", plan_id) if len(plans) > 1 else contextlib.nullcontext()
-
-
-@transaction.atomic
-def _let_go(plan_id: int, reason: str, now: datetime) -> Want | None:
-    """Take the promise back; None: the plan is over."""
-    plan = decisions.locked(plan_id)
-    want = _want_for(plan, reason)
-    if want is not None:
-        reservations.release(plan, state=Reservation.State.CANCELLED, reason=reason, now=now)
-    return want
 
 
 def _want_for(plan: ChargePlan, reason: str) -> Want | None:

@@ -32,6 +32,8 @@ BY_CHOICE = ("stale", BETTER)
 MOST_TIMES = 10
 """Of those who want one plug at once, each time one gets it."""
 TRIES = 3
+BY_ITSELF = "automatic mode"
+"""Who accepted it, in the audit trail."""
 KNOWN = """
 SELECT w.trigger_key, coalesce(
     (SELECT id FROM dispatch_chargeplan p WHERE p.trigger_key = w.trigger_key),
@@ -72,6 +74,11 @@ class Want(NamedTuple):
     replaces: ChargePlan | None = None
     excluded: Collection[int] = ()
 
+    @property
+    def promised(self) -> int | None:
+        """The plug that is promised to the vehicle until it has the new plan, and so stands in nobody's way."""
+        return self.replaces.connector_id if self.replaces else None
+
 
 def plan_charge_stop(
     *,
@@ -97,7 +104,8 @@ def plan_charge_stop(
         assert seen is not None  # noqa: S101 (else there is no time)
         with contextlib.suppress(PlugGone):
             engine = current(law_of(seen.organisation_id, now))
-            return settle(seen, want, look(seen, now=now, engine=engine, excluded=excluded), engine, now)
+            answer = look(seen, now=now, engine=engine, excluded=excluded, promised=want.promised)
+            return settle(seen, want, answer, engine, now)
     return None
 
 
@@ -156,9 +164,7 @@ def drafted(seen: Situation, want: Want, answer: deciding.Answer, engine: Routin
 def accept_by_itself(plan: ChargePlan, now: datetime) -> ChargePlan:
     """Automatic mode. When the plug went meanwhile, accepting has planned (and accepted) again: that plan counts."""
     with contextlib.suppress(decisions.DecisionRefused):
-        return decisions.accept_plan(
-            plan_id=plan.pk, actor=None, actor_label="automatic mode", is_by_person=False, now=now
-        )
+        return decisions.accept_plan(plan_id=plan.pk, actor=None, actor_label=BY_ITSELF, is_by_person=False, now=now)
     return ChargePlan.objects.open().filter(vehicle_id=plan.vehicle_id).first() or plan
 
 
@@ -278,11 +284,13 @@ def _store_each(drafts: Sequence[ChargePlan], now: datetime) -> list[ChargePlan]
         return stored
     replaced = [draft.replaces for draft in stored if draft.replaces is not None]
     ChargePlan.objects.filter(pk__in=[plan.pk for plan in replaced]).update(state=State.REPLACED, closed_at=now)
-    reservations.release_each({draft.replaces_id: draft.trigger for draft in stored if draft.replaces_id}, now=now)
+    whys = {draft.replaces_id: draft.trigger for draft in stored if draft.replaces_id}
+    released = reservations.release_each(whys, now=now)
     ChargePlan.objects.bulk_create(stored)
     stories.tell_each(stored, now=now)
     facts = [(plan, State.REPLACED) for plan in replaced] + [(draft, State.PROPOSED) for draft in stored]
-    publish_together(PlanChanged(plan.pk, plan.organisation_id, plan.vehicle_id, state, now) for plan, state in facts)
+    changed = [PlanChanged(plan.pk, plan.organisation_id, plan.vehicle_id, state, now) for plan, state in facts]
+    publish_together([*changed, *released])
     return stored
 
 
@@ -353,8 +361,9 @@ def close_replaced(plan: ChargePlan, reason: str, now: datetime) -> bool:
     old = ChargePlan.objects.filter(pk=plan.pk, state__in=makes_way(plan, reason))
     closed = old.update(state=State.REPLACED, closed_at=now)
     if closed:
-        reservations.release_each({plan.pk: reason}, now=now)
-        publish(PlanChanged(plan.pk, plan.organisation_id, plan.vehicle_id, State.REPLACED, now))
+        released = reservations.release_each({plan.pk: reason}, now=now)
+        changed = PlanChanged(plan.pk, plan.organisation_id, plan.vehicle_id, State.REPLACED, now)
+        publish_together([changed, *released])
     return bool(closed)
 
 

@@ -18,10 +18,11 @@ from fleetcharge.accounts.models import User
 from fleetcharge.accounts.services import audit
 from fleetcharge.lib.deadlocks import again_after_deadlock
 from fleetcharge.lib.events import publish
+from fleetcharge.lib.rows import update_each
 from fleetcharge.lib.sweeps import survived
 from stations.cpo.base import CPOError, CPOUnavailable
 from stations.models import Connector
-from stations.services import set_hold
+from stations.services import set_holds
 from vehicles.models import IdToken, Vehicle
 
 logger = logging.getLogger(__name__)
@@ -41,6 +42,24 @@ def promise(plan: ChargePlan, *, actor: User | None, now: datetime) -> Reservati
     starts_at, expires_at = hold_of(plan, now)
     stay = {"starts_at": starts_at, "stay_ends_at": plan.window_ends_at}
     return _create(plan.vehicle, plan.connector_id, plan, actor, now, expires_at, **stay)
+
+
+def promise_each(plans: Sequence[ChargePlan], *, now: datetime) -> list[ReservationChanged]:
+    """The same of many of one fleet, by nobody in particular; what the caller has to publish."""
+    vehicles = Vehicle.objects.filter(pk__in=[plan.vehicle_id for plan in plans])
+    tokens = tokens_of(list(vehicles.only("organisation", "default_driver")), now)
+    rows = [_of_plan(plan, tokens[plan.vehicle_id], now) for plan in plans]
+    return [_fact_of(row, State.REQUESTED, "", now) for row in Reservation.objects.bulk_create(rows)]
+
+
+def _of_plan(plan: ChargePlan, token_uid: str, now: datetime) -> Reservation:
+    assert plan.connector_id is not None  # noqa: S101 (checked by the caller)
+    starts_at, expires_at = hold_of(plan, now)
+    return Reservation(
+        organisation_id=plan.organisation_id, vehicle_id=plan.vehicle_id, connector_id=plan.connector_id, plan=plan,
+        id_token=token_uid, created_at=now, starts_at=starts_at, expires_at=expires_at,
+        stay_ends_at=plan.window_ends_at,
+    )  # fmt: skip
 
 
 def hold_of(plan: ChargePlan, now: datetime) -> tuple[datetime, datetime]:
@@ -148,18 +167,19 @@ def _create(
 
 def token_of(vehicle: Vehicle, now: datetime) -> str:
     """The token that will start the session: the vehicle's own, else its driver's; '' when neither has one."""
-    tokens = IdToken.objects.filter(organisation_id=vehicle.organisation_id, is_active=True)
+    return tokens_of([vehicle], now)[vehicle.pk]
+
+
+def tokens_of(vehicles: Sequence[Vehicle], now: datetime) -> dict[int, str]:
+    """The same of many vehicles of one fleet, by vehicle."""
+    drivers = {vehicle.default_driver_id for vehicle in vehicles} - {None}
+    tokens = IdToken.objects.filter(organisation_id__in={one.organisation_id for one in vehicles}, is_active=True)
     tokens = tokens.filter(Q(valid_until=None) | Q(valid_until__gt=now))
-    mine = tokens.filter(vehicle=vehicle).order_by("pk").first()
-    driver_id = vehicle.default_driver_id
-    mine = mine or (tokens.filter(driver_id=driver_id).order_by("pk").first() if driver_id else None)
-    return mine.uid if mine else ""
-
-
-def reserve_plan(plan_id: int, now: datetime) -> bool:
-    """Ask the network for the plan's plug; False when there is nothing to ask (sent, cancelled, still busy)."""
-    number = Reservation.objects.filter(plan_id=plan_id, state=State.REQUESTED).values_list("number", flat=True).first()
-    return number is not None and send_reservation(number, now)
+    theirs = tokens.filter(Q(vehicle__in=[one.pk for one in vehicles]) | Q(driver__in=drivers)).order_by("-pk")
+    rows = list(theirs.values_list("vehicle_id", "driver_id", "uid"))
+    own = {vehicle_id: uid for vehicle_id, _, uid in rows if vehicle_id}  # the first of several stands last
+    of_driver = {driver_id: uid for _, driver_id, uid in rows if driver_id}
+    return {one.pk: own.get(one.pk) or of_driver.get(one.default_driver_id or 0, "") for one in vehicles}
 
 
 def send_reservation(number: int, now: datetime) -> bool:
@@ -335,10 +355,14 @@ def release(plan: ChargePlan, *, state: str, reason: str, now: datetime) -> bool
     return True
 
 
-def release_each(reasons: Mapping[int, str], *, now: datetime) -> None:
-    """Of plans that are locked and need no place any more, by plan."""
-    for row in Reservation.objects.select_for_update().active().filter(plan__in=list(reasons)).order_by("pk"):
-        settle(row, State.CANCELLED, reasons[row.plan_id or 0], now)
+def release_each(reasons: Mapping[int, str], *, now: datetime) -> list[ReservationChanged]:
+    """Of plans that are locked and need no place any more, by plan; what the caller has to publish."""
+    rows = list(Reservation.objects.select_for_update().active().filter(plan__in=list(reasons)).order_by("pk"))
+    for row in rows:
+        row.state, row.reason, row.answered_at = State.CANCELLED, reasons[row.plan_id or 0][:120], now
+    update_each(rows, ["state", "reason", "answered_at"])
+    _show_holds({row.connector_id for row in rows}, now)
+    return [_fact_of(row, row.state, row.reason, now) for row in rows]
 
 
 def use(reservation: Reservation, now: datetime) -> None:
@@ -435,13 +459,24 @@ def _settle(reservation: Reservation, state: str, reason: str, at: datetime) -> 
 
 
 def _tell(reservation: Reservation, state: str, reason: str, at: datetime) -> None:
-    row = reservation
-    publish(ReservationChanged(row.number, row.organisation_id, row.connector_id, row.vehicle_id, state, reason, at))
+    publish(_fact_of(reservation, state, reason, at))
+
+
+def _fact_of(row: Reservation, state: str, reason: str, at: datetime) -> ReservationChanged:
+    return ReservationChanged(
+        row.number, row.organisation_id, row.connector_id, row.vehicle_id, state, reason, at, row.plan_id
+    )
 
 
 def _show_hold(connector_id: int, at: datetime) -> None:
+    _show_holds([connector_id], at)
+
+
+def _show_holds(connector_ids: Collection[int], at: datetime) -> None:
     """A plug is held while a promise is in force; one for later does not count yet."""
-    set_hold(connector_id=connector_id, is_held=_in_force(at).filter(connector_id=connector_id).exists(), at=at)
+    if connector_ids:
+        held = set(_in_force(at).filter(connector_id__in=connector_ids).values_list("connector_id", flat=True))
+        set_holds(holds={connector_id: connector_id in held for connector_id in connector_ids}, at=at)
 
 
 def _in_force(at: datetime) -> QuerySet[Reservation]:

@@ -64,8 +64,13 @@ def plan_for(vehicle, key="soc:1", **fields):
 
 def accepted(vehicle, user):
     plan = services.accept_plan(plan_id=plan_for(vehicle).pk, actor=user, now=NOW)
-    services.reserve_plan(plan.pk, NOW)
+    ask_for(plan)
     return plan
+
+
+def ask_for(plan, at=NOW):
+    """As a worker does once the acceptance is committed; whether the network was asked."""
+    return services.send_reservation(plan.reservations.latest("pk").number, at)
 
 
 def answer(reservation, state, reason=""):

@@ -11,6 +11,7 @@ from dispatch.models import Alert, ChargePlan, Reservation, ReservationBreach
 from dispatch.services import enforcement
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
+from dispatch.tests.planned import ask_for
 from stations.cpo import registry
 from stations.cpo.base import PENDING, Capability, CPOUnavailable
 from stations.events import ChargerBooted
@@ -79,7 +80,7 @@ def promised(bay, asked, organisation, dispatcher):
     plan = services.plan_charge_stop(vehicle_id=vehicle.pk, trigger="soc_low", trigger_key="soc:1", now=NOW)
     assert plan.connector == bay
     services.accept_plan(plan_id=plan.pk, actor=dispatcher, now=NOW)
-    services.reserve_plan(plan.pk, NOW)
+    ask_for(plan)
     reservation = Reservation.objects.get()
     services.answer_reservation(reservation_key=str(reservation.key), state="accepted", reason="", at=NOW)
     reservation.refresh_from_db()

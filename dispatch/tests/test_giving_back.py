@@ -38,7 +38,7 @@ def test_a_promise_that_ends_any_way_is_told_to_the_network(monkeypatch, django_
     monkeypatch.setattr(tasks.cancel_at_network, "apply_async", lambda args, **how: told.append(*args))
     with django_capture_on_commit_callbacks(execute=True):
         for state in ("cancelled", "expired", "failed", "rejected", "used", "confirmed"):
-            handlers.let_go_at_the_network(ReservationChanged(1, 1, 1, 1, state, "", NOW))
+            handlers.let_go_at_the_network((ReservationChanged(1, 1, 1, 1, state, "", NOW),))
     assert told == [1, 1, 1]
 
 

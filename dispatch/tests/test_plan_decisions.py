@@ -8,7 +8,7 @@ from dispatch import services, tasks
 from dispatch.models import Alert, ChargePlan, Reservation
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
-from dispatch.tests.planned import accepted, answer, asked, fresh_index, network, plan_for, vehicle
+from dispatch.tests.planned import accepted, answer, ask_for, asked, fresh_index, network, plan_for, vehicle
 from fleetcharge.accounts.models import AuditEntry
 from stations.cpo.base import CommandReceipt, CPOUnavailable
 from vehicles.models import VehicleState
@@ -33,7 +33,7 @@ def test_accepting_promises_the_plug_asks_the_network_and_shows_the_hold(network
     assert AuditEntry.objects.filter(action="plan.accept").count() == 1
     assert not answer(reservation, "accepted")
     assert services.accept_plan(plan_id=plan.pk, actor=dispatcher, now=NOW).state == "reserved"
-    assert not services.reserve_plan(plan.pk, NOW)
+    assert not ask_for(plan)
     assert len(asked.reserved) == 1
 
 

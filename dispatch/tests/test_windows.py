@@ -22,7 +22,7 @@ from dispatch.models import Alert, ChargePlan, Reservation
 from dispatch.services import asking
 from dispatch.tests import factories
 from dispatch.tests.factories import HERE, NOW
-from dispatch.tests.planned import asked
+from dispatch.tests.planned import ask_for, asked
 from stations.cpo.base import CommandReceipt
 from stations.models import Connector
 from vehicles.models import Stop, VehicleState
@@ -77,7 +77,7 @@ def plan_for(vehicle, key="", **fields):
 def later(plug, van, dispatcher, asked):
     """An accepted plan whose charge comes hours ahead."""
     plan = services.accept_plan(plan_id=plan_for(van).pk, actor=dispatcher, now=NOW)
-    services.reserve_plan(plan.pk, NOW)
+    ask_for(plan)
     plan.refresh_from_db()
     return plan
 

@@ -97,15 +97,25 @@ def audit(
     """Write one line of the audit trail, in the caller's transaction. `is_internal`: of our operators among themselves;
     it is in no organisation's trail.
     """
-    return AuditEntry.objects.create(
-        organisation=None if is_internal else organisation or getattr(target, "organisation", None),
-        actor=actor,
-        actor_label=(actor_label or (str(actor) if actor else "system"))[:120],
-        action=action,
-        target_type=target._meta.label_lower,
-        target_id=str(target.pk),
-        before=before or {},
-        after=after or {},
-        reason=reason,
-        ip_address=ip_address,
-    )
+    entry = _entry(action, target, actor, actor_label, before or {}, after or {}, reason)
+    entry.ip_address = ip_address
+    if is_internal or organisation:
+        entry.organisation = None if is_internal else organisation
+    entry.save(force_insert=True)
+    return entry
+
+
+def audit_each(*, action: str, after: Iterable[tuple[models.Model, dict[str, Any]]], actor_label: str) -> None:
+    """A line for each of many things that were changed at once by nobody in person."""
+    AuditEntry.objects.bulk_create(_entry(action, target, None, actor_label, {}, facts, "") for target, facts in after)
+
+
+def _entry(
+    action: str, target: models.Model, actor: User | None, actor_label: str, before: dict[str, Any],
+    after: dict[str, Any], reason: str,
+) -> AuditEntry:  # fmt: skip
+    return AuditEntry(
+        organisation_id=getattr(target, "organisation_id", None), actor=actor,
+        actor_label=(actor_label or (str(actor) if actor else "system"))[:120], action=action,
+        target_type=target._meta.label_lower, target_id=str(target.pk), before=before, after=after, reason=reason,
+    )  # fmt: skip

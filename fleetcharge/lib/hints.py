@@ -4,11 +4,12 @@ import functools
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import redis
+from celery import current_app, shared_task
 from django.conf import settings
 from django.db import transaction
 from kombu.exceptions import KombuError
@@ -68,6 +69,21 @@ def start(task: Any, *args: object, countdown: float | None = None) -> None:
         transaction.on_commit(send)
     else:  # nor does it take a database that may be away
         send()
+
+
+def start_each(task: Any, each: Sequence[Sequence[object]]) -> None:
+    """Have workers run the task once for each of these, as `start` does. Of many, one message leaves: a worker passes
+    them on, since each costs some of the time of whoever waits for us."""
+    if len(each) > 1:
+        start(pass_on, task.name, [list(args) for args in each])
+    for args in each if len(each) == 1 else ():
+        start(task, *args)
+
+
+@shared_task
+def pass_on(name: str, each: Sequence[Sequence[object]]) -> None:
+    for args in each:
+        start(current_app.tasks[name], *args)
 
 
 def _start(task: Any, args: tuple[object, ...], countdown: float | None) -> None:

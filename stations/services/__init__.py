@@ -59,6 +59,7 @@ from stations.services.statuses import (
     report_evse_status,
     report_from_source,
     set_hold,
+    set_holds,
     set_session,
     switch_connector,
 )
@@ -113,6 +114,7 @@ __all__ = [
     "report_from_source",
     "report_statuses",
     "set_hold",
+    "set_holds",
     "set_prices",
     "set_session",
     "show_silent",

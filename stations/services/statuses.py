@@ -1,7 +1,7 @@
 """What sources say of connectors, what outranks it, and the status we show."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -10,7 +10,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from fleetcharge.lib.deadlocks import again_after_deadlock
-from fleetcharge.lib.events import publish
+from fleetcharge.lib.events import publish, publish_together
 from fleetcharge.lib.rows import update_each
 from stations import flapping
 from stations.belief import freshness_at
@@ -288,12 +288,20 @@ def set_session(*, connector_id: int, has_session: bool, is_delivering: bool, at
         show(connector, at)
 
 
-@transaction.atomic
 def set_hold(*, connector_id: int, is_held: bool, at: datetime) -> None:
     """A reservation of ours came into force or ended at this connector (primary key)."""
-    for connector in locked(pk=connector_id):
-        connector.is_held = is_held
-        show(connector, at)
+    set_holds(holds={connector_id: is_held}, at=at)
+
+
+@transaction.atomic
+def set_holds(*, holds: Mapping[int, bool], at: datetime) -> None:
+    """The same of many connectors; as many statements as for one."""
+    rows = list(locked(pk__in=list(holds)))
+    for row in rows:
+        row.is_held = holds[row.pk]
+    changes = [change for row in rows if (change := decided(row, at)) is not None]
+    update_each(rows, DECIDED)
+    publish_together(fact_of(change) for change in StatusChange.objects.bulk_create(changes))
 
 
 @transaction.atomic

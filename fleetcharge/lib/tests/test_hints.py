@@ -83,6 +83,16 @@ def test_workers_and_listeners_are_told(server: Server) -> None:
     assert server.client.llen(QUEUE) == 2
 
 
+def test_of_many_one_message_leaves(server: Server) -> None:
+    hints.start_each(noted, [])
+    assert server.client.llen(QUEUE) == 0
+    hints.start_each(noted, [(1,)])
+    hints.start_each(noted, [(number,) for number in range(50)])
+    assert server.client.llen(QUEUE) == 2
+    hints.pass_on(noted.name, [[number] for number in range(50)])
+    assert server.client.llen(QUEUE) == 52
+
+
 @pytest.mark.django_db(transaction=True)
 def test_a_worker_is_told_of_what_is_being_written_once_it_is_there(server: Server) -> None:
     with transaction.atomic():
