@@ -49,7 +49,10 @@ tune_for_quick_answers()
 
 
 def _find(routes: list[tuple[str, Application]], path: str) -> Application | None:
-    return next((app for prefix, app in routes if path.startswith(prefix)), None)
+    for prefix, app in routes:
+        if path.startswith(prefix):
+            return app
+    return None
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -13,11 +14,13 @@ from fleetcharge.lib.events import publish_all
 from vehicles.events import SocLow, SocRecovered, VehicleMove, VehiclesMoved
 from vehicles.registry import VehicleRef
 
+PAUSE_SECONDS = 0.02  # where pings come in by the thousand, so that they are told in fifty messages a second at most
+
 logger = logging.getLogger(__name__)
 
 
 class Announcements:
-    """Events in commit order. When listeners are slow, moves of the same vehicle melt into the newest one."""
+    """Events in commit order, the first at once. Moves of the same vehicle that wait melt into the newest one."""
 
     def __init__(self) -> None:
         self._thread: ThreadPoolExecutor | None = None
@@ -69,3 +72,4 @@ class Announcements:
                 logger.exception("%d telemetry events were not announced", len(events))
             finally:
                 close_old_connections()
+            time.sleep(PAUSE_SECONDS)

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class VehicleMove:
+class VehicleMove(NamedTuple):
     """The new latest state of one vehicle, as stored."""
 
     vehicle_id: int

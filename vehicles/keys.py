@@ -9,6 +9,7 @@ from typing import NamedTuple
 from fleetcharge.accounts import services, throttling
 from fleetcharge.accounts.models import Scope
 from fleetcharge.lib.asgi import Scope as AsgiScope
+from fleetcharge.lib.asgi import header
 from fleetcharge.lib.threads import DatabaseThreads
 
 REMEMBERED_SECONDS = 10.0  # a revoked key stops working within this time
@@ -22,25 +23,34 @@ class Sender(NamedTuple):
     may_send: bool
 
 
+NOBODY: tuple[float, Sender | None] = (0.0, None)
+
+
 class KeyCache:
     """Presented secrets (as digests) and who they belong to; concurrent first uses share one query."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._entries: dict[bytes, tuple[float, asyncio.Task[Sender | None]]] = {}
+        self._known: dict[bytes, tuple[float, Sender | None]] = {}
         self._threads = DatabaseThreads("ingest-keys", threads=1)
 
     async def find(self, secret: str) -> Sender | None:
         """The sender behind a secret, None when the key is unknown, expired or revoked."""
         digest, now = hashlib.blake2b(secret.encode(), digest_size=16).digest(), self._clock()
+        ends_at, sender = self._known.get(digest, NOBODY)
+        if ends_at > now:
+            return sender
         entry = self._entries.get(digest)
         if entry is None or entry[0] <= now or self._is_useless(entry[1]):
             if len(self._entries) >= MAX_ENTRIES:
                 self._entries.clear()
+                self._known.clear()
             entry = (now + REMEMBERED_SECONDS, asyncio.ensure_future(self._look_up(secret)))
             self._entries[digest] = entry
-        task = entry[1]
-        return task.result() if task.done() else await asyncio.shield(task)
+        sender = await asyncio.shield(entry[1])
+        self._known[digest] = entry[0], sender
+        return sender
 
     async def count_wrong(self, address: str) -> int:
         """Count a wrong key; seconds its address is told to wait, 0 while it is only wrong."""
@@ -49,6 +59,7 @@ class KeyCache:
     def close(self) -> None:
         """Forget everything and let go of the thread's database connection."""
         self._entries.clear()
+        self._known.clear()
         self._threads.close()
 
     def _is_useless(self, task: "asyncio.Task[Sender | None]") -> bool:
@@ -72,7 +83,6 @@ def find_sender(secret: str) -> Sender | None:
 
 def presented_secret(scope: AsgiScope) -> str:
     """The key in `Authorization: Bearer` or `X-API-Key`, or ''."""
-    headers = dict(scope["headers"])
-    kind, _, value = headers.get(b"authorization", b"").partition(b" ")
-    secret: bytes = value if kind.lower() == b"bearer" else headers.get(b"x-api-key", b"")
+    kind, _, value = header(scope, b"authorization").partition(b" ")
+    secret = value if kind.lower() == b"bearer" else header(scope, b"x-api-key")
     return secret.strip().decode("ascii", "replace")

@@ -1,9 +1,11 @@
 """The statements of the ping write path; every parameter is an array literal, instants are microseconds since 1970."""
 
+from fleetcharge.lib.db import in_one_line
+
 # One transaction: the pings, and the latest state of their vehicles. Answers one row per ping that was already there
 # (third column null) and one per vehicle whose state changed. State rows are locked in vehicle order, so two writers
 # never deadlock, and `was_low` is the latch that this very statement replaced, so a crossing is told exactly once.
-STORE = """
+STORE = in_one_line("""
 WITH fixes AS MATERIALIZED (
     SELECT * FROM unnest(%s::int[], %s::bigint[], %s::int[], %s::int[], %s::int[], %s::int[], %s::smallint[],
                          %s::smallint[], %s::smallint[], %s::smallint[], %s::smallint[])
@@ -68,7 +70,7 @@ FROM fixes f
 WHERE (SELECT count(*) FROM stored) < (SELECT count(*) FROM fixes) AND NOT EXISTS (
     SELECT FROM stored s WHERE s.vehicle_id = f.vehicle_id
         AND s.fix_at = 'epoch'::timestamptz + f.fix_us * interval '1 microsecond')
-"""
+""")
 
 # Days that pings are about to be stored of; `due_at` keeps the older of two wishes.
 MARK_DAYS = """

@@ -93,6 +93,7 @@ class Telemetry:
             max_queue=5_000,
             weigh=_weight,
             bisect_on=(psycopg.DataError,),
+            in_pairs=True,
         )
 
     async def submit(self, delivery: Delivery) -> list[int]:

@@ -61,4 +61,8 @@ def retry_after(seconds: int) -> list[tuple[bytes, bytes]]:
 
 def header(scope: Scope, name: bytes) -> bytes:
     """One request header (lower-case name), or b''."""
-    return next((value for key, value in scope["headers"] if key == name), b"")
+    for key, value in scope["headers"]:
+        if key == name:
+            found: bytes = value
+            return found
+    return b""

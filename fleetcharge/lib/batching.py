@@ -53,8 +53,9 @@ class Batcher(Generic[T, R]):
     `write` gets items of at most `max_rows` rows together (an item is one row, unless `weigh` says otherwise; the last
     item may exceed it) and returns one result per item, in order. If it raises, every waiting caller of that batch gets
     the exception and the writer lives on; for an error in `bisect_on` (bad data) the batch is halved until only the
-    culprits fail. `submit` waits when `max_queue` items are pending, so a slow database pushes back on the sockets
-    instead of dropping anything.
+    culprits fail. `in_pairs`: a batch that is full may be begun while the one before is written, so that the database
+    does not wait for its making; `write` is then called again before it has returned. `submit` waits when `max_queue`
+    items are pending, so a slow database pushes back on the sockets instead of dropping anything.
     """
 
     def __init__(
@@ -67,9 +68,10 @@ class Batcher(Generic[T, R]):
         bisect_on: tuple[type[Exception], ...] = (),
         weigh: Callable[[T], int] = lambda _: 1,
         in_halves: bool = False,
+        in_pairs: bool = False,
     ) -> None:
         self._write, self.name, self._max_rows, self._max_queue = write, name, max_rows, max_queue
-        self._bisect_on, self._weigh, self._in_halves = bisect_on, weigh, in_halves
+        self._bisect_on, self._weigh, self._in_halves, self._in_pairs = bisect_on, weigh, in_halves, in_pairs
         self._loop: asyncio.AbstractEventLoop | None = None
         self._reset()
 
@@ -98,6 +100,7 @@ class Batcher(Generic[T, R]):
         if len(self._queue) >= self._max_queue:
             return False
         self._queue.append((item, to))
+        self._rows += self._weigh(item)
         if not self._wake.is_set():
             self._idle.clear()
             self._wake.set()
@@ -119,6 +122,7 @@ class Batcher(Generic[T, R]):
 
     def _reset(self) -> None:
         self._queue: deque[tuple[T, _Waiter[R]]] = deque()
+        self._rows = 0
         self._task: asyncio.Task[None] | None = None
         self._wake, self._room, self._idle = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
@@ -132,14 +136,35 @@ class Batcher(Generic[T, R]):
         try:
             while True:
                 await self._wake.wait()
-                while self._queue:
-                    await self._flush(self._take())
+                await self._write_all()
                 self._wake.clear()
                 self._idle.set()
         finally:
             self._wake.clear()
             self._idle.set()
             _fail(self._take_all(), ConnectionError(f"{self.name} stopped"))
+
+    async def _write_all(self) -> None:
+        """Batch after batch, until nobody waits."""
+        begun: list[tuple[asyncio.Task[None], list[tuple[T, _Waiter[R]]]]] = []
+        try:
+            while self._queue:
+                batch = self._take()
+                if not begun and not self._has_full_batch():
+                    await self._flush(batch)
+                    continue
+                begun.append((asyncio.create_task(self._flush(batch), name=f"batch-{self.name}"), batch))
+                while len(begun) > self._has_full_batch():  # the next one may be begun while one is under way
+                    await begun[0][0]
+                    del begun[0]
+        finally:
+            for task, batch in begun:
+                if task.cancel():  # it may not have taken its first step
+                    _fail(batch, ConnectionError(f"{self.name} is stopping"))
+
+    def _has_full_batch(self) -> bool:
+        """Of those that wait, and one may be begun before its turn."""
+        return self._in_pairs and self._rows >= self._max_rows
 
     def _take(self) -> list[tuple[T, "_Waiter[R]"]]:
         """The next batch, without those whose caller has gone away (its socket closed, nobody was told anything).
@@ -152,15 +177,18 @@ class Batcher(Generic[T, R]):
         rows, most = 0, max(ALL_AT_ONCE, (waiting + 1) // 2) if self._in_halves else waiting
         while self._queue and rows < self._max_rows and len(batch) < most:
             entry = self._queue.popleft()
+            weight = self._weigh(entry[0])
+            self._rows -= weight
             if not entry[1].done():
                 batch.append(entry)
-                rows += self._weigh(entry[0])
+                rows += weight
         self._room.set()
         return batch
 
     def _take_all(self) -> list[tuple[T, "_Waiter[R]"]]:
         entries = list(self._queue)
         self._queue.clear()
+        self._rows = 0
         self._room.set()
         return entries
 

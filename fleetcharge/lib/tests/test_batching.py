@@ -79,6 +79,79 @@ async def test_of_many_that_wait_half_is_written_while_the_others_are_told(store
     assert told_before == [0, 0, 101, 151]  # the next leaves for the database first
 
 
+class Turns:
+    """A writer that makes a batch ready, and then waits for its turn at the database, as for a connection."""
+
+    def __init__(self) -> None:
+        self.ready: list[list[int]] = []
+        self.written: list[list[int]] = []
+        self.database = asyncio.Lock()
+        self.refuses = -1
+
+    async def write(self, items: Sequence[int]) -> list[int]:
+        self.ready.append(list(items))
+        async with self.database:
+            await asyncio.sleep(0)
+            if self.refuses in items:
+                raise ValueError("bad item")
+            self.written.append(list(items))
+        return [item * 10 for item in items]
+
+    async def until_ready(self, count: int) -> None:
+        while len(self.ready) < count:
+            await asyncio.sleep(0)
+
+
+async def test_in_pairs_a_full_batch_is_made_ready_while_the_one_before_is_written() -> None:
+    turns = Turns()
+    batcher = Batcher(turns.write, name="t", max_rows=2, in_pairs=True)
+    async with turns.database:
+        tasks = await submitted(batcher, range(7))
+        await turns.until_ready(2)
+        await asyncio.sleep(0)
+        assert turns.ready == [[0, 1], [2, 3]]  # two at most
+    assert await asyncio.gather(*tasks) == [item * 10 for item in range(7)]
+    assert turns.written == [[0, 1], [2, 3], [4, 5], [6]]
+    await batcher.close()
+
+
+async def test_in_pairs_those_that_fill_no_batch_wait_for_the_one_before() -> None:
+    turns = Turns()
+    batcher = Batcher(turns.write, name="t", max_rows=5, in_pairs=True)
+    async with turns.database:
+        tasks = await submitted(batcher, [1])
+        tasks += await submitted(batcher, [2, 3, 4])
+        assert turns.ready == [[1]]
+    await asyncio.gather(*tasks)
+    assert turns.written == [[1], [2, 3, 4]]
+    await batcher.close()
+
+
+async def test_in_pairs_a_batch_that_fails_harms_neither_the_one_before_nor_the_one_behind() -> None:
+    turns = Turns()
+    turns.refuses = 2
+    batcher = Batcher(turns.write, name="t", max_rows=2, in_pairs=True, bisect_on=(ValueError,))
+    tasks = await submitted(batcher, range(6))
+    outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [outcome for outcome in outcomes if not isinstance(outcome, Exception)] == [0, 10, 30, 40, 50]
+    assert isinstance(outcomes[2], ValueError)
+    assert await batcher.submit(7) == 70
+    await batcher.close()
+
+
+async def test_in_pairs_whoever_waits_is_told_when_the_loop_ends() -> None:
+    turns = Turns()
+    batcher = Batcher(turns.write, name="t", max_rows=1, in_pairs=True)
+    async with turns.database:
+        tasks = await submitted(batcher, range(4))
+        await turns.until_ready(2)
+        assert batcher._task is not None
+        batcher._task.cancel()
+        outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(outcome) for outcome in outcomes] == [ConnectionError] * 4
+    assert turns.written == []
+
+
 async def test_batches_are_bounded(store: Store) -> None:
     batcher = Batcher(store.write, name="t", max_rows=2)
     await asyncio.gather(*map(batcher.submit, range(5)))
