@@ -17,7 +17,7 @@ from dispatch.live_events import close as close_live_events  # noqa: E402
 from dispatch.routing import http_routes as live_event_routes  # noqa: E402
 from dispatch.routing import websocket_routes as live_routes  # noqa: E402
 from fleetcharge import run_token  # noqa: E402
-from fleetcharge.lib.tuning import tune_for_quick_answers  # noqa: E402
+from fleetcharge.lib.tuning import allow_many_sockets, tune_for_quick_answers  # noqa: E402
 from ocpp_bridge.draining import drain_on_sigterm  # noqa: E402
 from ocpp_bridge.hub import hub  # noqa: E402
 from ocpp_bridge.recorder import recorder  # noqa: E402
@@ -45,6 +45,7 @@ HTTP_ROUTES: list[tuple[str, Application]] = [
 ]  # fmt: skip
 WEBSOCKET_ROUTES: list[tuple[str, Application]] = [*ocpp_routes, *live_routes, *stream_sockets]
 
+allow_many_sockets()
 tune_for_quick_answers()
 
 

@@ -52,7 +52,9 @@ def _in_folder(var: Path, options: argparse.Namespace) -> int:
 
 def _measure(var: Path, options: argparse.Namespace) -> int:
     from bench.ocpp import scenarios, stations
+    from fleetcharge.lib.tuning import allow_many_sockets
 
+    allow_many_sockets()
     cores = scenarios.Cores()
     transactions = stations.make_chargers(10_000)
     os.sched_setaffinity(0, {cores.client})  # PostgreSQL runs by now, and goes where there is room

@@ -76,8 +76,8 @@ def start_each(task: Any, each: Sequence[Sequence[object]]) -> None:
     them on, since each costs some of the time of whoever waits for us."""
     if len(each) > 1:
         start(pass_on, task.name, [list(args) for args in each])
-    for args in each if len(each) == 1 else ():
-        start(task, *args)
+    elif each:
+        start(task, *each[0])
 
 
 @shared_task

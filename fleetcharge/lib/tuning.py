@@ -1,6 +1,7 @@
 """How the interpreter of a process that must answer at once is set up: with thousands of sockets, or many threads."""
 
 import gc
+import resource
 import sys
 
 SWITCH_SECONDS = 0.001
@@ -18,3 +19,17 @@ def tune_for_quick_answers() -> None:
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
     sys.setswitchinterval(SWITCH_SECONDS)
+
+
+def allow_many_sockets() -> int:
+    """Let this process open as many files and sockets as it may at all; how many now.
+
+    Many systems begin with 1,024 of them, for programs that use select(2): the 1,025th charger would find nobody who
+    accepts it. Nothing here selects.
+    """
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (ValueError, OSError):  # "unlimited", where the kernel has a limit of its own
+        return allowed
+    return most
