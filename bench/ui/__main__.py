@@ -54,7 +54,9 @@ def _measure(wanted: list[str], *, is_profiled: bool) -> int:
         _look(report, looked, is_profiled=is_profiled)
     if "sockets" in wanted:
         from bench.ui.sockets import fan_out
+        from fleetcharge.lib.tuning import allow_many_sockets
 
+        allow_many_sockets()
         watched = fleets.build_fleet("watched", 1_000, people=BROWSERS)
         report.title(f"{BROWSERS} browsers, ten changes a second")
         fan_out(report, watched, goal_ms=150, goal_percent=30)
