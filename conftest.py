@@ -25,6 +25,7 @@ from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from dispatch import candidates
 from fleetcharge.accounts import throttling
 from fleetcharge.accounts.models import Membership, Organisation, User
 from fleetcharge.embedded import first_migrations
@@ -149,7 +150,9 @@ def _nobody_listens_to_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def _new_sites_are_known_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And those of the test before are not."""
     monkeypatch.setattr("dispatch.site_index.SETTLE_SECONDS", 0.0)
+    candidates.sites.forget()
 
 
 @pytest.fixture(autouse=True)

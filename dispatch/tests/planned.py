@@ -2,17 +2,11 @@
 
 import pytest
 
-from dispatch import candidates, services
+from dispatch import services
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
 from stations.cpo import registry
 from stations.cpo.base import PENDING, Capability
-
-
-@pytest.fixture(autouse=True)
-def fresh_index():
-    candidates.sites.forget()
-    candidates.sites._checked_at = float("-inf")
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from django.db import IntegrityError, connection
 from django.test.utils import CaptureQueriesContext
 
-from dispatch import candidates, services, tasks
+from dispatch import services, tasks
 from dispatch.driving.models import DriverLink
 from dispatch.models import Alert, ChargePlan, Reservation
 from dispatch.services import decisions, following, reservations
@@ -20,11 +20,6 @@ from stations.models import EVSE, Connector
 from vehicles.models import Driver, IdToken
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def fresh_index():
-    candidates.sites.forget()
 
 
 @pytest.fixture

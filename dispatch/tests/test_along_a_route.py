@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from dispatch import candidates, pricing, replaying, services
+from dispatch import pricing, replaying, services
 from dispatch.core import along, routes
 from dispatch.models import Alert
 from dispatch.tests import factories
@@ -14,11 +14,6 @@ from vehicles.models import Stop
 
 pytestmark = pytest.mark.django_db
 SECONDS_AT_A_STOP = 300
-
-
-@pytest.fixture(autouse=True)
-def fresh_index():
-    candidates.sites.forget()
 
 
 @pytest.fixture

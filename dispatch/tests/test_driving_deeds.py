@@ -10,7 +10,6 @@ from django.utils import timezone
 
 from billing.models import ChargingSession
 from billing.tests.factories import fund
-from dispatch import candidates
 from dispatch.driving import eta, links
 from dispatch.driving.models import PlugReport
 from dispatch.models import Alert, ChargePlan, Reservation, SessionCommand
@@ -24,13 +23,6 @@ from vehicles.models import Stop, VehicleState
 from vehicles.services import PlannedStop, set_stops
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def fresh_index() -> None:
-    """No test finds the sites of the one before."""
-    candidates.sites.forget()
-    candidates.sites._checked_at = float("-inf")
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from billing.models import ChargingPolicy, ChargingSession
 from billing.services.sessions import end_session
-from dispatch import candidates, handlers, services, tasks
+from dispatch import handlers, services, tasks
 from dispatch.models import Alert, ChargePlan, Reservation, ReservationBreach
 from dispatch.services import enforcement
 from dispatch.tests import factories
@@ -20,12 +20,6 @@ from vehicles.models import VehicleState
 
 pytestmark = pytest.mark.django_db
 SOON = NOW + timedelta(minutes=5)
-
-
-@pytest.fixture(autouse=True)
-def fresh_index():
-    candidates.sites.forget()
-    candidates.sites._checked_at = float("-inf")
 
 
 @pytest.fixture

@@ -20,11 +20,6 @@ from vehicles.models import IdToken
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def fresh_index():
-    candidates.sites.forget()
-
-
 @pytest.fixture
 def source(organisation):
     return factories.public_network(organisation)

@@ -11,10 +11,10 @@ from dispatch.events import ReservationChanged
 from dispatch.models import Reservation
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
-from dispatch.tests.planned import accepted, answer, asked, fresh_index, network, vehicle
+from dispatch.tests.planned import accepted, answer, asked, network, vehicle
 from stations.cpo.base import CPOError, CPOUnavailable
 
-__all__ = ["asked", "fresh_index", "network", "vehicle"]
+__all__ = ["asked", "network", "vehicle"]
 
 pytestmark = pytest.mark.django_db
 

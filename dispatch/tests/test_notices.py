@@ -23,11 +23,6 @@ from vehicles.models import Driver, Shift, VehicleState
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def fresh_index():
-    candidates.sites.forget()
-
-
 @pytest.fixture
 def network(organisation):
     return factories.public_network(organisation)

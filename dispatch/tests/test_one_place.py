@@ -13,7 +13,7 @@ from rest_framework.test import APIClient
 
 from billing.models import AllowedSite
 from billing.tests.factories import fund
-from dispatch import candidates, services, tasks
+from dispatch import services, tasks
 from dispatch.models import Alert, ChargePlan, Reservation
 from dispatch.tests import factories
 from fleetcharge.accounts.models import AuditEntry, Organisation, Scope, User
@@ -26,12 +26,6 @@ from vehicles.models import Vehicle
 
 pytestmark = pytest.mark.django_db
 CONSTRAINT = "one_place_per_vehicle"
-
-
-@pytest.fixture(autouse=True)
-def fresh_index() -> None:
-    candidates.sites.forget()
-    candidates.sites._checked_at = float("-inf")
 
 
 @pytest.fixture

@@ -6,18 +6,13 @@ from importlib import import_module
 import pytest
 from django.db import IntegrityError, connection, connections
 
-from dispatch import candidates, permitted, services
+from dispatch import permitted, services
 from dispatch.models import ChargePlan
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
 from stations.models import Connector
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def fresh_index():
-    candidates.sites.forget()
 
 
 @pytest.fixture

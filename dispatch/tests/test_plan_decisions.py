@@ -8,12 +8,12 @@ from dispatch import services, tasks
 from dispatch.models import Alert, ChargePlan, Reservation
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
-from dispatch.tests.planned import accepted, answer, ask_for, asked, fresh_index, network, plan_for, vehicle
+from dispatch.tests.planned import accepted, answer, ask_for, asked, network, plan_for, vehicle
 from fleetcharge.accounts.models import AuditEntry
 from stations.cpo.base import CommandReceipt, CPOUnavailable
 from vehicles.models import VehicleState
 
-__all__ = ["asked", "fresh_index", "network", "vehicle"]
+__all__ = ["asked", "network", "vehicle"]
 
 pytestmark = pytest.mark.django_db
 

@@ -11,11 +11,11 @@ from dispatch.models import Alert, ChargePlan, Reservation
 from dispatch.services import planning
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
-from dispatch.tests.planned import accepted, answer, asked, fresh_index, network, plan_for, vehicle
+from dispatch.tests.planned import accepted, answer, asked, network, plan_for, vehicle
 from stations.models import Connector
 from vehicles.models import VehicleState
 
-__all__ = ["asked", "fresh_index", "network", "vehicle"]
+__all__ = ["asked", "network", "vehicle"]
 
 pytestmark = pytest.mark.django_db
 HOUR = timedelta(hours=1)

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 import time_machine
 
-from dispatch import candidates, handlers, services, situation, tasks, triggers
+from dispatch import handlers, services, situation, tasks, triggers
 from dispatch.engines import current
 from dispatch.models import Alert, ChargePlan, Reservation
 from dispatch.services import planning
@@ -16,11 +16,6 @@ from vehicles.events import StopDone
 from vehicles.models import Stop, VehicleState
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def fresh_index():
-    candidates.sites.forget()
 
 
 @pytest.fixture

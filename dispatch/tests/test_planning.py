@@ -12,11 +12,11 @@ from dispatch import replaying, services, tasks
 from dispatch.models import Alert, ChargePlan, Reservation
 from dispatch.tests import factories
 from dispatch.tests.factories import NOW
-from dispatch.tests.planned import asked, fresh_index, network, plan_for, vehicle
+from dispatch.tests.planned import asked, network, plan_for, vehicle
 from stations.models import Connector, Tariff
 from vehicles.models import Stop, VehicleState
 
-__all__ = ["asked", "fresh_index", "network", "vehicle"]
+__all__ = ["asked", "network", "vehicle"]
 
 pytestmark = pytest.mark.django_db
 

@@ -8,7 +8,7 @@ import pytest
 from django.db import DatabaseError, transaction
 from django.utils import translation
 
-from dispatch import candidates, services, situation
+from dispatch import services, situation
 from dispatch.core import comparing
 from dispatch.models import ChargePlan, DispatchPolicy, PlanOutcome, PolicyArm, PolicyAssignment, PolicyExperiment
 from dispatch.policies import assignment, comparison, outcomes, words
@@ -23,11 +23,6 @@ FIGURES = {
     "cost_per_minute_paise": 400,
 }  # fmt: skip
 ME = {"actor": None, "actor_label": "test"}
-
-
-@pytest.fixture(autouse=True)
-def fresh_index():
-    candidates.sites.forget()
 
 
 def policy(organisation, name, **figures):

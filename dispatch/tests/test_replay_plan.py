@@ -6,7 +6,7 @@ import pytest
 from django.core.management import call_command
 from django.core.management.base import CommandError
 
-from dispatch import candidates, services
+from dispatch import services
 from dispatch.core import VERSION
 from dispatch.models import ChargePlan
 from dispatch.tests import factories
@@ -14,11 +14,6 @@ from dispatch.tests.factories import NOW
 from stations.models import Connector
 
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def fresh_index():
-    candidates.sites.forget()
 
 
 def plan_for(organisation, *, km=1.0, soc_percent=18.0):

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from billing.models import ChargingSession
-from dispatch import candidates, services
+from dispatch import services
 from dispatch.core import choose, nearest
 from dispatch.models import ChargePlan, PlanOutcome
 from dispatch.policies import outcomes
@@ -16,11 +16,6 @@ pytestmark = pytest.mark.django_db
 LATER = NOW + timedelta(hours=3)
 VAN = choose.VehicleFacts(18, 21_300, 140, 30_000, 0)
 RULES = choose.Rules(5, 80, 400)
-
-
-@pytest.fixture(autouse=True)
-def fresh_index():
-    candidates.sites.forget()
 
 
 def candidate(connector_id, *, drive_m, power_w=30_000, is_free=True, wait_seconds=0.0, price_paise=20_000):

@@ -17,11 +17,6 @@ from vehicles.models import Driver, IdToken, Shift, Stop
 pytestmark = pytest.mark.django_db
 
 
-@pytest.fixture(autouse=True)
-def fresh_index():
-    candidates.sites.forget()
-
-
 @pytest.fixture
 def source(organisation):
     return factories.public_network(organisation)

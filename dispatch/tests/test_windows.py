@@ -35,12 +35,6 @@ STOPS, KM_BETWEEN = 8, 7
 """A round of more than three hours; seven stops long no charger is near."""
 
 
-@pytest.fixture(autouse=True)
-def fresh_index():
-    candidates.sites.forget()
-    candidates.sites._checked_at = float("-inf")
-
-
 def north(km):
     return HERE[0] + km / 111.2
 

@@ -102,12 +102,18 @@ class Turns:
             await asyncio.sleep(0)
 
 
+async def with_two_begun(turns: Turns, max_rows: int, count: int) -> tuple[Batcher[int, int], list[asyncio.Task[int]]]:
+    """While the caller has the database."""
+    batcher = Batcher(turns.write, name="t", max_rows=max_rows, in_pairs=True)
+    tasks = await submitted(batcher, range(count))
+    await turns.until_ready(2)
+    return batcher, tasks
+
+
 async def test_in_pairs_a_full_batch_is_made_ready_while_the_one_before_is_written() -> None:
     turns = Turns()
-    batcher = Batcher(turns.write, name="t", max_rows=2, in_pairs=True)
     async with turns.database:
-        tasks = await submitted(batcher, range(7))
-        await turns.until_ready(2)
+        batcher, tasks = await with_two_begun(turns, 2, 7)
         await asyncio.sleep(0)
         assert turns.ready == [[0, 1], [2, 3]]  # two at most
     assert await asyncio.gather(*tasks) == [item * 10 for item in range(7)]
@@ -141,10 +147,8 @@ async def test_in_pairs_a_batch_that_fails_harms_neither_the_one_before_nor_the_
 
 async def test_in_pairs_whoever_waits_is_told_when_the_loop_ends() -> None:
     turns = Turns()
-    batcher = Batcher(turns.write, name="t", max_rows=1, in_pairs=True)
     async with turns.database:
-        tasks = await submitted(batcher, range(4))
-        await turns.until_ready(2)
+        batcher, tasks = await with_two_begun(turns, 1, 4)
         assert batcher._task is not None
         batcher._task.cancel()
         outcomes = await asyncio.gather(*tasks, return_exceptions=True)

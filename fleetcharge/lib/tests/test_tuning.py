@@ -16,7 +16,7 @@ print(resource.getrlimit(resource.RLIMIT_NOFILE)[0])
 
 
 def test_the_realtime_process_opens_as_many_sockets_as_it_may() -> None:
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-c", BEGINS_WITH_FEW], cwd=ROOT, capture_output=True, text=True, check=True, timeout=120
     )
     assert int(done.stdout.split()[-1]) == resource.getrlimit(resource.RLIMIT_NOFILE)[1] != 256
