@@ -1,4 +1,5 @@
 // Decisions sent to the API: each has a key, so a retry after a lost answer changes nothing twice; offline they wait.
+import { ask } from "fc/ask";
 import { boot } from "fc/boot";
 import { serverNow } from "fc/clock";
 import { KeptActions } from "fc/kept-actions";
@@ -7,6 +8,7 @@ const RETRY_MS = 3000;
 const SERVER_TRIES = 5; // a line that is down is waited for; a server that keeps failing is not
 const SIGNED_OUT = 401;
 const CONFLICT = 409;
+const STILL_AT_WORK = "in_progress"; // what was sent when the line died; its answer comes with the next try
 
 const newKey = () => crypto.randomUUID?.() ?? `${performance.timeOrigin + performance.now()}-${Math.random()}`;
 
@@ -19,7 +21,7 @@ export class Refused extends Error {
 }
 
 export class Actions {
-  constructor({ fetcher = (...all) => fetch(...all), onChange = () => {}, onLate = () => {}, leave = leaveFor, kept = new KeptActions({ who: boot.who, now: serverNow }) } = {}) {
+  constructor({ fetcher = ask, onChange = () => {}, onLate = () => {}, leave = leaveFor, kept = new KeptActions({ who: boot.who, now: serverNow }) } = {}) {
     Object.assign(this, { fetcher, onChange, onLate, leave, kept });
     this.waiting = [];
     this.isBusy = false;
@@ -111,6 +113,7 @@ export class Actions {
     action.failures = answer.status >= 500 || answer.status === 429 ? (action.failures ?? 0) + 1 : SERVER_TRIES;
     if (action.failures < SERVER_TRIES) return this.#later(action);
     const data = await answer.json().catch(() => null);
+    if (data?.code === STILL_AT_WORK) return this.#later(action);
     if (this.#isOfAnotherSignIn(action, answer, data)) return this.#later(action);
     action.wasTried = false;
     if (answer.ok) action.resolve(data);

@@ -1,4 +1,5 @@
 // What can be done at one plug of the drawer: hold, book, start, stop, limit, unlock... Money and vehicles are asked about.
+import { ask } from "fc/ask";
 import { boot, t } from "fc/boot";
 import { serverNow } from "fc/clock";
 import { byId } from "fc/dom";
@@ -197,7 +198,7 @@ export function reasonOf(error) {
 
 async function read(path) {
   try {
-    const answer = await fetch(`${boot.urls.api}${path}`, { headers: { Accept: "application/json" } });
+    const answer = await ask(`${boot.urls.api}${path}`, { headers: { Accept: "application/json" } });
     return answer.ok ? await answer.json() : null;
   } catch {
     return null;

@@ -1,4 +1,5 @@
 // The driver's page: keeps itself current, says how old it is, sends buttons, scans codes, survives without a line.
+import { ask } from "fc/ask";
 import { boot, t } from "fc/boot";
 import { serverNow } from "fc/clock";
 import { byId } from "fc/dom";
@@ -24,7 +25,7 @@ async function look() {
   clearTimeout(timer);
   if (isOver) return;
   try {
-    const answer = await ask(`${boot.path}now/`, { headers: etag ? { "If-None-Match": etag } : {}, cache: "no-store" });
+    const answer = await askHere(`${boot.path}now/`, { headers: etag ? { "If-None-Match": etag } : {}, cache: "no-store" });
     if (answer.status === 404 || answer.status === 410) return end();
     if (answer.status === 200) place(await answer.text(), answer.headers.get("ETag") ?? "");
     if (isOver) return; // an answer from before the end came after it
@@ -33,11 +34,8 @@ async function look() {
   timer = setTimeout(look, now.querySelector("[data-pending]") ? WHILE_ASKED_MS : EVERY_MS);
 }
 
-/** With an end of its own: phones of before 2022 know no AbortSignal.timeout. */
-function ask(url, options) {
-  const patience = new AbortController();
-  const bell = setTimeout(() => patience.abort(), LONGEST_MS);
-  return fetch(url, { ...options, referrerPolicy: "no-referrer", signal: patience.signal }).finally(() => clearTimeout(bell));
+function askHere(url, options) {
+  return ask(url, { ...options, referrerPolicy: "no-referrer" }, LONGEST_MS);
 }
 
 /** What the form says, and which of its buttons said it: older phones take no button into FormData. */
@@ -115,7 +113,7 @@ document.addEventListener("submit", async (event) => {
   pressed = null;
   for (const button of form.querySelectorAll("button")) button.disabled = true;
   try {
-    const answer = await ask(form.action, { method: "POST", body, headers: { "X-Requested-With": "drive" } });
+    const answer = await askHere(form.action, { method: "POST", body, headers: { "X-Requested-With": "drive" } });
     if (answer.status === 404 || answer.status === 410) return end();
     if (!answer.ok) throw new Error(String(answer.status));
     for (const input of form.querySelectorAll("input.input")) input.value = "";

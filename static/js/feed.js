@@ -1,4 +1,5 @@
 // The feed and how fresh it is: socket, names, the age pill, the banner, the clock.
+import { ask } from "fc/ask";
 import { boot, t } from "fc/boot";
 import { serverNow } from "fc/clock";
 import { byId } from "fc/dom";
@@ -34,7 +35,7 @@ export function startFeed({ store, queue, map, actions, watched }) {
     if (isLoading) return;
     isLoading = true;
     try {
-      const answer = await fetch(`${boot.urls.api}live/static/`, { headers: etag ? { "If-None-Match": etag } : {} });
+      const answer = await ask(`${boot.urls.api}live/static/`, { headers: etag ? { "If-None-Match": etag } : {} });
       if (answer.status === 401 || answer.status === 410) { socket.onSignedOut(); return; }
       if (answer.status === 200) { etag = answer.headers.get("ETag"); store.applyStatic(await answer.json()); look(); socket.askDetails(); }
       isLoading = false;

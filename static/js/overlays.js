@@ -1,4 +1,5 @@
 // Over pins and vehicles: who holds which bay until when, what is wrong at a site, how far off a vehicle was, its trail.
+import { ask } from "fc/ask";
 import { boot, t } from "fc/boot";
 import { canvasLayer } from "fc/canvas-layer";
 import { serverNow } from "fc/clock";
@@ -166,7 +167,7 @@ export class Overlays {
 }
 
 async function get(path) {
-  const answer = await fetch(`${boot.urls.api}${path}`, { headers: { Accept: "application/json" } });
+  const answer = await ask(`${boot.urls.api}${path}`, { headers: { Accept: "application/json" } });
   if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
   return answer.json();
 }

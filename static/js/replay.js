@@ -1,4 +1,5 @@
 // Rewind: the last hours played again on the same map, while the queue stays live.
+import { ask } from "fc/ask";
 import { boot, t } from "fc/boot";
 import { serverNow } from "fc/clock";
 import { byId, h, icon } from "fc/dom";
@@ -175,7 +176,7 @@ export class Replay {
 }
 
 async function read(query) {
-  const answer = await fetch(`${boot.urls.api}live/past/?${new URLSearchParams(query)}`, { headers: { Accept: "application/json" } });
+  const answer = await ask(`${boot.urls.api}live/past/?${new URLSearchParams(query)}`, { headers: { Accept: "application/json" } });
   if (answer.status === 401) location.href = boot.urls.login;
   if (!answer.ok) throw new Error(`no past: ${answer.status}`);
   return answer.json();

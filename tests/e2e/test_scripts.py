@@ -422,6 +422,47 @@ def test_what_another_sign_in_would_send_waits_for_whoever_decided_it(
     assert told == [[is_out], 1, 1, ["plans/1/accept/"]]
 
 
+def test_a_question_that_nobody_answers_ends_as_one_without_a_line(page: Page) -> None:
+    told = run(
+        page,
+        """
+        const {ask} = await import("fc/ask");
+        const [real, asked] = [window.fetch, []];
+        window.fetch = (url, {signal, method}) => new Promise((resolve, reject) => {
+          asked.push([url.split("/").pop(), method]);
+          if (signal && url !== "silent") resolve(new Response('"yes"'));
+          else signal.addEventListener("abort", () => reject(signal.reason));
+        });
+        const name = await ask("silent", {method: "POST"}, 20).catch((error) => error.name);
+        const decided = await new actions.Actions().postNow("start");
+        window.fetch = real;
+        return [name, decided, asked];
+        """,
+    )
+    assert told == ["AbortError", "yes", [["silent", "POST"], ["undefinedstart", "POST"]]]
+
+
+def test_a_decision_that_is_still_at_work_is_asked_for_again_with_its_key(page: Page) -> None:
+    told = run(
+        page,
+        """
+        const keys = [];
+        const fetcher = async (url, options) => {
+          keys.push(options.headers["Idempotency-Key"]);
+          return keys.length < 2 ? new Response(JSON.stringify({code: "in_progress"}), {status: 409})
+            : new Response(JSON.stringify({state: "accepted"}), {status: 200});
+        };
+        const queue = new actions.Actions({fetcher});
+        const answer = queue.post("plans/1/accept/");
+        while (queue.isBusy) await new Promise((resolve) => setTimeout(resolve));
+        const waiting = queue.queued();
+        window.dispatchEvent(new Event("online"));
+        return [waiting, await answer, keys.length, new Set(keys).size];
+        """,
+    )
+    assert told == [["plans/1/accept/"], {"state": "accepted"}, 2, 1]
+
+
 def test_what_must_happen_now_never_waits_for_the_line(page: Page) -> None:
     told = run(
         page,
