@@ -7,6 +7,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
+from fleetcharge.lib import hints
 from fleetcharge.lib.sweeps import survived
 from fleetcharge.lib.turns import turn
 from vehicles import loop, services, visits
@@ -18,6 +19,7 @@ from vehicles.trips import services as trips
 logger = logging.getLogger(__name__)
 DAYS_A_SWEEP = 500
 LOOP_LOCK = 0x0FE11C1E  # a space of advisory locks
+PARTS_LOCK = 0x0FE11C1F
 
 
 @shared_task
@@ -39,7 +41,18 @@ def follow_vehicles() -> None:
     with turn(LOOP_LOCK, 0) as is_ours:
         if is_ours:
             visits.complete_visited(now=timezone.now())
-            loop.estimate_charges(now=timezone.now())
+            parts = loop.parts()
+            hints.start_each(estimate_charges, parts[1:])
+            for part in parts[:1]:
+                estimate_charges(*part)
+
+
+@shared_task
+def estimate_charges(first: int, last: int) -> None:
+    """Of these vehicles. What is lost, or still being made, is made in the next round."""
+    with turn(PARTS_LOCK, first) as is_ours:
+        if is_ours:
+            loop.estimate_charges(now=timezone.now(), first=first, last=last)
 
 
 @shared_task

@@ -3,16 +3,18 @@
 import math
 import random
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+import time_machine
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fleetcharge.lib.columns import read_columns
 from fleetcharge.lib.events import _handlers
-from vehicles import loop
+from vehicles import loop, tasks
 from vehicles.estimating import Appetite, Since, estimate
 from vehicles.events import SocLow, SocRecovered
 from vehicles.fixes import SUSPECT_POSITION
@@ -149,6 +151,77 @@ def test_after_a_week_in_which_nobody_counted_the_pings_are_read_in_parts(organi
         assert shown == pytest.approx(90 - (2 + number) * 0.75, abs=1.2)
 
 
+@pytest.fixture
+def fleet(van, organisation) -> list[Vehicle]:
+    """Twenty that set off from the same reading."""
+    others = [make_vehicle(organisation, model=van.model) for _ in range(19)]
+    for other in others:
+        make_state(other, latitude=START[0], longitude=START[1], soc_percent=90.0, soc_at=NOON)
+    return [van, *others]
+
+
+def all_drive(fleet: list[Vehicle], km: float) -> dict[int, float]:
+    """Every vehicle is so far from noon on, at 40 km/h by the odometer; what each shows then."""
+    for van in fleet:
+        store(van, [Ping(90 * km, *START, 40, km * 1_000)], has_odometer=True)
+    estimate_charges(now=NOON + timedelta(seconds=90 * km + 125))
+    return dict(VehicleState.objects.values_list("vehicle_id", "soc_percent"))
+
+
+@pytest.mark.django_db
+def test_a_large_fleet_is_made_in_parts_that_miss_nobody(fleet, monkeypatch) -> None:
+    monkeypatch.setattr(loop, "VEHICLES_A_PART", 7)
+    for van in fleet:
+        store(van, drive(5))
+    parts, ids = loop.parts(), sorted(van.pk for van in fleet)
+    assert parts == [(ids[0], ids[6]), (ids[7], ids[13]), (ids[14], ids[19])]
+    assert [estimate_charges(now=NOON + timedelta(hours=1), first=a, last=b) for a, b in parts] == [7, 7, 6]
+
+
+@pytest.mark.django_db
+def test_the_first_part_is_made_at_once_and_workers_are_told_of_the_others(fleet, monkeypatch) -> None:
+    monkeypatch.setattr(loop, "VEHICLES_A_PART", 7)
+    sent: list[Any] = []
+    monkeypatch.setattr(tasks.hints, "start_each", lambda task, each: sent.append((task.name, each)))
+    for van in fleet:
+        store(van, drive(5))
+    with time_machine.travel(NOON + timedelta(hours=1), tick=False):
+        tasks.follow_vehicles()
+        assert VehicleState.objects.filter(soc_source="estimated").count() == 7
+        [(name, others)] = sent
+        assert (name, len(others)) == ("vehicles.tasks.estimate_charges", 2)
+        for part in others:
+            tasks.estimate_charges(*part)
+    assert VehicleState.objects.filter(soc_source="estimated").count() == 20
+
+
+@pytest.mark.django_db
+def test_a_round_without_vehicles_asks_for_nothing(monkeypatch) -> None:
+    sent: list[Any] = []
+    monkeypatch.setattr(tasks.hints, "start_each", lambda task, each: sent.extend(each))
+    tasks.follow_vehicles()
+    assert sent == []
+
+
+@pytest.mark.django_db
+def test_vehicles_that_set_off_together_are_written_one_after_the_other(fleet) -> None:
+    all_drive(fleet, 0.0)
+    shown = [all_drive(fleet, 10 + 0.1 * step) for step in range(5)]  # 0.075 points each, 0.25 are worth a write
+    written = [{pk for pk in now if now[pk] != before[pk]} for before, now in pairwise(shown)]
+    assert all(3 <= len(some) <= 9 for some in written)
+    assert set.union(*written) == {van.pk for van in fleet}
+    true_percent = 90 - 10.4 * 0.75
+    assert all(0 <= percent - true_percent <= 0.25 + 1e-6 for percent in shown[-1].values())
+
+
+@pytest.mark.django_db
+def test_many_pings_of_who_stands_are_counted_soon(van) -> None:
+    all_drive([van], 0.0)
+    store(van, [Ping(3.0 * n, *START, 0.0, 0) for n in range(1, 31)])
+    state = look(van, 250)
+    assert (state.soc_counted_at, state.soc_percent) == (NOON + timedelta(seconds=90), 90.0)
+
+
 @pytest.mark.django_db
 def test_who_stands_or_only_wanders_keeps_the_reading(van) -> None:
     rng = random.Random(3)
@@ -170,7 +243,7 @@ def test_the_pings_of_who_stands_are_read_once(van) -> None:
     second = look(van, 3_900)
     assert (second.soc_percent, second.soc_source, second.soc_base_percent) == (90.0, "measured", 90.0)
     assert (second.soc_base_at, second.soc_at, second.version) == (NOON, NOON, first.version)
-    assert second.soc_counted_at == first.soc_counted_at  # three minutes are not worth a write
+    assert second.soc_counted_at == first.soc_counted_at  # a few pings are not worth a write
 
 
 @pytest.mark.django_db

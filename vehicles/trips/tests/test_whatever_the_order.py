@@ -11,7 +11,7 @@ import time_machine
 
 from vehicles.events import SocLow, SocRecovered
 from vehicles.fixes import LATE
-from vehicles.loop import estimate_charges
+from vehicles.loop import WORTH_WRITING_PERCENT, estimate_charges
 from vehicles.models import Position, Stretch, Vehicle, VehicleDay, VehicleState
 from vehicles.tasks import make_days
 from vehicles.tests.conftest import *  # noqa: F403  (the doors of ingest)
@@ -171,7 +171,7 @@ async def test_the_charge_is_estimated_the_same_whatever_the_order(tracker, vans
     ordered, disorderly = await estimated(vans[0], end), await estimated(vans[1], end)
     assert ordered["soc_source"] == "estimated"
     assert ordered["soc_gps_m"] > 30_000
-    assert abs(ordered["soc_percent"] - disorderly["soc_percent"]) <= 0.2  # less is not worth a write
+    assert abs(ordered["soc_percent"] - disorderly["soc_percent"]) <= WORTH_WRITING_PERCENT
     assert disorderly["soc_gps_m"] == pytest.approx(ordered["soc_gps_m"], rel=1e-6, abs=300)
 
 
