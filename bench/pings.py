@@ -13,14 +13,16 @@ import os
 import signal
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
+from fleetcharge import serve
+
 VEHICLES = 1_000
+CONNECTIONS = 256  # with one ping on its way each
 BATCH = 100
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -135,10 +137,8 @@ async def load(
 @contextlib.contextmanager
 def server(application: str, port: int, core: int) -> Iterator[int]:
     """uvicorn as production runs it, pinned to one core; yields its pid."""
-    command = [
-        sys.executable, "-m", "uvicorn", application, "--host", "127.0.0.1", "--port", str(port), "--no-access-log",
-        "--log-level", "warning", "--loop", "uvloop", "--http", "httptools", "--ws", "none",
-    ]  # fmt: skip
+    *flags, _ours = serve.command(serve.arguments(["realtime", "--port", str(port)]), {})
+    command = [*flags, application]
     process = subprocess.Popen(command, cwd=ROOT, preexec_fn=lambda: os.sched_setaffinity(0, {core}))
     try:
         _wait_for(port)
@@ -202,14 +202,14 @@ def measure(seconds: float) -> int:
     batch._start += 200  # other instants than the single ones
     port = random_free_port()
     with server("bench.pings:floor", port, server_core):
-        bare = uvloop.run(load(port, Requests(key, 1), 128, seconds))
+        bare = uvloop.run(load(port, Requests(key, 1), CONNECTIONS, seconds))
         bare_batch = uvloop.run(load(port, Requests(key, BATCH), 32, seconds / 2))
     port = random_free_port()
     with server("fleetcharge.asgi:application", port, server_core) as pid:
         uvloop.run(load(port, single, 32, 1))  # first contact: registry, prepared statements
         before = stored_pings()
         used = cpu_seconds(pid)
-        ones = uvloop.run(load(port, single, 128, seconds))
+        ones = uvloop.run(load(port, single, CONNECTIONS, seconds))
         used = (cpu_seconds(pid) - used) / seconds
         after_ones = stored_pings()
         many = uvloop.run(load(port, batch, 32, seconds))

@@ -93,6 +93,7 @@ class Telemetry:
             max_queue=5_000,
             weigh=_weight,
             bisect_on=(psycopg.DataError,),
+            in_halves=True,
             in_pairs=True,
         )
 

@@ -82,8 +82,9 @@ class Batcher(Generic[T, R]):
 
     async def submit(self, item: T) -> R:
         """Queue one item and return what `write` said about it, once durable."""
-        future: asyncio.Future[R] = asyncio.get_running_loop().create_future()
-        while not self._put(item, future):
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[R] = loop.create_future()
+        while not self._put(item, future, loop):
             self._room.clear()
             await self._room.wait()
         return await future
@@ -91,10 +92,9 @@ class Batcher(Generic[T, R]):
     def offer(self, item: T) -> Receipt[R] | None:
         """Queue one item without waiting. None: the queue is full, `submit` it."""
         receipt: Receipt[R] = Receipt()
-        return receipt if self._put(item, receipt) else None
+        return receipt if self._put(item, receipt, asyncio.get_running_loop()) else None
 
-    def _put(self, item: T, to: "_Waiter[R]") -> bool:
-        loop = asyncio.get_running_loop()
+    def _put(self, item: T, to: "_Waiter[R]", loop: asyncio.AbstractEventLoop) -> bool:
         if self._loop is not loop or self._task is None or self._task.done():
             self._start(loop)
         if len(self._queue) >= self._max_queue:

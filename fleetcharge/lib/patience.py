@@ -23,6 +23,7 @@ class ImpatientProtocol(HttpToolsProtocol):  # type: ignore[misc]  # uvicorn is 
     waiting = 0
 
     _deadline: asyncio.TimerHandle | None = None
+    _is_in_head = False
     _head_bytes = 0
 
     def connection_made(self, transport: Any) -> None:
@@ -35,14 +36,17 @@ class ImpatientProtocol(HttpToolsProtocol):  # type: ignore[misc]  # uvicorn is 
         if self._deadline is not None:
             self._head_bytes += len(data)
         super().data_received(data)
-        if self._deadline is not None and self._head_bytes > HEAD_BYTES:
-            self._give_up("endless request head")
+        if self._is_in_head:  # nearly every head comes whole, and needs no timer
+            self._begin()
+            if self._head_bytes > HEAD_BYTES:
+                self._give_up("endless request head")
 
     def on_message_begin(self) -> None:
-        self._begin()
+        self._is_in_head = True
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        self._is_in_head = False
         self._end()
         super().on_headers_complete()
 
